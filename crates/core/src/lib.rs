@@ -1,1 +1,40 @@
-//! Placeholder: written in this session.
+//! The heart of the bridge: what an exchange is, which controls judge it in which order, and how it ends.
+//!
+//! Nothing here knows a socket, a protocol, a database or a cryptographic library. A transport turns what
+//! arrives into an [`Exchange`] and implements [`Crossing`]; [`cross`] takes it from there: request controls,
+//! delivery, reply controls, settlement, and one [`Record`] at every ending.
+
+mod account;
+mod clock;
+mod codes;
+mod control;
+mod denial;
+mod exchange;
+mod fetch;
+mod flow;
+mod id;
+pub mod json;
+mod payload;
+mod permission;
+mod phase;
+mod pipeline;
+mod record;
+mod runner;
+
+pub use account::{Account, Credential, CredentialKind, Principal};
+pub use clock::{Clock, Entropy, SystemClock, Timestamp};
+pub use codes::{all as all_codes, code};
+pub use control::{Control, Judgement, Reads, Stop, StoredAnswer, Verdict};
+pub use denial::{Code, Denial, Fault, FieldError};
+pub use exchange::{
+    CertificateFacts, Exchange, LimitState, Peer, PeerCertificate, Presented, RequestFacts, Sensitive,
+};
+pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
+pub use flow::{Flow, Integration, Operation, SystemFacts};
+pub use id::{ExchangeId, IdSource};
+pub use payload::{Document, Payload};
+pub use permission::{Permission, PermissionSet, PermissionTable};
+pub use phase::Phase;
+pub use pipeline::{Cleared, Pipeline};
+pub use record::{Ending, Outcome, Position, Record, Recorder};
+pub use runner::{Answer, BoxFuture, Crossing, ReplyFacts, Tail, cross};

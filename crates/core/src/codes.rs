@@ -1,0 +1,263 @@
+macro_rules! codes {
+    ($($name:ident = $id:literal, $status:literal, $fault:ident, $retry:literal, $title:literal, $meaning:literal, $mend:literal;)*) => {
+        /// Every reason for a refusal that this bridge can give.
+        pub mod code {
+            use crate::{Code, Fault};
+            $(
+                #[doc = concat!("`", $id, "`: ", $title, ".")]
+                pub static $name: Code = Code {
+                    id: $id,
+                    status: $status,
+                    fault: Fault::$fault,
+                    retry: $retry,
+                    title: $title,
+                    meaning: $meaning,
+                    mend: $mend,
+                };
+            )*
+        }
+
+        /// The whole catalogue, in the order of the phases.
+        pub fn all() -> &'static [&'static crate::Code] {
+            static ALL: &[&crate::Code] = &[$(&code::$name),*];
+            ALL
+        }
+    };
+}
+
+codes! {
+    // Admit
+    FRAMING_REFUSED = "framing-refused", 400, Caller, false, "Ambiguous HTTP framing",
+        "The request's framing could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, a bare line feed, a folded header line, white space before a colon (RFC 9112 §2.2, §5, §6). Such requests are how smuggling attacks start, so they are refused and the connection is closed.",
+        "Send one well-formed Content-Length, or Transfer-Encoding: chunked alone, with lines ended by CRLF. A proxy in between may be rewriting the request.";
+    HEADER_TOO_LARGE = "header-too-large", 431, Caller, false, "Header fields too large",
+        "The header section is larger than 16 KiB or has more than 100 fields.",
+        "Send fewer or shorter header fields; large cookies are the usual cause.";
+    HEADER_REFUSED = "header-refused", 400, Caller, false, "Header field refused",
+        "A header field may not be sent here: Connection names an end-to-end field, or a field has a value that HTTP does not allow (RFC 9110 §5.5, §7.6.1).",
+        "Remove the field, or correct its value.";
+    URI_TOO_LONG = "uri-too-long", 414, Caller, false, "Request target too long",
+        "The request target is longer than 8,000 bytes.",
+        "Shorten the query, or send the data in the body.";
+    PATH_AMBIGUOUS = "path-ambiguous", 400, Caller, false, "Ambiguous path",
+        "The path holds a dot segment, an empty segment, a backslash, an encoded slash, a control character or broken percent-encoding. Systems read such paths differently, so none is guessed at.",
+        "Send the path in its plain form.";
+    HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
+        "Host is missing, repeated, malformed, or differs from the request's authority (RFC 9112 §3.2).",
+        "Send exactly one Host field that names the bridge.";
+    LOOP_DETECTED = "loop-detected", 508, Operator, false, "Loop detected",
+        "The request's Via field names this bridge: it has already passed here (RFC 9110 §7.6.3).",
+        "Check the target's URL: it leads back to the bridge.";
+    REQUEST_TIMEOUT = "request-timeout", 408, Caller, true, "Request too slow",
+        "The request's header or body did not arrive within its time limit.",
+        "Send the request without pauses; raise the operation's timeout if the link is slow.";
+    BRIDGE_BUSY = "bridge-busy", 503, Bridge, true, "Bridge busy",
+        "The bridge holds as many connections or exchanges as it may.",
+        "Try again after the time in Retry-After; the operator can raise the limit.";
+    BRIDGE_DRAINING = "bridge-draining", 503, Bridge, true, "Bridge shutting down",
+        "This bridge is finishing its open exchanges before it stops.",
+        "Try again; another bridge, or this one after its restart, will answer.";
+    ADDRESS_REFUSED = "address-refused", 403, Caller, false, "Address not allowed",
+        "The listener takes connections only from listed networks, and the caller's address is in none of them.",
+        "Call from an allowed network, or have the operator add yours.";
+    OPERATION_UNKNOWN = "operation-unknown", 404, Caller, false, "No such operation",
+        "No integration declares this path. What is not declared does not cross.",
+        "Check the path against the integration's documentation.";
+    METHOD_REFUSED = "method-refused", 405, Caller, false, "Method not allowed",
+        "The path is declared, but not with this method; Allow lists those that are.",
+        "Use one of the methods in Allow.";
+
+    // Authenticate
+    CREDENTIALS_MISSING = "credentials-missing", 401, Caller, false, "No credentials",
+        "The request carries no credential that this integration accepts.",
+        "Send an access token (Authorization: Bearer), an API key (X-API-Key), or a client certificate.";
+    CREDENTIALS_AMBIGUOUS = "credentials-ambiguous", 400, Caller, false, "More than one credential",
+        "The request carries several credentials, a repeated one, or an authorization scheme that is not spoken here (RFC 6750 §2).",
+        "Send exactly one credential.";
+    TOKEN_MALFORMED = "token-malformed", 401, Caller, false, "Token malformed",
+        "The token is not a well-formed JWT in compact form: three parts of unpadded base64url, a JSON header and claims without repeated members, at most 16 KiB (RFC 7519, RFC 8725 §3).",
+        "Send the access token exactly as the issuer gave it.";
+    TOKEN_ALGORITHM_REFUSED = "token-algorithm-refused", 401, Caller, false, "Token algorithm refused",
+        "The token's alg is not on the issuer's list, does not fit the key, or its header carries a key or a critical extension of its own (RFC 8725 §3.1).",
+        "Have the issuer sign with an algorithm on its list; see issuers in the manifest.";
+    TOKEN_TYPE_REFUSED = "token-type-refused", 401, Caller, false, "Not an access token",
+        "The token's typ is not at+jwt (RFC 9068 §2.1). An ID token or a signed request is not an access token.",
+        "Send an access token; for issuers that do not set typ, the manifest can accept plain JWT.";
+    TOKEN_ISSUER_UNKNOWN = "token-issuer-unknown", 401, Caller, false, "Issuer unknown",
+        "The token's iss is no issuer this bridge trusts.",
+        "Get the token from the issuer this integration names.";
+    TOKEN_KEY_UNKNOWN = "token-key-unknown", 401, Caller, false, "Signing key unknown",
+        "The issuer publishes no key with the token's kid.",
+        "Get a fresh token; if it persists, the issuer signs with a key that it does not publish.";
+    TOKEN_SIGNATURE_INVALID = "token-signature-invalid", 401, Caller, false, "Token signature invalid",
+        "The token's signature does not verify under the issuer's key.",
+        "Send the token exactly as the issuer gave it.";
+    TOKEN_EXPIRED = "token-expired", 401, Caller, false, "Token expired",
+        "The token's exp has passed, allowing 30 seconds for clock difference.",
+        "Get a fresh token.";
+    TOKEN_NOT_YET_VALID = "token-not-yet-valid", 401, Caller, true, "Token not yet valid",
+        "The token's nbf or iat lies in the future, allowing 30 seconds for clock difference.",
+        "Check the clocks of the issuer and of the bridge.";
+    TOKEN_AUDIENCE_WRONG = "token-audience-wrong", 401, Caller, false, "Token for someone else",
+        "The token's aud does not name this bridge.",
+        "Ask the issuer for a token with this bridge's audience.";
+    TOKEN_CLAIMS_MISSING = "token-claims-missing", 401, Caller, false, "Token incomplete",
+        "The token lacks a required claim: iss, exp, aud, sub or client_id (RFC 9068 §2.2), or one has the wrong type.",
+        "Have the issuer include the claim.";
+    ISSUER_UNAVAILABLE = "issuer-unavailable", 503, Operator, true, "Issuer unavailable",
+        "The issuer's keys could not be fetched, so its tokens cannot be verified.",
+        "Try again; the operator finds the cause in the bridge's log.";
+    API_KEY_MALFORMED = "api-key-malformed", 401, Caller, false, "API key malformed",
+        "The key does not have the form of a key, or its checksum is wrong: it was mistyped or cut off.",
+        "Send the key exactly as it was issued.";
+    API_KEY_UNKNOWN = "api-key-unknown", 401, Caller, false, "API key unknown",
+        "The key was never issued here, or its account is gone.",
+        "Ask the operator for a key.";
+    API_KEY_EXPIRED = "api-key-expired", 401, Caller, false, "API key expired",
+        "The key's lifetime is over.",
+        "Ask the operator for the next key; two may live side by side while you change over.";
+    API_KEY_REVOKED = "api-key-revoked", 401, Caller, false, "API key revoked",
+        "The key was revoked.",
+        "Ask the operator for a new key.";
+    CERTIFICATE_INVALID = "certificate-invalid", 401, Caller, false, "Certificate not valid",
+        "The client certificate is expired, not yet valid, or cannot be read.",
+        "Renew the certificate.";
+    CERTIFICATE_UNMATCHED = "certificate-unmatched", 401, Caller, false, "Certificate of no account",
+        "The client certificate is valid, but no account declares it.",
+        "Have the operator add the certificate's name or thumbprint to an account.";
+    ACCOUNT_UNKNOWN = "account-unknown", 401, Caller, false, "No such account",
+        "The token is valid, but its client belongs to no account.",
+        "Have the operator add the issuer and client id to an account.";
+
+    // Authorise
+    SOURCE_MISMATCH = "source-mismatch", 403, Caller, false, "Not this integration's source",
+        "The account belongs to another system than the integration's declared source. Using an integration for another purpose than declared is refused (GDPR Art. 5(1)(b)).",
+        "Use the integration declared for your system.";
+    ACCOUNT_ADDRESS_REFUSED = "account-address-refused", 403, Caller, false, "Address not allowed for this account",
+        "The account may call only from listed networks.",
+        "Call from an allowed network, or have the operator add yours.";
+    PERMISSION_MISSING = "permission-missing", 403, Caller, false, "Permission missing",
+        "None of the account's roles holds the permission this operation requires.",
+        "Ask the operator for a role that holds it.";
+    SCOPE_MISSING = "scope-missing", 403, Caller, false, "Scope missing",
+        "The account holds the permission, but the token's scope leaves it out (RFC 6750 §3.1, insufficient_scope).",
+        "Request a token with the scope named in WWW-Authenticate.";
+
+    // Throttle
+    RATE_LIMITED = "rate-limited", 429, Caller, true, "Too many requests",
+        "The limit per account, address or operation is used up.",
+        "Wait for the time in Retry-After.";
+
+    // Inspect
+    BODY_TOO_LARGE = "body-too-large", 413, Caller, false, "Body too large",
+        "The body is larger than the operation's max_body.",
+        "Send less at once.";
+    BODY_INCOMPLETE = "body-incomplete", 400, Caller, true, "Body incomplete",
+        "The body ended before its announced length, or its chunks are malformed.",
+        "Send the whole body.";
+    CONTENT_TYPE_REFUSED = "content-type-refused", 415, Caller, false, "Content type refused",
+        "The operation reads JSON, and the body's Content-Type is something else.",
+        "Send application/json, or a type that ends in +json.";
+    CONTENT_ENCODING_REFUSED = "content-encoding-refused", 415, Caller, false, "Content encoding refused",
+        "The body is compressed, and the operation has to read it.",
+        "Send the body without Content-Encoding.";
+    JSON_MALFORMED = "json-malformed", 400, Caller, false, "Not valid JSON",
+        "The body is not JSON (RFC 8259).",
+        "Correct the body; the detail names line and column.";
+    JSON_DUPLICATE_NAME = "json-duplicate-name", 400, Caller, false, "Repeated member name",
+        "An object in the body has the same member name twice. Systems disagree on which one counts (RFC 8259 §4).",
+        "Send each name once.";
+    JSON_TOO_DEEP = "json-too-deep", 400, Caller, false, "JSON nested too deeply",
+        "The body is nested deeper than 64 levels.",
+        "Send a flatter document.";
+    JSON_NAME_REFUSED = "json-name-refused", 400, Caller, false, "Member name refused",
+        "The body has a member named __proto__, constructor or prototype, which some receivers treat as code.",
+        "Rename the member.";
+    SCHEMA_VIOLATED = "schema-violated", 422, Caller, false, "Body does not fit the schema",
+        "The body breaks the operation's JSON Schema; errors lists where and which rule.",
+        "Correct the fields listed in errors.";
+    RULE_VIOLATED = "rule-violated", 422, Caller, false, "Business rule broken",
+        "A rule of the operation does not hold for this request; the detail is the rule's own words.",
+        "Correct the request as the detail says.";
+    RULE_UNDECIDED = "rule-undecided", 422, Caller, false, "Rule could not be decided",
+        "A rule of the operation could not be evaluated for this request, for example because it compares a field that is missing or has another type.",
+        "Send the fields the rule needs, in the type it needs.";
+
+    // Replay
+    IDEMPOTENCY_KEY_MISSING = "idempotency-key-missing", 400, Caller, false, "Idempotency-Key missing",
+        "The operation requires an Idempotency-Key field, so that a retry cannot act twice.",
+        "Send a key that is unique to this request, and the same key when you retry it.";
+    IDEMPOTENCY_KEY_MALFORMED = "idempotency-key-malformed", 400, Caller, false, "Idempotency-Key malformed",
+        "The field is not a quoted string of 1 to 255 printable ASCII characters.",
+        "Send for example Idempotency-Key: \"9b2f…\".";
+    IDEMPOTENCY_IN_PROGRESS = "idempotency-in-progress", 409, Caller, true, "Still in progress",
+        "The first request with this Idempotency-Key has not ended yet.",
+        "Wait, then ask again with the same key.";
+    IDEMPOTENCY_MISMATCH = "idempotency-mismatch", 422, Caller, false, "Idempotency-Key used for something else",
+        "This Idempotency-Key was used for a request with another method, path or body.",
+        "Use a fresh key for a different request.";
+    IDEMPOTENCY_UNKNOWN_OUTCOME = "idempotency-unknown-outcome", 409, Bridge, false, "Outcome unknown",
+        "The first request with this Idempotency-Key reached the target, but its outcome was lost (the connection broke or the bridge stopped). Sending it again could act twice, so it is not sent.",
+        "Ask the target's owner whether it happened; then use a fresh key.";
+
+    // Delivery
+    SECRET_UNAVAILABLE = "secret-unavailable", 503, Operator, true, "Credentials for the target unavailable",
+        "The secret that the bridge needs toward the target cannot be read, or the target's token endpoint refused it.",
+        "Try again; the operator finds the cause in the bridge's log.";
+    TARGET_UNREACHABLE = "target-unreachable", 502, Target, true, "Target unreachable",
+        "No connection to the target could be made.",
+        "Try again; if it persists, tell the target's owner.";
+    TARGET_TLS_FAILED = "target-tls-failed", 502, Target, false, "Target not trusted",
+        "The TLS handshake with the target failed: its certificate does not verify under the declared CA, or the names differ.",
+        "The operator checks the target's certificate and the manifest's ca.";
+    TARGET_TIMEOUT = "target-timeout", 504, Target, true, "Target too slow",
+        "The target did not answer within the operation's timeout. Whether it acted is unknown.",
+        "Try again later; retry writes only with an Idempotency-Key.";
+    TARGET_BUSY = "target-busy", 503, Target, true, "Target busy",
+        "As many exchanges are open toward the target as may be.",
+        "Try again after the time in Retry-After.";
+    TARGET_BROKE_OFF = "target-broke-off", 502, Target, true, "Target broke off",
+        "The target closed the connection, or broke HTTP's rules, before its answer was complete. Whether it acted is unknown.",
+        "Try again later; retry writes only with an Idempotency-Key.";
+    TARGET_REFUSED_US = "target-refused-us", 502, Operator, false, "Target refused the bridge's credentials",
+        "The target answered 401 to the credentials that the bridge presented, also after they were renewed.",
+        "The operator checks the target's credentials.";
+    TARGET_FAILED = "target-failed", 502, Target, true, "Target failed",
+        "The target answered with a server error. Its own words are not passed on, because they may hold internals.",
+        "Try again later; if it persists, tell the target's owner the correlation id.";
+    REPLY_TOO_LARGE = "reply-too-large", 502, Target, false, "Target's answer too large",
+        "The target's answer is larger than the operation allows for answers that are read.",
+        "Ask for less at once; the operator can raise response.max_body.";
+    REPLY_REFUSED = "reply-refused", 502, Target, false, "Target's answer refused",
+        "The target's answer is not what the operation declares: not JSON where fields are held back, against its schema, or compressed. Nothing undeclared crosses, so nothing of it was passed on.",
+        "The operator compares the target's answers with the manifest.";
+
+    // Ours
+    AUDIT_UNAVAILABLE = "audit-unavailable", 503, Operator, true, "Audit trail unavailable",
+        "The audit trail cannot be written, and nothing crosses unrecorded.",
+        "Try again; the bridge resumes by itself once the trail can be written. If the detail says so, the request may already have reached the target.";
+    STORE_UNAVAILABLE = "store-unavailable", 503, Operator, true, "Store unavailable",
+        "The bridge's store cannot answer, and a control depends on it.",
+        "Try again; the bridge resumes by itself once the store answers.";
+    INTERNAL = "internal", 500, Bridge, true, "Internal error",
+        "The bridge failed in a way its authors did not foresee.",
+        "Report the correlation id to the operator, and the operator to us.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_unique_and_complete() {
+        let mut seen = std::collections::HashSet::new();
+        for code in all() {
+            assert!(seen.insert(code.id), "{} twice", code.id);
+            assert!(code.id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", code.id);
+            assert!((400..600).contains(&code.status), "{}", code.id);
+            for text in [code.meaning, code.mend] {
+                assert!(text.ends_with('.'), "{}: {text}", code.id);
+            }
+        }
+    }
+}

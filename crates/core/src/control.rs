@@ -1,0 +1,92 @@
+use crate::{BoxFuture, Denial, Ending, Exchange, Phase};
+use bytes::Bytes;
+
+/// One security measure, applied to an exchange in a fixed phase.
+pub trait Control: Send + Sync {
+    /// A short noun for logs and the control-order table, such as `rate limit`.
+    fn name(&self) -> &'static str;
+
+    fn phase(&self) -> Phase;
+
+    /// What of the body this control must see. Bodies that no control reads stream past untouched.
+    fn reads(&self) -> Reads {
+        Reads::Nothing
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a>;
+
+    /// Commits or releases what [`Control::judge`] reserved, once the ending is known; called for every ending,
+    /// a caller that went away included, so it must not wait.
+    fn settle(&self, _exchange: &Exchange, _ending: &Ending) {}
+}
+
+/// What of the bodies a control must hold in its hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reads {
+    Nothing,
+    /// The whole request body when judging.
+    Request,
+    /// The whole reply: when judging (reply controls) or when settling (request controls).
+    Reply,
+    Both,
+}
+
+impl Reads {
+    pub const fn request(self) -> bool {
+        matches!(self, Reads::Request | Reads::Both)
+    }
+
+    pub const fn reply(self) -> bool {
+        matches!(self, Reads::Reply | Reads::Both)
+    }
+}
+
+/// Most controls answer at once; only those that must wait pay for a future.
+pub enum Judgement<'a> {
+    Now(Verdict),
+    Later(BoxFuture<'a, Verdict>),
+}
+
+impl Judgement<'_> {
+    pub const PASS: Judgement<'static> = Judgement::Now(Ok(()));
+
+    pub fn deny(denial: impl Into<Box<Denial>>) -> Judgement<'static> {
+        Judgement::Now(Err(Stop::Deny(denial.into())))
+    }
+}
+
+impl<E: Into<Stop>> From<Result<(), E>> for Judgement<'_> {
+    fn from(verdict: Result<(), E>) -> Self {
+        Judgement::Now(verdict.map_err(Into::into))
+    }
+}
+
+pub type Verdict = Result<(), Stop>;
+
+/// Why an exchange goes no further.
+#[derive(Debug)]
+pub enum Stop {
+    Deny(Box<Denial>),
+    /// It was answered before: the stored answer is given again and nothing is delivered.
+    Replay(Box<StoredAnswer>),
+}
+
+impl From<Box<Denial>> for Stop {
+    fn from(denial: Box<Denial>) -> Stop {
+        Stop::Deny(denial)
+    }
+}
+
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Stop {
+        Stop::Deny(Box::new(denial))
+    }
+}
+
+/// The kept answer of an idempotent operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    pub status: u16,
+    pub content_type: Option<Box<str>>,
+    pub body: Bytes,
+}

@@ -1,0 +1,114 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// Who must change something before the same exchange can succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    Caller,
+    Target,
+    Operator,
+    Bridge,
+}
+
+impl Fault {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fault::Caller => "caller",
+            Fault::Target => "target",
+            Fault::Operator => "operator",
+            Fault::Bridge => "bridge",
+        }
+    }
+}
+
+/// A stable, documented reason for a refusal. The catalogue is in [`crate::code`]; `ironbridge explain` and the
+/// generated reference print the page.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Code {
+    /// Kebab-case, never changed once released.
+    pub id: &'static str,
+    /// The HTTP status it is told with (RFC 9110 §15); other transports translate it.
+    pub status: u16,
+    pub fault: Fault,
+    /// Whether sending the same again later may succeed.
+    pub retry: bool,
+    pub title: &'static str,
+    /// Why it happens.
+    pub meaning: &'static str,
+    /// What the one at fault does about it.
+    pub mend: &'static str,
+}
+
+/// What is wrong with one field: where (JSON Pointer, RFC 6901) and which rule, never the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    pub pointer: String,
+    pub rule: String,
+}
+
+/// A control's refusal. What the caller may read and what only the operator may read are different fields, so
+/// internals cannot leak into an answer.
+#[derive(Debug, Clone)]
+pub struct Denial {
+    pub code: &'static Code,
+    /// For the caller: says more than the code's title without giving anything away.
+    pub detail: Option<Cow<'static, str>>,
+    /// For the operator's log only.
+    pub internal: Option<String>,
+    pub fields: Vec<FieldError>,
+    pub retry_after: Option<Duration>,
+}
+
+impl Denial {
+    pub fn new(code: &'static Code) -> Denial {
+        Denial { code, detail: None, internal: None, fields: Vec::new(), retry_after: None }
+    }
+
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Denial {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn internal(mut self, internal: impl fmt::Display) -> Denial {
+        self.internal = Some(internal.to_string());
+        self
+    }
+
+    pub fn fields(mut self, fields: Vec<FieldError>) -> Denial {
+        self.fields = fields;
+        self
+    }
+
+    pub fn retry_after(mut self, wait: Duration) -> Denial {
+        self.retry_after = Some(wait);
+        self
+    }
+}
+
+impl From<&'static Code> for Denial {
+    fn from(code: &'static Code) -> Denial {
+        Denial::new(code)
+    }
+}
+
+impl From<&'static Code> for Box<Denial> {
+    fn from(code: &'static Code) -> Box<Denial> {
+        Box::new(Denial::new(code))
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.id)?;
+        if let Some(detail) = &self.detail {
+            write!(f, ": {detail}")?;
+        }
+        if let Some(internal) = &self.internal {
+            write!(f, " ({internal})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Denial {}

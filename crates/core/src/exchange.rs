@@ -1,0 +1,145 @@
+use crate::{Account, ExchangeId, Flow, Payload, Principal, Timestamp};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// One crossing: a request with its response, a webhook, a file, a message, a query.
+#[derive(Debug)]
+pub struct Exchange {
+    pub id: ExchangeId,
+    pub received: Timestamp,
+    /// [`crate::Clock::monotonic`] at arrival.
+    pub started: Duration,
+    pub flow: Arc<Flow>,
+    pub peer: Peer,
+    pub presented: Presented,
+    pub facts: RequestFacts,
+    pub request: Payload,
+    pub reply: Payload,
+    /// Set by the authenticate phase; nothing later runs without it.
+    pub principal: Option<Principal>,
+    /// The tightest limit that was counted, for the RateLimit fields of the answer.
+    pub limit: Option<LimitState>,
+    /// How many records of data crossed, where a control could count them.
+    pub records: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+impl Exchange {
+    pub fn new(id: ExchangeId, received: Timestamp, started: Duration, flow: Arc<Flow>, peer: Peer) -> Self {
+        Exchange {
+            id,
+            received,
+            started,
+            flow,
+            peer,
+            presented: Presented::default(),
+            facts: RequestFacts::default(),
+            request: Payload::default(),
+            reply: Payload::default(),
+            principal: None,
+            limit: None,
+            records: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    pub fn account(&self) -> Option<&Arc<Account>> {
+        self.principal.as_ref().map(Principal::account)
+    }
+}
+
+/// The other end of the connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The caller's address: the connection's, or what a trusted proxy said of it.
+    pub address: IpAddr,
+    pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None }
+    }
+}
+
+/// The certificate chain that the TLS handshake verified, leaf first, in DER.
+#[derive(Debug, Default)]
+pub struct PeerCertificate {
+    pub chain: Vec<Vec<u8>>,
+    /// Read once per connection, by `identity`; `None` inside means the leaf could not be read.
+    pub facts: OnceLock<Option<CertificateFacts>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Lower-case hex SHA-256 of the leaf's DER.
+    pub thumbprint: Arc<str>,
+    /// Subject alternative names as `dns:…`, `uri:…`, `email:…`, `ip:…`.
+    pub names: Vec<Box<str>>,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// Credentials as the caller presented them, before anything is believed.
+#[derive(Debug, Default)]
+pub struct Presented {
+    /// The token of `Authorization: Bearer` (RFC 6750 §2.1).
+    pub bearer: Option<Sensitive>,
+    pub api_key: Option<Sensitive>,
+    /// True when there were more credentials than one of a kind, or a scheme that is not spoken here.
+    pub ambiguous: bool,
+}
+
+/// Bytes that must never be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sensitive(Box<[u8]>);
+
+impl Sensitive {
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Sensitive {
+        Sensitive(bytes.into())
+    }
+
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sensitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[sensitive]")
+    }
+}
+
+/// What a request says of itself outside its body, in words every transport has.
+#[derive(Debug, Default, Clone)]
+pub struct RequestFacts {
+    /// The verb: an HTTP method, `publish`, `upload`.
+    pub method: Box<str>,
+    /// What it addresses, below the integration's own path.
+    pub path: Box<str>,
+    /// Named parts of the path, in order of appearance.
+    pub parameters: Vec<(Arc<str>, Box<str>)>,
+    pub query: Option<Box<str>>,
+    /// Media type without parameters, lower-case.
+    pub content_type: Option<Box<str>>,
+    pub content_encoding: Option<Box<str>>,
+    /// The raw `Idempotency-Key` field.
+    pub idempotency_key: Option<Box<str>>,
+    /// Whether a body is on its way (even an empty one with unknown length).
+    pub has_body: bool,
+}
+
+/// A counted limit, in the terms of the RateLimit fields draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitState {
+    pub policy: &'static str,
+    pub quota: u64,
+    pub window: Duration,
+    pub remaining: u64,
+    /// Until the quota is whole again.
+    pub reset: Duration,
+}

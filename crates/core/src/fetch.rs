@@ -1,0 +1,50 @@
+use crate::BoxFuture;
+use std::fmt;
+use std::time::Duration;
+
+/// A request the bridge makes on its own behalf: keys of an issuer, a token for a target.
+#[derive(Debug, Clone)]
+pub struct FetchRequest {
+    pub method: FetchMethod,
+    /// Absolute `https` URL without credentials or fragment.
+    pub url: String,
+    /// Extra header fields. Values may be secret; they are never printed.
+    pub headers: Vec<(&'static str, crate::Sensitive)>,
+    /// The reply's largest acceptable body, in bytes.
+    pub max_reply: usize,
+    /// For the whole fetch.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub enum FetchMethod {
+    Get,
+    /// POST of `application/x-www-form-urlencoded` bytes.
+    PostForm(crate::Sensitive),
+}
+
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    pub status: u16,
+    pub body: Vec<u8>,
+    /// `max-age` of Cache-Control, in seconds.
+    pub max_age: Option<u64>,
+}
+
+/// Why a fetch failed, for the operator's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchError(pub String);
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+/// The guarded connector, as the rooms that need something fetched see it. Implemented by `net`: addresses are
+/// checked after resolution, TLS is verified, redirects are not followed.
+pub trait Fetch: Send + Sync {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Fetched, FetchError>>;
+}

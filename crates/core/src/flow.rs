@@ -1,0 +1,57 @@
+use crate::Permission;
+use std::sync::{Arc, OnceLock};
+
+/// What the record says of one side of an integration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SystemFacts {
+    pub name: Arc<str>,
+    /// ISO 3166-1 alpha-2, as declared.
+    pub country: Arc<str>,
+}
+
+/// The declared facts of an integration that every record of it repeats.
+#[derive(Debug, Clone, Default)]
+pub struct Integration {
+    pub name: Arc<str>,
+    pub transport: &'static str,
+    pub source: SystemFacts,
+    pub target: SystemFacts,
+    pub purpose: Arc<str>,
+    pub legal_basis: Arc<str>,
+    pub subjects: Vec<Arc<str>>,
+    pub categories: Vec<Arc<str>>,
+    /// Whether an answer waits until its record is on disk. True by default for personal data.
+    pub durable: bool,
+}
+
+/// One thing an integration allows.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub name: Arc<str>,
+    pub permission: Permission,
+    pub permission_name: Arc<str>,
+}
+
+/// An integration with one of its operations, compiled once per load of the manifest.
+#[derive(Debug)]
+pub struct Flow {
+    pub integration: Arc<Integration>,
+    /// `None` when what arrived matched no operation; such an exchange can only be refused.
+    pub operation: Option<Operation>,
+    /// Counts loads of the manifest since the bridge started.
+    pub generation: u64,
+    /// The record's constant part, encoded once by the audit trail.
+    pub encoded: OnceLock<Box<[u8]>>,
+}
+
+impl Flow {
+    pub fn new(integration: Arc<Integration>, operation: Option<Operation>, generation: u64) -> Flow {
+        Flow { integration, operation, generation, encoded: OnceLock::new() }
+    }
+
+    /// The flow of everything that matches nothing declared.
+    pub fn undeclared(transport: &'static str, generation: u64) -> Flow {
+        let integration = Integration { transport, ..Integration::default() };
+        Flow::new(Arc::new(integration), None, generation)
+    }
+}

@@ -1,0 +1,186 @@
+//! Strict JSON (RFC 8259, I-JSON RFC 7493 §2.3): one reading that every later reader shares.
+//!
+//! Refused beyond plain syntax errors: duplicate member names, nesting deeper than [`MAX_DEPTH`], and member
+//! names that JavaScript receivers treat as code (`__proto__`, `constructor`, `prototype`). Lone surrogates,
+//! NaN, trailing data and invalid UTF-8 are syntax errors already.
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::cell::Cell;
+use std::fmt;
+
+/// Nesting allowed in a body. Ours; real documents stay far below.
+pub const MAX_DEPTH: usize = 64;
+
+const HOSTILE_NAMES: [&str; 3] = ["__proto__", "constructor", "prototype"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonFault {
+    /// Not JSON; line and column count from 1.
+    Malformed {
+        line: usize,
+        column: usize,
+    },
+    DuplicateName {
+        line: usize,
+        column: usize,
+    },
+    TooDeep,
+    HostileName,
+}
+
+/// Reads one document; the whole input must be it.
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
+    let fault = Cell::new(None);
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = Strict { depth: MAX_DEPTH, fault: &fault }.deserialize(&mut reader);
+    read.and_then(|value| reader.end().map(|()| value)).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match fault.get() {
+            Some(Refused::Duplicate) => JsonFault::DuplicateName { line, column },
+            Some(Refused::Depth) => JsonFault::TooDeep,
+            Some(Refused::Name) => JsonFault::HostileName,
+            None => JsonFault::Malformed { line, column },
+        }
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Refused {
+    Duplicate,
+    Depth,
+    Name,
+}
+
+#[derive(Clone, Copy)]
+struct Strict<'f> {
+    depth: usize,
+    fault: &'f Cell<Option<Refused>>,
+}
+
+impl Strict<'_> {
+    fn refuse<E: Error>(self, why: Refused) -> E {
+        self.fault.set(Some(why));
+        E::custom("refused")
+    }
+
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => Ok(Strict { depth, ..self }),
+            None => Err(self.refuse(Refused::Depth)),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inside = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(inside)? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inside = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if HOSTILE_NAMES.contains(&name.as_str()) {
+                return Err(self.refuse(Refused::Name));
+            }
+            let value = members.next_value_seed(inside)?;
+            if object.insert(name, value).is_some() {
+                return Err(self.refuse(Refused::Duplicate));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn faults_are_told_apart() {
+        use JsonFault::*;
+        let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+        for (text, fault) in [
+            (r#"{"a":1,"a":2}"#, DuplicateName { line: 1, column: 13 }),
+            (r#"{"a":{"b":1,"\u0062":2}}"#, DuplicateName { line: 1, column: 22 }),
+            (r#"{"__proto__":1}"#, HostileName),
+            (r#"{"a":1} x"#, Malformed { line: 1, column: 9 }),
+            ("{'a':1}", Malformed { line: 1, column: 2 }),
+            (r#"{"a":NaN}"#, Malformed { line: 1, column: 6 }),
+            (r#""\ud800""#, Malformed { line: 1, column: 8 }),
+            ("", Malformed { line: 1, column: 0 }),
+            (deep.as_str(), TooDeep),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Err(fault), "{text}");
+        }
+        assert_eq!(parse(b"\"\xff\""), Err(Malformed { line: 1, column: 3 }));
+    }
+
+    #[test]
+    fn depth_64_is_read() {
+        assert!(parse(format!("{}{}", "[".repeat(64), "]".repeat(64)).as_bytes()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_plain_reader_on_what_it_accepts(text in "\\PC*") {
+            if let Ok(value) = parse(text.as_bytes()) {
+                prop_assert_eq!(value, serde_json::from_str::<Value>(&text).unwrap());
+            }
+        }
+
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+use crate::{BoxFuture, Code, Denial, Exchange, Fault};
+use std::time::Duration;
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The target answered and the answer was passed on; `status` is the target's.
+    Delivered { status: u16 },
+    /// A stored answer was given again; nothing reached the target.
+    Replayed { status: u16 },
+    /// The target answered, but its answer broke off on the way to the caller.
+    Partial { status: u16 },
+    /// A control refused it; nothing reached the target.
+    Denied(&'static Code),
+    /// It was allowed but failed at the target or in the bridge after delivery began.
+    Failed(&'static Code),
+    /// The caller went away. `delivered` says whether the target had already answered.
+    Abandoned { delivered: bool },
+}
+
+/// The four outcomes that records, queries and reports speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Success,
+    Partial,
+    Denied,
+    Failed,
+}
+
+impl Outcome {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Partial => "partial",
+            Outcome::Denied => "denied",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+impl Ending {
+    /// The ending that a refusal makes: before delivery a denial, after it a failure.
+    pub fn refused(denial: &Denial, delivering: bool) -> Ending {
+        match (delivering, denial.code.fault) {
+            (false, Fault::Caller | Fault::Operator | Fault::Bridge) => Ending::Denied(denial.code),
+            _ => Ending::Failed(denial.code),
+        }
+    }
+
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Ending::Delivered { .. } | Ending::Replayed { .. } => Outcome::Success,
+            Ending::Partial { .. } | Ending::Abandoned { delivered: true } => Outcome::Partial,
+            Ending::Denied(_) => Outcome::Denied,
+            Ending::Failed(_) | Ending::Abandoned { delivered: false } => Outcome::Failed,
+        }
+    }
+
+    /// A stable word or code that says which ending it was.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Ending::Delivered { .. } => "delivered",
+            Ending::Replayed { .. } => "replayed",
+            Ending::Partial { .. } => "broken-off",
+            Ending::Abandoned { .. } => "caller-gone",
+            Ending::Denied(code) | Ending::Failed(code) => code.id,
+        }
+    }
+
+    pub const fn status(self) -> Option<u16> {
+        match self {
+            Ending::Delivered { status } | Ending::Replayed { status } | Ending::Partial { status } => {
+                Some(status)
+            }
+            Ending::Denied(code) | Ending::Failed(code) => Some(code.status),
+            Ending::Abandoned { .. } => None,
+        }
+    }
+}
+
+/// What the audit trail is told of one exchange. It borrows, so that a record costs one encoding and no copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    pub exchange: &'a Exchange,
+    pub ending: Ending,
+    pub duration: Duration,
+    /// True for a second record of the same exchange: its first was written before the answer was sent, and
+    /// the answer then broke off.
+    pub amends: bool,
+}
+
+/// A record's place in the audit trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+/// Where records go. Implemented by `audit`.
+pub trait Recorder: Send + Sync {
+    /// Whether the next record can be taken. Asked before an exchange is judged, so that nothing crosses that
+    /// could not be recorded.
+    fn ready(&self) -> Result<(), Box<Denial>>;
+
+    /// Takes the record and gives it a place in the trail's order. Does not wait.
+    fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>>;
+
+    /// Resolves once everything up to `position` would survive a power cut.
+    fn durable(&self, position: Position) -> BoxFuture<'_, Result<(), Box<Denial>>>;
+}
