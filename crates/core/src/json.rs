@@ -151,7 +151,7 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         for (text, fault) in [
             (r#"{"a":1,"a":2}"#, DuplicateName { line: 1, column: 13 }),
-            (r#"{"a":{"b":1,"\u0062":2}}"#, DuplicateName { line: 1, column: 22 }),
+            (r#"{"a":{"b":1,"\u0062":2}}"#, DuplicateName { line: 1, column: 23 }),
             (r#"{"__proto__":1}"#, HostileName),
             (r#"{"a":1} x"#, Malformed { line: 1, column: 9 }),
             ("{'a':1}", Malformed { line: 1, column: 2 }),
