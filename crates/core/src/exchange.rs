@@ -1,6 +1,7 @@
 use crate::{Account, ExchangeId, Flow, Payload, Principal, Timestamp};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -23,7 +24,10 @@ pub struct Exchange {
     pub limit: Option<LimitState>,
     /// How many records of data crossed, where a control could count them.
     pub records: u64,
+    /// Request body bytes of known length; see [`Exchange::bytes_in`].
     pub bytes_in: u64,
+    /// Counts a request body that streams past with unknown length.
+    pub streamed_in: Option<Arc<AtomicU64>>,
     pub bytes_out: u64,
 }
 
@@ -43,8 +47,15 @@ impl Exchange {
             limit: None,
             records: 0,
             bytes_in: 0,
+            streamed_in: None,
             bytes_out: 0,
         }
+    }
+
+    /// Bytes of the request body that went toward the target so far.
+    pub fn bytes_in(&self) -> u64 {
+        let streamed = self.streamed_in.as_ref().map_or(0, |count| count.load(Ordering::Relaxed));
+        self.bytes_in.saturating_add(streamed)
     }
 
     pub fn account(&self) -> Option<&Arc<Account>> {

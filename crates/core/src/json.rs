@@ -162,7 +162,7 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), Err(fault), "{text}");
         }
-        assert_eq!(parse(b"\"\xff\""), Err(Malformed { line: 1, column: 3 }));
+        assert_eq!(parse(b"\"\xff\""), Err(Malformed { line: 1, column: 2 }));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use crate::{Control, Denial, Ending, Exchange, Judgement, Phase, Stop, Verdict};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The controls of one operation, sorted by phase once, when the manifest is loaded.
 pub struct Pipeline {
@@ -109,8 +110,13 @@ impl Cleared<'_> {
         self.0
     }
 
-    /// Counts bytes that reached the target.
+    /// Counts request bytes that go to the target.
     pub fn count_in(&mut self, bytes: u64) {
         self.0.bytes_in = self.0.bytes_in.saturating_add(bytes);
+    }
+
+    /// A counter for a body that streams to the target with unknown length.
+    pub fn counter_in(&mut self) -> Arc<AtomicU64> {
+        Arc::clone(self.0.streamed_in.get_or_insert_default())
     }
 }

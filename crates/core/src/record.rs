@@ -14,8 +14,8 @@ pub enum Ending {
     Denied(&'static Code),
     /// It was allowed but failed at the target or in the bridge after delivery began.
     Failed(&'static Code),
-    /// The caller went away. `delivered` says whether the target had already answered.
-    Abandoned { delivered: bool },
+    /// The caller went away before the target had answered. `sent` says whether the request may have reached it.
+    Abandoned { sent: bool },
 }
 
 /// The four outcomes that records, queries and reports speak of.
@@ -50,9 +50,9 @@ impl Ending {
     pub const fn outcome(self) -> Outcome {
         match self {
             Ending::Delivered { .. } | Ending::Replayed { .. } => Outcome::Success,
-            Ending::Partial { .. } | Ending::Abandoned { delivered: true } => Outcome::Partial,
+            Ending::Partial { .. } => Outcome::Partial,
             Ending::Denied(_) => Outcome::Denied,
-            Ending::Failed(_) | Ending::Abandoned { delivered: false } => Outcome::Failed,
+            Ending::Failed(_) | Ending::Abandoned { .. } => Outcome::Failed,
         }
     }
 

@@ -1,0 +1,240 @@
+//! Every ending is recorded, settled once, and refused when the trail cannot take it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use bytes::Bytes;
+use ironbridge_core::*;
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+#[derive(Default)]
+struct Trail {
+    endings: Mutex<Vec<(Ending, bool)>>,
+    broken: AtomicBool,
+    durable_asked: AtomicU64,
+}
+
+impl Trail {
+    fn check(&self) -> Result<(), Box<Denial>> {
+        if self.broken.load(Ordering::SeqCst) { Err((&code::AUDIT_UNAVAILABLE).into()) } else { Ok(()) }
+    }
+}
+
+impl Recorder for Trail {
+    fn ready(&self) -> Result<(), Box<Denial>> {
+        self.check()
+    }
+    fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
+        self.check()?;
+        self.endings.lock().unwrap().push((record.ending, record.amends));
+        Ok(Position(0))
+    }
+    fn durable(&self, _: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {
+        self.durable_asked.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { self.check() })
+    }
+}
+
+/// Says who the caller is, the way `identity` would.
+struct Known;
+impl Control for Known {
+    fn name(&self) -> &'static str {
+        "known"
+    }
+    fn phase(&self) -> Phase {
+        Phase::Authenticate
+    }
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        let account = Account {
+            name: "a".into(),
+            system: "s".into(),
+            permissions: PermissionSet::default(),
+            addresses: vec![],
+        };
+        let credential = Credential { kind: CredentialKind::ApiKey, id: "k".into(), expires: None };
+        exchange.principal = Some(Principal::verified(Arc::new(account), Arc::new(credential), None));
+        Judgement::PASS
+    }
+}
+
+/// A control of any phase with any verdict, which counts how often it was settled.
+struct Scripted {
+    phase: Phase,
+    reads: Reads,
+    verdict: fn() -> Verdict,
+    settled: AtomicU64,
+}
+impl Control for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+    fn reads(&self) -> Reads {
+        self.reads
+    }
+    fn judge<'a>(&'a self, _: &'a mut Exchange) -> Judgement<'a> {
+        Judgement::Later(Box::pin(async { (self.verdict)() }))
+    }
+    fn settle(&self, _: &Exchange, _: &Ending) {
+        self.settled.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(Default, Clone, Copy)]
+struct Target {
+    fails: bool,
+    hangs: bool,
+}
+impl Crossing for Target {
+    type Reply = u16;
+    async fn read_request(&mut self, _: u64) -> Result<Bytes, Box<Denial>> {
+        Ok(Bytes::from_static(b"{}"))
+    }
+    async fn deliver(&mut self, _: Cleared<'_>) -> Result<u16, Box<Denial>> {
+        match self {
+            Target { hangs: true, .. } => pending().await,
+            Target { fails: true, .. } => Err((&code::TARGET_UNREACHABLE).into()),
+            _ => Ok(200),
+        }
+    }
+    fn reply_facts(&self, reply: &u16) -> ReplyFacts {
+        ReplyFacts { status: *reply, length: None, has_body: true }
+    }
+    async fn read_reply(&mut self, _: &mut u16, _: u64) -> Result<Bytes, Box<Denial>> {
+        Ok(Bytes::from_static(b"reply"))
+    }
+}
+
+struct Scene {
+    trail: Arc<Trail>,
+    control: Arc<Scripted>,
+    durable: bool,
+    target: Target,
+}
+
+impl Scene {
+    fn new(phase: Phase, verdict: fn() -> Verdict) -> Scene {
+        let control = Scripted { phase, reads: Reads::Nothing, verdict, settled: AtomicU64::new(0) };
+        Scene { trail: Arc::default(), control: Arc::new(control), durable: false, target: Target::default() }
+    }
+
+    async fn cross(&self) -> Answer<u16> {
+        let controls: Vec<Arc<dyn Control>> = vec![self.control.clone(), Arc::new(Known)];
+        let pipeline = Arc::new(Pipeline::new(controls, vec![], 10, 10));
+        let integration = Integration { durable: self.durable, ..Integration::default() };
+        let flow = Arc::new(Flow::new(Arc::new(integration), None, 1));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let exchange =
+            Exchange::new(ExchangeId::default(), clock.now(), clock.monotonic(), flow, Peer::default());
+        let trail: Arc<dyn Recorder> = self.trail.clone();
+        cross(&pipeline, &trail, &clock, exchange, &mut { self.target }).await
+    }
+
+    fn endings(&self) -> Vec<(Ending, bool)> {
+        self.trail.endings.lock().unwrap().clone()
+    }
+
+    fn settled(&self) -> u64 {
+        self.control.settled.load(Ordering::SeqCst)
+    }
+}
+
+fn pass() -> Verdict {
+    Ok(())
+}
+
+fn deny() -> Verdict {
+    Err(Denial::new(&code::RATE_LIMITED).into())
+}
+
+#[tokio::test]
+async fn a_delivered_exchange_is_recorded_when_its_answer_ended() {
+    let scene = Scene::new(Phase::Throttle, pass);
+    let Answer::Delivered { reply: 200, body: None, mut tail } = scene.cross().await else { panic!() };
+    assert!(scene.endings().is_empty(), "not before the answer ended");
+    tail.count_out(7);
+    assert_eq!(tail.exchange().bytes_out, 7);
+    tail.finish();
+    assert_eq!(scene.endings(), [(Ending::Delivered { status: 200 }, false)]);
+    assert_eq!(scene.settled(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_partial() {
+    let scene = Scene::new(Phase::Throttle, pass);
+    drop(scene.cross().await);
+    assert_eq!(scene.endings(), [(Ending::Partial { status: 200 }, false)]);
+    assert_eq!(scene.settled(), 1);
+}
+
+#[tokio::test]
+async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_breaks() {
+    let scene = Scene { durable: true, ..Scene::new(Phase::Throttle, pass) };
+    let answer = scene.cross().await;
+    assert_eq!(scene.endings(), [(Ending::Delivered { status: 200 }, false)]);
+    assert_eq!(scene.trail.durable_asked.load(Ordering::SeqCst), 1);
+    drop(answer);
+    assert_eq!(scene.endings().last(), Some(&(Ending::Partial { status: 200 }, true)));
+    assert_eq!(scene.settled(), 1);
+}
+
+#[tokio::test]
+async fn a_denial_is_recorded_in_every_phase_and_reaches_nothing() {
+    for phase in Phase::ALL {
+        let scene = Scene::new(phase, deny);
+        let Answer::Denied { denial, .. } = scene.cross().await else { panic!("{phase:?}") };
+        assert_eq!(denial.code, &code::RATE_LIMITED);
+        assert_eq!(scene.endings(), [(Ending::Denied(&code::RATE_LIMITED), false)]);
+        assert_eq!(scene.settled(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_failing_target_is_a_failure_not_a_denial() {
+    let scene = Scene { target: Target { fails: true, hangs: false }, ..Scene::new(Phase::Admit, pass) };
+    let Answer::Denied { .. } = scene.cross().await else { panic!() };
+    assert_eq!(scene.endings(), [(Ending::Failed(&code::TARGET_UNREACHABLE), false)]);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_during_delivery_is_recorded() {
+    let scene = Scene { target: Target { hangs: true, fails: false }, ..Scene::new(Phase::Admit, pass) };
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(5), scene.cross()).await;
+    assert!(waited.is_err());
+    assert_eq!(scene.endings(), [(Ending::Abandoned { sent: true }, false)]);
+    assert_eq!(scene.settled(), 1);
+}
+
+#[tokio::test]
+async fn a_stored_answer_is_given_and_recorded() {
+    let scene = Scene::new(Phase::Replay, || {
+        let answer = StoredAnswer { status: 201, content_type: None, body: Bytes::new() };
+        Err(Stop::Replay(Box::new(answer)))
+    });
+    let Answer::Replayed { answer, .. } = scene.cross().await else { panic!() };
+    assert_eq!(answer.status, 201);
+    assert_eq!(scene.endings(), [(Ending::Replayed { status: 201 }, false)]);
+}
+
+#[tokio::test]
+async fn without_a_trail_nothing_crosses() {
+    let scene = Scene::new(Phase::Admit, pass);
+    scene.trail.broken.store(true, Ordering::SeqCst);
+    let Answer::Denied { denial, .. } = scene.cross().await else { panic!() };
+    assert_eq!(denial.code, &code::AUDIT_UNAVAILABLE);
+    scene.trail.broken.store(false, Ordering::SeqCst);
+    assert!(matches!(scene.cross().await, Answer::Delivered { .. }), "and it resumes by itself");
+}
+
+#[tokio::test]
+async fn bodies_are_held_only_when_a_control_reads_them() {
+    let mut scene = Scene::new(Phase::Inspect, pass);
+    let Answer::Delivered { tail, .. } = scene.cross().await else { panic!() };
+    assert!(tail.exchange().request.bytes().is_none());
+    Arc::get_mut(&mut scene.control).unwrap().reads = Reads::Both;
+    let Answer::Delivered { tail, body, .. } = scene.cross().await else { panic!() };
+    assert_eq!(tail.exchange().request.bytes().unwrap(), "{}");
+    assert_eq!(body.unwrap(), "reply");
+}
