@@ -1,1 +1,39 @@
-//! Placeholder: written in this session.
+//! What must outlast the process: issued credentials, sealed items, idempotency keys.
+//!
+//! The traits say what the rest of the bridge may rely on; [`SqliteStore`] keeps it in one SQLite file (WAL).
+//! Other databases come behind the same traits and must pass the same exported suite (feature `suite`).
+//!
+//! # Why one writer thread
+//! An idempotency key must be on disk *before* the request is delivered, so every such request pays for an
+//! fsync. SQLite allows one writer at a time anyway; a pool of connections (sqlx) would queue for the lock and
+//! fsync once per request. Here one thread owns the connection, drains its queue, runs every operation in a
+//! savepoint of one transaction, commits once and then answers everybody: the fsync is shared by all that
+//! waited for it, a failing operation undoes only itself, and no reader ever sees half an operation. Callers
+//! await; no runtime thread blocks.
+//!
+//! # Several processes
+//! The command line and a running bridge use the same file. Writers take the lock at once (`BEGIN IMMEDIATE`)
+//! and wait for it up to five seconds. A [`Changes`] receiver tells a running bridge within 250 ms that
+//! credentials or sealed items were changed, by whichever process.
+//!
+//! # What is encrypted
+//! Sealed items arrive sealed. Kept answers are sealed by the [`Sealer`] that the store is opened with. The
+//! rest (names, hashes, times, idempotency keys) is plain: an idempotency key should mean nothing to a reader.
+
+mod changes;
+mod credentials;
+mod error;
+mod idempotency;
+mod items;
+mod sealer;
+
+pub use changes::Changes;
+pub use credentials::{Credentials, IssuedCredential, IssuedKind};
+pub use error::StoreError;
+pub use idempotency::{Idempotency, Reservation, Settlement, Ticket};
+pub use ironbridge_core::StoredAnswer;
+pub use items::{ItemSummary, SealedItem, SealedItems};
+pub use sealer::{Sealer, SealerError};
+
+/// What every operation that waits returns.
+pub type StoreFuture<'a, T> = ironbridge_core::BoxFuture<'a, Result<T, StoreError>>;

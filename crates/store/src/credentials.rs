@@ -1,0 +1,58 @@
+use crate::{Changes, StoreFuture};
+use ironbridge_core::Timestamp;
+
+/// Credentials that this bridge issued. Only their hashes are kept.
+pub trait Credentials: Changes {
+    /// # Errors
+    /// [`StoreError::Conflict`](crate::StoreError::Conflict) when the id is taken.
+    fn insert(&self, credential: IssuedCredential) -> StoreFuture<'_, ()>;
+
+    /// Revokes; false when there is no such credential or it was revoked before (the first time stands).
+    fn revoke<'a>(&'a self, id: &'a str, at: Timestamp) -> StoreFuture<'a, bool>;
+
+    /// Notes when credentials were last used; collect many and tell them at once. Times never go back, unknown
+    /// ids are passed over.
+    fn touch(&self, used: Vec<(String, Timestamp)>) -> StoreFuture<'_, ()>;
+
+    /// All credentials, or those of one account, oldest first; expired and revoked ones too.
+    fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>>;
+}
+
+/// One issued credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedCredential {
+    /// Public; what commands and logs name it by.
+    pub id: String,
+    pub kind: IssuedKind,
+    pub account: String,
+    /// SHA-256 of what is presented (or a certificate's thumbprint).
+    pub hash: [u8; 32],
+    pub created: Timestamp,
+    pub expires: Timestamp,
+    pub revoked: Option<Timestamp>,
+    pub last_used: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IssuedKind {
+    ApiKey,
+    ClientSecret,
+    Certificate,
+}
+
+impl IssuedKind {
+    pub const ALL: [IssuedKind; 3] = [IssuedKind::ApiKey, IssuedKind::ClientSecret, IssuedKind::Certificate];
+
+    /// The stored and printed name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            IssuedKind::ApiKey => "api-key",
+            IssuedKind::ClientSecret => "client-secret",
+            IssuedKind::Certificate => "certificate",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<IssuedKind> {
+        IssuedKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}

@@ -1,0 +1,58 @@
+use crate::StoreFuture;
+use ironbridge_core::{StoredAnswer, Timestamp};
+
+/// Keys under which an operation acts at most once (control E6; Idempotency-Key draft-06).
+pub trait Idempotency: Send + Sync {
+    /// Takes the key if it is free. A key that was taken is durable before this returns, and one that the caller
+    /// did not live to hear of is released by itself.
+    ///
+    /// `scope` is account and operation; `fingerprint` is SHA-256 over what must be the same in a repetition.
+    /// From `expires` on, the key is free again.
+    fn reserve(
+        &self,
+        scope: &str,
+        key: &str,
+        fingerprint: [u8; 32],
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> StoreFuture<'_, Reservation>;
+
+    /// Says how it ended. Does not wait; every later [`Idempotency::reserve`] sees it. A settlement that cannot
+    /// be written is tried again until it can; if the process ends before that, the outcome is unknown.
+    fn settle(&self, ticket: Ticket, settlement: Settlement);
+}
+
+/// What [`Idempotency::reserve`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// The key is yours: deliver, then settle.
+    Taken(Ticket),
+    /// Another exchange holds it and has not ended.
+    InProgress,
+    /// The key was used for something else.
+    Mismatch,
+    Finished(StoredAnswer),
+    /// It may have reached the target, but nobody knows how it ended: the connection broke, or the process that
+    /// held the key stopped.
+    OutcomeUnknown,
+}
+
+/// How a reservation ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Every repetition gets this answer.
+    Finished(StoredAnswer),
+    /// Nothing reached the target: the key is free.
+    Release,
+    /// It may have reached the target: the key stays taken until it expires.
+    Unknown,
+}
+
+/// The right to settle one reservation, once. Only implementations make one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub scope: String,
+    pub key: String,
+    /// Tells this holder from every other that ever held the key: the run of the process and a number in it.
+    pub holder: (i64, i64),
+}

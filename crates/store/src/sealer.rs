@@ -1,0 +1,18 @@
+/// Encrypts what the store itself must not keep in the clear; passed in, so that this crate needs no
+/// cryptography.
+pub trait Sealer: Send + Sync {
+    /// Authenticated encryption; what is sealed opens only with the same context.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    fn seal(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError>;
+
+    /// # Errors
+    /// When it was sealed under another key or context, or changed since.
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError>;
+}
+
+/// Why sealing or opening failed; for the operator, without key material.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SealerError(pub String);
