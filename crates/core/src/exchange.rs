@@ -1,4 +1,4 @@
-use crate::{Account, ExchangeId, Flow, Payload, Principal, Timestamp};
+use crate::{Account, Denial, ExchangeId, Flow, Payload, Principal, Timestamp};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,9 @@ pub struct Exchange {
     pub facts: RequestFacts,
     pub request: Payload,
     pub reply: Payload,
+    /// What the transport itself found wrong with what arrived; the exchange is refused with it once the admit
+    /// to throttle controls have had their say.
+    pub refused: Option<Box<Denial>>,
     /// Set by the authenticate phase; nothing later runs without it.
     pub principal: Option<Principal>,
     /// The tightest limit that was counted, for the RateLimit fields of the answer.
@@ -43,6 +46,7 @@ impl Exchange {
             facts: RequestFacts::default(),
             request: Payload::default(),
             reply: Payload::default(),
+            refused: None,
             principal: None,
             limit: None,
             records: 0,
@@ -93,6 +97,8 @@ pub struct CertificateFacts {
     pub names: Vec<Box<str>>,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+    /// Whether its extended key usage lets it authenticate a client (RFC 5280 §4.2.1.12); true without one.
+    pub client_auth: bool,
 }
 
 /// Credentials as the caller presented them, before anything is believed.
