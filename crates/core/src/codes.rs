@@ -225,6 +225,9 @@ codes! {
     TARGET_FAILED = "target-failed", 502, Target, true, "Target failed",
         "The target answered with a server error. Its own words are not passed on, because they may hold internals.",
         "Try again later; if it persists, tell the target's owner the correlation id.";
+    TARGET_DECLINED = "target-declined", 400, Caller, false, "Target declined the request",
+        "The request passed every control, and the target answered with a client error. Its status is passed on; its own words are not, because they may hold internals.",
+        "Correct the request; the target's owner can look up the correlation id.";
     REPLY_TOO_LARGE = "reply-too-large", 502, Target, false, "Target's answer too large",
         "The target's answer is larger than the operation allows for answers that are read.",
         "Ask for less at once; the operator can raise response.max_body.";

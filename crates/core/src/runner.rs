@@ -131,6 +131,9 @@ impl Tail {
         self.trail.ready()?;
         let (pipeline, exchange) = (&self.pipeline, &mut self.exchange);
         pipeline.open(exchange).await?;
+        if let Some(denial) = exchange.refused.take() {
+            return Err(denial.into());
+        }
         if pipeline.reads_request() {
             let body = crossing.read_request(pipeline.max_request()).await?;
             exchange.request = Payload::Whole(Document::new(body));

@@ -233,6 +233,7 @@ async fn bodies_are_held_only_when_a_control_reads_them() {
     let mut scene = Scene::new(Phase::Inspect, pass);
     let Answer::Delivered { tail, .. } = scene.cross().await else { panic!() };
     assert!(tail.exchange().request.bytes().is_none());
+    drop(tail);
     Arc::get_mut(&mut scene.control).unwrap().reads = Reads::Both;
     let Answer::Delivered { tail, body, .. } = scene.cross().await else { panic!() };
     assert_eq!(tail.exchange().request.bytes().unwrap(), "{}");
