@@ -1,0 +1,43 @@
+//! The checked manifest. Every value here has been parsed and every name in it resolves.
+
+mod bridge;
+mod integration;
+mod party;
+
+pub use bridge::*;
+pub use integration::*;
+pub use party::*;
+
+use crate::{Date, Name};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Things by their declared names.
+pub type Map<T> = BTreeMap<Name, T>;
+
+/// A whole manifest directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    pub bridge: Bridge,
+    pub systems: Map<System>,
+    pub roles: Map<Role>,
+    pub accounts: Map<Account>,
+    pub integrations: Map<Integration>,
+    /// Everything that was read or named (manifest files, schemas, certificates), for watching.
+    pub files: Vec<PathBuf>,
+    /// The text of the manifest files, in the order they were read.
+    pub sources: Vec<(PathBuf, String)>,
+}
+
+section! {
+    /// Why a weaker-than-default choice is accepted, and until when. It always gives a warning; from the day it
+    /// expires, an error.
+    pub struct Danger {
+        /// Why there is no better way at present.
+        reason: String,
+        /// The first day on which it is no longer accepted, at most a year ahead: `2027-03-31`.
+        expires: Date,
+    }
+}
+
+pub(crate) use crate::keys::{one_of, section, words};

@@ -1,0 +1,171 @@
+use super::{Danger, Map, one_of, section, words};
+use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Url};
+use ipnet::IpNet;
+use std::net::SocketAddr;
+
+section! {
+    /// The bridge itself.
+    pub struct Bridge later("attestations", "cluster", "kms", "acme", "telemetry", "webhook", "saml", "console") {
+        /// Its name, which is also the origin of its audit trail.
+        name: Name,
+        /// The address under which callers reach it. Tokens of the built-in token endpoint name it as their
+        /// issuer. Required as soon as an account has `oauth_client` credentials; otherwise
+        /// `https://localhost:PORT` of the first listener.
+        public_url: Option<Url>,
+        /// Who runs it.
+        organisation: Option<Organisation>,
+        /// Where state, keys and the audit trail are kept; relative to the file that says so.
+        data_dir: Directory = "./data",
+        /// Threads that carry exchanges, 1 to 1024. Default: one per core.
+        workers: Option<Number<1, 1024>>,
+        /// Where it listens. Default: one listener `api` on 127.0.0.1:8443.
+        listeners: Map<Listener>,
+        /// Token issuers that it trusts besides itself.
+        issuers: Map<Issuer>,
+        /// Where secrets are kept. The embedded store `sealed` is always there.
+        secret_stores: Map<SecretStore>,
+        /// Limits that hold before anything is known of the caller.
+        limits: BridgeLimits,
+        /// How long it waits for callers.
+        timeouts: Timeouts,
+    }
+}
+
+section! {
+    /// The organisation that runs the bridge, as the record of processing activities prints it.
+    pub struct Organisation {
+        /// Its name.
+        name: String,
+        /// How to reach it about data protection.
+        contact: String,
+        /// How to reach its data protection officer.
+        data_protection_officer: Option<String>,
+        /// Where it is established.
+        country: Country,
+    }
+}
+
+section! {
+    /// A place where the bridge takes connections. TLS always.
+    pub struct Listener {
+        /// Address and port: `0.0.0.0:8443`, `[::]:8443`.
+        address: SocketAddr,
+        /// Its server certificate. Default: issued and renewed by the internal CA.
+        certificate: Option<ServerCertificate>,
+        /// Whether clients are asked for a certificate.
+        client_certificates: ClientCertificates = "optional",
+        /// Networks it takes connections from. Default: all.
+        addresses: Vec<IpNet>,
+        /// Proxies whose forwarding fields are believed when they say who the caller is.
+        trusted_proxies: Vec<IpNet>,
+        /// Connections held at once, 1 to 1,000,000.
+        max_connections: Number<1, 1_000_000> = "10000",
+    }
+}
+
+section! {
+    /// A certificate with its key.
+    pub struct ServerCertificate {
+        /// PEM file: the certificate first, then its intermediates.
+        chain: FilePath,
+        /// PEM file (readable by the owner only) or a secret.
+        key: KeySource,
+    }
+}
+
+/// Where a private key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    File(FilePath),
+    Secret(SecretRef),
+}
+
+words! {
+    /// Whether a listener asks clients for a certificate.
+    pub enum ClientCertificates {
+        /// Never asked for.
+        Off = "off",
+        /// Asked for; callers without one authenticate otherwise.
+        Optional = "optional",
+        /// No connection without one that an account declares.
+        Required = "required",
+    }
+}
+
+section! {
+    /// An issuer of JWT access tokens (RFC 9068).
+    pub struct Issuer {
+        /// Its identifier, exactly as its tokens carry it in `iss`.
+        issuer: Url,
+        /// What its tokens must carry in `aud`: one of these.
+        audience: OneOrMore<String>,
+        /// Where its keys are. Default: discovered (RFC 8414, then OpenID Connect Discovery).
+        jwks_url: Option<Url>,
+        /// PEM file of the CA that its server's certificate comes from. Default: the system's.
+        ca: Option<FilePath>,
+        /// Signature algorithms accepted from it.
+        algorithms: OneOrMore<Algorithm> = "[ES256, ES384, PS256, PS384, PS512, RS256, Ed25519]",
+        /// The claim that names the client.
+        client_id_claim: String = "client_id",
+        /// Accepts tokens whose `typ` is `JWT` or missing instead of `at+jwt`. Such an issuer's other tokens
+        /// could pass for access tokens.
+        danger_accept_untyped_tokens: Option<Danger>,
+    }
+}
+
+words! {
+    /// A signature algorithm, by its JOSE name (RFC 7518 §3.1, RFC 9864 §2.2).
+    pub enum Algorithm {
+        /// ECDSA on P-256 with SHA-256.
+        Es256 = "ES256",
+        /// ECDSA on P-384 with SHA-384.
+        Es384 = "ES384",
+        /// RSASSA-PSS with SHA-256.
+        Ps256 = "PS256",
+        /// RSASSA-PSS with SHA-384.
+        Ps384 = "PS384",
+        /// RSASSA-PSS with SHA-512.
+        Ps512 = "PS512",
+        /// RSASSA-PKCS1-v1_5 with SHA-256, keys of 2048 bits or more.
+        Rs256 = "RS256",
+        /// EdDSA on Curve25519; tokens that call it `EdDSA` are accepted too.
+        Ed25519 = "Ed25519",
+    }
+}
+
+one_of! {
+    /// A secret store. Only the embedded one exists in this version; it needs no declaration.
+    pub enum SecretStore {
+        /// The embedded store: sealed under the bridge's own key.
+        Sealed(SealedStore) = "sealed",
+    }
+}
+
+section! {
+    /// The embedded secret store, in the data directory.
+    pub struct SealedStore {}
+}
+
+section! {
+    /// Limits that hold before anything is known of the caller.
+    pub struct BridgeLimits {
+        /// Requests from one address (one /64 network for IPv6).
+        per_address: Rate = "6000/min",
+        /// Exchanges open at once, 1 to 1,000,000; more are told to come back.
+        max_exchanges: Number<1, 1_000_000> = "20000",
+    }
+}
+
+section! {
+    /// How long the bridge waits for callers.
+    pub struct Timeouts {
+        /// For the whole header section of a request, the TLS handshake included.
+        header: Duration = "10s",
+        /// For the next request on an open connection.
+        idle: Duration = "75s",
+        /// For the whole body of a request.
+        body: Duration = "60s",
+        /// For open exchanges to end when the bridge stops or a listener goes away.
+        drain: Duration = "30s",
+    }
+}

@@ -1,0 +1,217 @@
+use super::{Map, section, words};
+use crate::{Duration, FilePath, Name, Path, PermissionName, Pointer, Rate, Route, Size, Template};
+
+section! {
+    /// One declared data flow from a source system to a target system. What is not declared does not cross.
+    pub struct Integration later("webhook", "sftp", "as2", "messaging", "database", "kafka", "file", "transfer") {
+        /// What it does, for people.
+        description: Option<String>,
+        /// The system that calls.
+        source: Name,
+        /// The system that answers. It needs `http`.
+        target: Name,
+        /// What the data is used for (GDPR Art. 5(1)(b)).
+        purpose: String,
+        /// What makes it lawful (GDPR Art. 6(1)).
+        legal_basis: LegalBasis,
+        /// Which personal data crosses. Absent: none.
+        data: Option<PersonalData>,
+        /// When a record must be on disk. Default: `durable` when `data` is given, else `grouped`.
+        audit: Option<AuditMode>,
+        /// The flow over HTTP.
+        http: HttpFlow,
+        /// Limits for the whole integration.
+        limits: Limits,
+    }
+}
+
+words! {
+    /// What makes the processing lawful (GDPR Art. 6(1)).
+    pub enum LegalBasis {
+        /// Art. 6(1)(a).
+        Consent = "consent",
+        /// Art. 6(1)(b).
+        Contract = "contract",
+        /// Art. 6(1)(c).
+        LegalObligation = "legal_obligation",
+        /// Art. 6(1)(d).
+        VitalInterests = "vital_interests",
+        /// Art. 6(1)(e).
+        PublicTask = "public_task",
+        /// Art. 6(1)(f).
+        LegitimateInterests = "legitimate_interests",
+    }
+}
+
+section! {
+    /// Which personal data crosses.
+    pub struct PersonalData later("special_categories", "safeguards", "recipients") {
+        /// Whose data: `customers`, `employees`.
+        subjects: Vec<String>,
+        /// Which kinds: `contact details`, `orders`.
+        categories: Vec<String>,
+        /// Where in a body the person's identifier is. The audit trail holds a commitment to it, never the value.
+        subject_id: Option<Pointer>,
+        /// How long the target keeps it.
+        retention: Option<Duration>,
+    }
+}
+
+words! {
+    /// When a record must be on disk.
+    pub enum AuditMode {
+        /// Before the caller has its answer.
+        Durable = "durable",
+        /// Shortly after, together with others.
+        Grouped = "grouped",
+    }
+}
+
+section! {
+    /// A flow over HTTP.
+    pub struct HttpFlow {
+        /// The listener that serves it. Default: `api`, or the only one.
+        listener: Option<Name>,
+        /// The path under which its operations are reached: `/erp/v1`.
+        path: Path,
+        /// Which credentials are accepted. Default: all that the source's accounts have.
+        accept: Vec<CredentialKind>,
+        /// For a whole exchange until the target's reply begins.
+        timeout: Duration = "30s",
+        /// What it allows, by name.
+        operations: Map<Operation>,
+    }
+}
+
+words! {
+    /// A kind of credential.
+    pub enum CredentialKind {
+        /// An API key of this bridge.
+        ApiKey = "api_key",
+        /// A token of the built-in token endpoint.
+        OauthClient = "oauth_client",
+        /// A token of a declared issuer.
+        Token = "token",
+        /// A client certificate.
+        Certificate = "certificate",
+    }
+}
+
+section! {
+    /// One thing an integration allows.
+    pub struct Operation later("mask", "tokenise", "encrypt", "retry", "cache", "openapi") {
+        /// Method and path: `POST /orders/{id}/shipments`. A parameter takes one segment.
+        route as "match": Route,
+        /// The path at the target, with the same parameters. Default: the matched path.
+        target_path: Option<Template>,
+        /// The permission it requires.
+        permission: PermissionName,
+        /// For this operation, instead of the flow's timeout.
+        timeout: Option<Duration>,
+        /// Lets the connection change its protocol.
+        upgrade: Option<Upgrade>,
+        /// What a request must be like, and what of it crosses.
+        request: Request,
+        /// What a reply must be like, and what of it crosses.
+        response: Response,
+        /// Refuses or repeats what was already done.
+        replay: Option<Replay>,
+        /// Limits for this operation, besides the integration's.
+        limits: Limits,
+    }
+}
+
+words! {
+    /// A protocol that an HTTP/1.1 connection may change to.
+    pub enum Upgrade {
+        /// WebSocket (RFC 6455). Its frames pass unread.
+        Websocket = "websocket",
+    }
+}
+
+section! {
+    /// What a request must be like, and what of it crosses.
+    pub struct Request later("mask", "tokenise", "encrypt", "openapi", "signature") {
+        /// Largest body. Default: 1MiB when a control reads it, else none.
+        max_body: Option<Size>,
+        /// JSON Schema (2020-12) that the body must satisfy.
+        schema: Option<FilePath>,
+        /// What must be true of the request.
+        rules: Vec<Rule>,
+        /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
+        /// lets nothing cross. Default: all.
+        keep: Option<Vec<Pointer>>,
+    }
+}
+
+section! {
+    /// What a reply must be like, and what of it crosses.
+    pub struct Response later("mask", "tokenise", "encrypt", "openapi") {
+        /// Largest body. Default: 1MiB when a control reads it, else none.
+        max_body: Option<Size>,
+        /// JSON Schema (2020-12) that the body must satisfy.
+        schema: Option<FilePath>,
+        /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
+        /// lets nothing cross. Default: all.
+        keep: Option<Vec<Pointer>>,
+    }
+}
+
+section! {
+    /// Something that must be true of a request.
+    pub struct Rule {
+        /// A CEL expression over `body`, `path`, `query` and `account`; true lets the request pass. At most 4 KiB.
+        check: String,
+        /// What the caller is told when it is false.
+        otherwise: String,
+    }
+}
+
+section! {
+    /// Refuses or repeats what was already done.
+    pub struct Replay later("nonce", "timestamp") {
+        /// Whether the Idempotency-Key field must be there. A repeated key gives the first answer again.
+        idempotency_key: IdempotencyKey,
+        /// How long keys are remembered, 1s to 31d.
+        window: Duration = "24h",
+    }
+}
+
+words! {
+    /// Whether the Idempotency-Key field must be there.
+    pub enum IdempotencyKey {
+        /// Refused without.
+        Required = "required",
+        /// Honoured where it is.
+        Optional = "optional",
+    }
+}
+
+section! {
+    /// How often.
+    pub struct Limits {
+        /// By one account.
+        per_account: Option<Rate>,
+        /// From one address (one /64 network for IPv6).
+        per_address: Option<Rate>,
+        /// By everyone together, for each operation.
+        per_operation: Option<Rate>,
+    }
+}
+
+/// The largest body that is read when the manifest does not say.
+pub const DEFAULT_MAX_BODY: Size = Size(1024 * 1024);
+
+impl Request {
+    /// Whether a control needs the whole body.
+    pub fn reads_body(&self) -> bool {
+        self.schema.is_some() || !self.rules.is_empty() || self.keep.is_some()
+    }
+}
+
+impl Response {
+    /// Whether a control needs the whole body.
+    pub fn reads_body(&self) -> bool {
+        self.schema.is_some() || self.keep.is_some()
+    }
+}

@@ -1,0 +1,228 @@
+use super::{Danger, KeySource, one_of, section, words};
+use crate::{
+    Country, Duration, FieldName, FilePath, Name, Number, PermissionName, San, SecretRef, Thumbprint, Url,
+};
+use ipnet::IpNet;
+
+section! {
+    /// Something data comes from or goes to.
+    pub struct System later("database", "sftp", "kafka", "rabbitmq", "nats", "as2", "ssh") {
+        /// Who answers for it: an address of a person or team.
+        owner: String,
+        /// Where it processes data.
+        country: Country,
+        /// Its part under the GDPR.
+        role: SystemRole = "controller",
+        /// How the bridge reaches it over HTTP. A target needs this.
+        http: Option<HttpTarget>,
+    }
+}
+
+words! {
+    /// A system's part under the GDPR (Art. 4(7), 4(8), 26).
+    pub enum SystemRole {
+        /// Decides on purposes and means.
+        Controller = "controller",
+        /// Processes on a controller's behalf.
+        Processor = "processor",
+        /// Decides together with others.
+        JointController = "joint_controller",
+    }
+}
+
+section! {
+    /// How the bridge reaches a system over HTTP.
+    pub struct HttpTarget {
+        /// Where it is. Operations' paths are appended.
+        url: Url,
+        /// PEM file of the CA that its certificate comes from. Default: the system's. Verification cannot be
+        /// switched off.
+        ca: Option<FilePath>,
+        /// The name its certificate must carry. Default: the URL's host.
+        server_name: Option<String>,
+        /// Which HTTP it speaks.
+        protocol: Protocol = "http1",
+        /// The bridge's client certificate toward it.
+        certificate: Option<ClientCertificate>,
+        /// The bridge's credential toward it.
+        auth: Option<TargetAuth>,
+        /// Connections held to it at once, 1 to 1,000,000.
+        max_connections: Number<1, 1_000_000> = "512",
+        /// For a connection with its TLS handshake.
+        connect_timeout: Duration = "5s",
+        /// Lets the URL be `http`: everything is readable and changeable on the way.
+        danger_plaintext: Option<Danger>,
+    }
+}
+
+words! {
+    /// Which HTTP a target speaks.
+    pub enum Protocol {
+        /// HTTP/1.1.
+        Http1 = "http1",
+        /// HTTP/2 only; gRPC needs it.
+        Http2 = "http2",
+        /// HTTP/2 where the target offers it (ALPN), else HTTP/1.1.
+        Auto = "auto",
+    }
+}
+
+/// The bridge's client certificate toward a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// A chain with its key.
+    Files { chain: FilePath, key: KeySource },
+    /// Issued and renewed by the internal CA.
+    Issued,
+}
+
+one_of! {
+    /// The bridge's credential toward a target. The caller's own never reaches it.
+    pub enum TargetAuth {
+        /// A fixed bearer token (RFC 6750).
+        Bearer(Bearer) = "bearer",
+        /// User name and password (RFC 7617).
+        Basic(Basic) = "basic",
+        /// A value in a header field.
+        Header(Header) = "header",
+        /// An access token from the target's authorization server by client credentials (RFC 6749 §4.4).
+        Oauth2(Box<Oauth2>) = "oauth2",
+    }
+}
+
+section! {
+    /// A fixed bearer token (RFC 6750).
+    pub struct Bearer {
+        /// The token.
+        token: SecretRef,
+    }
+}
+
+section! {
+    /// User name and password (RFC 7617).
+    pub struct Basic {
+        /// The user name; no colon.
+        username: String,
+        /// The password.
+        password: SecretRef,
+    }
+}
+
+section! {
+    /// A value in a header field.
+    pub struct Header {
+        /// The field's name: `X-Api-Key`.
+        name: FieldName,
+        /// The value.
+        value: SecretRef,
+    }
+}
+
+section! {
+    /// An access token from the target's authorization server by client credentials (RFC 6749 §4.4), cached and
+    /// renewed before it expires.
+    pub struct Oauth2 later("private_key_jwt", "assertion") {
+        /// The token endpoint.
+        token_url: Url,
+        /// The bridge's client id there.
+        client_id: String,
+        /// The client secret.
+        client_secret: SecretRef,
+        /// Scopes to ask for.
+        scopes: Vec<String>,
+        /// The resource to ask for (RFC 8707).
+        resource: Option<String>,
+        /// How the secret is sent.
+        method: ClientAuthentication = "basic",
+        /// PEM file of the CA that the endpoint's certificate comes from. Default: the target's `ca`.
+        ca: Option<FilePath>,
+    }
+}
+
+words! {
+    /// How a client secret is sent to a token endpoint (RFC 6749 §2.3.1).
+    pub enum ClientAuthentication {
+        /// In the Authorization field.
+        Basic = "basic",
+        /// In the form body.
+        Post = "post",
+    }
+}
+
+section! {
+    /// A named set of permissions.
+    pub struct Role {
+        /// What the role says for people.
+        description: Option<String>,
+        /// What it allows.
+        permissions: Vec<PermissionName>,
+    }
+}
+
+section! {
+    /// A service account: the identity under which a system calls. It has roles, never permissions of its own.
+    pub struct Account later("dpop", "ssh_keys") {
+        /// The system that calls under this identity.
+        system: Name,
+        /// Who answers for it: an address of a person or team.
+        owner: String,
+        /// Its roles.
+        roles: Vec<Name>,
+        /// How it proves who it is: at least one.
+        credentials: Credentials,
+        /// Networks it may call from. Default: all.
+        addresses: Vec<IpNet>,
+    }
+}
+
+section! {
+    /// How an account proves who it is: at least one of these.
+    pub struct Credentials later("saml", "ssh", "dpop", "signature", "private_key_jwt") {
+        /// API keys, issued with `ironbridge key issue` and shown once.
+        api_key: Option<ApiKey>,
+        /// Client credentials at the built-in token endpoint.
+        oauth_client: Option<OauthClient>,
+        /// Access tokens of a declared issuer.
+        token: Option<ExternalToken>,
+        /// A client certificate.
+        certificate: Option<CertificateMatch>,
+    }
+}
+
+section! {
+    /// API keys. Two may live at a time, so that one can follow the other.
+    pub struct ApiKey {
+        /// How long a key lives, at most 366d.
+        lifetime: Duration = "90d",
+    }
+}
+
+section! {
+    /// Client credentials at the built-in token endpoint. The secret is issued with the CLI and shown once.
+    pub struct OauthClient {
+        /// How long its tokens live, at most 1h.
+        token_lifetime: Duration = "10m",
+    }
+}
+
+section! {
+    /// Access tokens of a declared issuer.
+    pub struct ExternalToken {
+        /// The issuer's name under `bridge.issuers`.
+        issuer: Name,
+        /// The account's client id there.
+        client_id: String,
+    }
+}
+
+section! {
+    /// A client certificate, known by exactly one of `san` and `thumbprint`.
+    pub struct CertificateMatch {
+        /// A subject alternative name: a URI, a DNS name or an e-mail address.
+        san: Option<San>,
+        /// SHA-256 of the certificate, 64 hexadecimal digits. This is the only certificate then.
+        thumbprint: Option<Thumbprint>,
+        /// PEM file of the CA that it comes from. Default: the internal CA.
+        ca: Option<FilePath>,
+    }
+}
