@@ -1,0 +1,191 @@
+use crate::{Identity, Process};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// Where a program that the tests talk to is installed.
+pub fn peer(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ours = repository().join(".peers/venv/bin");
+    // Debian puts daemons where only root's PATH looks.
+    let daemons = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    [ours]
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .chain(daemons)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+        .with_context(|| format!("{name} is not installed; run ./dev peers"))
+}
+
+/// What curl got back.
+#[derive(Debug, Clone)]
+pub struct CurlReply {
+    pub status: u16,
+    /// Names in lower case; of several answers (100, 101, redirects) the last one's.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl CurlReply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {}", self.text()))
+    }
+}
+
+/// Runs curl with these arguments and without any configuration of the machine.
+pub fn curl<I>(arguments: I) -> Result<CurlReply>
+where
+    I: IntoIterator,
+    I::Item: AsRef<OsStr>,
+{
+    let body = tempfile::NamedTempFile::new()?;
+    let output = Command::new(peer("curl")?)
+        .args([
+            "-q",
+            "--silent",
+            "--show-error",
+            "--noproxy",
+            "*",
+            "--max-time",
+            "30",
+            "--dump-header",
+            "-",
+            "--output",
+        ])
+        .arg(body.path())
+        .args(arguments)
+        .output()?;
+    if !output.status.success() {
+        bail!("curl: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let heads = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+    let head = heads.trim_end().rsplit("\n\n").next().unwrap_or_default();
+    let mut lines = head.lines();
+    let status =
+        lines.next().and_then(|line| line.split(' ').nth(1)).context("curl printed no status")?.parse()?;
+    let headers = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    Ok(CurlReply { status, headers, body: std::fs::read(body.path())? })
+}
+
+/// Drives Authlib, a Python OAuth client: see `tests/peers/oauth_client.py` for what may be asked of it.
+pub fn oauth_client(wish: &Value) -> Result<Value> {
+    let output = Command::new(peer_file(".peers/venv/bin/python")?)
+        .arg(repository().join("tests/peers/oauth_client.py"))
+        .arg(wish.to_string())
+        .output()?;
+    if !output.status.success() {
+        bail!("oauth_client.py: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// What an [`OidcProvider`] is started with.
+#[derive(Debug, Clone)]
+pub struct OidcSettings {
+    /// Client ids with their secrets.
+    pub clients: Vec<(String, String)>,
+    /// The one audience of its access tokens.
+    pub resource: String,
+    /// Scopes a client may ask for, separated by spaces.
+    pub scopes: String,
+    /// Of an access token, in seconds.
+    pub lifetime: u64,
+    /// `ES256`, `PS256`, …
+    pub algorithm: String,
+}
+
+impl Default for OidcSettings {
+    fn default() -> Self {
+        OidcSettings {
+            clients: vec![("order-service".into(), "a-secret-long-enough-for-a-test-0123456789".into())],
+            resource: "https://bridge.test".into(),
+            scopes: "orders.read orders.write".into(),
+            lifetime: 300,
+            algorithm: "ES256".into(),
+        }
+    }
+}
+
+/// npm's oidc-provider over TLS on a free loopback port.
+pub struct OidcProvider {
+    _process: Process,
+    issuer: String,
+    ca: PathBuf,
+}
+
+impl OidcProvider {
+    /// `identity` must name `localhost`; `ca` is the file that curl verifies it with; the identity's files are
+    /// written into `directory`.
+    pub fn start(
+        identity: &Identity,
+        ca: &Path,
+        directory: &Path,
+        settings: &OidcSettings,
+    ) -> Result<OidcProvider> {
+        peer_file("tests/peers/node_modules/oidc-provider")?;
+        let (cert, key) = identity.write(directory, "oidc-provider")?;
+        let clients: Vec<Value> = settings
+            .clients
+            .iter()
+            .map(|(id, secret)| json!({ "client_id": id, "client_secret": secret }))
+            .collect();
+        let options = json!({
+            "cert": cert, "key": key, "clients": clients, "resource": settings.resource, "scopes": settings.scopes,
+            "ttl": settings.lifetime, "algorithm": settings.algorithm,
+        });
+        let mut process = Process::start(
+            Command::new(peer("node")?)
+                .arg(repository().join("tests/peers/oidc.mjs"))
+                .arg(options.to_string()),
+        )?;
+        let line = process.wait_for_line("ready https://", Duration::from_secs(30))?;
+        let issuer = line.trim_start_matches("ready ").to_owned();
+        Ok(OidcProvider { _process: process, issuer, ca: ca.to_path_buf() })
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// How often a path was asked for, `/jwks` for example.
+    pub fn requests(&self, path: &str) -> Result<u64> {
+        let counts = curl([
+            OsStr::new("--cacert"),
+            self.ca.as_os_str(),
+            format!("{}/-/requests", self.issuer).as_ref(),
+        ])?;
+        Ok(counts.json()?.get(path).and_then(Value::as_u64).unwrap_or(0))
+    }
+
+    /// Replaces the signing key; tokens signed with the old one no longer verify against the published set.
+    pub fn rotate_key(&self) -> Result<()> {
+        let rotate = format!("{}/-/rotate", self.issuer);
+        let ca = self.ca.as_os_str();
+        curl([OsStr::new("--cacert"), ca, "--request".as_ref(), "POST".as_ref(), rotate.as_ref()]).map(drop)
+    }
+}
+
+fn peer_file(path: &str) -> Result<PathBuf> {
+    let path = repository().join(path);
+    if path.exists() { Ok(path) } else { bail!("{} is missing; run ./dev peers", path.display()) }
+}
