@@ -1,1 +1,12 @@
-//! Placeholder: written in this session.
+//! Listeners, TLS, the HTTP/1 framing gate, upstream pools and the guarded outbound connector.
+//!
+//! **Invariant:** nothing here knows what a manifest means, and nothing here judges an exchange.
+
+pub mod address;
+pub mod cores;
+pub mod fetch;
+pub mod gate;
+pub mod listen;
+pub mod protocol;
+pub mod tls;
+pub mod upstream;
