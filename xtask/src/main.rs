@@ -1,1 +1,45 @@
-fn main() {}
+//! What the repository does to itself: generated pages, bans, the README's commands, the benchmark.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people who build the bridge")]
+
+mod bans;
+mod generate;
+mod readme;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// Chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Writes the reference pages and the manifest's JSON Schema from the code
+    Generate {
+        /// Only compare, and fail where a page is out of date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Checks every dependency against deny.toml: banned crates, licences, sources
+    Bans,
+    /// Runs the README's commands, word for word, in a copy of the repository
+    Readme,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().chore {
+        Chore::Generate { check } => generate::run(check),
+        Chore::Bans => bans::run(),
+        Chore::Readme => readme::run(),
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}

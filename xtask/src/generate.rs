@@ -1,0 +1,110 @@
+use crate::root;
+use anyhow::{Context, Result, bail};
+use ironbridge_core::{Code, all_codes};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Says where a page comes from, to whoever is about to edit it.
+const NOTE: &str = "<!-- Written by `cargo xtask generate`; edit the code it comes from instead. -->\n\n";
+
+/// One page per code lives here, and nothing else does.
+const ERROR_PAGES: &str = "docs/reference/errors";
+
+pub fn run(check: bool) -> Result<()> {
+    let root = root();
+    let pages = pages()?;
+    let mut stale = Vec::new();
+    for (path, text) in &pages {
+        if fs::read_to_string(root.join(path)).ok().as_deref() != Some(text) {
+            stale.push(path.clone());
+        }
+    }
+    let orphans = orphans(&root, &pages)?;
+
+    if check {
+        if !stale.is_empty() || !orphans.is_empty() {
+            for path in stale.iter().chain(&orphans) {
+                eprintln!("out of date: {}", path.display());
+            }
+            bail!("run `cargo xtask generate` and commit what it writes");
+        }
+        println!("{} generated files are up to date", pages.len());
+        return Ok(());
+    }
+    for path in &stale {
+        let full = root.join(path);
+        fs::create_dir_all(full.parent().context("a page has a folder")?)?;
+        fs::write(&full, pages.get(path).context("a stale page is a page")?)?;
+        println!("wrote {}", path.display());
+    }
+    for path in &orphans {
+        fs::remove_file(root.join(path))?;
+        println!("removed {}", path.display());
+    }
+    Ok(())
+}
+
+/// Every generated file, by its path from the root.
+fn pages() -> Result<BTreeMap<PathBuf, String>> {
+    let mut pages = BTreeMap::new();
+    pages.insert("docs/reference/errors.md".into(), error_index());
+    for code in all_codes() {
+        pages.insert(Path::new(ERROR_PAGES).join(format!("{}.md", code.id)), error_page(code));
+    }
+    Ok(pages)
+}
+
+/// Pages of codes that no longer exist.
+fn orphans(root: &Path, pages: &BTreeMap<PathBuf, String>) -> Result<Vec<PathBuf>> {
+    let Ok(entries) = fs::read_dir(root.join(ERROR_PAGES)) else { return Ok(Vec::new()) };
+    let mut orphans = Vec::new();
+    for entry in entries {
+        let path = Path::new(ERROR_PAGES).join(entry?.file_name());
+        if !pages.contains_key(&path) {
+            orphans.push(path);
+        }
+    }
+    orphans.sort();
+    Ok(orphans)
+}
+
+fn error_index() -> String {
+    let mut page = format!(
+        "{NOTE}# Refusals\n\n\
+         Every refusal carries one of these codes: as `code` in the problem details (RFC 9457), in the audit trail, \
+         and as `ironbridge explain CODE`. A code never changes its meaning.\n\n\
+         | code | status | at fault | again? | |\n|---|---|---|---|---|\n"
+    );
+    for code in all_codes() {
+        let _ = writeln!(
+            page,
+            "| [`{id}`](errors/{id}.md) | {status} | {fault} | {again} | {title} |",
+            id = code.id,
+            status = code.status,
+            fault = code.fault.name(),
+            again = if code.retry { "later" } else { "no" },
+            title = code.title,
+        );
+    }
+    page
+}
+
+fn error_page(code: &Code) -> String {
+    let again = if code.retry {
+        "Sending the same again later may succeed."
+    } else {
+        "Sending the same again will be refused again."
+    };
+    format!(
+        "{NOTE}# {title}\n\n`{id}`, HTTP status {status}, at fault: {fault}. {again}\n\n\
+         ## Why\n\n{meaning}\n\n## What to do\n\n{mend}\n\n[All refusals](../errors.md)\n",
+        title = code.title,
+        id = code.id,
+        status = code.status,
+        fault = code.fault.name(),
+        meaning = code.meaning,
+        mend = code.mend,
+    )
+}
