@@ -26,6 +26,9 @@ mod error;
 mod idempotency;
 mod items;
 mod sealer;
+mod sqlite;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 
 pub use changes::Changes;
 pub use credentials::{Credentials, IssuedCredential, IssuedKind};
@@ -34,6 +37,7 @@ pub use idempotency::{Idempotency, Reservation, Settlement, Ticket};
 pub use ironbridge_core::StoredAnswer;
 pub use items::{ItemSummary, SealedItem, SealedItems};
 pub use sealer::{Sealer, SealerError};
+pub use sqlite::SqliteStore;
 
 /// What every operation that waits returns.
 pub type StoreFuture<'a, T> = ironbridge_core::BoxFuture<'a, Result<T, StoreError>>;

@@ -1,0 +1,85 @@
+use super::queue::{Effect, Failure};
+use super::{SqliteStore, from_sql, to_sql};
+use crate::{Credentials, IssuedCredential, IssuedKind, StoreError, StoreFuture};
+use ironbridge_core::Timestamp;
+use rusqlite::types::{FromSqlError, Type};
+use rusqlite::{Row, named_params, params};
+
+impl Credentials for SqliteStore {
+    fn insert(&self, credential: IssuedCredential) -> StoreFuture<'_, ()> {
+        self.queue.ask(Effect::Changes, move |db| {
+            let inserted = db
+                .prepare_cached(
+                    "INSERT INTO credential (id, kind, account, hash, created, expires, revoked, last_used)
+                     VALUES (:id, :kind, :account, :hash, :created, :expires, :revoked, :last_used)
+                     ON CONFLICT (id) DO NOTHING",
+                )?
+                .execute(named_params! {
+                    ":id": credential.id,
+                    ":kind": credential.kind.name(),
+                    ":account": credential.account,
+                    ":hash": credential.hash,
+                    ":created": to_sql(credential.created),
+                    ":expires": to_sql(credential.expires),
+                    ":revoked": credential.revoked.map(to_sql),
+                    ":last_used": credential.last_used.map(to_sql),
+                })?;
+            if inserted == 0 {
+                return Err(Failure::Refused(StoreError::Conflict(credential.id)));
+            }
+            Ok(())
+        })
+    }
+
+    fn revoke<'a>(&'a self, id: &'a str, at: Timestamp) -> StoreFuture<'a, bool> {
+        let id = id.to_owned();
+        self.ask(Effect::Changes, move |db| {
+            let revoked = db
+                .prepare_cached("UPDATE credential SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL")?
+                .execute(params![id, to_sql(at)])?;
+            Ok(revoked > 0)
+        })
+    }
+
+    fn touch(&self, used: Vec<(String, Timestamp)>) -> StoreFuture<'_, ()> {
+        self.ask(Effect::Writes, move |db| {
+            let mut statement = db.prepare_cached(
+                "UPDATE credential SET last_used = ?2 WHERE id = ?1 AND coalesce(last_used, 0) < ?2",
+            )?;
+            for (id, at) in used {
+                statement.execute(params![id, to_sql(at)])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
+        let account = account.map(str::to_owned);
+        self.ask(Effect::Reads, move |db| {
+            db.prepare_cached(
+                "SELECT id, kind, account, hash, created, expires, revoked, last_used FROM credential
+                 WHERE ?1 IS NULL OR account = ?1 ORDER BY created, id",
+            )?
+            .query_map([account], credential)?
+            .collect()
+        })
+    }
+}
+
+fn credential(row: &Row<'_>) -> rusqlite::Result<IssuedCredential> {
+    let kind: String = row.get("kind")?;
+    let kind = IssuedKind::from_name(&kind).ok_or_else(|| {
+        let unknown = FromSqlError::Other(format!("unknown kind of credential `{kind}`").into());
+        rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(unknown))
+    })?;
+    Ok(IssuedCredential {
+        id: row.get("id")?,
+        kind,
+        account: row.get("account")?,
+        hash: row.get("hash")?,
+        created: from_sql(row.get("created")?),
+        expires: from_sql(row.get("expires")?),
+        revoked: row.get::<_, Option<i64>>("revoked")?.map(from_sql),
+        last_used: row.get::<_, Option<i64>>("last_used")?.map(from_sql),
+    })
+}

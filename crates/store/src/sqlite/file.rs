@@ -1,0 +1,172 @@
+//! The file: its permissions, its settings, its schema, and what its errors mean.
+
+use crate::StoreError;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(super) struct File {
+    path: PathBuf,
+    busy_timeout: Duration,
+}
+
+impl File {
+    pub(super) fn new(path: &Path, busy_timeout: Duration) -> File {
+        File { path: path.to_owned(), busy_timeout }
+    }
+
+    /// Makes directory and file where they are missing, and refuses those that other users could read or
+    /// replace. SQLite gives its `-wal` and `-shm` files the same mode.
+    pub(super) fn make(&self) -> Result<(), StoreError> {
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|e| self.cannot_open(directory, &e))?;
+        self.refuse_mode(directory, 0o022, "other users can replace files in it", "chmod 700")?;
+        // Never opens a file that is there: closing it would drop the locks that this process holds on it
+        // through SQLite (POSIX advisory locks belong to the process, not to the descriptor).
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path);
+        match made {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(self.cannot_open(&self.path, &e));
+            }
+            _ => {}
+        }
+        self.refuse_mode(&self.path, 0o077, "other users can read it", "chmod 600")
+    }
+
+    /// Opens the file that [`File::make`] left and brings its schema up to date.
+    pub(super) fn open(&self) -> Result<Connection, StoreError> {
+        let mut db = self.connect()?;
+        self.configure(&db).map_err(|e| self.explain(e))?;
+        self.migrate(&mut db)?;
+        Ok(db)
+    }
+
+    /// Opens the file again after a failure. A file that became empty is no new store: it is being restored, or
+    /// was lost, and starting afresh would forget every idempotency key.
+    pub(super) fn reopen(&self) -> Result<Connection, StoreError> {
+        let db = self.connect()?;
+        match self.version(&db)? {
+            KNOWN => {}
+            0 => return Err(StoreError::Corrupt("it is empty".into())),
+            found => return Err(StoreError::Newer { found, known: KNOWN }),
+        }
+        self.configure(&db).map_err(|e| self.explain(e))?;
+        Ok(db)
+    }
+
+    fn connect(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&self.path, flags)
+            .and_then(|db| db.busy_timeout(self.busy_timeout).map(|()| db))
+            .map_err(|e| self.explain(e))
+    }
+
+    fn configure(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.set_prepared_statement_cache_capacity(32);
+        // Two processes that make the store at the same moment both switch it to WAL, and SQLite does not wait
+        // for the lock there.
+        let mut tries = 50;
+        while let Err(error) = db.pragma_update(None, "journal_mode", "wal") {
+            if tries == 0 || error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
+                return Err(error);
+            }
+            tries -= 1;
+            std::thread::sleep(self.busy_timeout / 50);
+        }
+        // In WAL mode only FULL makes a commit survive a power cut; NORMAL may lose the last ones.
+        db.pragma_update(None, "synchronous", "full")?;
+        db.pragma_update(None, "trusted_schema", false)
+    }
+
+    fn migrate(&self, db: &mut Connection) -> Result<(), StoreError> {
+        let explain = |error| self.explain(error);
+        if self.version(db)? == KNOWN {
+            return Ok(());
+        }
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
+        // Read again under the lock: another process may have migrated meanwhile.
+        let found = self.version(&transaction)?;
+        let steps = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..));
+        let Some(steps) = steps else { return Err(StoreError::Newer { found, known: KNOWN }) };
+        if found == 0 {
+            self.refuse_foreign(&transaction)?;
+        }
+        for step in steps {
+            transaction.execute_batch(step).map_err(explain)?;
+        }
+        transaction.pragma_update(None, "user_version", KNOWN).map_err(explain)?;
+        transaction.commit().map_err(explain)
+    }
+
+    fn version(&self, db: &Connection) -> Result<i64, StoreError> {
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| self.explain(e))
+    }
+
+    /// A database with tables but without our version belongs to another program.
+    fn refuse_foreign(&self, db: &Connection) -> Result<(), StoreError> {
+        let tables: i64 = db
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(|e| self.explain(e))?;
+        if tables == 0 {
+            return Ok(());
+        }
+        Err(StoreError::Open {
+            path: self.path.clone(),
+            reason: "it is another program's SQLite database".into(),
+        })
+    }
+
+    fn refuse_mode(&self, path: &Path, forbidden: u32, problem: &str, mend: &str) -> Result<(), StoreError> {
+        let mode = path.metadata().map_err(|e| self.cannot_open(path, &e))?.mode();
+        if mode & forbidden == 0 {
+            return Ok(());
+        }
+        Err(StoreError::Permissions {
+            path: path.to_owned(),
+            problem: format!("{problem} (mode {:03o})", mode & 0o777),
+            mend: format!("run `{mend} {}`", path.display()),
+        })
+    }
+
+    fn cannot_open(&self, path: &Path, error: &io::Error) -> StoreError {
+        StoreError::Open { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    /// What an error of the database means to the operator. SQLite's messages name tables and files, never
+    /// values: every value is a bound parameter.
+    pub(super) fn explain(&self, error: rusqlite::Error) -> StoreError {
+        use rusqlite::Error as E;
+        match &error {
+            E::SqliteFailure(..) | E::SqlInputError { .. } => {}
+            // A row that is not what the schema says.
+            _ => return StoreError::Corrupt(error.to_string()),
+        }
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                StoreError::Locked(self.busy_timeout.as_secs())
+            }
+            Some(ErrorCode::DiskFull) => StoreError::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StoreError::Corrupt(error.to_string())
+            }
+            Some(ErrorCode::CannotOpen) => {
+                StoreError::Open { path: self.path.clone(), reason: error.to_string() }
+            }
+            _ => StoreError::Io(error.to_string()),
+        }
+    }
+}
+
+/// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
+const MIGRATIONS: [&str; 1] = [include_str!("v1.sql")];
+const KNOWN: i64 = 1;

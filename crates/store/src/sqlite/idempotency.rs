@@ -1,0 +1,177 @@
+use super::queue::{Effect, Failure, Job, Queue};
+use super::{SqliteStore, answer, to_sql};
+use crate::{Idempotency, Reservation, Settlement, StoreError, StoreFuture, Ticket};
+use ironbridge_core::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+impl Idempotency for SqliteStore {
+    fn reserve(
+        &self,
+        scope: &str,
+        key: &str,
+        fingerprint: [u8; 32],
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> StoreFuture<'_, Reservation> {
+        let ticket = Ticket { scope: scope.into(), key: key.into(), holder: self.next_holder() };
+        let context = seal_context(scope, key);
+        let queue = self.queue.clone();
+        let found =
+            self.queue.ask(Effect::Writes, move |db| Ok(take(db, queue, ticket, fingerprint, now, expires)?));
+        Box::pin(async move {
+            Ok(match found.await? {
+                Found::Free(unclaimed) => {
+                    unclaimed.claim().map_or(Reservation::InProgress, Reservation::Taken)
+                }
+                Found::Held => Reservation::InProgress,
+                Found::Mismatch => Reservation::Mismatch,
+                Found::Unknown => Reservation::OutcomeUnknown,
+                Found::Finished(sealed) => {
+                    let plain = self
+                        .sealer
+                        .open(&sealed, &context)
+                        .map_err(|error| StoreError::Sealing(error.to_string()))?;
+                    Reservation::Finished(answer::decode(&plain)?)
+                }
+            })
+        })
+    }
+
+    fn settle(&self, ticket: Ticket, settlement: Settlement) {
+        let outcome = match settlement {
+            // What cannot be sealed cannot be kept, and without its answer the outcome is as good as unknown.
+            Settlement::Finished(answer) => self
+                .sealer
+                .seal(&answer::encode(&answer), &seal_context(&ticket.scope, &ticket.key))
+                .map_or(Outcome::Unknown, Outcome::Finished),
+            Settlement::Release => Outcome::Release,
+            Settlement::Unknown => Outcome::Unknown,
+        };
+        self.queue.tell(Box::new(Settle { ticket, outcome }));
+    }
+}
+
+/// What is at the key, before anything is opened.
+enum Found {
+    Free(Unclaimed),
+    Held,
+    Mismatch,
+    Finished(Vec<u8>),
+    Unknown,
+}
+
+fn take(
+    db: &Connection,
+    queue: Queue,
+    ticket: Ticket,
+    fingerprint: [u8; 32],
+    now: Timestamp,
+    expires: Timestamp,
+) -> rusqlite::Result<Found> {
+    let (run, number) = ticket.holder;
+    let held = db
+        .prepare_cached(
+            "SELECT fingerprint, state, run, answer FROM idempotency
+             WHERE scope = ?1 AND key = ?2 AND expires > ?3",
+        )?
+        .query_row(params![ticket.scope, ticket.key, to_sql(now)], |row| {
+            Ok(if row.get::<_, [u8; 32]>(0)? != fingerprint {
+                Found::Mismatch
+            } else {
+                match row.get::<_, i64>(1)? {
+                    OPEN if row.get::<_, i64>(2)? == run => Found::Held,
+                    FINISHED => Found::Finished(row.get(3)?),
+                    // Settled as unknown, or left open by a process that stopped.
+                    _ => Found::Unknown,
+                }
+            })
+        })
+        .optional()?;
+    if let Some(found) = held {
+        return Ok(found);
+    }
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, state, run, number, expires)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![ticket.scope, ticket.key, fingerprint, OPEN, run, number, to_sql(expires)])?;
+    Ok(Found::Free(Unclaimed { ticket: Some(ticket), queue }))
+}
+
+/// A reservation on its way to whoever asked. If it never arrives, because the transaction failed or the asker
+/// has gone, it is released: nothing can have been delivered under it.
+struct Unclaimed {
+    ticket: Option<Ticket>,
+    queue: Queue,
+}
+
+impl Unclaimed {
+    fn claim(mut self) -> Option<Ticket> {
+        self.ticket.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.queue.tell(Box::new(Settle { ticket, outcome: Outcome::Release }));
+        }
+    }
+}
+
+/// The job that ends a reservation; tried until it succeeds.
+struct Settle {
+    ticket: Ticket,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Finished(Vec<u8>),
+    Release,
+    Unknown,
+}
+
+impl Job for Settle {
+    fn effect(&self) -> Effect {
+        Effect::Writes
+    }
+
+    fn run(&mut self, db: &Connection) -> Result<(), Failure> {
+        let Ticket { scope, key, holder: (run, number) } = &self.ticket;
+        let (state, answer) = match &self.outcome {
+            Outcome::Finished(sealed) => (FINISHED, Some(sealed)),
+            Outcome::Unknown => (UNKNOWN, None),
+            Outcome::Release => {
+                db.prepare_cached(
+                    "DELETE FROM idempotency WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4",
+                )?
+                .execute(params![scope, key, run, number])?;
+                return Ok(());
+            }
+        };
+        // No row means that the key expired meanwhile and may be another's by now.
+        db.prepare_cached(
+            "UPDATE idempotency SET state = ?5, answer = ?6
+             WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4",
+        )?
+        .execute(params![scope, key, run, number, state, answer])?;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, committed: Result<(), StoreError>) -> Option<Box<dyn Job>> {
+        match committed {
+            Ok(()) => None,
+            Err(_) => Some(self),
+        }
+    }
+}
+
+/// Binds a sealed answer to its row. The length keeps two pairs of scope and key from giving the same bytes.
+fn seal_context(scope: &str, key: &str) -> Vec<u8> {
+    format!("idempotency/{}/{scope}/{key}", scope.len()).into_bytes()
+}
+
+/// The column `state`, see `v1.sql`.
+const OPEN: i64 = 0;
+const FINISHED: i64 = 1;
+const UNKNOWN: i64 = 2;

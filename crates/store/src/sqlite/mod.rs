@@ -1,0 +1,125 @@
+//! The store in one SQLite file: see the crate's documentation for why it is built this way.
+
+mod answer;
+mod credentials;
+mod file;
+mod idempotency;
+mod items;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use crate::{Changes, Sealer, StoreError, StoreFuture};
+use file::File;
+use ironbridge_core::{Clock, Timestamp};
+use queue::{Effect, Queue};
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use writer::Writer;
+
+/// [`Credentials`](crate::Credentials), [`SealedItems`](crate::SealedItems) and
+/// [`Idempotency`](crate::Idempotency) in one SQLite file.
+///
+/// Dropping it waits until everything that was asked for, settlements included, is on disk.
+pub struct SqliteStore {
+    queue: Queue,
+    generation: watch::Receiver<u64>,
+    sealer: Arc<dyn Sealer>,
+    /// Names this opening of the store in the reservations it takes.
+    run: i64,
+    reservations: AtomicI64,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the store, and makes it when there is none: the file with mode 0600, missing directories with 0700.
+    /// Blocks while it does; an older schema is migrated first.
+    ///
+    /// # Errors
+    /// When file or directory can be read or replaced by other users, cannot be opened, is not a store, is
+    /// damaged, or was written by a newer version.
+    pub fn open(
+        path: &Path,
+        sealer: Arc<dyn Sealer>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_file(File::new(path, BUSY_TIMEOUT), sealer, clock)
+    }
+
+    fn open_file(
+        file: File,
+        sealer: Arc<dyn Sealer>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<SqliteStore, StoreError> {
+        file.make()?;
+        let db = file.open()?;
+        let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
+        let (publish, generation) = watch::channel(0);
+        let (queue, jobs) = Queue::new();
+        let mut writer = Writer::new(file, db, jobs, publish, clock);
+        writer.look();
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || writer.run())
+            .map_err(|e| StoreError::Io(format!("no thread for the store: {e}")))?;
+        Ok(SqliteStore {
+            queue,
+            generation,
+            sealer,
+            run,
+            reservations: AtomicI64::new(0),
+            thread: Some(thread),
+        })
+    }
+
+    fn ask<'a, T: Send + 'static>(
+        &self,
+        effect: Effect,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<'a, T> {
+        self.queue.ask(effect, move |db| work(db).map_err(queue::Failure::from))
+    }
+
+    fn next_holder(&self) -> (i64, i64) {
+        (self.run, self.reservations.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Changes for SqliteStore {
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.generation.clone()
+    }
+
+    fn generation(&self) -> u64 {
+        *self.generation.borrow()
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.queue.stop();
+        if let Some(thread) = self.thread.take() {
+            // It fails only if the thread panicked, and then there is nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How long to wait for another process's lock. A command's writes take milliseconds; a client rarely waits
+/// longer than this for an answer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// SQLite's integers are signed. The year 294,000 is late enough to saturate at.
+fn to_sql(time: Timestamp) -> i64 {
+    i64::try_from(time.micros()).unwrap_or(i64::MAX)
+}
+
+fn from_sql(micros: i64) -> Timestamp {
+    Timestamp(u64::try_from(micros).unwrap_or(0))
+}

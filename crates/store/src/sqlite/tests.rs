@@ -1,0 +1,386 @@
+use super::file::File;
+use super::*;
+use crate::{
+    Credentials, Idempotency, IssuedCredential, IssuedKind, Reservation, SealedItems, SealerError,
+    Settlement, StoredAnswer, Ticket,
+};
+use bytes::Bytes;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn keeps_every_promise_of_the_traits() {
+    let place = Place::new();
+    crate::suite::all(|| place.open()).await;
+}
+
+/// 200 reservations that wait together share one commit. Counted in the write-ahead log, whose frames say
+/// whether they end a transaction (fileformat2 §4.1).
+#[tokio::test]
+async fn many_reservations_share_one_commit() {
+    let place = Place::new();
+    let store = place.open();
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("PRAGMA wal_autocheckpoint = 0; BEGIN IMMEDIATE").unwrap();
+    let before = place.commits();
+    let keys: Vec<String> = (0..200).map(|n| format!("key-{n}")).collect();
+    let mut waiting: Vec<_> = keys.iter().map(|key| reserve(&store, key)).collect();
+    other.execute_batch("ROLLBACK").unwrap();
+    for reservation in &mut waiting {
+        assert!(matches!(reservation.await, Ok(Reservation::Taken(_))));
+    }
+    let commits = place.commits() - before;
+    assert!((1..=2).contains(&commits), "{commits} commits for 200 reservations");
+}
+
+#[tokio::test]
+async fn a_failing_operation_undoes_only_itself() {
+    let place = Place::new();
+    let store = place.open();
+    let lock = place.lock();
+    let half = store.ask(Effect::Writes, |db| {
+        db.execute("INSERT INTO sealed_item VALUES ('n', 'half', 1, x'', 0)", [])?;
+        db.execute("INSERT INTO nowhere VALUES (1)", [])
+    });
+    let whole = store.put("n", "whole", vec![1], Timestamp(0));
+    drop(lock);
+    assert!(matches!(half.await, Err(StoreError::Io(_))));
+    assert_eq!(whole.await, Ok(1));
+    let names: Vec<_> = store.list_items("n").await.into_iter().map(|item| item.name).collect();
+    assert_eq!(names, ["whole"]);
+}
+
+#[tokio::test]
+async fn another_process_is_noticed() {
+    let place = Place::new();
+    let (bridge, command) = (place.open(), place.open());
+    let mut changes = bridge.changes();
+    let before = *changes.borrow_and_update();
+    command.put("secret", "a", vec![1], Timestamp(0)).await.unwrap();
+    timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
+    assert!(bridge.generation() > before);
+    assert_eq!(bridge.generation(), command.generation());
+    let ticket = taken(reserve(&bridge, "k").await.unwrap());
+    assert_eq!(reserve(&command, "k").await.unwrap(), Reservation::OutcomeUnknown, "not taken twice");
+    bridge.settle(ticket, Settlement::Release);
+    drop(bridge);
+    assert!(matches!(reserve(&command, "k").await, Ok(Reservation::Taken(_))));
+}
+
+#[tokio::test]
+async fn a_lock_held_too_long_is_an_error_and_then_over() {
+    let place = Place::new();
+    let store = place.open_impatient();
+    let ticket = taken(reserve(&store, "before").await.unwrap());
+    let lock = place.lock();
+    let error = reserve(&store, "during").await.unwrap_err();
+    assert_eq!(error, StoreError::Locked(0));
+    assert!(error.retry());
+    store.settle(ticket, Settlement::Finished(answer("kept")));
+    assert!(store.get("n", "reading").await.is_ok(), "reading needs no lock");
+    drop(lock);
+    assert!(matches!(reserve(&store, "during").await, Ok(Reservation::Taken(_))));
+    assert_eq!(reserve(&store, "before").await, Ok(Reservation::Finished(answer("kept"))));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_then_over() {
+    let place = Place::new();
+    let store = place.open();
+    let ticket = taken(reserve(&store, "k").await.unwrap());
+    // As many pages as there are: what needs another fails like on a full disk. A fresh connection has no limit.
+    store
+        .ask(Effect::Reads, |db| {
+            let pages: i64 = db.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+        })
+        .await
+        .unwrap();
+    store.settle(ticket, Settlement::Finished(answer(&"long".repeat(10_000))));
+    let error = store.put("n", "big", vec![7; 100_000], Timestamp(0)).await;
+    assert!(matches!(error, Ok(1) | Err(StoreError::Full)), "{error:?}");
+    assert_eq!(
+        reserve(&store, "k").await,
+        Ok(Reservation::Finished(answer(&"long".repeat(10_000)))),
+        "the settlement was tried again on a fresh connection"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_an_error_and_a_mended_one_is_used_again() {
+    let place = Place::new();
+    let store = place.open();
+    store.put("n", "a", b"blob".to_vec(), Timestamp(0)).await.unwrap();
+    let other = Connection::open(place.path()).unwrap();
+    // Busy while the store's thread looks for changes.
+    while other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).unwrap() {}
+    drop(other);
+    let good = fs::read(place.path()).unwrap();
+    fs::write(place.path(), vec![0x5a; good.len()]).unwrap();
+    // Empties the connection's cache, which still holds good pages.
+    store.ask(Effect::Reads, |db| db.execute_batch("PRAGMA shrink_memory")).await.unwrap();
+    for _ in 0..2 {
+        let seen = store.get("n", "a").await;
+        assert!(matches!(seen, Err(StoreError::Corrupt(_))), "{seen:?}");
+    }
+    assert!(matches!(place.try_open(), Err(StoreError::Corrupt(_))));
+    fs::write(place.path(), "").unwrap();
+    assert!(
+        matches!(store.get("n", "a").await, Err(StoreError::Corrupt(_))),
+        "an empty file is no new store"
+    );
+    fs::write(place.path(), good).unwrap();
+    assert_eq!(store.get("n", "a").await.unwrap().unwrap().sealed, b"blob");
+}
+
+#[tokio::test]
+async fn expired_keys_are_swept() {
+    let place = Place::new();
+    let clock = Arc::new(TestClock(Mutex::new(NOW)));
+    let store = SqliteStore::open(&place.path(), Arc::new(Xor), Arc::clone(&clock) as _).unwrap();
+    for n in 0..1500 {
+        let key = n.to_string();
+        drop(store.reserve("s", &key, [0; 32], NOW, Timestamp(NOW.0 + n)).await.unwrap());
+    }
+    *clock.0.lock().unwrap() = Timestamp(NOW.0 + 1400).plus(Duration::from_secs(3600));
+    let _later = store.reserve("s", "later", [0; 32], NOW, Timestamp(u64::MAX)).await.unwrap();
+    let mut left = i64::MAX;
+    while left > 1 {
+        left = store
+            .ask(Effect::Reads, |db| db.query_row("SELECT count(*) FROM idempotency", [], |row| row.get(0)))
+            .await
+            .unwrap();
+    }
+    assert_eq!(left, 1);
+}
+
+#[tokio::test]
+async fn answers_are_sealed_and_bound_to_their_key() {
+    let place = Place::new();
+    let store = place.open();
+    for key in ["a", "b"] {
+        let ticket = taken(reserve(&store, key).await.unwrap());
+        store.settle(ticket, Settlement::Finished(answer("needle in the answer")));
+    }
+    assert!(matches!(reserve(&store, "a").await, Ok(Reservation::Finished(_))));
+    place.assert_absent(b"needle in the answer");
+    store
+        .ask(Effect::Writes, |db| {
+            db.execute(
+                "UPDATE idempotency SET answer = (SELECT answer FROM idempotency WHERE key = 'b') WHERE key = 'a'",
+                [],
+            )
+        })
+        .await
+        .unwrap();
+    assert!(matches!(reserve(&store, "a").await, Err(StoreError::Sealing(_))));
+    assert!(matches!(reserve(&store, "b").await, Ok(Reservation::Finished(_))));
+}
+
+#[test]
+fn files_are_for_their_owner_only() {
+    let place = Place::new();
+    let _store = place.open();
+    assert_eq!(mode(&place.directory()), 0o700);
+    for entry in fs::read_dir(place.directory()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn files_that_others_can_reach_are_refused() {
+    let place = Place::new();
+    drop(place.open());
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o640)).unwrap();
+    let error = place.try_open().err().unwrap();
+    assert!(error.to_string().contains("run `chmod 600 "), "{error}");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o770)).unwrap();
+    let error = place.try_open().err().unwrap();
+    assert!(error.to_string().contains("run `chmod 700 "), "{error}");
+}
+
+#[test]
+fn what_is_no_store_is_refused() {
+    let place = Place::new();
+    drop(place.open());
+    let db = Connection::open(place.path()).unwrap();
+    db.pragma_update(None, "user_version", 2).unwrap();
+    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 2, known: 1 }));
+    db.pragma_update(None, "user_version", 0).unwrap();
+    assert!(matches!(place.try_open().err(), Some(StoreError::Open { .. })), "another program's");
+    drop(db);
+    fs::write(place.path(), "not a database, but long enough to look for a header in it".repeat(20)).unwrap();
+    assert!(matches!(place.try_open().err(), Some(StoreError::Corrupt(_))));
+    fs::remove_file(place.path()).unwrap();
+    fs::create_dir(place.path()).unwrap();
+    assert!(place.try_open().is_err());
+}
+
+#[test]
+fn many_may_make_the_store_at_once() {
+    let place = Place::new();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| drop(place.open()));
+        }
+    });
+}
+
+/// A file written by schema version 1 still opens, with all it holds.
+#[tokio::test]
+async fn version_1_still_opens() {
+    let place = Place::new();
+    fs::create_dir(place.directory()).unwrap();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::copy(FIXTURE, place.path()).unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let store = place.open();
+    assert_eq!(Credentials::list(&store, None).await.unwrap(), [credential()]);
+    assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"sealed");
+    assert_eq!(reserve(&store, "finished").await, Ok(Reservation::Finished(answer("kept"))));
+    assert_eq!(reserve(&store, "open").await, Ok(Reservation::OutcomeUnknown));
+}
+
+/// Made the fixture, once, when version 1 was the newest.
+#[tokio::test]
+#[ignore = "writes the fixture"]
+async fn write_version_1() {
+    let place = Place::new();
+    let store = place.open();
+    store.insert(credential()).await.unwrap();
+    store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
+    store.settle(taken(reserve(&store, "finished").await.unwrap()), Settlement::Finished(answer("kept")));
+    let _open = reserve(&store, "open").await.unwrap();
+    drop(store);
+    fs::create_dir_all(PathBuf::from(FIXTURE).parent().unwrap()).unwrap();
+    fs::copy(place.path(), FIXTURE).unwrap();
+}
+
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
+const NOW: Timestamp = Timestamp::from_seconds(1_000);
+/// For what happens in milliseconds unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(TempDir::new().unwrap())
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory().join("store.sqlite")
+    }
+
+    fn open(&self) -> SqliteStore {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.path(), Arc::new(Xor), clock())
+    }
+
+    fn open_impatient(&self) -> SqliteStore {
+        let file = File::new(&self.path(), Duration::from_millis(50));
+        SqliteStore::open_file(file, Arc::new(Xor), clock()).unwrap()
+    }
+
+    /// Holds the write lock, as another process would, until it is dropped.
+    fn lock(&self) -> Connection {
+        let other = Connection::open(self.path()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
+    }
+
+    fn commits(&self) -> usize {
+        let log = fs::read(self.path().with_extension("sqlite-wal")).unwrap();
+        let page = usize::try_from(u32::from_be_bytes(log[8..12].try_into().unwrap())).unwrap();
+        log[32..].chunks_exact(24 + page).filter(|frame| frame[4..8] != [0; 4]).count()
+    }
+
+    fn assert_absent(&self, needle: &[u8]) {
+        for entry in fs::read_dir(self.directory()).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            assert!(!bytes.windows(needle.len()).any(|part| part == needle), "{}", path.display());
+        }
+    }
+}
+
+impl SqliteStore {
+    async fn list_items(&self, namespace: &str) -> Vec<crate::ItemSummary> {
+        SealedItems::list(self, namespace).await.unwrap()
+    }
+}
+
+/// Not a cipher: binds a context and hides the text, which is all the store relies on.
+struct Xor;
+
+impl Sealer for Xor {
+    fn seal(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        Ok(context.iter().chain(plain).map(|byte| byte ^ 0xa5).collect())
+    }
+
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        let plain: Vec<u8> = sealed.iter().map(|byte| byte ^ 0xa5).collect();
+        plain.strip_prefix(context).map(<[u8]>::to_vec).ok_or_else(|| SealerError("other context".into()))
+    }
+}
+
+struct TestClock(Mutex<Timestamp>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.now().micros())
+    }
+}
+
+fn clock() -> Arc<TestClock> {
+    Arc::new(TestClock(Mutex::new(NOW)))
+}
+
+fn reserve<'a>(store: &'a SqliteStore, key: &str) -> StoreFuture<'a, Reservation> {
+    store.reserve("scope", key, [1; 32], NOW, Timestamp::from_seconds(2_000))
+}
+
+fn taken(reservation: Reservation) -> Ticket {
+    match reservation {
+        Reservation::Taken(ticket) => ticket,
+        other => panic!("not taken: {other:?}"),
+    }
+}
+
+fn answer(body: &str) -> StoredAnswer {
+    StoredAnswer { status: 200, content_type: None, body: Bytes::copy_from_slice(body.as_bytes()) }
+}
+
+fn credential() -> IssuedCredential {
+    IssuedCredential {
+        id: "key-1".into(),
+        kind: IssuedKind::ApiKey,
+        account: "erp".into(),
+        hash: [7; 32],
+        created: NOW,
+        expires: Timestamp::from_seconds(2_000),
+        revoked: None,
+        last_used: Some(NOW),
+    }
+}
+
+fn mode(path: &std::path::Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}

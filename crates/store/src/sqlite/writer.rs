@@ -1,0 +1,203 @@
+//! The thread that owns the connection.
+
+use super::file::File;
+use super::queue::{Effect, Failure, Job, Jobs};
+use super::to_sql;
+use crate::StoreError;
+use ironbridge_core::{Clock, Timestamp};
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+pub(super) struct Writer {
+    file: File,
+    /// None after a failure that a fresh connection may cure.
+    db: Option<Connection>,
+    jobs: Jobs,
+    /// Jobs that must be tried again, before anything newer.
+    again: Vec<Box<dyn Job>>,
+    generation: watch::Sender<u64>,
+    /// Differs from the database's when another connection has committed since.
+    data_version: Option<i64>,
+    clock: Arc<dyn Clock>,
+    next_sweep: Timestamp,
+}
+
+impl Writer {
+    pub(super) fn new(
+        file: File,
+        db: Connection,
+        jobs: Jobs,
+        generation: watch::Sender<u64>,
+        clock: Arc<dyn Clock>,
+    ) -> Writer {
+        let next_sweep = clock.now().plus(SWEEP_EVERY);
+        Writer {
+            file,
+            db: Some(db),
+            jobs,
+            again: Vec::new(),
+            generation,
+            data_version: None,
+            clock,
+            next_sweep,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut stopping = false;
+        loop {
+            let patience = if stopping { Duration::ZERO } else { LOOK_EVERY };
+            let batch = self.jobs.next(MAX_BATCH, patience);
+            stopping |= batch.last;
+            let idle = batch.jobs.is_empty();
+            let again = std::mem::take(&mut self.again);
+            self.commit(again);
+            // Reading apart from writing lets it go on while another process holds the lock. After the writes, so
+            // that whoever wrote reads it back.
+            let (reads, writes) = batch.jobs.into_iter().partition(|job| job.effect() == Effect::Reads);
+            self.commit(writes);
+            self.commit(reads);
+            if stopping && idle {
+                return;
+            }
+            self.sweep();
+            self.look();
+        }
+    }
+
+    /// One transaction for all, then an answer for each.
+    fn commit(&mut self, jobs: Vec<Box<dyn Job>>) {
+        let Some(effect) = jobs.iter().map(|job| job.effect()).max() else { return };
+        let mut ran = Vec::with_capacity(jobs.len());
+        let committed = self.transact(effect, jobs, &mut ran);
+        if committed.is_ok() && effect == Effect::Changes {
+            self.publish();
+        }
+        let outcomes = ran.iter().map(|(_, own)| own).chain([&committed]);
+        if outcomes.filter_map(|outcome| outcome.as_ref().err()).any(is_of_the_connection) {
+            self.db = None;
+        }
+        for (job, own) in ran {
+            self.again.extend(job.finish(own.and_then(|()| committed.clone())));
+        }
+    }
+
+    /// Moves every job to `ran`, whether or not it came to run.
+    fn transact(
+        &mut self,
+        effect: Effect,
+        jobs: Vec<Box<dyn Job>>,
+        ran: &mut Vec<Ran>,
+    ) -> Result<(), StoreError> {
+        let mut jobs = jobs.into_iter();
+        let result = self.database().and_then(|(file, db)| {
+            let explain = |error| file.explain(error);
+            // A writer takes the lock at once: upgrading a read lock fails when another process wrote meanwhile.
+            let begin = if effect == Effect::Reads { "BEGIN" } else { "BEGIN IMMEDIATE" };
+            execute(db, begin).map_err(explain)?;
+            for mut job in jobs.by_ref() {
+                execute(db, "SAVEPOINT job").map_err(explain)?;
+                let own = job.run(db).map_err(|failure| match failure {
+                    Failure::Database(error) => file.explain(error),
+                    Failure::Refused(error) => error,
+                });
+                let failed = own.clone().err();
+                ran.push((job, own));
+                if let Some(error) = failed {
+                    if db.is_autocommit() {
+                        // SQLite gave the whole transaction up, as it may on a full disk (lang_transaction §3.3).
+                        return Err(error);
+                    }
+                    execute(db, "ROLLBACK TO job").map_err(explain)?;
+                }
+                execute(db, "RELEASE job").map_err(explain)?;
+            }
+            if effect == Effect::Changes {
+                execute(db, "UPDATE meta SET generation = generation + 1").map_err(explain)?;
+            }
+            execute(db, "COMMIT").map_err(explain)
+        });
+        ran.extend(jobs.map(|job| (job, Ok(()))));
+        if result.is_err()
+            && let Some(db) = &self.db
+            && !db.is_autocommit()
+        {
+            // If this fails too, the connection is given up with the transaction.
+            let _ = execute(db, "ROLLBACK");
+        }
+        result
+    }
+
+    /// Notices what other processes have changed.
+    pub(super) fn look(&mut self) {
+        let Ok((_, db)) = self.database() else { return };
+        let seen = db
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .ok();
+        if seen != self.data_version {
+            self.data_version = seen;
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        let Some(db) = &self.db else { return };
+        let generation = db
+            .prepare_cached("SELECT generation FROM meta")
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)));
+        if let Ok(generation) = generation.map(i64::cast_unsigned) {
+            self.generation.send_if_modified(|current| std::mem::replace(current, generation) != generation);
+        }
+    }
+
+    /// Forgets idempotency keys that have expired, a bounded number at a time.
+    fn sweep(&mut self) {
+        let now = self.clock.now();
+        if now < self.next_sweep {
+            return;
+        }
+        let Ok((_, db)) = self.database() else { return };
+        let swept = db.prepare_cached(SWEEP).and_then(|mut statement| statement.execute([to_sql(now)]));
+        if !matches!(swept, Ok(SWEEP_AT_ONCE)) {
+            self.next_sweep = now.plus(SWEEP_EVERY);
+        }
+    }
+
+    /// The connection, opened anew after a failure.
+    fn database(&mut self) -> Result<(&File, &Connection), StoreError> {
+        let db = match self.db.take() {
+            Some(db) => db,
+            None => {
+                self.data_version = None;
+                self.file.reopen()?
+            }
+        };
+        Ok((&self.file, self.db.insert(db)))
+    }
+}
+
+/// Whether a fresh connection may cure it.
+fn is_of_the_connection(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Conflict(_) | StoreError::Locked(_))
+}
+
+fn execute(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// A job with its own outcome, which counts only if the transaction was committed.
+type Ran = (Box<dyn Job>, Result<(), StoreError>);
+
+/// Another process's change must be noticed within 250 ms.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Bounds how long the lock is held and how long the first in a batch waits for the last.
+const MAX_BATCH: usize = 512;
+
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_AT_ONCE: usize = 1000;
+const SWEEP: &str = "DELETE FROM idempotency WHERE rowid IN
+    (SELECT rowid FROM idempotency WHERE expires <= ?1 LIMIT 1000)";
