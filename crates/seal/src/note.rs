@@ -320,10 +320,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_changed_note_never_verifies(at in 0_usize..200, bit in 0..7) {
+        fn a_changed_note_never_verifies(at in 0_usize..200, bit in 0_u8..7) {
             let mut note = format!("{TEXT}\n{SIGNATURE}").into_bytes();
             let at = at % note.len();
-            note[at] ^= 1 << bit;
+            note[at] ^= 1_u8 << bit;
             if let Ok(note) = String::from_utf8(note) {
                 prop_assert!(verify(&note, &[verifier(KEY)]).is_err());
             }

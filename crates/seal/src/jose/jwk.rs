@@ -49,11 +49,11 @@ impl JwkSet {
 
     /// The keys that may have made a token's signature: with a key id, those of exactly that id; without, all
     /// that are for the algorithm. Usually one.
-    pub fn find<'s>(
+    pub fn find<'s, 'k>(
         &'s self,
-        kid: Option<&'s str>,
+        kid: Option<&'k str>,
         alg: Algorithm,
-    ) -> impl Iterator<Item = &'s VerifyingKey> {
+    ) -> impl Iterator<Item = &'s VerifyingKey> + use<'s, 'k> {
         self.keys
             .iter()
             .filter(move |jwk| kid.is_none_or(|kid| jwk.kid.as_deref() == Some(kid)) && jwk.key.allows(alg))

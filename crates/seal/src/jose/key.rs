@@ -22,7 +22,7 @@ pub struct VerifyingKey {
 #[derive(Debug, Clone)]
 enum Material {
     Public(ParsedPublicKey),
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
 }
 
 impl VerifyingKey {
@@ -46,7 +46,7 @@ impl VerifyingKey {
             return Err(JoseError::SecretTooShort);
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Ok(VerifyingKey { uses: vec![(Algorithm::HS256, Material::Shared(key))] })
+        Ok(VerifyingKey { uses: vec![(Algorithm::HS256, Material::Shared(Box::new(key)))] })
     }
 
     /// An uncompressed point, `04 ‖ x ‖ y`, on P-256.
