@@ -1,1 +1,20 @@
-//! Placeholder: written in this session.
+//! Secrets: how a manifest names them, where they are kept, how they are read.
+//!
+//! A manifest holds only a [`SecretName`]; [`Secrets`] reads the [`SecretValue`] behind it from the
+//! [`SecretStore`] that the name points to. The embedded store is [`SealedStore`].
+//!
+//! A value is cleared from memory when the last copy of it is dropped, and shows in no `Debug`, `Display` or
+//! error. Only [`SecretValue::expose`] gives it away.
+
+mod error;
+mod field;
+mod name;
+mod sealed;
+mod secrets;
+mod value;
+
+pub use error::SecretError;
+pub use name::{SecretName, SecretNameError};
+pub use sealed::{MAX_VALUE, SealedStore};
+pub use secrets::{SecretStore, Secrets};
+pub use value::SecretValue;

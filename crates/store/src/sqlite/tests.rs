@@ -88,6 +88,20 @@ async fn a_lock_held_too_long_is_an_error_and_then_over() {
 }
 
 #[tokio::test]
+async fn a_queue_too_long_refuses_more() {
+    let place = Place::new();
+    let store = place.open();
+    let lock = place.lock();
+    // One batch is off the queue and waits for the lock.
+    let mut waiting: Vec<_> = (0..10_600).map(|n| reserve(&store, &n.to_string())).collect();
+    assert_eq!(waiting.pop().unwrap().await, Err(StoreError::Overloaded(10_000)));
+    drop(lock);
+    assert!(matches!(waiting.swap_remove(0).await, Ok(Reservation::Taken(_))));
+    drop(waiting);
+    assert!(matches!(reserve(&store, "after").await, Ok(_) | Err(StoreError::Overloaded(_))));
+}
+
+#[tokio::test]
 async fn a_full_disk_is_an_error_and_then_over() {
     let place = Place::new();
     let store = place.open();
