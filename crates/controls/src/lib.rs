@@ -1,1 +1,35 @@
-//! Placeholder: written in this session.
+//! One module per control. No transport is known here: a control sees an [`ironbridge_core::Exchange`].
+//!
+//! Constructors take checked plain values; the engine translates the manifest into their calls. What has to be
+//! compiled (schemas, rules, keep lists) is compiled there, once per load of the manifest, and shared.
+
+pub mod address;
+pub mod authenticate;
+pub mod authorise;
+pub mod body;
+pub mod idempotency;
+pub mod keep;
+pub mod limit;
+mod order;
+pub mod rules;
+pub mod schema;
+
+pub use order::{ORDER, Registered};
+
+use ironbridge_core::Reads;
+
+/// On which way across a control stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Request,
+    Reply,
+}
+
+impl Side {
+    const fn reads(self) -> Reads {
+        match self {
+            Side::Request => Reads::Request,
+            Side::Reply => Reads::Reply,
+        }
+    }
+}

@@ -25,6 +25,10 @@ pub struct Exchange {
     pub principal: Option<Principal>,
     /// The tightest limit that was counted, for the RateLimit fields of the answer.
     pub limit: Option<LimitState>,
+    /// What a replay control holds until the ending is known: its store's number for the reservation.
+    pub reservation: Option<(i64, i64)>,
+    /// The media type of the target's reply as it stands in the reply, where the body of the reply is read.
+    pub reply_content_type: Option<Box<str>>,
     /// How many records of data crossed, where a control could count them.
     pub records: u64,
     /// Request body bytes of known length; see [`Exchange::bytes_in`].
@@ -49,6 +53,8 @@ impl Exchange {
             refused: None,
             principal: None,
             limit: None,
+            reservation: None,
+            reply_content_type: None,
             records: 0,
             bytes_in: 0,
             streamed_in: None,

@@ -46,6 +46,11 @@ pub trait Crossing {
 
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts;
 
+    /// The reply's media type, to be kept with an answer that may be given again.
+    fn reply_content_type(&self, _reply: &Self::Reply) -> Option<Box<str>> {
+        None
+    }
+
     /// Reads the whole body of the reply, at most `limit` bytes.
     fn read_reply(
         &mut self,
@@ -146,7 +151,8 @@ impl Tail {
         if !pipeline.reads_reply() || !facts.has_body {
             return Ok((reply, None));
         }
-        let body = crossing.read_reply(&mut reply, pipeline.max_reply()).await?;
+        exchange.reply_content_type = crossing.reply_content_type(&reply);
+    let body = crossing.read_reply(&mut reply, pipeline.max_reply()).await?;
         exchange.reply = Payload::Whole(Document::new(body));
         pipeline.judge_reply(exchange).await?;
         Ok((reply, exchange.reply.bytes().cloned()))

@@ -1,0 +1,102 @@
+//! Who is it? (A1, A2, A4, A6)
+
+use ironbridge_core::{
+    Control, CredentialKind, Denial, Exchange, Judgement, Phase, Presented, Principal, Stop, code,
+};
+use ironbridge_identity::accounts::Directory;
+use ironbridge_identity::api_key::KeyRing;
+use ironbridge_identity::certificate::CertificateVerifier;
+use ironbridge_identity::token::{Outcome, TokenVerifier};
+use std::sync::Arc;
+
+/// The verifiers. They outlive reloads of the manifest, with the keys they hold and the proofs they remember.
+pub struct Authenticator {
+    pub keys: Arc<KeyRing>,
+    pub tokens: Arc<TokenVerifier>,
+    pub certificates: Arc<CertificateVerifier>,
+}
+
+/// Finds out whose account calls, from exactly one credential.
+///
+/// A credential in the header (a bearer token or an API key) is what the caller chose to be known by; a client
+/// certificate counts only without one. Two credentials in the header are `credentials-ambiguous`, and so is
+/// what the transport could not read; a credential of a kind that is not accepted is as good as none
+/// (`credentials-missing`). Other refusals are those of the verifiers.
+#[derive(Clone)]
+pub struct Authenticate {
+    authenticator: Arc<Authenticator>,
+    accepted: Box<[CredentialKind]>,
+    directory: Arc<Directory>,
+}
+
+impl Authenticate {
+    /// `directory` is that of the manifest whose integration `accepted` belongs to.
+    pub fn new(
+        authenticator: Arc<Authenticator>,
+        accepted: impl IntoIterator<Item = CredentialKind>,
+        directory: Arc<Directory>,
+    ) -> Authenticate {
+        Authenticate { authenticator, accepted: accepted.into_iter().collect(), directory }
+    }
+
+    fn accepts(&self, kind: CredentialKind) -> bool {
+        self.accepted.contains(&kind)
+    }
+
+    fn verify(&self, exchange: &Exchange) -> Outcome {
+        let Authenticator { keys, tokens, certificates } = &*self.authenticator;
+        let now = exchange.received;
+        match &exchange.presented {
+            Presented { ambiguous: true, .. } | Presented { bearer: Some(_), api_key: Some(_), .. } => {
+                Outcome::Now(Err((&code::CREDENTIALS_AMBIGUOUS).into()))
+            }
+            // Which of the two kinds a token is, its issuer tells.
+            Presented { bearer: Some(token), .. }
+                if self.accepts(CredentialKind::Token) || self.accepts(CredentialKind::OauthClient) =>
+            {
+                tokens.verify(token.expose(), &self.directory, now)
+            }
+            Presented { api_key: Some(key), .. } if self.accepts(CredentialKind::ApiKey) => {
+                Outcome::Now(keys.verify(key.expose(), &self.directory, now))
+            }
+            Presented { bearer: None, api_key: None, .. } if self.accepts(CredentialKind::Certificate) => {
+                Outcome::Now(match &exchange.peer.certificate {
+                    Some(certificate) => certificates.verify(certificate, &self.directory, now),
+                    None => Err((&code::CREDENTIALS_MISSING).into()),
+                })
+            }
+            _ => Outcome::Now(Err((&code::CREDENTIALS_MISSING).into())),
+        }
+    }
+
+    fn admit(&self, exchange: &mut Exchange, proven: Result<Principal, Box<Denial>>) -> Result<(), Stop> {
+        let principal = proven?;
+        let kind = principal.credential().kind;
+        if !self.accepts(kind) {
+            let refusal = Denial::new(&code::CREDENTIALS_MISSING);
+            return Err(refusal.internal(format_args!("a credential of kind {}", kind.name())).into());
+        }
+        exchange.principal = Some(principal);
+        Ok(())
+    }
+}
+
+impl Control for Authenticate {
+    fn name(&self) -> &'static str {
+        "authenticate"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Authenticate
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        match self.verify(exchange) {
+            Outcome::Now(proven) => self.admit(exchange, proven).into(),
+            Outcome::Later(proof) => Judgement::Later(Box::pin(async move {
+                let proven = proof.await;
+                self.admit(exchange, proven)
+            })),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! May this account do this, for this purpose? (B1, B3, account addresses of B4)
+
+use ironbridge_core::{Code, Control, Denial, Exchange, Judgement, Phase, code};
+use std::sync::Arc;
+
+/// Refuses what the account or its credential does not grant. Denied by default: an exchange without a principal
+/// or without an operation is refused.
+///
+/// The order tells a caller as little as possible about integrations that are not theirs: the declared source
+/// first (`source-mismatch`), then the account's addresses (`account-address-refused`), then the account's
+/// permission (`permission-missing`), and last the credential's own scope (`scope-missing`, RFC 6750 §3.1).
+#[derive(Debug, Clone)]
+pub struct Authorise {
+    source: Arc<str>,
+}
+
+impl Authorise {
+    /// `source` is the system that the integration declares as its source.
+    pub fn new(source: Arc<str>) -> Authorise {
+        Authorise { source }
+    }
+
+    fn refusal(&self, exchange: &Exchange) -> Option<&'static Code> {
+        let Some(principal) = &exchange.principal else { return Some(&code::CREDENTIALS_MISSING) };
+        let Some(operation) = &exchange.flow.operation else { return Some(&code::OPERATION_UNKNOWN) };
+        let account = principal.account();
+        if account.system != self.source {
+            Some(&code::SOURCE_MISMATCH)
+        } else if !account.may_call_from(exchange.peer.address) {
+            Some(&code::ACCOUNT_ADDRESS_REFUSED)
+        } else if !principal.account_holds(operation.permission) {
+            Some(&code::PERMISSION_MISSING)
+        } else if !principal.credential_allows(operation.permission) {
+            Some(&code::SCOPE_MISSING)
+        } else {
+            None
+        }
+    }
+}
+
+impl Control for Authorise {
+    fn name(&self) -> &'static str {
+        "authorise"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Authorise
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        match self.refusal(exchange) {
+            None => Judgement::PASS,
+            Some(code) => Judgement::deny(Denial::new(code)),
+        }
+    }
+}

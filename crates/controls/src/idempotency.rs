@@ -1,0 +1,198 @@
+//! Is it new? (E6; draft-ietf-httpapi-idempotency-key-header-06)
+//!
+//! The key is reserved, durably, before delivery and settled once the ending is known. A repetition with the
+//! same key is answered alike, so a retry can never act twice; where the outcome was lost, a repetition is
+//! refused rather than guessed at.
+
+use ironbridge_core::{
+    Control, Denial, Ending, Exchange, Judgement, Payload, Phase, Reads, Stop, StoredAnswer, Verdict, code,
+};
+use ironbridge_seal::hash;
+use ironbridge_store::{Idempotency, Reservation, Settlement, Ticket};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest key, in characters between the quotes.
+const MAX_KEY: usize = 255;
+
+/// What to wait before asking again for an answer that is still on its way.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Lets a request with an `Idempotency-Key` act at most once.
+///
+/// Keys are apart for each account and operation. What must be the same in a repetition is the method, the path,
+/// the query and the body; anything else under the same key is `idempotency-mismatch`. The answer that is kept is
+/// the one that the caller saw, after the keep list.
+#[derive(Clone)]
+pub struct IdempotencyKey {
+    store: Arc<dyn Idempotency>,
+    required: bool,
+    window: Duration,
+}
+
+impl IdempotencyKey {
+    /// `window` is how long a key is remembered, counted from the first request's arrival. Without `required`,
+    /// requests that bear no key pass unprotected.
+    pub fn new(store: Arc<dyn Idempotency>, required: bool, window: Duration) -> IdempotencyKey {
+        IdempotencyKey { store, required, window }
+    }
+
+    async fn reserve(&self, exchange: &mut Exchange, key: String) -> Verdict {
+        let scope = scope(exchange);
+        let (now, expires) = (exchange.received, exchange.received.plus(self.window));
+        let reserved = self.store.reserve(&scope, &key, fingerprint(exchange), now, expires).await;
+        let reserved = reserved.map_err(|error| {
+            Denial::new(&code::STORE_UNAVAILABLE).internal(format_args!("idempotency: {error}"))
+        })?;
+        match reserved {
+            Reservation::Taken(ticket) => {
+                exchange.reservation = Some(ticket.holder);
+                Ok(())
+            }
+            Reservation::Finished(answer) => Err(Stop::Replay(Box::new(answer))),
+            Reservation::InProgress => {
+                Err(Denial::new(&code::IDEMPOTENCY_IN_PROGRESS).retry_after(ASK_AGAIN).into())
+            }
+            Reservation::Mismatch => Err(Denial::new(&code::IDEMPOTENCY_MISMATCH).into()),
+            Reservation::OutcomeUnknown => Err(Denial::new(&code::IDEMPOTENCY_UNKNOWN_OUTCOME).into()),
+        }
+    }
+}
+
+impl Control for IdempotencyKey {
+    fn name(&self) -> &'static str {
+        "idempotency key"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Replay
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::Both
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        match exchange.facts.idempotency_key.as_deref().map(parse_key) {
+            None if self.required => Judgement::deny(Denial::new(&code::IDEMPOTENCY_KEY_MISSING)),
+            None => Judgement::PASS,
+            Some(None) => Judgement::deny(Denial::new(&code::IDEMPOTENCY_KEY_MALFORMED)),
+            Some(Some(key)) => Judgement::Later(Box::pin(self.reserve(exchange, key))),
+        }
+    }
+
+    fn settle(&self, exchange: &Exchange, ending: &Ending) {
+        let Some(holder) = exchange.reservation else { return };
+        let Some(key) = exchange.facts.idempotency_key.as_deref().and_then(parse_key) else { return };
+        self.store.settle(Ticket { scope: scope(exchange), key, holder }, settlement(exchange, *ending));
+    }
+}
+
+/// What an ending means for the key: free again only where surely nothing reached the target, answered only
+/// where the target's answer is known whole and was not its own failure.
+fn settlement(exchange: &Exchange, ending: Ending) -> Settlement {
+    match ending {
+        Ending::Delivered { status } | Ending::Partial { status } if status < 500 => {
+            Settlement::Finished(StoredAnswer {
+                status,
+                content_type: exchange.reply_content_type.clone(),
+                body: exchange.reply.bytes().cloned().unwrap_or_default(),
+            })
+        }
+        Ending::Denied(_) => Settlement::Release,
+        Ending::Failed(refusal) if never_sent(refusal.id) => Settlement::Release,
+        Ending::Failed(_)
+        | Ending::Delivered { .. }
+        | Ending::Partial { .. }
+        | Ending::Replayed { .. }
+        | Ending::Abandoned { .. } => Settlement::Unknown,
+    }
+}
+
+/// Whether the failure came before a byte of the request was sent to the target.
+fn never_sent(id: &str) -> bool {
+    [&code::TARGET_UNREACHABLE, &code::TARGET_TLS_FAILED, &code::TARGET_BUSY, &code::SECRET_UNAVAILABLE]
+        .iter()
+        .any(|refusal| refusal.id == id)
+}
+
+fn scope(exchange: &Exchange) -> String {
+    let account = exchange.account().map_or("", |account| &account.name);
+    let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
+    format!("{account} {}/{operation}", exchange.flow.integration.name)
+}
+
+/// Every part is preceded by its length, so that no two requests run together into one text.
+fn fingerprint(exchange: &Exchange) -> [u8; 32] {
+    let facts = &exchange.facts;
+    let body: &[u8] = match &exchange.request {
+        Payload::Streamed => b"",
+        Payload::Whole(document) => document.bytes(),
+    };
+    let parts = [
+        facts.method.as_bytes(),
+        facts.path.as_bytes(),
+        facts.query.as_deref().unwrap_or_default().as_bytes(),
+        body,
+    ];
+    let lengths = parts.map(|part| part.len().to_be_bytes());
+    let [method, path, query, body] = parts;
+    let [of_method, of_path, of_query, of_body] = &lengths;
+    hash::sha256_parts(&[of_method, method, of_path, path, of_query, query, of_body, body])
+}
+
+/// Reads a structured-field String without parameters (RFC 9651 §4.2.5).
+fn parse_key(field: &str) -> Option<String> {
+    let quoted = field.trim_matches(' ').strip_prefix('"')?.strip_suffix('"')?;
+    let mut key = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        key.push(match character {
+            '\\' => characters.next().filter(|escaped| matches!(escaped, '"' | '\\'))?,
+            '"' => return None,
+            ' '..='~' => character,
+            _ => return None,
+        });
+    }
+    (1..=MAX_KEY).contains(&key.len()).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keys_are_quoted_strings() {
+        let longest = "k".repeat(255);
+        for (field, key) in [
+            (r#""8e03978e-40d5-43e8-bc93-6894a57f9324""#, Some("8e03978e-40d5-43e8-bc93-6894a57f9324")),
+            (r#"  "a b"  "#, Some("a b")),
+            (r#""a\"b\\c""#, Some(r#"a"b\c"#)),
+            (&format!("\"{longest}\""), Some(longest.as_str())),
+            (&format!("\"{longest}k\""), None),
+            (r#""""#, None),
+            (r#"""#, None),
+            ("", None),
+            ("unquoted", None),
+            (r#""a"b""#, None),
+            (r#""a\""#, None),
+            (r#""a\n""#, None),
+            (r#""a";p=1"#, None),
+            (r#""a", "b""#, None),
+            ("\"a\tb\"", None),
+            ("\"schlüssel\"", None),
+        ] {
+            assert_eq!(parse_key(field).as_deref(), key, "{field}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_printable_key_can_be_written(key in "[ -~]{1,255}") {
+            let escaped = key.replace('\\', "\\\\").replace('"', "\\\"");
+            let field = format!("\"{escaped}\"");
+            prop_assert_eq!(parse_key(&field), Some(key));
+        }
+    }
+}

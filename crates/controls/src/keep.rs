@@ -1,0 +1,91 @@
+//! What of a body may cross? (F2)
+//!
+//! A keep list is a set of patterns: JSON Pointers (RFC 6901) in which `*` stands for every element of an array
+//! and for every member of an object. What they keep of a value:
+//!
+//! 1. Where a pattern ends, the whole value stays, byte for byte: numbers keep their digits, strings their
+//!    escapes.
+//! 2. An object on the way stays with those members that a pattern goes on to.
+//! 3. An array on the way stays. Its elements are reached by `*` alone, a number names a member: elements are
+//!    all alike. Objects and arrays among them stay, be it empty, so that positions and counts hold.
+//! 4. Anything else on the way, such as a string where the pattern goes deeper, goes.
+//! 5. Where nothing at all stays, because the body is a lone string or number, the body becomes `null`.
+//!
+//! Names are compared as they read, not as they are written: `"\u0069d"` is `id`.
+
+mod pattern;
+mod projection;
+
+pub use pattern::{KeepList, PatternError};
+
+use crate::Side;
+use bytes::Bytes;
+use ironbridge_core::{Control, Denial, Document, Exchange, Judgement, Phase, Reads, code};
+use projection::NotStrict;
+use std::sync::Arc;
+
+/// Holds back every field that the keep list does not name, before the body is delivered or passed on.
+///
+/// Counts `exchange.records`: the elements (or members) that the first `*` of the patterns matched, or 1 for a
+/// body in which none matched; where request and reply both count, the larger stands.
+///
+/// An empty body passes. A request that is not strict JSON is refused as such, a reply with `reply-refused`.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    side: Side,
+    list: Arc<KeepList>,
+}
+
+impl Keep {
+    pub fn request(list: Arc<KeepList>) -> Keep {
+        Keep { side: Side::Request, list }
+    }
+
+    pub fn reply(list: Arc<KeepList>) -> Keep {
+        Keep { side: Side::Reply, list }
+    }
+
+    fn minimise(&self, exchange: &mut Exchange) -> Result<(), Denial> {
+        let payload = match self.side {
+            Side::Request => &mut exchange.request,
+            Side::Reply => &mut exchange.reply,
+        };
+        let Some(document) = payload.document().filter(|document| !document.bytes().is_empty()) else {
+            return Ok(());
+        };
+        let kept = self.list.project(document.bytes()).map_err(|NotStrict| self.refusal(document))?;
+        document.replace(Bytes::from(kept.text));
+        exchange.records = exchange.records.max(kept.records);
+        Ok(())
+    }
+
+    /// Reads the body again, slowly, to say what is wrong with it.
+    fn refusal(&self, document: &mut Document) -> Denial {
+        match (document.json(), self.side) {
+            (Err(fault), Side::Request) => crate::body::refusal(fault),
+            (Err(fault), Side::Reply) => crate::schema::reply_refusal(fault),
+            (Ok(_), _) => Denial::new(&code::INTERNAL).internal("the two readers of JSON disagree"),
+        }
+    }
+}
+
+impl Control for Keep {
+    fn name(&self) -> &'static str {
+        match self.side {
+            Side::Request => "request keep list",
+            Side::Reply => "reply keep list",
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Minimise
+    }
+
+    fn reads(&self) -> Reads {
+        self.side.reads()
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        self.minimise(exchange).into()
+    }
+}

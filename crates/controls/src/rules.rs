@@ -1,0 +1,134 @@
+//! Is what the request says true? (E2: rules in CEL, the Common Expression Language)
+//!
+//! A rule is an expression that must be true. It sees:
+//!
+//! | variable | is |
+//! |---|---|
+//! | `body` | the request's JSON body |
+//! | `request.method`, `request.path` | the verb, and the path below the integration's own |
+//! | `request.params` | the named parts of the path, by name |
+//! | `request.query` | the query's parameters by name, percent-decoded; a repeated name is undecided |
+//! | `account.name`, `account.system` | who calls |
+//! | `address` | the caller's address, as text |
+//! | `now` | when the request arrived, a timestamp |
+//!
+//! # What a rule may cost
+//! The evaluator has no budget of its own, so a rule is held to forms whose work is linear in the body:
+//!
+//! - at most 4 KiB of text, 32 brackets and 64 operations deep;
+//! - `all`, `exists`, `exists_one` and `filter`, four of them at most and none inside another; `map` is refused;
+//! - inside a loop, variables other than the loop's own give single values: a text of at most 256 bytes, a number,
+//!   a truth value or null, so that each round looks at its own element only;
+//! - `matches` takes a literal pattern (the engine is linear in the text) and stands outside loops.
+//!
+//! Only the parts of the body that a rule names are converted for the evaluator.
+
+mod compile;
+mod variables;
+
+pub use compile::{Rule, RuleError};
+
+use cel::common::types::CelBool;
+use cel::{Context, Env, ExecutionError, Value};
+use compile::Needs;
+use ironbridge_core::{Control, Denial, Exchange, Judgement, Phase, Reads, code};
+use std::sync::{Arc, LazyLock};
+use variables::{Seen, Undecided, Variables};
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// Refuses requests that break a rule, with `rule-violated` and the rule's own words, and requests for which a
+/// rule cannot be evaluated, with `rule-undecided`.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    rules: Box<[Rule]>,
+    /// What all the rules together look at.
+    needs: Needs,
+}
+
+impl Rules {
+    /// The rules are tried in this order; the first that does not hold is told.
+    pub fn new(rules: Vec<Rule>) -> Rules {
+        let mut needs = Needs::default();
+        for rule in &rules {
+            needs.merge(&rule.needs);
+        }
+        Rules { rules: rules.into(), needs }
+    }
+
+    fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
+        let Exchange { request, principal, facts, peer, received, .. } = exchange;
+        let body = match request.document() {
+            Some(document) if !document.bytes().is_empty() && self.needs.of("body").is_some() => {
+                Some(document.json().map_err(crate::body::refusal)?)
+            }
+            _ => None,
+        };
+        let account = principal.as_ref().map(|principal| &**principal.account());
+        let seen = Seen { body, account, facts, address: peer.address, now: *received };
+        let variables =
+            Variables::new(&seen, &self.needs).map_err(|Undecided(why)| match self.rules.first() {
+                Some(rule) => rule.undecided(why),
+                None => Denial::new(&code::RULE_UNDECIDED).internal(why),
+            })?;
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.set_variable_resolver(&variables);
+        self.rules.iter().try_for_each(|rule| rule.apply(&context))
+    }
+}
+
+impl Rule {
+    fn apply(&self, context: &Context<'_, '_>) -> Result<(), Denial> {
+        let result = Value::resolve_val(&self.expression, context);
+        match result.as_deref().map(|value| value.downcast_ref::<CelBool>().map(|truth| *truth.inner())) {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false)) => Err(Denial::new(&code::RULE_VIOLATED).detail(self.otherwise.to_string())),
+            Ok(None) => Err(self.undecided("it gives no truth value")),
+            Err(error) => Err(self.undecided(cause(error))),
+        }
+    }
+
+    fn undecided(&self, why: &str) -> Denial {
+        Denial::new(&code::RULE_UNDECIDED)
+            .detail(self.otherwise.to_string())
+            .internal(format_args!("`{}`: {why}", self.check))
+    }
+}
+
+/// Why a rule could not be evaluated, without the values that stood in it.
+fn cause(error: &ExecutionError) -> &'static str {
+    match error {
+        ExecutionError::NoSuchKey(_) => "a field is missing",
+        ExecutionError::UndeclaredReference(_) => "there is no body, or the function does not exist",
+        ExecutionError::NoSuchOverload(_)
+        | ExecutionError::UnexpectedType { .. }
+        | ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedIndex(..)
+        | ExecutionError::UnsupportedKeyType(_)
+        | ExecutionError::UnsupportedTargetType { .. }
+        | ExecutionError::UnsupportedBinaryOperator(..) => "a field has another type than the rule needs",
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "a division by zero",
+        ExecutionError::Overflow(..) => "a number too large",
+        ExecutionError::IndexOutOfBounds(_) => "a list that is too short",
+        _ => "a function refused its argument",
+    }
+}
+
+impl Control for Rules {
+    fn name(&self) -> &'static str {
+        "rules"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Inspect
+    }
+
+    /// The whole body only where a rule looks at it.
+    fn reads(&self) -> Reads {
+        if self.needs.of("body").is_some() { Reads::Request } else { Reads::Nothing }
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        self.apply(exchange).into()
+    }
+}

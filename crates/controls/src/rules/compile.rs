@@ -1,0 +1,402 @@
+//! From a rule's text to a checked expression: what it may say, and what it looks at.
+
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
+use cel::parser::PrattParser;
+use cel::{Context, IdedExpr, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A compiled rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub(super) check: Box<str>,
+    pub(super) otherwise: Box<str>,
+    pub(super) expression: Arc<IdedExpr>,
+    pub(super) needs: Needs,
+}
+
+/// Why a rule does not compile. The operator's fault, told when the manifest is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    #[error("a rule may have at most {MAX_LENGTH} bytes; split it")]
+    TooLong,
+    #[error("the rule is nested too deeply; split it")]
+    TooDeep,
+    #[error("not a CEL expression: {0}")]
+    Syntax(String),
+    #[error("there is no variable `{0}`; rules see body, request, account, address and now")]
+    UnknownVariable(String),
+    #[error("there is no `{0}` in `{1}`")]
+    UnknownMember(String, &'static str),
+    #[error("there is no function `{0}` in rules")]
+    UnknownFunction(String),
+    #[error("the rule gives {0}, and a rule must be true or false")]
+    NotTruth(&'static str),
+    #[error("a loop inside a loop could take time without bound; check the inner list by JSON Schema")]
+    NestedLoop,
+    #[error("a rule may have at most {MAX_LOOPS} loops; split it")]
+    TooManyLoops,
+    #[error("`map` is not available in rules; use all, exists, exists_one or filter")]
+    Map,
+    #[error("`matches` needs a literal pattern and cannot stand in a loop; JSON Schema has `pattern`")]
+    DynamicPattern,
+    #[error("`matches` has an invalid pattern")]
+    InvalidPattern,
+    #[error("a loop cannot name its element `{0}`: that name is taken")]
+    Shadowed(String),
+    #[error("message types are not available in rules")]
+    Message,
+    #[error("no thread could be started to parse the rule")]
+    NoThread,
+}
+
+const MAX_LENGTH: usize = 4096;
+const MAX_BRACKETS: usize = 32;
+const MAX_DEPTH: usize = 64;
+const MAX_LOOPS: usize = 4;
+
+/// What 4 KiB of the deepest text need in the parser, many times over.
+const PARSER_STACK: usize = 32 << 20;
+
+/// What rules see.
+pub(super) const VARIABLES: [&str; 5] = ["body", "request", "account", "address", "now"];
+
+/// Members of the variables whose members are known.
+const MEMBERS: [(&str, &[&str]); 2] =
+    [("request", &["method", "path", "params", "query"]), ("account", &["name", "system"])];
+
+/// Names of types, as `type(body.id) == string` uses them.
+const TYPES: [&str; 8] = ["bool", "int", "uint", "double", "string", "list", "map", "null_type"];
+
+const FUNCTIONS: [&str; 40] = [
+    operators::CONDITIONAL,
+    operators::LOGICAL_AND,
+    operators::LOGICAL_OR,
+    operators::LOGICAL_NOT,
+    operators::SUBSTRACT,
+    operators::ADD,
+    operators::MULTIPLY,
+    operators::DIVIDE,
+    operators::MODULO,
+    operators::EQUALS,
+    operators::NOT_EQUALS,
+    operators::GREATER_EQUALS,
+    operators::LESS_EQUALS,
+    operators::GREATER,
+    operators::LESS,
+    operators::NEGATE,
+    operators::INDEX,
+    operators::IN,
+    operators::NOT_STRICTLY_FALSE,
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "type",
+    "bool",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "timestamp",
+    "duration",
+    "getFullYear",
+    "getMonth",
+    "getDate",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+];
+
+impl Rule {
+    /// `check` is the expression that must hold, `otherwise` what the caller is told when it does not.
+    ///
+    /// # Errors
+    /// See [`RuleError`]; [the module](super) says what a rule may be.
+    pub fn compile(check: &str, otherwise: &str) -> Result<Rule, RuleError> {
+        if check.len() > MAX_LENGTH {
+            return Err(RuleError::TooLong);
+        }
+        if brackets(check) > MAX_BRACKETS {
+            return Err(RuleError::TooDeep);
+        }
+        // The parser recurses without a bound on chains of conditions; here it has the room.
+        let (expression, needs) = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(PARSER_STACK);
+            let parsing = thread.spawn_scoped(scope, || read(check)).map_err(|_| RuleError::NoThread)?;
+            parsing.join().unwrap_or_else(|_| Err(RuleError::Syntax("the parser gave up".to_owned())))
+        })?;
+        Ok(Rule { check: check.into(), otherwise: otherwise.into(), expression: Arc::new(expression), needs })
+    }
+}
+
+fn read(check: &str) -> Result<(IdedExpr, Needs), RuleError> {
+    let expression = PrattParser::new().parse(check).map_err(|errors| {
+        let first = errors.errors.first().map(|error| error.msg.clone());
+        RuleError::Syntax(first.unwrap_or_default())
+    })?;
+    let mut reading = Reading { needs: Needs::default(), loops: 0 };
+    reading.visit(&expression, Place { depth: 0, inside: None })?;
+    if let Some(other) = not_truth(&expression) {
+        return Err(RuleError::NotTruth(other));
+    }
+    Ok((expression, reading.needs))
+}
+
+/// How deeply brackets nest, counting those in texts too.
+fn brackets(check: &str) -> usize {
+    let mut open = 0usize;
+    let mut deepest = 0;
+    for byte in check.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    deepest
+}
+
+/// What of the variables a rule looks at: a tree of member names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// Everything below.
+    pub whole: bool,
+    members: BTreeMap<Box<str>, Needs>,
+    /// Paths that a loop reads in every round, so that they must lead to single values. Kept at the root.
+    pub singles: Vec<Box<[Box<str>]>>,
+}
+
+static WHOLE: Needs = Needs { whole: true, members: BTreeMap::new(), singles: Vec::new() };
+
+impl Needs {
+    /// What is needed of a member; `None` when it is not looked at.
+    pub fn of(&self, name: &str) -> Option<&Needs> {
+        if self.whole { Some(&WHOLE) } else { self.members.get(name) }
+    }
+
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Needs)> {
+        self.members.iter().map(|(name, needs)| (&**name, needs))
+    }
+
+    pub fn merge(&mut self, other: &Needs) {
+        self.whole |= other.whole;
+        for (name, needs) in &other.members {
+            self.members.entry(name.clone()).or_default().merge(needs);
+        }
+        self.singles.extend_from_slice(&other.singles);
+    }
+
+    fn add(&mut self, path: &[&str]) {
+        match path {
+            [] => self.whole = true,
+            [name, rest @ ..] => self.members.entry((*name).into()).or_default().add(rest),
+        }
+    }
+}
+
+/// Walks an expression once.
+struct Reading {
+    needs: Needs,
+    loops: usize,
+}
+
+/// Where in the expression the walk is.
+#[derive(Clone, Copy)]
+struct Place<'e> {
+    depth: usize,
+    /// The loop that this stands in.
+    inside: Option<&'e ComprehensionExpr>,
+}
+
+impl Place<'_> {
+    fn binds(&self, name: &str) -> bool {
+        self.inside.is_some_and(|within| name == within.iter_var || name == within.accu_var)
+    }
+}
+
+impl Reading {
+    fn visit(&mut self, expression: &IdedExpr, place: Place<'_>) -> Result<(), RuleError> {
+        if place.depth > MAX_DEPTH {
+            return Err(RuleError::TooDeep);
+        }
+        let place = Place { depth: place.depth + 1, ..place };
+        if let Some((name, path)) = named_path(expression) {
+            return self.variable(name, &path, place);
+        }
+        match &expression.expr {
+            Expr::Literal(_) => Ok(()),
+            Expr::Call(call) => self.call(call, place),
+            Expr::Comprehension(within) => self.comprehension(within, place),
+            Expr::Select(select) => self.visit(&select.operand, place),
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.visit(element, place)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    self.visit(&entry.key, place)?;
+                    self.visit(&entry.value, place)
+                }
+                EntryExpr::StructField(_) => Err(RuleError::Message),
+            }),
+            Expr::Struct(_) => Err(RuleError::Message),
+            Expr::Ident(_) | Expr::Unspecified => Err(RuleError::Syntax("an operand is missing".to_owned())),
+        }
+    }
+
+    fn variable(&mut self, name: &str, path: &[&str], place: Place<'_>) -> Result<(), RuleError> {
+        if place.binds(name) || (path.is_empty() && TYPES.contains(&name)) {
+            return Ok(());
+        }
+        if !VARIABLES.contains(&name) {
+            return Err(RuleError::UnknownVariable(name.to_owned()));
+        }
+        if let Some((variable, members)) = MEMBERS.iter().find(|(variable, _)| *variable == name)
+            && let Some(member) = path.first().filter(|member| !members.contains(member))
+        {
+            return Err(RuleError::UnknownMember((*member).to_owned(), variable));
+        }
+        let mut whole_path = vec![name];
+        whole_path.extend(path);
+        if place.inside.is_some() {
+            self.needs.singles.push(whole_path.iter().map(|step| (*step).into()).collect());
+        }
+        self.needs.add(&whole_path);
+        Ok(())
+    }
+
+    fn call(&mut self, call: &CallExpr, place: Place<'_>) -> Result<(), RuleError> {
+        let name = call.func_name.as_str();
+        if !FUNCTIONS.contains(&name) {
+            return Err(RuleError::UnknownFunction(name.to_owned()));
+        }
+        if name == "matches" {
+            if place.inside.is_some() {
+                return Err(RuleError::DynamicPattern);
+            }
+            check_pattern(call.args.last())?;
+        }
+        call.target.iter().try_for_each(|target| self.visit(target, place))?;
+        call.args.iter().try_for_each(|argument| self.visit(argument, place))
+    }
+
+    fn comprehension(&mut self, within: &ComprehensionExpr, place: Place<'_>) -> Result<(), RuleError> {
+        if place.inside.is_some() {
+            return Err(RuleError::NestedLoop);
+        }
+        self.loops += 1;
+        if self.loops > MAX_LOOPS {
+            return Err(RuleError::TooManyLoops);
+        }
+        if VARIABLES.contains(&within.iter_var.as_str()) || TYPES.contains(&within.iter_var.as_str()) {
+            return Err(RuleError::Shadowed(within.iter_var.clone()));
+        }
+        if collects_other_values(within) {
+            return Err(RuleError::Map);
+        }
+        self.visit(&within.iter_range, place)?;
+        let inside = Place { inside: Some(within), ..place };
+        [&within.accu_init, &within.loop_cond, &within.loop_step, &within.result]
+            .into_iter()
+            .try_for_each(|part| self.visit(part, inside))
+    }
+}
+
+/// A variable with the member names selected on it: `body.a['b']` is `body` with `a`, `b`.
+fn named_path(expression: &IdedExpr) -> Option<(&str, Vec<&str>)> {
+    let mut path = Vec::new();
+    let mut at = &expression.expr;
+    loop {
+        match at {
+            Expr::Ident(name) => {
+                path.reverse();
+                return Some((name, path));
+            }
+            Expr::Select(select) => {
+                path.push(select.field.as_str());
+                at = &select.operand.expr;
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX => {
+                let [operand, index] = call.args.as_slice() else { return None };
+                path.push(literal_text(index)?);
+                at = &operand.expr;
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn literal_text(expression: &IdedExpr) -> Option<&str> {
+    match &expression.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        _ => None,
+    }
+}
+
+/// Whether a loop gathers anything but elements of its range, as `map` does: lists whose size the range does not
+/// bound.
+fn collects_other_values(within: &ComprehensionExpr) -> bool {
+    let step = match &within.loop_step.expr {
+        Expr::Call(call) if call.func_name == operators::CONDITIONAL => call.args.get(1),
+        _ => Some(&within.loop_step),
+    };
+    let Some(Expr::Call(adding)) = step.map(|step| &step.expr) else { return false };
+    if adding.func_name != operators::ADD {
+        return false;
+    }
+    match adding.args.get(1).map(|added| &added.expr) {
+        Some(Expr::List(added)) => !added
+            .elements
+            .iter()
+            .all(|element| matches!(&element.expr, Expr::Ident(name) if *name == within.iter_var)),
+        _ => false,
+    }
+}
+
+/// Tries the pattern on an empty text: a pattern that does not compile should be told now.
+fn check_pattern(pattern: Option<&IdedExpr>) -> Result<(), RuleError> {
+    let pattern =
+        pattern.filter(|pattern| literal_text(pattern).is_some()).ok_or(RuleError::DynamicPattern)?;
+    let trial = CallExpr {
+        func_name: "matches".to_owned(),
+        target: None,
+        args: vec![IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String("".into())) }, pattern.clone()],
+    };
+    let trial = IdedExpr { id: 0, expr: Expr::Call(trial) };
+    Value::resolve(&trial, &Context::with_env(Arc::clone(&super::ENVIRONMENT)))
+        .map(|_| ())
+        .map_err(|_| RuleError::InvalidPattern)
+}
+
+/// What an expression gives that surely is no truth value.
+fn not_truth(expression: &IdedExpr) -> Option<&'static str> {
+    match &expression.expr {
+        Expr::Literal(LiteralValue::Boolean(_)) => None,
+        Expr::Literal(LiteralValue::Null) => Some("null"),
+        Expr::Literal(LiteralValue::String(_) | LiteralValue::Bytes(_)) => Some("a text"),
+        Expr::Literal(_) => Some("a number"),
+        Expr::List(_) => Some("a list"),
+        Expr::Map(_) => Some("a map"),
+        Expr::Call(call) => match call.func_name.as_str() {
+            operators::ADD
+            | operators::SUBSTRACT
+            | operators::MULTIPLY
+            | operators::DIVIDE
+            | operators::MODULO
+            | operators::NEGATE
+            | "size"
+            | "int"
+            | "uint"
+            | "double" => Some("a number"),
+            "string" => Some("a text"),
+            "timestamp" => Some("a moment"),
+            "duration" => Some("a duration"),
+            "type" => Some("a type"),
+            operators::CONDITIONAL => call.args.iter().skip(1).find_map(not_truth),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! Does a body fit its declared shape? (E1: JSON Schema 2020-12)
+
+mod words;
+
+use crate::Side;
+use ironbridge_core::json::JsonFault;
+use ironbridge_core::{Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, code};
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A compiled schema. Compile one per file and share it: two operations that name the same file should hold the
+/// same one.
+#[derive(Debug, Clone)]
+pub struct JsonSchema(Arc<Validator>);
+
+/// Why a schema does not compile. The operator's fault, told when the manifest is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    #[error("the schema is larger than {MAX_VALUES} values or nested deeper than {MAX_DEPTH} levels")]
+    TooLarge,
+    #[error("$schema is {0}; only JSON Schema 2020-12 is read ({DIALECT})")]
+    Dialect(String),
+    #[error("{0}; references stay inside the document, nothing is fetched: put it under $defs")]
+    Reference(String),
+    #[error("at {pointer}: {reason}")]
+    Invalid { pointer: String, reason: String },
+}
+
+/// The dialect's identifier (JSON Schema 2020-12 Core §8.1.1).
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Values (members and elements, at any depth) in one schema. Ours; published schemas of whole industries stay
+/// below 20,000.
+const MAX_VALUES: usize = 50_000;
+const MAX_DEPTH: usize = 64;
+
+/// Bytes of compiled program per pattern; the engine's own default is ten times this.
+const MAX_PATTERN_PROGRAM: usize = 1 << 20;
+
+/// How many violations one refusal lists.
+const MAX_VIOLATIONS: usize = 10;
+
+impl JsonSchema {
+    /// Compiles a schema document.
+    ///
+    /// References stay inside the document: nothing is ever fetched. Patterns run on an engine whose time is
+    /// linear in the text, so look-around and back-references are errors. `format` is asserted for the formats
+    /// of the standard (Validation §7) and ignored for others.
+    ///
+    /// # Errors
+    /// See [`SchemaError`].
+    pub fn compile(schema: &Value) -> Result<JsonSchema, SchemaError> {
+        if !is_modest(schema) {
+            return Err(SchemaError::TooLarge);
+        }
+        if let Some(dialect) = schema.get("$schema").and_then(Value::as_str)
+            && dialect.trim_end_matches('#') != DIALECT
+        {
+            return Err(SchemaError::Dialect(dialect.to_owned()));
+        }
+        let compiled = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .offline()
+            .should_validate_formats(true)
+            .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_PROGRAM))
+            .build(schema);
+        compiled.map(|validator| JsonSchema(Arc::new(validator))).map_err(|error| words::compilation(&error))
+    }
+
+    /// What of the document breaks the schema; empty when it fits.
+    fn violations(&self, document: &Value) -> Vec<FieldError> {
+        // Errors cost far more than the answer, and nearly every document fits.
+        if self.0.is_valid(document) {
+            return Vec::new();
+        }
+        let mut violations = Vec::new();
+        for error in self.0.iter_errors(document) {
+            words::violation(&error, &mut violations);
+            if violations.len() >= MAX_VIOLATIONS {
+                break;
+            }
+        }
+        violations.truncate(MAX_VIOLATIONS);
+        violations
+    }
+}
+
+/// Refuses bodies that break a schema: requests with `schema-violated`, replies with `reply-refused`.
+///
+/// A request without a body breaks every schema. A reply without one passes: there is nothing that could cross.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    side: Side,
+    schema: JsonSchema,
+}
+
+impl Schema {
+    pub fn request(schema: JsonSchema) -> Schema {
+        Schema { side: Side::Request, schema }
+    }
+
+    pub fn reply(schema: JsonSchema) -> Schema {
+        Schema { side: Side::Reply, schema }
+    }
+
+    fn judge_request(&self, exchange: &mut Exchange) -> Result<(), Denial> {
+        let document = exchange.request.document().filter(|document| !document.bytes().is_empty());
+        let Some(document) = document else {
+            let missing = FieldError { pointer: String::new(), rule: "a body is required".to_owned() };
+            return Err(Denial::new(&code::SCHEMA_VIOLATED).fields(vec![missing]));
+        };
+        let violations = self.schema.violations(document.json().map_err(crate::body::refusal)?);
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Denial::new(&code::SCHEMA_VIOLATED).fields(violations))
+        }
+    }
+
+    fn judge_reply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
+        let document = exchange.reply.document().filter(|document| !document.bytes().is_empty());
+        let Some(document) = document else { return Ok(()) };
+        let violations = self.schema.violations(document.json().map_err(reply_refusal)?);
+        match violations.first() {
+            None => Ok(()),
+            // The caller learns that the target answered wrongly; what and where is the operator's.
+            Some(FieldError { pointer, rule }) => {
+                let refusal = Denial::new(&code::REPLY_REFUSED);
+                Err(refusal.internal(format_args!("against the schema at {pointer:?}: {rule}")))
+            }
+        }
+    }
+}
+
+impl Control for Schema {
+    fn name(&self) -> &'static str {
+        match self.side {
+            Side::Request => "request schema",
+            Side::Reply => "reply schema",
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Inspect
+    }
+
+    fn reads(&self) -> Reads {
+        self.side.reads()
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        match self.side {
+            Side::Request => self.judge_request(exchange),
+            Side::Reply => self.judge_reply(exchange),
+        }
+        .into()
+    }
+}
+
+/// The refusal of a reply that is not strict JSON.
+pub(crate) fn reply_refusal(fault: JsonFault) -> Denial {
+    Denial::new(&code::REPLY_REFUSED).internal(format_args!("not strict JSON: {fault:?}"))
+}
+
+fn is_modest(schema: &Value) -> bool {
+    let mut values = 0usize;
+    let mut open = vec![(schema, 0usize)];
+    while let Some((value, depth)) = open.pop() {
+        values += 1;
+        if values > MAX_VALUES || depth > MAX_DEPTH {
+            return false;
+        }
+        match value {
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(members) => open.extend(members.values().map(|member| (member, depth + 1))),
+            _ => {}
+        }
+    }
+    true
+}
