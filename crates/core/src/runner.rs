@@ -152,7 +152,7 @@ impl Tail {
             return Ok((reply, None));
         }
         exchange.reply_content_type = crossing.reply_content_type(&reply);
-    let body = crossing.read_reply(&mut reply, pipeline.max_reply()).await?;
+        let body = crossing.read_reply(&mut reply, pipeline.max_reply()).await?;
         exchange.reply = Payload::Whole(Document::new(body));
         pipeline.judge_reply(exchange).await?;
         Ok((reply, exchange.reply.bytes().cloned()))
