@@ -226,6 +226,16 @@ mod tests {
     }
 
     #[test]
+    fn another_users_file_is_refused() {
+        let (_directory, path) = created();
+        // Only root can give a file away; for everyone else there is nothing to see here.
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            let error = KeyFile::open(&path).unwrap_err();
+            assert!(matches!(error, KeyFileError::Owner { owner: 12_345, .. }), "{error}");
+        }
+    }
+
+    #[test]
     fn a_directory_open_to_all_is_refused() {
         let (directory, path) = created();
         for mode in [0o777, 0o1777, 0o702] {
