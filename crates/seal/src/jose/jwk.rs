@@ -94,25 +94,22 @@ impl Jwk {
             return Err(JoseError::KeyIdRefused);
         }
         check_use(members)?;
-        let kind = (text(members, "kty")?.ok_or(JoseError::KeyMember("kty"))?, text(members, "crv")?);
-        let (allowed, key) = match kind {
-            ("EC", Some("P-256")) => (&[Algorithm::ES256][..], VerifyingKey::es256(&point(members, 32)?)),
-            ("EC", Some("P-384")) => (&[Algorithm::ES384][..], VerifyingKey::es384(&point(members, 48)?)),
-            ("OKP", Some("Ed25519")) => {
-                (&[Algorithm::Ed25519][..], VerifyingKey::ed25519(&bytes(members, "x")?))
-            }
-            ("RSA", None) => {
-                let named = algorithm(members)?;
+        let named = algorithm(members)?;
+        let kty = text(members, "kty")?.ok_or(JoseError::KeyMember("kty"))?;
+        let key = match (kty, text(members, "crv")?) {
+            ("EC", Some("P-256")) => VerifyingKey::es256(&point(members, 32)?)?,
+            ("EC", Some("P-384")) => VerifyingKey::es384(&point(members, 48)?)?,
+            ("OKP", Some("Ed25519")) => VerifyingKey::ed25519(&bytes(members, "x")?)?,
+            ("RSA", _) => {
                 let algorithms = named.as_ref().map_or(&RSA_ALGORITHMS[..], std::slice::from_ref);
-                let key = VerifyingKey::rsa(algorithms, &bytes(members, "n")?, &bytes(members, "e")?);
-                (&RSA_ALGORITHMS[..], key)
+                VerifyingKey::rsa(algorithms, &bytes(members, "n")?, &bytes(members, "e")?)?
             }
             _ => return Err(JoseError::KeyUnsupported),
         };
-        if algorithm(members)?.is_some_and(|alg| !allowed.contains(&alg)) {
+        if named.is_some_and(|alg| !key.allows(alg)) {
             return Err(JoseError::KeyUnsupported);
         }
-        Ok(Jwk { kid: kid.map(str::to_owned), key: key? })
+        Ok(Jwk { kid: kid.map(str::to_owned), key })
     }
 }
 
