@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people who build the bridge")]
 
 mod bans;
+mod bench;
 mod generate;
 mod readme;
 
@@ -29,6 +30,15 @@ enum Chore {
     Bans,
     /// Runs the README's commands, word for word, in a copy of the repository
     Readme,
+    /// Measures the bridge beside other proxies
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Over HTTP, beside HAProxy, nginx and Envoy
+    Http(bench::Options),
 }
 
 fn main() -> Result<()> {
@@ -36,6 +46,7 @@ fn main() -> Result<()> {
         Chore::Generate { check } => generate::run(check),
         Chore::Bans => bans::run(),
         Chore::Readme => readme::run(),
+        Chore::Bench(Bench::Http(options)) => bench::http(&options),
     }
 }
 

@@ -117,6 +117,38 @@ fn only_identity_makes_a_principal() {
 }
 
 #[test]
+fn only_the_binary_reads_the_environment() {
+    let call = concat!("env::", "var");
+    for path in files(&["crates"], "rs") {
+        let text = path.to_string_lossy();
+        if ["/tests/", "/tests.rs", "crates/ironbridge/", "crates/testkit/"]
+            .iter()
+            .any(|part| text.contains(part))
+        {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(!code_of(&source).contains(call), "{text} reads the environment; only the binary may");
+    }
+}
+
+#[test]
+fn time_is_passed_in() {
+    let call = concat!("SystemTime::", "now(");
+    for path in files(&["crates"], "rs") {
+        let text = path.to_string_lossy();
+        if ["/tests/", "/tests.rs", "core/src/clock.rs", "crates/testkit/"]
+            .iter()
+            .any(|part| text.contains(part))
+        {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(!code_of(&source).contains(call), "{text} asks the machine for the time; take a Clock");
+    }
+}
+
+#[test]
 fn every_refusal_has_a_page_and_is_provoked() {
     let mut provocations = String::new();
     for extension in ["rs", "yaml", "yml", "json"] {

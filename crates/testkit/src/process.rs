@@ -18,8 +18,15 @@ pub struct Process {
 
 #[derive(Default)]
 struct Output {
-    text: Mutex<Vec<u8>>,
+    captured: Mutex<Captured>,
     grew: Condvar,
+}
+
+#[derive(Default)]
+struct Captured {
+    text: Vec<u8>,
+    /// Pipes that are still being read.
+    open: usize,
 }
 
 impl Process {
@@ -43,13 +50,16 @@ impl Process {
         let deadline = Instant::now() + within;
         loop {
             let ended = self.child.try_wait()?;
+            if ended.is_some() {
+                self.output.close();
+            }
             {
-                let mut text = self.output.text.lock();
-                if let Some(line) = whole_lines(&text).find(|line| line.contains(needle)) {
+                let mut captured = self.output.captured.lock();
+                if let Some(line) = whole_lines(&captured.text).find(|line| line.contains(needle)) {
                     return Ok(line.into_owned());
                 }
                 if ended.is_none() && Instant::now() < deadline {
-                    self.output.grew.wait_for(&mut text, Duration::from_millis(50));
+                    self.output.grew.wait_for(&mut captured, Duration::from_millis(50));
                     continue;
                 }
             }
@@ -72,7 +82,7 @@ impl Process {
 
     /// What the program has printed so far.
     pub fn output(&self) -> String {
-        String::from_utf8_lossy(&self.output.text.lock()).into_owned()
+        String::from_utf8_lossy(&self.output.captured.lock().text).into_owned()
     }
 
     pub fn id(&self) -> u32 {
@@ -94,11 +104,12 @@ impl Process {
         Ok(self.child.wait()?)
     }
 
-    /// Waits for the program to end by itself.
+    /// Waits for the program to end by itself, and for the last of its output.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + within;
         loop {
             if let Some(status) = self.child.try_wait()? {
+                self.output.close();
                 return Ok(status);
             }
             if Instant::now() > deadline {
@@ -106,6 +117,15 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Output {
+    /// Waits until everything a program printed has been read. What it started and left behind may hold its pipes
+    /// open for longer; that is not waited for.
+    fn close(&self) {
+        let mut captured = self.captured.lock();
+        self.grew.wait_while_for(&mut captured, |captured| captured.open > 0, Duration::from_secs(2));
     }
 }
 
@@ -124,14 +144,17 @@ pub fn free_port() -> Result<u16> {
 fn capture(pipe: Option<impl Read + Send + 'static>, output: &Arc<Output>) {
     let Some(mut pipe) = pipe else { return };
     let output = Arc::clone(output);
+    output.captured.lock().open += 1;
     std::thread::spawn(move || {
         let mut chunk = [0; 8192];
         while let Ok(length @ 1..) = pipe.read(&mut chunk) {
-            let mut text = output.text.lock();
+            let text = &mut output.captured.lock().text;
             let room = OUTPUT_KEPT.saturating_sub(text.len());
             text.extend(chunk.iter().take(length.min(room)));
             output.grew.notify_all();
         }
+        output.captured.lock().open -= 1;
+        output.grew.notify_all();
     });
 }
 

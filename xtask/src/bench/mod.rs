@@ -1,0 +1,96 @@
+//! `cargo xtask bench http`: the bridge beside HAProxy, nginx and Envoy, in one interleaved run.
+//!
+//! What counts is processor time per request, and its ratio within a round: requests per second also tell how fast
+//! load generator and backend are.
+
+mod contestant;
+mod life;
+mod load;
+mod meter;
+mod report;
+mod scenario;
+mod stage;
+
+use crate::root;
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use scenario::Scenario;
+use stage::Stage;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+#[derive(Args)]
+pub struct Options {
+    /// What to measure; everything unless told
+    #[arg(long, value_enum, value_delimiter = ',')]
+    scenario: Vec<Scenario>,
+    /// Length of one window
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Windows for each contestant, interleaved
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Also write docs/performance.md
+    #[arg(long)]
+    write: bool,
+    /// The bridge to measure, instead of building one
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Measure HAProxy, nginx and Envoy without the bridge
+    #[arg(long)]
+    peers_only: bool,
+}
+
+pub fn http(options: &Options) -> Result<()> {
+    ensure!(options.rounds > 0, "at least one round");
+    let program = if options.peers_only {
+        None
+    } else if let Some(binary) = &options.binary {
+        Some(binary.canonicalize().with_context(|| format!("no {}", binary.display()))?)
+    } else {
+        Some(build()?)
+    };
+    let stage = Stage::set()?;
+    let scenarios =
+        if options.scenario.is_empty() { Scenario::value_variants() } else { options.scenario.as_slice() };
+    let mut text = heading(program.as_deref(), options)?;
+    println!("{text}");
+    for scenario in scenarios {
+        let name = scenario.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        eprintln!("{name}");
+        let report =
+            scenario.run(&stage, program.as_deref(), options).with_context(|| format!("scenario {name}"))?;
+        let table = report.markdown();
+        println!("{table}");
+        text.push_str(&table);
+        text.push('\n');
+    }
+    if options.write {
+        fs::write(root().join("docs/performance.md"), text.trim_end().to_owned() + "\n")?;
+    }
+    Ok(())
+}
+
+fn build() -> Result<PathBuf> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--package", "ironbridge"])
+        .current_dir(root())
+        .status()?;
+    ensure!(status.success(), "the bridge does not build");
+    Ok(root().join("target/release/ironbridge"))
+}
+
+fn heading(program: Option<&std::path::Path>, options: &Options) -> Result<String> {
+    let windows = format!("{} windows of {} s for each contestant", options.rounds, options.seconds);
+    Ok(format!(
+        "# Performance\n\nWritten by `./dev bench http --write`; the configurations are in `bench/`.\n\n\
+         - Machine: {}\n- Programs: {}\n- {windows}, everyone in turn within a round; medians over the rounds, ratios \
+         within each round.\n- The proxy has one core and one worker; load and backend share the others. TLS 1.3 with a \
+         P-256 certificate toward the client, plain HTTP/1.1 to the backend. No figure is comparable with one from \
+         another run.\n- CPU is user and kernel time of the proxy for one answered request. p50 and p99 at full load \
+         say how long the queue is, not how fast the proxy answers.\n",
+        meter::machine()?,
+        contestant::versions(program)?.join("; "),
+    ))
+}
