@@ -1,10 +1,31 @@
 //! The manifest: a directory of YAML files becomes checked types, or diagnostics that point at the line.
 //!
-//! Nothing here knows the network, the store or the engine; the only thing read is the directory itself.
+//! [`load`] is the way in. Everything after it works with [`Manifest`], in which every value has been parsed and
+//! every name resolves. Nothing here knows the network, the store or the engine.
 
+mod check;
+mod diagnostic;
+mod findings;
+mod init;
 mod keys;
+mod load;
 pub mod model;
+mod outline;
+mod place;
+mod reader;
+mod redact;
+mod reference;
+mod schema;
+mod suggest;
 mod value;
+mod yaml;
 
+pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use findings::{Finding, Severity, findings};
+pub use init::init_files;
+pub use load::{Loaded, load, load_sources};
 pub use model::*;
+pub use reader::Files;
+pub use reference::reference_markdown;
+pub use schema::json_schema;
 pub use value::*;

@@ -41,3 +41,17 @@ section! {
 }
 
 pub(crate) use crate::keys::{one_of, section, words};
+
+impl Manifest {
+    /// The credentials that an integration accepts: those it lists, else all that its source's accounts have.
+    pub fn accepted(&self, integration: &Integration) -> Vec<CredentialKind> {
+        if !integration.http.accept.is_empty() {
+            return integration.http.accept.clone();
+        }
+        let source = self.accounts.values().filter(|account| account.system == integration.source);
+        let mut kinds: Vec<CredentialKind> = source.flat_map(|account| account.credentials.kinds()).collect();
+        kinds.sort();
+        kinds.dedup();
+        kinds
+    }
+}

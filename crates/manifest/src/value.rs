@@ -1,9 +1,161 @@
 //! Scalar values of the manifest: each is parsed once, with its own message when it is wrong.
 
+mod file;
+mod secret;
 mod text;
 mod unit;
 mod web;
 
-pub use text::{Date, Directory, FilePath, Name, PermissionName, Pointer, San, SecretRef, Thumbprint};
+pub use file::{Directory, FilePath};
+pub use secret::SecretRef;
+pub use text::{Date, Name, PermissionName, Pointer, San, Thumbprint};
 pub use unit::{Duration, Number, OneOrMore, Rate, Size};
+pub(crate) use unit::written;
 pub use web::{Country, FieldName, Path, Route, Segment, Template, Url};
+
+use crate::findings::{Finding, finding};
+use crate::keys::Read;
+use crate::reader::{Reader, quoted};
+use crate::schema::Definitions;
+use crate::yaml::{Kind, Node};
+use serde_json::Value;
+
+/// A type that is written as one scalar.
+pub trait FromText: Sized {
+    /// What is expected, in words that follow "expected".
+    const EXPECTED: &'static str;
+
+    fn from_text(text: &str) -> Result<Self, Wrong>;
+
+    fn schema() -> Value;
+}
+
+/// Why a scalar is not what its key needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    finding: &'static Finding,
+    /// Follows the value in the message: "`30` has no unit".
+    why: String,
+    help: Option<String>,
+    /// The value must not be shown.
+    secret: bool,
+}
+
+impl Wrong {
+    pub fn malformed(why: impl Into<String>) -> Wrong {
+        Wrong { finding: &finding::MALFORMED, why: why.into(), help: None, secret: false }
+    }
+
+    pub fn out_of_range(why: impl Into<String>) -> Wrong {
+        Wrong { finding: &finding::OUT_OF_RANGE, ..Wrong::malformed(why) }
+    }
+
+    /// The value is a secret: it is neither repeated nor shown. `why` must make sense without it.
+    pub fn secret(why: impl Into<String>) -> Wrong {
+        Wrong { finding: &finding::SECRET_LITERAL, ..Wrong::hidden(why) }
+    }
+
+    /// The value may hold a secret: likewise.
+    pub fn hidden(why: impl Into<String>) -> Wrong {
+        Wrong { secret: true, ..Wrong::malformed(why) }
+    }
+
+    pub fn help(self, help: impl Into<String>) -> Wrong {
+        Wrong { help: Some(help.into()), ..self }
+    }
+}
+
+impl<T: FromText> Read for T {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = scalar(node, reader, T::EXPECTED)?;
+        T::from_text(text).map_err(|wrong| report(wrong, node, text, T::EXPECTED, reader)).ok()
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        T::schema()
+    }
+}
+
+/// The node's text, or a report that a scalar is expected.
+pub fn scalar<'n>(node: &'n Node, reader: &mut Reader<'_>, expected: &str) -> Option<&'n str> {
+    match &node.kind {
+        Kind::Text(text) => Some(text),
+        _ => {
+            reader.wrong_shape(node, expected);
+            None
+        }
+    }
+}
+
+pub fn report(wrong: Wrong, node: &Node, text: &str, expected: &str, reader: &mut Reader<'_>) {
+    let site = reader.site_of(node);
+    let message = if wrong.secret {
+        reader.hide(node);
+        wrong.why
+    } else {
+        format!("{} {}", quoted(text), wrong.why)
+    };
+    let label = match wrong.finding == &finding::SECRET_LITERAL {
+        true => "written in clear".to_owned(),
+        false => format!("expected {expected}"),
+    };
+    let report = reader.report(wrong.finding, site, message).label(label);
+    if let Some(help) = wrong.help {
+        report.help(help);
+    }
+}
+
+/// Text for people: one line or several, 1 to 4096 bytes.
+impl FromText for String {
+    const EXPECTED: &'static str = "text";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        const MOST: usize = 4096;
+        if text.trim().is_empty() {
+            Err(Wrong::malformed("is empty"))
+        } else if text.len() > MOST {
+            Err(Wrong::out_of_range(format!("has {} bytes; at most {MOST} are allowed", text.len())))
+        } else if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            Err(Wrong::malformed("holds a control character"))
+        } else {
+            Ok(text.to_owned())
+        }
+    }
+
+    fn schema() -> Value {
+        serde_json::json!({ "type": "string", "minLength": 1, "maxLength": 4096 })
+    }
+}
+
+impl FromText for std::net::SocketAddr {
+    const EXPECTED: &'static str = "an address with a port, such as 0.0.0.0:8443";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        text.parse().map_err(|_| Wrong::malformed("is not an IP address with a port"))
+    }
+
+    fn schema() -> Value {
+        crate::schema::text("IP address and port.", r"^(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}$", "0.0.0.0:8443")
+    }
+}
+
+impl FromText for ipnet::IpNet {
+    const EXPECTED: &'static str = "a network, such as 10.0.0.0/8";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        if let Ok(address) = text.parse::<std::net::IpAddr>() {
+            return Ok(address.into());
+        }
+        let network: ipnet::IpNet =
+            text.parse().map_err(|_| Wrong::malformed("is not a network in CIDR notation"))?;
+        if network.trunc() != network {
+            let meant = network.trunc();
+            return Err(Wrong::malformed("has bits set behind its prefix").help(format!("write `{meant}`")));
+        }
+        Ok(network)
+    }
+
+    fn schema() -> Value {
+        crate::schema::text("IP network in CIDR notation, or one address.", "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", "10.0.0.0/8")
+    }
+}

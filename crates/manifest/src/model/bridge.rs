@@ -1,11 +1,12 @@
-use super::{Danger, Map, one_of, section, words};
-use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Url};
+use super::{Danger, Map, section, words};
+use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate,SecretRef, Url};
+use crate::value::FromText;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
 section! {
     /// The bridge itself.
-    pub struct Bridge later("attestations", "cluster", "kms", "acme", "telemetry", "webhook", "saml", "console") {
+    pub struct Bridge later("secret_stores", "cluster", "telemetry", "acme", "keys", "admin") {
         /// Its name, which is also the origin of its audit trail.
         name: Name,
         /// The address under which callers reach it. Tokens of the built-in token endpoint name it as their
@@ -22,8 +23,6 @@ section! {
         listeners: Map<Listener>,
         /// Token issuers that it trusts besides itself.
         issuers: Map<Issuer>,
-        /// Where secrets are kept. The embedded store `sealed` is always there.
-        secret_stores: Map<SecretStore>,
         /// Limits that hold before anything is known of the caller.
         limits: BridgeLimits,
         /// How long it waits for callers.
@@ -51,7 +50,7 @@ section! {
         /// Address and port: `0.0.0.0:8443`, `[::]:8443`.
         address: SocketAddr,
         /// Its server certificate. Default: issued and renewed by the internal CA.
-        certificate: Option<ServerCertificate>,
+        certificate: Option<CertificateFiles>,
         /// Whether clients are asked for a certificate.
         client_certificates: ClientCertificates = "optional",
         /// Networks it takes connections from. Default: all.
@@ -65,7 +64,7 @@ section! {
 
 section! {
     /// A certificate with its key.
-    pub struct ServerCertificate {
+    pub struct CertificateFiles {
         /// PEM file: the certificate first, then its intermediates.
         chain: FilePath,
         /// PEM file (readable by the owner only) or a secret.
@@ -133,19 +132,6 @@ words! {
     }
 }
 
-one_of! {
-    /// A secret store. Only the embedded one exists in this version; it needs no declaration.
-    pub enum SecretStore {
-        /// The embedded store: sealed under the bridge's own key.
-        Sealed(SealedStore) = "sealed",
-    }
-}
-
-section! {
-    /// The embedded secret store, in the data directory.
-    pub struct SealedStore {}
-}
-
 section! {
     /// Limits that hold before anything is known of the caller.
     pub struct BridgeLimits {
@@ -167,5 +153,44 @@ section! {
         body: Duration = "60s",
         /// For open exchanges to end when the bridge stops or a listener goes away.
         drain: Duration = "30s",
+    }
+}
+
+impl Bridge {
+    /// The address under which callers reach it, without a trailing slash.
+    pub fn origin(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.text.trim_end_matches('/').to_owned(),
+            None => {
+                let port = self.listeners.values().next().map_or(8443, |listener| listener.address.port());
+                format!("https://localhost:{port}")
+            }
+        }
+    }
+
+    /// The listener that serves a flow: the one it names, else `api`, else the only one.
+    pub fn listener_of(&self, flow: &super::HttpFlow) -> Option<(&Name, &Listener)> {
+        match &flow.listener {
+            Some(name) => self.listeners.get_key_value(name),
+            None => self.listeners.get_key_value("api").or_else(|| {
+                self.listeners.first_key_value().filter(|_| self.listeners.len() == 1)
+            }),
+        }
+    }
+}
+
+impl Listener {
+    /// What a bridge has that declares no listener.
+    pub(crate) fn standard() -> Option<(Name, Listener)> {
+        let name = Name::from_text("api").ok()?;
+        let listener = Listener {
+            address: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            certificate: None,
+            client_certificates: ClientCertificates::Optional,
+            addresses: Vec::new(),
+            trusted_proxies: Vec::new(),
+            max_connections: Number::new(10_000)?,
+        };
+        Some((name, listener))
     }
 }

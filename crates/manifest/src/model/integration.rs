@@ -3,7 +3,7 @@ use crate::{Duration, FilePath, Name, Path, PermissionName, Pointer, Rate, Route
 
 section! {
     /// One declared data flow from a source system to a target system. What is not declared does not cross.
-    pub struct Integration later("webhook", "sftp", "as2", "messaging", "database", "kafka", "file", "transfer") {
+    pub struct Integration later("webhook", "sftp", "as2", "kafka", "rabbitmq", "nats", "database", "transfer") {
         /// What it does, for people.
         description: Option<String>,
         /// The system that calls.
@@ -213,5 +213,12 @@ impl Response {
     /// Whether a control needs the whole body.
     pub fn reads_body(&self) -> bool {
         self.schema.is_some() || self.keep.is_some()
+    }
+}
+
+impl Integration {
+    /// Whether a record must be on disk before the caller has its answer.
+    pub fn is_durable(&self) -> bool {
+        self.audit.map_or(self.data.is_some(), |mode| mode == AuditMode::Durable)
     }
 }

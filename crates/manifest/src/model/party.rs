@@ -1,4 +1,8 @@
-use super::{Danger, KeySource, one_of, section, words};
+use super::{CredentialKind, Danger, KeySource, CertificateFiles, one_of, section, words};
+use crate::keys::Read;
+use crate::reader::Reader;
+use crate::schema::Definitions;
+use crate::yaml::Node;
 use crate::{
     Country, Duration, FieldName, FilePath, Name, Number, PermissionName, San, SecretRef, Thumbprint, Url,
 };
@@ -86,7 +90,7 @@ one_of! {
         /// A value in a header field.
         Header(Header) = "header",
         /// An access token from the target's authorization server by client credentials (RFC 6749 §4.4).
-        Oauth2(Box<Oauth2>) = "oauth2",
+        Oauth2(Oauth2) = "oauth2",
     }
 }
 
@@ -224,5 +228,52 @@ section! {
         thumbprint: Option<Thumbprint>,
         /// PEM file of the CA that it comes from. Default: the internal CA.
         ca: Option<FilePath>,
+    }
+}
+
+impl Credentials {
+    /// The kinds that are declared.
+    pub fn kinds(&self) -> impl Iterator<Item = CredentialKind> {
+        [
+            self.api_key.is_some().then_some(CredentialKind::ApiKey),
+            self.oauth_client.is_some().then_some(CredentialKind::OauthClient),
+            self.token.is_some().then_some(CredentialKind::Token),
+            self.certificate.is_some().then_some(CredentialKind::Certificate),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+section! {
+    /// Issued and renewed by the internal CA.
+    pub struct Issued {
+        /// Only `true` has a meaning.
+        issued: True,
+    }
+}
+
+words! {
+    /// A key that is there or not.
+    pub enum True {
+        /// Yes.
+        True = "true",
+    }
+}
+
+impl Read for ClientCertificate {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        if node.entry("issued").is_some() {
+            Issued::read(node, reader).map(|_| ClientCertificate::Issued)
+        } else {
+            CertificateFiles::read(node, reader)
+                .map(|CertificateFiles { chain, key }| ClientCertificate::Files { chain, key })
+        }
+    }
+
+    fn schema(definitions: &mut Definitions) -> serde_json::Value {
+        serde_json::json!({
+            "oneOf": [Issued::schema(definitions), CertificateFiles::schema(definitions)]
+        })
     }
 }

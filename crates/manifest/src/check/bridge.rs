@@ -1,0 +1,78 @@
+use super::{Check, DAY, HOUR, SECOND};
+use crate::findings::finding;
+use crate::place::Spot;
+use crate::{Duration, Url};
+
+/// Listener names that mean another transport; serving HTTP there would surprise.
+const RESERVED_LISTENERS: [&str; 2] = ["sftp", "admin"];
+
+impl Check<'_, '_> {
+    pub fn bridge(&mut self) {
+        let (Some(bridge), Some(spot)) = (&self.parts.bridge, self.outline.bridge()) else { return };
+        if let Some(url) = &bridge.public_url {
+            self.secure(url, spot.key("public_url"));
+            if !url.path.is_empty() {
+                let at = spot.key("public_url").at_value();
+                let message = "`public_url` has a path; the bridge answers at the root of its address";
+                self.report(&finding::MALFORMED, at, message, "no path may stand here");
+            }
+        }
+        for name in bridge.listeners.keys().filter(|name| RESERVED_LISTENERS.contains(&&***name)) {
+            let at = spot.key("listeners").key(name).at_key();
+            let message = format!("the listener `{name}` is not served by this version");
+            self.report(&finding::NOT_YET, at, message, "not in this version");
+        }
+        let mut addresses = std::collections::HashMap::new();
+        for (name, listener) in &bridge.listeners {
+            if let Some(other) = addresses.insert(listener.address, name) {
+                let at = spot.key("listeners").key(name).key("address").at_value();
+                let message = format!("the listener `{other}` has this address already");
+                self.report(&finding::CONTRADICTION, at, message, "taken");
+            }
+        }
+        self.issuers(spot);
+        let timeouts = spot.key("timeouts");
+        for (key, value, most) in [
+            ("header", bridge.timeouts.header, HOUR),
+            ("idle", bridge.timeouts.idle, HOUR),
+            ("body", bridge.timeouts.body, DAY),
+            ("drain", bridge.timeouts.drain, HOUR),
+        ] {
+            self.within(timeouts.key(key), value, Duration::from_millis(10), most);
+        }
+    }
+
+    fn issuers(&mut self, bridge_spot: Spot<'_>) {
+        let Some(bridge) = &self.parts.bridge else { return };
+        let mut known = std::collections::HashMap::new();
+        for (name, issuer) in &bridge.issuers {
+            let spot = bridge_spot.key("issuers").key(name);
+            self.secure(&issuer.issuer, spot.key("issuer"));
+            if let Some(url) = &issuer.jwks_url {
+                self.secure(url, spot.key("jwks_url"));
+            }
+            self.danger(issuer.danger_accept_untyped_tokens.as_ref(), spot.key("danger_accept_untyped_tokens"));
+            if let Some(other) = known.insert(&issuer.issuer.text, name) {
+                let message = format!("the issuer `{other}` has this identifier already");
+                self.report(&finding::CONTRADICTION, spot.key("issuer").at_value(), message, "taken");
+            }
+            if issuer.issuer.text.trim_end_matches('/') == bridge.origin() {
+                let message = "this is the bridge's own identifier; its own tokens need no declaration";
+                self.report(&finding::CONTRADICTION, spot.key("issuer").at_value(), message, "the bridge itself");
+            }
+        }
+    }
+
+    /// A URL must be `https`.
+    pub fn secure(&mut self, url: &Url, spot: Spot<'_>) {
+        if !url.secure {
+            let message = "this connection would not be encrypted";
+            self.report(&finding::PLAINTEXT, spot.at_value(), message, "write `https`");
+        }
+    }
+
+    /// A time that an exchange may take.
+    pub fn exchange_time(&mut self, spot: Spot<'_>, value: Duration) {
+        self.within(spot, value, SECOND / 100, HOUR);
+    }
+}

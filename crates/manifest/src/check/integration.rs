@@ -1,0 +1,148 @@
+use super::{Check, DAY, SECOND};
+use crate::findings::finding;
+use crate::outline::Names;
+use crate::place::{Site, Spot};
+use crate::{HttpFlow, Integration, Name, Operation, Upgrade};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
+/// What the bridge answers itself: the token endpoint with its keys, and metadata.
+const RESERVED_PATHS: [&str; 2] = ["/oauth", "/.well-known"];
+
+/// Listener, method and shape of the path, with the operation that took it.
+type Routes = HashMap<(Option<Name>, String), (String, Site)>;
+
+impl Check<'_, '_> {
+    pub fn integrations(&mut self) {
+        let mut routes = Routes::new();
+        for (name, integration) in &self.parts.integrations {
+            let Some(spot) = self.outline.spot(Names::Integrations, name) else { continue };
+            self.resolve(Names::Systems, "system", &integration.source, spot.key("source").at_value());
+            self.target_of(integration, spot.key("target"));
+            self.authentication(integration, spot);
+            self.flow(name, &integration.http, spot.key("http"), &mut routes);
+        }
+    }
+
+    fn target_of(&mut self, integration: &Integration, spot: Spot<'_>) {
+        let target = &integration.target;
+        self.resolve(Names::Systems, "system", target, spot.at_value());
+        if self.parts.systems.get(target).is_some_and(|system| system.http.is_none()) {
+            let system = self.outline.spot(Names::Systems, target);
+            let message = format!("the target `{target}` does not say where it is");
+            let report = self.reader.report(&finding::NO_TARGET, spot.at_value(), message).label("cannot be reached");
+            if let Some(system) = system {
+                report.also(system.at_key(), "needs `http` with a `url`");
+            }
+        }
+    }
+
+    /// Some account of the source must be able to prove itself in a way that is accepted.
+    fn authentication(&mut self, integration: &Integration, spot: Spot<'_>) {
+        let source = &integration.source;
+        // An account that was wrong might have been the one.
+        let any_wrong = self.outline.names(Names::Accounts).count() > self.parts.accounts.len();
+        if any_wrong || !self.outline.declares(Names::Systems, source) {
+            return;
+        }
+        let accept = &integration.http.accept;
+        let mut accounts = self.parts.accounts.values().filter(|account| account.system == *source).peekable();
+        let (message, at, label) = if accounts.peek().is_none() {
+            let message = format!("nobody can call: no account belongs to the source `{source}`");
+            (message, spot.key("source").at_value(), "has no account")
+        } else if accounts.flat_map(|account| account.credentials.kinds()).any(|kind| accept.is_empty() || accept.contains(&kind)) {
+            return;
+        } else {
+            let message = format!("nobody can call: no account of `{source}` has a credential that is accepted");
+            (message, spot.key("http").key("accept").at_key(), "accepts none that exists")
+        };
+        self.report(&finding::NO_AUTHENTICATION, at, message, label);
+    }
+
+    fn flow(&mut self, integration: &str, flow: &HttpFlow, spot: Spot<'_>, routes: &mut Routes) {
+        let listener = self.listener(flow, spot.key("listener"));
+        self.exchange_time(spot.key("timeout"), flow.timeout);
+        if flow.operations.is_empty() {
+            let message = "this flow allows nothing: it has no operations";
+            self.report(&finding::KEY_MISSING, spot.key("operations").at_key(), message, "needs an operation");
+        }
+        for (name, operation) in &flow.operations {
+            let spot = spot.key("operations").key(name);
+            self.operation(operation, spot);
+            let path = format!("{}{}", flow.path.0, operation.route.path.shape());
+            if RESERVED_PATHS.iter().any(|reserved| path == *reserved || path.starts_with(&format!("{reserved}/"))) {
+                let message = format!("the bridge itself answers below `{}`", RESERVED_PATHS.join("` and `"));
+                self.report(&finding::PATH_RESERVED, spot.key("match").at_value(), message, "reserved");
+            }
+            let at = spot.key("match").at_value();
+            match routes.entry((listener.clone(), format!("{} {path}", operation.route.method))) {
+                Entry::Vacant(free) => drop(free.insert((format!("{integration}.{name}"), at))),
+                Entry::Occupied(taken) => {
+                    let (other, first) = taken.get();
+                    self.reader
+                        .report(&finding::ROUTE_TWICE, at, format!("`{other}` takes the same requests"))
+                        .label("the same route")
+                        .also(*first, format!("of `{other}`"));
+                }
+            }
+        }
+    }
+
+    fn listener(&mut self, flow: &HttpFlow, spot: Spot<'_>) -> Option<Name> {
+        let bridge = self.parts.bridge.as_ref()?;
+        if let Some((name, _)) = bridge.listener_of(flow) {
+            return Some(name.clone());
+        }
+        match &flow.listener {
+            Some(name) => {
+                self.unknown("listener", name, spot.at_value(), bridge.listeners.keys().map(|name| &**name));
+            }
+            None => {
+                let message = "there are several listeners and none is called `api`, so `listener` is needed";
+                self.report(&finding::KEY_MISSING, spot.at_key(), message, "needs `listener`");
+            }
+        }
+        None
+    }
+
+    fn operation(&mut self, operation: &Operation, spot: Spot<'_>) {
+        if let Some(timeout) = operation.timeout {
+            self.exchange_time(spot.key("timeout"), timeout);
+        }
+        if let Some(replay) = &operation.replay {
+            self.within(spot.key("replay").key("window"), replay.window, SECOND, DAY * 31);
+        }
+        self.target_path(operation, spot.key("target_path"));
+        if operation.upgrade == Some(Upgrade::Websocket) {
+            self.websocket(operation, spot);
+        }
+        let bodiless = matches!(&*operation.route.method, "GET" | "HEAD" | "OPTIONS");
+        if bodiless && (operation.request.schema.is_some() || operation.request.keep.is_some()) {
+            let message = format!("a {} request has no body that `request` could speak of", operation.route.method);
+            self.report(&finding::CONTRADICTION, spot.key("request").at_key(), message, "only `rules` has a use here");
+        }
+    }
+
+    fn target_path(&mut self, operation: &Operation, spot: Spot<'_>) {
+        let Some(target) = &operation.target_path else { return };
+        let matched: HashSet<&str> = operation.route.path.parameters().collect();
+        for name in target.parameters().filter(|name| !matched.contains(name)) {
+            let message = format!("the parameter `{name}` is not in `match`");
+            self.report(&finding::UNKNOWN_NAME, spot.at_value(), message, "has no value");
+        }
+    }
+
+    fn websocket(&mut self, operation: &Operation, spot: Spot<'_>) {
+        if &*operation.route.method != "GET" {
+            let message = "a WebSocket begins with GET (RFC 6455 §4.1)";
+            self.report(&finding::CONTRADICTION, spot.key("match").at_value(), message, "write `GET`");
+        }
+        let (request, response) = (operation.request.reads_body(), operation.response.reads_body());
+        let key = if response { "response" } else { "request" };
+        if response || (request && operation.request.rules.is_empty()) || operation.replay.is_some() {
+            let key = if operation.replay.is_some() && !response { "replay" } else { key };
+            let message = "the frames of a WebSocket pass unread, so nothing in them can be checked";
+            self.report(&finding::CONTRADICTION, spot.key(key).at_key(), message, "has no effect");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Every finding this room can give: one catalogue for `check`, `explain` and the reference pages.
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The manifest does not load.
+    Error,
+    /// It loads, but something should be mended.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+/// One kind of finding, with its page.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// `IB1xx`: the manifest does not load. `IB2xx`: the checklist.
+    pub id: &'static str,
+    pub severity: Severity,
+    pub title: &'static str,
+    /// Why it matters.
+    pub why: &'static str,
+    /// What to do about it.
+    pub mend: &'static str,
+    /// A piece of manifest that has it, and how it reads mended.
+    pub example: &'static str,
+}
+
+macro_rules! findings {
+    ($($name:ident = $id:literal, $severity:ident, $title:literal, $why:literal, $mend:literal, $example:literal;)*) => {
+        pub(crate) mod finding {
+            use super::{Finding, Severity};
+            $(
+                #[doc = concat!("`", $id, "`: ", $title, ".")]
+                pub static $name: Finding = Finding {
+                    id: $id,
+                    severity: Severity::$severity,
+                    title: $title,
+                    why: $why,
+                    mend: $mend,
+                    example: $example,
+                };
+            )*
+        }
+
+        /// The whole catalogue, by id.
+        pub fn findings() -> &'static [&'static Finding] {
+            static ALL: &[&Finding] = &[$(&finding::$name),*];
+            ALL
+        }
+    };
+}
+
+findings! {
+    SYNTAX = "IB100", Error, "Not well-formed YAML",
+        "The file cannot be read beyond this place, so nothing behind it was checked.",
+        "Correct the place shown. Common causes: a key without a space after its colon, lines that are indented differently, text that begins with one of the characters `@*&!%{[` and is not in quotes.",
+        "purpose: orders: and shipments      # wrong: a second colon\npurpose: 'orders: and shipments'    # right";
+    SECRET_LITERAL = "IB101", Error, "A secret is written in clear",
+        "Manifests live in repositories, backups and chat windows. A secret in one of them is no secret any more, so the field's type is a reference and nothing else.",
+        "Put the value into the secret store with `ironbridge secret set NAME`, name it here, and replace the value where it came from: it has been written down.",
+        "password: hunter2                   # wrong\npassword: secret://sealed/erp       # right";
+    UNKNOWN_KEY = "IB102", Error, "Unknown key",
+        "A key that is not understood would have no effect. Where security is declared, that must not pass unseen.",
+        "Correct the key's name, or remove it. `ironbridge schema` prints the keys for editors to complete.",
+        "permision: orders.read              # wrong\npermission: orders.read             # right";
+    KEY_TWICE = "IB103", Error, "Key given twice",
+        "One of the two values would silently win.",
+        "Keep one of them.",
+        "path: /erp\npath: /erp/v1                       # wrong: given twice";
+    NAME_TWICE = "IB104", Error, "Name declared twice",
+        "All files of the directory are merged, so a name means one thing in all of them.",
+        "Rename one of the two, or remove it.",
+        "# parties.yaml and old.yaml both hold\nsystems: { erp: { ... } }";
+    KEY_MISSING = "IB105", Error, "Required key missing",
+        "There is no safe default for this key.",
+        "Add the key.",
+        "erp: { country: DE }                                # wrong: owner is missing\nerp: { country: DE, owner: erp@acme.example }       # right";
+    NOT_YET = "IB106", Error, "Not in this version",
+        "The key or name belongs to a part of Ironbridge that this version does not have. Accepting it would pretend that it is enforced.",
+        "Remove it for now.",
+        "mask: { /customer/phone: last4 }    # not in this version";
+    SHAPE = "IB107", Error, "Value of the wrong shape",
+        "Where a map, a list or a single value is expected, something else is written.",
+        "Write the value in the shape that the message names.",
+        "roles: integration.order-reader     # wrong: a list is expected\nroles: [integration.order-reader]   # right";
+    MALFORMED = "IB108", Error, "Malformed value",
+        "The value cannot be read as what the key needs.",
+        "Write it as the message shows. Durations, sizes and rates carry their unit.",
+        "timeout: 30                         # wrong: no unit\ntimeout: 30s                        # right";
+    OUT_OF_RANGE = "IB109", Error, "Value out of range",
+        "The value is well-formed but beyond what is safe or possible.",
+        "Choose a value within the range that the message names.",
+        "api_key: { lifetime: 5000d }        # wrong: at most 366d\napi_key: { lifetime: 90d }          # right";
+    UNKNOWN_WORD = "IB110", Error, "Unknown word",
+        "Only the listed words have a meaning here.",
+        "Use one of them.",
+        "legal_basis: contractual            # wrong\nlegal_basis: contract               # right";
+    FILE_MISSING = "IB111", Error, "File missing",
+        "A manifest that names a file cannot be enforced without it.",
+        "Correct the path; it is relative to the file that names it.",
+        "schema: shipment.json               # wrong: the file is in ./schemas\nschema: ./schemas/shipment.json     # right";
+    UNKNOWN_NAME = "IB112", Error, "Nothing has this name",
+        "The name refers to something that no file declares.",
+        "Correct the name, or declare it.",
+        "target: epr                         # wrong: the system is called erp\ntarget: erp                         # right";
+    YAML_FEATURE = "IB113", Error, "YAML feature not used here",
+        "Anchors, aliases, merge keys, tags, directives and several documents in a file make a text mean something else than it shows, and let a small file grow without bound.",
+        "Write the values out.",
+        "limits: *standard                   # wrong\nlimits: { per_account: 100/min }    # right";
+    TOO_LARGE = "IB114", Error, "Manifest too large",
+        "Files, directories and nesting are bounded, so that a wrong path or a hostile file cannot exhaust the bridge.",
+        "Split the file, or check that the right directory is given. A file may have 1 MiB; a directory 10,000 files and 32 MiB, 8 levels deep; values 32 levels.",
+        "";
+    UNREADABLE = "IB115", Error, "File cannot be read",
+        "The file could not be opened, or is not UTF-8 text.",
+        "Check its permissions and its encoding.",
+        "";
+    NO_MANIFEST = "IB116", Error, "No manifest",
+        "No file of the directory says what the bridge is.",
+        "Add a file with the top-level key `bridge`, or give the right directory. `ironbridge init` makes one to start from.",
+        "bridge:\n  name: acme-bridge";
+    NOT_EXACTLY_ONE = "IB117", Error, "Not exactly one of the keys",
+        "These keys exclude each other, and one is needed.",
+        "Keep exactly one.",
+        "auth: { bearer: { ... }, basic: { ... } }      # wrong\nauth: { bearer: { ... } }                      # right";
+    NO_AUTHENTICATION = "IB118", Error, "No authentication",
+        "Nothing crosses the bridge anonymously: an integration that nobody could authenticate for, or an account without credentials, is of no use or of too much.",
+        "Give an account of the source system a credential that the integration accepts.",
+        "accounts:\n  shop:\n    system: shop\n    credentials: { api_key: { lifetime: 90d } }";
+    ROUTE_TWICE = "IB119", Error, "Two operations for one route",
+        "A request could mean either, and their controls differ.",
+        "Give one of them another path or method.",
+        "match: GET /orders/{id}\nmatch: GET /orders/{number}         # wrong: the same route";
+    CREDENTIAL_SHARED = "IB120", Error, "Two accounts with one credential",
+        "A credential proves one identity. Which of the two called could not be told.",
+        "Give each account its own.",
+        "shop:  { credentials: { certificate: { san: shop.acme.example } } }\nshop2: { credentials: { certificate: { san: shop.acme.example } } }   # wrong";
+    PLAINTEXT = "IB121", Error, "Unencrypted connection",
+        "Over `http`, everything is readable and changeable on the way, credentials included.",
+        "Use `https`. For a private CA, name its certificate in `ca`. Where a target has no TLS at all, `danger_plaintext` with a reason and an expiry date allows it for a time.",
+        "url: http://erp.internal            # wrong\nurl: https://erp.internal           # right";
+    NO_TARGET = "IB122", Error, "The target cannot be reached",
+        "The integration is carried over HTTP, but its target does not say where it is.",
+        "Add `http` with a `url` to the system.",
+        "erp:\n  owner: erp@acme.example\n  country: DE\n  http: { url: https://erp.internal:8443 }";
+    PUBLIC_URL_MISSING = "IB123", Error, "public_url missing",
+        "Tokens of the built-in token endpoint name the bridge's public URL as issuer and audience, so it must be what callers use.",
+        "Add `public_url` to `bridge`.",
+        "bridge:\n  name: acme-bridge\n  public_url: https://bridge.acme.example";
+    CONTRADICTION = "IB124", Error, "Keys contradict each other",
+        "Both cannot hold at the same time.",
+        "Remove one, as the message says.",
+        "match: POST /live\nupgrade: websocket                  # wrong: WebSocket begins with GET";
+    PATH_RESERVED = "IB125", Error, "Path reserved",
+        "The bridge answers there itself.",
+        "Choose another path.",
+        "path: /.well-known/orders           # wrong";
+    NOT_COMPILED = "IB126", Error, "A schema, rule or list cannot be used",
+        "It is where it should be, but it cannot be understood, so it could not be enforced.",
+        "Correct it as the message says.",
+        "check: body.quantity >              # wrong: the expression is not complete";
+
+    DANGER_EXPIRED = "IB201", Error, "A danger has expired",
+        "A weaker-than-default choice was accepted until this date. It has passed, so the manifest does not load any more.",
+        "Remove the `danger` key. If there is still no better way, write down why and until when.",
+        "danger_plaintext: { reason: firmware without TLS, expires: 2024-01-31 }";
+    DANGER_IN_USE = "IB202", Warning, "A danger is in use",
+        "A weaker-than-default choice is in force. It stays on the checklist for as long as it is.",
+        "Remove the cause, then the key.",
+        "danger_accept_untyped_tokens: { reason: issuer sets no typ, expires: 2027-01-31 }";
+    PERMISSION_UNHELD = "IB203", Warning, "No role holds this permission",
+        "Nobody can use the operation: what no role allows is refused.",
+        "Correct the permission's name, or add it to a role.",
+        "roles: { reader: { permissions: [orders.read] } }\npermission: orders.raed             # wrong";
+    PERMISSION_UNUSED = "IB204", Warning, "No operation requires this permission",
+        "A permission without use is one that nobody reviews, and the first operation to require it opens to everyone who has the role.",
+        "Remove it from the role.",
+        "permissions: [orders.read, orders.delete]   # nothing requires orders.delete";
+    ACCOUNT_WITHOUT_ROLES = "IB205", Warning, "Account without roles",
+        "It can prove who it is, and do nothing.",
+        "Give it a role, or remove it.",
+        "roles: []";
+    ROLE_UNUSED = "IB206", Note, "No account has this role",
+        "It has no effect.",
+        "Give it to an account, or remove it.",
+        "roles: { integration.order-writer: { ... } }   # no account lists it";
+    SYSTEM_UNUSED = "IB207", Note, "System without use",
+        "It is the source or target of no integration, and no account belongs to it.",
+        "Remove it, or declare its integration.",
+        "systems: { old-shop: { ... } }      # nothing refers to it";
+    REPLY_UNLISTED = "IB208", Warning, "Personal data, and no list of what may leave",
+        "Whatever the target answers crosses, also what it begins to add later (GDPR Art. 5(1)(c)).",
+        "List in `response.keep` what the source needs.",
+        "response:\n  keep: [/items/*/id, /items/*/status]";
+    RETENTION_MISSING = "IB209", Warning, "Retention missing",
+        "The record of processing activities states how long personal data is kept (GDPR Art. 30(1)(f)).",
+        "Add `retention` to `data`.",
+        "data:\n  subjects: [customers]\n  categories: [orders]\n  retention: 400d";
+    UNLIMITED = "IB210", Note, "No limit per account",
+        "Only the bridge's limit per address holds: one caller can use up what all share.",
+        "Add `limits.per_account`, a little above what is usual.",
+        "limits: { per_account: 1000/min }";
+    OPEN_LISTENER = "IB211", Note, "Listener open to every network",
+        "Every address that can reach the port can try. That is right for a public API, and needless for partners whose networks are known.",
+        "Add `addresses`, or require client certificates.",
+        "api: { address: 0.0.0.0:8443, addresses: [10.0.0.0/8] }";
+    BODY_UNCHECKED = "IB212", Warning, "Personal data enters unchecked",
+        "The operation takes a body with personal data, and neither a schema nor a list says what may be in it.",
+        "Add `request.schema` or `request.keep`.",
+        "request:\n  schema: ./schemas/shipment.json";
+    LONG_LIVED_KEY = "IB213", Note, "Long-lived key, usable from anywhere",
+        "A key that lives longer than 90 days and works from every address is the kind that is found in a repository years later.",
+        "Shorten `lifetime`, or list the account's `addresses`.",
+        "api_key: { lifetime: 366d }         # and no addresses";
+    SOURCE_LACKS_PERMISSION = "IB214", Warning, "No account of the source may use this operation",
+        "A role holds the permission, but no account of the integration's source system has that role.",
+        "Give the role to the source's account, or check the permission's name.",
+        "accounts: { shop: { roles: [reader] } }   # and the operation requires orders.write";
+}

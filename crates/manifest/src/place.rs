@@ -1,0 +1,64 @@
+//! Where things are written.
+
+use crate::yaml::{Entry, Kind, Node, Span};
+
+/// Index of a file among those that were read.
+pub type FileId = usize;
+
+/// A range in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site {
+    pub file: FileId,
+    pub span: Span,
+}
+
+/// A key with its value, to be followed further down: checks use it to find where something stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot<'t> {
+    file: FileId,
+    key: Span,
+    value: Option<&'t Node>,
+}
+
+impl<'t> Spot<'t> {
+    pub fn new(file: FileId, entry: &'t Entry) -> Self {
+        Spot { file, key: entry.key_span, value: Some(&entry.value) }
+    }
+
+    /// The entry of that name; where there is none, the spot of this one's key.
+    pub fn key(self, name: &str) -> Self {
+        match self.value.and_then(|node| node.entry(name)) {
+            Some(entry) => Spot { key: entry.key_span, value: Some(&entry.value), ..self },
+            None => Spot { value: None, ..self },
+        }
+    }
+
+    /// The list's item.
+    pub fn item(self, index: usize) -> Self {
+        match self.value.map(|node| &node.kind) {
+            Some(Kind::List(items)) => match items.get(index) {
+                Some(item) => Spot { key: item.span, value: Some(item), ..self },
+                None => self,
+            },
+            _ => self,
+        }
+    }
+
+    /// Whether there is such a key, or it was only asked for.
+    pub fn is_there(self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Where the key is.
+    pub fn at_key(self) -> Site {
+        Site { file: self.file, span: self.key }
+    }
+
+    /// Where a scalar value is; for anything else, where its key is.
+    pub fn at_value(self) -> Site {
+        match self.value {
+            Some(Node { kind: Kind::Text(_), span }) => Site { file: self.file, span: *span },
+            _ => self.at_key(),
+        }
+    }
+}

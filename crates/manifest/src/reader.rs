@@ -1,0 +1,321 @@
+//! Trees to checked types. A reader goes on after every mistake, so that one run shows them all.
+
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::findings::{Finding, finding};
+use crate::keys::Section;
+use crate::place::{FileId, Site};
+use crate::redact;
+use crate::suggest::closest;
+use crate::value::{FromText, SecretRef};
+use crate::yaml::{Entry, Kind, Node, Span};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// More diagnostics than this are counted, not kept: nobody reads them, and a hostile file could make millions.
+const MAX_KEPT: usize = 500;
+
+/// Suggestions are sought for so many unknown names only; each costs a comparison with every known one.
+const MAX_SUGGESTIONS: usize = 64;
+
+/// The directory, as far as reading a manifest must know it.
+pub trait Files {
+    /// Whether there is a file that can be opened.
+    fn exists(&self, path: &Path) -> bool;
+}
+
+/// Everything known while reading: the files, where we are, and what was found so far.
+pub struct Reader<'f> {
+    files: &'f dyn Files,
+    sources: &'f [(PathBuf, String)],
+    file: FileId,
+    /// The key whose value is being read.
+    here: Span,
+    found: Vec<Found>,
+    omitted: usize,
+    suggestions_left: usize,
+    secrets: Vec<Site>,
+    named: Vec<PathBuf>,
+}
+
+struct Found {
+    finding: &'static Finding,
+    message: String,
+    site: Option<Site>,
+    /// Where there is no site: the file that is meant, else the directory.
+    file: Option<PathBuf>,
+    label: String,
+    help: Option<String>,
+    also: Vec<(Site, String)>,
+}
+
+/// A finding that can still be told more about before it is dropped into the list.
+pub struct Report<'r> {
+    found: Option<&'r mut Found>,
+}
+
+impl<'f> Reader<'f> {
+    pub fn new(files: &'f dyn Files, sources: &'f [(PathBuf, String)]) -> Self {
+        Reader {
+            files,
+            sources,
+            file: 0,
+            here: Span::default(),
+            found: Vec::new(),
+            omitted: 0,
+            suggestions_left: MAX_SUGGESTIONS,
+            secrets: Vec::new(),
+            named: Vec::new(),
+        }
+    }
+
+    /// Reads the value of an entry; what is reported meanwhile without a value's place points at its key.
+    pub fn enter<T>(&mut self, file: FileId, entry: &Entry, read: impl FnOnce(&mut Self, &Node) -> T) -> T {
+        let (outer_file, outer) = (self.file, self.here);
+        (self.file, self.here) = (file, entry.key_span);
+        let value = read(self, &entry.value);
+        (self.file, self.here) = (outer_file, outer);
+        value
+    }
+
+    /// The key whose value is being read, as a message names it.
+    fn here(&self) -> String {
+        let text = self.sources.get(self.file).and_then(|(_, text)| text.get(self.here.start..self.here.end));
+        quoted(text.unwrap_or_default().trim_matches(['"', '\'']))
+    }
+
+    pub fn file(&self) -> FileId {
+        self.file
+    }
+
+    pub fn site(&self, span: Span) -> Site {
+        Site { file: self.file, span }
+    }
+
+    /// The place of a scalar, else of the key before it: a whole map or list is too much to mark.
+    pub fn site_of(&self, node: &Node) -> Site {
+        match node.kind {
+            Kind::Text(_) => self.site(node.span),
+            _ => self.site(self.here),
+        }
+    }
+
+    pub fn report(&mut self, finding: &'static Finding, site: Site, message: impl Into<String>) -> Report<'_> {
+        self.push(finding, Some(site), message.into())
+    }
+
+    /// Reports something about the directory as a whole.
+    pub fn report_whole(&mut self, finding: &'static Finding, message: impl Into<String>) -> Report<'_> {
+        self.push(finding, None, message.into())
+    }
+
+    /// Reports something about a file that could not be read.
+    pub fn report_file(&mut self, finding: &'static Finding, file: PathBuf, message: impl Into<String>) {
+        if let Some(found) = self.push(finding, None, message.into()).found {
+            found.file = Some(file);
+        }
+    }
+
+    fn push(&mut self, finding: &'static Finding, site: Option<Site>, message: String) -> Report<'_> {
+        if self.found.len() >= MAX_KEPT {
+            self.omitted += 1;
+            return Report { found: None };
+        }
+        let label = String::new();
+        self.found.push(Found { finding, message, site, file: None, label, help: None, also: Vec::new() });
+        Report { found: self.found.last_mut() }
+    }
+
+    /// The value's entries, or a report that a map is expected.
+    pub fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
+        match &node.kind {
+            Kind::Map(entries) => Some(entries),
+            _ => {
+                self.wrong_shape(node, what);
+                None
+            }
+        }
+    }
+
+    /// Reports that something else is expected. A misplaced scalar is not shown: it may be a secret.
+    pub fn wrong_shape(&mut self, node: &Node, expected: &str) {
+        self.hide(node);
+        let is = match node.kind {
+            Kind::Text(_) => "a single value",
+            Kind::Nothing => "nothing",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a map",
+        };
+        let site = self.site_of(node);
+        self.report(&finding::SHAPE, site, format!("{expected} is expected here, but {is} is written"))
+            .label(format!("expected {expected}"));
+    }
+
+    /// Reads one key of a section.
+    pub fn key<T: crate::keys::Read>(&mut self, entries: &[Entry], key: &str, default: Option<&str>) -> Option<T> {
+        let file = self.file;
+        if let Some(entry) = entries.iter().find(|entry| entry.key == key) {
+            return self.enter(file, entry, |reader, node| T::read(node, reader));
+        }
+        let value = match default {
+            Some(text) => T::read(&Node::written(text), self),
+            None => T::absent(self),
+        };
+        if value.is_none() {
+            let site = self.site(self.here);
+            let message = format!("`{key}` is missing in {}", self.here());
+            self.report(&finding::KEY_MISSING, site, message).label(format!("needs `{key}`"));
+        }
+        value
+    }
+
+    /// Reports keys that the section does not have, and keys given twice.
+    pub fn check_keys<S: Section>(&mut self, entries: &[Entry]) {
+        for (index, entry) in entries.iter().enumerate() {
+            let site = self.site(entry.key_span);
+            let before = entries.get(..index).unwrap_or_default();
+            if let Some(first) = before.iter().find(|other| other.key == entry.key) {
+                let first = self.site(first.key_span);
+                self.hide(&entry.value);
+                self.report(&finding::KEY_TWICE, site, format!("`{}` is given twice", entry.key))
+                    .label("given again")
+                    .also(first, "first given here");
+            } else if !S::KEYS.contains(&entry.key.as_str()) {
+                self.hide(&entry.value);
+                self.unknown_key::<S>(entry, site);
+            }
+        }
+    }
+
+    fn unknown_key<S: Section>(&mut self, entry: &Entry, site: Site) {
+        let key = quoted(&entry.key);
+        if S::LATER.contains(&entry.key.as_str()) {
+            let message = format!("{key} is not in this version yet");
+            self.report(&finding::NOT_YET, site, message).label("not in this version").help("remove it for now");
+            return;
+        }
+        let suggestion = self.suggest(&entry.key, S::KEYS.iter().copied());
+        let message = format!("unknown key {key} in {}", self.here());
+        let report = self.report(&finding::UNKNOWN_KEY, site, message);
+        match suggestion {
+            Some(near) => report.label(format!("did you mean `{near}`?")),
+            None => report.label("unknown key").help(format!("the keys are {}", listed(S::KEYS))),
+        };
+    }
+
+    /// The known name that is meant, if one is near enough.
+    pub fn suggest<'k>(&mut self, name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+        self.suggestions_left = self.suggestions_left.checked_sub(1)?;
+        closest(name, known)
+    }
+
+    /// Keeps every scalar in the node out of what is shown, references to secrets excepted.
+    pub fn hide(&mut self, node: &Node) {
+        let file = self.file;
+        let secrets = &mut self.secrets;
+        node.each_text(&mut |text, span| {
+            if SecretRef::from_text(text).is_err() {
+                secrets.push(Site { file, span });
+            }
+        });
+    }
+
+    /// Joins a path with the directory of the file that names it, and notes it for watching.
+    pub fn resolve(&mut self, path: &str) -> PathBuf {
+        let file = self.sources.get(self.file).map(|(file, _)| file.as_path());
+        let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let joined = directory.join(path);
+        plain(&joined)
+    }
+
+    pub fn exists(&mut self, path: &Path) -> bool {
+        self.named.push(path.to_owned());
+        self.files.exists(path)
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.omitted > 0 || self.found.iter().any(|found| found.finding.severity == crate::Severity::Error)
+    }
+
+    /// Files that were named, and everything that was found. `root` is the directory.
+    pub fn finish(self, root: &Path) -> (Vec<PathBuf>, Diagnostics) {
+        let Reader { sources, mut found, omitted, secrets, named, .. } = self;
+        found.sort_by_key(|found| {
+            let site = found.site.unwrap_or(Site { file: 0, span: Span::default() });
+            (site.file, site.span.start, found.finding.id)
+        });
+        let mut shown: Vec<Option<Arc<str>>> = vec![None; sources.len()];
+        let mut place = |site: Site, label: String| {
+            let (file, text) = sources.get(site.file)?;
+            let shown = shown.get_mut(site.file)?.get_or_insert_with(|| {
+                let spans = secrets.iter().filter(|secret| secret.file == site.file).map(|secret| secret.span);
+                redact::spans(text, spans).into()
+            });
+            Some(Place::new(file.clone(), text, Arc::clone(shown), site.span.start..site.span.end, label))
+        };
+        let kept = found
+            .into_iter()
+            .map(|Found { finding, message, site, file, label, help, also }| Diagnostic {
+                finding,
+                message,
+                place: site
+                    .and_then(|site| place(site, label))
+                    .unwrap_or_else(|| Place::whole(file.unwrap_or_else(|| root.to_owned()))),
+                help,
+                also: also.into_iter().filter_map(|(site, label)| place(site, label)).collect(),
+            })
+            .collect();
+        (named, Diagnostics::new(kept, omitted))
+    }
+}
+
+impl Report<'_> {
+    /// What stands at the place.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        if let Some(found) = &mut self.found {
+            found.label = label.into();
+        }
+        self
+    }
+
+    /// What to write instead.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        if let Some(found) = &mut self.found {
+            found.help = Some(help.into());
+        }
+        self
+    }
+
+    /// Another place that belongs to it.
+    pub fn also(mut self, site: Site, label: impl Into<String>) -> Self {
+        if let Some(found) = &mut self.found {
+            found.also.push((site, label.into()));
+        }
+        self
+    }
+}
+
+/// The path without the `.` in `a/./b`.
+pub fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
+}
+
+/// A piece of the manifest inside a message: in backticks, on one line, at most 48 characters.
+pub fn quoted(text: &str) -> String {
+    let mut short: String = text.chars().take(48).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(48).is_some() {
+        short.push_str("...");
+    }
+    format!("`{short}`")
+}
+
+/// `a`, `b` and `c`.
+pub fn listed(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => format!("`{only}`"),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(|word| format!("`{word}`")).collect();
+            format!("{} and `{last}`", first.join(", "))
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! JSON Schema (2020-12) of the manifest, from the declarations in [`crate::model`].
+
+use crate::keys::Read;
+use crate::{Account, Bridge, Integration, Map, Role, System};
+use serde_json::{Map as Object, Value, json};
+
+/// The sections met so far, by name.
+#[derive(Default)]
+pub struct Definitions {
+    sections: Object<String, Value>,
+}
+
+/// One key of a section.
+pub struct Key {
+    pub name: &'static str,
+    pub description: String,
+    pub default: Option<&'static str>,
+    pub required: bool,
+    pub schema: Value,
+}
+
+/// The top-level keys with what they hold.
+pub(crate) const TOP: [(&str, &str); 5] = [
+    ("bridge", "The bridge itself."),
+    ("systems", "What data comes from and goes to, by name."),
+    ("roles", "Named sets of permissions."),
+    ("accounts", "The identities under which systems call, by name."),
+    ("integrations", "The declared data flows, by name."),
+];
+
+/// JSON Schema (2020-12) of one manifest file. Every file may hold any of the top-level keys.
+pub fn json_schema() -> Value {
+    let mut definitions = Definitions::default();
+    let held = [
+        Bridge::schema(&mut definitions),
+        Map::<System>::schema(&mut definitions),
+        Map::<Role>::schema(&mut definitions),
+        Map::<Account>::schema(&mut definitions),
+        Map::<Integration>::schema(&mut definitions),
+    ];
+    let properties: Object<String, Value> = TOP
+        .iter()
+        .zip(held)
+        .map(|((name, description), schema)| ((*name).to_owned(), described(schema, description)))
+        .collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Ironbridge manifest",
+        "description": "One file of a manifest directory; all files of the directory are merged.",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "$defs": definitions.sections,
+    })
+}
+
+impl Definitions {
+    pub fn section(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
+        self.define(name, |definitions| {
+            let keys = keys(definitions);
+            let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+            json!({
+                "type": "object",
+                "description": paragraph(docs),
+                "properties": properties(keys),
+                "required": required,
+                "additionalProperties": false,
+            })
+        })
+    }
+
+    pub fn one_of(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
+        self.define(name, |definitions| {
+            json!({
+                "type": "object",
+                "description": paragraph(docs),
+                "properties": properties(keys(definitions)),
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": false,
+            })
+        })
+    }
+
+    fn define(&mut self, name: &str, make: impl FnOnce(&mut Self) -> Value) -> Value {
+        if !self.sections.contains_key(name) {
+            self.sections.insert(name.to_owned(), Value::Null);
+            let made = make(self);
+            self.sections.insert(name.to_owned(), made);
+        }
+        json!({ "$ref": format!("#/$defs/{name}") })
+    }
+}
+
+fn properties(keys: Vec<Key>) -> Object<String, Value> {
+    keys.into_iter()
+        .map(|key| {
+            let mut schema = described(key.schema, &key.description);
+            if let (Some(default), Value::Object(fields)) = (key.default, &mut schema) {
+                fields.insert("default".to_owned(), default_value(default, fields.get("type")));
+            }
+            (key.name.to_owned(), schema)
+        })
+        .collect()
+}
+
+/// A default as JSON: a list in brackets, a number where one is meant, else text.
+fn default_value(text: &str, kind: Option<&Value>) -> Value {
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(items) => items.split(',').map(|item| json!(item.trim())).collect(),
+        None if kind == Some(&json!("integer")) => text.parse::<u64>().map_or(json!(text), |number| json!(number)),
+        None => json!(text),
+    }
+}
+
+/// What a key says goes before what its type says.
+fn described(mut schema: Value, description: &str) -> Value {
+    if let Value::Object(fields) = &mut schema {
+        fields.insert("description".to_owned(), json!(description));
+    }
+    schema
+}
+
+/// A choice between words, each with its meaning.
+pub fn words(docs: &[&str], words: &[(&str, String)]) -> Value {
+    let choices: Vec<Value> =
+        words.iter().map(|(word, meaning)| json!({ "const": word, "description": meaning })).collect();
+    json!({ "description": paragraph(docs), "oneOf": choices })
+}
+
+/// A scalar that is written as text. Plain numbers are text too where a manifest is read.
+pub fn text(description: &str, pattern: &str, example: &str) -> Value {
+    json!({ "type": "string", "description": description, "pattern": pattern, "examples": [example] })
+}
+
+/// The lines of a doc comment as one paragraph.
+pub fn paragraph(lines: &[&str]) -> String {
+    lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
