@@ -1,1 +1,18 @@
-//! Placeholder: written in this session.
+//! From a manifest to a running bridge: opens what lasts ([`Home`]), compiles what is declared ([`plan`]), wires it
+//! together, and replaces it under traffic ([`Bridge::reload`]).
+
+mod bridge;
+mod home;
+mod listeners;
+mod material;
+pub mod plan;
+mod services;
+mod site;
+mod tend;
+mod watch;
+
+pub use bridge::{Bridge, ReloadError, Reloaded, StartError};
+pub use home::{Home, HomeError, audit_dir};
+pub use material::MaterialError;
+pub use plan::Plan;
+pub use watch::{Watch, WatchError};

@@ -1,1 +1,85 @@
-//! Placeholder: written in this session.
+//! The HTTP transport: HTTP/1.1 and HTTP/2 in and out, WebSocket and gRPC passed through.
+//!
+//! A [`Front`] serves one listener on every core. It takes what hyper hands it, finds the declared operation in
+//! the [`Site`] (what one load of the manifest compiled to), and lets [`ironbridge_core::cross`] carry the
+//! exchange; an [`crossing::HttpCrossing`] does the reading and sending.
+
+mod answer;
+mod builtin;
+mod connection;
+pub mod credential;
+mod crossing;
+mod fields;
+mod path;
+mod problem;
+mod reply;
+mod request;
+pub mod rewrite;
+mod routes;
+mod service;
+mod switched;
+pub mod target;
+
+pub use connection::{Front, Shared};
+pub use problem::Problems;
+pub use routes::{Collision, Routes};
+
+use http::HeaderValue;
+use ipnet::IpNet;
+use ironbridge_core::{Flow, Pipeline};
+use ironbridge_identity::accounts::Directory;
+use ironbridge_identity::token_endpoint::TokenEndpoint;
+use rewrite::Rewrite;
+use std::sync::Arc;
+use std::time::Duration;
+use target::Target;
+
+/// One declared operation, as requests meet it.
+pub struct Route {
+    /// The whole path pattern, integration path included.
+    pub pattern: Box<str>,
+    pub flow: Arc<Flow>,
+    pub pipeline: Arc<Pipeline>,
+    pub target: Arc<Target>,
+    /// The integration's own path, which the target does not see.
+    pub mount: Box<str>,
+    /// The path at the target, where it is not the matched one.
+    pub rewrite: Option<Rewrite>,
+    /// Until the target's reply begins, and for every pause within it.
+    pub timeout: Duration,
+    /// A control reads the reply, so the target is asked for a whole, uncompressed one.
+    pub reply_is_read: bool,
+    /// The connection may switch to WebSocket (RFC 6455).
+    pub upgrades: bool,
+}
+
+/// Everything one listener serves, compiled from one load of the manifest.
+pub struct Site {
+    pub routes: Routes,
+    /// Judges what matches nothing declared: the admit controls, and then the refusal.
+    pub undeclared: Undeclared,
+    pub problems: Problems,
+    /// The bridge's name, as Via carries it.
+    pub name: Box<str>,
+    pub via_http1: HeaderValue,
+    pub via_http2: HeaderValue,
+    pub trusted_proxies: Vec<IpNet>,
+    /// The built-in token endpoint, where an account may use it.
+    pub token_service: Option<TokenService>,
+    /// For the whole body of a request.
+    pub body_timeout: Duration,
+    /// Exchanges open at once on one core.
+    pub max_exchanges: usize,
+}
+
+/// The built-in token endpoint with the accounts it knows.
+#[derive(Clone)]
+pub struct TokenService {
+    pub endpoint: Arc<TokenEndpoint>,
+    pub directory: Arc<Directory>,
+}
+
+pub struct Undeclared {
+    pub flow: Arc<Flow>,
+    pub pipeline: Arc<Pipeline>,
+}

@@ -1,0 +1,219 @@
+use crate::listeners::{self, ListenerError, Running};
+use crate::plan::Plan;
+use crate::services::{Kept, ServiceError, Services};
+use crate::site::{self, SiteError};
+use crate::tend;
+use ironbridge_core::SystemClock;
+use ironbridge_manifest::{Diagnostics, Manifest};
+use ironbridge_net::cores::Cores;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
+
+/// A running bridge.
+pub struct Bridge {
+    dir: PathBuf,
+    services: Arc<Services>,
+    cores: Cores,
+    /// Reloads are made one after the other.
+    state: Arc<Mutex<State>>,
+    tending: Vec<AbortHandle>,
+}
+
+struct State {
+    listeners: BTreeMap<Arc<str>, Running>,
+    generation: u64,
+    fixed: Fixed,
+    drain: Duration,
+    files: Vec<PathBuf>,
+}
+
+/// What only a restart can change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fixed {
+    name: String,
+    public_url: String,
+    data_dir: PathBuf,
+    workers: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the manifest has errors")]
+    Manifest(Box<Diagnostics>),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    #[error("cannot start the worker threads: {0}")]
+    Threads(std::io::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{what} changed, and only a restart can change that")]
+    NeedsRestart { what: &'static str },
+}
+
+/// What a reload did.
+#[derive(Debug)]
+pub struct Reloaded {
+    pub generation: u64,
+    pub integrations: usize,
+    pub took: Duration,
+    /// Warnings and notes.
+    pub findings: Diagnostics,
+}
+
+impl Bridge {
+    /// Loads the manifest directory and starts what it declares. Must be called within a tokio runtime, which
+    /// then does the upkeep; exchanges have threads of their own.
+    pub async fn start(dir: &Path) -> Result<(Bridge, Diagnostics), StartError> {
+        let plan = Plan::load(dir, &SystemClock::default())
+            .map_err(|wrong| StartError::Manifest(Box::new(wrong)))?;
+        let manifest = &plan.manifest;
+        let fixed = Fixed::of(manifest);
+        let services = Arc::new(Services::open(&manifest.bridge).await?);
+        let workers = NonZeroUsize::new(fixed.workers).unwrap_or(NonZeroUsize::MIN);
+        let cores = Cores::start(workers, "core").map_err(StartError::Threads)?;
+        let mut state = State {
+            listeners: BTreeMap::new(),
+            generation: 0,
+            drain: manifest.bridge.timeouts.drain,
+            files: manifest.files.clone(),
+            fixed,
+        };
+        replace(&mut state, &plan, &services, &cores.handle()).await?;
+        let state = Arc::new(Mutex::new(state));
+        let tending = tend::start(&services);
+        Ok((Bridge { dir: dir.to_owned(), services, cores, state, tending }, plan.findings))
+    }
+
+    /// Loads the manifest again and replaces what is running. When anything is wrong, nothing changes.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let started = Instant::now();
+        let mut state = self.state.lock().await;
+        let plan = Plan::load(&self.dir, &*self.services.clock)
+            .map_err(|wrong| StartError::Manifest(Box::new(wrong)))?;
+        state.fixed.check(&Fixed::of(&plan.manifest))?;
+        replace(&mut state, &plan, &self.services, &self.cores.handle()).await?;
+        state.drain = plan.manifest.bridge.timeouts.drain;
+        state.files = plan.manifest.files;
+        Ok(Reloaded {
+            generation: state.generation,
+            integrations: plan.manifest.integrations.len(),
+            took: started.elapsed(),
+            findings: plan.findings,
+        })
+    }
+
+    /// Where it listens, by listener.
+    pub async fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        let state = self.state.lock().await;
+        state.listeners.iter().map(|(name, running)| (Arc::clone(name), running.address())).collect()
+    }
+
+    /// The files the manifest was read from, and those it names.
+    pub async fn files(&self) -> Vec<PathBuf> {
+        self.state.lock().await.files.clone()
+    }
+
+    /// PEM of the internal CA, which callers trust.
+    pub fn ca_pem(&self) -> &str {
+        self.services.authority.root_pem()
+    }
+
+    /// Whether a listener's certificate of the internal CA is due for renewal; a reload renews it.
+    pub async fn renewal_due(&self) -> bool {
+        let now = self.services.clock.now();
+        let state = self.state.lock().await;
+        state.listeners.values().any(|running| running.validity.is_some_and(|validity| validity.due(now)))
+    }
+
+    /// Takes no more connections, lets open exchanges end (at most the manifest's drain time), closes the audit
+    /// trail with a last checkpoint. Returns how many connections had to be cut.
+    pub async fn stop(self) -> usize {
+        let state = self.state.lock().await;
+        state.listeners.values().for_each(Running::drain);
+        let all_idle = async {
+            for running in state.listeners.values() {
+                running.idle().await;
+            }
+        };
+        let _ = tokio::time::timeout(state.drain, all_idle).await;
+        let cut = state.listeners.values().map(Running::open).sum();
+        drop(state);
+        self.tending.iter().for_each(AbortHandle::abort);
+        self.cores.stop();
+        let _ = self.services.api_keys.flush_last_used().await;
+        if let Err(error) = self.services.trail.close() {
+            tracing::error!(%error, "the audit trail was not closed cleanly; the next start recovers it");
+        }
+        cut
+    }
+}
+
+/// Builds the next snapshot whole, then puts it into force.
+async fn replace(
+    state: &mut State,
+    plan: &Plan,
+    services: &Services,
+    cores: &ironbridge_net::cores::Handle,
+) -> Result<(), StartError> {
+    let generation = state.generation + 1;
+    let mut next = Kept::default();
+    let prepared = async {
+        let sites = site::build(plan, services, generation, &mut next).await?;
+        Ok::<_, StartError>(listeners::prepare(&plan.manifest, services, sites, &state.listeners).await?)
+    };
+    match prepared.await {
+        Ok(prepared) => {
+            listeners::apply(prepared, &mut state.listeners, cores, services);
+            services.keep(next);
+            state.generation = generation;
+            Ok(())
+        }
+        Err(error) => {
+            services.discard(next);
+            Err(error)
+        }
+    }
+}
+
+impl Fixed {
+    fn of(manifest: &Manifest) -> Fixed {
+        let bridge = &manifest.bridge;
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Fixed {
+            name: bridge.name.to_string(),
+            public_url: bridge.origin(),
+            data_dir: bridge.data_dir.to_path_buf(),
+            workers: bridge
+                .workers
+                .map_or_else(cores, |workers| usize::try_from(workers.value()).unwrap_or(1)),
+        }
+    }
+
+    fn check(&self, next: &Fixed) -> Result<(), ReloadError> {
+        for (same, what) in [
+            (self.name == next.name, "bridge.name"),
+            (self.public_url == next.public_url, "bridge.public_url"),
+            (self.data_dir == next.data_dir, "bridge.data_dir"),
+            (self.workers == next.workers, "bridge.workers"),
+        ] {
+            if !same {
+                return Err(ReloadError::NeedsRestart { what });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! Listening sockets and their TLS, kept across reloads where the address stays.
+
+use crate::material::{self, MaterialError};
+use crate::services::Services;
+use crate::site::SiteError;
+use ironbridge_http::{Front, Shared, Site};
+use ironbridge_identity::authority::{SERVER_LIFETIME, Validity};
+use ironbridge_manifest::{ClientCertificates, Listener, Manifest};
+use ironbridge_net::cores;
+use ironbridge_net::gate;
+use ironbridge_net::listen::{self, Serving};
+use ironbridge_net::tls::server::{
+    ClientAuth, ListenerTls, Protocol, ServerConfig, ServerIdentity, server_config,
+};
+use ironbridge_net::tls::{Identity, Roots, TlsError};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A listener at work.
+pub struct Running {
+    declared: SocketAddr,
+    front: Arc<Front>,
+    serving: Serving,
+    pub validity: Option<Validity>,
+}
+
+/// What a listener is to become; nothing of it is in force yet.
+pub struct Prepared {
+    listener: Listener,
+    site: Arc<Site>,
+    tls: Arc<ServerConfig>,
+    limits: gate::Limits,
+    validity: Option<Validity>,
+    /// Bound already where the address is new, so that a reload fails before anything changed.
+    socket: Option<listen::Listener>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenerError {
+    #[error("listener {name} cannot listen on {address}: {reason}")]
+    Bind { name: String, address: SocketAddr, reason: std::io::Error },
+    #[error("listener {name}: {reason}")]
+    Tls { name: String, reason: TlsError },
+    #[error("listener {name}: its certificate cannot be issued: {reason}")]
+    Issue { name: String, reason: String },
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    #[error(transparent)]
+    Site(#[from] SiteError),
+}
+
+/// Prepares every declared listener. `running` says which sockets are there already.
+pub async fn prepare(
+    manifest: &Manifest,
+    services: &Services,
+    mut sites: BTreeMap<Arc<str>, Arc<Site>>,
+    running: &BTreeMap<Arc<str>, Running>,
+) -> Result<BTreeMap<Arc<str>, Prepared>, ListenerError> {
+    let roots = client_roots(manifest, services)?;
+    let mut prepared = BTreeMap::new();
+    for (name, listener) in &manifest.bridge.listeners {
+        let Some(site) = sites.remove(&name.shared()) else { continue };
+        let refused = |reason| ListenerError::Tls { name: name.to_string(), reason };
+        let (identity, validity) = server_identity(manifest, services, name, listener).await?;
+        let client_auth = match listener.client_certificates {
+            ClientCertificates::Off => ClientAuth::Off,
+            ClientCertificates::Optional => ClientAuth::Optional(roots.clone()),
+            ClientCertificates::Required => ClientAuth::Required(roots.clone()),
+        };
+        let identity = ServerIdentity::new(identity);
+        let tls =
+            server_config(identity, &client_auth, &[Protocol::Http2, Protocol::Http1]).map_err(refused)?;
+        let kept = running.get(&name.shared()).is_some_and(|running| running.declared == listener.address);
+        let socket = if kept { None } else { Some(bind(name, listener.address)?) };
+        let timeouts = &manifest.bridge.timeouts;
+        let limits = gate::Limits {
+            head_timeout: timeouts.header,
+            idle_timeout: timeouts.idle,
+            ..gate::Limits::default()
+        };
+        let listener = listener.clone();
+        prepared.insert(name.shared(), Prepared { listener, site, tls, limits, validity, socket });
+    }
+    Ok(prepared)
+}
+
+/// Puts what was prepared into force: exchanges under way keep what they started with. Cannot fail.
+pub fn apply(
+    prepared: BTreeMap<Arc<str>, Prepared>,
+    running: &mut BTreeMap<Arc<str>, Running>,
+    cores: &cores::Handle,
+    services: &Services,
+) {
+    let mut before = std::mem::take(running);
+    for (name, mut prepared) in prepared {
+        let known = before.remove(&name);
+        let next = match (prepared.socket.take(), known) {
+            (None, Some(known)) => known.become_(prepared),
+            (Some(socket), known) => {
+                known.iter().for_each(Running::drain);
+                Running::start(socket, prepared, cores, services)
+            }
+            // A socket is left out only where a running listener has it.
+            (None, None) => continue,
+        };
+        running.insert(name, next);
+    }
+    before.values().for_each(Running::drain);
+}
+
+impl Running {
+    fn start(
+        socket: listen::Listener,
+        prepared: Prepared,
+        cores: &cores::Handle,
+        services: &Services,
+    ) -> Running {
+        let shared = Shared {
+            trail: services.recorder(),
+            clock: Arc::clone(&services.clock),
+            entropy: Arc::clone(&services.entropy),
+        };
+        let front = Front::new(shared, prepared.site, ListenerTls::new(prepared.tls), prepared.limits);
+        let handling = Arc::clone(&front);
+        let serving = socket.serve(
+            cores,
+            listen::Options {
+                max_connections: usize::try_from(prepared.listener.max_connections.value())
+                    .unwrap_or(usize::MAX),
+                // Address lists are a control, so that their refusals are answered and recorded.
+                admit: Arc::new(|_| true),
+                handler: Arc::new(move |_core| handling.handler()),
+            },
+        );
+        Running { declared: prepared.listener.address, front, serving, validity: prepared.validity }
+    }
+
+    fn become_(self, prepared: Prepared) -> Running {
+        self.front.replace(prepared.site, prepared.limits);
+        self.front.tls.replace(prepared.tls);
+        Running { validity: prepared.validity, ..self }
+    }
+
+    /// The address as bound.
+    pub fn address(&self) -> SocketAddr {
+        self.serving.address()
+    }
+
+    /// Takes no more connections; open ones finish what is under way.
+    pub fn drain(&self) {
+        self.serving.drain();
+        self.front.drain();
+    }
+
+    /// Resolves when no connection is open.
+    pub async fn idle(&self) {
+        self.serving.idle().await;
+    }
+
+    pub fn open(&self) -> usize {
+        self.serving.open()
+    }
+}
+
+fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerError> {
+    listen::Listener::bind(address).map_err(|reason| ListenerError::Bind {
+        name: name.to_owned(),
+        address,
+        reason,
+    })
+}
+
+/// The declared certificate, or one of the internal CA's for every name the listener may be called by.
+async fn server_identity(
+    manifest: &Manifest,
+    services: &Services,
+    name: &str,
+    listener: &Listener,
+) -> Result<(Identity, Option<Validity>), ListenerError> {
+    if let Some(certificate) = &listener.certificate {
+        let identity = material::server_identity(certificate, &services.secrets).await?;
+        let pem = material::read(&certificate.chain)?;
+        return Ok((identity, Validity::of_pem(&String::from_utf8_lossy(&pem))));
+    }
+    let issue = |reason: String| ListenerError::Issue { name: name.to_owned(), reason };
+    let public = manifest.bridge.origin();
+    let host = public.trim_start_matches("https://").split(['/', ':']).next().unwrap_or_default().to_owned();
+    let mut names = vec![host, "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    if !listener.address.ip().is_unspecified() {
+        names.push(listener.address.ip().to_string());
+    }
+    names.sort();
+    names.dedup();
+    let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let issued =
+        services.authority.issue_server(&names, SERVER_LIFETIME).map_err(|error| issue(error.to_string()))?;
+    let identity = Identity::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
+    let identity = identity.map_err(|reason| ListenerError::Tls { name: name.to_owned(), reason })?;
+    Ok((identity, Some(issued.validity)))
+}
+
+/// Who may vouch for client certificates: the internal CA, and those that accounts name.
+fn client_roots(manifest: &Manifest, services: &Services) -> Result<Roots, ListenerError> {
+    let mut pem = services.authority.root_pem().as_bytes().to_vec();
+    let declared = manifest
+        .accounts
+        .values()
+        .filter_map(|account| account.credentials.certificate.as_ref()?.ca.as_ref());
+    for path in declared.collect::<std::collections::BTreeSet<_>>() {
+        pem.push(b'\n');
+        pem.extend(material::read(path)?);
+    }
+    let unusable = |reason| MaterialError::Unusable { path: "client CAs".into(), reason };
+    Ok(Roots::from_pem(&pem).map_err(unusable)?)
+}

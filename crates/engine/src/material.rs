@@ -1,0 +1,92 @@
+//! Certificates and keys that the manifest names, read when it is loaded.
+
+use ironbridge_manifest::{CertificateFiles, KeySource, SecretRef};
+use ironbridge_net::tls::{Identity, Roots, TlsError};
+use ironbridge_secrets::{SecretError, SecretName, Secrets};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    #[error("{path}: {reason}")]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("{0} is readable by others; a private key must be its owner's alone: chmod 600 {0}")]
+    Exposed(PathBuf),
+    #[error("{path}: {reason}")]
+    Unusable { path: PathBuf, reason: TlsError },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// A PEM file has a handful of certificates.
+const MAX_PEM: u64 = 1024 * 1024;
+
+/// The CA certificates in a PEM file.
+pub fn roots(path: &Path) -> Result<Roots, MaterialError> {
+    let pem = read(path)?;
+    Roots::from_pem(&pem).map_err(|reason| MaterialError::Unusable { path: path.to_owned(), reason })
+}
+
+/// The CA certificates in a PEM file, or the machine's own where none is named.
+pub fn roots_or_system(path: Option<&Path>) -> Result<Roots, MaterialError> {
+    path.map_or(Ok(Roots::System), roots)
+}
+
+/// A chain with its key.
+pub async fn identity(chain: &Path, key: &KeySource, secrets: &Secrets) -> Result<Identity, MaterialError> {
+    let chain_pem = read(chain)?;
+    let key_pem = match key {
+        KeySource::File(path) => read_private(path)?,
+        KeySource::Secret(reference) => {
+            Zeroizing::new(secrets.read(&secret_name(reference)).await?.expose().to_vec())
+        }
+    };
+    Identity::from_pem(&chain_pem, &key_pem)
+        .map_err(|reason| MaterialError::Unusable { path: chain.to_owned(), reason })
+}
+
+pub async fn server_identity(
+    certificate: &CertificateFiles,
+    secrets: &Secrets,
+) -> Result<Identity, MaterialError> {
+    identity(&certificate.chain, &certificate.key, secrets).await
+}
+
+pub fn secret_name(reference: &SecretRef) -> SecretName {
+    SecretName {
+        store: reference.store.to_string(),
+        name: reference.name.to_string(),
+        field: reference.field.as_ref().map(ToString::to_string),
+    }
+}
+
+pub fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
+    let file = std::fs::File::open(path).map_err(|reason| unreadable(path, reason))?;
+    read_bounded(path, &file)
+}
+
+fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, MaterialError> {
+    // The open file is checked, so that it cannot be exchanged afterwards.
+    let file = std::fs::File::open(path).map_err(|reason| unreadable(path, reason))?;
+    let mode = file.metadata().map_err(|reason| unreadable(path, reason))?.mode();
+    if mode & 0o077 != 0 {
+        return Err(MaterialError::Exposed(path.to_owned()));
+    }
+    read_bounded(path, &file).map(Zeroizing::new)
+}
+
+fn read_bounded(path: &Path, file: &std::fs::File) -> Result<Vec<u8>, MaterialError> {
+    let size = file.metadata().map_err(|reason| unreadable(path, reason))?.len();
+    if size > MAX_PEM {
+        return Err(unreadable(path, "larger than 1 MiB"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    file.take(MAX_PEM).read_to_end(&mut bytes).map_err(|reason| unreadable(path, reason))?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, reason: impl ToString) -> MaterialError {
+    MaterialError::Unreadable { path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,180 @@
+//! What of a manifest can be compiled without a running bridge: schemas, rules, keep lists, routes. `ironbridge
+//! check` stops here.
+
+use ironbridge_controls::keep::KeepList;
+use ironbridge_controls::rules::Rule;
+use ironbridge_controls::schema::JsonSchema;
+use ironbridge_core::{Clock, PermissionTable};
+use ironbridge_manifest::{Date, Diagnostics, Loaded, Manifest, Operation, Pointer, Segment, Template};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A compiled manifest, not yet wired to anything.
+pub struct Plan {
+    pub manifest: Manifest,
+    /// Warnings and notes.
+    pub findings: Diagnostics,
+    pub permissions: Arc<PermissionTable>,
+    /// By integration, then operation.
+    pub operations: BTreeMap<(Arc<str>, Arc<str>), OperationPlan>,
+}
+
+/// One operation's compiled parts.
+#[derive(Default)]
+pub struct OperationPlan {
+    /// The whole path pattern: the integration's path and the operation's.
+    pub pattern: String,
+    pub request_schema: Option<JsonSchema>,
+    pub rules: Vec<Rule>,
+    pub request_keep: Option<Arc<KeepList>>,
+    pub response_schema: Option<JsonSchema>,
+    pub response_keep: Option<Arc<KeepList>>,
+}
+
+impl Plan {
+    /// Loads a manifest directory and compiles it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at the line where it stands.
+    pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
+        Plan::compile(ironbridge_manifest::load(dir, today(clock))?)
+    }
+
+    /// Compiles what was loaded, or says all that does not compile.
+    pub fn compile(loaded: Loaded) -> Result<Plan, Diagnostics> {
+        let manifest = &loaded.manifest;
+        let mut compiler = Compiler::default();
+        let mut operations = BTreeMap::new();
+        let mut routes: HashMap<(String, String, String), String> = HashMap::new();
+        for (name, integration) in &manifest.integrations {
+            for (operation_name, operation) in &integration.http.operations {
+                let place = ["integrations", name, "http", "operations", operation_name];
+                let place: Vec<String> = place.iter().map(ToString::to_string).collect();
+                let plan = compiler.operation(&place, &integration.http.path.0, operation);
+                let listener =
+                    integration.http.listener.as_ref().map(ToString::to_string).unwrap_or_default();
+                let route = (listener, operation.route.method.to_string(), anonymous(&plan.pattern));
+                if let Some(other) = routes.insert(route, format!("{name}.{operation_name}")) {
+                    compiler.problem(&place, &["match"], format!("{other} takes the same requests"));
+                }
+                operations.insert((name.shared(), operation_name.shared()), plan);
+            }
+        }
+        if !compiler.problems.is_empty() {
+            return Err(loaded.problems(compiler.problems));
+        }
+        let mut permissions = PermissionTable::default();
+        for role in manifest.roles.values() {
+            role.permissions.iter().for_each(|permission| {
+                permissions.intern(permission);
+            });
+        }
+        for operation in
+            manifest.integrations.values().flat_map(|integration| integration.http.operations.values())
+        {
+            permissions.intern(&operation.permission);
+        }
+        let Loaded { manifest, findings, .. } = loaded;
+        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations })
+    }
+}
+
+/// The day that expiry dates are compared with, in UTC.
+fn today(clock: &dyn Clock) -> Date {
+    Date { days: i64::try_from(clock.now().seconds() / 86_400).unwrap_or(i64::MAX) }
+}
+
+#[derive(Default)]
+struct Compiler {
+    /// Where (the keys that lead there) and what.
+    problems: Vec<(Vec<String>, String)>,
+    /// A schema file that several operations name is compiled once.
+    schemas: HashMap<PathBuf, Option<JsonSchema>>,
+}
+
+impl Compiler {
+    fn operation(&mut self, place: &[String], mount: &str, operation: &Operation) -> OperationPlan {
+        let (request, response) = (&operation.request, &operation.response);
+        OperationPlan {
+            pattern: format!("{}{}", mount.trim_end_matches('/'), pattern(&operation.route.path)),
+            request_schema: request.schema.as_ref().and_then(|file| self.schema(place, "request", file)),
+            rules: self.rules(place, operation),
+            request_keep: request.keep.as_ref().and_then(|list| self.keep(place, "request", list)),
+            response_schema: response.schema.as_ref().and_then(|file| self.schema(place, "response", file)),
+            response_keep: response.keep.as_ref().and_then(|list| self.keep(place, "response", list)),
+        }
+    }
+
+    fn schema(&mut self, place: &[String], side: &str, file: &Path) -> Option<JsonSchema> {
+        if let Some(known) = self.schemas.get(file) {
+            return known.clone();
+        }
+        let compiled = read_schema(file);
+        if let Err(message) = &compiled {
+            self.problem(place, &[side, "schema"], message.clone());
+        }
+        let compiled = compiled.ok();
+        self.schemas.insert(file.to_owned(), compiled.clone());
+        compiled
+    }
+
+    fn rules(&mut self, place: &[String], operation: &Operation) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        for (number, rule) in operation.request.rules.iter().enumerate() {
+            match Rule::compile(&rule.check, &rule.otherwise) {
+                Ok(rule) => rules.push(rule),
+                Err(error) => self.problem(
+                    place,
+                    &["request", "rules", &number.to_string(), "check"],
+                    error.to_string(),
+                ),
+            }
+        }
+        rules
+    }
+
+    fn keep(&mut self, place: &[String], side: &str, list: &[Pointer]) -> Option<Arc<KeepList>> {
+        match KeepList::compile(list.iter().map(|pointer| &*pointer.text)) {
+            Ok(list) => Some(Arc::new(list)),
+            Err(error) => {
+                self.problem(place, &[side, "keep"], error.to_string());
+                None
+            }
+        }
+    }
+
+    fn problem(&mut self, place: &[String], below: &[&str], message: String) {
+        let place = place.iter().cloned().chain(below.iter().map(ToString::to_string)).collect();
+        self.problems.push((place, message));
+    }
+}
+
+/// A schema file may be so large. Real ones stay below 100 KiB.
+const MAX_SCHEMA: u64 = 1024 * 1024;
+
+fn read_schema(file: &Path) -> Result<JsonSchema, String> {
+    let shown = file.display();
+    let size = std::fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?.len();
+    if size > MAX_SCHEMA {
+        return Err(format!("{shown} is larger than 1 MiB"));
+    }
+    let bytes = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
+    let schema =
+        ironbridge_core::json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault:?}"))?;
+    JsonSchema::compile(&schema).map_err(|error| format!("{shown}: {error}"))
+}
+
+/// The pattern as the router reads it.
+fn pattern(template: &Template) -> String {
+    template.segments.iter().fold(String::new(), |path, segment| match segment {
+        Segment::Literal(text) => path + "/" + text,
+        Segment::Parameter(name) => path + "/{" + name + "}",
+    })
+}
+
+/// Two patterns that differ in their parameters' names only take the same requests.
+fn anonymous(pattern: &str) -> String {
+    let segments = pattern.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,275 @@
+//! What outlives a reload: stores, keys, the audit trail, counters, and connections that are still right.
+
+use crate::material::{self, MaterialError, secret_name};
+use crate::{Home, HomeError};
+use ironbridge_audit::Trail;
+use ironbridge_controls::limit::LimitTable;
+use ironbridge_core::{Clock, Entropy, Fetch, Recorder};
+use ironbridge_identity::api_key::{KeyKind, KeyRing};
+use ironbridge_identity::authority::CertificateAuthority;
+use ironbridge_identity::certificate::CertificateVerifier;
+use ironbridge_identity::issuer_keys::{IssuerKeys, KeySource};
+use ironbridge_identity::signing_keys::SigningKeys;
+use ironbridge_identity::target_token::{ClientAuthentication, ReadSecret, TargetClient, TargetTokens};
+use ironbridge_identity::token_endpoint::TokenEndpoint;
+use ironbridge_manifest::{self as manifest, Bridge, HttpTarget, Oauth2};
+use ironbridge_net::address::Policy;
+use ironbridge_net::fetch::GuardedClient;
+use ironbridge_net::upstream::{self, Upstream};
+use ironbridge_seal::{hash, random::SystemRandom};
+use ironbridge_secrets::{SecretName, Secrets};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use zeroize::Zeroizing;
+
+pub struct Services {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub home: Home,
+    pub trail: Arc<Trail>,
+    pub limits: Arc<LimitTable>,
+    pub api_keys: Arc<KeyRing>,
+    pub client_secrets: Arc<KeyRing>,
+    pub signing: Arc<SigningKeys>,
+    pub token_endpoint: Arc<TokenEndpoint>,
+    pub authority: Arc<CertificateAuthority>,
+    pub secrets: Arc<Secrets>,
+    pub certificates: Arc<CertificateVerifier>,
+    kept: Mutex<Kept>,
+}
+
+/// Things that a reload keeps when what they were made from has not changed, so that connections stay warm and
+/// tokens stay cached. The key is the declaration's text with a digest of the files it names.
+#[derive(Default)]
+pub struct Kept {
+    upstreams: HashMap<String, Arc<Upstream>>,
+    tokens: HashMap<String, Arc<TargetTokens>>,
+    issuers: HashMap<String, (Arc<IssuerKeys>, AbortHandle)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    #[error("audit trail: {0}")]
+    Audit(#[from] ironbridge_audit::AuditError),
+    #[error("token endpoint: {0}")]
+    Signing(String),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    #[error("system {system}: {reason}")]
+    Target { system: String, reason: String },
+    #[error("issuer {issuer}: {reason}")]
+    Issuer { issuer: String, reason: String },
+}
+
+/// Certificates whose account is remembered.
+const REMEMBERED_CERTIFICATES: usize = 10_000;
+/// Counters of limits held at once; each takes about 50 bytes.
+const LIMIT_COUNTERS: usize = 1 << 18;
+
+impl Services {
+    pub async fn open(bridge: &Bridge) -> Result<Services, ServiceError> {
+        let home = Home::open(&bridge.data_dir)?;
+        let (clock, public_url) = (Arc::clone(&home.clock), bridge.origin());
+        let signer = home.log_signer(&bridge.name).await?;
+        let options = ironbridge_audit::Options::new(home.audit_dir(), &*bridge.name, signer);
+        let trail = Arc::new(Trail::open(options, Arc::clone(&clock))?);
+        let api_keys = Arc::new(home.key_ring(KeyKind::ApiKey).await?);
+        let client_secrets = Arc::new(home.key_ring(KeyKind::ClientSecret).await?);
+        let signing =
+            SigningKeys::load_or_create(home.items(), Arc::clone(&home.keys), &public_url, clock.now());
+        let signing = Arc::new(signing.await.map_err(|error| ServiceError::Signing(error.to_string()))?);
+        let token_endpoint =
+            TokenEndpoint::new(&public_url, Arc::clone(&client_secrets), Arc::clone(&signing));
+        Ok(Services {
+            entropy: Arc::new(SystemRandom),
+            trail,
+            limits: Arc::new(LimitTable::new(LIMIT_COUNTERS)),
+            api_keys,
+            client_secrets,
+            signing,
+            token_endpoint: Arc::new(token_endpoint),
+            authority: Arc::new(home.authority(&bridge.name).await?),
+            secrets: Arc::new(home.secrets()),
+            certificates: Arc::new(CertificateVerifier::new(REMEMBERED_CERTIFICATES)),
+            kept: Mutex::default(),
+            clock,
+            home,
+        })
+    }
+
+    pub fn recorder(&self) -> Arc<dyn Recorder> {
+        Arc::clone(&self.trail) as Arc<dyn Recorder>
+    }
+
+    /// Connections to a target: the ones in use, if nothing about them changed.
+    pub async fn upstream(
+        &self,
+        system: &str,
+        target: &HttpTarget,
+        next: &mut Kept,
+    ) -> Result<Arc<Upstream>, ServiceError> {
+        let key = self.identity_key(system, target)?;
+        let known = self.kept.lock().upstreams.get(&key).cloned();
+        let upstream = match known {
+            Some(upstream) => upstream,
+            None => self.connect(system, target).await?,
+        };
+        next.upstreams.insert(key, Arc::clone(&upstream));
+        Ok(upstream)
+    }
+
+    async fn connect(&self, system: &str, target: &HttpTarget) -> Result<Arc<Upstream>, ServiceError> {
+        let refused = |reason: String| ServiceError::Target { system: system.to_owned(), reason };
+        let mut settings = upstream::Settings::new(&*target.url.text);
+        settings.roots = material::roots_or_system(target.ca.as_deref())?;
+        settings.identity = match &target.certificate {
+            None => None,
+            Some(manifest::ClientCertificate::Files { chain, key }) => {
+                Some(material::identity(chain, key, &self.secrets).await?)
+            }
+            Some(manifest::ClientCertificate::Issued) => Some(self.issued_identity(system).map_err(refused)?),
+        };
+        settings.server_name = target.server_name.clone();
+        settings.protocol = match target.protocol {
+            manifest::Protocol::Http1 => upstream::Protocol::Http1,
+            manifest::Protocol::Http2 => upstream::Protocol::Http2,
+            manifest::Protocol::Auto => upstream::Protocol::Auto,
+        };
+        settings.max_connections = usize::try_from(target.max_connections.value()).unwrap_or(usize::MAX);
+        settings.connect_timeout = target.connect_timeout;
+        settings.danger_plaintext = target.danger_plaintext.is_some();
+        Upstream::new(settings).map_err(|error| refused(error.to_string()))
+    }
+
+    /// The bridge's own client certificate toward a system, from the internal CA.
+    fn issued_identity(&self, system: &str) -> Result<ironbridge_net::tls::Identity, String> {
+        const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+        let name = format!("urn:ironbridge:toward:{system}");
+        let issued = self.authority.issue_client(&name, LIFETIME).map_err(|error| error.to_string())?;
+        let identity =
+            ironbridge_net::tls::Identity::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
+        identity.map_err(|error| error.to_string())
+    }
+
+    /// The token client toward a target's authorization server (RFC 6749 §4.4).
+    pub fn target_tokens(
+        &self,
+        target: &HttpTarget,
+        oauth2: &Oauth2,
+        next: &mut Kept,
+    ) -> Result<Arc<TargetTokens>, ServiceError> {
+        let ca = oauth2.ca.as_deref().or(target.ca.as_deref());
+        let key = format!("{oauth2:?} {}", digest(ca)?);
+        let known = self.kept.lock().tokens.get(&key).cloned();
+        let tokens = match known {
+            Some(tokens) => tokens,
+            None => {
+                let client = TargetClient {
+                    token_url: oauth2.token_url.text.to_string(),
+                    client_id: oauth2.client_id.clone(),
+                    secret: self.read_secret(secret_name(&oauth2.client_secret)),
+                    scopes: oauth2.scopes.clone(),
+                    resource: oauth2.resource.clone(),
+                    authentication: match oauth2.method {
+                        manifest::ClientAuthentication::Basic => ClientAuthentication::SecretBasic,
+                        manifest::ClientAuthentication::Post => ClientAuthentication::SecretPost,
+                    },
+                };
+                TargetTokens::new(client, self.fetch(ca)?, Arc::clone(&self.clock))
+            }
+        };
+        next.tokens.insert(key, Arc::clone(&tokens));
+        Ok(tokens)
+    }
+
+    /// An external issuer's keys, fetched and kept fresh in the background.
+    pub fn issuer_keys(
+        &self,
+        name: &str,
+        issuer: &manifest::Issuer,
+        next: &mut Kept,
+    ) -> Result<Arc<IssuerKeys>, ServiceError> {
+        let key = format!("{name} {issuer:?} {}", digest(issuer.ca.as_deref())?);
+        let known = self.kept.lock().issuers.get(&key).cloned();
+        let (keys, task) = match known {
+            Some(known) => known,
+            None => {
+                let source = match &issuer.jwks_url {
+                    Some(url) => KeySource::Jwks(url.text.to_string()),
+                    None => KeySource::Discovery,
+                };
+                let fetch = self.fetch(issuer.ca.as_deref())?;
+                let keys = IssuerKeys::remote(&issuer.issuer.text, source, fetch, Arc::clone(&self.clock));
+                let task = tokio::spawn(Arc::clone(&keys).keep_fresh()).abort_handle();
+                (keys, task)
+            }
+        };
+        next.issuers.insert(key, (Arc::clone(&keys), task));
+        Ok(keys)
+    }
+
+    /// The new snapshot is in use: what it does not need any more is let go.
+    pub fn keep(&self, next: Kept) {
+        let before = std::mem::replace(&mut *self.kept.lock(), next);
+        let kept = self.kept.lock();
+        for (key, (_, task)) in before.issuers {
+            if !kept.issuers.contains_key(&key) {
+                task.abort();
+            }
+        }
+    }
+
+    /// Gives up what a failed build started.
+    pub fn discard(&self, next: Kept) {
+        let kept = self.kept.lock();
+        for (key, (_, task)) in next.issuers {
+            if !kept.issuers.contains_key(&key) {
+                task.abort();
+            }
+        }
+    }
+
+    /// Reads the secret anew each time, so that a rotated one is used.
+    fn read_secret(&self, name: SecretName) -> ReadSecret {
+        let secrets = Arc::clone(&self.secrets);
+        Arc::new(move || {
+            let (secrets, name) = (Arc::clone(&secrets), name.clone());
+            Box::pin(async move {
+                let secret = secrets.read(&name).await.map_err(|error| error.to_string())?;
+                Ok(Zeroizing::new(secret.expose().to_vec()))
+            })
+        })
+    }
+
+    fn fetch(&self, ca: Option<&Path>) -> Result<Arc<dyn Fetch>, ServiceError> {
+        let roots = material::roots_or_system(ca)?;
+        let client = GuardedClient::new(&roots, Policy::Declared);
+        let client = client.map_err(|reason| MaterialError::Unusable {
+            path: ca.map(Path::to_owned).unwrap_or_default(),
+            reason,
+        })?;
+        Ok(Arc::new(client))
+    }
+
+    /// Everything that makes a connection to a target what it is.
+    fn identity_key(&self, system: &str, target: &HttpTarget) -> Result<String, ServiceError> {
+        let certificate = match &target.certificate {
+            Some(manifest::ClientCertificate::Files { chain, key }) => match key {
+                manifest::KeySource::File(file) => digest(Some(chain))? + &digest(Some(file))?,
+                manifest::KeySource::Secret(_) => digest(Some(chain))?,
+            },
+            _ => String::new(),
+        };
+        Ok(format!("{system} {target:?} {} {certificate}", digest(target.ca.as_deref())?))
+    }
+}
+
+fn digest(file: Option<&Path>) -> Result<String, MaterialError> {
+    file.map_or(Ok(String::new()), |file| Ok(hash::hex(&hash::sha256(&material::read(file)?))))
+}

@@ -1,0 +1,182 @@
+//! What the caller gets: the target's reply less what must not cross, a stored answer, or a refusal.
+
+use crate::connection::Open;
+use crate::problem::{self, Problems};
+use crate::reply::{ReplyBody, ReplyError};
+use crate::{Route, Site, fields, switched};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use ironbridge_core::{
+    Answer, Cleared, Crossing, Denial, Exchange, Fault, Payload, ReplyFacts, StoredAnswer, Tail, code,
+};
+use ironbridge_net::gate::InService;
+use ironbridge_net::upstream::PooledBody;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Marks an answer that was given before (draft-ietf-httpapi-idempotency-key-header).
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+pub(crate) fn respond(
+    site: &Site,
+    route: &Route,
+    via: &HeaderValue,
+    answer: Answer<Response<PooledBody>>,
+    upgrade: Option<switched::Asked>,
+) -> Response<AnswerBody> {
+    match answer {
+        Answer::Denied { denial, tail } => refusal(&site.problems, &denial, &tail),
+        Answer::Replayed { answer, tail } => replayed(*answer, tail.exchange()),
+        Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
+            declined(&site.problems, &reply, tail)
+        }
+        Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            match upgrade {
+                Some(asked) => switched::respond(reply, tail, asked, via),
+                None => refusal(&site.problems, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
+            }
+        }
+        Answer::Delivered { reply, body, tail } => passed(route, via, reply, body, tail),
+    }
+}
+
+fn passed(
+    route: &Route,
+    via: &HeaderValue,
+    reply: Response<PooledBody>,
+    body: Option<Bytes>,
+    tail: Box<Tail>,
+) -> Response<AnswerBody> {
+    let (mut head, streamed) = reply.into_parts();
+    let changed = matches!(&tail.exchange().reply, Payload::Whole(document) if document.is_changed());
+    head.headers = fields::toward_caller(head.headers, changed, via);
+    fields::relocate(&mut head.headers, &route.target.origin, &route.target.base, &route.mount);
+    problem::stamp(&mut head.headers, tail.exchange());
+    let body = match body {
+        Some(bytes) => {
+            if changed {
+                head.headers.insert(CONTENT_LENGTH, bytes.len().into());
+            }
+            ReplyBody::held(bytes, Some(tail))
+        }
+        None => ReplyBody::streamed(streamed, tail, route.timeout),
+    };
+    let mut response = Response::new(body.into());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+fn declined(problems: &Problems, reply: &Response<PooledBody>, tail: Box<Tail>) -> Response<AnswerBody> {
+    let mut response = problems.declined(reply.status(), tail.exchange());
+    if let Some(wait) = reply.headers().get(RETRY_AFTER) {
+        response.headers_mut().insert(RETRY_AFTER, wait.clone());
+    }
+    response.map(|bytes| ReplyBody::held(bytes, Some(tail)).into())
+}
+
+fn replayed(answer: StoredAnswer, exchange: &Exchange) -> Response<AnswerBody> {
+    let mut response = Response::new(ReplyBody::held(answer.body, None).into());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    if let Some(Ok(content_type)) = answer.content_type.map(|text| HeaderValue::from_str(&text)) {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    problem::stamp(headers, exchange);
+    response
+}
+
+fn refusal(problems: &Problems, denial: &Denial, tail: &Tail) -> Response<AnswerBody> {
+    log(denial, tail.exchange());
+    problems.refusal(denial, tail.exchange()).map(|bytes| ReplyBody::held(bytes, None).into())
+}
+
+/// The internal half of a denial goes to the operator's log and nowhere else.
+fn log(denial: &Denial, exchange: &Exchange) {
+    let integration = &*exchange.flow.integration.name;
+    let internal = denial.internal.as_deref().unwrap_or("");
+    if denial.code.fault == Fault::Caller {
+        tracing::debug!(id = %exchange.id, integration, code = denial.code.id, internal, "refused");
+    } else {
+        tracing::warn!(id = %exchange.id, integration, code = denial.code.id, internal, "failed");
+    }
+}
+
+/// The answer to something that matched nothing declared.
+pub(crate) fn respond_nowhere(site: &Site, answer: Answer<()>) -> Response<AnswerBody> {
+    match answer {
+        Answer::Denied { denial, tail } => refusal(&site.problems, &denial, &tail),
+        Answer::Replayed { tail, .. } | Answer::Delivered { tail, .. } => {
+            refusal(&site.problems, &Denial::new(&code::INTERNAL), &tail)
+        }
+    }
+}
+
+/// The crossing of what may not cross.
+pub(crate) struct Nowhere;
+
+impl Crossing for Nowhere {
+    type Reply = ();
+
+    async fn read_request(&mut self, _limit: u64) -> Result<Bytes, Box<Denial>> {
+        Err((&code::OPERATION_UNKNOWN).into())
+    }
+
+    async fn deliver(&mut self, _cleared: Cleared<'_>) -> Result<(), Box<Denial>> {
+        Err((&code::OPERATION_UNKNOWN).into())
+    }
+
+    fn reply_facts(&self, (): &()) -> ReplyFacts {
+        ReplyFacts { status: code::OPERATION_UNKNOWN.status, length: None, has_body: false }
+    }
+
+    async fn read_reply(&mut self, (): &mut (), _limit: u64) -> Result<Bytes, Box<Denial>> {
+        Err((&code::OPERATION_UNKNOWN).into())
+    }
+}
+
+/// An answer's body, and what counts as busy until it has been sent.
+pub struct AnswerBody {
+    body: ReplyBody,
+    _in_service: Option<InService>,
+    _open: Option<Open>,
+}
+
+impl AnswerBody {
+    pub(crate) fn in_service(self, in_service: Option<InService>) -> AnswerBody {
+        AnswerBody { _in_service: in_service, ..self }
+    }
+
+    pub(crate) fn open(self, open: Open) -> AnswerBody {
+        AnswerBody { _open: Some(open), ..self }
+    }
+}
+
+impl From<ReplyBody> for AnswerBody {
+    fn from(body: ReplyBody) -> AnswerBody {
+        AnswerBody { body, _in_service: None, _open: None }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = ReplyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,161 @@
+//! One listener's connections: handshake, HTTP version, drain.
+
+use crate::Site;
+use crate::service::{Caller, serve};
+use arc_swap::ArcSwap;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use ironbridge_core::{Clock, Entropy, IdSource, Recorder};
+use ironbridge_net::gate::{self, Gate};
+use ironbridge_net::listen::{Connection, Handler};
+use ironbridge_net::protocol::{http1_server, http2_server};
+use ironbridge_net::tls::server::{ListenerTls, Protocol};
+use ironbridge_net::upstream::{Pool, Pools, Upstream};
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What all listeners share for the life of the bridge.
+pub struct Shared {
+    pub trail: Arc<dyn Recorder>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// One listener's HTTP service, on every core.
+pub struct Front {
+    pub(crate) shared: Shared,
+    /// Replaced as a whole by a reload; an exchange keeps the one it started with.
+    site: ArcSwap<Site>,
+    pub tls: ListenerTls,
+    limits: ArcSwap<gate::Limits>,
+    draining: watch::Sender<bool>,
+}
+
+impl Front {
+    pub fn new(shared: Shared, site: Arc<Site>, tls: ListenerTls, limits: gate::Limits) -> Arc<Front> {
+        Arc::new(Front {
+            shared,
+            site: ArcSwap::new(site),
+            tls,
+            limits: ArcSwap::from_pointee(limits),
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    /// New exchanges see the new site from now on.
+    pub fn replace(&self, site: Arc<Site>, limits: gate::Limits) {
+        self.site.store(site);
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Connections finish what is under way and close.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// What serves the connections of one core. Call it on that core.
+    pub fn handler(self: &Arc<Self>) -> Handler {
+        let worker = Rc::new(Worker {
+            front: Arc::clone(self),
+            pools: Pools::new(),
+            ids: RefCell::default(),
+            open: Cell::new(0),
+        });
+        Rc::new(move |connection| Box::pin(Rc::clone(&worker).connection(connection)))
+    }
+}
+
+/// One listener on one core.
+pub(crate) struct Worker {
+    pub front: Arc<Front>,
+    pools: Rc<Pools>,
+    pub ids: RefCell<IdSource>,
+    /// Exchanges open now.
+    open: Cell<usize>,
+}
+
+impl Worker {
+    pub fn site(&self) -> Arc<Site> {
+        self.front.site.load_full()
+    }
+
+    pub fn pool(&self, upstream: &Arc<Upstream>) -> Rc<Pool> {
+        self.pools.of(upstream)
+    }
+
+    /// Counts an exchange as open while the guard lives; `None` when there are too many.
+    pub fn opens(self: &Rc<Self>, max: usize) -> Option<Open> {
+        let open = self.open.get();
+        (open < max).then(|| {
+            self.open.set(open + 1);
+            Open(Rc::clone(self))
+        })
+    }
+
+    pub fn is_draining(&self) -> bool {
+        *self.front.draining.borrow()
+    }
+
+    async fn connection(self: Rc<Self>, connection: Connection) {
+        let Connection { stream, peer, permit, .. } = connection;
+        let _counted = permit;
+        let secured = match self.front.tls.accept(stream).await {
+            Ok(secured) => secured,
+            Err(error) => return tracing::debug!(address = %peer.ip(), %error, "connection refused"),
+        };
+        let mut draining = self.front.draining.subscribe();
+        let (address, certificate) = (peer.ip(), secured.certificate);
+        let ended = match secured.protocol {
+            Protocol::Http1 => {
+                let (gate, state) = Gate::new(secured.stream, **self.front.limits.load());
+                let caller = Rc::new(Caller { address, certificate, gate: Some(state) });
+                let service = service_fn(|request: Request<Incoming>| {
+                    let answer = serve(&self, &caller, request);
+                    async { Ok::<_, Infallible>(answer.await) }
+                });
+                let server = http1_server().serve_connection(TokioIo::new(gate), service).with_upgrades();
+                drive(pin!(server), |server| server.graceful_shutdown(), &mut draining).await
+            }
+            Protocol::Http2 => {
+                let caller = Rc::new(Caller { address, certificate, gate: None });
+                let service = service_fn(|request: Request<Incoming>| {
+                    let answer = serve(&self, &caller, request);
+                    async { Ok::<_, Infallible>(answer.await) }
+                });
+                let server = http2_server().serve_connection(TokioIo::new(secured.stream), service);
+                drive(pin!(server), |server| server.graceful_shutdown(), &mut draining).await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(address = %address, %error, "connection broke off");
+        }
+    }
+}
+
+pub(crate) struct Open(Rc<Worker>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+/// Serves until the connection ends; once the listener drains, no further request is taken.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    mut server: Pin<&mut C>,
+    shut_down: impl FnOnce(Pin<&mut C>),
+    draining: &mut watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    tokio::select! {
+        ended = server.as_mut() => return ended,
+        _ = draining.wait_for(|draining| *draining) => {}
+    }
+    shut_down(server.as_mut());
+    server.await
+}

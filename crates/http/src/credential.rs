@@ -1,0 +1,129 @@
+//! The bridge's credential toward a target, put in place of the caller's.
+
+use arc_swap::ArcSwapOption;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use ironbridge_core::{Clock, Denial, code};
+use ironbridge_identity::target_token::{Bearer, TargetToken, TargetTokens};
+use ironbridge_secrets::{SecretName, SecretValue, Secrets};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a formatted credential is used before its secret is read again, so that a rotated secret is in use a
+/// second later.
+const FRESH: Duration = Duration::from_secs(1);
+
+pub enum TargetCredential {
+    None,
+    /// A header field whose value is made from a secret.
+    Field(Arc<SecretField>),
+    /// A bearer token from the target's authorization server (RFC 6749 §4.4).
+    OAuth2(Arc<TargetTokens>),
+}
+
+impl TargetCredential {
+    /// Puts the credential into the request. Returns the token, where there is one, so that a refused one can be
+    /// given up.
+    pub async fn apply(&self, headers: &mut HeaderMap) -> Result<Option<Arc<TargetToken>>, Box<Denial>> {
+        match self {
+            TargetCredential::None => Ok(None),
+            TargetCredential::Field(field) => {
+                headers.insert(field.name.clone(), field.value().await?);
+                Ok(None)
+            }
+            TargetCredential::OAuth2(tokens) => {
+                let token = match tokens.bearer() {
+                    Bearer::Now(token) => token?,
+                    Bearer::Later(token) => token.await?,
+                };
+                headers.insert(AUTHORIZATION, sensitive(token.authorization())?);
+                Ok(Some(token))
+            }
+        }
+    }
+
+    /// The target answered 401 to this token. True when another may now be had.
+    pub fn give_up(&self, token: Option<&Arc<TargetToken>>) -> bool {
+        match (self, token) {
+            (TargetCredential::OAuth2(tokens), Some(token)) => {
+                tokens.invalidate(token);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How a secret becomes a header field.
+#[derive(Debug, Clone)]
+pub enum FieldFormat {
+    /// `Bearer SECRET` (RFC 6750 §2.1).
+    Bearer,
+    /// `Basic base64(username:SECRET)` (RFC 7617 §2).
+    Basic { username: String },
+    /// The secret itself.
+    Plain,
+}
+
+pub struct SecretField {
+    name: HeaderName,
+    format: FieldFormat,
+    secret: SecretName,
+    secrets: Arc<Secrets>,
+    clock: Arc<dyn Clock>,
+    formatted: ArcSwapOption<Formatted>,
+}
+
+struct Formatted {
+    value: HeaderValue,
+    read: Duration,
+}
+
+impl SecretField {
+    pub fn new(
+        name: HeaderName,
+        format: FieldFormat,
+        secret: SecretName,
+        secrets: Arc<Secrets>,
+        clock: Arc<dyn Clock>,
+    ) -> SecretField {
+        SecretField { name, format, secret, secrets, clock, formatted: ArcSwapOption::empty() }
+    }
+
+    async fn value(&self) -> Result<HeaderValue, Box<Denial>> {
+        let now = self.clock.monotonic();
+        if let Some(formatted) = self.formatted.load().as_ref()
+            && now.saturating_sub(formatted.read) < FRESH
+        {
+            return Ok(formatted.value.clone());
+        }
+        let secret = match self.secrets.at_hand(&self.secret) {
+            Some(secret) => secret,
+            None => self.secrets.read(&self.secret).await.map_err(|error| Box::new(Denial::from(error)))?,
+        };
+        let value = self.format(&secret)?;
+        self.formatted.store(Some(Arc::new(Formatted { value: value.clone(), read: now })));
+        Ok(value)
+    }
+
+    fn format(&self, secret: &SecretValue) -> Result<HeaderValue, Box<Denial>> {
+        let secret = secret.expose();
+        match &self.format {
+            FieldFormat::Bearer => sensitive(&[b"Bearer ", secret].concat()),
+            FieldFormat::Basic { username } => {
+                let pair = [username.as_bytes(), b":", secret].concat();
+                sensitive(format!("Basic {}", ironbridge_seal::hash::base64(&pair)).as_bytes())
+            }
+            FieldFormat::Plain => sensitive(secret),
+        }
+    }
+}
+
+fn sensitive(bytes: &[u8]) -> Result<HeaderValue, Box<Denial>> {
+    let mut value = HeaderValue::from_bytes(bytes).map_err(|_| {
+        Denial::new(&code::SECRET_UNAVAILABLE)
+            .internal("the secret holds bytes that no header field can carry")
+    })?;
+    // Keeps it out of debug output and out of HTTP/2's header compression table.
+    value.set_sensitive(true);
+    Ok(value)
+}

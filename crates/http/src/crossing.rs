@@ -1,0 +1,233 @@
+//! One HTTP exchange, as the runner drives it: read the request, deliver it, read the reply.
+
+use crate::fields::{self, Outbound};
+use crate::request::Inbound;
+use crate::Route;
+use crate::connection::Worker;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use http_body_util::BodyExt;
+use ironbridge_core::{Cleared, Code, Crossing, Denial, ReplyFacts, code};
+use ironbridge_net::gate::GateState;
+use ironbridge_net::upstream::{BodyFault, OutBody, PooledBody, SendError};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+pub struct HttpCrossing<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub route: &'a Route,
+    pub parts: Parts,
+    pub inbound: Inbound,
+    /// For the whole request body.
+    pub body_timeout: Duration,
+    /// HTTP/1 only: knows why a body's framing was refused.
+    pub gate: Option<&'a GateState>,
+    /// The caller asked to switch protocols, and the operation allows it.
+    pub upgrades: bool,
+    pub via: &'a HeaderValue,
+}
+
+impl Crossing for HttpCrossing<'_> {
+    type Reply = Response<PooledBody>;
+
+    async fn read_request(&mut self, limit: u64) -> Result<Bytes, Box<Denial>> {
+        let Inbound::Body(mut body) = std::mem::take(&mut self.inbound) else { return Ok(Bytes::new()) };
+        let read = read_whole(&mut body, limit, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
+        match timeout(self.body_timeout, read).await {
+            Ok(Err(denial)) => Err(self.body_fault().unwrap_or(denial)),
+            Ok(body) => body,
+            Err(_) => Err((&code::REQUEST_TIMEOUT).into()),
+        }
+    }
+
+    async fn deliver(&mut self, mut cleared: Cleared<'_>) -> Result<Self::Reply, Box<Denial>> {
+        let mut headers = self.headers(&cleared)?;
+        let uri = self.uri(&cleared)?;
+        let target = &self.route.target;
+        let token = target.credential.apply(&mut headers).await?;
+        let (body, again) = self.body(&mut cleared, &mut headers);
+        let request = self.request(headers, uri.clone(), body);
+        // Only a token that may be renewed is worth the copy.
+        let retried = again.filter(|_| token.is_some()).map(|body| (request.headers().clone(), uri, body));
+        let reply = self.send(request).await?;
+        if reply.status() != StatusCode::UNAUTHORIZED || !target.credential.give_up(token.as_ref()) {
+            return checked(reply);
+        }
+        // The token was refused before it expired: once more with a fresh one, if the body can be sent again.
+        let Some((mut headers, uri, body)) = retried else { return checked(reply) };
+        drop(reply);
+        target.credential.apply(&mut headers).await?;
+        checked(self.send(self.request(headers, uri, body)).await?)
+    }
+
+    fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts {
+        let status = reply.status();
+        let length = reply.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        // A client error's body is replaced, so no control reads it; a switched protocol has none.
+        let has_body = !status.is_client_error() && status != StatusCode::SWITCHING_PROTOCOLS;
+        ReplyFacts { status: status.as_u16(), length, has_body }
+    }
+
+    async fn read_reply(&mut self, reply: &mut Self::Reply, limit: u64) -> Result<Bytes, Box<Denial>> {
+        if reply.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            return Err(Denial::new(&code::REPLY_REFUSED)
+                .internal("the target's answer is compressed")
+                .into());
+        }
+        let read = read_whole(reply.body_mut(), limit, &code::REPLY_TOO_LARGE, &code::TARGET_BROKE_OFF);
+        match timeout(self.route.timeout, read).await {
+            Ok(body) => body,
+            Err(_) => Err((&code::TARGET_TIMEOUT).into()),
+        }
+    }
+}
+
+impl HttpCrossing<'_> {
+    fn headers(&self, cleared: &Cleared<'_>) -> Result<HeaderMap, Box<Denial>> {
+        fields::toward_target(
+            &self.parts.headers,
+            &Outbound {
+                via: self.via,
+                caller: cleared.exchange().peer.address,
+                reply_is_read: self.route.reply_is_read,
+                upgrades: self.upgrades,
+            },
+        )
+    }
+
+    /// The request target for the target system: its base path, then the path below the integration's, or the
+    /// operation's own template.
+    fn uri(&self, cleared: &Cleared<'_>) -> Result<Uri, Box<Denial>> {
+        let facts = &cleared.exchange().facts;
+        let mut text = String::with_capacity(self.route.target.base.len() + self.parts.uri.path().len() + 64);
+        text.push_str(&self.route.target.base);
+        match &self.route.rewrite {
+            None => text.push_str(&facts.path),
+            Some(rewrite) => rewrite.write(&mut text, &facts.parameters),
+        }
+        if let Some(query) = &facts.query {
+            text.push('?');
+            text.push_str(query);
+        }
+        Uri::try_from(text).map_err(|error| Box::new(Denial::new(&code::PATH_AMBIGUOUS).internal(error)))
+    }
+
+    /// The body toward the target, and once more where it can be sent twice.
+    fn body(&mut self, cleared: &mut Cleared<'_>, headers: &mut HeaderMap) -> (OutBody, Option<OutBody>) {
+        if let Some(bytes) = cleared.exchange().request.bytes().cloned() {
+            let length = bytes.len();
+            cleared.count_in(u64::try_from(length).unwrap_or(u64::MAX));
+            if length > 0 || self.parts.headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            return (OutBody::Full(bytes.clone()), Some(OutBody::Full(bytes)));
+        }
+        match std::mem::take(&mut self.inbound) {
+            Inbound::Body(body) => {
+                if let Some(length) = body.size_hint().exact() {
+                    headers.insert(CONTENT_LENGTH, length.into());
+                }
+                (OutBody::stream(body, self.route.pipeline.max_request(), cleared.counter_in()), None)
+            }
+            Inbound::Empty => (OutBody::Empty, Some(OutBody::Empty)),
+        }
+    }
+
+    fn request(&self, headers: HeaderMap, uri: Uri, body: OutBody) -> Request<OutBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = headers;
+        request
+    }
+
+    async fn send(&self, request: Request<OutBody>) -> Result<Response<PooledBody>, Box<Denial>> {
+        let pool = self.worker.pool(&self.route.target.upstream);
+        let sent = if self.upgrades {
+            timeout(self.route.timeout, pool.send_upgrade(request)).await
+        } else {
+            timeout(self.route.timeout, pool.send(request)).await
+        };
+        match sent {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
+            Err(_) => Err((&code::TARGET_TIMEOUT).into()),
+        }
+    }
+
+    fn body_fault(&self) -> Option<Box<Denial>> {
+        self.gate?.body_fault().map(Into::into)
+    }
+}
+
+/// Server errors and refused credentials of the target are failures of ours toward the caller.
+fn checked(reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
+    let status = reply.status();
+    if status == StatusCode::UNAUTHORIZED || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        return Err(Denial::new(&code::TARGET_REFUSED_US).internal(status).into());
+    }
+    if !status.is_server_error() {
+        return Ok(reply);
+    }
+    let mut denial = Denial::new(&code::TARGET_FAILED).internal(status);
+    let wait =
+        reply.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    denial.retry_after = wait.map(Duration::from_secs);
+    Err(denial.into())
+}
+
+fn refusal(error: &SendError) -> Box<Denial> {
+    let code = match error {
+        SendError::Unreachable(_) | SendError::Resolve(_) | SendError::AddressRefused(_) => {
+            &code::TARGET_UNREACHABLE
+        }
+        SendError::Tls(_) => &code::TARGET_TLS_FAILED,
+        SendError::Busy => &code::TARGET_BUSY,
+        SendError::Timeout => &code::TARGET_TIMEOUT,
+        SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,
+        SendError::Body(BodyFault::Broken(_)) => &code::BODY_INCOMPLETE,
+        SendError::BrokeOff { .. } => &code::TARGET_BROKE_OFF,
+    };
+    let denial = Denial::new(code).internal(error);
+    Box::new(if *code == code::TARGET_BUSY { denial.retry_after(Duration::from_secs(1)) } else { denial })
+}
+
+/// Reads a body to its end, keeping at most `limit` bytes.
+pub async fn read_whole<B>(
+    body: &mut B,
+    limit: u64,
+    too_large: &'static Code,
+    broken: &'static Code,
+) -> Result<Bytes, Box<Denial>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    if body.size_hint().lower() > limit {
+        return Err(too_large.into());
+    }
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    let mut total = 0u64;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Box::new(Denial::new(broken).internal(error)))?;
+        // Trailers are not part of what was declared, so they do not cross with a body that is read.
+        let Ok(data) = frame.into_data() else { continue };
+        total = total.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        if total > limit {
+            return Err(too_large.into());
+        }
+        // Most bodies arrive in one piece, which then is not copied.
+        match (&mut rest, first.is_empty()) {
+            (Some(rest), _) => rest.extend_from_slice(&data),
+            (None, true) => first = data,
+            (None, false) => rest.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data),
+        }
+    }
+    Ok(rest.map_or(first, BytesMut::freeze))
+}

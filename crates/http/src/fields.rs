@@ -1,0 +1,368 @@
+//! Which header fields cross the bridge, in both directions (RFC 9110 §7.6, RFC 9112 §9.6).
+
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, ETAG, EXPECT, FORWARDED, HOST,
+    HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SERVER,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
+};
+use ironbridge_core::{Denial, code};
+use std::fmt::Write;
+use std::net::IpAddr;
+
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What a request toward the target is built from.
+pub struct Outbound<'a> {
+    /// This bridge's entry in Via.
+    pub via: &'a HeaderValue,
+    pub caller: IpAddr,
+    /// A control reads the reply: it must come whole and uncompressed.
+    pub reply_is_read: bool,
+    /// The request switches protocols, so Connection and Upgrade go along.
+    pub upgrades: bool,
+}
+
+/// The header section for the target: what the caller sent, less hop-by-hop fields, credentials, and everything a
+/// proxy asserts; plus what this bridge asserts itself.
+pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<HeaderMap, Box<Denial>> {
+    let named = named_by_connection(inbound)?;
+    let mut headers = HeaderMap::with_capacity(inbound.len() + 6);
+    for (name, value) in inbound {
+        if stays_here(name) || (outbound.reply_is_read && needs_whole_reply(name)) || names(&named, name) {
+            continue;
+        }
+        headers.append(name, value.clone());
+    }
+    if inbound.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if outbound.upgrades {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.extend(inbound.get(UPGRADE).map(|value| (UPGRADE, value.clone())));
+    }
+    assert_caller(&mut headers, outbound.caller);
+    headers.append(VIA, outbound.via.clone());
+    Ok(headers)
+}
+
+/// The header section for the caller: the target's, less hop-by-hop fields, its credentials and challenges, and
+/// what names its software. `changed` says that a control put another body in place.
+pub fn toward_caller(mut headers: HeaderMap, changed: bool, via: &HeaderValue) -> HeaderMap {
+    for named in named_fields(&headers) {
+        headers.remove(named);
+    }
+    for name in
+        [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, SERVER, SET_COOKIE, WWW_AUTHENTICATE, PROXY_AUTHENTICATE]
+    {
+        headers.remove(name);
+    }
+    for name in NOT_TO_CALLER {
+        headers.remove(*name);
+    }
+    if changed {
+        headers.remove(CONTENT_LENGTH);
+        // These commit to the whole body, held-back fields included.
+        headers.remove(ETAG);
+        for name in [
+            "content-digest",
+            "repr-digest",
+            "digest",
+            "content-md5",
+            "accept-ranges",
+            "signature",
+            "signature-input",
+        ] {
+            headers.remove(name);
+        }
+    }
+    headers.append(VIA, via.clone());
+    headers
+}
+
+/// Fields that name a target's software or address, or speak to its own proxy.
+const NOT_TO_CALLER: &[&str] = &[
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authentication-info",
+    "authentication-info",
+    "x-powered-by",
+    "x-aspnet-version",
+    "x-aspnetmvc-version",
+    "x-backend-server",
+    "x-served-by",
+    "x-upstream",
+    "alt-svc",
+];
+
+/// A Location that stays within the target becomes one within the integration; any other is held back, because it
+/// would tell an internal address.
+pub fn relocate(headers: &mut HeaderMap, target_origin: &str, target_base: &str, public_base: &str) {
+    let Some(location) = headers.remove(LOCATION) else { return };
+    let Ok(text) = location.to_str() else { return };
+    let path = text.strip_prefix(target_origin).unwrap_or(text);
+    if !path.starts_with('/') || path.starts_with("//") {
+        return;
+    }
+    if let Some(rest) = path.strip_prefix(target_base)
+        && (rest.is_empty() || rest.starts_with(['/', '?', '#']) || target_base.is_empty())
+        && let Ok(value) = HeaderValue::try_from(format!("{public_base}{rest}"))
+    {
+        headers.insert(LOCATION, value);
+    }
+}
+
+/// Whether the request already passed this bridge (RFC 9110 §7.6.3): its name stands in Via.
+pub fn has_passed(headers: &HeaderMap, name: &str) -> bool {
+    headers.get_all(VIA).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|text| text.split(',').any(|hop| hop.split_whitespace().nth(1) == Some(name)))
+    })
+}
+
+/// The caller's address: the connection's, or, behind trusted proxies, the right-most address in X-Forwarded-For
+/// that is not one of them.
+pub fn caller(headers: &HeaderMap, connection: IpAddr, trusted: &[ipnet::IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut address = connection.to_canonical();
+    if trusted.is_empty() || !is_trusted(&address) {
+        return address;
+    }
+    let chain: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .collect();
+    for hop in chain.iter().rev() {
+        // An unreadable hop ends the walk: what stands left of it was vouched for by nobody.
+        let Ok(next) = hop.trim().trim_matches(['[', ']']).parse::<IpAddr>() else { break };
+        address = next.to_canonical();
+        if !is_trusted(&address) {
+            break;
+        }
+    }
+    address
+}
+
+fn assert_caller(headers: &mut HeaderMap, caller: IpAddr) {
+    let mut text = String::with_capacity(72);
+    let _ = write!(text, "{caller}");
+    headers.extend(HeaderValue::try_from(text.as_str()).ok().map(|value| (FORWARDED_FOR, value)));
+    text.clear();
+    // RFC 7239 §6: an IPv6 address is bracketed and quoted.
+    let _ = match caller {
+        IpAddr::V4(address) => write!(text, "for={address};proto=https"),
+        IpAddr::V6(address) => write!(text, "for=\"[{address}]\";proto=https"),
+    };
+    headers.extend(HeaderValue::try_from(text).ok().map(|value| (FORWARDED, value)));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+}
+
+/// Fields the caller's side of the bridge consumes: hop-by-hop, credentials, and what only a proxy may assert.
+fn stays_here(name: &HeaderName) -> bool {
+    const CONSUMED: [HeaderName; 13] = [
+        HOST,
+        AUTHORIZATION,
+        CONNECTION,
+        COOKIE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        EXPECT,
+        FORWARDED,
+        CONTENT_LENGTH,
+        API_KEY,
+    ];
+    if CONSUMED.contains(name) {
+        return true;
+    }
+    let name = name.as_str();
+    matches!(name.as_bytes().first(), Some(b'x' | b'c' | b'k' | b'p' | b'h' | b's'))
+        && (CONSUMED_TOO.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-ssl-"))
+}
+
+const CONSUMED_TOO: &[&str] = &[
+    "keep-alive",
+    "proxy-connection",
+    "http2-settings",
+    "client-cert",
+    "client-cert-chain",
+    "x-client-cert",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-correlation-id",
+];
+
+/// Parts and encodings of a reply cannot be judged as a whole.
+fn needs_whole_reply(name: &HeaderName) -> bool {
+    *name == ACCEPT_ENCODING || *name == RANGE || name.as_str() == "if-range"
+}
+
+/// The fields that Connection names, which end at this hop. Naming an end-to-end field is how a request makes a
+/// proxy drop what a later check relies on, so it is refused.
+fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, Box<Denial>> {
+    let named = named_fields(headers);
+    let end_to_end = |name: &&HeaderName| {
+        [
+            AUTHORIZATION,
+            HOST,
+            COOKIE,
+            CONTENT_LENGTH,
+            http::header::CONTENT_TYPE,
+            VIA,
+            FORWARDED,
+            API_KEY,
+            IDEMPOTENCY_KEY,
+        ]
+        .contains(name)
+            || name.as_str().starts_with("x-forwarded-")
+    };
+    match named.iter().find(end_to_end) {
+        Some(name) => {
+            Err(Box::new(Denial::new(&code::HEADER_REFUSED).detail(format!("Connection names {name}"))))
+        }
+        None => Ok(named),
+    }
+}
+
+fn named_fields(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    let options = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    let options = options.map(str::trim).filter(|option| {
+        !["", "close", "keep-alive", "upgrade", "te"].iter().any(|known| option.eq_ignore_ascii_case(known))
+    });
+    options.filter_map(|option| option.parse().ok()).collect()
+}
+
+fn names(named: &[HeaderName], name: &HeaderName) -> bool {
+    !named.is_empty() && named.contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap()))
+            .collect()
+    }
+
+    fn outbound(via: &HeaderValue) -> Outbound<'_> {
+        Outbound { via, caller: "192.0.2.7".parse().unwrap(), reply_is_read: true, upgrades: false }
+    }
+
+    #[test]
+    fn credentials_and_proxy_assertions_stay_here() {
+        let inbound = map(&[
+            ("host", "bridge"),
+            ("authorization", "Bearer x"),
+            ("x-api-key", "ibk_x"),
+            ("cookie", "a=b"),
+            ("proxy-authorization", "Basic x"),
+            ("client-cert", ":x:"),
+            ("x-forwarded-for", "203.0.113.1"),
+            ("x-forwarded-client-cert", "x"),
+            ("forwarded", "for=1.1.1.1"),
+            ("x-original-url", "/admin"),
+            ("connection", "keep-alive, x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("range", "bytes=0-1"),
+            ("accept-encoding", "gzip"),
+            ("accept", "application/json"),
+            ("x-trace", "t"),
+        ]);
+        let via = HeaderValue::from_static("1.1 acme");
+        let sent = toward_target(&inbound, &outbound(&via)).unwrap();
+        let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["accept", "forwarded", "te", "via", "x-forwarded-for", "x-forwarded-proto", "x-trace"]
+        );
+        assert_eq!(sent["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(sent["forwarded"], "for=192.0.2.7;proto=https");
+    }
+
+    #[test]
+    fn connection_may_not_name_end_to_end_fields() {
+        let via = HeaderValue::from_static("1.1 acme");
+        for name in ["Authorization", "host", "X-Forwarded-For", "content-type", "x-api-key"] {
+            let refused = toward_target(&map(&[("connection", name)]), &outbound(&via));
+            assert_eq!(refused.unwrap_err().code, &code::HEADER_REFUSED, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_targets_credentials_and_software_stay_there() {
+        let reply = map(&[
+            ("set-cookie", "session=1"),
+            ("www-authenticate", "Basic"),
+            ("server", "ERP/1"),
+            ("x-powered-by", "COBOL"),
+            ("connection", "x-internal"),
+            ("x-internal", "10.0.0.7"),
+            ("etag", "\"x\""),
+            ("content-length", "10"),
+            ("content-type", "application/json"),
+        ]);
+        let passed = toward_caller(reply, true, &HeaderValue::from_static("1.1 acme"));
+        let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-type", "via"]);
+    }
+
+    #[test]
+    fn locations_are_mapped_or_held_back() {
+        for (location, mapped) in [
+            ("https://erp:8443/base/orders/1", Some("/erp/v1/orders/1")),
+            ("/base/orders/1?x=1", Some("/erp/v1/orders/1?x=1")),
+            ("https://erp:8443/other", None),
+            ("https://evil/base/x", None),
+            ("//evil/base", None),
+            ("/baseball", None),
+            ("orders/1", None),
+        ] {
+            let mut headers = map(&[("location", location)]);
+            relocate(&mut headers, "https://erp:8443", "/base", "/erp/v1");
+            assert_eq!(headers.get("location").map(|v| v.to_str().unwrap()), mapped, "{location}");
+        }
+    }
+
+    #[test]
+    fn the_caller_is_the_first_untrusted_address_from_the_right() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        for (connection, chain, caller_is) in [
+            ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
+            ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+            ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+            ("10.0.0.1", "1.1.1.1, garbage, 10.0.0.2", "10.0.0.2"),
+            ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
+            ("10.0.0.1", "", "10.0.0.1"),
+        ] {
+            let headers = map(&[("x-forwarded-for", chain)]);
+            let found = caller(&headers, connection.parse().unwrap(), &trusted);
+            assert_eq!(found, caller_is.parse::<IpAddr>().unwrap(), "{connection} {chain}");
+        }
+    }
+
+    #[test]
+    fn a_loop_is_seen_in_via() {
+        assert!(has_passed(&map(&[("via", "1.1 other, 1.1 acme")]), "acme"));
+        assert!(!has_passed(&map(&[("via", "1.1 acme2, 1.1 x")]), "acme"));
+    }
+}

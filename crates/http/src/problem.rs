@@ -1,0 +1,148 @@
+//! Refusals as problem details (RFC 9457): a stable code, a correlation id, a page, and no internals.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Method, Response, StatusCode};
+use ironbridge_core::{Code, Denial, Exchange, LimitState, code};
+use serde_json::json;
+
+pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Where the page of a code is served, below the listener's root.
+pub const PAGES: &str = "/.ironbridge/denials/";
+
+/// Puts refusals into words for callers.
+#[derive(Debug, Clone)]
+pub struct Problems {
+    /// The bridge's public URL, without a trailing slash.
+    pub public_url: Box<str>,
+    /// The bridge's name: the realm of its challenges.
+    pub realm: Box<str>,
+}
+
+impl Problems {
+    /// The answer to an exchange that was refused.
+    pub fn refusal(&self, denial: &Denial, exchange: &Exchange) -> Response<Bytes> {
+        let mut response =
+            self.document(denial.code, denial.code.status, denial.detail.as_deref(), denial, exchange);
+        let headers = response.headers_mut();
+        if let Some(challenge) = self.challenge(denial.code, exchange) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(wait) = denial.retry_after {
+            // Rounded up: a caller that waits this long is let in.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, seconds.max(1).into());
+        }
+        if closes_connection(denial.code) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// What a caller reads in place of a target's own error: the same status, none of its words.
+    pub fn declined(&self, status: StatusCode, exchange: &Exchange) -> Response<Bytes> {
+        let code = &code::TARGET_DECLINED;
+        self.document(code, status.as_u16(), None, &Denial::new(code), exchange)
+    }
+
+    fn document(
+        &self,
+        code: &Code,
+        status: u16,
+        detail: Option<&str>,
+        denial: &Denial,
+        exchange: &Exchange,
+    ) -> Response<Bytes> {
+        let id = exchange.id.to_string();
+        let mut document = json!({
+            "type": format!("{}{PAGES}{}", self.public_url, code.id),
+            "title": code.title,
+            "status": status,
+            "code": code.id,
+            "correlation_id": id,
+            "detail": detail.unwrap_or(code.mend),
+        });
+        if let (Some(members), false) = (document.as_object_mut(), denial.fields.is_empty()) {
+            let errors =
+                denial.fields.iter().map(|field| json!({ "pointer": field.pointer, "rule": field.rule }));
+            members.insert("errors".to_owned(), errors.collect());
+        }
+        let body = Bytes::from(document.to_string());
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let length = response.body().len();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        stamp(headers, exchange);
+        response
+    }
+
+    /// RFC 6750 §3: a bare challenge where no credential came, an error where one was refused.
+    fn challenge(&self, code: &Code, exchange: &Exchange) -> Option<HeaderValue> {
+        let realm = &self.realm;
+        let challenge = if *code == code::SCOPE_MISSING {
+            let scope = exchange.flow.operation.as_ref().map_or("", |operation| &operation.permission_name);
+            format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#)
+        } else if *code == code::CREDENTIALS_AMBIGUOUS {
+            format!(r#"Bearer realm="{realm}", error="invalid_request""#)
+        } else if code.id.starts_with("token-") || *code == code::ACCOUNT_UNKNOWN {
+            format!(r#"Bearer realm="{realm}", error="invalid_token", error_description="{}""#, code.title)
+        } else if code.status == 401 {
+            format!(r#"Bearer realm="{realm}""#)
+        } else {
+            return None;
+        };
+        HeaderValue::try_from(challenge).ok()
+    }
+}
+
+/// What every answer carries: the correlation id and, where a limit was counted, the RateLimit fields
+/// (draft-ietf-httpapi-ratelimit-headers-10).
+pub fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {
+    if let Ok(id) = HeaderValue::from_str(exchange.id.encode(&mut [0; 36])) {
+        headers.insert(CORRELATION_ID, id);
+    }
+    if let Some(LimitState { policy, quota, window, remaining, reset }) = exchange.limit {
+        let reset = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
+        let policy_field = format!("\"{policy}\";q={quota};w={}", window.as_secs().max(1));
+        let state_field = format!("\"{policy}\";r={remaining};t={reset}");
+        for (name, text) in [(RATELIMIT_POLICY, policy_field), (RATELIMIT, state_field)] {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// RFC 9110 §15.5.6: 405 names the methods that would do.
+pub fn allow(headers: &mut HeaderMap, methods: &[Method]) {
+    let list = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    if let Ok(value) = HeaderValue::try_from(list) {
+        headers.insert(ALLOW, value);
+    }
+}
+
+/// After these the rest of the connection cannot be trusted, or must not be waited for.
+fn closes_connection(code: &Code) -> bool {
+    [
+        &code::FRAMING_REFUSED,
+        &code::HEADER_TOO_LARGE,
+        &code::URI_TOO_LONG,
+        &code::HOST_REFUSED,
+        &code::REQUEST_TIMEOUT,
+        &code::BODY_TOO_LARGE,
+        &code::BODY_INCOMPLETE,
+        &code::BRIDGE_DRAINING,
+        &code::LOOP_DETECTED,
+    ]
+    .contains(&code)
+}

@@ -1,0 +1,134 @@
+//! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use ironbridge_core::Tail;
+use ironbridge_net::upstream::PooledBody;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+pub enum ReplyBody {
+    Held { bytes: Option<Bytes>, tail: Option<Box<Tail>> },
+    Streamed(Streamed),
+}
+
+pub struct Streamed {
+    inner: PooledBody,
+    tail: Option<Box<Tail>>,
+    /// How long the target may pause.
+    pause: Duration,
+    /// Armed only while the target pauses.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReplyError {
+    #[error("the target broke off: {0}")]
+    BrokeOff(#[from] hyper::Error),
+    #[error("the target paused for too long")]
+    Paused,
+}
+
+impl ReplyBody {
+    pub fn held(bytes: Bytes, tail: Option<Box<Tail>>) -> ReplyBody {
+        if bytes.is_empty() {
+            tail.map(Tail::finish);
+            return ReplyBody::Held { bytes: None, tail: None };
+        }
+        ReplyBody::Held { bytes: Some(bytes), tail }
+    }
+
+    pub fn streamed(inner: PooledBody, tail: Box<Tail>, pause: Duration) -> ReplyBody {
+        if inner.is_end_stream() {
+            tail.finish();
+            return ReplyBody::Held { bytes: None, tail: None };
+        }
+        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), pause, alarm: None })
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = ReplyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        match &mut *self {
+            ReplyBody::Held { bytes, tail } => {
+                let frame = bytes.take();
+                if let Some(mut tail) = tail.take() {
+                    tail.count_out(frame.as_ref().map_or(0, length));
+                    tail.finish();
+                }
+                Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
+            }
+            ReplyBody::Streamed(streamed) => streamed.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ReplyBody::Held { bytes, .. } => bytes.is_none(),
+            ReplyBody::Streamed(streamed) => streamed.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ReplyBody::Held { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, length)),
+            ReplyBody::Streamed(streamed) => streamed.inner.size_hint(),
+        }
+    }
+}
+
+impl Streamed {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        let frame = match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => return self.wait(context),
+        };
+        self.alarm = None;
+        match frame {
+            Some(Ok(frame)) => {
+                if let (Some(tail), Some(data)) = (&mut self.tail, frame.data_ref()) {
+                    tail.count_out(length(data));
+                }
+                // With a known length nobody asks for what comes after the last byte.
+                if self.inner.is_end_stream() {
+                    self.tail.take().map(Tail::finish);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                self.tail = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                self.tail.take().map(Tail::finish);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        let pause = self.pause;
+        let alarm =
+            self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
+        match alarm.as_mut().poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                self.tail = None;
+                Poll::Ready(Some(Err(ReplyError::Paused)))
+            }
+        }
+    }
+}
+
+fn length(bytes: &Bytes) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,91 @@
+//! From an HTTP request to the facts that controls judge.
+
+use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use hyper::body::Incoming;
+use ironbridge_core::{Presented, RequestFacts, Sensitive};
+use std::sync::Arc;
+
+/// The request body, until somebody takes it.
+#[derive(Default)]
+pub enum Inbound {
+    #[default]
+    Empty,
+    Body(Incoming),
+}
+
+/// The credentials in the header section. Nothing is believed yet.
+pub fn presented(headers: &HeaderMap) -> Presented {
+    let mut presented = Presented::default();
+    match one(headers, AUTHORIZATION) {
+        One::None => {}
+        One::Value(value) => match bearer(value) {
+            Some(token) => presented.bearer = Some(Sensitive::new(token)),
+            None => presented.ambiguous = true,
+        },
+        One::Several => presented.ambiguous = true,
+    }
+    match one(headers, API_KEY) {
+        One::None => {}
+        One::Value(value) => presented.api_key = Some(Sensitive::new(value.as_bytes())),
+        One::Several => presented.ambiguous = true,
+    }
+    presented
+}
+
+/// `Authorization: Bearer b64token` (RFC 6750 §2.1); the scheme's case does not matter (RFC 9110 §11.1).
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then(|| token.trim_ascii_start())
+}
+
+pub fn facts(
+    parts: &Parts,
+    below: &str,
+    parameters: Vec<(Arc<str>, Box<str>)>,
+    has_body: bool,
+) -> RequestFacts {
+    RequestFacts {
+        method: parts.method.as_str().into(),
+        path: below.into(),
+        parameters,
+        query: parts.uri.query().map(Into::into),
+        content_type: text(&parts.headers, CONTENT_TYPE).map(media_type),
+        content_encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
+        idempotency_key: match one(&parts.headers, IDEMPOTENCY_KEY) {
+            One::None => None,
+            One::Value(value) => Some(value.to_str().unwrap_or_default().into()),
+            // Not a structured string, so it is refused as malformed where a key is read.
+            One::Several => Some("".into()),
+        },
+        has_body,
+    }
+}
+
+enum One<'h> {
+    None,
+    Value(&'h HeaderValue),
+    Several,
+}
+
+fn one(headers: &HeaderMap, name: http::HeaderName) -> One<'_> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => One::None,
+        (Some(value), None) => One::Value(value),
+        (Some(_), Some(_)) => One::Several,
+    }
+}
+
+/// The field's text; several values read as one list, so that none goes unseen.
+fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<String> {
+    let values: Vec<_> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// `Application/JSON; charset=utf-8` is `application/json`.
+fn media_type(text: String) -> Box<str> {
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().into()
+}

@@ -1,0 +1,15 @@
+//! A target as an operation reaches it: which connection, which credential.
+
+use crate::credential::TargetCredential;
+use ironbridge_net::upstream::Upstream;
+use std::sync::Arc;
+
+/// One target system over HTTP, under one identity of the bridge's.
+pub struct Target {
+    pub upstream: Arc<Upstream>,
+    pub credential: TargetCredential,
+    /// Scheme, host and port, as the target writes them in Location.
+    pub origin: Box<str>,
+    /// The target URL's own path, without a trailing slash; often empty.
+    pub base: Box<str>,
+}
