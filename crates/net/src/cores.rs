@@ -1,40 +1,119 @@
+//! One thread per core, each with a single-threaded runtime, so that what runs on a core needs no locks.
+
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
 
-/// One thread per core, each with a single-threaded runtime, so that what runs on a core needs no locks.
-pub struct Cores {}
+/// The running threads.
+pub struct Cores {
+    handle: Handle,
+    threads: Vec<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
 
 impl Cores {
     /// Starts `count` threads named `name-0`, `name-1`, …
-    pub fn start(_count: NonZeroUsize, _name: &str) -> io::Result<Cores> {
-        todo!()
+    pub fn start(count: NonZeroUsize, name: &str) -> io::Result<Cores> {
+        let mut cores = Vec::with_capacity(count.get());
+        let mut threads = Vec::with_capacity(count.get());
+        for index in 0..count.get() {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let (jobs, inbox) = mpsc::unbounded_channel();
+            let (stop, stopped) = oneshot::channel();
+            let thread = std::thread::Builder::new()
+                .name(format!("{name}-{index}"))
+                .spawn(move || run(index, &runtime, inbox, stopped))?;
+            cores.push(Core { jobs, open: AtomicUsize::new(0) });
+            threads.push((stop, thread));
+        }
+        Ok(Cores { handle: Handle { cores: cores.into() }, threads })
     }
+
     pub fn handle(&self) -> Handle {
-        todo!()
+        self.handle.clone()
     }
-    /// Drops what still runs on every core and joins the threads. Drain listeners first.
+
+    /// Drops what still runs on every core and joins the threads. Drain the listeners first.
     pub fn stop(self) {
-        todo!()
+        let (stops, threads): (Vec<_>, Vec<_>) = self.threads.into_iter().unzip();
+        for stop in stops {
+            // A core that already ended needs no telling.
+            let _ = stop.send(());
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a core ended by a panic");
+            }
+        }
     }
 }
 
 /// A way to put work onto the cores.
 #[derive(Clone)]
-pub struct Handle {}
+pub struct Handle {
+    cores: Arc<[Core]>,
+}
 
 impl Handle {
     pub fn count(&self) -> usize {
-        todo!()
+        self.cores.len()
     }
-    /// Makes a future on core `core` (modulo the number of cores) and runs it there; the future need not be `Send`.
-    pub fn spawn_on<F, Fut>(&self, _core: usize, _make: F)
+
+    /// Makes a future on core `core` (modulo their number) and runs it there; the future need not be `Send`.
+    /// Does nothing once the cores have stopped.
+    pub fn spawn_on<F, Fut>(&self, core: usize, make: F)
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        todo!()
+        if let Some(core) = self.cores.get(core % self.cores.len().max(1)) {
+            let job: Job = Box::new(move || {
+                tokio::task::spawn_local(make());
+            });
+            drop(core.jobs.send(job));
+        }
     }
+
+    /// The core with the fewest open connections, with one more counted on it until the load is dropped.
+    pub(crate) fn take_least_loaded(&self) -> Load {
+        let loads = self.cores.iter().map(|core| core.open.load(Ordering::Relaxed));
+        let index = loads.enumerate().min_by_key(|(_, open)| *open).map_or(0, |(index, _)| index);
+        if let Some(core) = self.cores.get(index) {
+            core.open.fetch_add(1, Ordering::Relaxed);
+        }
+        Load { cores: self.cores.clone(), index }
+    }
+}
+
+/// One connection's weight on its core.
+pub(crate) struct Load {
+    cores: Arc<[Core]>,
+    index: usize,
+}
+
+impl Load {
+    pub(crate) fn core(&self) -> usize {
+        self.index
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(core) = self.cores.get(self.index) {
+            core.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The core this thread is, if it is one.
+pub fn current() -> Option<usize> {
+    CURRENT.get()
 }
 
 /// Runs hyper's tasks on the core they came from.
@@ -47,4 +126,37 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
             future.await;
         });
     }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Core {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Open connections, over all listeners.
+    open: AtomicUsize,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+fn run(
+    index: usize,
+    runtime: &Runtime,
+    mut inbox: mpsc::UnboundedReceiver<Job>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    CURRENT.set(Some(index));
+    LocalSet::new().block_on(runtime, async move {
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut stopped => break,
+                job = inbox.recv() => match job {
+                    Some(job) => job(),
+                    None => break,
+                },
+            }
+        }
+    });
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here knows what a manifest means, and nothing here judges an exchange.
 
 pub mod address;
+mod connect;
 pub mod cores;
 pub mod fetch;
 pub mod gate;

@@ -1,26 +1,69 @@
-use crate::cores;
+//! Listeners: one accepting task each, which hands every connection to the least loaded core.
+
+use crate::cores::{self, Load};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, watch};
+
+/// Connections the kernel holds for us between two rounds of the accepting core (bounded by `somaxconn`).
+const BACKLOG: i32 = 4096;
+
+/// How long to leave off accepting when the process or the system is out of descriptors or memory.
+const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound socket that nobody accepts from yet.
-pub struct Listener {}
+pub struct Listener {
+    socket: std::net::TcpListener,
+    address: SocketAddr,
+}
 
 impl Listener {
-    pub fn bind(_address: SocketAddr) -> io::Result<Listener> {
-        todo!()
+    pub fn bind(address: SocketAddr) -> io::Result<Listener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Lets a restarted bridge bind while connections of the old one are in TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let socket = std::net::TcpListener::from(socket);
+        let address = socket.local_addr()?;
+        Ok(Listener { socket, address })
     }
+
     /// The address as bound, with the port the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.address
     }
+
     /// Starts accepting; every connection goes to the core with the fewest open ones.
-    pub fn serve(self, _cores: &cores::Handle, _options: Options) -> Serving {
-        todo!()
+    pub fn serve(self, cores: &cores::Handle, options: Options) -> Serving {
+        let shared = Arc::new(Shared {
+            address: self.address,
+            max_connections: options.max_connections,
+            admit: options.admit,
+            open: AtomicUsize::new(0),
+            refused_by_address: AtomicU64::new(0),
+            refused_by_limit: AtomicU64::new(0),
+            emptied: Notify::new(),
+            draining: watch::channel(false).0,
+        });
+        let inboxes =
+            (0..cores.count()).map(|core| hand_over(cores, core, options.handler.clone())).collect();
+        let acceptor = Acceptor { inboxes, cores: cores.clone(), shared: shared.clone() };
+        let socket = self.socket;
+        cores.spawn_on(0, move || acceptor.run(socket));
+        Serving { shared }
     }
 }
 
@@ -36,42 +79,77 @@ pub struct Options {
 pub type Handler = Rc<dyn Fn(Connection) -> LocalBoxFuture>;
 pub type LocalBoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// An accepted connection; it counts as open until it is dropped, so keep it (or `permit`) until the end.
+/// An accepted connection.
 pub struct Connection {
     pub stream: TcpStream,
     pub peer: SocketAddr,
+    /// The listener's address.
     pub local: SocketAddr,
+    /// Keep it to the connection's end: it counts as open until this is dropped.
     pub permit: Permit,
 }
 
-pub struct Permit {}
+pub struct Permit {
+    shared: Arc<Shared>,
+    load: Load,
+}
 
-/// A listener at work. Dropping it stops accepting.
-pub struct Serving {}
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.shared.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.emptied.notify_waiters();
+        }
+    }
+}
+
+/// A listener at work. Dropping it drains it.
+pub struct Serving {
+    shared: Arc<Shared>,
+}
 
 impl Serving {
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.shared.address
     }
+
     /// Connections open now.
     pub fn open(&self) -> usize {
-        todo!()
+        self.shared.open.load(Ordering::Acquire)
     }
+
     /// Connections closed unheard since the start.
     pub fn refused(&self) -> Refused {
-        todo!()
+        Refused {
+            by_address: self.shared.refused_by_address.load(Ordering::Relaxed),
+            by_limit: self.shared.refused_by_limit.load(Ordering::Relaxed),
+        }
     }
+
     /// Stops accepting and closes the socket; open connections go on.
     pub fn drain(&self) {
-        todo!()
+        self.shared.draining.send_replace(true);
     }
-    /// Resolves once `drain` was called (here or elsewhere). Connections select on it to finish early.
-    pub async fn draining(&self) {
-        todo!()
+
+    /// Becomes `true` when the listener drains. Connections watch it to finish early.
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.shared.draining.subscribe()
     }
+
     /// Resolves when no connection is open.
     pub async fn idle(&self) {
-        todo!()
+        loop {
+            let emptied = self.shared.emptied.notified();
+            if self.open() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.drain();
     }
 }
 
@@ -79,4 +157,118 @@ impl Serving {
 pub struct Refused {
     pub by_address: u64,
     pub by_limit: u64,
+}
+
+struct Shared {
+    address: SocketAddr,
+    max_connections: usize,
+    admit: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    open: AtomicUsize,
+    refused_by_address: AtomicU64,
+    refused_by_limit: AtomicU64,
+    emptied: Notify,
+    draining: watch::Sender<bool>,
+}
+
+type Accepted = (Arrived, SocketAddr, Permit);
+
+/// A stream belongs to the runtime that registered it; one for another core is registered anew over there.
+enum Arrived {
+    Here(TcpStream),
+    Elsewhere(std::net::TcpStream),
+}
+
+struct Acceptor {
+    inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
+    cores: cores::Handle,
+    shared: Arc<Shared>,
+}
+
+impl Acceptor {
+    async fn run(self, socket: std::net::TcpListener) {
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(address = %self.shared.address, %error, "cannot accept");
+                return;
+            }
+        };
+        let mut draining = self.shared.draining.subscribe();
+        let drained = draining.wait_for(|draining| *draining);
+        tokio::pin!(drained);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut drained => return,
+                accepted = socket.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Err(error) => pause_after(&error).await,
+                },
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let shared = &self.shared;
+        if !(shared.admit)(peer.ip().to_canonical()) {
+            shared.refused_by_address.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if shared.open.fetch_add(1, Ordering::AcqRel) >= shared.max_connections {
+            shared.open.fetch_sub(1, Ordering::AcqRel);
+            shared.refused_by_limit.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let permit = Permit { shared: shared.clone(), load: self.cores.take_least_loaded() };
+        let core = permit.load.core();
+        let arrived = match stream.set_nodelay(true) {
+            Ok(()) if cores::current() == Some(core) => Ok(Arrived::Here(stream)),
+            Ok(()) => stream.into_std().map(Arrived::Elsewhere),
+            Err(error) => Err(error),
+        };
+        match (arrived, self.inboxes.get(core)) {
+            (Ok(arrived), Some(inbox)) => drop(inbox.send((arrived, peer, permit))),
+            (Err(error), _) => tracing::debug!(%error, "connection lost before it began"),
+            (_, None) => {}
+        }
+    }
+}
+
+/// Starts the task that runs a listener's connections on one core; it ends with the acceptor.
+fn hand_over(
+    cores: &cores::Handle,
+    core: usize,
+    make: Arc<dyn Fn(usize) -> Handler + Send + Sync>,
+) -> mpsc::UnboundedSender<Accepted> {
+    let (inbox, mut accepted) = mpsc::unbounded_channel::<Accepted>();
+    cores.spawn_on(core, move || async move {
+        let handler = make(core);
+        while let Some((arrived, peer, permit)) = accepted.recv().await {
+            let stream = match arrived {
+                Arrived::Here(stream) => Ok(stream),
+                Arrived::Elsewhere(stream) => TcpStream::from_std(stream),
+            };
+            match stream {
+                Ok(stream) => {
+                    let connection = Connection { stream, peer, local: permit.shared.address, permit };
+                    tokio::task::spawn_local(handler(connection));
+                }
+                Err(error) => tracing::debug!(%error, "connection lost before it began"),
+            }
+        }
+    });
+    inbox
+}
+
+/// Most errors of accept(2) concern one connection that is already gone; running out of descriptors or memory
+/// does not pass by asking again at once.
+async fn pause_after(error: &io::Error) {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    if matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS)) {
+        tracing::warn!(%error, "cannot accept for lack of resources");
+        tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
+    }
 }

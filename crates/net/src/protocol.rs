@@ -1,11 +1,45 @@
 use crate::cores::LocalExecutor;
+use hyper_util::rt::TokioTimer;
+use std::time::Duration;
 
-/// HTTP/1 toward callers, to be used behind a [`crate::gate::Gate`]: no timer (the gate has them), vectored writes.
+/// hyper's buffer per HTTP/1 connection and direction: enough for the largest head and a good stride of body.
+const HTTP1_BUFFER: usize = 64 * 1024;
+
+/// Streams a caller may have open at once on one connection (RFC 9113 §6.5.2 advises no fewer than 100).
+const STREAMS: u32 = 100;
+
+/// Header list of an HTTP/2 request, as RFC 9113 §6.5.2 counts it.
+const HEADER_LIST: u32 = 16 * 1024;
+
+/// Streams that a caller opened and reset before we looked at them (rapid reset, CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+
+/// Streams that we had to reset because the caller broke the protocol (CVE-2025-8671); h2 allows 1,024.
+const LOCAL_RESETS: usize = 64;
+
+/// Flow-control windows: what one caller can make us hold, per stream and per connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// HTTP/1 toward callers, for use behind a [`crate::gate::Gate`], which keeps the time instead of hyper.
 pub fn http1_server() -> hyper::server::conn::http1::Builder {
-    todo!()
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.header_read_timeout(None).max_buf_size(HTTP1_BUFFER);
+    builder
 }
 
-/// HTTP/2 toward callers, with bounds on floods (standards: rapid reset, CONTINUATION, PING).
+/// HTTP/2 toward callers, with bounds on floods. A caller that does not answer a ping for 20 s is gone.
 pub fn http2_server() -> hyper::server::conn::http2::Builder<LocalExecutor> {
-    todo!()
+    let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(LOCAL_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
 }

@@ -1,40 +1,146 @@
 use ironbridge_core::Code;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-/// What the gate and the transport of one connection know together.
-pub struct GateState {}
-
-impl GateState {
-    /// Call exactly once for every request hyper hands to the service, in order (before the first await).
-    pub fn arrival(self: &Arc<Self>) -> Arrival {
-        todo!()
-    }
-
-    /// Why the body of the request in service was cut off, when its framing (or a trailer) was at fault.
-    pub fn body_fault(&self) -> Option<&'static Code> {
-        todo!()
-    }
+/// What the gate and the transport of one connection know together. It travels outside the byte stream, so no
+/// caller can imitate it. (hyper wants upgradable connections to be `Send`, hence atomics; nothing contends.)
+pub struct GateState {
+    /// Requests handed to the service, and those whose [`InService`] is gone.
+    arrived: AtomicU64,
+    finished: AtomicU64,
+    /// Which request, counted from 0, is the refused one, and which asks for an upgrade.
+    refused_at: AtomicU64,
+    upgrade_at: AtomicU64,
+    refusal: OnceLock<&'static Code>,
+    body_fault: OnceLock<&'static Code>,
+    decision: Mutex<Decision>,
 }
 
+const NONE: u64 = u64::MAX;
+
+enum Decision {
+    Open(Option<Waker>),
+    Accepted,
+    Declined,
+}
+
+/// What a request that hyper hands to the service is.
 pub enum Arrival {
     /// A request that passed.
     Request(InService),
     /// A request that passed and asks for an upgrade; the gate reads nothing more until it is decided.
     Upgrade(InService, Upgrade),
     /// Not a request: the gate refused what arrived, and hyper sees a stand-in whose method, target and fields
-    /// mean nothing. Answer with the code's problem document and `Connection: close`.
+    /// mean nothing. Answer with the code's problem document; the connection closes after it.
     Refused(&'static Code),
 }
 
-/// Keep it until the answer has ended: while one lives the connection does not count as idle.
-pub struct InService {}
+impl GateState {
+    pub(super) fn new() -> GateState {
+        GateState {
+            arrived: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            refused_at: AtomicU64::new(NONE),
+            upgrade_at: AtomicU64::new(NONE),
+            refusal: OnceLock::new(),
+            body_fault: OnceLock::new(),
+            decision: Mutex::new(Decision::Open(None)),
+        }
+    }
+
+    /// Call exactly once for every request that hyper hands to the service, in order, before the first await.
+    pub fn arrival(self: &Arc<Self>) -> Arrival {
+        let index = self.arrived.fetch_add(1, Ordering::Relaxed);
+        if index == self.refused_at.load(Ordering::Acquire)
+            && let Some(code) = self.refusal.get()
+        {
+            return Arrival::Refused(code);
+        }
+        let service = InService(self.clone());
+        if index == self.upgrade_at.load(Ordering::Acquire) {
+            return Arrival::Upgrade(service, Upgrade { state: self.clone(), accepted: false });
+        }
+        Arrival::Request(service)
+    }
+
+    /// Why the body of the request in service was cut off, if its chunks or trailers were at fault.
+    pub fn body_fault(&self) -> Option<&'static Code> {
+        self.body_fault.get().copied()
+    }
+
+    pub(super) fn refuse(&self, head: u64, code: &'static Code) {
+        // The first refusal is the only one: the gate stops there.
+        let _ = self.refusal.set(code);
+        self.refused_at.store(head, Ordering::Release);
+    }
+
+    pub(super) fn cut_body(&self, code: &'static Code) {
+        let _ = self.body_fault.set(code);
+    }
+
+    pub(super) fn ask_upgrade(&self, head: u64) {
+        *self.decision() = Decision::Open(None);
+        self.upgrade_at.store(head, Ordering::Release);
+    }
+
+    /// Whether the upgrade was accepted, once that is decided.
+    pub(super) fn poll_decision(&self, cx: &Context<'_>) -> Poll<bool> {
+        match &mut *self.decision() {
+            Decision::Accepted => Poll::Ready(true),
+            Decision::Declined => Poll::Ready(false),
+            Decision::Open(waker) => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// How many of the requests that arrived have been served; `None` while one is being served.
+    pub(super) fn served(&self) -> Option<u64> {
+        let finished = self.finished.load(Ordering::Acquire);
+        (self.arrived.load(Ordering::Acquire) == finished).then_some(finished)
+    }
+
+    fn decide(&self, decision: Decision) {
+        let before = std::mem::replace(&mut *self.decision(), decision);
+        if let Decision::Open(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+
+    fn decision(&self) -> MutexGuard<'_, Decision> {
+        self.decision.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keep it until the answer has ended: while one lives, the connection does not count as idle.
+pub struct InService(Arc<GateState>);
+
+impl Drop for InService {
+    fn drop(&mut self) {
+        self.0.finished.fetch_add(1, Ordering::Release);
+    }
+}
 
 /// The decision on an upgrade. Dropping it declines, and the connection goes on with ordinary requests.
-pub struct Upgrade {}
+pub struct Upgrade {
+    state: Arc<GateState>,
+    accepted: bool,
+}
 
 impl Upgrade {
     /// Call before answering 101: from now on bytes pass unread.
-    pub fn accept(self) {
-        todo!()
+    pub fn accept(mut self) {
+        self.accepted = true;
+        self.state.decide(Decision::Accepted);
+    }
+}
+
+impl Drop for Upgrade {
+    fn drop(&mut self) {
+        if !self.accepted {
+            self.state.decide(Decision::Declined);
+        }
     }
 }

@@ -1,10 +1,13 @@
+use super::pool::Lease;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -19,13 +22,36 @@ pub enum OutBody {
 }
 
 impl OutBody {
-    /// Streams what a caller sends, counting it, up to `max` bytes.
-    pub fn stream(_body: Incoming, _max: u64, _count: Rc<Cell<u64>>) -> OutBody {
-        todo!()
+    /// Streams what a caller sends, counting it, up to `max` bytes of data.
+    pub fn stream(body: Incoming, max: u64, count: Arc<AtomicU64>) -> OutBody {
+        OutBody::Stream(StreamedBody { body, max, count, fault: Rc::default() })
+    }
+
+    /// The same body once more, where it is held whole.
+    pub(super) fn replay(&self) -> Option<OutBody> {
+        match self {
+            OutBody::Empty => Some(OutBody::Empty),
+            OutBody::Full(bytes) => Some(OutBody::Full(bytes.clone())),
+            OutBody::Stream(_) | OutBody::Boxed(_) => None,
+        }
+    }
+
+    /// Where the body will say why it failed. HTTP/2 turns a failed body into a reset and forgets the reason.
+    pub(super) fn fault(&self) -> Option<Rc<RefCell<Option<BodyFault>>>> {
+        match self {
+            OutBody::Stream(streamed) => Some(streamed.fault.clone()),
+            _ => None,
+        }
     }
 }
 
-pub struct StreamedBody {}
+/// A caller's body, passed on as it comes.
+pub struct StreamedBody {
+    body: Incoming,
+    max: u64,
+    count: Arc<AtomicU64>,
+    fault: Rc<RefCell<Option<BodyFault>>>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
@@ -35,33 +61,116 @@ pub enum BodyFault {
     Broken(String),
 }
 
-impl Body for OutBody {
-    type Data = Bytes;
-    type Error = BoxError;
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        todo!()
+impl StreamedBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                return Poll::Ready(Some(Err(self.fail(BodyFault::Broken(error.to_string())))));
+            }
+        };
+        if let Some(data) = frame.data_ref() {
+            let length = data.len() as u64;
+            let count = self.count.fetch_add(length, Ordering::Relaxed).saturating_add(length);
+            if count > self.max {
+                return Poll::Ready(Some(Err(self.fail(BodyFault::TooLarge))));
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn fail(&self, fault: BodyFault) -> BodyFault {
+        *self.fault.borrow_mut() = Some(fault.clone());
+        fault
     }
 }
 
-/// A response body. Its connection returns to the pool when it ends, and is dropped when it is dropped early.
-pub struct PooledBody {}
+impl Body for OutBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            OutBody::Empty => Poll::Ready(None),
+            OutBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            OutBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            OutBody::Stream(streamed) => {
+                streamed.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+            OutBody::Boxed(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            OutBody::Empty => true,
+            OutBody::Full(bytes) => bytes.is_empty(),
+            OutBody::Stream(streamed) => streamed.body.is_end_stream(),
+            OutBody::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            OutBody::Empty => SizeHint::with_exact(0),
+            OutBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            OutBody::Stream(streamed) => streamed.body.size_hint(),
+            OutBody::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A response body. Its connection returns to the pool when it ends; dropped early, it takes the connection with
+/// it (HTTP/2: the stream).
+pub struct PooledBody {
+    inner: Incoming,
+    lease: Option<Lease>,
+}
+
+impl PooledBody {
+    pub(super) fn new(inner: Incoming, lease: Option<Lease>) -> PooledBody {
+        let mut body = PooledBody { inner, lease };
+        if body.inner.is_end_stream() {
+            body.release();
+        }
+        body
+    }
+
+    fn release(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release();
+        }
+    }
+}
 
 impl Body for PooledBody {
     type Data = Bytes;
     type Error = hyper::Error;
+
     fn poll_frame(
         self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        todo!()
+        let body = self.get_mut();
+        let frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
+        match &frame {
+            None => body.release(),
+            Some(Ok(_)) if body.inner.is_end_stream() => body.release(),
+            Some(Ok(_)) => {}
+            Some(Err(_)) => body.lease = None,
+        }
+        Poll::Ready(frame)
     }
+
     fn is_end_stream(&self) -> bool {
-        todo!()
+        self.inner.is_end_stream()
     }
+
     fn size_hint(&self) -> SizeHint {
-        todo!()
+        self.inner.size_hint()
     }
 }

@@ -1,7 +1,9 @@
 use super::BodyFault;
+use crate::connect::ConnectError;
+use std::error::Error;
 
-/// Why a request got no response. `detail`s are for the operator.
-#[derive(Debug, thiserror::Error)]
+/// Why a request got no response. The texts are for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     #[error("name resolution failed: {0}")]
     Resolve(String),
@@ -16,7 +18,7 @@ pub enum SendError {
     Timeout,
     #[error("all connections are taken")]
     Busy,
-    /// The request's own body failed (the caller's fault, not the target's).
+    /// The request's own body failed: the caller's doing, not the target's.
     #[error("request body: {0}")]
     Body(BodyFault),
     #[error("the target broke off: {detail}")]
@@ -25,4 +27,32 @@ pub enum SendError {
         maybe_sent: bool,
         detail: String,
     },
+}
+
+impl SendError {
+    /// What hyper says after the request began to cross.
+    pub(super) fn of(error: &hyper::Error, maybe_sent: bool) -> SendError {
+        let mut cause: Option<&(dyn Error + 'static)> = error.source();
+        let mut detail = error.to_string();
+        while let Some(inner) = cause {
+            if let Some(fault) = inner.downcast_ref::<BodyFault>() {
+                return SendError::Body(fault.clone());
+            }
+            detail = format!("{detail}: {inner}");
+            cause = inner.source();
+        }
+        SendError::BrokeOff { maybe_sent, detail }
+    }
+}
+
+impl From<ConnectError> for SendError {
+    fn from(error: ConnectError) -> SendError {
+        match error {
+            ConnectError::Resolve(detail) => SendError::Resolve(detail),
+            ConnectError::AddressRefused(detail) => SendError::AddressRefused(detail),
+            ConnectError::Unreachable(detail) => SendError::Unreachable(detail),
+            ConnectError::Tls(detail) => SendError::Tls(detail),
+            ConnectError::Timeout => SendError::Timeout,
+        }
+    }
 }

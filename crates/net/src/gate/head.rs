@@ -1,0 +1,260 @@
+//! One request head, judged line by line: RFC 9112 §2.2, §3, §5, §6, and stricter where systems are known to
+//! disagree. A line is judged when its line feed has come, so how the bytes are split into reads changes nothing.
+
+use super::Limits;
+use super::bytes::{Class, class_of, is_of};
+use ironbridge_core::{Code, code};
+use std::net::Ipv6Addr;
+
+/// How far a head has come.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    Partial,
+    Complete(Complete),
+    Refused(&'static Code),
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Complete {
+    /// Of the head, its empty line included.
+    pub length: usize,
+    pub framing: Framing,
+    /// Whether the request asks to leave HTTP (RFC 9110 §7.8).
+    pub upgrade: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// The longest method; the longest registered one is UPDATEREDIRECTREF.
+const METHOD: usize = 24;
+
+/// 19 digits always fit in 64 bits.
+const LENGTH_DIGITS: usize = 19;
+
+/// Host names have at most 253 characters (RFC 1035 §2.3.4).
+const HOST: usize = 253;
+
+/// What the lines so far said. Offsets count from the head's first byte.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    /// Start of the first line that is not judged yet.
+    line: usize,
+    /// How far that line was searched for its end.
+    searched: usize,
+    fields: usize,
+    request_line: Option<RequestLine>,
+    host: Option<(usize, usize)>,
+    length: Option<u64>,
+    chunked: bool,
+    upgrade_field: bool,
+    connection_upgrade: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RequestLine {
+    http_11: bool,
+    /// The authority of a target in absolute form.
+    authority: Option<(usize, usize)>,
+}
+
+type Judged<T> = Result<T, &'static Code>;
+
+impl Head {
+    /// `bytes` begin where the head begins and hold at least as much as in the call before.
+    pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Verdict {
+        loop {
+            let unsearched = bytes.get(self.searched..).unwrap_or_default();
+            let Some(found) = memchr::memchr(b'\n', unsearched) else {
+                self.searched = bytes.len();
+                let overrun = bytes.len() >= limits.head;
+                return if overrun { Verdict::Refused(self.too_large()) } else { Verdict::Partial };
+            };
+            let feed = self.searched + found;
+            if feed >= limits.head {
+                return Verdict::Refused(self.too_large());
+            }
+            let start = self.line;
+            self.line = feed + 1;
+            self.searched = self.line;
+            // RFC 9112 §2.2 would let a bare line feed end a line; we do not.
+            let Some(line) = bytes.get(start..feed).and_then(|line| line.strip_suffix(b"\r")) else {
+                return Verdict::Refused(&code::FRAMING_REFUSED);
+            };
+            let judged = match self.request_line {
+                None => self.request_line(line, limits),
+                Some(_) if !line.is_empty() => self.field(line, start, limits),
+                Some(first) => {
+                    return match self.end(first, bytes) {
+                        Ok(complete) => Verdict::Complete(complete),
+                        Err(code) => Verdict::Refused(code),
+                    };
+                }
+            };
+            if let Err(code) = judged {
+                return Verdict::Refused(code);
+            }
+        }
+    }
+
+    fn too_large(&self) -> &'static Code {
+        if self.request_line.is_none() { &code::URI_TOO_LONG } else { &code::HEADER_TOO_LARGE }
+    }
+
+    /// `method SP target SP HTTP/1.x`, with nothing more lenient (RFC 9112 §3).
+    fn request_line(&mut self, line: &[u8], limits: &Limits) -> Judged<()> {
+        let mut parts = line.splitn(3, |byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(&code::FRAMING_REFUSED);
+        };
+        if method.is_empty() || method.len() > METHOD || !is_of(method, Class::TOKEN) {
+            return Err(&code::FRAMING_REFUSED);
+        }
+        if target.len() > limits.target {
+            return Err(&code::URI_TOO_LONG);
+        }
+        let http_11 = match version {
+            b"HTTP/1.1" => true,
+            b"HTTP/1.0" => false,
+            _ => return Err(&code::FRAMING_REFUSED),
+        };
+        if method == b"CONNECT" {
+            return Err(&code::METHOD_REFUSED);
+        }
+        if !is_of(target, Class::TARGET) {
+            return Err(&code::FRAMING_REFUSED);
+        }
+        let authority = match target {
+            [b'/', ..] => None,
+            b"*" if method == b"OPTIONS" => None,
+            _ => {
+                let scheme = scheme_length(target).ok_or(&code::FRAMING_REFUSED)?;
+                let rest = target.get(scheme..).unwrap_or_default();
+                let length = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+                let start = method.len() + 1 + scheme;
+                Some((start, start + length))
+            }
+        };
+        self.request_line = Some(RequestLine { http_11, authority });
+        Ok(())
+    }
+
+    /// `name: value` (RFC 9112 §5).
+    fn field(&mut self, line: &[u8], start: usize, limits: &Limits) -> Judged<()> {
+        self.fields += 1;
+        if self.fields > limits.fields {
+            return Err(&code::HEADER_TOO_LARGE);
+        }
+        let (name, value) = split_field(line)?;
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                if self.host.is_some() {
+                    return Err(&code::HOST_REFUSED);
+                }
+                let leading = value.len() - value.trim_ascii_start().len();
+                let from = start + name.len() + 1 + leading;
+                self.host = Some((from, from + value.trim_ascii().len()));
+            }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade_field = true,
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                let mut options = value.split(|byte| *byte == b',');
+                self.connection_upgrade |=
+                    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                if self.length.is_some() {
+                    return Err(&code::FRAMING_REFUSED);
+                }
+                self.length = Some(content_length(value.trim_ascii())?);
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                    return Err(&code::FRAMING_REFUSED);
+                }
+                self.chunked = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&self, first: RequestLine, bytes: &[u8]) -> Judged<Complete> {
+        let framing = match (self.chunked, self.length) {
+            (false, None) => Framing::None,
+            (false, Some(length)) => Framing::Length(length),
+            // RFC 9112 §6.1: both together is how smuggling begins; on HTTP/1.0 the framing is faulty.
+            (true, None) if first.http_11 => Framing::Chunked,
+            (true, _) => return Err(&code::FRAMING_REFUSED),
+        };
+        let part = |(from, to): (usize, usize)| bytes.get(from..to).unwrap_or_default();
+        let host = self.host.map(part).ok_or(&code::HOST_REFUSED)?;
+        if !is_host(host) || first.authority.is_some_and(|at| !part(at).eq_ignore_ascii_case(host)) {
+            return Err(&code::HOST_REFUSED);
+        }
+        let upgrade = first.http_11 && self.upgrade_field && self.connection_upgrade;
+        Ok(Complete { length: self.line, framing, upgrade })
+    }
+}
+
+/// Name and raw value of a field line; also of a trailer line.
+pub(super) fn split_field(line: &[u8]) -> Judged<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line).ok_or(&code::FRAMING_REFUSED)?;
+    let (name, rest) = line.split_at(colon);
+    let value = rest.get(1..).unwrap_or_default();
+    if !is_of(name, Class::TOKEN) || name.is_empty() {
+        // White space (a folded line, or space before the colon) changes where fields begin and end.
+        let framing = name.is_empty() || name.iter().any(|b| matches!(b, b' ' | b'\t' | b'\r'));
+        return Err(if framing { &code::FRAMING_REFUSED } else { &code::HEADER_REFUSED });
+    }
+    if !is_of(value, Class::VALUE) {
+        let framing = memchr::memchr(b'\r', value).is_some();
+        return Err(if framing { &code::FRAMING_REFUSED } else { &code::HEADER_REFUSED });
+    }
+    Ok((name, value))
+}
+
+fn scheme_length(target: &[u8]) -> Option<usize> {
+    [b"http://".as_slice(), b"https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+        .map(<[u8]>::len)
+}
+
+fn content_length(digits: &[u8]) -> Judged<u64> {
+    if digits.is_empty() || digits.len() > LENGTH_DIGITS {
+        return Err(&code::FRAMING_REFUSED);
+    }
+    digits.iter().try_fold(0_u64, |length, digit| match digit {
+        b'0'..=b'9' => Ok(length * 10 + u64::from(digit - b'0')),
+        _ => Err(&code::FRAMING_REFUSED),
+    })
+}
+
+/// A name, IPv4 or bracketed IPv6 address, with an optional port (RFC 9110 §7.2); no percent-encoding, no user.
+fn is_host(host: &[u8]) -> bool {
+    let (name, rest) = match host {
+        [b'[', inner @ ..] => {
+            let Some(end) = memchr::memchr(b']', inner) else { return false };
+            let (address, rest) = inner.split_at(end);
+            if std::str::from_utf8(address).ok().and_then(|text| text.parse::<Ipv6Addr>().ok()).is_none() {
+                return false;
+            }
+            (address, rest.get(1..).unwrap_or_default())
+        }
+        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
+    };
+    let bracketed = host.first() == Some(&b'[');
+    let named = bracketed || (!name.is_empty() && name.len() <= HOST && is_of(name, Class::HOST));
+    let port = match rest {
+        [] => true,
+        [b':', digits @ ..] => {
+            (1..=5).contains(&digits.len()) && digits.iter().all(|d| class_of(*d).is(Class::DIGIT))
+        }
+        _ => false,
+    };
+    named && port
+}
