@@ -1,0 +1,320 @@
+//! JWT access tokens (RFC 9068), verified as strictly as RFC 8725 asks, and remembered until they expire.
+
+use crate::accounts::{Directory, Registration};
+use crate::issuer_keys::{IssuerKeys, NextAttempt};
+use crate::remembered::{Entry, Remembered};
+use ahash::AHashMap;
+use claims::Claims;
+use ironbridge_core::{
+    BoxFuture, Credential, CredentialKind, Denial, PermissionSet, Principal, Timestamp, code,
+};
+use ironbridge_seal::hash;
+use ironbridge_seal::jose::{Algorithm, JoseError, JwkSet, Unverified, Verified};
+use std::sync::Arc;
+use std::time::Duration;
+
+mod claims;
+
+/// Difference allowed between the issuer's clock and ours. RFC 7519 §4.1.4 suggests "a few minutes" at most.
+pub const SKEW: Duration = Duration::from_secs(30);
+/// Longer tokens are verified each time: memory stays bounded by the number of remembered ones.
+const MAX_REMEMBERED: usize = 4096;
+/// Keys tried for a token that names none. Ours: issuers with several keys name them.
+const MAX_KEYS_TRIED: usize = 4;
+/// Within this the issuer may be back.
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
+
+/// An issuer whose access tokens are accepted.
+#[derive(Clone)]
+pub struct Issuer {
+    /// Its name in the manifest.
+    pub name: Box<str>,
+    /// Its identifier, which `iss` must equal character by character.
+    pub url: Box<str>,
+    /// `aud` must hold one of these.
+    pub audiences: Vec<Box<str>>,
+    /// All others are refused, whatever its keys allow.
+    pub algorithms: Vec<Algorithm>,
+    pub types: TypePolicy,
+    /// The claim that names the client: `client_id`, or what older issuers call it (`azp`, `appid`, `sub`).
+    pub client_id_claim: Box<str>,
+    pub keys: Arc<IssuerKeys>,
+    /// [`CredentialKind::Token`], or [`CredentialKind::OauthClient`] for the built-in token endpoint.
+    pub kind: CredentialKind,
+}
+
+/// Which `typ` an access token may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypePolicy {
+    /// `at+jwt` only (RFC 9068 §4).
+    AccessToken,
+    /// Also `JWT` and none, for issuers that set no other: their ID tokens are then told apart by audience alone.
+    DangerUntyped,
+}
+
+impl Issuer {
+    /// An issuer with the strict defaults: every asymmetric algorithm, `at+jwt` only, `client_id`.
+    pub fn new<A: Into<Box<str>>>(
+        name: &str,
+        url: &str,
+        audiences: impl IntoIterator<Item = A>,
+        keys: Arc<IssuerKeys>,
+    ) -> Issuer {
+        Issuer {
+            name: name.into(),
+            url: url.into(),
+            audiences: audiences.into_iter().map(Into::into).collect(),
+            algorithms: Algorithm::ASYMMETRIC.to_vec(),
+            types: TypePolicy::AccessToken,
+            client_id_claim: "client_id".into(),
+            keys,
+            kind: CredentialKind::Token,
+        }
+    }
+}
+
+/// Verifies access tokens of all issuers of one loaded manifest.
+pub struct TokenVerifier {
+    issuers: Vec<Issuer>,
+    by_url: AHashMap<Box<str>, usize>,
+    remembered: Option<Remembered>,
+}
+
+/// Two issuers have the same identifier, so a token would not tell which it is from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{first}` and `{second}` are the same issuer, {url}")]
+pub struct SameIssuer {
+    pub url: Box<str>,
+    pub first: Box<str>,
+    pub second: Box<str>,
+}
+
+/// Most tokens are judged at once; only one whose issuer's keys are being fetched pays for a future.
+pub enum Outcome {
+    Now(Result<Principal, Box<Denial>>),
+    Later(BoxFuture<'static, Result<Principal, Box<Denial>>>),
+}
+
+/// Why a token is not accepted, or not yet.
+enum Halt {
+    Deny(Box<Denial>),
+    /// Other keys are on their way; the denial stands if they do not help.
+    Keys(NextAttempt, Box<Denial>),
+}
+
+impl TokenVerifier {
+    /// `remember`: how many verified tokens to keep; 0 verifies every token every time.
+    pub fn new(issuers: Vec<Issuer>, remember: usize) -> Result<TokenVerifier, SameIssuer> {
+        let mut by_url: AHashMap<Box<str>, usize> = AHashMap::new();
+        for (index, issuer) in issuers.iter().enumerate() {
+            let same = by_url.insert(issuer.url.clone(), index).and_then(|first| issuers.get(first));
+            if let Some(first) = same {
+                return Err(SameIssuer {
+                    url: issuer.url.clone(),
+                    first: first.name.clone(),
+                    second: issuer.name.clone(),
+                });
+            }
+        }
+        let remembered = (remember > 0).then(|| Remembered::new(remember));
+        Ok(TokenVerifier { issuers, by_url, remembered })
+    }
+
+    pub fn issuers(&self) -> &[Issuer] {
+        &self.issuers
+    }
+
+    pub fn verify(self: &Arc<Self>, token: &[u8], directory: &Arc<Directory>, now: Timestamp) -> Outcome {
+        if let Some(principal) = self.recall(token, directory, now) {
+            return Outcome::Now(Ok(principal));
+        }
+        match self.judge(token, directory, now) {
+            Ok(principal) => Outcome::Now(Ok(principal)),
+            Err(Halt::Deny(denial)) => Outcome::Now(Err(denial)),
+            Err(Halt::Keys(next, _)) => {
+                let (verifier, token, directory) =
+                    (Arc::clone(self), Box::from(token), Arc::clone(directory));
+                Outcome::Later(Box::pin(verifier.wait(next, token, directory, now)))
+            }
+        }
+    }
+
+    fn recall(&self, token: &[u8], directory: &Directory, now: Timestamp) -> Option<Principal> {
+        let current = |issuer, keys| {
+            self.issuers.get(issuer).is_some_and(|issuer: &Issuer| issuer.keys.generation() == keys)
+        };
+        self.remembered.as_ref()?.recall(token, now, directory.generation(), current)
+    }
+
+    /// Twice at most: the attempt under way may have begun before the issuer published the key; a second one,
+    /// asked for by this token, has not.
+    async fn wait(
+        self: Arc<Self>,
+        mut next: NextAttempt,
+        token: Box<[u8]>,
+        directory: Arc<Directory>,
+        now: Timestamp,
+    ) -> Result<Principal, Box<Denial>> {
+        let mut waited = 0;
+        loop {
+            next.ended().await;
+            waited += 1;
+            match self.judge(&token, &directory, now) {
+                Ok(principal) => return Ok(principal),
+                Err(Halt::Keys(again, _)) if waited < 2 => next = again,
+                Err(Halt::Deny(denial) | Halt::Keys(_, denial)) => return Err(denial),
+            }
+        }
+    }
+
+    fn judge(&self, token: &[u8], directory: &Directory, now: Timestamp) -> Result<Principal, Halt> {
+        let unverified = Unverified::parse(token).map_err(refused)?;
+        let unproven = unverified.unproven_claims().map_err(refused)?;
+        let url = claims::text(&unproven, "iss").map_err(Halt::deny)?;
+        let Some((index, issuer)) =
+            self.by_url.get(url).and_then(|index| Some((*index, self.issuers.get(*index)?)))
+        else {
+            return deny(Denial::new(&code::TOKEN_ISSUER_UNKNOWN));
+        };
+        if !issuer.algorithms.contains(&unverified.alg) {
+            return deny(Denial::new(&code::TOKEN_ALGORITHM_REFUSED));
+        }
+        if !issuer.types.allows(unverified.typ.as_deref()) {
+            return deny(Denial::new(&code::TOKEN_TYPE_REFUSED));
+        }
+        // Read before the keys: if they change in between, what is remembered is out of date at once.
+        let generation = issuer.keys.generation();
+        let verified = issuer.check_signature(unverified, now)?;
+        let claims = verified.claims().map_err(refused)?;
+        let claims = Claims::read(&claims, &issuer.client_id_claim).map_err(Halt::deny)?;
+        let principal = issuer.admit(&claims, token, directory, now).map_err(Halt::Deny)?;
+        if let Some(remembered) = self.remembered.as_ref().filter(|_| token.len() <= MAX_REMEMBERED) {
+            let entry = Entry {
+                principal: principal.clone(),
+                not_before: claims.not_before(),
+                not_after: claims.not_after(),
+                directory: directory.generation(),
+                issuer: index,
+                keys: generation,
+            };
+            remembered.remember(token, entry);
+        }
+        Ok(principal)
+    }
+}
+
+impl Issuer {
+    fn check_signature(&self, token: Unverified<'_>, now: Timestamp) -> Result<Verified, Halt> {
+        let Some(keys) = self.keys.current() else {
+            let problem = self.keys.problem().unwrap_or_else(|| "no attempt has ended yet".to_owned());
+            let denial = Denial::new(&code::ISSUER_UNAVAILABLE)
+                .internal(format!("issuer `{}`: {problem}", self.name))
+                .retry_after(UNAVAILABLE_RETRY);
+            return Err(self.unless_fetched(denial, now));
+        };
+        match check_with(&keys, &token) {
+            Some(result) => result.map_err(refused),
+            None if token.kid.as_deref().is_some_and(|kid| keys.has(kid)) => deny(
+                Denial::new(&code::TOKEN_ALGORITHM_REFUSED)
+                    .internal("the key named by kid is for another alg"),
+            ),
+            None => Err(self.unless_fetched(Denial::new(&code::TOKEN_KEY_UNKNOWN), now)),
+        }
+    }
+
+    fn unless_fetched(&self, denial: Denial, now: Timestamp) -> Halt {
+        match self.keys.more(now) {
+            Some(next) => Halt::Keys(next, Box::new(denial)),
+            None => Halt::deny(denial),
+        }
+    }
+
+    /// What the signed claims say, held against this issuer's terms and the manifest's accounts.
+    fn admit(
+        &self,
+        claims: &Claims<'_>,
+        token: &[u8],
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Result<Principal, Box<Denial>> {
+        if claims.issuer != &*self.url {
+            return Err((&code::TOKEN_ISSUER_UNKNOWN).into());
+        }
+        if claims.sender_constrained {
+            // RFC 9449 §7.2, RFC 8705 §3: proof of possession is required, and a bearer gives none.
+            let denial = Denial::new(&code::TOKEN_TYPE_REFUSED);
+            return Err(Box::new(
+                denial.detail("a sender-constrained token may not be sent as a bearer token"),
+            ));
+        }
+        if !claims.audiences().any(|audience| self.audiences.iter().any(|ours| **ours == *audience)) {
+            return Err((&code::TOKEN_AUDIENCE_WRONG).into());
+        }
+        if claims.not_after() <= now {
+            return Err((&code::TOKEN_EXPIRED).into());
+        }
+        if now < claims.not_before() {
+            return Err((&code::TOKEN_NOT_YET_VALID).into());
+        }
+        let Some(registration) = self.client(claims.client_id, directory) else {
+            let internal = format!("issuer `{}`, client `{}`", self.name, claims.client_id.escape_debug());
+            return Err(Box::new(Denial::new(&code::ACCOUNT_UNKNOWN).internal(internal)));
+        };
+        let credential = Credential {
+            kind: self.kind,
+            id: claims.token_id.map_or_else(|| hash::hex(&hash::sha256(token)).into(), Arc::from),
+            expires: Some(claims.expires),
+        };
+        let limited_to: Option<Arc<PermissionSet>> = claims.scope(directory.permissions()).map(Arc::new);
+        Ok(Principal::verified(Arc::clone(&registration.account), Arc::new(credential), limited_to))
+    }
+
+    fn client<'d>(&self, client_id: &str, directory: &'d Directory) -> Option<&'d Arc<Registration>> {
+        match self.kind {
+            CredentialKind::OauthClient => {
+                directory.account(client_id).filter(|account| account.oauth_client.is_some())
+            }
+            _ => directory.client(&self.name, client_id),
+        }
+    }
+}
+
+/// `None` when no key is for the token.
+fn check_with(keys: &JwkSet, token: &Unverified<'_>) -> Option<Result<Verified, JoseError>> {
+    let mut outcome = None;
+    for key in keys.find(token.kid.as_deref(), token.alg).take(MAX_KEYS_TRIED) {
+        let result = token.clone().verify(key);
+        if result.is_ok() {
+            return Some(result);
+        }
+        outcome = Some(result);
+    }
+    outcome
+}
+
+impl TypePolicy {
+    /// Case does not count, nor does the prefix that the header may leave out (RFC 7515 §4.1.9).
+    fn allows(self, typ: Option<&str>) -> bool {
+        let Some(typ) = typ else { return self == TypePolicy::DangerUntyped };
+        let typ = typ.to_ascii_lowercase();
+        match typ.strip_prefix("application/").unwrap_or(&typ) {
+            "at+jwt" => true,
+            "jwt" => self == TypePolicy::DangerUntyped,
+            _ => false,
+        }
+    }
+}
+
+impl Halt {
+    fn deny(denial: impl Into<Box<Denial>>) -> Halt {
+        Halt::Deny(denial.into())
+    }
+}
+
+fn deny<T>(denial: Denial) -> Result<T, Halt> {
+    Err(Halt::deny(denial))
+}
+
+fn refused(error: JoseError) -> Halt {
+    Halt::deny(Denial::new(error.code()).internal(error))
+}

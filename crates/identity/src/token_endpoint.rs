@@ -1,0 +1,288 @@
+//! The built-in token endpoint: client credentials (RFC 6749 §4.4) in, a short-lived access token (RFC 9068)
+//! out. Plain logic: the transport hands over the form and the Authorization field of a POST whose media type it
+//! has checked, and sends back the reply.
+
+use crate::accounts::{Directory, Registration};
+use crate::api_key::KeyRing;
+use crate::signing_keys::SigningKeys;
+use crate::token::Issuer;
+use form::Form;
+use ironbridge_core::{CredentialKind, Timestamp};
+use ironbridge_seal::{hash, random};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+mod failures;
+mod form;
+
+use failures::Failures;
+
+/// Below the bridge's public URL.
+pub const TOKEN_PATH: &str = "/oauth/token";
+pub const JWKS_PATH: &str = "/oauth/jwks";
+/// Between host and path of the public URL (RFC 8414 §3).
+pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+
+/// The name under which the verifier and the directory know this endpoint as an issuer; a manifest cannot
+/// declare an issuer of that name.
+pub const BUILT_IN: &str = "ironbridge";
+
+pub struct TokenEndpoint {
+    public_url: Box<str>,
+    secrets: Arc<KeyRing>,
+    signing: Arc<SigningKeys>,
+    failures: Failures,
+}
+
+/// A POST to the token endpoint.
+#[derive(Clone, Copy)]
+pub struct TokenRequest<'a> {
+    /// The body, `application/x-www-form-urlencoded`.
+    pub form: &'a [u8],
+    /// The Authorization field.
+    pub authorization: Option<&'a [u8]>,
+    pub address: IpAddr,
+}
+
+/// What to answer; `application/json`, never to be cached.
+#[derive(Debug)]
+pub struct EndpointReply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+    /// For the operator's log: the client as it called itself, and why it was refused.
+    pub client_id: Option<String>,
+    pub refused: Option<String>,
+}
+
+/// A refusal in the words of RFC 6749 §5.2.
+struct Refusal {
+    status: u16,
+    error: &'static str,
+    description: &'static str,
+    challenge: bool,
+    retry_after: Option<Duration>,
+    internal: Option<String>,
+}
+
+impl TokenEndpoint {
+    /// `public_url` is issuer and audience at once: tokens from here are for here.
+    pub fn new(public_url: &str, secrets: Arc<KeyRing>, signing: Arc<SigningKeys>) -> TokenEndpoint {
+        TokenEndpoint { public_url: public_url.into(), secrets, signing, failures: Failures::default() }
+    }
+
+    pub fn handle(&self, request: TokenRequest<'_>, directory: &Directory, now: Timestamp) -> EndpointReply {
+        let mut client_id = None;
+        match self.grant(request, directory, now, &mut client_id) {
+            Ok(body) => EndpointReply {
+                status: 200,
+                headers: vec![("cache-control", "no-store".to_owned())],
+                body: body.to_string().into_bytes(),
+                client_id,
+                refused: None,
+            },
+            Err(refusal) => refusal.reply(client_id),
+        }
+    }
+
+    /// This endpoint as an issuer, for the bridge's own [`crate::token::TokenVerifier`].
+    pub fn issuer(&self) -> Issuer {
+        Issuer::built_in(BUILT_IN, &self.public_url, Arc::clone(self.signing.published()))
+    }
+
+    /// The JWKS document.
+    pub fn jwks(&self) -> Arc<[u8]> {
+        self.signing.jwks()
+    }
+
+    /// The authorization server's metadata (RFC 8414 §2).
+    pub fn metadata(&self) -> Vec<u8> {
+        let base = self.public_url.trim_end_matches('/');
+        let metadata = json!({
+            "issuer": self.public_url,
+            "token_endpoint": format!("{base}{TOKEN_PATH}"),
+            "jwks_uri": format!("{base}{JWKS_PATH}"),
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "response_types_supported": [],
+        });
+        metadata.to_string().into_bytes()
+    }
+
+    fn grant(
+        &self,
+        request: TokenRequest<'_>,
+        directory: &Directory,
+        now: Timestamp,
+        named: &mut Option<String>,
+    ) -> Result<Value, Refusal> {
+        let form = Form::parse(request.form).map_err(Refusal::invalid_request)?;
+        let grant_type = form.one("grant_type").ok_or_else(|| Refusal::invalid_request("no grant_type"))?;
+        let client = client_of(&form, request.authorization)?;
+        *named = Some(client.id.to_string());
+        let registration = self.authenticate(&client, request.address, directory, now)?;
+        if grant_type != "client_credentials" {
+            return Err(Refusal::new("unsupported_grant_type", "only client_credentials is granted"));
+        }
+        if form.all("resource").any(|resource| resource != &*self.public_url) {
+            return Err(Refusal::new("invalid_target", "resource is not this bridge's URL"));
+        }
+        let scope = scope_of(form.one("scope"), registration)?;
+        self.issue(registration, &scope, now)
+    }
+
+    /// An unknown client and a wrong secret are refused alike. A right secret is accepted however many wrong ones
+    /// came before: with 160 random bits guessing is hopeless, and nobody can lock a client out by trying.
+    fn authenticate<'d>(
+        &self,
+        client: &Client,
+        address: IpAddr,
+        directory: &'d Directory,
+        now: Timestamp,
+    ) -> Result<&'d Registration, Refusal> {
+        let known = self.secrets.recognise(client.secret.as_bytes(), now);
+        let registration = directory.account(&client.id).filter(|account| account.oauth_client.is_some());
+        let why = match (known, registration) {
+            (Ok(held), Some(registration)) if *held.account == *client.id => {
+                if registration.account.may_call_from(address) {
+                    held.note_use(now);
+                    return Ok(registration);
+                }
+                format!("the account may not call from {address}")
+            }
+            (Ok(held), _) => format!("the secret is that of `{}`, or may not be used", held.account),
+            (Err(code), _) => code.id.replace("api-key", "secret"),
+        };
+        let mut refusal = Refusal::invalid_client(client.by_header, "client unknown, or its secret is wrong");
+        refusal.internal = Some(why);
+        if let Some(wait) = self.failures.count(&client.id, now) {
+            refusal.status = 429;
+            refusal.retry_after = Some(wait);
+        }
+        Err(refusal)
+    }
+
+    fn issue(&self, registration: &Registration, scope: &str, now: Timestamp) -> Result<Value, Refusal> {
+        let lifetime = registration.oauth_client.unwrap_or_default().as_secs();
+        let name = &*registration.account.name;
+        let claims = json!({
+            "iss": self.public_url,
+            "aud": self.public_url,
+            "sub": name,
+            "client_id": name,
+            "scope": scope,
+            "iat": now.seconds(),
+            "exp": now.seconds().saturating_add(lifetime),
+            "jti": hash::base64url(&random::bytes::<16>()),
+        });
+        let token = self.signing.sign("at+jwt", &claims).map_err(Refusal::server_error)?;
+        Ok(json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }))
+    }
+}
+
+impl Issuer {
+    /// The built-in token endpoint: its clients are the accounts themselves.
+    fn built_in(name: &str, public_url: &str, keys: Arc<crate::issuer_keys::IssuerKeys>) -> Issuer {
+        Issuer { kind: CredentialKind::OauthClient, ..Issuer::new(name, public_url, [public_url], keys) }
+    }
+}
+
+/// The client as it presents itself.
+struct Client {
+    id: Box<str>,
+    secret: Zeroizing<String>,
+    by_header: bool,
+}
+
+/// Exactly one of the two ways to authenticate (RFC 6749 §2.3).
+fn client_of(form: &Form, authorization: Option<&[u8]>) -> Result<Client, Refusal> {
+    if form.one("client_assertion").is_some() || form.one("client_assertion_type").is_some() {
+        return Err(Refusal::invalid_client(false, "client assertions are not accepted"));
+    }
+    let (id, secret) = (form.one("client_id"), form.one("client_secret"));
+    match (authorization, id, secret) {
+        (Some(_), _, Some(_)) => Err(Refusal::invalid_request("two ways of client authentication")),
+        (Some(field), id, None) => {
+            let (user, secret) = basic(field)
+                .ok_or_else(|| Refusal::invalid_client(true, "Authorization is not well-formed Basic"))?;
+            if id.is_some_and(|id| id != user) {
+                return Err(Refusal::invalid_request("client_id differs from the Authorization field"));
+            }
+            Ok(Client { id: user.into(), secret, by_header: true })
+        }
+        (None, Some(id), Some(secret)) => {
+            Ok(Client { id: id.into(), secret: Zeroizing::new(secret.to_owned()), by_header: false })
+        }
+        (None, _, _) => Err(Refusal::invalid_client(true, "no client authentication")),
+    }
+}
+
+/// Client id and secret, each form-encoded before they were joined (RFC 6749 §2.3.1).
+fn basic(field: &[u8]) -> Option<(String, Zeroizing<String>)> {
+    let field = std::str::from_utf8(field).ok()?;
+    let (scheme, encoded) = field.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Zeroizing::new(hash::unbase64(encoded.trim_start_matches(' '))?);
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((form::decode(id)?, Zeroizing::new(form::decode(secret)?)))
+}
+
+/// What is asked for, if the account's roles hold all of it; everything they hold when nothing is asked for.
+fn scope_of(asked: Option<&str>, registration: &Registration) -> Result<String, Refusal> {
+    let Some(asked) = asked else {
+        return Ok(registration.scopes.join(" "));
+    };
+    let held = |name: &str| registration.scopes.iter().any(|scope| **scope == *name);
+    if !asked.split(' ').all(held) {
+        return Err(Refusal::new(
+            "invalid_scope",
+            "scope names a permission that the client's roles do not hold",
+        ));
+    }
+    Ok(asked.to_owned())
+}
+
+impl Refusal {
+    fn new(error: &'static str, description: &'static str) -> Refusal {
+        Refusal { status: 400, error, description, challenge: false, retry_after: None, internal: None }
+    }
+
+    fn invalid_request(description: &'static str) -> Refusal {
+        Refusal::new("invalid_request", description)
+    }
+
+    /// The challenge is owed to clients that used the header (RFC 6749 §5.2) and to those that used nothing
+    /// (RFC 9110 §15.5.2).
+    fn invalid_client(challenge: bool, description: &'static str) -> Refusal {
+        Refusal { status: 401, challenge, ..Refusal::new("invalid_client", description) }
+    }
+
+    fn server_error(internal: String) -> Refusal {
+        let refusal = Refusal::new("server_error", "the token could not be made; try again");
+        Refusal { status: 500, internal: Some(internal), ..refusal }
+    }
+
+    fn reply(self, client_id: Option<String>) -> EndpointReply {
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        if self.challenge {
+            headers.push(("www-authenticate", "Basic realm=\"ironbridge\", charset=\"UTF-8\"".to_owned()));
+        }
+        if let Some(wait) = self.retry_after {
+            headers.push(("retry-after", wait.as_secs().max(1).to_string()));
+        }
+        let body = json!({ "error": self.error, "error_description": self.description });
+        let why = self.internal.unwrap_or_else(|| self.description.to_owned());
+        EndpointReply {
+            status: self.status,
+            headers,
+            body: body.to_string().into_bytes(),
+            client_id,
+            refused: Some(format!("{}: {why}", self.error)),
+        }
+    }
+}
