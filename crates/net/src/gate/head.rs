@@ -2,7 +2,7 @@
 //! disagree. A line is judged when its line feed has come, so how the bytes are split into reads changes nothing.
 
 use super::Limits;
-use super::bytes::{Class, class_of, is_of};
+use super::class::{Class, class_of, is_of};
 use ironbridge_core::{Code, code};
 use std::net::Ipv6Addr;
 

@@ -4,11 +4,13 @@
 //! What is refused at a head becomes, for hyper, a stand-in request that closes the connection; [`GateState`]
 //! tells the transport, in order, that it is a refusal and why. Nothing after it is read.
 
-mod bytes;
 mod chunked;
+mod class;
 mod head;
 mod judge;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use state::{Arrival, GateState, InService, Upgrade};
 
