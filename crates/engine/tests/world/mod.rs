@@ -1,0 +1,234 @@
+//! A bridge with a target behind it, as real as they get: sockets, TLS, files.
+#![allow(dead_code)]
+
+use anyhow::{Context, Result, anyhow};
+use ironbridge_engine::{Bridge, Home, Reloaded};
+use ironbridge_identity::api_key::KeyKind;
+use ironbridge_testkit::{Authority, CurlReply, FakeTarget, curl};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A running bridge in a directory of its own, on a thread of its own.
+pub struct World {
+    pub dir: TempDir,
+    pub target: FakeTarget,
+    pub authority: Authority,
+    pub port: u16,
+    ask: tokio::sync::mpsc::UnboundedSender<Ask>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+enum Ask {
+    Reload(mpsc::Sender<Result<Reloaded, String>>),
+    Stop(mpsc::Sender<usize>),
+}
+
+/// The integration most tests use: `@TARGET@`, `@OPERATIONS@` and `@SYSTEM@` are filled in.
+const MANIFEST: &str = r#"
+bridge:
+  name: test-bridge
+  data_dir: ./data
+  workers: 1
+  listeners:
+    api: { address: 127.0.0.1:@PORT@ }
+  @BRIDGE@
+systems:
+  order-service: { owner: fulfilment@acme.example, country: DE }
+  erp:
+    owner: erp@acme.example
+    country: DE
+    http:
+      url: @TARGET@
+      ca: ./erp-ca.pem
+      @SYSTEM@
+roles:
+  reader: { permissions: [orders.read] }
+  writer: { permissions: [orders.read, orders.write] }
+accounts:
+  order-service:
+    system: order-service
+    owner: fulfilment@acme.example
+    roles: [writer]
+    credentials: { api_key: {}, @CREDENTIALS@ }
+  order-reader:
+    system: order-service
+    owner: fulfilment@acme.example
+    roles: [reader]
+    credentials: { api_key: {} }
+integrations:
+  order-sync:
+    source: order-service
+    target: erp
+    purpose: fulfilment of customer orders
+    legal_basis: contract
+    @INTEGRATION@
+    http:
+      path: /erp/v1
+      timeout: 2s
+      operations:
+@OPERATIONS@
+"#;
+
+/// What a test declares differently.
+#[derive(Default, Clone)]
+pub struct Declared {
+    pub bridge: &'static str,
+    pub system: String,
+    pub credentials: &'static str,
+    pub integration: &'static str,
+    /// One operation a line, in flow style.
+    pub operations: &'static str,
+}
+
+impl Declared {
+    fn manifest(&self, target: &FakeTarget, port: u16) -> String {
+        let operations: String = self.operations.lines().map(|line| format!("        {}\n", line.trim())).collect();
+        MANIFEST
+            .replace("@TARGET@", &target.url())
+            .replace("@PORT@", &port.to_string())
+            .replace("@BRIDGE@", self.bridge)
+            .replace("@SYSTEM@", &self.system)
+            .replace("@CREDENTIALS@", self.credentials)
+            .replace("@INTEGRATION@", self.integration)
+            .replace("@OPERATIONS@", &operations)
+    }
+}
+
+impl World {
+    pub fn new(declared: &Declared) -> Result<World> {
+        let authority = Authority::new("erp authority")?;
+        let target = FakeTarget::start(&authority)?;
+        World::with(declared, authority, target, |_| Ok(()))
+    }
+
+    /// `prepare` may put files (schemas, secrets) into the directory first.
+    pub fn with(
+        declared: &Declared,
+        authority: Authority,
+        target: FakeTarget,
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<World> {
+        ironbridge_net::tls::install_provider();
+        let dir = tempfile::tempdir()?;
+        authority.write(dir.path().join("erp-ca.pem"))?;
+        let port = ironbridge_testkit::free_port()?;
+        std::fs::write(dir.path().join("ironbridge.yaml"), declared.manifest(&target, port))?;
+        prepare(dir.path())?;
+        let (ask, asked) = tokio::sync::mpsc::unbounded_channel();
+        let (started, wait) = mpsc::channel();
+        let at = dir.path().to_owned();
+        let thread = std::thread::spawn(move || run(&at, &started, asked));
+        let ca = wait.recv()?.map_err(|error| anyhow!(error))?;
+        std::fs::write(dir.path().join("bridge-ca.pem"), ca)?;
+        Ok(World { dir, target, authority, port, ask, thread: Some(thread) })
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Issues an API key and waits until the running bridge knows it.
+    pub fn key(&self, account: &str) -> Result<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let home = Home::open(&self.data_dir())?;
+        let issued = runtime.block_on(async {
+            let ring = home.key_ring(KeyKind::ApiKey).await?;
+            Ok::<_, anyhow::Error>(ring.issue(account, Duration::from_secs(3600), home.clock.now()).await?)
+        })?;
+        let key = issued.key.expose().to_owned();
+        for _ in 0..100 {
+            let reply = self.curl("/erp/v1/none", &["-H", &format!("X-API-Key: {key}")])?;
+            // The store's notice takes up to 250 ms; the path is declared by no test.
+            if reply.status == 404 {
+                std::thread::sleep(Duration::from_millis(300));
+                return Ok(key);
+            }
+        }
+        Err(anyhow!("the bridge does not answer"))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.port)
+    }
+
+    pub fn curl(&self, path: &str, arguments: &[&str]) -> Result<CurlReply> {
+        let ca = self.dir.path().join("bridge-ca.pem");
+        let ca = ca.to_str().context("path")?;
+        let url = self.url(path);
+        curl(["--cacert", ca].iter().copied().chain(arguments.iter().copied()).chain([url.as_str()]))
+    }
+
+    pub fn rewrite(&self, declared: &Declared) -> Result<()> {
+        let text = declared.manifest(&self.target, self.port);
+        Ok(std::fs::write(self.dir.path().join("ironbridge.yaml"), text)?)
+    }
+
+    pub fn reload(&self) -> Result<Reloaded, String> {
+        let (answer, wait) = mpsc::channel();
+        self.ask.send(Ask::Reload(answer)).map_err(|error| error.to_string())?;
+        wait.recv().map_err(|error| error.to_string())?
+    }
+
+    /// Drains; returns how many connections had to be cut.
+    pub fn stop(&mut self) -> Result<usize> {
+        let (answer, wait) = mpsc::channel();
+        self.ask.send(Ask::Stop(answer)).map_err(|_| anyhow!("stopped already"))?;
+        let cut = wait.recv()?;
+        self.thread.take().map(std::thread::JoinHandle::join);
+        Ok(cut)
+    }
+
+    /// The audit trail's records, oldest first, as JSON.
+    pub fn records(&self) -> Result<Vec<serde_json::Value>> {
+        let log = ironbridge_audit::Log::open(self.data_dir().join("audit"))?;
+        log.tail(10_000)?.iter().map(|stored| Ok(serde_json::from_str(&stored.json)?)).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.stop();
+    }
+}
+
+fn run(
+    dir: &Path,
+    started: &mpsc::Sender<Result<String, String>>,
+    mut asked: tokio::sync::mpsc::UnboundedReceiver<Ask>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let bridge = match Bridge::start(dir).await {
+            Ok((bridge, _)) => bridge,
+            Err(error) => {
+                let _ = started.send(Err(describe(&error)));
+                return;
+            }
+        };
+        let _ = started.send(Ok(bridge.ca_pem().to_owned()));
+        while let Some(ask) = asked.recv().await {
+            match ask {
+                Ask::Reload(answer) => {
+                    let reloaded = bridge.reload().await.map_err(|error| match &error {
+                        ironbridge_engine::ReloadError::Start(start) => describe(start),
+                        other => other.to_string(),
+                    });
+                    let _ = answer.send(reloaded);
+                }
+                Ask::Stop(answer) => {
+                    let _ = answer.send(bridge.stop().await);
+                    return;
+                }
+            }
+        }
+    });
+}
+
+fn describe(error: &ironbridge_engine::StartError) -> String {
+    match error {
+        ironbridge_engine::StartError::Manifest(diagnostics) => diagnostics.render_text(false),
+        other => other.to_string(),
+    }
+}
