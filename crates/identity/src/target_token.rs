@@ -102,7 +102,7 @@ impl TargetTokens {
     /// within a Tokio runtime: a fetch is a task of its own, so that it survives the caller who began it.
     pub fn bearer(self: &Arc<Self>) -> Bearer {
         let now = self.clock.monotonic();
-        if let Some(token) = self.current.load_full().filter(|token| now < token.unusable_from) {
+        if let Some(token) = self.usable(now) {
             if token.renew_from <= now {
                 // A failure now is not the caller's trouble: the token still serves.
                 let _ = self.start(now);
@@ -124,6 +124,10 @@ impl TargetTokens {
         }
     }
 
+    fn usable(&self, now: Duration) -> Option<Arc<TargetToken>> {
+        self.current.load_full().filter(|token| now < token.unusable_from)
+    }
+
     /// Sees to it that a fetch is under way, unless one failed just now.
     fn start(self: &Arc<Self>, now: Duration) -> Result<(), Box<Denial>> {
         let mut flight = self.flight.lock();
@@ -142,7 +146,7 @@ impl TargetTokens {
 
     async fn wait(self: Arc<Self>, mut ended: watch::Receiver<u64>) -> Result<Arc<TargetToken>, Box<Denial>> {
         let _ = tokio::time::timeout(WAIT, ended.changed()).await;
-        if let Some(token) = self.current.load_full() {
+        if let Some(token) = self.usable(self.clock.monotonic()) {
             return Ok(token);
         }
         let failed = self.flight.lock().failed.as_ref().map(|(_, denial)| denial.clone());

@@ -63,7 +63,6 @@ struct Refusal {
     status: u16,
     error: &'static str,
     description: &'static str,
-    challenge: bool,
     retry_after: Option<Duration>,
     internal: Option<String>,
 }
@@ -156,7 +155,7 @@ impl TokenEndpoint {
             (Ok(held), _) => format!("the secret is that of `{}`, or may not be used", held.account),
             (Err(code), _) => code.id.replace("api-key", "secret"),
         };
-        let mut refusal = Refusal::invalid_client(client.by_header, "client unknown, or its secret is wrong");
+        let mut refusal = Refusal::invalid_client("client unknown, or its secret is wrong");
         refusal.internal = Some(why);
         if let Some(wait) = self.failures.count(&client.id, now) {
             refusal.status = 429;
@@ -194,29 +193,28 @@ impl Issuer {
 struct Client {
     id: Box<str>,
     secret: Zeroizing<String>,
-    by_header: bool,
 }
 
 /// Exactly one of the two ways to authenticate (RFC 6749 §2.3).
 fn client_of(form: &Form, authorization: Option<&[u8]>) -> Result<Client, Refusal> {
     if form.one("client_assertion").is_some() || form.one("client_assertion_type").is_some() {
-        return Err(Refusal::invalid_client(false, "client assertions are not accepted"));
+        return Err(Refusal::invalid_client("client assertions are not accepted"));
     }
     let (id, secret) = (form.one("client_id"), form.one("client_secret"));
     match (authorization, id, secret) {
         (Some(_), _, Some(_)) => Err(Refusal::invalid_request("two ways of client authentication")),
         (Some(field), id, None) => {
             let (user, secret) = basic(field)
-                .ok_or_else(|| Refusal::invalid_client(true, "Authorization is not well-formed Basic"))?;
+                .ok_or_else(|| Refusal::invalid_client("Authorization is not well-formed Basic"))?;
             if id.is_some_and(|id| id != user) {
                 return Err(Refusal::invalid_request("client_id differs from the Authorization field"));
             }
-            Ok(Client { id: user.into(), secret, by_header: true })
+            Ok(Client { id: user.into(), secret })
         }
         (None, Some(id), Some(secret)) => {
-            Ok(Client { id: id.into(), secret: Zeroizing::new(secret.to_owned()), by_header: false })
+            Ok(Client { id: id.into(), secret: Zeroizing::new(secret.to_owned()) })
         }
-        (None, _, _) => Err(Refusal::invalid_client(true, "no client authentication")),
+        (None, _, _) => Err(Refusal::invalid_client("no client authentication")),
     }
 }
 
@@ -249,17 +247,15 @@ fn scope_of(asked: Option<&str>, registration: &Registration) -> Result<String, 
 
 impl Refusal {
     fn new(error: &'static str, description: &'static str) -> Refusal {
-        Refusal { status: 400, error, description, challenge: false, retry_after: None, internal: None }
+        Refusal { status: 400, error, description, retry_after: None, internal: None }
     }
 
     fn invalid_request(description: &'static str) -> Refusal {
         Refusal::new("invalid_request", description)
     }
 
-    /// The challenge is owed to clients that used the header (RFC 6749 §5.2) and to those that used nothing
-    /// (RFC 9110 §15.5.2).
-    fn invalid_client(challenge: bool, description: &'static str) -> Refusal {
-        Refusal { status: 401, challenge, ..Refusal::new("invalid_client", description) }
+    fn invalid_client(description: &'static str) -> Refusal {
+        Refusal { status: 401, ..Refusal::new("invalid_client", description) }
     }
 
     fn server_error(internal: String) -> Refusal {
@@ -269,7 +265,8 @@ impl Refusal {
 
     fn reply(self, client_id: Option<String>) -> EndpointReply {
         let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if self.challenge {
+        // Owed to every 401 (RFC 9110 §15.5.2).
+        if self.status == 401 {
             headers.push(("www-authenticate", "Basic realm=\"ironbridge\", charset=\"UTF-8\"".to_owned()));
         }
         if let Some(wait) = self.retry_after {

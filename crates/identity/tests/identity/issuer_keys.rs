@@ -1,0 +1,207 @@
+use crate::stage::{FakeNetwork, ISSUER, NOW, TestClock, directory};
+use crate::tokens::{published, token, verifier};
+use ironbridge_core::{Denial, Principal, Timestamp};
+use ironbridge_identity::accounts::Directory;
+use ironbridge_identity::issuer_keys::{IssuerKeys, KeySource};
+use ironbridge_identity::token::{Outcome, TokenVerifier};
+use ironbridge_seal::jose::SigningKey;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const JWKS: &str = "https://idp.example/keys";
+const OAUTH: &str = "https://idp.example/.well-known/oauth-authorization-server/tenant";
+const OIDC: &str = "https://idp.example/tenant/.well-known/openid-configuration";
+
+fn metadata(issuer: &str, jwks: &str) -> Vec<u8> {
+    json!({ "issuer": issuer, "jwks_uri": jwks }).to_string().into_bytes()
+}
+
+struct Scene {
+    network: Arc<FakeNetwork>,
+    keys: Arc<IssuerKeys>,
+    verifier: Arc<TokenVerifier>,
+    directory: Arc<Directory>,
+    started: tokio::time::Instant,
+}
+
+impl Scene {
+    /// Background work begins at once, as in the engine.
+    fn new(source: KeySource, prepare: impl FnOnce(&FakeNetwork)) -> Scene {
+        let network = Arc::new(FakeNetwork::default());
+        prepare(&network);
+        let keys = IssuerKeys::remote(ISSUER, source, network.clone(), TestClock::new());
+        tokio::spawn(Arc::clone(&keys).keep_fresh());
+        let verifier = verifier(Arc::clone(&keys), 100);
+        Scene { network, keys, verifier, directory: directory([]), started: tokio::time::Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        NOW.plus(self.started.elapsed())
+    }
+
+    /// What becomes of the token, and whether it had to wait.
+    async fn verify(&self, token: &str) -> (Result<Principal, Box<Denial>>, bool) {
+        match self.verifier.verify(token.as_bytes(), &self.directory, self.now()) {
+            Outcome::Now(result) => (result, false),
+            Outcome::Later(result) => (result.await, true),
+        }
+    }
+
+    async fn code(&self, token: &str) -> &'static str {
+        self.verify(token).await.0.map_or_else(|denial| denial.code.id, |_| "accepted")
+    }
+
+    /// A token issued now, with an hour to live.
+    fn token(&self, key: &SigningKey) -> String {
+        let now = self.now().seconds();
+        token(key, json!({ "iat": now, "exp": now + 3600 }))
+    }
+}
+
+fn jwks() -> KeySource {
+    KeySource::Jwks(JWKS.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_wait_for_the_first_keys_and_fetch_once_together() {
+    let key = SigningKey::generate().unwrap();
+    let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, published(&[&key]), None));
+    let token = scene.token(&key);
+    let (a, b) = tokio::join!(scene.verify(&token), scene.verify(&token));
+    assert!(a.0.is_ok() && a.1 && b.0.is_ok() && b.1);
+    assert!(!scene.verify(&token).await.1);
+    assert_eq!(scene.network.count(JWKS), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_discovered_by_either_standard() {
+    let key = SigningKey::generate().unwrap();
+    for url in [OAUTH, OIDC] {
+        let scene = Scene::new(KeySource::Discovery, |network| {
+            network.put(url, 200, metadata(ISSUER, JWKS), None);
+            network.put(JWKS, 200, published(&[&key]), None);
+        });
+        assert_eq!(scene.code(&scene.token(&key)).await, "accepted", "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_cannot_be_trusted_is_not() {
+    let key = SigningKey::generate().unwrap();
+    for (document, problem) in [
+        (metadata("https://idp.example/tenant/", JWKS), "not exactly"),
+        (metadata("https://evil.example", JWKS), "not exactly"),
+        (metadata(ISSUER, "http://idp.example/keys"), "no jwks_uri"),
+        (json!({ "issuer": ISSUER }).to_string().into_bytes(), "no jwks_uri"),
+        (b"<html>".to_vec(), "not JSON"),
+        (br#"{"issuer":"https://evil.example","issuer":"https://idp.example/tenant"}"#.to_vec(), "not JSON"),
+    ] {
+        let scene = Scene::new(KeySource::Discovery, |network| {
+            network.put(OAUTH, 200, document, None);
+            network.put(JWKS, 200, published(&[&key]), None);
+        });
+        assert_eq!(scene.code(&scene.token(&key)).await, "issuer-unavailable");
+        let told = scene.keys.problem().unwrap();
+        assert!(told.contains(problem), "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_sets_that_cannot_be_trusted_are_not() {
+    for (status, body) in
+        [(404, "{}"), (200, "[]"), (200, "{"), (200, r#"{"keys":[{"kty":"oct","k":"AA"}]}"#)]
+    {
+        let scene = Scene::new(jwks(), |network| network.put(JWKS, status, body, None));
+        let key = SigningKey::generate().unwrap();
+        assert_eq!(scene.code(&scene.token(&key)).await, "issuer-unavailable", "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_kid_fetches_once_a_minute() {
+    let (old, new) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, published(&[&old]), None));
+    assert_eq!(scene.code(&scene.token(&old)).await, "accepted");
+    // The issuer has not published it yet: one fetch, however many tokens.
+    for _ in 0..5 {
+        assert_eq!(scene.code(&scene.token(&new)).await, "token-key-unknown");
+    }
+    assert_eq!(scene.network.count(JWKS), 2);
+    scene.network.put(JWKS, 200, published(&[&old, &new]), None);
+    assert_eq!(scene.code(&scene.token(&new)).await, "token-key-unknown");
+    sleep(Duration::from_secs(61)).await;
+    let (result, waited) = scene.verify(&scene.token(&new)).await;
+    assert!(result.is_ok() && waited);
+    assert_eq!(scene.network.count(JWKS), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_key_ends_remembered_tokens() {
+    let (old, new) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, published(&[&old]), Some(300)));
+    let token = scene.token(&old);
+    assert_eq!(scene.code(&token).await, "accepted");
+    scene.network.put(JWKS, 200, published(&[&new]), Some(300));
+    sleep(Duration::from_secs(302)).await;
+    assert_eq!(scene.code(&token).await, "token-key-unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn freshness_follows_max_age_within_bounds() {
+    for (max_age, every) in [(Some(1), 300), (Some(600), 600), (None, 3600), (Some(u64::MAX), 24 * 3600)] {
+        let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, r#"{"keys":[]}"#, max_age));
+        sleep(Duration::from_secs(every - 2)).await;
+        assert_eq!(scene.network.count(JWKS), 1, "{max_age:?}");
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(scene.network.count(JWKS), 2, "{max_age:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_serve_a_day_beyond_their_freshness_while_the_issuer_is_down() {
+    let key = SigningKey::generate().unwrap();
+    let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, published(&[&key]), Some(3600)));
+    assert_eq!(scene.code(&scene.token(&key)).await, "accepted");
+    scene.network.cut();
+    sleep(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(scene.code(&scene.token(&key)).await, "accepted");
+    assert!(scene.keys.problem().unwrap().contains("connection refused"));
+    sleep(Duration::from_secs(3600 + 120)).await;
+    let (result, waited) = scene.verify(&scene.token(&key)).await;
+    let denial = result.unwrap_err();
+    assert_eq!(denial.code.id, "issuer-unavailable");
+    assert!(denial.retry_after.is_some() && denial.detail.is_none());
+    assert!(denial.internal.unwrap().contains("connection refused") || waited);
+
+    // It comes back by itself.
+    scene.network.put(JWKS, 200, published(&[&key]), Some(3600));
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(scene.code(&scene.token(&key)).await, "accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_is_down_is_not_hammered() {
+    let key = SigningKey::generate().unwrap();
+    let scene = Scene::new(jwks(), |_| {});
+    for _ in 0..1000 {
+        assert_eq!(scene.code(&scene.token(&key)).await, "issuer-unavailable");
+        sleep(Duration::from_millis(600)).await;
+    }
+    // Ten minutes: 1, 2, 4 … 60 s apart.
+    assert!(scene.network.count(JWKS) < 18, "{}", scene.network.count(JWKS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_does_not_stop_the_fetch() {
+    let key = SigningKey::generate().unwrap();
+    let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, published(&[&key]), None));
+    let token = scene.token(&key);
+    let Outcome::Later(waiting) = scene.verifier.verify(token.as_bytes(), &scene.directory, NOW) else {
+        panic!()
+    };
+    drop(waiting);
+    sleep(Duration::from_secs(1)).await;
+    assert!(!scene.verify(&token).await.1);
+}
