@@ -4,6 +4,7 @@
 //! same key is answered alike, so a retry can never act twice; where the outcome was lost, a repetition is
 //! refused rather than guessed at.
 
+use bytes::Bytes;
 use ironbridge_core::{
     Control, Denial, Ending, Exchange, Judgement, Payload, Phase, Reads, Stop, StoredAnswer, Verdict, code,
 };
@@ -91,22 +92,22 @@ impl Control for IdempotencyKey {
 /// What an ending means for the key: free again only where surely nothing reached the target, answered only
 /// where the target's answer is known whole and was not its own failure.
 fn settlement(exchange: &Exchange, ending: Ending) -> Settlement {
-    match ending {
-        Ending::Delivered { status } | Ending::Partial { status } if status < 500 => {
-            Settlement::Finished(StoredAnswer {
-                status,
-                content_type: exchange.reply_content_type.clone(),
-                body: exchange.reply.bytes().cloned().unwrap_or_default(),
-            })
-        }
-        Ending::Denied(_) => Settlement::Release,
-        Ending::Failed(refusal) if never_sent(refusal.id) => Settlement::Release,
-        Ending::Failed(_)
-        | Ending::Delivered { .. }
-        | Ending::Partial { .. }
-        | Ending::Replayed { .. }
-        | Ending::Abandoned { .. } => Settlement::Unknown,
+    match (ending, exchange.reply.bytes()) {
+        (Ending::Delivered { status }, body) if status < 500 => finished(exchange, status, body),
+        // Broken off on its way to the caller, but held here. One that broke off on its way to us is not.
+        (Ending::Partial { status }, Some(body)) if status < 500 => finished(exchange, status, Some(body)),
+        (Ending::Denied(_) | Ending::Abandoned { sent: false }, _) => Settlement::Release,
+        (Ending::Failed(refusal), _) if never_sent(refusal.id) => Settlement::Release,
+        _ => Settlement::Unknown,
     }
+}
+
+fn finished(exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlement {
+    Settlement::Finished(StoredAnswer {
+        status,
+        content_type: exchange.reply_content_type.clone(),
+        body: body.cloned().unwrap_or_default(),
+    })
 }
 
 /// Whether the failure came before a byte of the request was sent to the target.

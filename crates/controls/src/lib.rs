@@ -20,7 +20,7 @@ use ironbridge_core::Reads;
 
 /// On which way across a control stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub enum Side {
     Request,
     Reply,
 }

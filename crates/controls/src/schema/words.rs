@@ -23,6 +23,9 @@ pub(super) fn violation(error: &ValidationError<'_>, found: &mut Vec<FieldError>
             let name = property.as_str().unwrap_or_default();
             found.push(entry(member(at, name), "is required".to_owned()));
         }
+        Kind::FalseSchema if error.schema_path().as_str().ends_with("Properties") => {
+            found.push(entry(at.to_owned(), "has members that are not declared".to_owned()));
+        }
         kind => found.push(entry(at.to_owned(), rule(kind))),
     }
 }

@@ -1,0 +1,233 @@
+//! Runs every case of `cases/*.yaml`. A case holds what arrives and what must come of it; adding one needs no
+//! code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod arrangement;
+mod stateful;
+
+use arrangement::{Arrival, Expected, block_on, cases, code, judge};
+use ironbridge_controls::address::AddressList;
+use ironbridge_controls::authorise::Authorise;
+use ironbridge_controls::body::JsonBody;
+use ironbridge_controls::keep::{Keep, KeepList};
+use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
+use ironbridge_controls::rules::{Rule, Rules};
+use ironbridge_controls::schema::{JsonSchema, Schema};
+use ironbridge_core::{Control, Ending, Stop};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn address() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        networks: Vec<String>,
+        arrives: Arrival,
+        expect: Expected,
+    }
+    for case in cases::<Case>("address") {
+        let networks = case.networks.iter().map(|network| network.parse().unwrap()).collect();
+        judge(&case.name, &AddressList::new(networks), &case.arrives, &case.expect);
+    }
+}
+
+#[test]
+fn authorise() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        source: String,
+        arrives: Arrival,
+        expect: Expected,
+    }
+    for case in cases::<Case>("authorise") {
+        judge(&case.name, &Authorise::new(case.source.into()), &case.arrives, &case.expect);
+    }
+}
+
+#[test]
+fn body() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        arrives: Arrival,
+        expect: Expected,
+    }
+    let cases = cases::<Case>("body");
+    assert!(cases.len() >= 60);
+    for case in cases {
+        judge(&case.name, &JsonBody, &case.arrives, &case.expect);
+    }
+}
+
+#[test]
+fn schema() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        schema: serde_json::Value,
+        /// The schema does not compile, and the reason holds this.
+        unfit: Option<String>,
+        #[serde(default)]
+        arrives: Arrival,
+        #[serde(default)]
+        expect: Expected,
+    }
+    for case in cases::<Case>("schema") {
+        let schema = match (JsonSchema::compile(&case.schema), &case.unfit) {
+            (Ok(schema), None) => schema,
+            (Err(error), Some(reason)) => {
+                assert!(error.to_string().contains(reason), "{}: {error}", case.name);
+                continue;
+            }
+            (Ok(_), Some(reason)) => panic!("{}: compiles, expected: {reason}", case.name),
+            (Err(error), None) => panic!("{}: {error}", case.name),
+        };
+        let control = if case.arrives.is_reply() { Schema::reply(schema) } else { Schema::request(schema) };
+        judge(&case.name, &control, &case.arrives, &case.expect);
+    }
+}
+
+#[test]
+fn rules() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        rules: Vec<String>,
+        /// The rule does not compile, and the reason holds this.
+        unfit: Option<String>,
+        #[serde(default)]
+        arrives: Arrival,
+        #[serde(default)]
+        expect: Expected,
+    }
+    for case in cases::<Case>("rules") {
+        let rules: Result<Vec<Rule>, _> = case
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(n, rule)| Rule::compile(rule, &format!("rule {n}")))
+            .collect();
+        match (rules, &case.unfit) {
+            (Ok(rules), None) => judge(&case.name, &Rules::new(rules), &case.arrives, &case.expect),
+            (Err(error), Some(reason)) => {
+                assert!(error.to_string().contains(reason), "{}: {error}", case.name);
+            }
+            (Ok(_), Some(reason)) => panic!("{}: compiles, expected: {reason}", case.name),
+            (Err(error), None) => panic!("{}: {error}", case.name),
+        }
+    }
+}
+
+#[test]
+fn keep() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        keep: Vec<String>,
+        /// The list does not compile, and the reason holds this.
+        unfit: Option<String>,
+        #[serde(default)]
+        arrives: Arrival,
+        #[serde(default)]
+        expect: Expected,
+    }
+    for case in cases::<Case>("keep") {
+        let list = match (KeepList::compile(&case.keep), &case.unfit) {
+            (Ok(list), None) => Arc::new(list),
+            (Err(error), Some(reason)) => {
+                assert!(error.to_string().contains(reason), "{}: {error}", case.name);
+                continue;
+            }
+            (Ok(_), Some(reason)) => panic!("{}: compiles, expected: {reason}", case.name),
+            (Err(error), None) => panic!("{}: {error}", case.name),
+        };
+        let control = if case.arrives.is_reply() { Keep::reply(list) } else { Keep::request(list) };
+        judge(&case.name, &control, &case.arrives, &case.expect);
+    }
+}
+
+#[test]
+fn limit() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        limits: Vec<Limit>,
+        steps: Vec<Step>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Limit {
+        per: String,
+        name: String,
+        count: u64,
+        window_ms: u64,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Step {
+        /// Since the first step.
+        at_ms: u64,
+        #[serde(default)]
+        arrives: Arrival,
+        #[serde(default)]
+        expect: Expected,
+        /// How many arrive like this; the expectation holds for the last, those before it pass.
+        #[serde(default = "one")]
+        times: usize,
+        /// The code of the denial that ends it after the limits let it pass.
+        ends: Option<String>,
+        /// Forget the controls but not the table, as a reload does.
+        #[serde(default)]
+        reload: bool,
+    }
+    fn one() -> usize {
+        1
+    }
+    for case in cases::<Case>("limit") {
+        let table = Arc::new(LimitTable::default());
+        let load = || -> Vec<Box<dyn Control>> {
+            let limits = case.limits.iter().map(|limit| -> Box<dyn Control> {
+                let quota = Quota::new(limit.count, Duration::from_millis(limit.window_ms)).unwrap();
+                let table = Arc::clone(&table);
+                match limit.per.as_str() {
+                    "account" => Box::new(RateLimit::per_account(table, &limit.name, quota)),
+                    "address" => Box::new(RateLimit::per_address(table, &limit.name, quota)),
+                    "operation" => Box::new(RateLimit::per_operation(table, &limit.name, quota)),
+                    "failures" => Box::new(FailedAuthentication::new(table, quota)),
+                    other => panic!("no limit per {other}"),
+                }
+            });
+            limits.collect()
+        };
+        let mut controls = load();
+        for (n, step) in case.steps.iter().enumerate() {
+            if step.reload {
+                controls = load();
+            }
+            for time in 1..=step.times {
+                let name = format!("{}, step {n}", case.name);
+                let mut exchange = step.arrives.exchange();
+                exchange.started = Duration::from_secs(100) + Duration::from_millis(step.at_ms);
+                let verdict = controls.iter().try_for_each(|control| block_on(control.judge(&mut exchange)));
+                let ending = match (&verdict, &step.ends) {
+                    (Err(Stop::Deny(denial)), _) => Ending::Denied(denial.code),
+                    (_, Some(id)) => Ending::Denied(code(id)),
+                    _ => Ending::Delivered { status: 200 },
+                };
+                controls.iter().for_each(|control| control.settle(&exchange, &ending));
+                let expected = if time < step.times { &Expected::default() } else { &step.expect };
+                expected.check(&name, &verdict, &mut exchange, false);
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Cases of the controls that lean on the store: idempotency keys and issued credentials. The store is the real
+//! one.
+
+use crate::arrangement::{Arrival, block_on, cases, code};
+use bytes::Bytes;
+use ironbridge_controls::authenticate::{Authenticate, Authenticator};
+use ironbridge_controls::idempotency::IdempotencyKey;
+use ironbridge_core::{
+    Account, CertificateFacts, Clock, Control, CredentialKind, Document, Ending, Payload, PeerCertificate,
+    PermissionSet, Sensitive, Stop, SystemClock, Timestamp,
+};
+use ironbridge_identity::accounts::{CertificateMatch, CertificateRule, Directory, Registration};
+use ironbridge_identity::api_key::{KeyKind, KeyRing};
+use ironbridge_identity::certificate::CertificateVerifier;
+use ironbridge_identity::token::TokenVerifier;
+use ironbridge_store::{Sealer, SealerError, SqliteStore};
+use serde::Deserialize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tempfile::TempDir;
+
+#[test]
+fn idempotency() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        required: Option<bool>,
+        steps: Vec<Step>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Step {
+        /// Seconds after the first.
+        #[serde(default)]
+        at_s: u64,
+        arrives: Arrival,
+        denied: Option<String>,
+        /// Status and body of the stored answer.
+        replays: Option<(u16, String)>,
+        /// The reply that the caller saw.
+        reply: Option<String>,
+        ends: Option<Ends>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Ends {
+        Delivered(u16),
+        Partial(u16),
+        Denied(String),
+        Failed(String),
+        Abandoned(bool),
+    }
+    for case in cases::<Case>("idempotency") {
+        let (_folder, store) = store();
+        let window = Duration::from_secs(3600);
+        let control = IdempotencyKey::new(store, case.required.unwrap_or(true), window);
+        for (n, step) in case.steps.into_iter().enumerate() {
+            let name = format!("{}, step {n}", case.name);
+            let mut exchange = step.arrives.exchange();
+            exchange.received = exchange.received.plus(Duration::from_secs(step.at_s));
+            let verdict = block_on(control.judge(&mut exchange));
+            let (denied, replayed) = match &verdict {
+                Ok(()) => (None, None),
+                Err(Stop::Deny(denial)) => (Some(denial.code.id.to_owned()), None),
+                Err(Stop::Replay(answer)) => {
+                    let body = String::from_utf8(answer.body.to_vec()).unwrap();
+                    assert_eq!(answer.content_type.as_deref(), Some("application/json"), "{name}");
+                    (None, Some((answer.status, body)))
+                }
+            };
+            assert_eq!(denied, step.denied, "{name}: {verdict:?}");
+            assert_eq!(replayed, step.replays, "{name}: {verdict:?}");
+            exchange.reply_content_type = Some("application/json".into());
+            if let Some(reply) = step.reply {
+                exchange.reply = Payload::Whole(Document::new(Bytes::from(reply)));
+            }
+            let ending = match (&verdict, step.ends) {
+                (Err(Stop::Deny(denial)), _) => Ending::Denied(denial.code),
+                (Err(Stop::Replay(answer)), _) => Ending::Replayed { status: answer.status },
+                (Ok(()), None) => continue,
+                (Ok(()), Some(Ends::Delivered(status))) => Ending::Delivered { status },
+                (Ok(()), Some(Ends::Partial(status))) => Ending::Partial { status },
+                (Ok(()), Some(Ends::Denied(id))) => Ending::Denied(code(&id)),
+                (Ok(()), Some(Ends::Failed(id))) => Ending::Failed(code(&id)),
+                (Ok(()), Some(Ends::Abandoned(sent))) => Ending::Abandoned { sent },
+            };
+            control.settle(&exchange, &ending);
+        }
+    }
+}
+
+#[test]
+fn authenticate() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        accepted: Vec<String>,
+        key: Option<String>,
+        bearer: Option<String>,
+        certificate: Option<String>,
+        #[serde(default)]
+        ambiguous: bool,
+        denied: Option<String>,
+        /// Account and kind of credential.
+        proves: Option<(String, String)>,
+    }
+    let (_folder, store) = store();
+    let now = Arrival::default().exchange().received;
+    let keys = Arc::new(KeyRing::new(KeyKind::ApiKey, store));
+    let issue = |lifetime, at| async_on(keys.issue("order-service", lifetime, at)).unwrap();
+    let day = Duration::from_secs(86_400);
+    let expired = issue(Duration::from_secs(1), Timestamp::from_seconds(now.seconds() - 60));
+    let revoked = issue(day, now);
+    async_on(keys.revoke(&revoked.id, now)).unwrap();
+    let live = issue(day, now);
+    let authenticator = Arc::new(Authenticator {
+        keys: Arc::clone(&keys),
+        tokens: Arc::new(TokenVerifier::new(Vec::new(), 16).unwrap()),
+        certificates: Arc::new(CertificateVerifier::new(16)),
+    });
+    let directory = Arc::new(directory());
+    for case in cases::<Case>("authenticate") {
+        let accepted = case.accepted.iter().map(|name| kind(name));
+        let control = Authenticate::new(Arc::clone(&authenticator), accepted, Arc::clone(&directory));
+        let mut exchange = Arrival::default().exchange();
+        exchange.presented.ambiguous = case.ambiguous;
+        exchange.presented.bearer = case.bearer.map(|token| Sensitive::new(token.into_bytes()));
+        exchange.presented.api_key = case.key.map(|key| {
+            let key = match key.as_str() {
+                "live" => live.key.expose(),
+                "expired" => expired.key.expose(),
+                "revoked" => revoked.key.expose(),
+                _ => "ib_of_no_form",
+            };
+            Sensitive::new(key.as_bytes())
+        });
+        exchange.peer.certificate = case.certificate.map(|which| certificate(&which, now));
+        let verdict = block_on(control.judge(&mut exchange));
+        let denied = match &verdict {
+            Ok(()) => None,
+            Err(Stop::Deny(denial)) => Some(denial.code.id.to_owned()),
+            Err(Stop::Replay(_)) => panic!("{}: replayed", case.name),
+        };
+        assert_eq!(denied, case.denied, "{}: {verdict:?}", case.name);
+        let proven = exchange.principal.map(|principal| {
+            (principal.account().name.to_string(), principal.credential().kind.name().to_owned())
+        });
+        assert_eq!(proven, case.proves, "{}", case.name);
+    }
+}
+
+fn directory() -> Directory {
+    let account = Account {
+        name: "order-service".into(),
+        system: "order-service".into(),
+        permissions: PermissionSet::default(),
+        addresses: Vec::new(),
+    };
+    let mut registration = Registration::new(Arc::new(account));
+    registration.api_key = true;
+    let matches = |thumbprint: &str| CertificateRule {
+        matches: CertificateMatch::Thumbprint(thumbprint.into()),
+        ca: None,
+    };
+    registration.certificates = vec![matches("live"), matches("expired")];
+    Directory::new([registration], Arc::default()).unwrap()
+}
+
+fn certificate(which: &str, now: Timestamp) -> Arc<PeerCertificate> {
+    let expires = if which == "expired" { 0 } else { now.seconds() + 3600 };
+    let facts = CertificateFacts {
+        thumbprint: which.into(),
+        names: Vec::new(),
+        not_before: Timestamp::default(),
+        not_after: Timestamp::from_seconds(expires),
+        client_auth: true,
+    };
+    let read = OnceLock::new();
+    read.set(Some(facts)).unwrap();
+    Arc::new(PeerCertificate { chain: vec![Vec::new()], facts: read })
+}
+
+fn kind(name: &str) -> CredentialKind {
+    let kinds = [
+        CredentialKind::ApiKey,
+        CredentialKind::Token,
+        CredentialKind::OauthClient,
+        CredentialKind::Certificate,
+    ];
+    kinds.into_iter().find(|kind| kind.name() == name).expect(name)
+}
+
+fn async_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A store whose kept answers are not encrypted.
+fn store() -> (TempDir, Arc<SqliteStore>) {
+    struct Open;
+    impl Sealer for Open {
+        fn seal(&self, plain: &[u8], _context: &[u8]) -> Result<Vec<u8>, SealerError> {
+            Ok(plain.to_vec())
+        }
+        fn open(&self, sealed: &[u8], _context: &[u8]) -> Result<Vec<u8>, SealerError> {
+            Ok(sealed.to_vec())
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let store = SqliteStore::open(&folder.path().join("store.db"), Arc::new(Open), clock).unwrap();
+    (folder, Arc::new(store))
+}
