@@ -1,7 +1,7 @@
 // An authorization server nobody here wrote: npm's oidc-provider, served over TLS on a free loopback port.
 //
-//   node oidc.mjs '{"cert": PATH, "key": PATH, "resource": URL, "ttl": SECONDS, "scopes": "orders.read orders.write",
-//                   "algorithm": "ES256", "clients": [{"client_id": ID, "client_secret": SECRET}]}'
+//   node oidc.mjs serve '{"cert": PATH, "key": PATH, "resource": URL, "ttl": SECONDS, "algorithm": "ES256",
+//                         "scopes": "orders.read orders.write", "clients": [{"client_id": ID, "client_secret": SECRET}]}'
 //
 // Prints `ready ISSUER` once it answers. Access tokens are JWTs (RFC 9068) for the one resource (RFC 8707).
 // `GET /-/requests` counts the requests by path; `POST /-/rotate` adds a new signing key and retires the old one.
@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 
-const options = { ttl: 300, algorithm: 'ES256', scopes: 'orders.read orders.write', ...JSON.parse(process.argv[2]) };
+const options = { ttl: 300, algorithm: 'ES256', scopes: 'orders.read orders.write', ...JSON.parse(process.argv[3]) };
 const counts = {};
 let generation = 0;
 let handle;

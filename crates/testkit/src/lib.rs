@@ -13,7 +13,9 @@ mod target;
 
 pub use certificates::{Authority, Identity, Validity};
 pub use issuer::TokenIssuer;
-pub use peers::{CurlReply, OidcProvider, OidcSettings, curl, oauth_client, peer, repository};
+pub use peers::{
+    CurlReply, NodeServer, OidcProvider, OidcSettings, call, curl, oauth_client, peer, repository,
+};
 pub use process::{Process, free_port};
 pub use reply::Reply;
 pub use target::{FakeTarget, FakeTargetBuilder, Protocols, Seen};

@@ -14,11 +14,10 @@ pub fn repository() -> PathBuf {
 /// Where a program that the tests talk to is installed.
 pub fn peer(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let ours = repository().join(".peers/venv/bin");
+    let ours = [".peers/bin", ".peers/venv/bin"].map(|folder| repository().join(folder));
     // Debian puts daemons where only root's PATH looks.
     let daemons = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    [ours]
-        .into_iter()
+    ours.into_iter()
         .chain(std::env::split_paths(&path))
         .chain(daemons)
         .map(|directory| directory.join(name))
@@ -87,16 +86,49 @@ where
     Ok(CurlReply { status, headers, body: std::fs::read(body.path())? })
 }
 
+/// Runs a client of `tests/peers/` under Node and reads the JSON that it prints: `call("websocket.mjs", …)`.
+pub fn call(script: &str, wish: &Value) -> Result<Value> {
+    printed_json(node(script)?.arg("call").arg(wish.to_string()))
+}
+
+/// A server of `tests/peers/` under Node, over TLS on a free loopback port.
+pub struct NodeServer {
+    process: Process,
+    url: String,
+}
+
+impl NodeServer {
+    /// `identity` must name `localhost`; its files are written into `directory`.
+    pub fn start(
+        script: &str,
+        identity: &Identity,
+        directory: &Path,
+        mut options: Value,
+    ) -> Result<NodeServer> {
+        let (cert, key) = identity.write(directory, script)?;
+        if let Some(options) = options.as_object_mut() {
+            options.insert("cert".into(), json!(cert));
+            options.insert("key".into(), json!(key));
+        }
+        let mut process = Process::start(node(script)?.arg("serve").arg(options.to_string()))?;
+        let line = process.wait_for_line("ready https://", Duration::from_secs(30))?;
+        Ok(NodeServer { process, url: line.trim_start_matches("ready ").to_owned() })
+    }
+
+    /// `https://localhost:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+}
+
 /// Drives Authlib, a Python OAuth client: see `tests/peers/oauth_client.py` for what may be asked of it.
 pub fn oauth_client(wish: &Value) -> Result<Value> {
-    let output = Command::new(peer_file(".peers/venv/bin/python")?)
-        .arg(repository().join("tests/peers/oauth_client.py"))
-        .arg(wish.to_string())
-        .output()?;
-    if !output.status.success() {
-        bail!("oauth_client.py: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let script = repository().join("tests/peers/oauth_client.py");
+    printed_json(Command::new(peer_file(".peers/venv/bin/python")?).arg(script).arg(wish.to_string()))
 }
 
 /// What an [`OidcProvider`] is started with.
@@ -128,8 +160,7 @@ impl Default for OidcSettings {
 
 /// npm's oidc-provider over TLS on a free loopback port.
 pub struct OidcProvider {
-    _process: Process,
-    issuer: String,
+    server: NodeServer,
     ca: PathBuf,
 }
 
@@ -142,29 +173,21 @@ impl OidcProvider {
         directory: &Path,
         settings: &OidcSettings,
     ) -> Result<OidcProvider> {
-        peer_file("tests/peers/node_modules/oidc-provider")?;
-        let (cert, key) = identity.write(directory, "oidc-provider")?;
         let clients: Vec<Value> = settings
             .clients
             .iter()
             .map(|(id, secret)| json!({ "client_id": id, "client_secret": secret }))
             .collect();
         let options = json!({
-            "cert": cert, "key": key, "clients": clients, "resource": settings.resource, "scopes": settings.scopes,
-            "ttl": settings.lifetime, "algorithm": settings.algorithm,
+            "clients": clients, "resource": settings.resource, "scopes": settings.scopes, "ttl": settings.lifetime,
+            "algorithm": settings.algorithm,
         });
-        let mut process = Process::start(
-            Command::new(peer("node")?)
-                .arg(repository().join("tests/peers/oidc.mjs"))
-                .arg(options.to_string()),
-        )?;
-        let line = process.wait_for_line("ready https://", Duration::from_secs(30))?;
-        let issuer = line.trim_start_matches("ready ").to_owned();
-        Ok(OidcProvider { _process: process, issuer, ca: ca.to_path_buf() })
+        let server = NodeServer::start("oidc.mjs", identity, directory, options)?;
+        Ok(OidcProvider { server, ca: ca.to_path_buf() })
     }
 
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        self.server.url()
     }
 
     /// How often a path was asked for, `/jwks` for example.
@@ -172,17 +195,36 @@ impl OidcProvider {
         let counts = curl([
             OsStr::new("--cacert"),
             self.ca.as_os_str(),
-            format!("{}/-/requests", self.issuer).as_ref(),
+            format!("{}/-/requests", self.issuer()).as_ref(),
         ])?;
         Ok(counts.json()?.get(path).and_then(Value::as_u64).unwrap_or(0))
     }
 
     /// Replaces the signing key; tokens signed with the old one no longer verify against the published set.
     pub fn rotate_key(&self) -> Result<()> {
-        let rotate = format!("{}/-/rotate", self.issuer);
+        let rotate = format!("{}/-/rotate", self.issuer());
         let ca = self.ca.as_os_str();
         curl([OsStr::new("--cacert"), ca, "--request".as_ref(), "POST".as_ref(), rotate.as_ref()]).map(drop)
     }
+}
+
+/// The last line that a program prints before it ends by itself.
+fn printed_json(command: &mut Command) -> Result<Value> {
+    let mut process = Process::start(command)?;
+    let status = process.wait(Duration::from_secs(60))?;
+    let output = process.output();
+    let line = output.lines().last().unwrap_or_default();
+    if !status.success() {
+        bail!("it failed: {output}");
+    }
+    serde_json::from_str(line).with_context(|| format!("it printed no JSON: {output}"))
+}
+
+fn node(script: &str) -> Result<Command> {
+    peer_file("tests/peers/node_modules")?;
+    let mut command = Command::new(peer("node")?);
+    command.arg(repository().join("tests/peers").join(script));
+    Ok(command)
 }
 
 fn peer_file(path: &str) -> Result<PathBuf> {

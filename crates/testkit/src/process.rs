@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn output_is_waited_for_and_kept() {
         let mut shell =
-            Process::start(Command::new("sh").args(["-c", "echo one; echo two >&2; sleep 60"])).unwrap();
+            Process::start(Command::new("sh").args(["-c", "echo one; echo two >&2; exec sleep 60"])).unwrap();
         assert_eq!(shell.wait_for_line("tw", Duration::from_secs(10)).unwrap(), "two");
         shell.wait_for_line("one", Duration::from_secs(10)).unwrap();
         shell.signal("TERM").unwrap();

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use ironbridge_testkit::{
-    Authority, FakeTarget, OidcProvider, OidcSettings, Protocols, Reply, TokenIssuer, Validity, curl,
-    oauth_client, peer,
+    Authority, FakeTarget, NodeServer, OidcProvider, OidcSettings, Protocols, Reply, TokenIssuer, Validity,
+    call, curl, oauth_client, peer,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -116,6 +116,63 @@ fn a_provider_and_a_client_nobody_here_wrote_agree() {
 
     wish["client_secret"] = json!("wrong");
     assert_eq!(oauth_client(&wish).unwrap()["error"], "invalid_client");
+}
+
+#[test]
+fn websocket_peers_talk() {
+    let stage = stage();
+    let identity = stage.authority.server(&["localhost"]).unwrap();
+    let server = NodeServer::start("websocket.mjs", &identity, stage.directory.path(), json!({})).unwrap();
+    let mut wish =
+        json!({"url": server.url(), "ca": stage.ca, "messages": ["one", "two"], "protocols": ["chat"]});
+    let told = call("websocket.mjs", &wish).unwrap();
+    assert_eq!(told, json!({"messages": ["one", "two"], "protocol": "chat", "close": 1000}));
+
+    let target = FakeTarget::start(&stage.authority).unwrap();
+    target.otherwise(Reply::Json(403, json!({"code": "refused"})));
+    wish["url"] = json!(target.url());
+    assert_eq!(
+        call("websocket.mjs", &wish).unwrap(),
+        json!({"status": 403, "body": r#"{"code":"refused"}"#})
+    );
+}
+
+#[test]
+fn an_upgrade_is_echoed() {
+    let stage = stage();
+    let target = FakeTarget::start(&stage.authority).unwrap();
+    target.otherwise(Reply::UpgradeEcho);
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: localhost:{}\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n",
+        target.port()
+    );
+    let script = format!(
+        "(printf '{request}'; sleep 0.3; printf 'hello'; sleep 0.3) | openssl s_client -quiet -no_ign_eof -alpn http/1.1 -connect localhost:{} -CAfile {} 2>/dev/null",
+        target.port(),
+        stage.ca.display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("HTTP/1.1 101") && text.ends_with("\r\n\r\nhello"), "{text}");
+}
+
+#[test]
+fn grpc_peers_talk() {
+    let stage = stage();
+    let identity = stage.authority.server(&["localhost"]).unwrap();
+    let server = NodeServer::start("grpc.mjs", &identity, stage.directory.path(), json!({})).unwrap();
+    let ask = |method: &str, messages: &[&str]| {
+        let wish = json!({"url": server.url(), "ca": stage.ca, "method": method, "messages": messages});
+        call("grpc.mjs", &wish).unwrap()
+    };
+    assert_eq!(ask("/echo.Echo/Unary", &["ping"])["messages"], json!(["ping"]));
+    let chat = ask("/echo.Echo/Chat", &["a", "b"]);
+    assert_eq!(
+        (&chat["messages"], &chat["status"], &chat["trailers"]["x-chat"]),
+        (&json!(["a", "b"]), &json!(0), &json!("over"))
+    );
+    let failed = ask("/echo.Echo/Fail", &["x"]);
+    assert_eq!((&failed["status"], &failed["trailers"]["x-reason"]), (&json!(9), &json!("test")));
 }
 
 #[test]

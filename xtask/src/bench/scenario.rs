@@ -33,7 +33,7 @@ pub enum Scenario {
 }
 
 /// Tokens of the `uncached` scenario: gone round through, each is long forgotten when it comes again.
-const UNCACHED: usize = 40_000;
+const UNCACHED: usize = 20_000;
 
 const ONE_PATH: &str = "/shop";
 
@@ -101,7 +101,7 @@ fn token(stage: &Stage, program: Option<&Path>, options: &Options, count: usize)
     } else {
         (
             "Token and limit, never cached",
-            "40,000 tokens in turn, so the bridge too verifies on every request.",
+            "20,000 tokens in turn, so the bridge too verifies on every request.",
             0.8,
         )
     };
