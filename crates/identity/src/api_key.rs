@@ -164,6 +164,8 @@ pub struct KeyRing {
     kind: KeyKind,
     store: Arc<dyn Credentials>,
     keys: ArcSwap<AHashMap<[u8; ID], Arc<Held>>>,
+    /// One at a time: a list read before a revocation must not replace the one read after it.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -181,7 +183,7 @@ pub(crate) struct Held {
 impl KeyRing {
     /// Empty until [`KeyRing::reload`].
     pub fn new(kind: KeyKind, store: Arc<dyn Credentials>) -> KeyRing {
-        KeyRing { kind, store, keys: ArcSwap::default() }
+        KeyRing { kind, store, keys: ArcSwap::default(), reloading: tokio::sync::Mutex::default() }
     }
 
     /// Who presents this key. Costs under a microsecond and allocates nothing unless it refuses.
@@ -228,12 +230,23 @@ impl KeyRing {
     /// Reads what is issued and revoked anew. The engine calls it at start and whenever the store's
     /// [`ironbridge_store::Changes`] tells of a change; a revocation holds from then on.
     pub async fn reload(&self) -> Result<(), StoreError> {
+        let _turn = self.reloading.lock().await;
         let listed = self.store.list(None).await?;
         let before = self.keys.load_full();
         let keys = listed.iter().filter(|listed| listed.kind == self.kind.issued()).filter_map(|listed| {
             let id: [u8; ID] = listed.id.as_bytes().try_into().ok()?;
-            let known = before.get(&id).filter(|known| known.is(listed)).cloned();
-            Some((id, known.unwrap_or_else(|| Arc::new(Held::new(self.kind, listed)))))
+            let held = match before.get(&id) {
+                Some(known) if known.is(listed) => Arc::clone(known),
+                known => {
+                    let fresh = Held::new(self.kind, listed);
+                    fresh.used.fetch_max(
+                        known.map_or(0, |known| known.used.load(Ordering::Relaxed)),
+                        Ordering::Relaxed,
+                    );
+                    Arc::new(fresh)
+                }
+            };
+            Some((id, held))
         });
         self.keys.store(Arc::new(keys.collect()));
         Ok(())

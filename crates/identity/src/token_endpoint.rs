@@ -26,9 +26,11 @@ pub const JWKS_PATH: &str = "/oauth/jwks";
 /// Between host and path of the public URL (RFC 8414 §3).
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// The name under which the verifier and the directory know this endpoint as an issuer; a manifest cannot
-/// declare an issuer of that name.
+/// The name under which logs know this endpoint as an issuer.
 pub const BUILT_IN: &str = "ironbridge";
+
+/// Characters of a client id that a log line takes; anyone can send one.
+const MAX_LOGGED_ID: usize = 128;
 
 pub struct TokenEndpoint {
     public_url: Box<str>,
@@ -121,7 +123,7 @@ impl TokenEndpoint {
         let form = Form::parse(request.form).map_err(Refusal::invalid_request)?;
         let grant_type = form.one("grant_type").ok_or_else(|| Refusal::invalid_request("no grant_type"))?;
         let client = client_of(&form, request.authorization)?;
-        *named = Some(client.id.to_string());
+        *named = Some(client.id.chars().filter(|char| !char.is_control()).take(MAX_LOGGED_ID).collect());
         let registration = self.authenticate(&client, request.address, directory, now)?;
         if grant_type != "client_credentials" {
             return Err(Refusal::new("unsupported_grant_type", "only client_credentials is granted"));

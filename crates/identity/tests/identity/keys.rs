@@ -99,12 +99,13 @@ async fn a_revocation_by_another_process_holds_after_reload() {
 }
 
 #[tokio::test]
-async fn last_use_is_told_once_and_survives_a_reload() {
+async fn last_use_survives_a_reload_and_a_revocation() {
     let shelf = Shelf::new();
     let ring = KeyRing::new(KeyKind::ApiKey, shelf.store.clone());
     let issued = ring.issue("order-service", DAY, NOW).await.unwrap();
     let used = NOW.plus(Duration::from_secs(90));
     ring.verify(issued.key.expose().as_bytes(), &directory([]), used).unwrap();
+    ring.revoke(&issued.id, used).await.unwrap();
     ring.reload().await.unwrap();
     ring.flush_last_used().await.unwrap();
     let listed = ring.list(None).await.unwrap();
