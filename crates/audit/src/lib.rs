@@ -1,1 +1,32 @@
-//! Placeholder: written in this session.
+//! The audit trail: an append-only transparency log that anyone can verify offline.
+//!
+//! A record goes through three stages. **Taken**: [`Trail`] encodes it and gives it an index. **Durable**: the
+//! committer has written it to the journal with whatever else gathered, and synced. **Integrated**: the
+//! integrator has carried it into the log, a Merkle tree in C2SP's tlog-tiles layout, and signed a checkpoint over
+//! it. [`Log`] reads and verifies a trail, also while a bridge writes it, from another process.
+//!
+//! `docs/audit-format.md` describes every file and the schema of a record.
+
+mod checkpoint;
+mod commit;
+pub mod disk;
+mod entry;
+mod fault;
+mod integrate;
+mod journal;
+mod leaf;
+pub mod merkle;
+mod outage;
+mod progress;
+mod queue;
+mod reader;
+mod text;
+mod tiles;
+mod trail;
+
+pub use checkpoint::Checkpoint;
+pub use entry::Entry;
+pub use fault::{AuditError, Fault, FaultKind};
+pub use outage::Outage;
+pub use reader::{Follow, Log, Order, Query, Stored, Verified};
+pub use trail::{Options, Status, Trail};

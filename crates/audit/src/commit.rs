@@ -1,0 +1,63 @@
+//! The committer: one thread that writes whatever gathered during the last sync as one frame, syncs it, and only
+//! then says that it is durable.
+
+use crate::journal::Segment;
+use crate::queue::{Pending, Work};
+use crate::trail::Shared;
+use std::io;
+use std::sync::Arc;
+
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    /// `None` after a failure: the next frame starts a fresh segment.
+    segment: Option<Segment>,
+}
+
+impl Committer {
+    pub fn new(shared: Arc<Shared>, segment: Segment) -> Committer {
+        Committer { shared, segment: Some(segment) }
+    }
+
+    /// Runs until the queue is closed and empty. How many records could not be written.
+    pub fn run(mut self) -> u64 {
+        let mut spent = None;
+        let mut quiet = true;
+        loop {
+            match self.shared.queue.take(spent.take(), &mut quiet) {
+                Work::Closed => return 0,
+                Work::Quiet => self.shared.progress.sweep(),
+                Work::Commit(mut pending) => {
+                    if !self.commit(&mut pending) {
+                        return self.shared.queue.next().saturating_sub(pending.first);
+                    }
+                    spent = Some(pending);
+                }
+            }
+        }
+    }
+
+    /// Writes the records, however long the disk refuses them; gives up only when the trail closes.
+    fn commit(&mut self, pending: &mut Pending) -> bool {
+        let mut last_try = false;
+        while let Err(error) = self.write(pending) {
+            self.segment = None;
+            self.shared.journal.fail(format_args!("the journal cannot be written: {error}"));
+            self.shared.progress.stop();
+            if last_try {
+                return false;
+            }
+            last_try = self.shared.queue.wait_to_retry(self.shared.retry);
+        }
+        self.shared.journal.recover();
+        self.shared.progress.advance(pending.end());
+        true
+    }
+
+    fn write(&mut self, pending: &mut Pending) -> io::Result<()> {
+        let segment = match self.segment.take().filter(|segment| segment.bytes < self.shared.segment_bytes) {
+            Some(segment) => segment,
+            None => self.shared.new_segment(pending.first)?,
+        };
+        self.segment.insert(segment).append(pending.finish())
+    }
+}

@@ -1,0 +1,97 @@
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Something wrong with a stored trail, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Below the audit directory.
+    pub file: PathBuf,
+    /// Bytes from the file's start, where that says more than the file.
+    pub offset: Option<u64>,
+    /// The entry that is wrong, or the first that is.
+    pub entry: Option<u64>,
+    pub kind: FaultKind,
+    /// What differs from what, for people.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The file is not there.
+    Missing,
+    /// The operating system cannot read it.
+    Unreadable,
+    /// It does not have the form of such a file: cut off, or its checksum is wrong.
+    Malformed,
+    /// Its form is right, but its content is not what was signed.
+    Altered,
+    /// The checkpoint's signature does not verify, or names another log or key.
+    Signature,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: FaultKind, file: impl AsRef<Path>, detail: impl fmt::Display) -> Fault {
+        Fault {
+            file: file.as_ref().to_path_buf(),
+            offset: None,
+            entry: None,
+            kind,
+            detail: detail.to_string(),
+        }
+    }
+
+    pub(crate) fn reading(file: impl AsRef<Path>, error: &io::Error) -> Fault {
+        match error.kind() {
+            io::ErrorKind::NotFound => Fault::new(FaultKind::Missing, file, "the file is missing"),
+            _ => Fault::new(FaultKind::Unreadable, file, error),
+        }
+    }
+
+    pub(crate) fn at(mut self, offset: u64) -> Fault {
+        self.offset = Some(offset);
+        self
+    }
+
+    pub(crate) fn entry(mut self, entry: u64) -> Fault {
+        self.entry = Some(entry);
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(entry) = self.entry {
+            write!(f, ", entry {entry}")?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, ", byte {offset}")?;
+        }
+        write!(f, ": {}", self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Why a trail could not be opened or closed. All are the operator's to mend; trying again helps only where
+/// the disk was at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("another process writes this audit trail ({0})")]
+    Locked(PathBuf),
+    #[error("the audit trail is damaged: {0}")]
+    Damaged(#[from] Fault),
+    #[error("{action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("the audit trail closed with {0} records not yet on disk")]
+    Unwritten(u64),
+    #[error("the last records could not be integrated into the log: {0}")]
+    NotIntegrated(String),
+}
+
+/// For `map_err`: what was being done, and to what.
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AuditError + use<> {
+    let path = path.to_path_buf();
+    move |source| AuditError::Io { action, path, source }
+}

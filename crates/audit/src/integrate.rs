@@ -1,0 +1,214 @@
+//! The integrator: one thread that carries records from the journal into the log, signs the new head, and drops
+//! what the journal no longer needs to hold. It may fall behind; it never holds up a commit.
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::disk;
+use crate::fault::{AuditError, Fault};
+use crate::journal::{self, Cursor};
+use crate::tiles::{Edge, Tile, WIDTH};
+use crate::trail::Shared;
+use ironbridge_seal::note::{NoteError, NoteSigner};
+use parking_lot::{Condvar, Mutex};
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+/// Full tiles and bundles held before they are written: bounds memory, and how long one round takes.
+const ROUND: usize = 512;
+
+pub(crate) struct Integrator {
+    shared: Arc<Shared>,
+    origin: String,
+    signer: NoteSigner,
+    /// As of the last checkpoint that is on disk.
+    edge: Edge,
+    cursor: Cursor,
+    /// Partial tiles of the last two checkpoints; older ones nobody can be reading.
+    shown: [Vec<PathBuf>; 2],
+    /// Directories that exist and would survive a power cut.
+    directories: HashSet<PathBuf>,
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Write(#[from] io::Error),
+    #[error(transparent)]
+    Journal(#[from] Fault),
+    #[error("the journal ends at record {0}, before what it acknowledged")]
+    JournalShort(u64),
+    #[error("the checkpoint cannot be signed: {0}")]
+    Sign(#[from] NoteError),
+}
+
+/// Tells the integrator's thread to stop.
+#[derive(Default)]
+pub(crate) struct Bell {
+    closing: Mutex<bool>,
+    rung: Condvar,
+}
+
+impl Bell {
+    pub fn close(&self) {
+        *self.closing.lock() = true;
+        self.rung.notify_all();
+    }
+
+    /// Whether the trail is closing; waits that long to see.
+    fn wait(&self, time: Duration) -> bool {
+        let mut closing = self.closing.lock();
+        if !*closing {
+            self.rung.wait_for(&mut closing, time);
+        }
+        *closing
+    }
+}
+
+impl Integrator {
+    pub fn new(shared: Arc<Shared>, origin: String, signer: NoteSigner, edge: Edge) -> Integrator {
+        let cursor = Cursor::new(shared.places.journal.clone(), edge.size);
+        let shown = [Vec::new(), edge.partial().iter().map(Tile::path).collect()];
+        Integrator { shared, origin, signer, edge, cursor, shown, directories: HashSet::new() }
+    }
+
+    /// Integrates all that the journal holds when the trail is opened.
+    pub fn recover(&mut self) -> Result<(), AuditError> {
+        self.catch_up().map_err(|error| match error {
+            RoundError::Journal(fault) => AuditError::Damaged(fault),
+            other => AuditError::NotIntegrated(other.to_string()),
+        })
+    }
+
+    /// Runs until the trail closes and everything durable is integrated, or that fails.
+    pub fn run(mut self) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        let mut wait = shared.max_lag;
+        loop {
+            let closing = shared.bell.wait(wait);
+            match self.catch_up() {
+                Ok(()) => shared.log.recover(),
+                Err(error) => {
+                    shared.log.fail(format_args!("the log cannot be written: {error}"));
+                    self.cursor = Cursor::new(shared.places.journal.clone(), self.edge.size);
+                    if closing {
+                        return Err(error.to_string());
+                    }
+                }
+            }
+            if closing {
+                // Nothing more will come, so the checkpoint before the last needs its tiles no longer.
+                let [_, shown] = &self.shown;
+                self.tidy(shown.clone(), &[]);
+                return Ok(());
+            }
+            wait = if shared.log.is_out() { shared.retry } else { shared.max_lag };
+        }
+    }
+
+    fn catch_up(&mut self) -> Result<(), RoundError> {
+        loop {
+            let durable = self.shared.progress.durable();
+            if self.edge.size >= durable {
+                return Ok(());
+            }
+            self.round(durable)?;
+        }
+    }
+
+    /// Integrates some of what is durable. Nothing changes in memory until the new checkpoint is on disk.
+    fn round(&mut self, durable: u64) -> Result<(), RoundError> {
+        let mut edge = self.edge.clone();
+        let mut tiles = Vec::new();
+        while edge.size < durable && tiles.len() < ROUND {
+            let batch = self.cursor.read(&*self.shared.disk)?;
+            let batch = batch.filter(|batch| batch.first == edge.size);
+            let Some(batch) = batch else { return Err(RoundError::JournalShort(edge.size)) };
+            batch.entries().for_each(|entry| edge.push(entry, &mut tiles));
+        }
+        let partial = edge.partial();
+        let shown: Vec<PathBuf> = partial.iter().map(Tile::path).collect();
+        tiles.extend(partial);
+        self.write_tiles(&tiles)?;
+        self.write_checkpoint(&edge)?;
+        self.edge = edge;
+        self.shared.integrated.store(self.edge.size, SeqCst);
+        self.tidy(shown, &tiles);
+        Ok(())
+    }
+
+    fn write_tiles(&mut self, tiles: &[Tile]) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let (disk, places) = (&*shared.disk, &shared.places);
+        let mut touched = BTreeSet::new();
+        for tile in tiles {
+            let path = places.log.join(tile.path());
+            let directory = path.parent().unwrap_or(&places.log);
+            self.make_directory(directory)?;
+            disk::put(disk, &places.temporary("tile"), &path, &[&tile.bytes])?;
+            touched.insert(directory.to_path_buf());
+        }
+        touched.iter().try_for_each(|directory| disk.sync_dir(directory))
+    }
+
+    fn make_directory(&mut self, directory: &Path) -> io::Result<()> {
+        if self.directories.contains(directory) {
+            return Ok(());
+        }
+        let disk = &*self.shared.disk;
+        disk.create_dir_all(directory)?;
+        for above in directory.ancestors().skip(1) {
+            disk.sync_dir(above)?;
+            if above == self.shared.places.log {
+                break;
+            }
+        }
+        self.directories.insert(directory.to_path_buf());
+        Ok(())
+    }
+
+    /// The signed head, on disk before anyone can see it.
+    fn write_checkpoint(&self, edge: &Edge) -> Result<(), RoundError> {
+        let head = Checkpoint { origin: self.origin.clone(), size: edge.size, root: edge.root() };
+        let note = self.signer.sign(&head.text())?;
+        let (disk, places) = (&*self.shared.disk, &self.shared.places);
+        disk::put(
+            disk,
+            &places.temporary("checkpoint"),
+            &places.log.join(checkpoint::FILE),
+            &[note.as_bytes()],
+        )?;
+        Ok(disk.sync_dir(&places.log)?)
+    }
+
+    /// Removes what no reader needs. What cannot be removed does no harm, and is tried again with its directory.
+    fn tidy(&mut self, shown: Vec<PathBuf>, written: &[Tile]) {
+        let disk = &*self.shared.disk;
+        let log = &self.shared.places.log;
+        let [older, newer] = std::mem::take(&mut self.shown);
+        for path in older.iter().filter(|path| !newer.contains(path) && !shown.contains(path)) {
+            let _ = disk.remove(&log.join(path));
+        }
+        // A tile that has become full: its partial forms go, except those the last checkpoint still shows.
+        for tile in written.iter().filter(|tile| tile.width == WIDTH) {
+            let partial = Tile { width: 1, bytes: Vec::new(), ..*tile }.path();
+            let Some(directory) = partial.parent() else { continue };
+            if !newer.iter().any(|path| path.starts_with(directory)) {
+                let _ = disk.remove_dir_all(&log.join(directory));
+                self.directories.remove(&log.join(directory));
+            }
+        }
+        for directory in older.iter().filter_map(|path| path.parent()) {
+            let used = newer.iter().chain(&shown).any(|path| path.starts_with(directory));
+            if !used {
+                let _ = disk.remove_dir_all(&log.join(directory));
+                self.directories.remove(&log.join(directory));
+            }
+        }
+        self.shown = [newer, shown];
+        let _ = journal::remove_below(disk, &self.shared.places.journal, self.edge.size);
+    }
+}

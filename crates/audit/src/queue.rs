@@ -1,0 +1,198 @@
+//! Where records wait for the next commit. One short lock; the committer takes everything at once by giving an
+//! empty buffer for a full one.
+
+use crate::journal::{FRAME_HEADER, finish_frame};
+use crate::tiles::push_entry;
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+/// How long records that nobody waits for may gather before they are written. Bounds what a power cut can take
+/// from exchanges that do not wait for their record, and keeps an idle bridge from syncing once per exchange.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Records in the order of their index, ready to be written as one frame.
+#[derive(Default)]
+pub(crate) struct Pending {
+    /// Room for the frame's header, then the entries.
+    frame: Vec<u8>,
+    pub first: u64,
+    pub count: u32,
+}
+
+impl Pending {
+    fn starting_at(first: u64, mut frame: Vec<u8>) -> Pending {
+        frame.clear();
+        frame.resize(FRAME_HEADER, 0);
+        Pending { frame, first, count: 0 }
+    }
+
+    /// Index after the last record.
+    pub fn end(&self) -> u64 {
+        self.first.saturating_add(u64::from(self.count))
+    }
+
+    /// The frame as it goes to disk.
+    pub fn finish(&mut self) -> &[u8] {
+        finish_frame(&mut self.frame, self.first, self.count);
+        &self.frame
+    }
+
+    fn into_buffer(self) -> Vec<u8> {
+        self.frame
+    }
+}
+
+/// What may wait at once. From here on no new exchange is let in; those already under way may fill it to twice
+/// as much, so that what crossed is recorded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub records: u32,
+    pub bytes: usize,
+}
+
+pub(crate) struct Queue {
+    bounds: Bounds,
+    inner: Mutex<Inner>,
+    work: Condvar,
+    full: AtomicBool,
+    /// Somebody waits for a record that is not yet taken.
+    wanted: AtomicBool,
+}
+
+struct Inner {
+    pending: Pending,
+    committer: Committer,
+    closing: bool,
+}
+
+#[derive(PartialEq, Eq)]
+enum Committer {
+    Working,
+    /// Nothing to do: the next record wakes it.
+    Asleep,
+    /// Lets records gather: only somebody who waits wakes it.
+    Gathering,
+}
+
+/// Twice the bounds wait already, or the trail is closing.
+pub(crate) struct Refused;
+
+/// What the committer finds when it looks for work.
+pub(crate) enum Work {
+    Commit(Pending),
+    /// Nothing came for a while after the last commit.
+    Quiet,
+    Closed,
+}
+
+impl Queue {
+    pub fn new(next: u64, bounds: Bounds) -> Queue {
+        let pending = Pending::starting_at(next, Vec::with_capacity(64 * 1024));
+        Queue {
+            bounds,
+            inner: Mutex::new(Inner { pending, committer: Committer::Working, closing: false }),
+            work: Condvar::new(),
+            full: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a new exchange may count on its record being taken.
+    pub fn is_open(&self) -> bool {
+        !self.full.load(SeqCst)
+    }
+
+    /// Index of the next record.
+    pub fn next(&self) -> u64 {
+        self.inner.lock().pending.end()
+    }
+
+    /// Takes an entry and gives it its index.
+    pub fn push(&self, entry: &[u8]) -> Result<u64, Refused> {
+        let mut inner = self.inner.lock();
+        let closing = inner.closing;
+        let pending = &mut inner.pending;
+        let brim = self.bounds.records.saturating_mul(2);
+        if closing || pending.count >= brim || pending.frame.len() >= self.bounds.bytes.saturating_mul(2) {
+            return Err(Refused);
+        }
+        let index = pending.end();
+        push_entry(&mut pending.frame, entry);
+        pending.count += 1;
+        if pending.count >= self.bounds.records || pending.frame.len() >= self.bounds.bytes {
+            self.full.store(true, SeqCst);
+        }
+        if inner.committer == Committer::Asleep {
+            inner.committer = Committer::Working;
+            drop(inner);
+            self.work.notify_one();
+        }
+        Ok(index)
+    }
+
+    /// Asks for a commit now.
+    pub fn want(&self) {
+        if self.wanted.load(SeqCst) {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        self.wanted.store(true, SeqCst);
+        if inner.committer != Committer::Working {
+            inner.committer = Committer::Working;
+            drop(inner);
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits for records and takes them all. `buffer` is that of the last commit, to be filled next.
+    pub fn take(&self, buffer: Option<Pending>, quiet: &mut bool) -> Work {
+        let mut inner = self.inner.lock();
+        loop {
+            let empty = inner.pending.count == 0;
+            if empty && inner.closing {
+                return Work::Closed;
+            }
+            if !empty && (inner.closing || self.wanted.load(SeqCst) || !self.is_open()) {
+                break;
+            }
+            inner.committer = if empty { Committer::Asleep } else { Committer::Gathering };
+            if empty && *quiet {
+                self.work.wait(&mut inner);
+            } else {
+                let timed_out = self.work.wait_for(&mut inner, GATHER).timed_out();
+                if timed_out && empty && inner.pending.count == 0 {
+                    *quiet = true;
+                    inner.committer = Committer::Working;
+                    return Work::Quiet;
+                }
+                if timed_out && !empty {
+                    break;
+                }
+            }
+            inner.committer = Committer::Working;
+        }
+        inner.committer = Committer::Working;
+        *quiet = false;
+        self.wanted.store(false, SeqCst);
+        self.full.store(inner.closing, SeqCst);
+        let end = inner.pending.end();
+        let fresh = Pending::starting_at(end, buffer.map(Pending::into_buffer).unwrap_or_default());
+        Work::Commit(std::mem::replace(&mut inner.pending, fresh))
+    }
+
+    /// Waits before trying again after a failure. Returns at once when closing: whether it is.
+    pub fn wait_to_retry(&self, wait: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        if !inner.closing {
+            self.work.wait_for(&mut inner, wait);
+        }
+        inner.closing
+    }
+
+    pub fn close(&self) {
+        self.inner.lock().closing = true;
+        self.full.store(true, SeqCst);
+        self.work.notify_one();
+    }
+}

@@ -1,0 +1,100 @@
+//! Reading a trail: also while a bridge writes it, from another process, without a lock.
+
+mod entries;
+mod proof;
+mod query;
+mod verify;
+
+pub use entries::{Follow, Stored};
+pub use query::{Order, Query};
+pub use verify::Verified;
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::disk::{self, Disk, RealDisk};
+use crate::fault::{Fault, FaultKind};
+use crate::trail::Places;
+use ironbridge_seal::note::{self, NoteVerifier};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A stored trail.
+#[derive(Clone)]
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    places: Places,
+}
+
+const CHECKPOINT: &str = "log/checkpoint";
+const KEY: &str = "log/key";
+
+impl Log {
+    /// The trail in the audit directory.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Log, Fault> {
+        Log::open_on(Arc::new(RealDisk), dir)
+    }
+
+    /// As [`Log::open`], on another disk.
+    pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Log, Fault> {
+        let log = Log { disk, places: Places::below(dir.as_ref()) };
+        log.unverified_checkpoint()?;
+        Ok(log)
+    }
+
+    /// The head of the log, if this key signed it. Without a key, the one that lies beside the log is taken: that
+    /// shows damage, but not a forger who replaced both.
+    pub fn checkpoint(&self, verifier: Option<&NoteVerifier>) -> Result<Checkpoint, Fault> {
+        let own = match verifier {
+            Some(verifier) => verifier.clone(),
+            None => self.stored_key()?,
+        };
+        let note = self.note()?;
+        let (text, _) = note::verify(&note, &[own])
+            .map_err(|error| Fault::new(FaultKind::Signature, CHECKPOINT, error))?;
+        parse(text)
+    }
+
+    /// The verifier key that lies beside the log.
+    pub fn stored_key(&self) -> Result<NoteVerifier, Fault> {
+        let text = self.text("key", KEY)?;
+        let malformed = |error| Fault::new(FaultKind::Malformed, KEY, error);
+        NoteVerifier::parse(text.trim_end()).map_err(malformed)
+    }
+
+    /// What the checkpoint says, whoever signed it: enough to find entries, not to believe them.
+    fn unverified_checkpoint(&self) -> Result<Checkpoint, Fault> {
+        let note = self.note()?;
+        let (text, _) = note.split_once("\n\n").unwrap_or_default();
+        parse(&format!("{text}\n"))
+    }
+
+    fn note(&self) -> Result<String, Fault> {
+        self.text(checkpoint::FILE, CHECKPOINT)
+    }
+
+    fn text(&self, file: &str, named: &str) -> Result<String, Fault> {
+        let bytes = disk::read(&*self.disk, &self.places.log.join(file))
+            .map_err(|error| Fault::reading(named, &error))?;
+        String::from_utf8(bytes).map_err(|_| Fault::new(FaultKind::Malformed, named, "the file is not text"))
+    }
+}
+
+fn parse(text: &str) -> Result<Checkpoint, Fault> {
+    Checkpoint::parse(text)
+        .ok_or_else(|| Fault::new(FaultKind::Malformed, CHECKPOINT, "the note is not a checkpoint"))
+}
+
+/// Tries again while the log grows under the reader's hands: a partial tile that gave way to a larger one, a
+/// segment whose records have moved into the log.
+fn settled<T>(mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    const ATTEMPTS: usize = 5;
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(fault) if fault.kind == FaultKind::Missing => {}
+            outcome => return outcome,
+        }
+    }
+    attempt()
+}

@@ -1,0 +1,83 @@
+use super::Log;
+use super::entries::{Backward, Follow, Stored};
+use crate::entry::Entry;
+use crate::fault::Fault;
+use ironbridge_core::Timestamp;
+
+/// Which records, and in which order. What is `None` does not narrow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Begun at or after.
+    pub since: Option<Timestamp>,
+    /// Begun before.
+    pub until: Option<Timestamp>,
+    /// The exchange's id.
+    pub id: Option<String>,
+    pub integration: Option<String>,
+    pub operation: Option<String>,
+    pub account: Option<String>,
+    pub permission: Option<String>,
+    /// `success`, `partial`, `denied` or `failed`.
+    pub outcome: Option<String>,
+    pub code: Option<String>,
+    pub order: Order,
+    /// At most so many records.
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+}
+
+impl Query {
+    pub fn matches(&self, entry: &Entry) -> bool {
+        let texts = [
+            (&self.id, &entry.id),
+            (&self.integration, &entry.integration),
+            (&self.operation, &entry.operation),
+            (&self.account, &entry.account),
+            (&self.permission, &entry.permission),
+            (&self.outcome, &entry.outcome),
+            (&self.code, &entry.code),
+        ];
+        self.since.is_none_or(|since| entry.time >= since)
+            && self.until.is_none_or(|until| entry.time < until)
+            && texts.iter().all(|(wanted, found)| wanted.as_ref().is_none_or(|wanted| wanted == *found))
+    }
+}
+
+type Records = Box<dyn Iterator<Item = Result<Stored, Fault>> + Send>;
+
+impl Log {
+    /// The records that match, those not yet integrated included. Reads the log from one end to the other, so its
+    /// time grows with the log's size; nothing is held but one bundle. A fault ends it.
+    pub fn query(&self, query: Query) -> Result<Records, Fault> {
+        let records: Records = match query.order {
+            Order::OldestFirst => Box::new(self.follow(0)),
+            Order::NewestFirst => Box::new(Backward::new(self)?),
+        };
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let mut failed = false;
+        let until_fault = records.take_while(move |record| !std::mem::replace(&mut failed, record.is_err()));
+        let wanted = move |record: &Result<Stored, Fault>| match record {
+            Ok(stored) => query.matches(&stored.entry),
+            Err(_) => true,
+        };
+        Ok(Box::new(until_fault.filter(wanted).take(limit)))
+    }
+
+    /// The last `count` records, oldest first.
+    pub fn tail(&self, count: usize) -> Result<Vec<Stored>, Fault> {
+        let mut records: Vec<Stored> = Backward::new(self)?.take(count).collect::<Result<_, _>>()?;
+        records.reverse();
+        Ok(records)
+    }
+
+    /// All records from this index on. It ends at the newest, and goes on when asked again later.
+    pub fn follow(&self, index: u64) -> Follow {
+        Follow::from(self, index)
+    }
+}

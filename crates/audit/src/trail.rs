@@ -1,0 +1,341 @@
+use crate::checkpoint::{self, Checkpoint};
+use crate::commit::Committer;
+use crate::disk::{self, Disk, RealDisk};
+use crate::fault::{AuditError, Fault, FaultKind, failed};
+use crate::integrate::{Bell, Integrator};
+use crate::journal::{self, Cursor, Segment};
+use crate::leaf::{self, MAX_ENTRY};
+use crate::outage::{Outage, Part, unavailable};
+use crate::progress::{Durable, Progress};
+use crate::queue::{Bounds, Queue, Refused};
+use crate::tiles::Edge;
+use ironbridge_core::{BoxFuture, Clock, Denial, Position, Record, Recorder};
+use ironbridge_seal::note::{NoteSigner, NoteVerifier, verify};
+use parking_lot::Mutex;
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Where the trail lives and under whose name.
+pub struct Options {
+    /// The audit directory, made if it is not there.
+    pub dir: PathBuf,
+    /// The log's name in its checkpoints: a URL without scheme that is unique and never changes.
+    pub origin: String,
+    pub signer: NoteSigner,
+    /// How long durable records may wait for the next checkpoint.
+    pub max_lag: Duration,
+    /// How long to wait after a failure of the disk before trying again.
+    pub retry: Duration,
+    /// From this size on the journal starts its next segment, in bytes.
+    pub segment_bytes: u64,
+    /// From this many records, or bytes, waiting for the disk on, no new exchange is let in.
+    pub queue_records: u32,
+    pub queue_bytes: usize,
+}
+
+impl Options {
+    pub fn new(dir: impl Into<PathBuf>, origin: impl Into<String>, signer: NoteSigner) -> Options {
+        Options {
+            dir: dir.into(),
+            origin: origin.into(),
+            signer,
+            max_lag: Duration::from_millis(200),
+            retry: Duration::from_millis(500),
+            segment_bytes: 16 << 20,
+            queue_records: 65_536,
+            queue_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The audit trail of this bridge: takes records, makes them durable, and integrates them into the log.
+pub struct Trail {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+    _lock: Box<dyn Send + Sync>,
+}
+
+struct Threads {
+    committer: JoinHandle<u64>,
+    integrator: JoinHandle<Result<(), String>>,
+}
+
+/// How the trail stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Records taken.
+    pub size: u64,
+    /// Of these, how many would survive a power cut.
+    pub durable: u64,
+    /// Of these, how many the signed checkpoint covers.
+    pub integrated: u64,
+    /// Why no records are taken, if none are.
+    pub unavailable: Option<Outage>,
+}
+
+/// What the trail and its two threads share.
+pub(crate) struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub places: Places,
+    pub queue: Queue,
+    pub progress: Arc<Progress>,
+    pub integrated: AtomicU64,
+    pub journal: Part,
+    pub log: Part,
+    pub bell: Bell,
+    pub max_lag: Duration,
+    pub retry: Duration,
+    pub segment_bytes: u64,
+}
+
+impl Shared {
+    pub fn new_segment(&self, first: u64) -> io::Result<Segment> {
+        let (journal, temporary) = (&self.places.journal, self.places.temporary("segment"));
+        Segment::create(&*self.disk, journal, &temporary, first)
+    }
+}
+
+/// The directories of a trail.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub base: PathBuf,
+    pub journal: PathBuf,
+    pub log: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Places {
+    pub fn below(base: &Path) -> Places {
+        Places {
+            base: base.to_path_buf(),
+            journal: base.join("journal"),
+            log: base.join("log"),
+            temporary: base.join("tmp"),
+        }
+    }
+
+    /// A name for a file that is not yet in place; one per purpose, each used by one thread.
+    pub fn temporary(&self, purpose: &str) -> PathBuf {
+        self.temporary.join(purpose)
+    }
+}
+
+impl Trail {
+    /// Opens the trail, or starts a new one in an empty directory. Reads back what a crash left: records that
+    /// were durable are all there, a frame that was never finished is passed over.
+    ///
+    /// # Errors
+    /// [`AuditError::Damaged`] when what is there is not what was written; the bridge must not start then.
+    /// [`AuditError::Locked`] when another process writes this trail.
+    pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<Trail, AuditError> {
+        Trail::open_on(Arc::new(RealDisk), options, clock)
+    }
+
+    /// As [`Trail::open`], on another disk.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Trail, AuditError> {
+        let places = Places::below(&options.dir);
+        make_directories(&*disk, &places)?;
+        let lock_file = places.base.join("lock");
+        let lock = disk.lock(&lock_file).map_err(failed("locking", &lock_file))?;
+        let lock = lock.ok_or(AuditError::Locked(lock_file))?;
+        journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
+
+        let edge = recover_log(&*disk, &places, &options)?;
+        let next = recover_journal(&*disk, &places, edge.size)?;
+        let shared = Arc::new(Shared {
+            queue: Queue::new(next, Bounds { records: options.queue_records, bytes: options.queue_bytes }),
+            progress: Progress::new(next),
+            integrated: AtomicU64::new(edge.size),
+            journal: Part::working(&clock),
+            log: Part::working(&clock),
+            bell: Bell::default(),
+            max_lag: options.max_lag,
+            retry: options.retry,
+            segment_bytes: options.segment_bytes,
+            disk,
+            places,
+        });
+        // What a crash left in the journal goes into the log first. So nothing depends on the old segments any more,
+        // of which it is not known how much ever reached the disk.
+        let mut integrator = Integrator::new(Arc::clone(&shared), options.origin, options.signer, edge);
+        integrator.recover()?;
+        let segment = shared.new_segment(next).map_err(failed("writing", &shared.places.journal))?;
+        journal::remove_below(&*shared.disk, &shared.places.journal, next)
+            .map_err(failed("clearing", &shared.places.journal))?;
+        let committer = Committer::new(Arc::clone(&shared), segment);
+        let spawn = failed("starting a thread for", &shared.places.base);
+        let committer = thread::Builder::new().name("audit-commit".into()).spawn(move || committer.run());
+        let integrator = thread::Builder::new().name("audit-log".into()).spawn(move || integrator.run());
+        let threads = match (committer, integrator) {
+            (Ok(committer), Ok(integrator)) => Threads { committer, integrator },
+            (Err(error), _) | (_, Err(error)) => {
+                shared.queue.close();
+                shared.bell.close();
+                return Err(spawn(error));
+            }
+        };
+        Ok(Trail { shared, threads: Mutex::new(Some(threads)), _lock: lock })
+    }
+
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        // In this order, so that a later stage never seems ahead of an earlier one.
+        let integrated = shared.integrated.load(SeqCst);
+        let durable = shared.progress.durable();
+        let size = shared.queue.next();
+        let unavailable = shared.journal.outage().or_else(|| shared.log.outage());
+        Status { size, durable, integrated, unavailable }
+    }
+
+    /// Takes no more records, writes and integrates those that are there, and signs a last checkpoint. Blocks
+    /// meanwhile. A second call does nothing.
+    pub fn close(&self) -> Result<(), AuditError> {
+        let Some(threads) = self.threads.lock().take() else { return Ok(()) };
+        self.shared.queue.close();
+        let unwritten = threads.committer.join().unwrap_or_default();
+        self.shared.journal.fail("the trail is closed");
+        self.shared.progress.stop();
+        self.shared.bell.close();
+        let integrated = threads.integrator.join();
+        match (unwritten, integrated) {
+            (1.., _) => Err(AuditError::Unwritten(unwritten)),
+            (0, Ok(Ok(()))) => Ok(()),
+            (0, Ok(Err(reason))) => Err(AuditError::NotIntegrated(reason)),
+            (0, Err(_)) => Err(AuditError::NotIntegrated("its thread ended early".into())),
+        }
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+thread_local! {
+    /// Where this thread encodes records, so that no allocation and no lock is held meanwhile.
+    static LEAF: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Recorder for Trail {
+    fn ready(&self) -> Result<(), Box<Denial>> {
+        let shared = &*self.shared;
+        if let Some(part) = [&shared.journal, &shared.log].into_iter().find(|part| part.is_out()) {
+            return Err(part.denial());
+        }
+        match shared.queue.is_open() {
+            true => Ok(()),
+            false => Err(unavailable("the trail is closing, or more records wait for the disk than may")),
+        }
+    }
+
+    /// Refuses while the journal cannot be written, but keeps the record as long as there is room: what crossed
+    /// is written once the disk lets it.
+    fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
+        let pushed = LEAF.try_with(|leaf| self.push(&mut leaf.borrow_mut(), &record));
+        let index = pushed.unwrap_or_else(|_| self.push(&mut Vec::new(), &record))?;
+        if self.shared.journal.is_out() {
+            return Err(self.shared.journal.denial());
+        }
+        Ok(Position(index))
+    }
+
+    fn durable(&self, position: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {
+        let shared = &self.shared;
+        let waiting = Durable::new(&shared.progress, position.0);
+        Box::pin(async move {
+            if position.0 >= shared.progress.durable() {
+                shared.queue.want();
+            }
+            if waiting.await { Ok(()) } else { Err(shared.journal.denial()) }
+        })
+    }
+}
+
+impl Trail {
+    fn push(&self, leaf: &mut Vec<u8>, record: &Record<'_>) -> Result<u64, Box<Denial>> {
+        leaf.clear();
+        leaf::encode(leaf, record);
+        if leaf.len() > MAX_ENTRY {
+            return Err(unavailable(format_args!("a record of {} bytes cannot be an entry", leaf.len())));
+        }
+        self.shared.queue.push(leaf).map_err(|Refused| unavailable("no room for another record"))
+    }
+}
+
+fn make_directories(disk: &dyn Disk, places: &Places) -> Result<(), AuditError> {
+    for directory in [&places.base, &places.journal, &places.log, &places.temporary] {
+        disk.create_dir_all(directory).map_err(failed("making", directory))?;
+    }
+    let above = places.base.parent().filter(|above| !above.as_os_str().is_empty());
+    for directory in [Some(&*places.base), above].into_iter().flatten() {
+        disk.sync_dir(directory).map_err(failed("syncing", directory))?;
+    }
+    Ok(())
+}
+
+/// The tree's edge at the last checkpoint, which must be ours and fit the tiles. A new log gets its first
+/// checkpoint, of the empty tree, before anything else is written: where there is a journal there is one.
+fn recover_log(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Edge, AuditError> {
+    let file = places.log.join(checkpoint::FILE);
+    let note = match disk::read(disk, &file) {
+        Ok(note) => note,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return start_log(disk, places, options),
+        Err(source) => return Err(AuditError::Io { action: "reading", path: file, source }),
+    };
+    let head = own_checkpoint(&note, options)?;
+    Ok(Edge::load(disk, &places.log, head.size, &head.root)?)
+}
+
+fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {
+    let file = "log/checkpoint";
+    let refused = |detail: String| Fault::new(FaultKind::Signature, file, detail);
+    let note = std::str::from_utf8(note).map_err(|_| Fault::new(FaultKind::Malformed, file, "not text"))?;
+    let own =
+        NoteVerifier::parse(&options.signer.verifier_key()).map_err(|error| refused(error.to_string()))?;
+    let (text, _) = verify(note, &[own]).map_err(|error| refused(error.to_string()))?;
+    let head = Checkpoint::parse(text)
+        .ok_or_else(|| Fault::new(FaultKind::Malformed, file, "the note is not a checkpoint"))?;
+    if head.origin != options.origin {
+        return Err(refused(format!("the checkpoint is of the log {}", head.origin)));
+    }
+    Ok(head)
+}
+
+fn start_log(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Edge, AuditError> {
+    let segments = journal::segments(disk, &places.journal).map_err(failed("listing", &places.journal))?;
+    let tiles = disk.list(&places.log.join("tile")).map_err(failed("listing", &places.log))?;
+    if !segments.is_empty() || !tiles.is_empty() {
+        let detail = "the checkpoint is missing, but there are records";
+        return Err(Fault::new(FaultKind::Missing, "log/checkpoint", detail).into());
+    }
+    let head = Checkpoint::empty(&options.origin);
+    let note = options
+        .signer
+        .sign(&head.text())
+        .map_err(|error| AuditError::from(Fault::new(FaultKind::Signature, "log/checkpoint", error)))?;
+    let key = format!("{}\n", options.signer.verifier_key());
+    for (name, text) in [("key", &key), (checkpoint::FILE, &note)] {
+        let path = places.log.join(name);
+        disk::put(disk, &places.temporary("checkpoint"), &path, &[text.as_bytes()])
+            .map_err(failed("writing", &path))?;
+    }
+    disk.sync_dir(&places.log).map_err(failed("syncing", &places.log))?;
+    Ok(Edge::default())
+}
+
+/// Reads the journal past the checkpoint. The index after the last record that is there.
+fn recover_journal(disk: &dyn Disk, places: &Places, integrated: u64) -> Result<u64, AuditError> {
+    let mut cursor = Cursor::new(places.journal.clone(), integrated);
+    while cursor.read(disk)?.is_some() {}
+    Ok(cursor.next)
+}

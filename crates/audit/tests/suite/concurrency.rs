@@ -1,0 +1,106 @@
+//! Many threads and runtimes that append and wait at once.
+
+use crate::exchanges::{append, flow, open, runtime, verify};
+use ironbridge_audit::{Log, Trail};
+use ironbridge_core::Recorder;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn check(dir: &std::path::Path, count: u64) {
+    let log = Log::open(dir).unwrap();
+    assert_eq!(verify(&log).size, count);
+    let ids: BTreeSet<String> = log.follow(0).map(|stored| stored.unwrap().entry.id).collect();
+    assert_eq!(ids.len() as u64, count);
+}
+
+/// As the bridge runs: one single-threaded runtime per core, many tasks on each. Some are cancelled while they
+/// wait, so that whoever was to wake the others may be among them.
+#[test]
+fn two_runtimes_of_many_tasks() {
+    const TASKS: u64 = 64;
+    const EACH: u64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Arc::new(open(dir.path()));
+    let cores: Vec<_> = (0..2)
+        .map(|core| {
+            let trail = Arc::clone(&trail);
+            std::thread::spawn(move || {
+                let tasks =
+                    (0..TASKS).map(|task| one_task(Arc::clone(&trail), (core * TASKS + task) * EACH, EACH));
+                runtime().block_on(async {
+                    let local: Vec<_> = tasks.map(tokio::spawn).collect();
+                    for task in local {
+                        task.await.unwrap();
+                    }
+                });
+            })
+        })
+        .collect();
+    cores.into_iter().for_each(|core| core.join().unwrap());
+    trail.close().unwrap();
+    check(dir.path(), 2 * TASKS * EACH);
+}
+
+async fn one_task(trail: Arc<Trail>, first: u64, count: u64) {
+    let flow = flow("orders");
+    for number in first..first + count {
+        let position = append(&trail, number, &flow).unwrap();
+        match number % 7 {
+            3 => drop(tokio::time::timeout(Duration::from_micros(50), trail.durable(position)).await),
+            5 => {}
+            _ => {
+                trail.durable(position).await.unwrap();
+                assert!(trail.status().durable > position.0);
+            }
+        }
+    }
+}
+
+/// Tasks that move between threads while they wait.
+#[test]
+fn a_runtime_whose_tasks_wander() {
+    const TASKS: u64 = 50;
+    const EACH: u64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Arc::new(open(dir.path()));
+    let wandering =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let tasks: Vec<_> =
+        (0..TASKS).map(|task| wandering.spawn(one_task(Arc::clone(&trail), task * EACH, EACH))).collect();
+    wandering.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    trail.close().unwrap();
+    check(dir.path(), TASKS * EACH);
+}
+
+/// A reader in another thread sees only whole and growing states.
+#[test]
+fn reading_and_verifying_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Arc::new(open(dir.path()));
+    let writer = {
+        let trail = Arc::clone(&trail);
+        std::thread::spawn(move || runtime().block_on(one_task(trail, 0, 3000)))
+    };
+    let log = Log::open(dir.path()).unwrap();
+    let mut follow = log.follow(0);
+    let mut seen = 0;
+    while seen < 3000 {
+        for stored in follow.by_ref() {
+            let stored = stored.unwrap();
+            assert_eq!((stored.index, stored.entry.bytes_out), (seen, seen));
+            seen += 1;
+        }
+        let verified = log.verify(None, &mut |_, _| {}).unwrap();
+        assert!(verified.size <= 3000);
+        let newest = log.tail(5).unwrap();
+        assert!(newest.windows(2).all(|pair| pair[0].index + 1 == pair[1].index));
+    }
+    writer.join().unwrap();
+    trail.close().unwrap();
+    check(dir.path(), 3000);
+}

@@ -1,0 +1,145 @@
+//! Exchanges to record, and trails to record them in.
+
+use crate::memory_disk::MemoryDisk;
+use ironbridge_audit::disk::Disk;
+use ironbridge_audit::{AuditError, Log, Options, Trail};
+use ironbridge_core::{
+    Account, Clock, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow, Integration,
+    Operation, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock, SystemFacts,
+    Timestamp, code,
+};
+use ironbridge_seal::note::NoteSigner;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const ORIGIN: &str = "example.com/bridge-1";
+/// 2026-01-01T00:00:00Z, when the first exchange begins; the next a second later.
+pub const START: u64 = 1_767_225_600;
+
+pub fn signer() -> NoteSigner {
+    NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap()
+}
+
+pub fn options(dir: impl Into<PathBuf>) -> Options {
+    Options {
+        max_lag: Duration::from_millis(1),
+        retry: Duration::from_millis(1),
+        ..Options::new(dir, ORIGIN, signer())
+    }
+}
+
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::default())
+}
+
+pub fn open(dir: &Path) -> Trail {
+    Trail::open(options(dir), clock()).unwrap()
+}
+
+/// Where trails on a memory disk live.
+pub const MEMORY: &str = "/data/audit";
+
+pub fn open_memory(disk: &Arc<MemoryDisk>) -> Result<Trail, AuditError> {
+    let disk: Arc<dyn Disk> = Arc::clone(disk) as _;
+    Trail::open_on(disk, options(MEMORY), clock())
+}
+
+pub fn memory_log(disk: &Arc<MemoryDisk>) -> Log {
+    let disk: Arc<dyn Disk> = Arc::clone(disk) as _;
+    Log::open_on(disk, MEMORY).unwrap()
+}
+
+pub fn flow(name: &str) -> Arc<Flow> {
+    let permission = PermissionTable::default().intern("orders.read");
+    let integration = Integration {
+        name: name.into(),
+        transport: "http",
+        source: SystemFacts { name: "shop".into(), country: "DE".into() },
+        target: SystemFacts { name: "erp".into(), country: "FR".into() },
+        purpose: "Fulfil orders".into(),
+        legal_basis: "contract".into(),
+        subjects: vec!["customers".into()],
+        categories: vec!["contact".into(), "orders".into()],
+        durable: true,
+    };
+    let operation = Operation { name: "list".into(), permission, permission_name: "orders.read".into() };
+    Arc::new(Flow::new(Arc::new(integration), Some(operation), 1))
+}
+
+/// The exchange whose id and time tell its number.
+pub fn exchange(number: u64, flow: &Arc<Flow>) -> Exchange {
+    let id = ExchangeId::from_u128(u128::from(number));
+    let mut exchange = Exchange::new(
+        id,
+        Timestamp::from_seconds(START + number),
+        Duration::ZERO,
+        Arc::clone(flow),
+        Peer::default(),
+    );
+    let account = Account {
+        name: format!("account-{}", number % 3).into(),
+        system: "shop".into(),
+        permissions: Default::default(),
+        addresses: Vec::new(),
+    };
+    let credential = Credential { kind: CredentialKind::ApiKey, id: "key-1".into(), expires: None };
+    exchange.principal = Some(Principal::verified(Arc::new(account), Arc::new(credential), None));
+    exchange.facts.method = "GET".into();
+    exchange.bytes_out = number;
+    exchange
+}
+
+/// Every fifth is refused.
+pub fn append(trail: &Trail, number: u64, flow: &Arc<Flow>) -> Result<Position, Box<Denial>> {
+    let ending = match number % 5 {
+        4 => Ending::Denied(&code::RATE_LIMITED),
+        _ => Ending::Delivered { status: 200 },
+    };
+    let exchange = exchange(number, flow);
+    trail.append(Record { exchange: &exchange, ending, duration: Duration::from_micros(250), amends: false })
+}
+
+pub fn id(number: u64) -> String {
+    ExchangeId::from_u128(u128::from(number)).to_string()
+}
+
+pub fn wait(trail: &Trail, position: Position) -> Result<(), Box<Denial>> {
+    runtime().block_on(trail.durable(position))
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Records `numbers` and waits until the last is durable.
+pub fn record(trail: &Trail, numbers: std::ops::Range<u64>) {
+    let flow = flow("orders");
+    let last = numbers.map(|number| append(trail, number, &flow).unwrap()).last();
+    wait(trail, last.unwrap()).unwrap();
+}
+
+/// A trail that integrates nothing until it closes.
+pub fn open_lagging(dir: &Path) -> Trail {
+    Trail::open(Options { max_lag: Duration::from_secs(3600), ..options(dir) }, clock()).unwrap()
+}
+
+/// A closed trail of so many records.
+pub fn closed(dir: &Path, count: u64) {
+    let trail = open_lagging(dir);
+    if count > 0 {
+        record(&trail, 0..count);
+    }
+    trail.close().unwrap();
+}
+
+/// Until the condition holds; a test that waits in vain is stopped by whoever runs it.
+pub fn eventually(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+pub fn verify(log: &Log) -> ironbridge_audit::Verified {
+    log.verify(None, &mut |_, _| {}).unwrap()
+}

@@ -1,0 +1,18 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::print_stdout
+)]
+
+mod concurrency;
+mod crash;
+mod exchanges;
+mod fixture;
+mod memory_disk;
+mod outage;
+mod query;
+mod tamper;
+mod tree;
