@@ -1,6 +1,8 @@
 use crate::root;
 use anyhow::{Context, Result, bail};
+use ironbridge_controls::ORDER;
 use ironbridge_core::{Code, all_codes};
+use ironbridge_manifest::{Finding, findings};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -49,6 +51,14 @@ pub fn run(check: bool) -> Result<()> {
 /// Every generated file, by its path from the root.
 fn pages() -> Result<BTreeMap<PathBuf, String>> {
     let mut pages = BTreeMap::new();
+    pages.insert(
+        "docs/reference/manifest.md".into(),
+        format!("{NOTE}{}", ironbridge_manifest::reference_markdown()),
+    );
+    let schema = serde_json::to_string_pretty(&ironbridge_manifest::json_schema())?;
+    pages.insert("docs/reference/manifest.schema.json".into(), schema + "\n");
+    pages.insert("docs/reference/controls.md".into(), control_order());
+    pages.insert("docs/reference/findings.md".into(), finding_index());
     pages.insert("docs/reference/errors.md".into(), error_index());
     for code in all_codes() {
         pages.insert(Path::new(ERROR_PAGES).join(format!("{}.md", code.id)), error_page(code));
@@ -107,4 +117,47 @@ fn error_page(code: &Code) -> String {
         meaning = code.meaning,
         mend = code.mend,
     )
+}
+
+fn control_order() -> String {
+    let mut page = format!(
+        "{NOTE}# The order of the controls\n\n\
+         The order is the same for every exchange and cannot be configured. The first control that refuses ends the \
+         exchange; later ones are not asked.\n\n| | phase | control | |\n|---|---|---|---|\n"
+    );
+    for control in ORDER {
+        let (id, phase) = (control.id, control.phase.name());
+        let _ = writeln!(page, "| {id} | {phase} | {} | {} |", control.name, control.what);
+    }
+    page
+}
+
+fn finding_index() -> String {
+    let mut page = format!(
+        "{NOTE}# Findings\n\n\
+         What `ironbridge check` reports. `IB1xx`: the manifest does not load. `IB2xx`: it loads, but the checklist \
+         has something to say. `ironbridge explain ID` prints the same page.\n\n| | | |\n|---|---|---|\n"
+    );
+    for finding in findings() {
+        let (id, severity) = (finding.id, finding.severity.name());
+        let _ = writeln!(page, "| [{id}](#{}) | {severity} | {} |", anchor(finding), finding.title);
+    }
+    for finding in findings() {
+        let _ =
+            write!(page, "\n## {}: {}\n\n{}\n\n{}\n", finding.id, finding.title, finding.why, finding.mend);
+        if !finding.example.is_empty() {
+            let _ = write!(page, "\n```yaml\n{}\n```\n", finding.example.trim_end());
+        }
+    }
+    page
+}
+
+/// As Markdown renderers derive it from the heading.
+fn anchor(finding: &Finding) -> String {
+    let heading = format!("{} {}", finding.id, finding.title).to_ascii_lowercase();
+    heading
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || [' ', '-', '_'].contains(c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }
