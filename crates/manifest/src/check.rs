@@ -47,7 +47,8 @@ impl Check<'_, '_> {
     /// Reports a name that nothing has. `known` are those that could be meant.
     fn unknown<'k>(&mut self, what: &str, name: &str, at: Site, known: impl Iterator<Item = &'k str>) {
         let near = self.reader.suggest(name, known);
-        let report = self.reader.report(&finding::UNKNOWN_NAME, at, format!("there is no {what} {}", quoted(name)));
+        let report =
+            self.reader.report(&finding::UNKNOWN_NAME, at, format!("there is no {what} {}", quoted(name)));
         match near {
             Some(near) => report.label(format!("did you mean `{near}`?")),
             None => report.label("declared nowhere"),
@@ -81,13 +82,13 @@ impl Check<'_, '_> {
         let left = danger.expires.days - self.today.days;
         let expires = spot.key("expires").at_value();
         if left <= 0 {
-            let message = "this danger is no longer accepted: its date has come";
+            let message = "this danger is no longer accepted: its last day has passed";
             self.report(&finding::DANGER_EXPIRED, expires, message, "expired");
         } else if left > 366 {
             let message = "a danger is accepted for at most a year ahead";
             self.report(&finding::OUT_OF_RANGE, expires, message, "more than a year from today");
         } else {
-            let message = format!("a danger is in use for another {left} days: {}", danger.reason.trim());
+            let message = format!("a danger is in use until {}: {}", danger.expires, danger.reason.trim());
             self.report(&finding::DANGER_IN_USE, spot.at_key(), message, "weaker than the default");
         }
     }

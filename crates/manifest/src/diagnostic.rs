@@ -32,6 +32,8 @@ pub struct Place {
     pub span: std::ops::Range<usize>,
     /// What stands there.
     pub label: String,
+    /// Characters of the span on its first line.
+    width: usize,
     /// The text to show; secrets in it are already blotted out.
     source: Option<Arc<str>>,
 }
@@ -70,16 +72,24 @@ impl Diagnostic {
 impl Place {
     /// The whole of a file or directory.
     pub fn whole(file: PathBuf) -> Place {
-        Place { file, line: 0, column: 0, span: 0..0, label: String::new(), source: None }
+        Place { file, line: 0, column: 0, span: 0..0, label: String::new(), width: 0, source: None }
     }
 
     /// A range of a text. `source` is the text as it may be shown.
-    pub(crate) fn new(file: PathBuf, text: &str, source: Arc<str>, span: std::ops::Range<usize>, label: String) -> Place {
+    pub(crate) fn new(
+        file: PathBuf,
+        text: &str,
+        source: Arc<str>,
+        span: std::ops::Range<usize>,
+        label: String,
+    ) -> Place {
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before.get(line_start..).map_or(0, |rest| rest.chars().count()) + 1;
-        Place { file, line, column, span, label, source: Some(source) }
+        let width = text.get(span.clone()).and_then(|spanned| spanned.lines().next()).unwrap_or_default();
+        let width = width.trim_end().chars().count();
+        Place { file, line, column, span, label, width, source: Some(source) }
     }
 
     fn to_json(&self) -> Value {

@@ -1,7 +1,8 @@
 //! One declaration of a manifest section gives its type, its reader, its JSON Schema and its reference page, so
 //! that they cannot differ.
 
-use crate::reader::Reader;
+use crate::findings::finding;
+use crate::reader::{Keys, Reader, listed, quoted};
 use crate::schema::Definitions;
 use crate::yaml::{Kind, Node};
 use crate::{Map, Name};
@@ -56,14 +57,14 @@ macro_rules! section {
                 $(&& ($crate::keys::has_default!($($default)?) || <$type as $crate::keys::Read>::OPTIONAL))*;
 
             fn read(node: &$crate::yaml::Node, reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
-                let entries = reader.map(node, "a map")?;
-                reader.check_keys::<Self>(entries);
+                let keys = reader.keys::<Self>(node)?;
                 $(let $field = reader.key::<$type>(
-                    entries,
+                    &keys,
                     $crate::keys::key_name!($field $($key)?),
                     $crate::keys::default_text!($($default)?),
                 );)*
-                Some($name { $($field: $field?,)* })
+                let whole = $name { $($field: $field?,)* };
+                keys.sound.then_some(whole)
             }
 
             fn absent(reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
@@ -142,7 +143,7 @@ macro_rules! one_of {
         impl $crate::keys::Read for $name {
             fn read(node: &$crate::yaml::Node, reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
                 match $crate::keys::only_key::<Self>(node, reader)? {
-                    $(($key, entries) => reader.key::<$type>(entries, $key, None).map(Self::$variant),)*
+                    $(($key, keys) => reader.key::<$type>(&keys, $key, None).map(Self::$variant),)*
                     _ => None,
                 }
             }
@@ -202,9 +203,9 @@ pub fn word<T: Copy>(node: &Node, reader: &mut Reader<'_>, words: &[(&'static st
     }
     let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
     let near = reader.suggest(text, names.iter().copied());
-    let message = format!("{} is not one of {}", crate::reader::quoted(text), crate::reader::listed(&names));
+    let message = format!("{} is not one of {}", quoted(text), listed(&names));
     let site = reader.site_of(node);
-    let report = reader.report(&crate::findings::finding::UNKNOWN_WORD, site, message);
+    let report = reader.report(&finding::UNKNOWN_WORD, site, message);
     match near {
         Some(near) => report.label(format!("did you mean `{near}`?")),
         None => report.label("unknown word"),
@@ -212,24 +213,21 @@ pub fn word<T: Copy>(node: &Node, reader: &mut Reader<'_>, words: &[(&'static st
     None
 }
 
-/// The one key that a choice holds, with the entries it stands in.
-pub fn only_key<'n, S: Section>(
-    node: &'n Node,
-    reader: &mut Reader<'_>,
-) -> Option<(&'static str, &'n [crate::yaml::Entry])> {
-    let entries = reader.map(node, "a map")?;
-    reader.check_keys::<S>(entries);
-    let mut known = S::KEYS.iter().filter(|key| entries.iter().any(|entry| entry.key == **key));
+/// The one key that a choice holds, with all that stand there.
+pub fn only_key<'n, S: Section>(node: &'n Node, reader: &mut Reader<'_>) -> Option<(&'static str, Keys<'n>)> {
+    let keys = reader.keys::<S>(node)?;
+    let mut known = S::KEYS.iter().filter(|key| keys.entries.iter().any(|entry| entry.key == **key));
     match (known.next(), known.next()) {
-        (Some(only), None) => Some((only, entries)),
-        (None, _) if !entries.is_empty() => None,
+        (Some(only), None) => Some((only, keys)),
+        // What is there instead was reported already.
+        (None, _) if !keys.sound => None,
         (first, _) => {
             reader.hide(node);
             let site = reader.site_of(node);
-            let keys = crate::reader::listed(S::KEYS);
+            let names = listed(S::KEYS);
             let label = if first.is_none() { "one key is needed" } else { "more than one key" };
-            let message = format!("exactly one of {keys} is needed here");
-            reader.report(&crate::findings::finding::NOT_EXACTLY_ONE, site, message).label(label);
+            let message = format!("exactly one of {names} is needed here");
+            reader.report(&finding::NOT_EXACTLY_ONE, site, message).label(label);
             None
         }
     }
@@ -285,7 +283,7 @@ impl<T: Read> Read for Map<T> {
                 let (again, first) = (reader.site(entry.key_span), reader.site(first));
                 reader.hide(&entry.value);
                 reader
-                    .report(&crate::findings::finding::NAME_TWICE, again, format!("`{}` is declared twice", entry.key))
+                    .report(&finding::NAME_TWICE, again, format!("`{}` is declared twice", entry.key))
                     .label("declared again")
                     .also(first, "first declared here");
                 whole = None;

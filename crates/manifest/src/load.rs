@@ -58,7 +58,11 @@ pub fn load(directory: &Path, today: Date) -> Result<Loaded, Diagnostics> {
 ///
 /// # Errors
 /// Everything that is wrong, warnings included.
-pub fn load_sources(sources: Vec<(PathBuf, String)>, files: &dyn Files, today: Date) -> Result<Loaded, Diagnostics> {
+pub fn load_sources(
+    sources: Vec<(PathBuf, String)>,
+    files: &dyn Files,
+    today: Date,
+) -> Result<Loaded, Diagnostics> {
     check(Path::new("."), sources, Vec::new(), files, today)
 }
 
@@ -87,6 +91,7 @@ fn check(
             Err(fault) => report_fault(fault, file, &mut reader),
         }
     }
+    let everything_read = !reader.has_errors();
     let parts = Parts {
         bridge: outline.read_bridge(&mut reader).map(with_listener),
         systems: outline.read_all(Names::Systems, &mut reader),
@@ -94,7 +99,10 @@ fn check(
         accounts: outline.read_all(Names::Accounts, &mut reader),
         integrations: outline.read_all(Names::Integrations, &mut reader),
     };
-    parts.check(&outline, today, &mut reader);
+    // Where a whole file is missing, nearly every name would be.
+    if everything_read {
+        parts.check(&outline, today, &mut reader);
+    }
     let failed = reader.has_errors();
     let (mut named, findings) = reader.finish(root);
     let Parts { bridge: Some(bridge), systems, roles, accounts, integrations } = parts else {
@@ -204,7 +212,9 @@ impl Walk {
             // configuration consists of them.
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 below.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && !self.file(path) {
+            } else if path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+                && !self.file(path)
+            {
                 return false;
             }
         }
@@ -249,14 +259,16 @@ impl Walk {
 }
 
 fn read_text(path: &Path) -> Result<String, (&'static Finding, String)> {
-    let unreadable = |error: std::io::Error| (&finding::UNREADABLE, format!("the file cannot be read: {error}"));
+    let unreadable =
+        |error: std::io::Error| (&finding::UNREADABLE, format!("the file cannot be read: {error}"));
     let file = std::fs::File::open(path).map_err(unreadable)?;
     // A pipe or device would not end.
     if !file.metadata().map_err(unreadable)?.is_file() {
         return Err((&finding::UNREADABLE, "this is no regular file".to_owned()));
     }
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_FILE + 1), &mut bytes).map_err(unreadable)?;
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_FILE + 1), &mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() > usize::try_from(MAX_FILE).unwrap_or(usize::MAX) {
         return Err((&finding::TOO_LARGE, format!("the file is larger than {} MiB", MAX_FILE >> 20)));
     }

@@ -3,7 +3,7 @@
 use crate::findings::finding;
 use crate::keys::{Read, Section};
 use crate::place::{FileId, Site, Spot};
-use crate::reader::Reader;
+use crate::reader::{Reader, quoted};
 use crate::yaml::{Entry, Kind, Node};
 use crate::{Map, Name};
 use std::collections::{BTreeMap, btree_map};
@@ -44,12 +44,12 @@ impl Section for Top {
 impl Outline {
     /// Takes over what a file declares.
     pub fn add(&mut self, file: FileId, root: Node, reader: &mut Reader<'_>) {
+        if root.kind == Kind::Nothing {
+            return;
+        }
         let start = Entry { key: String::new(), key_span: Default::default(), value: root };
-        let root = reader.enter(file, &start, |reader, node| match &node.kind {
-            Kind::Nothing => false,
-            _ => reader.map(node, "a map of `bridge`, `systems`, `roles`, `accounts` and `integrations`").map(|entries| reader.check_keys::<Top>(entries)).is_some(),
-        }).then_some(start.value);
-        let Some(Node { kind: Kind::Map(entries), .. }) = root else { return };
+        reader.enter(file, &start, |reader, node| reader.keys::<Top>(node).is_some());
+        let Kind::Map(entries) = start.value.kind else { return };
         for entry in entries {
             match entry.key.as_str() {
                 "bridge" => self.add_bridge(file, entry, reader),
@@ -81,9 +81,14 @@ impl Outline {
     /// Reads the bridge; a report where there is none.
     pub fn read_bridge<T: Read>(&self, reader: &mut Reader<'_>) -> Option<T> {
         match &self.bridge {
-            Some(declared) => reader.enter(declared.file, &declared.entry, |reader, node| T::read(node, reader)),
+            Some(declared) => {
+                reader.enter(declared.file, &declared.entry, |reader, node| T::read(node, reader))
+            }
+            // What could not be read may hold it.
+            None if reader.has_errors() => None,
             None => {
-                reader.report_whole(&finding::NO_MANIFEST, "no file says what the bridge is")
+                reader
+                    .report_whole(&finding::NO_MANIFEST, "no file says what the bridge is")
                     .help("add a file with the top-level key `bridge`, or begin with `ironbridge init`");
                 None
             }
@@ -103,9 +108,9 @@ impl Outline {
         read
     }
 
-    /// Whether the name is declared, rightly or wrongly.
+    /// Whether the name is declared, rightly or wrongly: `Shop` declares `shop`, though not well.
     pub fn declares(&self, names: Names, name: &str) -> bool {
-        self.of(names).contains_key(name)
+        self.of(names).contains_key(name) || self.names(names).any(|other| other.eq_ignore_ascii_case(name))
     }
 
     pub fn names(&self, names: Names) -> impl Iterator<Item = &str> {
@@ -162,7 +167,11 @@ fn add_all(section: &mut BTreeMap<String, Declared>, file: FileId, entry: Entry,
 fn declared_twice(first: &Declared, file: FileId, again: &Entry, reader: &mut Reader<'_>) {
     reader.enter(file, again, |reader, node| reader.hide(node));
     reader
-        .report(&finding::NAME_TWICE, Site { file, span: again.key_span }, format!("`{}` is declared twice", again.key))
+        .report(
+            &finding::NAME_TWICE,
+            Site { file, span: again.key_span },
+            format!("{} is declared twice", quoted(&again.key)),
+        )
         .label("declared again")
         .also(Site { file: first.file, span: first.entry.key_span }, "first declared here");
 }

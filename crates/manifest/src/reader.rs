@@ -2,12 +2,13 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::findings::{Finding, finding};
-use crate::keys::Section;
+use crate::keys::{Read, Section};
 use crate::place::{FileId, Site};
 use crate::redact;
 use crate::suggest::closest;
 use crate::value::{FromText, SecretRef};
 use crate::yaml::{Entry, Kind, Node, Span};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ pub struct Reader<'f> {
     found: Vec<Found>,
     omitted: usize,
     suggestions_left: usize,
-    secrets: Vec<Site>,
+    /// What must not be shown.
+    secrets: HashMap<FileId, Vec<Span>>,
     named: Vec<PathBuf>,
 }
 
@@ -46,6 +48,16 @@ struct Found {
     label: String,
     help: Option<String>,
     also: Vec<(Site, String)>,
+}
+
+/// The keys of one section.
+pub struct Keys<'n> {
+    pub entries: &'n [Entry],
+    /// Keys that unknown ones were probably meant to be.
+    meant: Vec<&'static str>,
+    /// Whether every key is known and given once. A section with others is read for its mistakes only: nothing
+    /// half-understood travels on.
+    pub sound: bool,
 }
 
 /// A finding that can still be told more about before it is dropped into the list.
@@ -63,7 +75,7 @@ impl<'f> Reader<'f> {
             found: Vec::new(),
             omitted: 0,
             suggestions_left: MAX_SUGGESTIONS,
-            secrets: Vec::new(),
+            secrets: HashMap::new(),
             named: Vec::new(),
         }
     }
@@ -79,6 +91,9 @@ impl<'f> Reader<'f> {
 
     /// The key whose value is being read, as a message names it.
     fn here(&self) -> String {
+        if self.here == Span::default() {
+            return "this file".to_owned();
+        }
         let text = self.sources.get(self.file).and_then(|(_, text)| text.get(self.here.start..self.here.end));
         quoted(text.unwrap_or_default().trim_matches(['"', '\'']))
     }
@@ -99,7 +114,12 @@ impl<'f> Reader<'f> {
         }
     }
 
-    pub fn report(&mut self, finding: &'static Finding, site: Site, message: impl Into<String>) -> Report<'_> {
+    pub fn report(
+        &mut self,
+        finding: &'static Finding,
+        site: Site,
+        message: impl Into<String>,
+    ) -> Report<'_> {
         self.push(finding, Some(site), message.into())
     }
 
@@ -139,28 +159,27 @@ impl<'f> Reader<'f> {
     /// Reports that something else is expected. A misplaced scalar is not shown: it may be a secret.
     pub fn wrong_shape(&mut self, node: &Node, expected: &str) {
         self.hide(node);
-        let is = match node.kind {
-            Kind::Text(_) => "a single value",
-            Kind::Nothing => "nothing",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a map",
+        let message = match node.kind {
+            Kind::Text(_) => "a single value cannot stand here",
+            Kind::Nothing => "nothing is written here",
+            Kind::List(_) => "a list cannot stand here",
+            Kind::Map(_) => "a map cannot stand here",
         };
         let site = self.site_of(node);
-        self.report(&finding::SHAPE, site, format!("{expected} is expected here, but {is} is written"))
-            .label(format!("expected {expected}"));
+        self.report(&finding::SHAPE, site, message).label(format!("expected {expected}"));
     }
 
-    /// Reads one key of a section.
-    pub fn key<T: crate::keys::Read>(&mut self, entries: &[Entry], key: &str, default: Option<&str>) -> Option<T> {
+    /// Reads one key of a section. A missing one that another was probably meant to be is not reported again.
+    pub fn key<T: Read>(&mut self, keys: &Keys<'_>, key: &str, default: Option<&str>) -> Option<T> {
         let file = self.file;
-        if let Some(entry) = entries.iter().find(|entry| entry.key == key) {
+        if let Some(entry) = keys.entries.iter().find(|entry| entry.key == key) {
             return self.enter(file, entry, |reader, node| T::read(node, reader));
         }
         let value = match default {
             Some(text) => T::read(&Node::written(text), self),
             None => T::absent(self),
         };
-        if value.is_none() {
+        if value.is_none() && !keys.meant.contains(&key) {
             let site = self.site(self.here);
             let message = format!("`{key}` is missing in {}", self.here());
             self.report(&finding::KEY_MISSING, site, message).label(format!("needs `{key}`"));
@@ -168,38 +187,57 @@ impl<'f> Reader<'f> {
         value
     }
 
-    /// Reports keys that the section does not have, and keys given twice.
-    pub fn check_keys<S: Section>(&mut self, entries: &[Entry]) {
-        for (index, entry) in entries.iter().enumerate() {
-            let site = self.site(entry.key_span);
-            let before = entries.get(..index).unwrap_or_default();
-            if let Some(first) = before.iter().find(|other| other.key == entry.key) {
-                let first = self.site(first.key_span);
-                self.hide(&entry.value);
-                self.report(&finding::KEY_TWICE, site, format!("`{}` is given twice", entry.key))
-                    .label("given again")
-                    .also(first, "first given here");
-            } else if !S::KEYS.contains(&entry.key.as_str()) {
-                self.hide(&entry.value);
-                self.unknown_key::<S>(entry, site);
+    /// The keys of a section. Reports those that it does not have, and those given twice.
+    pub fn keys<'n, S: Section>(&mut self, node: &'n Node) -> Option<Keys<'n>> {
+        let entries = self.map(node, "a map")?;
+        let mut keys = Keys { entries, meant: Vec::new(), sound: true };
+        let mut seen: Vec<Option<&Entry>> = vec![None; S::KEYS.len()];
+        for entry in entries {
+            let known = S::KEYS.iter().position(|key| *key == entry.key);
+            if let Some(place) = known.and_then(|index| seen.get_mut(index)) {
+                match place {
+                    None => {
+                        *place = Some(entry);
+                        continue;
+                    }
+                    Some(first) => self.key_twice(first, entry),
+                }
+            } else if S::LATER.contains(&entry.key.as_str()) {
+                self.later_key(entry);
+            } else {
+                keys.meant.extend(self.unknown_key::<S>(entry));
             }
+            self.hide(&entry.value);
+            keys.sound = false;
         }
+        Some(keys)
     }
 
-    fn unknown_key<S: Section>(&mut self, entry: &Entry, site: Site) {
-        let key = quoted(&entry.key);
-        if S::LATER.contains(&entry.key.as_str()) {
-            let message = format!("{key} is not in this version yet");
-            self.report(&finding::NOT_YET, site, message).label("not in this version").help("remove it for now");
-            return;
-        }
-        let suggestion = self.suggest(&entry.key, S::KEYS.iter().copied());
-        let message = format!("unknown key {key} in {}", self.here());
+    fn key_twice(&mut self, first: &Entry, again: &Entry) {
+        let (site, first) = (self.site(again.key_span), self.site(first.key_span));
+        self.report(&finding::KEY_TWICE, site, format!("{} is given twice", quoted(&again.key)))
+            .label("given again")
+            .also(first, "first given here");
+    }
+
+    fn later_key(&mut self, entry: &Entry) {
+        let (site, key) = (self.site(entry.key_span), quoted(&entry.key));
+        self.report(&finding::NOT_YET, site, format!("{key} is not in this version yet"))
+            .label("not in this version")
+            .help("remove it for now");
+    }
+
+    /// Returns the key that was probably meant.
+    fn unknown_key<S: Section>(&mut self, entry: &Entry) -> Option<&'static str> {
+        let site = self.site(entry.key_span);
+        let near = self.suggest(&entry.key, S::KEYS.iter().copied());
+        let message = format!("unknown key {} in {}", quoted(&entry.key), self.here());
         let report = self.report(&finding::UNKNOWN_KEY, site, message);
-        match suggestion {
+        match near {
             Some(near) => report.label(format!("did you mean `{near}`?")),
             None => report.label("unknown key").help(format!("the keys are {}", listed(S::KEYS))),
         };
+        near
     }
 
     /// The known name that is meant, if one is near enough.
@@ -210,11 +248,10 @@ impl<'f> Reader<'f> {
 
     /// Keeps every scalar in the node out of what is shown, references to secrets excepted.
     pub fn hide(&mut self, node: &Node) {
-        let file = self.file;
-        let secrets = &mut self.secrets;
+        let secrets = self.secrets.entry(self.file).or_default();
         node.each_text(&mut |text, span| {
             if SecretRef::from_text(text).is_err() {
-                secrets.push(Site { file, span });
+                secrets.push(span);
             }
         });
     }
@@ -247,7 +284,7 @@ impl<'f> Reader<'f> {
         let mut place = |site: Site, label: String| {
             let (file, text) = sources.get(site.file)?;
             let shown = shown.get_mut(site.file)?.get_or_insert_with(|| {
-                let spans = secrets.iter().filter(|secret| secret.file == site.file).map(|secret| secret.span);
+                let spans = secrets.get(&site.file).into_iter().flatten().copied();
                 redact::spans(text, spans).into()
             });
             Some(Place::new(file.clone(), text, Arc::clone(shown), site.span.start..site.span.end, label))

@@ -24,7 +24,8 @@ pub fn spans(text: &str, spans: impl Iterator<Item = Span>) -> String {
 
 /// Values that follow `password:`, `client_secret:` and their like on the same line and are no reference.
 fn behind_telling_keys(text: &str) -> impl Iterator<Item = Span> {
-    const TELLING: [&str; 7] = ["password", "passwd", "passphrase", "secret", "token", "api_key", "private_key"];
+    const TELLING: [&str; 7] =
+        ["password", "passwd", "passphrase", "secret", "token", "api_key", "private_key"];
     let mut at = 0;
     text.split_inclusive('\n').flat_map(move |line| {
         let start = at;
@@ -36,8 +37,12 @@ fn behind_telling_keys(text: &str) -> impl Iterator<Item = Span> {
             let rest = lower.get(colon + 1..).unwrap_or_default();
             let lead = rest.len() - rest.trim_start().len();
             let value = rest.trim_start();
-            let telling = TELLING.iter().any(|key| before.ends_with(key));
-            if telling && !value.trim_start_matches(['"', '\'']).starts_with("secret://") && !value.starts_with('{') {
+            let is_key = rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']);
+            let telling = is_key && TELLING.iter().any(|key| before.ends_with(key));
+            if telling
+                && !value.trim_start_matches(['"', '\'']).starts_with("secret://")
+                && !value.starts_with('{')
+            {
                 found.push(Span { start: start + colon + 1 + lead, end: start + line.trim_end().len() });
             }
         }

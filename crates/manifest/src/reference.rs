@@ -1,51 +1,64 @@
 //! The reference page, generated from the JSON Schema.
 
-use crate::schema::json_schema;
+use crate::schema::{Definitions, TOP, top};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
 /// Every key with its type, default and meaning, as Markdown.
 pub fn reference_markdown() -> String {
-    let schema = json_schema();
+    let mut definitions = Definitions::default();
+    let top = top(&mut definitions);
     let mut page = String::from(
         "# Manifest reference\n\n\
          A manifest is a directory of YAML files. Every `*.yaml` and `*.yml` file below it is read, except hidden \
          ones and those in the data directory, and all are merged: a name is declared once. Relative paths are \
          relative to the file that names them.\n\n",
     );
-    table(&mut page, &schema);
-    let sections = schema.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
-    for name in in_order(&schema, &sections) {
-        let Some(section) = sections.get(&name) else { continue };
-        let _ = writeln!(page, "\n## {name}\n\n{}\n", text(section, "description"));
-        if section.get("maxProperties").is_some() {
-            page.push_str("Exactly one of these keys.\n\n");
+    let names: Vec<&str> = TOP.iter().map(|(name, _)| *name).collect();
+    table(&mut page, &names, &top, &[]);
+    let mut met = Vec::new();
+    names.iter().filter_map(|name| top.get(*name)).for_each(|schema| meet(schema, &definitions, &mut met));
+    for name in &met {
+        if let (Some(section), Some(keys)) = (definitions.sections.get(name), definitions.keys.get(name)) {
+            section_page(&mut page, name, section, keys);
         }
-        table(&mut page, section);
     }
     page
 }
 
-/// The sections in the order in which a reader meets them.
-fn in_order(schema: &Value, sections: &Map<String, Value>) -> Vec<String> {
-    let mut order = Vec::new();
-    meet(schema.get("properties").unwrap_or(&Value::Null), sections, &mut order);
-    order
+/// Notes the sections that a schema leads to, in the order in which a reader meets them.
+fn meet(schema: &Value, definitions: &Definitions, met: &mut Vec<String>) {
+    let section =
+        schema.get("$ref").and_then(section_name).filter(|name| !met.iter().any(|other| other == name));
+    if let Some(name) = section {
+        met.push(name.to_owned());
+        let properties = definitions.sections.get(name).and_then(|section| section.get("properties"));
+        for key in definitions.keys.get(name).into_iter().flatten() {
+            meet(properties.and_then(|all| all.get(*key)).unwrap_or(&Value::Null), definitions, met);
+        }
+    }
+    for inner in ["items", "additionalProperties"].iter().filter_map(|key| schema.get(*key)) {
+        meet(inner, definitions, met);
+    }
+    for inner in ["oneOf", "anyOf"].iter().filter_map(|key| schema.get(*key)?.as_array()).flatten() {
+        meet(inner, definitions, met);
+    }
 }
 
-fn meet(value: &Value, sections: &Map<String, Value>, order: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(name) = fields.get("$ref").and_then(section_name)
-                && !order.iter().any(|met| met == name)
-            {
-                order.push(name.to_owned());
-                meet(sections.get(name).unwrap_or(&Value::Null), sections, order);
-            }
-            fields.values().for_each(|value| meet(value, sections, order));
-        }
-        Value::Array(items) => items.iter().for_each(|item| meet(item, sections, order)),
-        _ => {}
+fn section_page(page: &mut String, name: &str, section: &Value, keys: &[&str]) {
+    let _ = writeln!(page, "\n## {name}\n\n{}\n", text(section, "description"));
+    if section.get("maxProperties").is_some() {
+        page.push_str("Exactly one of these keys.\n\n");
+    }
+    let required: Vec<&str> = section
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if let Some(properties) = section.get("properties").and_then(Value::as_object) {
+        table(page, keys, properties, &required);
     }
 }
 
@@ -53,16 +66,9 @@ fn section_name(reference: &Value) -> Option<&str> {
     reference.as_str()?.strip_prefix("#/$defs/")
 }
 
-fn table(page: &mut String, section: &Value) {
-    let Some(keys) = section.get("properties").and_then(Value::as_object).filter(|keys| !keys.is_empty()) else {
-        page.push_str("No keys.\n");
-        return;
-    };
+fn table(page: &mut String, keys: &[&str], properties: &Map<String, Value>, required: &[&str]) {
     page.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
-    let required = |name: &str| {
-        section.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name))
-    };
-    for (name, schema) in keys {
+    for (name, schema) in keys.iter().filter_map(|key| properties.get_key_value(*key)) {
         let default = match schema.get("default") {
             Some(Value::Array(items)) => {
                 let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
@@ -70,11 +76,12 @@ fn table(page: &mut String, section: &Value) {
             }
             Some(Value::String(text)) => format!("`{text}`"),
             Some(other) => format!("`{other}`"),
-            None if required(name) => "required".to_owned(),
+            None if required.contains(&name.as_str()) => "required".to_owned(),
             None => String::new(),
         };
         let meaning = format!("{}{}", text(schema, "description"), choices(schema));
-        let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", kind(schema), meaning.replace('|', "\\|"));
+        let _ =
+            writeln!(page, "| `{name}` | {} | {default} | {} |", kind(schema), meaning.replace('|', "\\|"));
     }
 }
 
@@ -84,7 +91,10 @@ fn kind(schema: &Value) -> String {
         return format!("[{name}](#{})", name.to_lowercase());
     }
     if schema.get("propertyNames").is_some() {
-        return format!("map of names to {}", kind(schema.get("additionalProperties").unwrap_or(&Value::Null)));
+        return format!(
+            "map of names to {}",
+            kind(schema.get("additionalProperties").unwrap_or(&Value::Null))
+        );
     }
     if let Some(items) = schema.get("items") {
         return format!("list of {}", kind(items));

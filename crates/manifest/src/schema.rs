@@ -3,11 +3,14 @@
 use crate::keys::Read;
 use crate::{Account, Bridge, Integration, Map, Role, System};
 use serde_json::{Map as Object, Value, json};
+use std::collections::HashMap;
 
 /// The sections met so far, by name.
 #[derive(Default)]
 pub struct Definitions {
-    sections: Object<String, Value>,
+    pub sections: Object<String, Value>,
+    /// Each section's keys as they are declared; JSON objects have no order.
+    pub keys: HashMap<String, Vec<&'static str>>,
 }
 
 /// One key of a section.
@@ -31,18 +34,7 @@ pub(crate) const TOP: [(&str, &str); 5] = [
 /// JSON Schema (2020-12) of one manifest file. Every file may hold any of the top-level keys.
 pub fn json_schema() -> Value {
     let mut definitions = Definitions::default();
-    let held = [
-        Bridge::schema(&mut definitions),
-        Map::<System>::schema(&mut definitions),
-        Map::<Role>::schema(&mut definitions),
-        Map::<Account>::schema(&mut definitions),
-        Map::<Integration>::schema(&mut definitions),
-    ];
-    let properties: Object<String, Value> = TOP
-        .iter()
-        .zip(held)
-        .map(|((name, description), schema)| ((*name).to_owned(), described(schema, description)))
-        .collect();
+    let properties = top(&mut definitions);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Ironbridge manifest",
@@ -54,10 +46,26 @@ pub fn json_schema() -> Value {
     })
 }
 
+/// The top-level keys.
+pub fn top(definitions: &mut Definitions) -> Object<String, Value> {
+    let held = [
+        Bridge::schema(definitions),
+        Map::<System>::schema(definitions),
+        Map::<Role>::schema(definitions),
+        Map::<Account>::schema(definitions),
+        Map::<Integration>::schema(definitions),
+    ];
+    let described = |((name, description), schema): (&(&str, &str), Value)| {
+        ((*name).to_owned(), described(schema, description))
+    };
+    TOP.iter().zip(held).map(described).collect()
+}
+
 impl Definitions {
     pub fn section(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
         self.define(name, |definitions| {
             let keys = keys(definitions);
+            definitions.keys.insert(name.to_owned(), keys.iter().map(|key| key.name).collect());
             let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
             json!({
                 "type": "object",
@@ -71,10 +79,12 @@ impl Definitions {
 
     pub fn one_of(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
         self.define(name, |definitions| {
+            let keys = keys(definitions);
+            definitions.keys.insert(name.to_owned(), keys.iter().map(|key| key.name).collect());
             json!({
                 "type": "object",
                 "description": paragraph(docs),
-                "properties": properties(keys(definitions)),
+                "properties": properties(keys),
                 "minProperties": 1,
                 "maxProperties": 1,
                 "additionalProperties": false,
@@ -108,7 +118,9 @@ fn properties(keys: Vec<Key>) -> Object<String, Value> {
 fn default_value(text: &str, kind: Option<&Value>) -> Value {
     match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(items) => items.split(',').map(|item| json!(item.trim())).collect(),
-        None if kind == Some(&json!("integer")) => text.parse::<u64>().map_or(json!(text), |number| json!(number)),
+        None if kind == Some(&json!("integer")) => {
+            text.parse::<u64>().map_or(json!(text), |number| json!(number))
+        }
         None => json!(text),
     }
 }

@@ -9,8 +9,8 @@ mod web;
 pub use file::{Directory, FilePath};
 pub use secret::SecretRef;
 pub use text::{Date, Name, PermissionName, Pointer, San, Thumbprint};
-pub use unit::{Duration, Number, OneOrMore, Rate, Size};
 pub(crate) use unit::written;
+pub use unit::{Duration, Number, OneOrMore, Rate, Size};
 pub use web::{Country, FieldName, Path, Route, Segment, Template, Url};
 
 use crate::findings::{Finding, finding};
@@ -92,12 +92,15 @@ pub fn report(wrong: Wrong, node: &Node, text: &str, expected: &str, reader: &mu
     let message = if wrong.secret {
         reader.hide(node);
         wrong.why
+    } else if text.trim().is_empty() {
+        format!("the value {}", wrong.why)
     } else {
         format!("{} {}", quoted(text), wrong.why)
     };
-    let label = match wrong.finding == &finding::SECRET_LITERAL {
-        true => "written in clear".to_owned(),
-        false => format!("expected {expected}"),
+    let label = match wrong.finding.id {
+        "IB101" => "written in clear".to_owned(),
+        "IB106" => "not in this version".to_owned(),
+        _ => format!("expected {expected}"),
     };
     let report = reader.report(wrong.finding, site, message).label(label);
     if let Some(help) = wrong.help {
@@ -135,7 +138,11 @@ impl FromText for std::net::SocketAddr {
     }
 
     fn schema() -> Value {
-        crate::schema::text("IP address and port.", r"^(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}$", "0.0.0.0:8443")
+        crate::schema::text(
+            "IP address and port.",
+            r"^(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}$",
+            "0.0.0.0:8443",
+        )
     }
 }
 
@@ -156,6 +163,10 @@ impl FromText for ipnet::IpNet {
     }
 
     fn schema() -> Value {
-        crate::schema::text("IP network in CIDR notation, or one address.", "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", "10.0.0.0/8")
+        crate::schema::text(
+            "IP network in CIDR notation, or one address.",
+            "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+            "10.0.0.0/8",
+        )
     }
 }

@@ -204,7 +204,11 @@ impl<'t> Builder<'t> {
             Some(Ok((event, span))) => Ok((event, self.span(&span))),
             Some(Err(error)) => {
                 let at = self.offset(error.marker());
-                let end = self.text.get(at..).and_then(|rest| rest.chars().next()).map_or(at, |c| at + c.len_utf8());
+                let end = self
+                    .text
+                    .get(at..)
+                    .and_then(|rest| rest.chars().next())
+                    .map_or(at, |c| at + c.len_utf8());
                 Err(self.syntax(&error, Span { start: at, end }))
             }
             None => Ok((Event::StreamEnd, Span::default())),

@@ -51,14 +51,22 @@ impl Check<'_, '_> {
             if let Some(url) = &issuer.jwks_url {
                 self.secure(url, spot.key("jwks_url"));
             }
-            self.danger(issuer.danger_accept_untyped_tokens.as_ref(), spot.key("danger_accept_untyped_tokens"));
+            self.danger(
+                issuer.danger_accept_untyped_tokens.as_ref(),
+                spot.key("danger_accept_untyped_tokens"),
+            );
             if let Some(other) = known.insert(&issuer.issuer.text, name) {
                 let message = format!("the issuer `{other}` has this identifier already");
                 self.report(&finding::CONTRADICTION, spot.key("issuer").at_value(), message, "taken");
             }
             if issuer.issuer.text.trim_end_matches('/') == bridge.origin() {
                 let message = "this is the bridge's own identifier; its own tokens need no declaration";
-                self.report(&finding::CONTRADICTION, spot.key("issuer").at_value(), message, "the bridge itself");
+                self.report(
+                    &finding::CONTRADICTION,
+                    spot.key("issuer").at_value(),
+                    message,
+                    "the bridge itself",
+                );
             }
         }
     }

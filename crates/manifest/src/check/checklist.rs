@@ -18,7 +18,8 @@ struct Holdings<'p> {
 
 impl<'p> Holdings<'p> {
     fn of(parts: &'p Parts) -> Self {
-        let operations = parts.integrations.values().flat_map(|integration| integration.http.operations.values());
+        let operations =
+            parts.integrations.values().flat_map(|integration| integration.http.operations.values());
         let mut of_system: HashMap<&str, HashSet<&str>> = HashMap::new();
         for account in parts.accounts.values() {
             let roles = account.roles.iter().filter_map(|role| parts.roles.get(role));
@@ -26,7 +27,12 @@ impl<'p> Holdings<'p> {
             of_system.entry(&account.system).or_default().extend(permissions);
         }
         Holdings {
-            held: parts.roles.values().flat_map(|role| &role.permissions).map(|permission| &**permission).collect(),
+            held: parts
+                .roles
+                .values()
+                .flat_map(|role| &role.permissions)
+                .map(|permission| &**permission)
+                .collect(),
             required: operations.map(|operation| &*operation.permission).collect(),
             of_system,
         }
@@ -92,7 +98,12 @@ impl Check<'_, '_> {
             let Some(spot) = self.outline.spot(Names::Accounts, name) else { continue };
             if account.roles.is_empty() {
                 let message = format!("the account `{name}` has no roles, so it may do nothing");
-                self.report(&finding::ACCOUNT_WITHOUT_ROLES, spot.key("roles").at_key(), message, "needs a role");
+                self.report(
+                    &finding::ACCOUNT_WITHOUT_ROLES,
+                    spot.key("roles").at_key(),
+                    message,
+                    "needs a role",
+                );
             }
             let long = account.credentials.api_key.as_ref().is_some_and(|key| key.lifetime > DAY * 90);
             if long && account.addresses.is_empty() {
@@ -123,7 +134,13 @@ impl Check<'_, '_> {
         }
     }
 
-    fn permission(&mut self, integration: &Integration, operation: &Operation, spot: Spot<'_>, holdings: &Holdings<'_>) {
+    fn permission(
+        &mut self,
+        integration: &Integration,
+        operation: &Operation,
+        spot: Spot<'_>,
+        holdings: &Holdings<'_>,
+    ) {
         let (permission, source) = (&*operation.permission, &*integration.source);
         let at = spot.key("permission").at_value();
         if !holdings.held.contains(permission) {
@@ -135,7 +152,8 @@ impl Check<'_, '_> {
                 None => report.label("held by no role"),
             };
         } else if !holdings.of_system.get(source).is_some_and(|held| held.contains(permission)) {
-            let message = format!("no account of `{source}` holds the permission `{permission}`, so nobody can call");
+            let message =
+                format!("no account of `{source}` holds the permission `{permission}`, so nobody can call");
             self.report(&finding::SOURCE_LACKS_PERMISSION, at, message, "not held by the source");
         }
     }
@@ -148,8 +166,12 @@ impl Check<'_, '_> {
         let takes_body = matches!(&*operation.route.method, "POST" | "PUT" | "PATCH");
         if takes_body && operation.request.schema.is_none() && operation.request.keep.is_none() {
             let message = "personal data enters, and nothing says what may be in the body";
-            self.report(&finding::BODY_UNCHECKED, spot.at_key(), message, "needs `request.schema` or `request.keep`");
+            self.report(
+                &finding::BODY_UNCHECKED,
+                spot.at_key(),
+                message,
+                "needs `request.schema` or `request.keep`",
+            );
         }
     }
 }
-

@@ -2,7 +2,7 @@ use super::{Check, DAY, SECOND};
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::{Site, Spot};
-use crate::{HttpFlow, Integration, Name, Operation, Upgrade};
+use crate::{CredentialKind, HttpFlow, Integration, Name, Operation, Upgrade};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
@@ -12,14 +12,23 @@ const RESERVED_PATHS: [&str; 2] = ["/oauth", "/.well-known"];
 /// Listener, method and shape of the path, with the operation that took it.
 type Routes = HashMap<(Option<Name>, String), (String, Site)>;
 
-impl Check<'_, '_> {
+/// Credentials by the system whose accounts have them.
+type Callers<'p> = HashMap<&'p str, Vec<CredentialKind>>;
+
+impl<'c> Check<'c, '_> {
     pub fn integrations(&mut self) {
         let mut routes = Routes::new();
-        for (name, integration) in &self.parts.integrations {
+        let parts = self.parts;
+        let callers = self.callers();
+        for (name, integration) in &parts.integrations {
             let Some(spot) = self.outline.spot(Names::Integrations, name) else { continue };
             self.resolve(Names::Systems, "system", &integration.source, spot.key("source").at_value());
             self.target_of(integration, spot.key("target"));
-            self.authentication(integration, spot);
+            if let Some(callers) =
+                callers.as_ref().filter(|_| self.outline.declares(Names::Systems, &integration.source))
+            {
+                self.authentication(integration, spot, callers);
+            }
             self.flow(name, &integration.http, spot.key("http"), &mut routes);
         }
     }
@@ -30,31 +39,45 @@ impl Check<'_, '_> {
         if self.parts.systems.get(target).is_some_and(|system| system.http.is_none()) {
             let system = self.outline.spot(Names::Systems, target);
             let message = format!("the target `{target}` does not say where it is");
-            let report = self.reader.report(&finding::NO_TARGET, spot.at_value(), message).label("cannot be reached");
+            let report =
+                self.reader.report(&finding::NO_TARGET, spot.at_value(), message).label("cannot be reached");
             if let Some(system) = system {
                 report.also(system.at_key(), "needs `http` with a `url`");
             }
         }
     }
 
-    /// Some account of the source must be able to prove itself in a way that is accepted.
-    fn authentication(&mut self, integration: &Integration, spot: Spot<'_>) {
-        let source = &integration.source;
-        // An account that was wrong might have been the one.
-        let any_wrong = self.outline.names(Names::Accounts).count() > self.parts.accounts.len();
-        if any_wrong || !self.outline.declares(Names::Systems, source) {
-            return;
+    /// The credentials of each system's accounts. `None` when an account was wrong: it might have been the one.
+    fn callers(&self) -> Option<Callers<'c>> {
+        let accounts = &self.parts.accounts;
+        if self.outline.names(Names::Accounts).count() > accounts.len() {
+            return None;
         }
-        let accept = &integration.http.accept;
-        let mut accounts = self.parts.accounts.values().filter(|account| account.system == *source).peekable();
-        let (message, at, label) = if accounts.peek().is_none() {
-            let message = format!("nobody can call: no account belongs to the source `{source}`");
-            (message, spot.key("source").at_value(), "has no account")
-        } else if accounts.flat_map(|account| account.credentials.kinds()).any(|kind| accept.is_empty() || accept.contains(&kind)) {
-            return;
-        } else {
-            let message = format!("nobody can call: no account of `{source}` has a credential that is accepted");
-            (message, spot.key("http").key("accept").at_key(), "accepts none that exists")
+        let mut callers = Callers::new();
+        for account in accounts.values() {
+            let kinds: Vec<CredentialKind> = account.credentials.kinds().collect();
+            if kinds.is_empty() || !self.outline.declares(Names::Systems, &account.system) {
+                return None;
+            }
+            callers.entry(&account.system).or_default().extend(kinds);
+        }
+        Some(callers)
+    }
+
+    /// Some account of the source must be able to prove itself in a way that is accepted.
+    fn authentication(&mut self, integration: &Integration, spot: Spot<'_>, callers: &Callers<'_>) {
+        let (source, accept) = (&integration.source, &integration.http.accept);
+        let (message, at, label) = match callers.get(&**source) {
+            None => {
+                let message = format!("nobody can call: no account belongs to the source `{source}`");
+                (message, spot.key("source").at_value(), "has no account")
+            }
+            Some(kinds) if accept.is_empty() || kinds.iter().any(|kind| accept.contains(kind)) => return,
+            Some(_) => {
+                let message =
+                    format!("nobody can call: no account of `{source}` has a credential that is accepted");
+                (message, spot.key("http").key("accept").at_key(), "accepts none that exists")
+            }
         };
         self.report(&finding::NO_AUTHENTICATION, at, message, label);
     }
@@ -64,13 +87,21 @@ impl Check<'_, '_> {
         self.exchange_time(spot.key("timeout"), flow.timeout);
         if flow.operations.is_empty() {
             let message = "this flow allows nothing: it has no operations";
-            self.report(&finding::KEY_MISSING, spot.key("operations").at_key(), message, "needs an operation");
+            self.report(
+                &finding::KEY_MISSING,
+                spot.key("operations").at_key(),
+                message,
+                "needs an operation",
+            );
         }
         for (name, operation) in &flow.operations {
             let spot = spot.key("operations").key(name);
             self.operation(operation, spot);
             let path = format!("{}{}", flow.path.0, operation.route.path.shape());
-            if RESERVED_PATHS.iter().any(|reserved| path == *reserved || path.starts_with(&format!("{reserved}/"))) {
+            if RESERVED_PATHS
+                .iter()
+                .any(|reserved| path == *reserved || path.starts_with(&format!("{reserved}/")))
+            {
                 let message = format!("the bridge itself answers below `{}`", RESERVED_PATHS.join("` and `"));
                 self.report(&finding::PATH_RESERVED, spot.key("match").at_value(), message, "reserved");
             }
@@ -118,8 +149,14 @@ impl Check<'_, '_> {
         }
         let bodiless = matches!(&*operation.route.method, "GET" | "HEAD" | "OPTIONS");
         if bodiless && (operation.request.schema.is_some() || operation.request.keep.is_some()) {
-            let message = format!("a {} request has no body that `request` could speak of", operation.route.method);
-            self.report(&finding::CONTRADICTION, spot.key("request").at_key(), message, "only `rules` has a use here");
+            let message =
+                format!("a {} request has no body that `request` could speak of", operation.route.method);
+            self.report(
+                &finding::CONTRADICTION,
+                spot.key("request").at_key(),
+                message,
+                "only `rules` has a use here",
+            );
         }
     }
 

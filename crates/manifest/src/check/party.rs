@@ -30,11 +30,17 @@ impl Check<'_, '_> {
         if http.url.secure {
             if http.danger_plaintext.is_some() {
                 let message = "`danger_plaintext` has no use: the URL is `https`";
-                self.report(&finding::CONTRADICTION, spot.key("danger_plaintext").at_key(), message, "remove it");
+                self.report(
+                    &finding::CONTRADICTION,
+                    spot.key("danger_plaintext").at_key(),
+                    message,
+                    "remove it",
+                );
             }
         } else if http.danger_plaintext.is_none() {
             self.secure(&http.url, spot.key("url"));
         } else {
+            self.danger(http.danger_plaintext.as_ref(), spot.key("danger_plaintext"));
             for key in ["ca", "certificate", "server_name"] {
                 if spot.key(key).is_there() {
                     let message = format!("`{key}` has no use: the URL is `http`");
@@ -42,7 +48,6 @@ impl Check<'_, '_> {
                 }
             }
         }
-        self.danger(http.danger_plaintext.as_ref(), spot.key("danger_plaintext"));
         self.within(spot.key("connect_timeout"), http.connect_timeout, SECOND / 100, MINUTE);
         match &http.auth {
             Some(TargetAuth::Oauth2(oauth2)) => {
@@ -72,7 +77,12 @@ impl Check<'_, '_> {
             self.within(spot.key("api_key").key("lifetime"), key.lifetime, MINUTE, DAY * 366);
         }
         if let Some(client) = &credentials.oauth_client {
-            self.within(spot.key("oauth_client").key("token_lifetime"), client.token_lifetime, SECOND * 10, HOUR);
+            self.within(
+                spot.key("oauth_client").key("token_lifetime"),
+                client.token_lifetime,
+                SECOND * 10,
+                HOUR,
+            );
             self.public_url(spot.key("oauth_client"));
         }
         if let (Some(token), Some(bridge)) = (&credentials.token, &self.parts.bridge)
@@ -90,7 +100,11 @@ impl Check<'_, '_> {
         let (Some(bridge), Some(bridge_spot)) = (&self.parts.bridge, self.outline.bridge()) else { return };
         if bridge.public_url.is_none() {
             self.reader
-                .report(&finding::PUBLIC_URL_MISSING, spot.at_key(), "`oauth_client` needs `public_url` in `bridge`")
+                .report(
+                    &finding::PUBLIC_URL_MISSING,
+                    spot.at_key(),
+                    "`oauth_client` needs `public_url` in `bridge`",
+                )
                 .label("tokens name the bridge's public URL")
                 .also(bridge_spot.at_key(), "needs `public_url`");
         }
@@ -104,7 +118,13 @@ impl Check<'_, '_> {
     }
 
     /// A certificate, and a client id at an issuer, belong to one account.
-    fn unshared(&mut self, name: &str, account: &Account, spot: Spot<'_>, owners: &mut HashMap<String, (String, Site)>) {
+    fn unshared(
+        &mut self,
+        name: &str,
+        account: &Account,
+        spot: Spot<'_>,
+        owners: &mut HashMap<String, (String, Site)>,
+    ) {
         let mut claims = Vec::new();
         if let Some(certificate) = &account.credentials.certificate {
             let ca = certificate.ca.as_deref();

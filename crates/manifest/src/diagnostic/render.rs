@@ -23,8 +23,10 @@ pub fn all(diagnostics: &Diagnostics, color: bool) -> String {
 fn one(out: &mut String, diagnostic: &Diagnostic, ink: Ink) {
     let severity = diagnostic.severity();
     let heading = format!("{}[{}]", severity.name(), diagnostic.id());
-    let _ = writeln!(out, "{}: {}", ink.severity(severity, &heading), ink.bold(&visible(&diagnostic.message)));
-    let gutter = digits(std::iter::once(&diagnostic.place).chain(&diagnostic.also).map(|p| p.line).max().unwrap_or(0));
+    let _ =
+        writeln!(out, "{}: {}", ink.severity(severity, &heading), ink.bold(&visible(&diagnostic.message)));
+    let gutter =
+        digits(std::iter::once(&diagnostic.place).chain(&diagnostic.also).map(|p| p.line).max().unwrap_or(0));
     place(out, &diagnostic.place, gutter, "-->", '^', |text| ink.severity(severity, text), ink);
     for also in &diagnostic.also {
         place(out, also, gutter, ":::", '-', |text| ink.blue(text), ink);
@@ -56,7 +58,14 @@ fn place(
     let _ = writeln!(out, "{} {bar} {}", ink.blue(&format!("{:>gutter$}", place.line)), window.text);
     let marks: String = std::iter::repeat_n(mark, window.marked).collect();
     let note = format!("{marks} {}", visible(&place.label));
-    let _ = writeln!(out, "{:gutter$} {bar} {:indent$}{}", "", "", paint(note.trim_end()), indent = window.before);
+    let _ = writeln!(
+        out,
+        "{:gutter$} {bar} {:indent$}{}",
+        "",
+        "",
+        paint(note.trim_end()),
+        indent = window.before
+    );
 }
 
 /// The part of a line that is shown, and which of it is marked, in characters.
@@ -72,10 +81,8 @@ impl Window {
         let column = place.column - 1;
         let start = if line.chars().count() > WIDTH { column.saturating_sub(WIDTH / 3) } else { 0 };
         let text: String = line.chars().skip(start).take(WIDTH).map(shown).collect();
-        let spanned = source.get(place.span.clone()).unwrap_or_default();
-        let first_line = spanned.lines().next().unwrap_or_default().trim_end().chars().count();
         let before = column - start;
-        Window { text, before, marked: first_line.clamp(1, WIDTH.saturating_sub(before).max(1)) }
+        Window { text, before, marked: place.width.clamp(1, WIDTH.saturating_sub(before).max(1)) }
     }
 }
 
@@ -88,7 +95,9 @@ fn visible(text: &str) -> String {
 fn shown(c: char) -> char {
     match c {
         '\t' => ' ',
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => '\u{fffd}',
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+            '\u{fffd}'
+        }
         c if c.is_control() => '\u{fffd}',
         c => c,
     }

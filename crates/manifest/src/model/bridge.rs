@@ -1,6 +1,6 @@
 use super::{Danger, Map, section, words};
-use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate,SecretRef, Url};
 use crate::value::FromText;
+use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Url};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
@@ -172,9 +172,10 @@ impl Bridge {
     pub fn listener_of(&self, flow: &super::HttpFlow) -> Option<(&Name, &Listener)> {
         match &flow.listener {
             Some(name) => self.listeners.get_key_value(name),
-            None => self.listeners.get_key_value("api").or_else(|| {
-                self.listeners.first_key_value().filter(|_| self.listeners.len() == 1)
-            }),
+            None => self
+                .listeners
+                .get_key_value("api")
+                .or_else(|| self.listeners.first_key_value().filter(|_| self.listeners.len() == 1)),
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::{CredentialKind, Danger, KeySource, CertificateFiles, one_of, section, words};
+use super::{CertificateFiles, CredentialKind, Danger, KeySource, one_of, section, words};
 use crate::keys::Read;
 use crate::reader::Reader;
 use crate::schema::Definitions;

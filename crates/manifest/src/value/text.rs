@@ -146,6 +146,22 @@ impl Date {
     }
 }
 
+impl fmt::Display for Date {
+    /// As a manifest writes it: `2027-03-31`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The inverse of `of`: years begin in March, 400 years have 146,097 days.
+        let days = self.days + 719_468;
+        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * of_era + of_era / 4 - of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (year, month) =
+            (era * 400 + of_era + i64::from(month > 9), if month > 9 { month - 9 } else { month + 3 });
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
 impl FromText for Pointer {
     const EXPECTED: &'static str = "a JSON Pointer, such as /items/*/id";
 
@@ -200,9 +216,8 @@ impl FromText for Thumbprint {
         let digits: Vec<u32> = text.chars().filter(|c| *c != ':').map_while(|c| c.to_digit(16)).collect();
         let count = text.chars().filter(|c| *c != ':').count();
         if digits.len() != 64 || count != 64 {
-            return Err(Wrong::malformed("is no thumbprint").help(
-                "`openssl x509 -in FILE -noout -fingerprint -sha256` prints it",
-            ));
+            return Err(Wrong::malformed("is no thumbprint")
+                .help("`openssl x509 -in FILE -noout -fingerprint -sha256` prints it"));
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
@@ -225,12 +240,17 @@ impl FromText for San {
     const EXPECTED: &'static str = "a URI, a DNS name or an e-mail address";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        let printable = !text.is_empty() && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let printable =
+            !text.is_empty() && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic());
         if text.contains('*') {
             Err(Wrong::malformed("has a wildcard, which would let others in"))
         } else if printable && (text.contains("://") || text.starts_with("urn:")) {
             Ok(San::Uri(text.into()))
-        } else if printable && text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && super::web::is_host_name(host)) {
+        } else if printable
+            && text
+                .split_once('@')
+                .is_some_and(|(user, host)| !user.is_empty() && super::web::is_host_name(host))
+        {
             Ok(San::Email(text.into()))
         } else if super::web::is_host_name(text) {
             Ok(San::Dns(text.to_ascii_lowercase().into()))
@@ -292,7 +312,9 @@ mod tests {
         assert_eq!(days("1969-12-31"), Ok(-1));
         assert_eq!(days("2000-02-29"), Ok(11_016));
         assert_eq!(days("2026-11-21"), Ok(20_778));
-        for wrong in ["2026-02-29", "2026-13-01", "2026-00-10", "2026-1-1", "26-01-01", "2026-01-01 ", "+026-01-01"] {
+        for wrong in
+            ["2026-02-29", "2026-13-01", "2026-00-10", "2026-1-1", "26-01-01", "2026-01-01 ", "+026-01-01"]
+        {
             assert!(days(wrong).is_err(), "{wrong}");
         }
     }
@@ -304,6 +326,7 @@ mod tests {
             for month in 1..=12 {
                 for date in (1..=31).filter_map(|day| Date::of(year, month, day)) {
                     assert_eq!(date.days, expected);
+                    assert_eq!(Date::from_text(&date.to_string()), Ok(date));
                     expected += 1;
                 }
             }

@@ -33,7 +33,8 @@ pub struct OneOrMore<T>(Vec<T>);
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
 /// Milliseconds of each unit, longest first.
-const DURATIONS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const DURATIONS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// Bytes of each unit, largest first.
 const SIZES: [(&str, u64); 7] = [
@@ -133,7 +134,7 @@ fn whole(digits: &str) -> Option<u64> {
 impl fmt::Display for Size {
     /// In the largest unit that fits without a fraction.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |(_, scale): &&(&str, u64)| self.0 > 0 && self.0 % scale == 0;
+        let fits = |(_, scale): &&(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*scale);
         let (unit, scale) = SIZES.iter().filter(fits).max_by_key(|(_, scale)| *scale).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / scale)
     }
@@ -141,7 +142,8 @@ impl fmt::Display for Size {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = PERIODS.iter().find(|(_, seconds)| *seconds == self.per.as_secs()).map_or("?", |(unit, _)| unit);
+        let unit =
+            PERIODS.iter().find(|(_, seconds)| *seconds == self.per.as_secs()).map_or("?", |(unit, _)| unit);
         write!(f, "{}/{unit}", self.count)
     }
 }
@@ -149,7 +151,8 @@ impl fmt::Display for Rate {
 /// A duration as a manifest writes it, in the largest unit that fits without a fraction.
 pub fn written(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let (unit, scale) = DURATIONS.iter().find(|(_, scale)| millis % scale == 0).unwrap_or(&("ms", 1));
+    let (unit, scale) =
+        DURATIONS.iter().find(|(_, scale)| millis.is_multiple_of(*scale)).unwrap_or(&("ms", 1));
     format!("{}{unit}", millis / scale)
 }
 

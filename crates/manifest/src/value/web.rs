@@ -73,7 +73,8 @@ impl FromText for Url {
         if path.contains(['?', '#']) {
             return Err(Wrong::hidden("the URL holds a query or a fragment"));
         }
-        let (host, port) = split_port(authority).ok_or_else(|| Wrong::malformed("has no valid host or port"))?;
+        let (host, port) =
+            split_port(authority).ok_or_else(|| Wrong::malformed("has no valid host or port"))?;
         let path = path.strip_suffix('/').unwrap_or(path);
         if text.len() > 2048 || !path.split('/').skip(1).all(|part| is_segment(part, b"%")) {
             return Err(Wrong::malformed("has a path with empty, dot or unencoded segments"));
@@ -131,7 +132,9 @@ pub fn is_host_name(text: &str) -> bool {
 
 /// Whether it is a path segment (RFC 3986 §3.3) that every system reads alike.
 fn is_segment(text: &str, besides: &[u8]) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) || besides.contains(&byte);
+    let allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) || besides.contains(&byte)
+    };
     !text.is_empty() && text != "." && text != ".." && text.bytes().all(allowed)
 }
 
@@ -159,8 +162,13 @@ fn bad_segment(part: &str) -> Wrong {
     match part {
         "" => Wrong::malformed("has an empty segment"),
         "." | ".." => Wrong::malformed("has a dot segment, which systems read differently"),
-        part if part.contains('%') => Wrong::malformed("is percent-encoded").help("write the path in its plain form"),
-        part => Wrong::malformed(format!("has characters that may not stand in a path, in {}", crate::reader::quoted(part))),
+        part if part.contains('%') => {
+            Wrong::malformed("is percent-encoded").help("write the path in its plain form")
+        }
+        part => Wrong::malformed(format!(
+            "has characters that may not stand in a path, in {}",
+            crate::reader::quoted(part)
+        )),
     }
 }
 
@@ -180,7 +188,11 @@ impl FromText for Path {
     }
 
     fn schema() -> Value {
-        schema::text("An absolute path without a trailing slash.", "^/([^/?#%{}\\s]+(/[^/?#%{}\\s]+)*)?$", "/erp/v1")
+        schema::text(
+            "An absolute path without a trailing slash.",
+            "^/([^/?#%{}\\s]+(/[^/?#%{}\\s]+)*)?$",
+            "/erp/v1",
+        )
     }
 }
 
@@ -192,9 +204,9 @@ impl FromText for Template {
         let segments = segments(text)?.into_iter().map(|part| {
             let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
                 return match part {
-                    part if part.contains(['{', '}']) => Err(Wrong::malformed(
-                        "has a parameter that is not a whole segment",
-                    )),
+                    part if part.contains(['{', '}']) => {
+                        Err(Wrong::malformed("has a parameter that is not a whole segment"))
+                    }
                     part if is_segment(part, b"") => Ok(Segment::Literal(part.into())),
                     part => Err(bad_segment(part)),
                 };
@@ -314,7 +326,8 @@ impl FromText for FieldName {
             // A credential put into the wrong key is a likely cause.
             return Err(Wrong::hidden("this is no header field's name"));
         }
-        if TAKEN.contains(&lower.as_str()) || lower.starts_with("proxy-") || lower.starts_with("x-forwarded-") {
+        if TAKEN.contains(&lower.as_str()) || lower.starts_with("proxy-") || lower.starts_with("x-forwarded-")
+        {
             return Err(Wrong::malformed("is a field that HTTP or the bridge itself uses"));
         }
         Ok(FieldName(lower.into()))
@@ -358,8 +371,20 @@ mod tests {
         let url = Url::from_text("https://[::1]:8443").unwrap();
         assert_eq!((&*url.host, url.port, &*url.path), ("::1", 8443, ""));
         for wrong in [
-            "https://", "https://:443", "https://a:0", "https://a:99999", "https://a:+1", "https://a b", "https://-a",
-            "https://a//b", "https://a/../b", "https://1.2.3", "https://[::1", "https://[::1]x", "ftp://a", "//a",
+            "https://",
+            "https://:443",
+            "https://a:0",
+            "https://a:99999",
+            "https://a:+1",
+            "https://a b",
+            "https://-a",
+            "https://a//b",
+            "https://a/../b",
+            "https://1.2.3",
+            "https://[::1",
+            "https://[::1]x",
+            "ftp://a",
+            "//a",
             "https://a/%zz\n",
         ] {
             assert!(Url::from_text(wrong).is_err(), "{wrong}");
