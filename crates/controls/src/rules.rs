@@ -15,7 +15,7 @@
 //! # What a rule may cost
 //! The evaluator has no budget of its own, so a rule is held to forms whose work is linear in the body:
 //!
-//! - at most 4 KiB of text, 32 brackets and 64 operations deep;
+//! - at most 4 KiB of text, 32 brackets and 24 operations deep (a chain of `&&` or `||` counts as its logarithm);
 //! - `all`, `exists`, `exists_one` and `filter`, four of them at most and none inside another; `map` is refused;
 //! - inside a loop, variables other than the loop's own give single values: a text of at most 256 bytes, a number,
 //!   a truth value or null, so that each round looks at its own element only;

@@ -1,10 +1,11 @@
 //! Does a body fit its declared shape? (E1: JSON Schema 2020-12)
 
+mod recursion;
 mod words;
 
 use crate::Side;
 use ironbridge_core::json::JsonFault;
-use ironbridge_core::{Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, code};
+use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Judgement, Phase, Reads, code};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 use std::sync::Arc;
@@ -12,7 +13,14 @@ use std::sync::Arc;
 /// A compiled schema. Compile one per file and share it: two operations that name the same file should hold the
 /// same one.
 #[derive(Debug, Clone)]
-pub struct JsonSchema(Arc<Validator>);
+pub struct JsonSchema(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    validator: Validator,
+    /// Whether telling what is wrong could take exponential time; see [`recursion`].
+    branches_recursively: bool,
+}
 
 /// Why a schema does not compile. The operator's fault, told when the manifest is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +49,10 @@ const MAX_PATTERN_PROGRAM: usize = 1 << 20;
 /// How many violations one refusal lists.
 const MAX_VIOLATIONS: usize = 10;
 
+/// Largest body of which more than the first violation is told, in bytes: the library finds all before it tells
+/// ten, and a large body can have a hundred thousand.
+const MAX_EXPLAINED: usize = 16 << 10;
+
 impl JsonSchema {
     /// Compiles a schema document.
     ///
@@ -65,24 +77,31 @@ impl JsonSchema {
             .should_validate_formats(true)
             .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_PROGRAM))
             .build(schema);
-        compiled.map(|validator| JsonSchema(Arc::new(validator))).map_err(|error| words::compilation(&error))
+        let validator = compiled.map_err(|error| words::compilation(&error))?;
+        let branches_recursively = recursion::branches_recursively(schema);
+        Ok(JsonSchema(Arc::new(Compiled { validator, branches_recursively })))
     }
 
     /// What of the document breaks the schema; empty when it fits.
-    fn violations(&self, document: &Value) -> Vec<FieldError> {
+    fn violations(&self, document: &mut Document) -> Result<Vec<FieldError>, JsonFault> {
+        let size = document.bytes().len();
+        let value = document.json()?;
+        let Compiled { validator, branches_recursively } = &*self.0;
         // Errors cost far more than the answer, and nearly every document fits.
-        if self.0.is_valid(document) {
-            return Vec::new();
+        if validator.is_valid(value) {
+            return Ok(Vec::new());
         }
         let mut violations = Vec::new();
-        for error in self.0.iter_errors(document) {
-            words::violation(&error, &mut violations);
-            if violations.len() >= MAX_VIOLATIONS {
-                break;
-            }
+        if *branches_recursively {
+            let rule = "does not fit the schema".to_owned();
+            violations.push(FieldError { pointer: String::new(), rule });
+        } else if size > MAX_EXPLAINED {
+            validator.validate(value).err().iter().for_each(|error| words::violation(error, &mut violations));
+        } else {
+            validator.iter_errors(value).for_each(|error| words::violation(&error, &mut violations));
         }
         violations.truncate(MAX_VIOLATIONS);
-        violations
+        Ok(violations)
     }
 }
 
@@ -110,7 +129,7 @@ impl Schema {
             let missing = FieldError { pointer: String::new(), rule: "a body is required".to_owned() };
             return Err(Denial::new(&code::SCHEMA_VIOLATED).fields(vec![missing]));
         };
-        let violations = self.schema.violations(document.json().map_err(crate::body::refusal)?);
+        let violations = self.schema.violations(document).map_err(crate::body::refusal)?;
         if violations.is_empty() {
             Ok(())
         } else {
@@ -121,7 +140,7 @@ impl Schema {
     fn judge_reply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
         let document = exchange.reply.document().filter(|document| !document.bytes().is_empty());
         let Some(document) = document else { return Ok(()) };
-        let violations = self.schema.violations(document.json().map_err(reply_refusal)?);
+        let violations = self.schema.violations(document).map_err(reply_refusal)?;
         match violations.first() {
             None => Ok(()),
             // The caller learns that the target answered wrongly; what and where is the operator's.

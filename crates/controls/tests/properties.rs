@@ -101,6 +101,44 @@ fn rules_at_their_bounds_end() {
     }
 }
 
+/// Every way of nesting, one level deeper at a time, until the compiler refuses: what it accepts must end on a
+/// thread with an ordinary stack, also unoptimised.
+#[test]
+fn the_deepest_rules_that_compile_end() {
+    for (before, middle, after) in [
+        ("(", "true", ")"),
+        ("!(", "true", ")"),
+        ("-(", "1", ")"),
+        ("bool(", "true", ")"),
+        ("int(", "1", ")"),
+        ("[", "1", "]"),
+        ("{'a': ", "1", "}"),
+        ("1 + ", "1", ""),
+        ("", "1", " + 1"),
+        ("true ? ", "true", " : false"),
+        ("false ? false : ", "true", ""),
+        ("true && (", "true", " || false)"),
+        ("", "body", ".a"),
+        ("", "body", "['a']"),
+        ("", "body", "[0]"),
+        ("", "body.list", ".filter(x, x > 0)"),
+        ("[", "true", "].all(x, x)"),
+        ("body.list.all(x, ", "true", ")"),
+        ("type(", "1", ")"),
+        ("size(string(", "1", "))"),
+        ("1 in [", "1", "]"),
+    ] {
+        for depth in 1..64 {
+            let nested = format!("{}{middle}{}", before.repeat(depth), after.repeat(depth));
+            for text in [nested.clone(), format!("{nested} == {nested}")] {
+                if let Ok(rule) = Rule::compile(&text, "otherwise") {
+                    let _ = applied(&Rules::new(vec![rule]), r#"{"a":{"a":1},"list":[1,2]}"#);
+                }
+            }
+        }
+    }
+}
+
 /// What is kept of a request, and how many records were counted.
 fn kept(patterns: &[String], text: &[u8]) -> Result<(Vec<u8>, u64), ()> {
     let control = Keep::request(Arc::new(KeepList::compile(patterns).unwrap()));

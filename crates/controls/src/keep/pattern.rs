@@ -52,7 +52,7 @@ pub(super) struct Node {
     pub whole: bool,
     /// Whether the step that led here was the first `*` of a pattern.
     pub counts: bool,
-    /// By name, sorted. Each holds what `*` beside it adds, so one look-up decides.
+    /// By name, in the order of [`by_length`]. Each holds what `*` beside it adds, so one look-up decides.
     members: Box<[(Box<[u8]>, Node)]>,
     /// Elements, and members not named here.
     pub rest: Option<Box<Node>>,
@@ -60,7 +60,7 @@ pub(super) struct Node {
 
 impl Node {
     pub fn member(&self, name: &[u8]) -> Option<&Node> {
-        match self.members.binary_search_by(|(known, _)| (**known).cmp(name)) {
+        match self.members.binary_search_by(|(known, _)| by_length(known, name)) {
             Ok(place) => self.members.get(place).map(|(_, node)| node),
             Err(_) => self.rest.as_deref(),
         }
@@ -84,6 +84,7 @@ impl Node {
             node.counts = star_counts;
             members.push((name.as_bytes().into(), node));
         }
+        members.sort_unstable_by(|(a, _): &(Box<[u8]>, Node), (b, _)| by_length(a, b));
         let rest = match stars.as_slice() {
             [] => None,
             stars => {
@@ -94,6 +95,11 @@ impl Node {
         };
         Some(Node { whole: false, counts: false, members: members.into(), rest })
     }
+}
+
+/// Most names differ in length, so most comparisons touch no byte of them.
+fn by_length(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 /// The patterns as written, before `*` and names are brought together.

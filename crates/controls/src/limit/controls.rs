@@ -49,10 +49,10 @@ impl RateLimit {
     fn key(&self, exchange: &Exchange) -> Key {
         let subject = match self.counts {
             Counts::Account => {
-                exchange.account().map_or(0, |account| u128::from(self.table.number(&*account.name)))
+                exchange.account().map_or([0; 2], |account| [1, self.table.number(&*account.name)])
             }
             Counts::Address => subscriber(exchange.peer.address),
-            Counts::Operation => 0,
+            Counts::Operation => [0; 2],
         };
         Key { limit: self.limit, subject }
     }
@@ -161,10 +161,13 @@ fn tighter(this: &LimitState, known: &LimitState) -> bool {
     (this.remaining, std::cmp::Reverse(this.reset)) < (known.remaining, std::cmp::Reverse(known.reset))
 }
 
-/// The address as a number; IPv6 without its lower 64 bits.
-fn subscriber(address: IpAddr) -> u128 {
+/// The address as numbers; IPv6 without its lower 64 bits.
+fn subscriber(address: IpAddr) -> [u64; 2] {
     match address.to_canonical() {
-        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
-        IpAddr::V6(v6) => u128::from(v6) & !u128::from(u64::MAX),
+        IpAddr::V4(v4) => [4, u64::from(u32::from(v4))],
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            [6, [a, b, c, d].iter().fold(0, |prefix, segment| prefix << 16 | u64::from(*segment))]
+        }
     }
 }

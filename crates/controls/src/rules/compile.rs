@@ -52,7 +52,10 @@ pub enum RuleError {
 
 const MAX_LENGTH: usize = 4096;
 const MAX_BRACKETS: usize = 32;
-const MAX_DEPTH: usize = 64;
+
+/// Operations inside one another. The evaluator recurses, with frames of up to 40 KiB when it is not optimised.
+const MAX_DEPTH: usize = 24;
+
 const MAX_LOOPS: usize = 4;
 
 /// What 4 KiB of the deepest text need in the parser, many times over.
@@ -226,6 +229,9 @@ impl Reading {
         }
         let place = Place { depth: place.depth + 1, ..place };
         if let Some((name, path)) = named_path(expression) {
+            if place.depth + path.len() > MAX_DEPTH {
+                return Err(RuleError::TooDeep);
+            }
             return self.variable(name, &path, place);
         }
         match &expression.expr {

@@ -48,6 +48,8 @@ pub struct Arrival {
     pub idempotency_key: Option<String>,
     /// The request's body as text.
     pub body: Option<String>,
+    /// So many spaces after it.
+    pub padding: usize,
     /// The request's body as hexadecimal bytes.
     pub hex: Option<String>,
     /// The request's body: this text so many times.
@@ -112,7 +114,7 @@ impl Arrival {
     }
 
     fn request_body(&self) -> Option<Vec<u8>> {
-        let text = self.body.as_ref().map(|text| text.clone().into_bytes());
+        let text = self.body.as_ref().map(|text| (text.clone() + &" ".repeat(self.padding)).into_bytes());
         let hex = self.hex.as_ref().map(|hex| {
             let digits: Vec<u8> = hex.bytes().filter(|byte| *byte != b' ').collect();
             let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
