@@ -66,11 +66,8 @@ impl Rules {
         };
         let account = principal.as_ref().map(|principal| &**principal.account());
         let seen = Seen { body, account, facts, address: peer.address, now: *received };
-        let variables =
-            Variables::new(&seen, &self.needs).map_err(|Undecided(why)| match self.rules.first() {
-                Some(rule) => rule.undecided(why),
-                None => Denial::new(&code::RULE_UNDECIDED).internal(why),
-            })?;
+        let variables = Variables::new(&seen, &self.needs)
+            .map_err(|Undecided(why)| Denial::new(&code::RULE_UNDECIDED).internal(why))?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&variables);
         self.rules.iter().try_for_each(|rule| rule.apply(&context))
