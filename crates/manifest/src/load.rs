@@ -243,14 +243,18 @@ impl Walk {
         true
     }
 
+    /// The data directory is where the file that declares the bridge says, or beside that file.
     fn notice_data_dir(&mut self, path: &Path, text: &str) {
-        let written = || match yaml::parse(text).ok()?.entry("bridge")?.value.entry("data_dir")?.value.kind {
-            Kind::Text(ref written) => Some(written.clone()),
-            _ => None,
-        };
-        if let Some(written) = text.contains("data_dir").then(written).flatten() {
-            self.data_dir = path.parent().map(|parent| crate::reader::plain(&parent.join(written)));
+        if !text.lines().any(|line| line.starts_with("bridge:")) {
+            return;
         }
+        let Ok(root) = yaml::parse(text) else { return };
+        let written = root.entry("bridge").and_then(|bridge| bridge.value.entry("data_dir"));
+        let written = match written.map(|entry| &entry.value.kind) {
+            Some(Kind::Text(written)) => written,
+            _ => "data",
+        };
+        self.data_dir = path.parent().map(|parent| crate::reader::plain(&parent.join(written)));
     }
 
     fn fault(&mut self, path: &Path, finding: &'static Finding, message: String) {

@@ -97,26 +97,26 @@ fn kind(schema: &Value) -> String {
         );
     }
     if let Some(items) = schema.get("items") {
-        return format!("list of {}", kind(items));
+        return format!("list of {}", kind(items).replacen(": ", "s: ", 1));
     }
     if let Some([one, _]) = schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
-        return format!("{}, or a list", kind(one));
+        return format!("{}; or a list of them", kind(one));
     }
     if let Some(choices) = schema.get("oneOf").and_then(Value::as_array) {
-        let words: Vec<String> = choices
+        let word =
+            |choice: &Value| choice.get("const").and_then(Value::as_str).map(|word| format!("`{word}`"));
+        return choices
             .iter()
-            .map(|choice| match choice.get("const").and_then(Value::as_str) {
-                Some(word) => format!("`{word}`"),
-                None => kind(choice),
-            })
-            .collect();
-        return words.join(" or ");
+            .map(|choice| word(choice).unwrap_or_else(|| kind(choice)))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     if let (Some(least), Some(most)) = (schema.get("minimum"), schema.get("maximum")) {
         return format!("{least} to {most}");
     }
     let example = schema.get("examples").and_then(|examples| examples.get(0)).and_then(Value::as_str);
-    example.map_or("text".to_owned(), |example| format!("such as `{example}`"))
+    let title = text(schema, "title");
+    example.map_or(title.to_owned(), |example| format!("{title}: `{example}`"))
 }
 
 /// The meaning of each word, where there is a choice.

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 /// A type that is written as one scalar.
 pub trait FromText: Sized {
-    /// What is expected, in words that follow "expected".
+    /// What is expected, in words that follow "expected": a noun, and mostly ", such as" an example.
     const EXPECTED: &'static str;
 
     fn from_text(text: &str) -> Result<Self, Wrong>;
@@ -72,7 +72,13 @@ impl<T: FromText> Read for T {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        T::schema()
+        let mut schema = T::schema();
+        if let Value::Object(fields) = &mut schema {
+            let noun = T::EXPECTED.split([',', ':']).next().unwrap_or_default();
+            let noun = noun.strip_prefix("a ").or_else(|| noun.strip_prefix("an ")).unwrap_or(noun);
+            fields.insert("title".to_owned(), noun.into());
+        }
+        schema
     }
 }
 

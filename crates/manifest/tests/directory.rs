@@ -29,6 +29,8 @@ fn files_are_merged_and_others_left_alone() {
 fn the_data_directory_is_left_alone_without_being_named() {
     let directory = with(&[("bridge.yaml", "bridge: { name: b }"), ("data/x.yaml", "not: [read")]);
     assert_eq!(loaded(&directory).manifest.sources.len(), 1);
+    let below = with(&[("a/bridge.yaml", "bridge: { name: b }"), ("a/data/x.yaml", "not: [read")]);
+    assert_eq!(loaded(&below).manifest.sources.len(), 1);
 }
 
 #[cfg(unix)]

@@ -160,7 +160,8 @@ section! {
 section! {
     /// Something that must be true of a request.
     pub struct Rule {
-        /// A CEL expression over `body`, `path`, `query` and `account`; true lets the request pass. At most 4 KiB.
+        /// A CEL expression over `body`, `request`, `account`, `address` and `now`; true lets the request pass. At
+        /// most 4 KiB.
         check: String,
         /// What the caller is told when it is false.
         otherwise: String,

@@ -3,7 +3,7 @@ use crate::KeySource;
 use crate::SecretRef;
 use crate::findings::finding;
 use crate::keys::Read;
-use crate::reader::{Reader, quoted};
+use crate::reader::Reader;
 use crate::schema::Definitions;
 use crate::yaml::Node;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ impl Read for FilePath {
         let path = path(node, reader)?;
         if !reader.exists(&path) {
             let site = reader.site_of(node);
-            let message = format!("there is no file {}", quoted(&path.display().to_string()));
+            let message = format!("there is no file `{}`", path.display());
             reader
                 .report(&finding::FILE_MISSING, site, message)
                 .label("not found")
@@ -49,7 +49,7 @@ impl Read for FilePath {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({ "type": "string", "minLength": 1 })
+        json!({ "type": "string", "title": "path", "minLength": 1, "examples": ["./ca/erp.pem"] })
     }
 }
 
@@ -59,7 +59,7 @@ impl Read for Directory {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({ "type": "string", "minLength": 1 })
+        json!({ "type": "string", "title": "path", "minLength": 1 })
     }
 }
 
@@ -72,7 +72,7 @@ impl Read for KeySource {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({ "type": "string", "minLength": 1, "examples": ["./tls/key.pem", "secret://sealed/tls-key"] })
+        json!({ "type": "string", "title": "path or secret", "minLength": 1, "examples": ["./tls/key.pem", "secret://sealed/tls-key"] })
     }
 }
 

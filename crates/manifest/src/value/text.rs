@@ -210,7 +210,7 @@ fn segment(text: &str) -> Option<Option<Arc<str>>> {
 }
 
 impl FromText for Thumbprint {
-    const EXPECTED: &'static str = "the certificate's SHA-256 as 64 hexadecimal digits";
+    const EXPECTED: &'static str = "a thumbprint of 64 hexadecimal digits";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let digits: Vec<u32> = text.chars().filter(|c| *c != ':').map_while(|c| c.to_digit(16)).collect();
@@ -237,7 +237,7 @@ impl FromText for Thumbprint {
 }
 
 impl FromText for San {
-    const EXPECTED: &'static str = "a URI, a DNS name or an e-mail address";
+    const EXPECTED: &'static str = "a certificate's name: a URI, a DNS name or an e-mail address";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let printable =
