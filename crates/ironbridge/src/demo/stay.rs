@@ -1,0 +1,70 @@
+//! The bridge stays up for whoever wants to try it, and follows changes of its manifest.
+
+use crate::demo::world::World;
+use crate::failure::Failure;
+use crate::inspect::plural;
+use crate::output;
+use ironbridge_engine::{ReloadError, StartError, Watch};
+
+/// Returns when it is interrupted. With `aside`, what it says goes to standard error.
+pub async fn stay(world: &World, aside: bool) -> Result<(), Failure> {
+    let say = |text: String| if aside { output::note(text) } else { drop(output::data(text)) };
+    say(commands(world).await?);
+    let mut watch = Watch::new(&world.places.bridge(), &world.bridge.files().await, &world.places.data())?;
+    loop {
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+            () = watch.changed() => {}
+        }
+        match world.bridge.reload().await {
+            Ok(done) => {
+                watch.follow(&world.places.bridge(), &world.bridge.files().await)?;
+                let count = plural(done.integrations, "integration");
+                say(format!("reloaded: {count} in force"));
+            }
+            Err(ReloadError::Start(StartError::Manifest(found))) => {
+                say(format!(
+                    "{}not reloaded: what was in force stays",
+                    found.render_text(output::color_of_stderr())
+                ));
+            }
+            Err(error) => say(format!("not reloaded: {error}")),
+        }
+    }
+}
+
+async fn commands(world: &World) -> Result<String, Failure> {
+    let [certificate, key] = world.write_robot()?;
+    let api_key = world.issue_key("order-service").await?;
+    let curl = format!("curl -sS --cacert {}", world.places.bridge_ca().display());
+    let url = format!("https://localhost:{}", world.ports.bridge);
+    Ok(format!(
+        "
+The bridge stays up; Ctrl-C ends it. To try:
+
+  # with an API key
+  {curl} {url}/erp/v1/orders -H 'X-API-Key: {api_key}'
+
+  # with a token of the built-in token endpoint
+  TOKEN=$({curl} {url}/oauth/token -u order-service:{secret} -d grant_type=client_credentials | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
+  {curl} {url}/erp/v1/orders/7 -H \"Authorization: Bearer $TOKEN\"
+
+  # with a client certificate
+  {curl} {url}/erp/v1/orders/8 --cert {certificate} --key {key}
+
+  # a write; send it twice, and change the body once
+  {curl} {url}/erp/v1/orders/7/shipments -H 'X-API-Key: {api_key}' -H 'Idempotency-Key: \"try-1\"' \\
+    -H 'Content-Type: application/json' -d '{{\"carrier\":\"dhl\",\"weight_kg\":2.5,\"parcels\":[{{\"sku\":\"AB-1001\",\"quantity\":2}}]}}'
+
+  # what was recorded
+  ironbridge audit tail -C {manifest}
+  ironbridge audit verify -C {manifest}
+
+The manifest is in {manifest}; change it, and the bridge reloads.",
+        api_key = api_key.key.expose(),
+        secret = world.client_secret("order-service"),
+        certificate = certificate.display(),
+        key = key.display(),
+        manifest = world.places.bridge().display(),
+    ))
+}
