@@ -127,6 +127,11 @@ impl Bridge {
         self.state.lock().await.files.clone()
     }
 
+    /// Where it keeps its state.
+    pub fn data_dir(&self) -> &Path {
+        self.services.home.dir()
+    }
+
     /// PEM of the internal CA, which callers trust.
     pub fn ca_pem(&self) -> &str {
         self.services.authority.root_pem()

@@ -66,6 +66,11 @@ impl Home {
         Ok(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) })
     }
 
+    /// The data directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub fn audit_dir(&self) -> PathBuf {
         audit_dir(&self.dir)
     }
@@ -92,6 +97,11 @@ impl Home {
     pub async fn authority(&self, bridge: &str) -> Result<CertificateAuthority, HomeError> {
         let (items, keys, clock) = (self.items(), Arc::clone(&self.keys), Arc::clone(&self.clock));
         CertificateAuthority::load_or_create(items, keys, bridge, clock).await.map_err(kept)
+    }
+
+    /// The public key that the audit trail is verified with; `bridge` is the log's origin.
+    pub async fn audit_verifier_key(&self, bridge: &str) -> Result<String, HomeError> {
+        Ok(self.log_signer(bridge).await?.verifier_key())
     }
 
     /// The audit trail's signing key, made at first use. `bridge` is the log's origin.

@@ -13,6 +13,8 @@ mod watch;
 
 pub use bridge::{Bridge, ReloadError, Reloaded, StartError};
 pub use home::{Home, HomeError, audit_dir};
+pub use listeners::ListenerError;
 pub use material::MaterialError;
 pub use plan::Plan;
+pub use services::ServiceError;
 pub use watch::{Watch, WatchError};
