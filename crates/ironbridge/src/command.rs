@@ -1,0 +1,47 @@
+//! One module per command.
+
+pub mod audit;
+pub mod certificate;
+pub mod check;
+pub mod completions;
+pub mod explain;
+pub mod init;
+pub mod key;
+pub mod run;
+pub mod schema;
+pub mod secret;
+
+use crate::failure::Failure;
+use ironbridge_engine::Home;
+use std::path::{Path, PathBuf};
+
+/// Where commands find what they work on, when the manifest cannot be read or is elsewhere.
+#[derive(Debug, clap::Args)]
+pub struct DataDir {
+    /// Open this data directory, without reading the manifest
+    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataDir {
+    fn home(&self, manifest: &Path) -> Result<Home, Failure> {
+        let Some(dir) = &self.data_dir else {
+            let help = "mend what is marked above, or work without the manifest: --data-dir DIR";
+            return home(&crate::inspect::manifest(manifest).map_err(|failure| failure.help(help))?);
+        };
+        if !dir.is_dir() {
+            let help = "name the directory that the manifest calls `data_dir`";
+            return Err(Failure::new(format!("there is no directory {}", dir.display())).help(help));
+        }
+        Ok(Home::open(dir)?)
+    }
+}
+
+fn home(manifest: &ironbridge_manifest::Manifest) -> Result<Home, Failure> {
+    Ok(Home::open(&manifest.bridge.data_dir)?)
+}
+
+/// Commands wait for one thing at a time; only `run` has threads, and those are the engine's.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

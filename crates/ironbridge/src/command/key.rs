@@ -1,0 +1,248 @@
+use super::{DataDir, block_on, home};
+use crate::cli::Outcome;
+use crate::failure::Failure;
+use crate::inspect;
+use crate::nearest::suggestion;
+use crate::output::{self, FormatArg};
+use crate::times;
+use ironbridge_core::Timestamp;
+use ironbridge_engine::Home;
+use ironbridge_identity::api_key::{ApiKey, KeyKind};
+use ironbridge_manifest::{Account, Manifest};
+use ironbridge_store::{Credentials, IssuedCredential};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Issue a key for an account and show it, once
+    Issue(Issue),
+    /// List issued keys: ids and times, never the keys
+    List(List),
+    /// Revoke a key at once
+    Revoke(Revoke),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The key alone goes to standard output, so that it can go straight to where it belongs. An account may have two
+live keys of a kind: issue the next, bring it to the caller, then revoke the first.
+
+Examples:
+  ironbridge key issue order-service
+  ironbridge key issue order-service --kind client-secret --lifetime 30d > secret.txt")]
+pub struct Issue {
+    /// An account of the manifest
+    account: String,
+    /// What to issue [default: what the account's credentials allow]
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// How long it lives, such as 90d; at most what the manifest allows [default: that]
+    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    lifetime: Option<Duration>,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Only this account's
+    account: Option<String>,
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A running bridge refuses the key within a second.
+
+Example:
+  ironbridge key revoke 7Hq2xZ0aPfK")]
+pub struct Revoke {
+    /// The key's id, as `ironbridge key list` shows it
+    id: String,
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// For the X-Api-Key field
+    ApiKey,
+    /// For client credentials at the token endpoint
+    ClientSecret,
+}
+
+/// A client secret lives so long unless the command line says less; the manifest has no word on it.
+const CLIENT_SECRET_LIFETIME: Duration = Duration::from_secs(366 * 86_400);
+
+pub fn run(manifest: &Path, command: Command) -> Outcome {
+    match command {
+        Command::Issue(args) => issue(manifest, &args),
+        Command::List(args) => list(manifest, &args),
+        Command::Revoke(args) => revoke(manifest, &args),
+    }
+}
+
+fn issue(dir: &Path, args: &Issue) -> Outcome {
+    let manifest = inspect::manifest(dir)?;
+    let account = account(&manifest, &args.account)?;
+    let (kind, most) = allowed(account, args)?;
+    let lifetime = args.lifetime.unwrap_or(most);
+    if lifetime > most {
+        let message = format!("the key may live {} at most", times::show_duration(most));
+        let place = format!("accounts.{}.credentials.api_key.lifetime in the manifest", args.account);
+        return Err(Failure::new(message).help(match kind {
+            Kind::ApiKey => format!("give a shorter --lifetime, or change {place}"),
+            Kind::ClientSecret => "give a shorter --lifetime".to_owned(),
+        }));
+    }
+    let home = home(&manifest)?;
+    let issued = block_on(async {
+        let ring = home.key_ring(kind.ring()).await?;
+        Ok(ring.issue(&args.account, lifetime, home.clock.now()).await?)
+    })?;
+    let expires = times::show(issued.expires);
+    if args.format.is_json() {
+        output::json(&json!({
+            "id": issued.id, "kind": kind.name(), "account": args.account, "expires": expires,
+            "key": issued.key.expose(),
+        }))?;
+    } else {
+        output::data(issued.key.expose())?;
+        let (id, account) = (&issued.id, &args.account);
+        output::note(match kind {
+            Kind::ApiKey => format!("API key {id} of {account}, until {expires}. It is shown only now."),
+            Kind::ClientSecret => {
+                format!("Secret {id} of client {account}, until {expires}. It is shown only now.")
+            }
+        });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn account<'m>(manifest: &'m Manifest, name: &str) -> Result<&'m Account, Failure> {
+    manifest.accounts.get(name).ok_or_else(|| {
+        let failure = Failure::new(format!("the manifest has no account `{name}`"));
+        match suggestion(name, manifest.accounts.keys().map(|name| &**name)) {
+            Some(help) => failure.help(help),
+            None => failure.help("declare it under `accounts`"),
+        }
+    })
+}
+
+/// What to issue, and how long it may live.
+fn allowed(account: &Account, args: &Issue) -> Result<(Kind, Duration), Failure> {
+    let credentials = &account.credentials;
+    let api_key = credentials.api_key.as_ref().map(|declared| (Kind::ApiKey, declared.lifetime));
+    let client_secret =
+        credentials.oauth_client.as_ref().map(|_| (Kind::ClientSecret, CLIENT_SECRET_LIFETIME));
+    let found = match args.kind {
+        Some(Kind::ApiKey) => api_key,
+        Some(Kind::ClientSecret) => client_secret,
+        None => api_key.or(client_secret),
+    };
+    found.ok_or_else(|| {
+        let account = &args.account;
+        let (what, key) = match args.kind {
+            Some(Kind::ApiKey) => ("API keys", "api_key: { lifetime: 90d }"),
+            Some(Kind::ClientSecret) => ("client secrets", "oauth_client: { token_lifetime: 10m }"),
+            None => ("API keys or client secrets", "api_key: { lifetime: 90d }"),
+        };
+        Failure::new(format!("the manifest gives account `{account}` no {what}"))
+            .help(format!("add to accounts.{account}.credentials: {key}"))
+    })
+}
+
+fn list(manifest: &Path, args: &List) -> Outcome {
+    let home = args.data_dir.home(manifest)?;
+    let keys = block_on(async { Ok(home.store.list(args.account.as_deref()).await?) })?;
+    let now = home.clock.now();
+    if args.format.is_json() {
+        output::json(&keys.iter().map(|key| to_json(key, now)).collect::<Value>())?;
+    } else if keys.is_empty() {
+        output::note("No keys yet; `ironbridge key issue ACCOUNT` issues one.");
+    } else {
+        let rows = keys.iter().map(|key| {
+            [
+                key.id.clone(),
+                key.account.clone(),
+                key.kind.name().to_owned(),
+                state(key, now).to_owned(),
+                times::show(key.created),
+                times::show(key.expires),
+                times::show_or_dash(key.last_used),
+                times::show_or_dash(key.revoked),
+            ]
+        });
+        let headings = ["ID", "ACCOUNT", "KIND", "STATE", "CREATED", "EXPIRES", "LAST USED", "REVOKED"];
+        output::data(output::table(headings, rows))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_json(key: &IssuedCredential, now: Timestamp) -> Value {
+    json!({
+        "id": key.id, "account": key.account, "kind": key.kind.name(), "state": state(key, now),
+        "created": times::show(key.created), "expires": times::show(key.expires),
+        "last_used": key.last_used.map(times::show), "revoked": key.revoked.map(times::show),
+    })
+}
+
+fn state(key: &IssuedCredential, now: Timestamp) -> &'static str {
+    match key.revoked {
+        Some(_) => "revoked",
+        None if key.expires <= now => "expired",
+        None => "live",
+    }
+}
+
+fn revoke(manifest: &Path, args: &Revoke) -> Outcome {
+    if let Some(key) = ApiKey::parse(args.id.as_bytes()) {
+        let id = key.id();
+        return Err(Failure::new("that is a whole key, and now it stands in your shell's history")
+            .help(format!("revoke it by its id: ironbridge key revoke {id}")));
+    }
+    let home = args.data_dir.home(manifest)?;
+    let key = block_on(revoke_in(&home, &args.id))?;
+    if args.format.is_json() {
+        output::json(&json!({ "id": key.id, "account": key.account, "revoked": true }))?;
+    } else {
+        output::data(format_args!("{} of {} is revoked", key.id, key.account))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke_in(home: &Home, id: &str) -> Result<IssuedCredential, Failure> {
+    let keys = home.store.list(None).await?;
+    let Some(key) = keys.iter().find(|key| key.id == id) else {
+        return Err(Failure::new(format!("there is no key `{id}`")).help("`ironbridge key list` lists them"));
+    };
+    if !home.store.revoke(id, home.clock.now()).await? {
+        let when = times::show_or_dash(key.revoked);
+        return Err(Failure::new(format!("key `{id}` was revoked already ({when})")));
+    }
+    Ok(key.clone())
+}
+
+impl Kind {
+    const fn ring(self) -> KeyKind {
+        match self {
+            Kind::ApiKey => KeyKind::ApiKey,
+            Kind::ClientSecret => KeyKind::ClientSecret,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::ApiKey => "api-key",
+            Kind::ClientSecret => "client-secret",
+        }
+    }
+}

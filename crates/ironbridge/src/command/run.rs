@@ -1,0 +1,257 @@
+use crate::cli::Outcome;
+use crate::failure::Failure;
+use crate::inspect;
+use crate::output;
+use ironbridge_engine::{Bridge, ListenerError, ReloadError, ServiceError, StartError, Watch};
+use ironbridge_manifest::{Diagnostics, Severity};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Signals:
+  SIGHUP            read the manifest again; if it has errors, the one in force stays
+  SIGTERM, SIGINT   take no more connections, finish open exchanges, exit; a second one exits at once
+
+Examples:
+  ironbridge run
+  ironbridge run /etc/ironbridge --log-format json --no-watch")]
+pub struct Args {
+    /// Directory of the manifest, instead of -C
+    #[arg(conflicts_with = "manifest")]
+    dir: Option<PathBuf>,
+    /// Do not read the manifest again when its files change; SIGHUP still does
+    #[arg(long)]
+    no_watch: bool,
+    /// What to log: error, warn, info, debug, trace, or by module [default: RUST_LOG, or info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How to log
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: output::Format,
+}
+
+pub fn run(manifest: &Path, args: &Args) -> Outcome {
+    start_log(args)?;
+    raise_open_files();
+    let dir = args.dir.as_deref().unwrap_or(manifest);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(dir, args));
+    // Nothing of it is waited for any more.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(dir: &Path, args: &Args) -> Outcome {
+    let mut signals = Signals::new()?;
+    let started = tokio::select! {
+        started = Bridge::start(dir) => started,
+        () = signals.stop() => return Ok(ExitCode::SUCCESS),
+    };
+    let (bridge, findings) = started.map_err(|error| start_failure(dir, error))?;
+    tell(&findings, args);
+    // Before anybody is told that it runs: a change from then on must not be missed.
+    let watch = if args.no_watch { None } else { watch(&bridge, dir).await };
+    announce(&bridge, args).await?;
+    attend(&bridge, dir, watch, args, &mut signals).await;
+
+    tracing::info!("stopping: open exchanges may finish; another signal stops at once");
+    tokio::select! {
+        cut = bridge.stop() => {
+            tracing::info!(connections_cut = cut, "stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        () = signals.stop() => Err(Failure::new("stopped at once; open exchanges were cut")),
+    }
+}
+
+/// Until it is told to stop.
+async fn attend(bridge: &Bridge, dir: &Path, mut watch: Option<Watch>, args: &Args, signals: &mut Signals) {
+    /// Certificates are renewed weeks ahead; an hour more does not matter.
+    const RENEWAL: Duration = Duration::from_secs(3600);
+    let mut renewal = tokio::time::interval(RENEWAL);
+    loop {
+        let why = tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => return,
+                Told::Reload => "SIGHUP",
+            },
+            () = changed(watch.as_ref()) => "its files changed",
+            _ = renewal.tick() => {
+                if !bridge.renewal_due().await {
+                    continue;
+                }
+                "a certificate is due"
+            }
+        };
+        reload(bridge, why, args).await;
+        if let Some(watch) = &mut watch
+            && let Err(error) = watch.follow(dir, &bridge.files().await)
+        {
+            tracing::warn!(%error, "not all files of the manifest are watched");
+        }
+    }
+}
+
+async fn watch(bridge: &Bridge, dir: &Path) -> Option<Watch> {
+    match Watch::new(dir, &bridge.files().await, bridge.data_dir()) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::warn!(%error, "the manifest is not watched; send SIGHUP after a change");
+            None
+        }
+    }
+}
+
+async fn changed(watch: Option<&Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn reload(bridge: &Bridge, why: &'static str, args: &Args) {
+    match bridge.reload().await {
+        Ok(reloaded) => {
+            tell(&reloaded.findings, args);
+            let took_ms = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX);
+            let (generation, integrations) = (reloaded.generation, reloaded.integrations);
+            tracing::info!(why, generation, integrations, took_ms, "the manifest is read again and in force");
+        }
+        Err(error) => {
+            if let ReloadError::Start(StartError::Manifest(findings)) = &error {
+                tell(findings, args);
+            }
+            tracing::error!(why, %error, "the manifest is not taken over; the one before stays in force");
+        }
+    }
+}
+
+/// Findings with their lines for people, one event each for programs.
+fn tell(findings: &Diagnostics, args: &Args) {
+    if args.log_format == output::Format::Text {
+        if !findings.is_empty() {
+            output::note(findings.render_text(output::color_of_stderr()).trim_end());
+        }
+        return;
+    }
+    for finding in findings.iter() {
+        let (id, file, line) = (finding.id(), finding.place.file.display(), finding.place.line);
+        match finding.severity() {
+            Severity::Error => tracing::error!(id, %file, line, "{}", finding.message),
+            Severity::Warning => tracing::warn!(id, %file, line, "{}", finding.message),
+            Severity::Note => tracing::info!(id, %file, line, "{}", finding.message),
+        }
+    }
+}
+
+/// Where it listens, and which CA callers trust for that.
+async fn announce(bridge: &Bridge, args: &Args) -> Result<(), Failure> {
+    let ca = bridge.data_dir().join("ca.pem");
+    fs::write(&ca, bridge.ca_pem())
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", ca.display())))?;
+    let addresses = bridge.addresses().await;
+    if args.log_format == output::Format::Json {
+        for (listener, address) in addresses {
+            tracing::info!(%listener, %address, ca = %ca.display(), "listening");
+        }
+        return Ok(());
+    }
+    let width = addresses.iter().map(|(listener, _)| listener.len()).max().unwrap_or(0).max(2);
+    let listeners: String = addresses
+        .iter()
+        .map(|(listener, address)| format!("\n  {listener:width$}  https://{address}"))
+        .collect();
+    let (version, label, ca) = (env!("CARGO_PKG_VERSION"), "CA", ca.display());
+    output::data(format_args!(
+        "Ironbridge {version} is running.{listeners}\n  {label:width$}  {ca} (curl --cacert {ca})"
+    ))?;
+    Ok(())
+}
+
+fn start_failure(dir: &Path, error: StartError) -> Failure {
+    let help = match &error {
+        StartError::Manifest(findings) => return inspect::failure(dir, findings),
+        StartError::Listener(ListenerError::Bind { name, reason, .. }) => match reason.kind() {
+            ErrorKind::AddrInUse => format!(
+                "another program listens there; stop it, or change bridge.listeners.{name}.address (`ss -ltnp` shows which)"
+            ),
+            ErrorKind::PermissionDenied => format!(
+                "ports below 1024 need a privilege; use a higher one in bridge.listeners.{name}.address, or grant CAP_NET_BIND_SERVICE"
+            ),
+            _ => format!("correct bridge.listeners.{name}.address"),
+        },
+        StartError::Service(ServiceError::Audit(ironbridge_audit::AuditError::Locked(_))) => {
+            "another bridge runs on this data directory; stop it first, or give this one its own `data_dir`"
+                .into()
+        }
+        _ => return Failure::from(error),
+    };
+    Failure::from(error).help(help)
+}
+
+/// What the bridge is told from outside.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+enum Told {
+    Reload,
+    Stop,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while let Told::Reload = self.next().await {}
+    }
+}
+
+/// To standard error; standard output has the addresses only.
+fn start_log(args: &Args) -> Result<(), Failure> {
+    let level = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
+    // The watching library reports every folder that is removed; whoever wants that can name it later in the list.
+    let filter = EnvFilter::try_new(format!("notify=error,{}", level.as_deref().unwrap_or("info")));
+    let filter = filter.map_err(|error| {
+        Failure::new(format!("the log level cannot be read: {error}"))
+            .help("use error, warn, info, debug or trace, or one by module such as ironbridge_net=debug,info")
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        output::Format::Text => builder.with_target(false).with_ansi(output::color_of_stderr()).init(),
+        output::Format::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// Every connection takes a file descriptor on each side, and the usual soft limit of 1024 is kept low only for
+/// programs that use select(2).
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
+}

@@ -1,0 +1,68 @@
+use crate::output;
+use std::io;
+use std::process::ExitCode;
+
+/// Why a command did not do what it was asked, and what to do next.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    help: Option<String>,
+    /// Printed above: diagnostics with their lines.
+    above: String,
+    /// Whoever read our output has gone (`| head`): not worth a word.
+    silent: bool,
+}
+
+impl Failure {
+    /// `message` is one sentence without its full stop.
+    pub fn new(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), help: None, above: String::new(), silent: false }
+    }
+
+    /// What to do about it.
+    pub fn help(self, help: impl Into<String>) -> Failure {
+        Failure { help: Some(help.into()), ..self }
+    }
+
+    pub fn above(self, above: String) -> Failure {
+        Failure { above, ..self }
+    }
+
+    /// Prints it to standard error.
+    pub fn report(self) -> ExitCode {
+        if self.silent {
+            return ExitCode::SUCCESS;
+        }
+        output::note(self.text(output::color_of_stderr()).trim_end());
+        ExitCode::FAILURE
+    }
+
+    pub fn text(&self, color: bool) -> String {
+        let (red, bold, blue, plain) =
+            if color { ("\x1b[1;31m", "\x1b[1m", "\x1b[34m", "\x1b[0m") } else { ("", "", "", "") };
+        let mut text = format!("{}{red}error{plain}: {bold}{}{plain}\n", self.above, self.message);
+        if let Some(help) = &self.help {
+            text.push_str(&format!("  {blue}={plain} help: {help}\n"));
+        }
+        text
+    }
+}
+
+/// Every error of the rooms below says what is wrong in its own words; causes that it does not repeat follow.
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let gone = (&error as &(dyn std::error::Error + 'static))
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        Failure { silent: gone, ..Failure::new(message) }
+    }
+}

@@ -1,0 +1,70 @@
+//! The only place that prints: what was asked for goes to standard output, everything else to standard error.
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// `--format`, for commands that print data.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct FormatArg {
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+impl FormatArg {
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+}
+
+/// A line of what was asked for. An error is that nobody reads on.
+pub fn data(text: impl Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+pub fn json(value: &Value) -> io::Result<()> {
+    data(format_args!("{value:#}"))
+}
+
+/// A line beside what was asked for; when nobody can read it, that changes nothing.
+pub fn note(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Rows under headings.
+pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(headings);
+    rows.into_iter().for_each(|row| {
+        table.add_row(row);
+    });
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table.trim_fmt()
+}
+
+pub fn color_of_stdout() -> bool {
+    colored(io::stdout().is_terminal())
+}
+
+pub fn color_of_stderr() -> bool {
+    colored(io::stderr().is_terminal())
+}
+
+/// The convention of no-color.org.
+fn colored(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,244 @@
+//! Every command but `run` and `demo`, as a person or a script calls it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod stage;
+
+use stage::Stage;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn what_init_writes_is_good_and_not_written_twice() {
+    let stage = Stage::new();
+    let checked = stage.good(&["check"]);
+    assert!(checked.out.contains("The manifest of test-bridge is good"), "{}", checked.out);
+    assert!(checked.out.contains("no findings"), "{}", checked.out);
+    let again = stage.bad(&["init"]);
+    assert!(again.err.contains("exists already, and nothing is overwritten"), "{}", again.err);
+    assert!(stage.bad(&["init", "x", "--name", "Not a name"]).err.contains("lower-case letters"));
+    assert!(!stage.path("x").exists());
+}
+
+#[test]
+fn the_steps_that_init_names_work() {
+    let stage = Stage::empty();
+    let told = stage.good(&["init", "here"]).out;
+    for (step, command) in [
+        ("ironbridge check", &["-C", "here", "check"][..]),
+        ("ironbridge key issue shop", &["-C", "here", "key", "issue", "shop"]),
+    ] {
+        assert!(told.contains(step), "{told}");
+        stage.good(command);
+    }
+}
+
+#[test]
+fn check_points_at_the_line_in_text_and_json() {
+    let stage = Stage::new();
+    stage.edit("integrations/orders.yaml", "permission: orders.read", "permision: orders.read");
+    stage.edit("integrations/orders.yaml", "body.quantity > 0", "body.quantity >");
+    let text = stage.bad(&["check"]);
+    assert!(text.out.contains("error[IB102]: unknown key `permision`"), "{}", text.out);
+    assert!(
+        text.out.contains("did you mean `permission`?") && text.out.contains("orders.yaml:"),
+        "{}",
+        text.out
+    );
+    assert!(!text.out.contains('\u{1b}'), "colour where nobody sees it");
+
+    let report = stage.bad(&["check", "--format", "json"]).json();
+    assert_eq!((report["ok"].as_bool(), report["errors"].as_u64()), (Some(false), Some(1)));
+    let finding = &report["findings"][0];
+    assert_eq!(finding["id"], "IB102");
+    assert!(finding["file"].as_str().unwrap().ends_with("orders.yaml") && finding["line"].as_u64() > Some(1));
+
+    // What only compiling finds has its line too.
+    stage.edit("integrations/orders.yaml", "permision: orders.read", "permission: orders.read");
+    let report = stage.bad(&["check", "--format", "json"]).json();
+    assert_eq!(report["findings"][0]["id"], "IB126", "{report}");
+    assert!(report["findings"][0]["line"].as_u64() > Some(1), "{report}");
+}
+
+#[test]
+fn warnings_do_not_fail_the_check() {
+    let stage = Stage::new();
+    stage.edit("parties.yaml", "[orders.read, orders.ship]", "[orders.read, orders.ship, orders.delete]");
+    let report = stage.good(&["check", "--format", "json"]).json();
+    assert_eq!((report["ok"].as_bool(), report["warnings"].as_u64()), (Some(true), Some(1)), "{report}");
+}
+
+#[test]
+fn usage_errors_end_with_2() {
+    let stage = Stage::empty();
+    for wrong in [&["chek"][..], &["check", "--format", "sarif"], &["key"], &["secret", "set"], &[]] {
+        assert_eq!(stage.run(wrong).code, 2, "{wrong:?}");
+    }
+    // A secret cannot be an argument.
+    assert_eq!(stage.run(&["secret", "set", "name", "value"]).code, 2);
+}
+
+#[test]
+fn commands_without_a_manifest_say_where_they_looked() {
+    let stage = Stage::empty();
+    for command in
+        [&["check"][..], &["run"], &["key", "issue", "shop"], &["secret", "list"], &["audit", "tail"]]
+    {
+        let ran = stage.bad(command);
+        assert!(format!("{}{}", ran.out, ran.err).contains("IB116"), "{command:?}: {}{}", ran.out, ran.err);
+        assert!(!stage.path("data").exists());
+    }
+}
+
+#[test]
+fn explain_knows_codes_and_findings() {
+    let stage = Stage::empty();
+    assert!(stage.good(&["explain", "permission-missing"]).out.contains("Status 403"));
+    assert!(stage.good(&["explain", "ib101"]).out.contains("secret://sealed/"));
+    let page = stage.good(&["explain", "rate-limited", "--format", "json"]).json();
+    assert_eq!((page["status"].as_u64(), page["retry"].as_bool()), (Some(429), Some(true)));
+    assert!(stage.bad(&["explain", "permission-mising"]).err.contains("did you mean `permission-missing`?"));
+    let all = stage.good(&["explain", "--format", "json"]).json();
+    let ids: Vec<&str> = all.as_array().unwrap().iter().map(|page| page["code"].as_str().unwrap()).collect();
+    let known = ironbridge_core::all_codes().len() + ironbridge_manifest::findings().len();
+    assert!(ids.len() == known && ids.contains(&"IB126") && ids.contains(&"internal"), "{ids:?}");
+    for id in ids {
+        stage.good(&["explain", id]);
+    }
+}
+
+#[test]
+fn the_schema_is_json_schema() {
+    let schema = Stage::empty().good(&["schema"]).json();
+    assert!(schema["$schema"].as_str().unwrap().contains("2020-12"), "{}", schema["$schema"]);
+}
+
+#[test]
+fn secrets_go_in_and_never_come_out() {
+    const VALUE: &str = "correct-horse-battery-staple";
+    let stage = Stage::new();
+    let mut printed = String::new();
+    let mut keep = |ran: stage::Ran| {
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        printed += &format!("{}{}", ran.out, ran.err);
+    };
+    keep(stage.run_with_input(&["secret", "set", "erp-token"], format!("{VALUE}\n").as_bytes()));
+    fs::write(stage.path("value"), VALUE).unwrap();
+    keep(stage.run(&["secret", "set", "secret://sealed/erp-token", "--file", "value", "--format", "json"]));
+    fs::remove_file(stage.path("value")).unwrap();
+    keep(stage.run(&["secret", "list"]));
+    keep(stage.run(&["secret", "list", "--format", "json"]));
+    assert!(printed.contains("version 1") && printed.contains("\"version\": 2"), "{printed}");
+    assert!(!printed.contains(VALUE), "{printed}");
+    for entry in fs::read_dir(stage.path("data")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = fs::read(&path).unwrap();
+            assert!(!bytes.windows(VALUE.len()).any(|part| part == VALUE.as_bytes()), "{}", path.display());
+        }
+    }
+
+    let empty = stage.run_with_input(&["secret", "set", "empty"], b"\n");
+    assert!(empty.code == 1 && empty.err.contains("is empty"), "{}", empty.err);
+    let long = stage.run_with_input(&["secret", "set", "long"], &vec![b'x'; 70_000]);
+    assert!(long.code == 1 && long.err.contains("longer than"), "{}", long.err);
+    assert!(stage.bad(&["secret", "remove", "erp-tokn"]).err.contains("did you mean `erp-token`?"));
+    stage.good(&["secret", "remove", "erp-token"]);
+    assert_eq!(stage.good(&["secret", "list", "--format", "json"]).json(), serde_json::json!([]));
+}
+
+#[test]
+fn keys_are_issued_listed_and_revoked() {
+    let stage = Stage::new();
+    let first = stage.good(&["key", "issue", "shop"]);
+    let key = first.out.trim();
+    assert!(key.starts_with("ibk_") && key.len() == 48 && !key.contains('\n'), "{key}");
+    assert!(!first.err.contains(key));
+    let second = stage.good(&["key", "issue", "shop", "--lifetime", "1h", "--format", "json"]).json();
+    assert!(stage.bad(&["key", "issue", "shop"]).err.contains("2 live keys already"));
+
+    let list = stage.good(&["key", "list", "shop"]).out;
+    assert!(!list.contains(key) && list.contains("live"), "{list}");
+    assert!(stage.bad(&["key", "revoke", key]).err.contains("shell's history"));
+    let id = second["id"].as_str().unwrap();
+    stage.good(&["key", "revoke", id]);
+    assert!(stage.bad(&["key", "revoke", id]).err.contains("revoked already"));
+    assert!(stage.bad(&["key", "revoke", "nobody"]).err.contains("ironbridge key list"));
+    let states = stage.good(&["key", "list", "--format", "json"]).json();
+    let states: Vec<&str> =
+        states.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["live", "revoked"]);
+}
+
+#[test]
+fn keys_are_only_issued_as_the_manifest_allows() {
+    let stage = Stage::new();
+    for (arguments, said) in [
+        (&["shp"][..], "did you mean `shop`?"),
+        (&["shop", "--lifetime", "91d"], "may live 90d at most"),
+        (&["shop", "--kind", "client-secret"], "oauth_client"),
+    ] {
+        let refused = stage.bad(&[&["key", "issue"], arguments].concat());
+        assert!(refused.err.contains(said), "{}", refused.err);
+    }
+    stage.edit("parties.yaml", "api_key: { lifetime: 90d }", "oauth_client: { token_lifetime: 5m }");
+    stage.edit("ironbridge.yaml", "# public_url", "public_url");
+    assert!(stage.good(&["key", "issue", "shop"]).out.starts_with("ibs_"));
+    assert!(stage.bad(&["key", "issue", "shop", "--kind", "api-key"]).err.contains("no API keys"));
+}
+
+#[test]
+fn a_key_can_be_revoked_while_the_manifest_is_broken() {
+    let stage = Stage::new();
+    let id =
+        stage.good(&["key", "issue", "shop", "--format", "json"]).json()["id"].as_str().unwrap().to_owned();
+    stage.edit("parties.yaml", "roles: [order-clerk]", "roles: [order-clark]");
+    assert!(stage.bad(&["key", "revoke", &id]).err.contains("--data-dir"));
+    stage.good(&["key", "revoke", &id, "--data-dir", "data"]);
+    assert!(stage.bad(&["key", "list", "--data-dir", "dta"]).err.contains("no directory"));
+    assert!(!stage.path("dta").exists());
+}
+
+#[test]
+fn certificates_are_issued_for_declared_names() {
+    let stage = Stage::new();
+    assert!(stage.bad(&["certificate", "issue", "shop", "--out", "out"]).err.contains("certificate: { san:"));
+    stage.edit(
+        "parties.yaml",
+        "api_key: { lifetime: 90d }",
+        "certificate: { san: spiffe://acme.example/shop }",
+    );
+    let issue = ["certificate", "issue", "shop", "--out", "out", "--format", "json"];
+    let issued = stage.good(&issue).json();
+    assert_eq!(issued["san"], "spiffe://acme.example/shop");
+    for (file, begin) in [
+        ("shop.crt", "-----BEGIN CERTIFICATE"),
+        ("shop.key", "-----BEGIN PRIVATE"),
+        ("ca.pem", "-----BEGIN CERTIFICATE"),
+    ] {
+        assert!(fs::read_to_string(stage.path("out").join(file)).unwrap().starts_with(begin), "{file}");
+    }
+    assert_eq!(fs::metadata(stage.path("out/shop.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(stage.bad(&issue).err.contains("nothing is overwritten"));
+    let ca = stage.good(&["certificate", "ca"]).out;
+    assert_eq!(ca, fs::read_to_string(stage.path("out/ca.pem")).unwrap());
+    let list = stage.good(&["certificate", "list", "--format", "json"]).json();
+    assert_eq!((&list[0]["used_by"], &list[0]["note"]), (&"internal CA".into(), &"good".into()));
+    assert_eq!(list[1]["used_by"], "listener api");
+}
+
+#[test]
+fn completions_name_the_commands() {
+    let stage = Stage::empty();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stage.good(&["completions", shell]).out.contains("certificate"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let stage = Stage::empty();
+    let script = format!("{} explain --format json | head -n 1; exit ${{PIPESTATUS[0]}}", stage::BINARY);
+    let ran =
+        std::process::Command::new("bash").args(["-c", &script]).current_dir(stage.dir()).output().unwrap();
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
+}

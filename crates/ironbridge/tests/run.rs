@@ -1,0 +1,189 @@
+//! The whole way with the real binary: from `init` to a verified trail, with curl calling and a TLS target behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod stage;
+
+use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Process, Reply, curl};
+use serde_json::json;
+use stage::Stage;
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(30);
+
+struct World {
+    stage: Stage,
+    bridge: Process,
+    target: FakeTarget,
+    port: String,
+}
+
+/// What `init` writes, with the target's address and CA, a secret, and a port that the system chooses.
+fn world(arguments: &[&str]) -> World {
+    let stage = Stage::new();
+    let authority = Authority::new("ERP CA").unwrap();
+    authority.write(stage.path("erp.pem")).unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    stage.edit("ironbridge.yaml", "127.0.0.1:8443", "127.0.0.1:0");
+    stage.edit("parties.yaml", "https://localhost:9443", &target.url());
+    stage.edit("parties.yaml", "# ca: ./ca/erp.pem ", "ca: ./erp.pem ");
+    stage.edit("parties.yaml", "# auth:", "auth:");
+    stage.edit("parties.yaml", "#   bearer: {", "  bearer: {");
+    let set = stage.run_with_input(&["secret", "set", "erp-token"], b"the-targets-own\n");
+    assert_eq!(set.code, 0, "{}", set.err);
+    let mut bridge = Process::start(&mut stage.command(&[&["run"], arguments].concat())).unwrap();
+    let line = bridge.wait_for_line("127.0.0.1:", LONG).unwrap();
+    let port = line.rsplit("127.0.0.1:").next().unwrap();
+    let port = port.chars().take_while(char::is_ascii_digit).collect();
+    World { stage, bridge, target, port }
+}
+
+impl World {
+    fn call(&self, arguments: &[&str]) -> CurlReply {
+        let ca = self.stage.path("data/ca.pem");
+        let url = format!("https://localhost:{}/erp/orders", self.port);
+        curl([&["--cacert", ca.to_str().unwrap(), &url], arguments].concat()).unwrap()
+    }
+
+    /// Calls until the running bridge has noticed what a command changed in its store.
+    fn call_until(&self, status: u16, arguments: &[&str]) -> CurlReply {
+        for _ in 0..100 {
+            let reply = self.call(arguments);
+            if reply.status == status {
+                return reply;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("never {status}: {:?}", self.call(arguments));
+    }
+}
+
+#[test]
+fn from_init_to_a_verified_trail() {
+    let mut world = world(&["--no-watch"]);
+    world.target.on(
+        "GET /orders",
+        Reply::Json(
+            200,
+            json!({ "items": [{ "id": 7, "status": "open", "phone": "+49 1" }], "debug": true }),
+        ),
+    );
+    assert_eq!(world.call(&[]).json().unwrap()["code"], "credentials-missing");
+
+    let issued = world.stage.good(&["key", "issue", "shop", "--format", "json"]).json();
+    let header = format!("X-API-Key: {}", issued["key"].as_str().unwrap());
+    let reply = world.call_until(200, &["-H", &header]);
+    assert_eq!(reply.json().unwrap(), json!({ "items": [{ "id": 7, "status": "open" }] }));
+    let seen = world.target.seen_on("GET /orders");
+    assert_eq!(seen[0].header("authorization"), Some("Bearer the-targets-own"));
+    assert_eq!(seen[0].header("x-api-key"), None);
+
+    world.stage.good(&["key", "revoke", issued["id"].as_str().unwrap()]);
+    let refused = world.call_until(401, &["-H", &header]).json().unwrap();
+    assert_eq!(refused["code"], "api-key-revoked");
+
+    // What is running can be read and verified from outside, with a key kept elsewhere.
+    let tail = world.stage.good(&["audit", "tail", "-n", "1"]).out;
+    assert!(
+        tail.contains("denied") && tail.contains("api-key-revoked") && tail.contains("orders.list-orders"),
+        "{tail}"
+    );
+    let id = refused["correlation_id"].as_str().unwrap();
+    let found = world.stage.good(&["audit", "query", "--id", id, "--since", "1h", "--format", "json"]).json();
+    assert_eq!((&found["outcome"], &found["id"]), (&json!("denied"), &json!(id)));
+    let none = world.stage.good(&["audit", "query", "--account", "nobody"]);
+    assert!(none.out.is_empty() && none.err.contains("No record matches"));
+
+    // A broken manifest changes nothing; a mended one is in force without a restart.
+    world.stage.edit("integrations/orders.yaml", "GET /orders", "GET orders");
+    world.bridge.signal("HUP").unwrap();
+    world.bridge.wait_for_line("the one before stays in force", LONG).unwrap();
+    assert!(world.bridge.output().contains("error[IB"), "{}", world.bridge.output());
+    assert_eq!(world.call(&[]).json().unwrap()["code"], "credentials-missing");
+    world.stage.edit("integrations/orders.yaml", "GET orders", "GET /open-orders");
+    world.bridge.signal("HUP").unwrap();
+    world.bridge.wait_for_line("in force why=\"SIGHUP\" generation=2", LONG).unwrap();
+    assert_eq!(world.call(&[]).json().unwrap()["code"], "operation-unknown");
+
+    world.bridge.signal("TERM").unwrap();
+    assert!(world.bridge.wait(LONG).unwrap().success(), "{}", world.bridge.output());
+    assert!(!world.bridge.output().contains("the-targets-own"));
+
+    let key = world.stage.good(&["audit", "key"]).out;
+    let verified = world.stage.good(&["audit", "verify", "--key", key.trim(), "--format", "json"]).json();
+    assert_eq!((&verified["verified"], &verified["own_key"]), (&json!(true), &json!(false)), "{verified}");
+    assert_eq!(verified["pending"], 0);
+    let own = world.stage.good(&["audit", "verify"]);
+    assert!(own.out.contains("is whole") && own.err.contains("not a forger"), "{}{}", own.out, own.err);
+    tampering_is_detected(&world.stage, key.trim());
+}
+
+fn tampering_is_detected(stage: &Stage, key: &str) {
+    let other = Stage::new().good(&["audit", "key"]).out;
+    let foreign = stage.bad(&["audit", "verify", "--key", other.trim()]);
+    assert!(foreign.err.contains("did not sign"), "{}", foreign.err);
+
+    let entries = fs::read_dir(stage.path("data/audit/log/tile/entries/000.p")).unwrap();
+    let bundle = entries.map(|entry| entry.unwrap().path()).max().unwrap();
+    let bytes = fs::read(&bundle).unwrap();
+    let at = bytes.windows(6).position(|part| part == b"denied").unwrap();
+    let mut file = fs::OpenOptions::new().write(true).open(&bundle).unwrap();
+    file.seek(SeekFrom::Start(at.try_into().unwrap())).unwrap();
+    file.write_all(b"passed").unwrap();
+    let tampered = stage.bad(&["audit", "verify", "--key", key]);
+    assert!(tampered.err.contains("does not verify") && tampered.err.contains("entry 0"), "{}", tampered.err);
+    let report = stage.bad(&["audit", "verify", "--trail", "data/audit", "--format", "json"]).json();
+    assert_eq!(
+        (&report["verified"], &report["fault"]["kind"]),
+        (&json!(false), &json!("altered")),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_changed_file_is_enough() {
+    let mut world = world(&["--log-format", "json"]);
+    world.stage.edit("integrations/orders.yaml", "GET /orders", "GET /open-orders");
+    let line = world.bridge.wait_for_line("its files changed", LONG).unwrap();
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&event["level"], &event["generation"]), (&json!("INFO"), &json!(2)), "{event}");
+    assert_eq!(world.call(&[]).json().unwrap()["code"], "operation-unknown");
+    world.bridge.signal("INT").unwrap();
+    assert!(world.bridge.wait(LONG).unwrap().success());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut world = world(&["--no-watch"]);
+    let key = world.stage.good(&["key", "issue", "shop"]).out;
+    let header = format!("X-API-Key: {}", key.trim());
+    world.call_until(200, &["-H", &header]);
+    world.target.on("GET /orders", Reply::Hang);
+    std::thread::scope(|scope| {
+        let (ca, port) = (world.stage.path("data/ca.pem"), world.port.clone());
+        let url = format!("https://localhost:{port}/erp/orders");
+        let call = scope.spawn(move || curl(["--cacert", ca.to_str().unwrap(), "-H", &header, &url]));
+        while world.target.seen_on("GET /orders").len() < 2 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        world.bridge.signal("TERM").unwrap();
+        world.bridge.wait_for_line("another signal stops at once", LONG).unwrap();
+        world.bridge.signal("TERM").unwrap();
+        assert_eq!(world.bridge.wait(LONG).unwrap().code(), Some(1));
+        assert!(call.join().unwrap().is_err());
+    });
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let world = world(&["--no-watch"]);
+    let locked = world.stage.bad(&["run"]);
+    assert!(locked.err.contains("another bridge runs on this data directory"), "{}", locked.err);
+    let other = Stage::new();
+    other.edit("ironbridge.yaml", "127.0.0.1:8443", &format!("127.0.0.1:{}", world.port));
+    let taken = other.bad(&["run"]);
+    assert!(taken.err.contains("another program listens there"), "{}", taken.err);
+    let level = other.bad(&["run", "--log", "x=y=z"]);
+    assert!(level.err.contains("log level"), "{}", level.err);
+}
