@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 
-fn demo(arguments: &[&str]) -> (Option<i32>, String, String) {
+fn demo(temporary: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_ironbridge"))
         .arg("demo")
+        .env("TMPDIR", temporary)
         .args(arguments)
         .output()
         .expect("the binary");
@@ -18,7 +20,7 @@ fn demo(arguments: &[&str]) -> (Option<i32>, String, String) {
 fn every_scene_goes_as_it_should() {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
-    let (code, out, err) = demo(&["--format", "json", "--dir", kept.to_str().unwrap()]);
+    let (code, out, err) = demo(dir.path(), &["--format", "json", "--dir", kept.to_str().unwrap()]);
     let story: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
     let scenes = story["scenes"].as_array().unwrap();
     let failed: Vec<String> =
@@ -36,14 +38,16 @@ fn every_scene_goes_as_it_should() {
         .output()
         .unwrap();
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stderr));
-    let (code, _, err) = demo(&["--dir", kept.to_str().unwrap()]);
+    let (code, _, err) = demo(dir.path(), &["--dir", kept.to_str().unwrap()]);
     assert!(code == Some(1) && err.contains("is not empty"), "{code:?} {err}");
 }
 
 #[test]
 fn it_reads_like_a_story_and_leaves_nothing_behind() {
-    let (code, out, err) = demo(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let (code, out, err) = demo(dir.path(), &[]);
     assert_eq!(code, Some(0), "{out}{err}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     assert!(!out.contains('\x1b') && out.lines().all(|line| line.chars().count() <= 120), "{out}");
     for secret in ["ibs_", "ibk_", "erp-"] {
         let whole = out
