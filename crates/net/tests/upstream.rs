@@ -46,9 +46,13 @@ struct Peer {
 
 impl Peer {
     async fn start(protocols: &'static [tls::Protocol]) -> Peer {
+        Peer::asking(protocols, ClientAuth::Optional).await
+    }
+
+    async fn asking(protocols: &'static [tls::Protocol], auth: fn(Roots) -> ClientAuth) -> Peer {
         let authority = Authority::new("target");
         let identity = ServerIdentity::new(authority.issue(&["localhost"]).identity());
-        let config = server_config(identity, &ClientAuth::Optional(authority.roots()), protocols).unwrap();
+        let config = server_config(identity, &auth(authority.roots()), protocols).unwrap();
         let tls = Rc::new(ListenerTls::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -631,6 +635,12 @@ fn failures_say_what_failed() {
         let url = "https://no-such-host.invalid/".to_owned();
         let error = send(Settings { url, ..peer.settings() }).await;
         assert!(matches!(error, SendError::Resolve(_)), "{error}");
+
+        for protocols in [HTTP1, BOTH] {
+            let strict = Peer::asking(protocols, ClientAuth::Required).await;
+            let error = send(strict.settings()).await;
+            assert!(matches!(error, SendError::Tls(_)), "{error}");
+        }
 
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/", silent.local_addr().unwrap().port());

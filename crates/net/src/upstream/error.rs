@@ -1,6 +1,7 @@
 use super::BodyFault;
 use crate::connect::ConnectError;
 use std::error::Error;
+use std::io;
 
 /// Why a request got no response. The texts are for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,11 @@ impl SendError {
         while let Some(inner) = cause {
             if let Some(fault) = inner.downcast_ref::<BodyFault>() {
                 return SendError::Body(fault.clone());
+            }
+            // TLS 1.3 tells of a refused client certificate only after the handshake, before any request is read.
+            // Sockets never speak of invalid data; rustls does. (HTTP/2 keeps no more than the kind and the text.)
+            if inner.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::InvalidData) {
+                return SendError::Tls(inner.to_string());
             }
             detail = format!("{detail}: {inner}");
             cause = inner.source();

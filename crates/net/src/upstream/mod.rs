@@ -1,5 +1,6 @@
 //! Connections to targets: one [`Upstream`] per identity, one [`Pool`] per core and upstream.
 
+mod address;
 mod body;
 mod error;
 mod link;

@@ -1,6 +1,6 @@
 use super::open::Opened;
 use super::{OutBody, Permit, PooledBody, Protocol, SendError, Upstream};
-use http::{Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{Method, Request, Response, StatusCode};
 use hyper::client::conn::{http1, http2};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -156,8 +156,8 @@ impl Pool {
         })
     }
 
-    /// Sends a request whose URI is in origin form ([`Upstream::target`]). Host or `:authority` and the version
-    /// are set here; connection fields (Connection, Transfer-Encoding, …) are the caller's to remove.
+    /// Sends a request whose URI is in origin form ([`Upstream::target`]). Host or `:authority`, the version and
+    /// the framing fields are set here; the other connection fields are the caller's to remove.
     ///
     /// A request that never left the bridge, or that is idempotent (RFC 9110 §9.2.2) with a body held whole and
     /// met a connection that had rested, is sent once more on a fresh connection.
@@ -246,19 +246,25 @@ impl Pool {
 
     /// A fresh connection, or one that became free while we waited for our turn to open one.
     async fn open(self: &Rc<Self>) -> Result<Taken, SendError> {
-        let may_share = match self.upstream.protocol {
-            Protocol::Http1 => false,
-            Protocol::Http2 => true,
-            Protocol::Auto => self.upstream.tls.is_some() && self.speaks_http2.get() != Some(false),
-        };
-        if !may_share {
+        if !self.may_share() {
             return self.connect().await;
         }
         let turn = tokio::time::timeout(self.upstream.connect_timeout, self.opening.lock());
-        let _turn = turn.await.map_err(|_| SendError::Timeout)?;
-        match self.take_stream(STREAMS) {
-            Some((taken, _)) => Ok(taken),
-            None => self.connect().await,
+        let turn = turn.await.map_err(|_| SendError::Timeout)?;
+        if let Some((taken, _)) = self.take_stream(STREAMS) {
+            return Ok(taken);
+        }
+        // The one before us may have learnt that the target speaks HTTP/1; then there is no queueing.
+        let _turn = self.may_share().then_some(turn);
+        self.connect().await
+    }
+
+    /// Whether the next connection may be one to share.
+    fn may_share(&self) -> bool {
+        match self.upstream.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => self.upstream.tls.is_some() && self.speaks_http2.get() != Some(false),
         }
     }
 
@@ -404,28 +410,6 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-impl Upstream {
-    fn address_http1(&self, request: &mut Request<OutBody>) {
-        *request.version_mut() = Version::HTTP_11;
-        if request.uri().authority().is_some() {
-            *request.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from).unwrap_or_default();
-        }
-        request.headers_mut().insert(header::HOST, self.host.clone());
-    }
-
-    fn address_http2(&self, request: &mut Request<OutBody>) {
-        *request.version_mut() = Version::HTTP_2;
-        request.headers_mut().remove(header::HOST);
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = request.uri().path_and_query().cloned();
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
     }
 }
 

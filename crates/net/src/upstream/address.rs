@@ -1,0 +1,129 @@
+//! Turning a request toward a target: its name, and framing that fits the body.
+
+use super::{OutBody, Upstream};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, Request, Uri, Version, uri};
+use http_body::Body;
+
+impl Upstream {
+    pub(super) fn address_http1(&self, request: &mut Request<OutBody>) {
+        *request.version_mut() = Version::HTTP_11;
+        if request.uri().authority().is_some() {
+            *request.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        }
+        request.headers_mut().insert(HOST, self.host.clone());
+        if frame(request) == Framing::Unknown {
+            // Said openly: hyper would take a GET of unknown length to have no body.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+
+    pub(super) fn address_http2(&self, request: &mut Request<OutBody>) {
+        *request.version_mut() = Version::HTTP_2;
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = request.uri().path_and_query().cloned();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        request.headers_mut().remove(HOST);
+        frame(request);
+    }
+}
+
+#[derive(PartialEq)]
+enum Framing {
+    Known,
+    Unknown,
+}
+
+/// Makes Content-Length say what the body is. hyper would believe the field before the body, and a field that is
+/// wrong leaves the target waiting, or reading the next request as this one's body.
+fn frame(request: &mut Request<OutBody>) -> Framing {
+    let length = request.body().size_hint().exact();
+    let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
+    let headers = request.headers_mut();
+    headers.remove(TRANSFER_ENCODING);
+    let Some(length) = length else {
+        headers.remove(CONTENT_LENGTH);
+        return Framing::Unknown;
+    };
+    let said = content_length(headers);
+    if said != Some(length) && (length > 0 || wants_length || headers.contains_key(CONTENT_LENGTH)) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Framing::Known
+}
+
+/// The field's number, if there is exactly one field that is one.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let mut all = headers.get_all(CONTENT_LENGTH).iter();
+    let (only, none) = (all.next()?, all.next());
+    if none.is_some() { None } else { only.to_str().ok()?.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn framing_follows_the_body_whatever_the_fields_say() {
+        let settings = Settings { danger_plaintext: true, ..Settings::new("http://erp:81/base") };
+        let upstream = Upstream::new(settings).unwrap();
+        let full = || OutBody::Full(Bytes::from_static(b"abc"));
+        let unknown = || OutBody::Boxed(Box::pin(Unknown));
+        // method, body, fields before, Content-Length after, Transfer-Encoding after on HTTP/1
+        type Row = (Method, OutBody, &'static [(&'static str, &'static str)], Option<&'static str>, bool);
+        let table: [Row; 8] = [
+            (Method::GET, OutBody::Empty, &[], None, false),
+            (Method::GET, OutBody::Empty, &[("content-length", "5")], Some("0"), false),
+            (Method::POST, OutBody::Empty, &[], Some("0"), false),
+            (Method::POST, full(), &[("content-length", "3")], Some("3"), false),
+            (Method::POST, full(), &[("content-length", "9"), ("content-length", "3")], Some("3"), false),
+            (Method::POST, full(), &[("transfer-encoding", "chunked")], Some("3"), false),
+            (Method::POST, unknown(), &[("content-length", "9")], None, true),
+            (Method::GET, unknown(), &[("transfer-encoding", "gzip")], None, true),
+        ];
+        for (method, body, fields, length, chunked) in table {
+            let mut request = Request::builder().method(method).uri("/x?y").header("host", "caller");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            let mut request = request.body(body).unwrap();
+            upstream.address_http1(&mut request);
+            let of = |request: &Request<OutBody>, name: http::HeaderName| {
+                let all: Vec<_> = request.headers().get_all(name).iter().cloned().collect();
+                assert!(all.len() <= 1, "{all:?}");
+                all.first().map(|value| value.to_str().unwrap().to_owned())
+            };
+            assert_eq!(of(&request, CONTENT_LENGTH).as_deref(), length);
+            assert_eq!(of(&request, TRANSFER_ENCODING).as_deref(), chunked.then_some("chunked"));
+            assert_eq!(
+                (of(&request, HOST).as_deref(), request.uri().to_string().as_str()),
+                (Some("erp:81"), "/x?y")
+            );
+            upstream.address_http2(&mut request);
+            assert_eq!(of(&request, CONTENT_LENGTH).as_deref(), length);
+            assert_eq!((of(&request, TRANSFER_ENCODING), of(&request, HOST)), (None, None));
+            assert_eq!(request.uri(), "http://erp:81/x?y");
+        }
+    }
+
+    /// A body that does not say how long it is.
+    struct Unknown;
+
+    impl Body for Unknown {
+        type Data = Bytes;
+        type Error = super::super::BoxError;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Ready(None)
+        }
+    }
+}
