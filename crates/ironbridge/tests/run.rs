@@ -184,6 +184,9 @@ fn what_cannot_start_says_why() {
     other.edit("ironbridge.yaml", "127.0.0.1:8443", &format!("127.0.0.1:{}", world.port));
     let taken = other.bad(&["run"]);
     assert!(taken.err.contains("another program listens there"), "{}", taken.err);
+    let logged = other.bad(&["run", "--log-format", "json"]);
+    let event: serde_json::Value = serde_json::from_str(&logged.err).unwrap();
+    assert!(event["message"].as_str().unwrap().contains("another program listens there"), "{event}");
     let level = other.bad(&["run", "--log", "x=y=z"]);
     assert!(level.err.contains("log level"), "{}", level.err);
 }

@@ -97,7 +97,8 @@ pub struct Find {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --key, the key that lies beside the trail is used. That shows damage, but not a forger who replaced both.
+Without --key, the key that lies beside the trail is used. That shows damage, but not a forger who
+replaced both.
 
 Example:
   ironbridge audit verify --key \"$(cat acme-bridge.key)\"")]

@@ -154,7 +154,7 @@ struct Row {
     used_by: String,
     from: String,
     validity: Option<Validity>,
-    note: &'static str,
+    note: String,
 }
 
 fn list(manifest: &Manifest, args: &List) -> Outcome {
@@ -166,7 +166,7 @@ fn list(manifest: &Manifest, args: &List) -> Outcome {
     } else {
         let rows = rows.into_iter().map(|row| {
             let until = times::show_or_dash(row.validity.map(|validity| validity.not_after));
-            [row.used_by, row.from, until, row.note.to_owned()]
+            [row.used_by, row.from, until, row.note]
         });
         output::data(output::table(["USED BY", "FROM", "VALID UNTIL", "NOTE"], rows))?;
     }
@@ -178,7 +178,7 @@ fn rows(manifest: &Manifest, ca: Validity, now: Timestamp) -> Vec<Row> {
         used_by: "internal CA".to_owned(),
         from: "the data directory".to_owned(),
         validity: Some(ca),
-        note: note(Some(ca), now),
+        note: note(Some(ca), now).to_owned(),
     };
     let listeners = manifest
         .bridge
@@ -198,14 +198,20 @@ fn rows(manifest: &Manifest, ca: Validity, now: Timestamp) -> Vec<Row> {
 fn row(used_by: String, files: Option<&CertificateFiles>, now: Timestamp) -> Row {
     match files {
         Some(files) => file_row(used_by, &files.chain, now),
-        // Issued when the bridge starts, and kept in its memory only.
-        None => Row { used_by, from: "internal CA".to_owned(), validity: None, note: issued_note() },
+        // It is kept in the running bridge's memory only.
+        None => {
+            let note = format!(
+                "issued for {} when the bridge starts, renewed by itself",
+                times::show_duration(SERVER_LIFETIME)
+            );
+            Row { used_by, from: "internal CA".to_owned(), validity: None, note }
+        }
     }
 }
 
 fn file_row(used_by: String, chain: &Path, now: Timestamp) -> Row {
     let validity = fs::read_to_string(chain).ok().and_then(|pem| Validity::of_pem(&pem));
-    Row { used_by, from: chain.display().to_string(), validity, note: note(validity, now) }
+    Row { used_by, from: chain.display().to_string(), validity, note: note(validity, now).to_owned() }
 }
 
 fn note(validity: Option<Validity>, now: Timestamp) -> &'static str {
@@ -216,12 +222,6 @@ fn note(validity: Option<Validity>, now: Timestamp) -> &'static str {
         Some(validity) if validity.due(now) => "renew it now",
         Some(_) => "good",
     }
-}
-
-const fn issued_note() -> &'static str {
-    // Kept beside the number it states.
-    assert!(SERVER_LIFETIME.as_secs() == 90 * 86_400);
-    "issued for 90 days when the bridge starts, renewed by itself"
 }
 
 impl Row {

@@ -27,8 +27,9 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The key alone goes to standard output, so that it can go straight to where it belongs. An account may have two
-live keys of a kind: issue the next, bring it to the caller, then revoke the first.
+The key alone goes to standard output, so that it can go straight to where it belongs.
+An account may have two live keys of a kind: issue the next, bring it to the caller, then revoke
+the first.
 
 Examples:
   ironbridge key issue order-service
@@ -71,11 +72,10 @@ pub struct Revoke {
     format: FormatArg,
 }
 
+/// A key for the X-API-Key field, or a secret for client credentials at the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// For the X-Api-Key field
     ApiKey,
-    /// For client credentials at the token endpoint
     ClientSecret,
 }
 

@@ -16,8 +16,8 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Signals:
-  SIGHUP            read the manifest again; if it has errors, the one in force stays
-  SIGTERM, SIGINT   take no more connections, finish open exchanges, exit; a second one exits at once
+  SIGHUP           read the manifest again; if it has errors, the one in force stays
+  SIGTERM, SIGINT  take no more connections, finish open exchanges, exit; a second one exits now
 
 Examples:
   ironbridge run
@@ -45,7 +45,14 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let outcome = runtime.block_on(serve(dir, args));
     // Nothing of it is waited for any more.
     runtime.shutdown_background();
-    outcome
+    match outcome {
+        // Whoever collects the log wants the reason there.
+        Err(failure) if args.log_format == output::Format::Json => {
+            tracing::error!("{}", failure.text(false).trim_end());
+            Ok(ExitCode::FAILURE)
+        }
+        outcome => outcome,
+    }
 }
 
 async fn serve(dir: &Path, args: &Args) -> Outcome {

@@ -24,8 +24,9 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One newline at the end of the value is left out. A running bridge uses the new value within a second.
-A JSON object keeps several values together; the manifest names one as secret://sealed/NAME#MEMBER.
+One newline at the end of the value is left out. A running bridge uses the new value within a
+second. A JSON object keeps several values together; the manifest names one as
+secret://sealed/NAME#MEMBER.
 
 Examples:
   ironbridge secret set erp-password
