@@ -6,7 +6,7 @@ use crate::reply::{ReplyBody, ReplyError};
 use crate::{Route, Site, fields, switched};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::{
     Answer, Cleared, Crossing, Denial, Exchange, Fault, Payload, ReplyFacts, StoredAnswer, Tail, code,
@@ -22,7 +22,6 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 pub(crate) fn respond(
     site: &Site,
     route: &Route,
-    via: &HeaderValue,
     answer: Answer<Response<PooledBody>>,
     upgrade: Option<switched::Asked>,
 ) -> Response<AnswerBody> {
@@ -34,11 +33,15 @@ pub(crate) fn respond(
         }
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
-                Some(asked) => switched::respond(reply, tail, asked, via),
+                Some(asked) => switched::respond(reply, tail, asked, &site.via_http1),
                 None => refusal(&site.problems, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
             }
         }
-        Answer::Delivered { reply, body, tail } => passed(route, via, reply, body, tail),
+        Answer::Delivered { reply, body, tail } => {
+            // Via names the protocol in which the reply came (RFC 9110 §7.6.3), not the caller's.
+            let via = if reply.version() == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
+            passed(route, via, reply, body, tail)
+        }
     }
 }
 
@@ -61,7 +64,7 @@ fn passed(
             }
             ReplyBody::held(bytes, Some(tail))
         }
-        None => ReplyBody::streamed(streamed, tail, route.timeout),
+        None => ReplyBody::streamed(streamed, tail, route.timeout, route.pipeline.max_reply()),
     };
     let mut response = Response::new(body.into());
     *response.status_mut() = head.status;

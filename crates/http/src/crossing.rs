@@ -1,9 +1,9 @@
 //! One HTTP exchange, as the runner drives it: read the request, deliver it, read the reply.
 
-use crate::fields::{self, Outbound};
-use crate::request::Inbound;
 use crate::Route;
 use crate::connection::Worker;
+use crate::fields::{self, Outbound};
+use crate::request::Inbound;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -55,13 +55,14 @@ impl Crossing for HttpCrossing<'_> {
         let retried = again.filter(|_| token.is_some()).map(|body| (request.headers().clone(), uri, body));
         let reply = self.send(request).await?;
         if reply.status() != StatusCode::UNAUTHORIZED || !target.credential.give_up(token.as_ref()) {
-            return checked(reply);
+            return self.checked(reply);
         }
         // The token was refused before it expired: once more with a fresh one, if the body can be sent again.
-        let Some((mut headers, uri, body)) = retried else { return checked(reply) };
+        let Some((mut headers, uri, body)) = retried else { return self.checked(reply) };
         drop(reply);
         target.credential.apply(&mut headers).await?;
-        checked(self.send(self.request(headers, uri, body)).await?)
+        let reply = self.send(self.request(headers, uri, body)).await?;
+        self.checked(reply)
     }
 
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts {
@@ -158,6 +159,16 @@ impl HttpCrossing<'_> {
             Ok(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
             Err(_) => Err((&code::TARGET_TIMEOUT).into()),
         }
+    }
+
+    /// What the target's reply must be before any of it is passed on, whether a control reads it or it streams.
+    fn checked(&self, reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
+        let reply = checked(reply)?;
+        let announced = reply.body().size_hint().lower();
+        if !reply.status().is_client_error() && announced > self.route.pipeline.max_reply() {
+            return Err((&code::REPLY_TOO_LARGE).into());
+        }
+        Ok(reply)
     }
 
     fn body_fault(&self) -> Option<Box<Denial>> {

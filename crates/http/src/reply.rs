@@ -18,6 +18,8 @@ pub enum ReplyBody {
 pub struct Streamed {
     inner: PooledBody,
     tail: Option<Box<Tail>>,
+    /// Bytes that may still pass.
+    left: u64,
     /// How long the target may pause.
     pause: Duration,
     /// Armed only while the target pauses.
@@ -30,6 +32,8 @@ pub enum ReplyError {
     BrokeOff(#[from] hyper::Error),
     #[error("the target paused for too long")]
     Paused,
+    #[error("the target's answer is larger than allowed")]
+    TooLarge,
 }
 
 impl ReplyBody {
@@ -41,12 +45,13 @@ impl ReplyBody {
         ReplyBody::Held { bytes: Some(bytes), tail }
     }
 
-    pub fn streamed(inner: PooledBody, tail: Box<Tail>, pause: Duration) -> ReplyBody {
+    /// Passes at most `max` bytes.
+    pub fn streamed(inner: PooledBody, tail: Box<Tail>, pause: Duration, max: u64) -> ReplyBody {
         if inner.is_end_stream() {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
-        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), pause, alarm: None })
+        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), left: max, pause, alarm: None })
     }
 }
 
@@ -95,6 +100,11 @@ impl Streamed {
         self.alarm = None;
         match frame {
             Some(Ok(frame)) => {
+                let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, length)) else {
+                    self.tail = None;
+                    return Poll::Ready(Some(Err(ReplyError::TooLarge)));
+                };
+                self.left = left;
                 if let (Some(tail), Some(data)) = (&mut self.tail, frame.data_ref()) {
                     tail.count_out(length(data));
                 }

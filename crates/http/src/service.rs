@@ -136,7 +136,7 @@ impl Served<'_> {
         };
         let shared = &self.worker.front.shared;
         let answer = cross(&route.pipeline, &shared.trail, &shared.clock, exchange, &mut crossing).await;
-        answer::respond(site, &route, via, answer, upgrade)
+        answer::respond(site, &route, answer, upgrade)
     }
 
     /// Refuses what matched nothing declared, after the admit controls have counted it.
