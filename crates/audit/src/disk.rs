@@ -24,6 +24,9 @@ pub trait Disk: Send + Sync {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in this directory survive a power cut.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes everything written and named so far survive a power cut: one call for many files, each of which would
+    /// cost a commit of the file system's journal of its own.
+    fn sync_all(&self, path: &Path) -> io::Result<()>;
     /// At most `limit` bytes from `offset`; fewer only at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>>;
     /// Names in the directory, in no order. A directory that does not exist has none.
@@ -75,6 +78,11 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        // Reports failed writes since Linux 5.8.
+        Ok(rustix::fs::syncfs(File::open(path)?)?)
+    }
+
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(offset))?;
@@ -103,12 +111,16 @@ impl Disk for RealDisk {
 
 /// Puts a file in place whole: written and synced under `temporary`, then renamed. The caller syncs the
 /// directory, once for all that it put there.
-pub(crate) fn put(disk: &dyn Disk, temporary: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+pub(crate) fn put(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = disk.create(temporary)?;
-    for part in parts {
-        file.write_all(part)?;
-    }
+    file.write_all(bytes)?;
     file.sync()?;
+    disk.rename(temporary, path)
+}
+
+/// As [`put`], but the caller also syncs the file.
+pub(crate) fn put_unsynced(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    disk.create(temporary)?.write_all(bytes)?;
     disk.rename(temporary, path)
 }
 

@@ -214,7 +214,7 @@ impl Open {
         let frame = parsed.unwrap_or_else(|error| Frame::Damaged(Fault::reading(named(self.first), &error)));
         if !matches!(frame, Frame::Whole(_)) {
             // The bytes may be on their way; look at them afresh next time.
-            self.ahead.clear();
+            self.ahead = Vec::new();
             self.used = 0;
         }
         frame

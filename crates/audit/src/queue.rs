@@ -11,6 +11,9 @@ use std::time::Duration;
 /// from exchanges that do not wait for their record, and keeps an idle bridge from syncing once per exchange.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// What of a buffer is kept for the next records, in bytes: a burst must not hold its memory for ever.
+const KEPT_BUFFER: usize = 1 << 20;
+
 /// Records in the order of their index, ready to be written as one frame.
 #[derive(Default)]
 pub(crate) struct Pending {
@@ -23,6 +26,7 @@ pub(crate) struct Pending {
 impl Pending {
     fn starting_at(first: u64, mut frame: Vec<u8>) -> Pending {
         frame.clear();
+        frame.shrink_to(KEPT_BUFFER);
         frame.resize(FRAME_HEADER, 0);
         Pending { frame, first, count: 0 }
     }

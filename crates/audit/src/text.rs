@@ -49,19 +49,19 @@ pub(crate) fn push_time(out: &mut Vec<u8>, time: Timestamp) {
     let seconds = time.seconds();
     let (year, month, day) = civil(seconds / SECONDS_PER_DAY);
     let of_day = seconds % SECONDS_PER_DAY;
-    push_padded(out, year, 4);
+    push_padded::<4>(out, year);
     out.push(b'-');
-    push_padded(out, month, 2);
+    push_padded::<2>(out, month);
     out.push(b'-');
-    push_padded(out, day, 2);
+    push_padded::<2>(out, day);
     out.push(b'T');
-    push_padded(out, of_day / 3600, 2);
+    push_padded::<2>(out, of_day / 3600);
     out.push(b':');
-    push_padded(out, of_day / 60 % 60, 2);
+    push_padded::<2>(out, of_day / 60 % 60);
     out.push(b':');
-    push_padded(out, of_day % 60, 2);
+    push_padded::<2>(out, of_day % 60);
     out.push(b'.');
-    push_padded(out, time.micros() % MICROS_PER_SECOND, 6);
+    push_padded::<6>(out, time.micros() % MICROS_PER_SECOND);
     out.push(b'Z');
 }
 
@@ -95,10 +95,15 @@ pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     (again == text.as_bytes()).then_some(time)
 }
 
-fn push_padded(out: &mut Vec<u8>, value: u64, width: u32) {
-    for place in (0..width).rev() {
-        out.push(digit(value / 10u64.pow(place) % 10));
+/// The value's last `WIDTH` digits.
+fn push_padded<const WIDTH: usize>(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0u8; WIDTH];
+    let mut rest = value;
+    for slot in digits.iter_mut().rev() {
+        *slot = digit(rest % 10);
+        rest /= 10;
     }
+    out.extend_from_slice(&digits);
 }
 
 fn digit(value: u64) -> u8 {

@@ -326,7 +326,7 @@ fn start_log(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Edge
     let key = format!("{}\n", options.signer.verifier_key());
     for (name, text) in [("key", &key), (checkpoint::FILE, &note)] {
         let path = places.log.join(name);
-        disk::put(disk, &places.temporary("checkpoint"), &path, &[text.as_bytes()])
+        disk::put(disk, &places.temporary("checkpoint"), &path, text.as_bytes())
             .map_err(failed("writing", &path))?;
     }
     disk.sync_dir(&places.log).map_err(failed("syncing", &places.log))?;

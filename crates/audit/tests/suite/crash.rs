@@ -1,10 +1,15 @@
 //! Power cuts at every single operation.
 
-use crate::exchanges::{append, flow, id, memory_log, open_memory, verify, wait};
+use crate::exchanges::{
+    MEMORY, append, clock, flow, id, memory_log, open_memory, options, record, verify, wait,
+};
 use crate::memory_disk::{MemoryDisk, Unsynced};
+use ironbridge_audit::disk::Disk;
+use ironbridge_audit::{Options, Trail};
 use ironbridge_core::{Position, Recorder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Opens a trail and records until the disk dies. What was acknowledged: index and exchange.
 fn run(disk: &Arc<MemoryDisk>, numbers: std::ops::Range<u64>) -> BTreeMap<u64, u64> {
@@ -64,14 +69,12 @@ fn nothing_acknowledged_is_lost_wherever_the_power_fails() {
 #[test]
 fn nothing_is_lost_when_the_power_fails_during_recovery() {
     let disk = MemoryDisk::new();
-    let first = run(&disk, 0..300);
-    let flow = flow("orders");
+    let mut acknowledged = run(&disk, 0..30);
     // A crash with records in the journal that the log does not hold.
-    let trail = open_memory(&disk).unwrap();
-    let position = append(&trail, 300, &flow).unwrap();
-    wait(&trail, position).unwrap();
-    let mut acknowledged = first;
-    acknowledged.insert(position.0, 300);
+    let lagging = Options { max_lag: Duration::from_secs(3600), ..options(MEMORY) };
+    let trail = Trail::open_on(Arc::clone(&disk) as Arc<dyn Disk>, lagging, clock()).unwrap();
+    record(&trail, 30..1500);
+    acknowledged.extend((30..1500).map(|number| (number, number)));
     let crashed = disk.after_power_cut(Unsynced::Half);
     drop(trail);
     let whole = crashed.after_power_cut(Unsynced::Kept);

@@ -237,6 +237,19 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn sync_all(&self, _: &Path) -> io::Result<()> {
+        let mut state = self.changing()?;
+        if state.failing_syncs > 0 {
+            state.failing_syncs -= 1;
+            return Err(io::Error::other("input/output error"));
+        }
+        state.synced_names = state.names.clone();
+        for file in &mut state.files {
+            file.synced = file.bytes.clone();
+        }
+        Ok(())
+    }
+
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
         let state = self.lock();
         let Some(Node::File(file)) = state.names.get(path) else { return Err(missing()) };
