@@ -104,7 +104,7 @@ impl Worker {
 
     async fn connection(self: Rc<Self>, connection: Connection) {
         let Connection { stream, peer, permit, .. } = connection;
-        let _counted = permit;
+        let counted = Rc::new(permit);
         let secured = match self.front.tls.accept(stream).await {
             Ok(secured) => secured,
             Err(error) => return tracing::debug!(address = %peer.ip(), %error, "connection refused"),
@@ -114,7 +114,7 @@ impl Worker {
         let ended = match secured.protocol {
             Protocol::Http1 => {
                 let (gate, state) = Gate::new(secured.stream, **self.front.limits.load());
-                let caller = Rc::new(Caller { address, certificate, gate: Some(state) });
+                let caller = Rc::new(Caller { address, certificate, gate: Some(state), counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
@@ -123,7 +123,7 @@ impl Worker {
                 drive(pin!(server), |server| server.graceful_shutdown(), &mut draining).await
             }
             Protocol::Http2 => {
-                let caller = Rc::new(Caller { address, certificate, gate: None });
+                let caller = Rc::new(Caller { address, certificate, gate: None, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }

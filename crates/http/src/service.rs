@@ -12,6 +12,7 @@ use http::{Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use ironbridge_core::{Code, Denial, Exchange, Flow, Peer, PeerCertificate, code, cross};
 use ironbridge_net::gate::{Arrival, GateState};
+use ironbridge_net::listen::Permit;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Caller {
     pub certificate: Option<Arc<PeerCertificate>>,
     /// HTTP/1 only: what the framing gate found.
     pub gate: Option<Arc<GateState>>,
+    /// While one is held, the connection counts as open; it outlives HTTP where the protocol was switched.
+    pub counted: Rc<Permit>,
 }
 
 /// Field lines of one HTTP/2 header section; HTTP/1's are counted by the gate.
@@ -42,7 +45,10 @@ pub(crate) fn serve(
         let (in_service, upgrade) = match arrival {
             Some(Arrival::Refused(code)) => return refuse_unread(&worker, &site, &caller, code).await,
             Some(Arrival::Request(in_service)) => (Some(in_service), None),
-            Some(Arrival::Upgrade(in_service, upgrade)) => (Some(in_service), switch.map(|on| (on, upgrade))),
+            Some(Arrival::Upgrade(in_service, upgrade)) => {
+                let counted = Rc::clone(&caller.counted);
+                (Some(in_service), switch.map(|on| switched::Asked { on, upgrade, counted }))
+            }
             None => (None, None),
         };
         let (parts, body) = request.into_parts();

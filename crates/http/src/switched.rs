@@ -9,10 +9,16 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use ironbridge_core::Tail;
 use ironbridge_net::gate::Upgrade;
+use ironbridge_net::listen::Permit;
 use ironbridge_net::upstream::PooledBody;
+use std::rc::Rc;
 
-/// A caller's wish to switch: its connection-to-be, and the gate's consent.
-pub(crate) type Asked = (OnUpgrade, Upgrade);
+/// A caller's wish to switch: its connection-to-be, the gate's consent, and what keeps the connection counted.
+pub(crate) struct Asked {
+    pub on: OnUpgrade,
+    pub upgrade: Upgrade,
+    pub counted: Rc<Permit>,
+}
 
 /// Only what the handshake needs goes back to the caller.
 const HANDSHAKE: [&str; 3] = ["sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"];
@@ -20,7 +26,7 @@ const HANDSHAKE: [&str; 3] = ["sec-websocket-accept", "sec-websocket-protocol", 
 pub(crate) fn respond(
     mut reply: Response<PooledBody>,
     tail: Box<Tail>,
-    (caller, consent): Asked,
+    Asked { on, upgrade, counted }: Asked,
     via: &HeaderValue,
 ) -> Response<AnswerBody> {
     let target = hyper::upgrade::on(&mut reply);
@@ -33,8 +39,11 @@ pub(crate) fn respond(
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(VIA, via.clone());
-    consent.accept();
-    tokio::task::spawn_local(copy(caller, target, tail));
+    upgrade.accept();
+    tokio::task::spawn_local(async move {
+        copy(on, target, tail).await;
+        drop(counted);
+    });
     let mut response = Response::new(ReplyBody::held(Bytes::new(), None).into());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
