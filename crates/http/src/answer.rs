@@ -64,12 +64,20 @@ fn passed(
             }
             ReplyBody::held(bytes, Some(tail))
         }
+        None if is_bodiless(tail.exchange(), head.status) => ReplyBody::held(Bytes::new(), Some(tail)),
         None => ReplyBody::streamed(streamed, tail, route.timeout, route.pipeline.max_reply()),
     };
     let mut response = Response::new(body.into());
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// Replies that end with their header section, whatever a target says or sends (RFC 9110 §6.4.1).
+fn is_bodiless(exchange: &Exchange, status: StatusCode) -> bool {
+    &*exchange.facts.method == "HEAD"
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
 }
 
 fn declined(problems: &Problems, reply: &Response<PooledBody>, tail: Box<Tail>) -> Response<AnswerBody> {
