@@ -39,7 +39,9 @@ pub enum ReplyError {
 impl ReplyBody {
     pub fn held(bytes: Bytes, tail: Option<Box<Tail>>) -> ReplyBody {
         if bytes.is_empty() {
-            tail.map(Tail::finish);
+            if let Some(tail) = tail {
+                tail.finish();
+            }
             return ReplyBody::Held { bytes: None, tail: None };
         }
         ReplyBody::Held { bytes: Some(bytes), tail }
@@ -110,7 +112,7 @@ impl Streamed {
                 }
                 // With a known length nobody asks for what comes after the last byte.
                 if self.inner.is_end_stream() {
-                    self.tail.take().map(Tail::finish);
+                    self.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -119,9 +121,15 @@ impl Streamed {
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {
-                self.tail.take().map(Tail::finish);
+                self.finish();
                 Poll::Ready(None)
             }
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(tail) = self.tail.take() {
+            tail.finish();
         }
     }
 
