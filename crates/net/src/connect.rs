@@ -2,6 +2,7 @@
 //! every address is checked against the policy, and the connection is made to an address that was checked.
 
 use crate::address::Policy;
+use crate::wire::Wire;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::io;
@@ -52,7 +53,7 @@ impl Endpoint {
     }
 
     /// A TCP connection to the first address that answers.
-    pub async fn connect(&self, timeout: Duration) -> Result<TcpStream, ConnectError> {
+    pub async fn connect(&self, timeout: Duration) -> Result<Wire, ConnectError> {
         let deadline = Instant::now() + timeout;
         let addresses = tokio::time::timeout(timeout, self.addresses())
             .await
@@ -64,7 +65,7 @@ impl Endpoint {
             let share = (left / others).max(SHARE).min(left);
             match tokio::time::timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => match stream.set_nodelay(true) {
-                    Ok(()) => return Ok(stream),
+                    Ok(()) => return Ok(Wire::new(stream)),
                     Err(error) => failure = ConnectError::Unreachable(format!("{address}: {error}")),
                 },
                 Ok(Err(error)) => failure = ConnectError::Unreachable(format!("{address}: {error}")),
@@ -113,11 +114,11 @@ impl Endpoint {
 
 /// The TLS handshake over a connection; the certificate must carry `name`.
 pub(crate) async fn secure(
-    stream: TcpStream,
+    stream: Wire,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     timeout: Duration,
-) -> Result<TlsStream<TcpStream>, ConnectError> {
+) -> Result<TlsStream<Wire>, ConnectError> {
     let handshake = TlsConnector::from(config).connect(name, stream);
     match tokio::time::timeout(timeout, handshake).await {
         Err(_) => Err(ConnectError::Timeout),

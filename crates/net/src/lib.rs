@@ -11,3 +11,6 @@ pub mod listen;
 pub mod protocol;
 pub mod tls;
 pub mod upstream;
+mod wire;
+
+pub use wire::Wire;

@@ -1,6 +1,7 @@
 pub use super::Protocol;
 
 use super::{Identity, Roots, TlsError, VERSIONS, provider};
+use crate::wire::Wire;
 use arc_swap::ArcSwap;
 use ironbridge_core::PeerCertificate;
 pub use rustls::ServerConfig;
@@ -90,7 +91,7 @@ impl ListenerTls {
 
     /// The handshake, within 10 s.
     pub async fn accept(&self, stream: TcpStream) -> Result<Secured, HandshakeError> {
-        let accepting = TlsAcceptor::from(self.0.load_full()).accept(stream);
+        let accepting = TlsAcceptor::from(self.0.load_full()).accept(Wire::new(stream));
         let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting)
             .await
             .map_err(|_| HandshakeError::TooSlow)?
@@ -108,7 +109,7 @@ impl ListenerTls {
 
 /// A connection after its handshake.
 pub struct Secured {
-    pub stream: TlsStream<TcpStream>,
+    pub stream: TlsStream<Wire>,
     /// What ALPN chose; HTTP/1 when the caller did not say.
     pub protocol: Protocol,
     /// The verified client chain, if one was given.

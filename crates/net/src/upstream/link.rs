@@ -1,9 +1,9 @@
 use super::Permit;
+use crate::wire::Wire;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// A connection to a target. It counts as open as long as it exists, also after an upgrade.
@@ -13,8 +13,8 @@ pub(super) struct Link {
 }
 
 pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
 }
 
 impl Link {
