@@ -181,7 +181,6 @@ fn keys_are_only_issued_as_the_manifest_allows() {
         assert!(refused.err.contains(said), "{}", refused.err);
     }
     stage.edit("parties.yaml", "api_key: { lifetime: 90d }", "oauth_client: { token_lifetime: 5m }");
-    stage.edit("ironbridge.yaml", "# public_url", "public_url");
     assert!(stage.good(&["key", "issue", "shop"]).out.starts_with("ibs_"));
     assert!(stage.bad(&["key", "issue", "shop", "--kind", "api-key"]).err.contains("no API keys"));
 }
