@@ -59,6 +59,18 @@ fn check_points_at_the_line_in_text_and_json() {
     assert!(report["findings"][0]["line"].as_u64() > Some(1), "{report}");
 }
 
+/// In the directory itself, where paths begin with `.` and show nothing of it.
+#[test]
+fn the_data_directory_is_not_read_as_manifest() {
+    let stage = Stage::new();
+    fs::create_dir(stage.path("data")).unwrap();
+    fs::write(stage.path("data/left.yaml"), "not: [read").unwrap();
+    stage.good(&["check"]);
+    stage.edit("parties.yaml", "systems:", "sistems:");
+    let report = stage.bad(&["check", "--format", "json"]).json();
+    assert_eq!(report["findings"][0]["file"], "parties.yaml", "{report}");
+}
+
 #[test]
 fn warnings_do_not_fail_the_check() {
     let stage = Stage::new();

@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostics;
 use crate::findings::{Finding, finding};
 use crate::outline::{Names, Outline};
 use crate::place::{FileId, Site};
-use crate::reader::{Files, Reader};
+use crate::reader::{Files, Reader, plain};
 use crate::yaml::{self, Kind};
 use crate::{Bridge, Date, Listener, Manifest};
 use std::path::{Path, PathBuf};
@@ -172,7 +172,7 @@ impl Walk {
     /// Level by level, so that the bridge's data directory is known before it would be entered.
     fn run(&mut self, root: &Path) {
         let mut level = vec![root.to_owned()];
-        self.data_dir = Some(root.join("data"));
+        self.data_dir = Some(plain(&root.join("data")));
         for _ in 0..MAX_LEVELS {
             let mut below = Vec::new();
             for directory in std::mem::take(&mut level) {
@@ -207,7 +207,7 @@ impl Walk {
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            let path = directory.join(entry.file_name());
+            let path = plain(&directory.join(entry.file_name()));
             // A linked directory is not entered, so there are no loops; a linked file is read, because mounted
             // configuration consists of them.
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -254,7 +254,7 @@ impl Walk {
             Some(Kind::Text(written)) => written,
             _ => "data",
         };
-        self.data_dir = path.parent().map(|parent| crate::reader::plain(&parent.join(written)));
+        self.data_dir = path.parent().map(|parent| plain(&parent.join(written)));
     }
 
     fn fault(&mut self, path: &Path, finding: &'static Finding, message: String) {
