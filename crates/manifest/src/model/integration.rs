@@ -45,13 +45,11 @@ words! {
 
 section! {
     /// Which personal data crosses.
-    pub struct PersonalData later("special_categories", "safeguards", "recipients") {
+    pub struct PersonalData later("subject_id", "special_categories", "safeguards", "recipients") {
         /// Whose data: `customers`, `employees`.
         subjects: Vec<String>,
         /// Which kinds: `contact details`, `orders`.
         categories: Vec<String>,
-        /// Where in a body the person's identifier is. The audit trail holds a commitment to it, never the value.
-        subject_id: Option<Pointer>,
         /// How long the target keeps it.
         retention: Option<Duration>,
     }
