@@ -216,7 +216,7 @@ fn report(verified: &Verified, args: &Verify) -> std::io::Result<()> {
     ))?;
     if verified.pending > 0 {
         output::data(format_args!(
-            "{} newer records are written, but not yet signed; a running bridge signs them within seconds.",
+            "Written, but not yet signed: {}. A running bridge signs within seconds.",
             verified.pending
         ))?;
     }
