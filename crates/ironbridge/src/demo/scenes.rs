@@ -50,7 +50,7 @@ static SCRIPTS: &[Script] = scripts! {
     "Nobody in particular", "401, with a page that explains", access::nobody;
     "A reader wants to write", "403", access::reader_writes;
     "What is not declared", "404, 405", access::undeclared;
-    "A token of another issuer", "200", tokens::external;
+    "A token of another issuer", "200; 403 beyond its scope", tokens::external;
     "Tokens past their time, or for somebody else", "401, 401", tokens::expired_or_misdirected;
     "Forged algorithms", "401, 401", tokens::forged;
     "A token changed on the way", "401", tokens::tampered;
