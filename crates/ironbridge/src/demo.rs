@@ -2,8 +2,9 @@
 //!
 //! [`world`] starts everybody, [`scenes`] tries one thing after the other and checks each outcome, [`story`] tells
 //! it. Nothing is acted: the ERP and the issuer are HTTPS servers with a private CA, the callers are HTTPS clients,
-//! and the bridge is the one that `ironbridge run` starts.
+//! and the bridge is the one that `ironbridge run` starts. [`alone`] starts the ERP and nothing else.
 
+mod alone;
 mod caller;
 mod erp;
 mod issuer;
@@ -34,7 +35,8 @@ Exit codes:
 Examples:
   ironbridge demo
   ironbridge demo --stay --no-scenes
-  ironbridge demo --dir /tmp/demo && ironbridge audit tail -C /tmp/demo/bridge")]
+  ironbridge demo --dir /tmp/demo && ironbridge audit tail -C /tmp/demo/bridge
+  ironbridge demo --erp erp")]
 pub struct Args {
     /// Keep everything in this new directory [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
@@ -42,6 +44,10 @@ pub struct Args {
     /// Stay up afterwards, and print commands to try
     #[arg(long)]
     stay: bool,
+    /// Start nothing but the ERP, as a target for your first manifest: https://localhost:9443, with its CA and the
+    /// bridge's client secret there in this directory
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "stay", "format"])]
+    erp: Option<PathBuf>,
     /// Show no scenes
     #[arg(long, requires = "stay")]
     no_scenes: bool,
@@ -50,8 +56,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let directory = Directory::new(args.dir.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(dir) = &args.erp {
+        runtime.block_on(alone::serve(dir))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let directory = Directory::new(args.dir.as_deref())?;
     runtime.block_on(play(&args, &directory))
 }
 

@@ -191,7 +191,7 @@ async fn issue(home: &Home, kind: KeyKind, account: &str) -> Result<Issued, Fail
     Ok(ring.issue(account, 30 * DAY, home.clock.now()).await?)
 }
 
-fn server_identity(authority: &CertificateAuthority) -> Result<Identity, Failure> {
+pub fn server_identity(authority: &CertificateAuthority) -> Result<Identity, Failure> {
     identity(&authority.issue_server(&["localhost", "127.0.0.1"], DAY)?)
 }
 
