@@ -1,5 +1,9 @@
 //! A bridge with a target behind it, as real as they get: sockets, TLS, files.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod raw;
+
+pub use raw::{Raw, RawReply};
 
 use anyhow::{Context, Result, anyhow};
 use ironbridge_engine::{Bridge, Home, Reloaded};
@@ -32,7 +36,7 @@ bridge:
   data_dir: ./data
   workers: 1
   listeners:
-    api: { address: 127.0.0.1:@PORT@ }
+    api: { address: 127.0.0.1:@PORT@@LISTENER@ }
   @BRIDGE@
 systems:
   order-service: { owner: fulfilment@acme.example, country: DE }
@@ -75,6 +79,8 @@ integrations:
 #[derive(Default, Clone)]
 pub struct Declared {
     pub bridge: &'static str,
+    /// More of the listener, from the comma on.
+    pub listener: &'static str,
     pub system: String,
     pub credentials: &'static str,
     pub integration: &'static str,
@@ -84,10 +90,12 @@ pub struct Declared {
 
 impl Declared {
     fn manifest(&self, target: &FakeTarget, port: u16) -> String {
-        let operations: String = self.operations.lines().map(|line| format!("        {}\n", line.trim())).collect();
+        let operations: String =
+            self.operations.lines().map(|line| format!("        {}\n", line.trim())).collect();
         MANIFEST
             .replace("@TARGET@", &target.url())
             .replace("@PORT@", &port.to_string())
+            .replace("@LISTENER@", self.listener)
             .replace("@BRIDGE@", self.bridge)
             .replace("@SYSTEM@", &self.system)
             .replace("@CREDENTIALS@", self.credentials)
@@ -125,6 +133,23 @@ impl World {
         Ok(World { dir, target, authority, port, ask, thread: Some(thread) })
     }
 
+    /// A world with a key of the account `order-service`, issued before the bridge starts. `prepare` may add
+    /// files, further manifest files among them.
+    pub fn with_key(
+        declared: &Declared,
+        prepare: impl FnOnce(&Path, &Authority) -> Result<()>,
+    ) -> Result<(World, String)> {
+        let authority = Authority::new("erp authority")?;
+        let target = FakeTarget::start(&authority)?;
+        let ours = Authority::new("another authority")?;
+        let mut key = String::new();
+        let world = World::with(declared, authority, target, |dir| {
+            key = issue_key(dir, "order-service")?;
+            prepare(dir, &ours)
+        })?;
+        Ok((world, key))
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -160,6 +185,33 @@ impl World {
         curl(["--cacert", ca].iter().copied().chain(arguments.iter().copied()).chain([url.as_str()]))
     }
 
+    /// A TLS connection whose bytes the test writes itself.
+    pub fn raw(&self) -> Result<Raw> {
+        Raw::open(self.port, &self.ca())
+    }
+
+    /// What callers trust.
+    pub fn ca(&self) -> PathBuf {
+        self.dir.path().join("bridge-ca.pem")
+    }
+
+    /// Changes the manifest's text.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) -> Result<()> {
+        let path = self.dir.path().join("ironbridge.yaml");
+        let text = std::fs::read_to_string(&path)?;
+        Ok(std::fs::write(path, change(text))?)
+    }
+
+    /// The record of one exchange, by its correlation id.
+    pub fn record(&self, id: &str) -> serde_json::Value {
+        eventually(|| self.records().ok()?.into_iter().find(|record| record["id"] == id))
+    }
+
+    /// The record of the exchange that a reply belongs to.
+    pub fn record_of(&self, reply: &CurlReply) -> serde_json::Value {
+        self.record(reply.header("x-correlation-id").expect("every answer has an id"))
+    }
+
     pub fn rewrite(&self, declared: &Declared) -> Result<()> {
         let text = declared.manifest(&self.target, self.port);
         Ok(std::fs::write(self.dir.path().join("ironbridge.yaml"), text)?)
@@ -184,6 +236,56 @@ impl World {
     pub fn records(&self) -> Result<Vec<serde_json::Value>> {
         let log = ironbridge_audit::Log::open(self.data_dir().join("audit"))?;
         log.tail(10_000)?.iter().map(|stored| Ok(serde_json::from_str(&stored.json)?)).collect()
+    }
+}
+
+/// Issues an API key in a bridge's directory.
+pub fn issue_key(dir: &Path, account: &str) -> Result<String> {
+    in_home(dir, async |home| {
+        let ring = home.key_ring(KeyKind::ApiKey).await?;
+        let issued = ring.issue(account, Duration::from_secs(3600), home.clock.now()).await?;
+        Ok(issued.key.expose().to_owned())
+    })
+}
+
+/// Sets a secret in a bridge's own store.
+pub fn set_secret(dir: &Path, name: &str, value: &str) -> Result<()> {
+    in_home(dir, async |home| {
+        home.sealed_store().set(name, value.as_bytes()).await?;
+        Ok(())
+    })
+}
+
+/// Opens the data directory beside the bridge, as the commands do.
+pub fn in_home<T>(dir: &Path, work: impl AsyncFnOnce(Home) -> Result<T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { work(Home::open(&dir.join("data"))?).await })
+}
+
+/// A manifest file with a further system and an integration to it, both under one name, mounted at that name.
+pub fn system(name: &str, http: &str, operations: &str) -> String {
+    format!(
+        "systems:\n  {name}: {{ owner: a@acme.example, country: DE, http: {{ {http} }} }}\nintegrations:\n  {name}:\n    \
+         source: order-service\n    target: {name}\n    purpose: a test\n    legal_basis: contract\n    \
+         http: {{ path: /{name}, timeout: 2s, operations: {{ {operations} }} }}\n"
+    )
+}
+
+/// A date on which something dangerous may still be accepted.
+pub fn expires_soon() -> String {
+    let date = time::OffsetDateTime::now_utc() + time::Duration::days(100);
+    format!("{}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+}
+
+/// Asks again until there is an answer, for ten seconds at most.
+pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "it does not happen");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

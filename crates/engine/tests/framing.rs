@@ -1,0 +1,191 @@
+//! Bytes on the wire: framing, limits, slow callers, and what a proxy in front may say of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use ironbridge_testkit::Reply;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use world::{Declared, World, eventually};
+
+const OPERATIONS: &str = r#"list-orders: { match: GET /orders, permission: orders.read }
+    secret: { match: GET /secret, permission: orders.read }
+    read-one: { match: "GET /items/{id}", permission: orders.read }
+    echo: { match: POST /echo, permission: orders.write }
+    judged: { match: POST /judged, permission: orders.write, request: { keep: [/a] } }"#;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    send: String,
+    fill: Option<(String, usize)>,
+    replies: Vec<u16>,
+    code: Option<String>,
+    #[serde(default)]
+    open: bool,
+    #[serde(default)]
+    seen: Vec<String>,
+}
+
+#[test]
+fn hostile_bytes_are_refused_recorded_and_reach_nobody() {
+    let declared = Declared { operations: OPERATIONS, ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/framing.yaml")).unwrap();
+    let cases: Vec<Case> = serde_saphyr::from_str(&text).unwrap();
+    let mut wrong = Vec::new();
+    let mut codes: BTreeMap<String, usize> = BTreeMap::new();
+    for case in &cases {
+        world.target.forget();
+        let fill = case.fill.as_ref().map(|(text, times)| text.repeat(*times)).unwrap_or_default();
+        let mut raw = world.raw().unwrap();
+        raw.send(case.send.replace("@KEY@", &key).replace("@@", &fill));
+        let replies = raw.replies(case.replies.len());
+        let statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
+        let problem = replies.last().map(world::RawReply::json).unwrap_or_default();
+        let code = problem["code"].as_str().map(str::to_owned);
+        if !case.open {
+            raw.wait_until_closed();
+        }
+        let seen: Vec<String> =
+            world.target.seen().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
+        if (&statuses, &code, &seen) != (&case.replies, &case.code, &case.seen)
+            || case.open == raw.is_closed()
+        {
+            wrong.push(format!("{}: {statuses:?} {code:?} {seen:?} closed={}", case.name, raw.is_closed()));
+        }
+        if let Some(code) = &case.code {
+            *codes.entry(code.clone()).or_default() += 1;
+            assert_eq!(
+                problem["correlation_id"].as_str(),
+                replies.last().unwrap().header("x-correlation-id")
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases.len() >= 70, "only {} cases", cases.len());
+    let mut recorded = BTreeMap::new();
+    eventually(|| {
+        recorded.clear();
+        for record in world.records().unwrap() {
+            let code = record["code"].as_str().unwrap().to_owned();
+            if code != "delivered" {
+                *recorded.entry(code).or_default() += 1;
+            }
+        }
+        (recorded.values().sum::<usize>() >= codes.values().sum()).then_some(())
+    });
+    assert_eq!(recorded, codes);
+}
+
+#[test]
+fn slow_and_idle_callers_are_cut() {
+    let declared = Declared {
+        operations: OPERATIONS,
+        bridge: "timeouts: { header: 1s, idle: 1s, body: 1s }",
+        ..Declared::default()
+    };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let head = |path: &str| format!("POST /erp/v1{path} HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n");
+    let mut slow_head = world.raw().unwrap();
+    slow_head.send("GET /erp/v1/orders HTTP/1.1\r\nHo");
+    let mut slow_body = world.raw().unwrap();
+    slow_body.send(format!(
+        "{}Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{{\"a\"",
+        head("/judged")
+    ));
+    let silent = world.raw().unwrap();
+    let mut idle = world.raw().unwrap();
+    idle.send(format!("{}Content-Length: 0\r\n\r\n", head("/echo")));
+    assert_eq!(idle.reply().status, 200);
+    for (name, raw) in [("head", &slow_head), ("body", &slow_body)] {
+        let reply = raw.reply();
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (408, Some("request-timeout")), "{name}");
+        raw.wait_until_closed();
+    }
+    silent.wait_until_closed();
+    idle.wait_until_closed();
+    assert!(silent.received().is_empty());
+    assert!(world.target.seen_on("POST /judged").is_empty());
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let declared = Declared { operations: OPERATIONS, ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    world.target.on("GET /items/1", Reply::After(Duration::from_millis(200), Box::new(Reply::Echo)));
+    let mut raw = world.raw().unwrap();
+    let get = |path: &str| format!("GET /erp/v1{path} HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n");
+    raw.send([get("/items/1"), get("/unknown"), get("/items/2"), get("/items/3")].concat());
+    let replies = raw.replies(4);
+    let told: Vec<_> = replies.iter().map(|reply| (reply.status, reply.json()["path"].clone())).collect();
+    assert_eq!(
+        told,
+        [(200, json!("/items/1")), (404, json!(null)), (200, json!("/items/2")), (200, json!("/items/3"))]
+    );
+    assert!(!raw.is_closed());
+}
+
+#[test]
+fn expect_is_answered_when_the_body_is_wanted() {
+    let declared = Declared { operations: OPERATIONS, ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let head = "POST /erp/v1/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n";
+    let mut raw = world.raw().unwrap();
+    raw.send(format!("{head}X-API-Key: {key}\r\n\r\n"));
+    assert_eq!(raw.reply().status, 100);
+    raw.send("abc");
+    let replies = raw.replies(2);
+    assert_eq!((replies[1].status, &replies[1].json()["body"]), (200, &json!("abc")));
+    assert!(world.target.seen()[0].header("expect").is_none());
+
+    // Who may not send it is told so before the body comes.
+    let mut raw = world.raw().unwrap();
+    raw.send(format!("{head}\r\n"));
+    assert_eq!(raw.reply().status, 401);
+}
+
+#[test]
+fn forwarding_fields_count_only_from_trusted_proxies() {
+    let trusting = Declared {
+        operations: OPERATIONS,
+        listener: ", trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]",
+        ..Declared::default()
+    };
+    let distrusting = Declared { operations: OPERATIONS, ..Declared::default() };
+    for (declared, address) in [(trusting, "203.0.113.7"), (distrusting, "127.0.0.1")] {
+        let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+        let reply = world
+            .curl(
+                "/erp/v1/echo",
+                &[
+                    "-H",
+                    &format!("X-API-Key: {key}"),
+                    "-H",
+                    "X-Forwarded-For: 198.51.100.1, 203.0.113.7, 10.1.2.3",
+                    "-H",
+                    "Forwarded: for=192.0.2.9",
+                    "-H",
+                    "X-Real-IP: 192.0.2.9",
+                    "-H",
+                    "X-Forwarded-Host: evil.example",
+                    "-H",
+                    "X-Forwarded-Client-Cert: By=evil",
+                    "-d",
+                    "x",
+                ],
+            )
+            .unwrap();
+        let headers = &reply.json().unwrap()["headers"];
+        assert_eq!(headers["x-forwarded-for"], json!([address]));
+        assert_eq!(headers["forwarded"], json!([format!("for={address};proto=https")]));
+        assert_eq!(headers["x-forwarded-proto"], json!(["https"]));
+        for gone in ["x-real-ip", "x-forwarded-host", "x-forwarded-client-cert"] {
+            assert!(headers[gone].is_null(), "{gone}");
+        }
+        assert_eq!(world.record_of(&reply)["address"], address);
+    }
+}

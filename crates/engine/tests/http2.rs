@@ -1,0 +1,310 @@
+//! HTTP/2 on either side: streams, trailers, gRPC, bodies that are there or not, and large ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use bytes::Bytes;
+use ironbridge_testkit::{Authority, NodeServer, Reply, call, peer};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use world::{Declared, World, eventually, expires_soon, system};
+
+const OPERATIONS: &str = r#"read: { match: "GET /read/{id}", permission: orders.read }
+    head: { match: "HEAD /read/{id}", permission: orders.read }
+    delete: { match: "DELETE /read/{id}", permission: orders.write }
+    echo: { match: POST /echo, permission: orders.write }
+    upload: { match: PUT /upload, permission: orders.write }"#;
+
+/// Toward a target over HTTP/1.1 or HTTP/2.
+fn world(protocol: &str) -> (World, String) {
+    let declared =
+        Declared { operations: OPERATIONS, system: format!("protocol: {protocol}"), ..Declared::default() };
+    World::with_key(&declared, |_, _| Ok(())).unwrap()
+}
+
+#[test]
+fn every_pair_of_versions_works() {
+    for (protocol, spoken) in [("http1", "HTTP/1.1"), ("http2", "HTTP/2.0"), ("auto", "HTTP/2.0")] {
+        let (world, key) = world(protocol);
+        for (version, via) in [("--http1.1", "1.1 test-bridge"), ("--http2", "2.0 test-bridge")] {
+            let key = format!("X-API-Key: {key}");
+            let arguments = [version, "-H", &key, "-d", r#"{"a":1}"#];
+            let reply = world.curl("/erp/v1/echo?x=%20", &arguments).unwrap();
+            let echo = reply.json().unwrap();
+            assert_eq!(
+                (&echo["version"], &echo["path"]),
+                (&json!(spoken), &json!("/echo?x=%20")),
+                "{protocol} {version}"
+            );
+            assert_eq!((&echo["headers"]["via"], &echo["body"]), (&json!([via]), &json!({ "a": 1 })));
+            let reply_via = if spoken == "HTTP/2.0" { "2.0 test-bridge" } else { "1.1 test-bridge" };
+            assert_eq!(reply.header("via"), Some(reply_via));
+        }
+    }
+}
+
+#[test]
+fn many_streams_at_once() {
+    for protocol in ["http1", "http2"] {
+        let (world, key) = world(protocol);
+        let output = Command::new(peer("h2load").unwrap())
+            .args([
+                "-n",
+                "600",
+                "-c",
+                "3",
+                "-m",
+                "50",
+                "-H",
+                &format!("x-api-key: {key}"),
+                &world.url("/erp/v1/read/1"),
+            ])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("600 succeeded, 0 failed, 0 errored, 0 timeout"), "{text}");
+        assert!(text.contains("status codes: 600 2xx"), "{text}");
+        assert!(text.contains("Application protocol: h2"), "{text}");
+        assert_eq!(world.target.seen().len(), 600);
+        eventually(|| {
+            let records = world.records().unwrap();
+            (records.iter().filter(|record| record["outcome"] == "success").count() == 600).then_some(())
+        });
+    }
+}
+
+#[test]
+fn replies_without_a_body_stay_without() {
+    for protocol in ["http1", "http2"] {
+        let (world, key) = world(protocol);
+        world
+            .target
+            .on("DELETE /read/1", Reply::Raw(204, vec![], Bytes::new()))
+            .on("GET /read/304", Reply::Raw(304, vec![("etag", "\"v1\"".into())], Bytes::new()))
+            .on("GET /read/empty", Reply::Raw(200, vec![], Bytes::new()))
+            .on("HEAD /read/1", Reply::Raw(200, vec![("x-order", "7".into())], Bytes::from("12345")));
+        let key = format!("X-API-Key: {key}");
+        for version in ["--http1.1", "--http2"] {
+            let ask = |path: &str, more: &[&str]| {
+                let all: Vec<&str> = [version, "-H", &key].into_iter().chain(more.iter().copied()).collect();
+                let reply = world.curl(path, &all).unwrap();
+                // With --head, curl writes the header section out as the body.
+                assert!(more == ["--head"] || reply.body.is_empty(), "{protocol} {version} {path} {more:?}");
+                assert_eq!(
+                    world.record_of(&reply)["outcome"],
+                    "success",
+                    "{protocol} {version} {path} {more:?}"
+                );
+                reply
+            };
+            assert_eq!(ask("/erp/v1/read/1", &["-X", "DELETE"]).status, 204);
+            let unchanged = ask("/erp/v1/read/304", &["-H", "If-None-Match: \"v1\""]);
+            assert_eq!((unchanged.status, unchanged.header("etag")), (304, Some("\"v1\"")));
+            let empty = ask("/erp/v1/read/empty", &[]);
+            assert_eq!(empty.status, 200);
+            assert!(empty.header("content-length").is_none_or(|length| length == "0"));
+            let head = ask("/erp/v1/read/1", &["--head"]);
+            assert_eq!((head.status, head.header("x-order")), (200, Some("7")));
+            assert_eq!(head.header("content-length"), Some("5"), "{protocol} {version}");
+        }
+    }
+}
+
+#[test]
+fn trailers_pass_both_ways() {
+    let (world, key) = world("http2");
+    world.target.on(
+        "POST /echo",
+        Reply::Trailers(vec![Bytes::from("one "), Bytes::from("two")], vec![("x-sum", "7")]),
+    );
+    // HTTP/1.1 in: chunked, with a trailer section.
+    let mut raw = world.raw().unwrap();
+    raw.send(format!(
+        "POST /erp/v1/echo HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nTE: trailers\r\nTrailer: X-In\r\n\
+         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-In: yes\r\n\r\n"
+    ));
+    let reply = raw.reply();
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &b"one two"[..]));
+    let seen = &world.target.seen_on("POST /echo")[0];
+    assert_eq!(
+        (seen.body.as_ref(), seen.trailers.as_slice()),
+        (&b"abc"[..], &[("x-in".into(), "yes".into())][..])
+    );
+    // HTTP/2 in.
+    let ca = world.ca();
+    let output = Command::new("curl")
+        .args(["-q", "-s", "--http2", "-D", "-", "--cacert", ca.to_str().unwrap(), "-d", "x", "-H"])
+        .args([&format!("X-API-Key: {key}"), "-H", "TE: trailers", &world.url("/erp/v1/echo")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("one two") && text.contains("x-sum: 7"), "{text}");
+    assert_eq!(world.target.seen_on("POST /echo")[1].header("te"), Some("trailers"));
+}
+
+#[test]
+fn grpc_passes() {
+    let authority = Authority::new("grpc authority").unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let identity = authority.server(&["localhost"]).unwrap();
+    let server = NodeServer::start("grpc.mjs", &identity, files.path(), json!({})).unwrap();
+    let declared = Declared { operations: OPERATIONS, ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |dir, _| {
+        authority.write(dir.join("grpc-ca.pem"))?;
+        let http = format!("url: \"{}\", ca: ./grpc-ca.pem, protocol: http2", server.url());
+        let operations = "unary: { match: POST /echo.Echo/Unary, permission: orders.read }, \
+                          chat: { match: POST /echo.Echo/Chat, permission: orders.read }, \
+                          fail: { match: POST /echo.Echo/Fail, permission: orders.read }";
+        Ok(std::fs::write(dir.join("grpc.yaml"), system("rpc", &http, operations))?)
+    })
+    .unwrap();
+    let ask = |method: &str, messages: &[&str], key: &str| {
+        let wish = json!({
+            "url": world.url("/rpc"), "ca": world.ca(), "method": format!("/echo.Echo/{method}"),
+            "messages": messages, "metadata": { "x-api-key": key },
+        });
+        call("grpc.mjs", &wish).unwrap()
+    };
+    let unary = ask("Unary", &["ping"], &key);
+    assert_eq!((&unary["messages"], &unary["status"]), (&json!(["ping"]), &json!(0)), "{unary}");
+    assert!(unary["trailers"]["x-received"].is_string(), "{unary}");
+    let chat = ask("Chat", &["a", "b", "c"], &key);
+    assert_eq!(
+        (&chat["messages"], &chat["status"], &chat["trailers"]["x-chat"]),
+        (&json!(["a", "b", "c"]), &json!(0), &json!("over"))
+    );
+    let failed = ask("Fail", &["x"], &key);
+    assert_eq!((&failed["status"], &failed["trailers"]["x-reason"]), (&json!(9), &json!("test")), "{failed}");
+    // gRPC's own words for 401 and 404: UNAUTHENTICATED and UNIMPLEMENTED.
+    assert_eq!(ask("Unary", &["x"], "wrong")["status"], 16);
+    assert_eq!(ask("Other", &["x"], &key)["status"], 12);
+    let records = eventually(|| Some(world.records().unwrap()).filter(|records| records.len() == 5));
+    let outcomes: Vec<&Value> = records.iter().map(|record| &record["outcome"]).collect();
+    assert_eq!(outcomes, ["success", "success", "success", "denied", "denied"]);
+}
+
+const LARGE: usize = 50 << 20;
+
+/// What may be under way between two ends of which one has stopped: the kernel's and HTTP's windows, far below the
+/// whole.
+const IN_BETWEEN: usize = 20 << 20;
+
+/// A target whose bytes the test writes, in the clear, and a world that reaches it at `/raw`.
+fn beside_a_raw_target() -> (World, String, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let declared = Declared { operations: OPERATIONS, ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |dir, _| {
+        let plain = format!("danger_plaintext: {{ reason: a test, expires: {} }}", expires_soon());
+        let http = format!("url: \"http://127.0.0.1:{port}\", {plain}");
+        let operations = "get: { match: GET /large, permission: orders.read, timeout: 20s }, \
+                          put: { match: PUT /large, permission: orders.write, timeout: 20s }";
+        Ok(std::fs::write(dir.join("raw.yaml"), system("raw", &http, operations))?)
+    })
+    .unwrap();
+    (world, key, listener)
+}
+
+fn read_head(stream: &mut TcpStream) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+}
+
+/// Waits until the count stops growing.
+fn settled(count: &AtomicUsize) -> usize {
+    let (mut last, mut since) = (0, Instant::now());
+    eventually(|| {
+        let now = count.load(Ordering::Relaxed);
+        if now != last || now == 0 {
+            (last, since) = (now, Instant::now());
+        }
+        (since.elapsed() > Duration::from_millis(300)).then_some(last)
+    })
+}
+
+#[test]
+fn a_large_reply_waits_for_its_reader() {
+    for version in ["--http1.1", "--http2"] {
+        let (world, key, listener) = beside_a_raw_target();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        let target = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            read_head(&mut stream);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n").unwrap();
+            let chunk = vec![b'x'; 64 << 10];
+            for _ in 0..LARGE / chunk.len() {
+                stream.write_all(&chunk).unwrap();
+                counted.fetch_add(chunk.len(), Ordering::Relaxed);
+            }
+        });
+        let mut caller = Command::new("curl")
+            .args(["-q", "-s", version, "--cacert", world.ca().to_str().unwrap(), "-H"])
+            .args([&format!("X-API-Key: {key}"), &world.url("/raw/large")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let waiting = settled(&sent);
+        assert!(waiting < IN_BETWEEN, "{version}: {waiting} bytes went nowhere");
+        let mut received = 0;
+        let (mut output, mut chunk) = (caller.stdout.take().unwrap(), vec![0; 64 << 10]);
+        while let Ok(length @ 1..) = output.read(&mut chunk) {
+            assert!(chunk[..length].iter().all(|byte| *byte == b'x'));
+            received += length;
+        }
+        assert_eq!(received, LARGE, "{version}");
+        assert!(caller.wait().unwrap().success());
+        target.join().unwrap();
+        let record = eventually(|| world.records().unwrap().pop());
+        assert_eq!((&record["outcome"], &record["bytes_out"]), (&json!("success"), &json!(LARGE)));
+    }
+}
+
+#[test]
+fn a_large_request_waits_for_its_reader() {
+    for version in ["--http1.1", "--http2"] {
+        let (world, key, listener) = beside_a_raw_target();
+        let mut caller = Command::new("curl")
+            .args(["-q", "-s", version, "--cacert", world.ca().to_str().unwrap(), "-T", "-", "-H"])
+            .args([&format!("X-API-Key: {key}"), "-w", "%{http_code}", &world.url("/raw/large")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = caller.stdin.take().unwrap();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&taken);
+        let feeding = std::thread::spawn(move || {
+            let chunk = vec![b'x'; 64 << 10];
+            for _ in 0..LARGE / chunk.len() {
+                input.write_all(&chunk).unwrap();
+                counted.fetch_add(chunk.len(), Ordering::Relaxed);
+            }
+        });
+        let (mut stream, _) = listener.accept().unwrap();
+        read_head(&mut stream);
+        let waiting = settled(&taken);
+        assert!(waiting < IN_BETWEEN, "{version}: {waiting} bytes went nowhere");
+        let (mut data, mut last, mut chunk) = (0, Vec::new(), vec![0; 64 << 10]);
+        while !last.ends_with(b"\r\n0\r\n\r\n") {
+            let length = stream.read(&mut chunk).unwrap();
+            data += chunk[..length].iter().filter(|byte| **byte == b'x').count();
+            last.extend_from_slice(&chunk[..length]);
+            last.drain(..last.len().saturating_sub(16));
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        assert_eq!(data, LARGE, "{version}");
+        feeding.join().unwrap();
+        assert_eq!(caller.wait_with_output().unwrap().stdout, b"200", "{version}");
+        let record = eventually(|| world.records().unwrap().pop());
+        assert_eq!(record["outcome"], "success");
+    }
+}
