@@ -20,23 +20,32 @@ const SECRET: &str = "client-secret";
 pub async fn serve(dir: &Path) -> Result<(), Failure> {
     let authority = Home::open(&dir.join("state"))?.authority("partners").await?;
     fs::write(dir.join(CA), authority.root_pem())?;
-    let secret = secret(&dir.join(SECRET))?;
-    let _erp = Erp::start(PORT, server_identity(&authority)?, &secret).map_err(port_taken)?;
+    let client_secret = client_secret(&dir.join(SECRET))?;
+    let _erp = Erp::start(PORT, server_identity(&authority)?, &client_secret).map_err(port_taken)?;
+    let dir = fs::canonicalize(dir)?;
     output::data(format_args!(
-        "The demo's ERP is running; Ctrl-C ends it.
-  url            https://localhost:{PORT}
-  ca             {}
-  token_url      https://localhost:{PORT}/token
-  client_id      ironbridge
-  client secret  in {}",
-        dir.join(CA).display(),
-        dir.join(SECRET).display(),
+        "The demo's ERP is running; Ctrl-C ends it. In a manifest:
+
+    http:
+      url: https://localhost:{PORT}
+      ca: {ca}
+      auth:
+        oauth2:
+          token_url: https://localhost:{PORT}/token
+          client_id: ironbridge
+          client_secret: secret://sealed/erp-client-secret
+
+The secret for it:
+
+  ironbridge secret set erp-client-secret --file {secret}",
+        ca = dir.join(CA).display(),
+        secret = dir.join(SECRET).display(),
     ))?;
     Ok(tokio::signal::ctrl_c().await?)
 }
 
 /// The one in the file, or a new one.
-fn secret(path: &Path) -> Result<String, Failure> {
+fn client_secret(path: &Path) -> Result<String, Failure> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => {
             let secret = hash::hex(&random::bytes::<20>());
