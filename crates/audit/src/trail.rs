@@ -27,7 +27,8 @@ pub struct Options {
     /// The log's name in its checkpoints: a URL without scheme that is unique and never changes.
     pub origin: String,
     pub signer: NoteSigner,
-    /// How long durable records may wait for the next checkpoint.
+    /// How long durable records may wait for the next checkpoint. Every checkpoint replaces a few small files, and
+    /// ext4 makes creating a file the dearer the more were removed in the last half minute.
     pub max_lag: Duration,
     /// How long to wait after a failure of the disk before trying again.
     pub retry: Duration,
@@ -44,7 +45,7 @@ impl Options {
             dir: dir.into(),
             origin: origin.into(),
             signer,
-            max_lag: Duration::from_millis(200),
+            max_lag: Duration::from_millis(500),
             retry: Duration::from_millis(500),
             segment_bytes: 16 << 20,
             queue_records: 65_536,

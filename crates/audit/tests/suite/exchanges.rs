@@ -133,6 +133,20 @@ pub fn closed(dir: &Path, count: u64) {
     trail.close().unwrap();
 }
 
+/// The trail that every format's fixture holds: 300 records in the log, three more in the journal of a bridge that
+/// was killed.
+pub fn fixture(dir: &Path) {
+    let running = tempfile::tempdir().unwrap();
+    closed(running.path(), 300);
+    let trail = open_lagging(running.path());
+    record(&trail, 300..303);
+    // Before the trail is closed, which would integrate the three.
+    copy_all(running.path(), dir);
+    drop(trail);
+    std::fs::remove_file(dir.join("lock")).unwrap();
+    std::fs::remove_dir(dir.join("tmp")).unwrap();
+}
+
 /// Until the condition holds; a test that waits in vain is stopped by whoever runs it.
 pub fn eventually(mut holds: impl FnMut() -> bool) {
     while !holds() {
@@ -142,4 +156,17 @@ pub fn eventually(mut holds: impl FnMut() -> bool) {
 
 pub fn verify(log: &Log) -> ironbridge_audit::Verified {
     log.verify(None, &mut |_, _| {}).unwrap()
+}
+
+pub fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Trails that earlier versions wrote must open, verify and go on, for ever.
 
-use crate::exchanges::{id, open, record, verify};
+use crate::exchanges::{copy_all, fixture as write, id, open, record, verify};
 use ironbridge_audit::Log;
 use ironbridge_seal::hash::hex;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn v1() -> PathBuf {
 #[test]
 fn version_1_opens_verifies_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    crate::tamper::copy_all(&v1(), dir.path());
+    copy_all(&v1(), dir.path());
     let log = Log::open(dir.path()).unwrap();
     let verified = verify(&log);
     assert_eq!((verified.size, verified.pending), (300, 3));
@@ -31,22 +31,26 @@ fn version_1_opens_verifies_and_goes_on() {
     assert_eq!(ids, (0..310).map(id).collect::<Vec<_>>());
 }
 
-/// Writes the fixture. Run by hand, once per format: `cargo test -p ironbridge-audit write_fixture -- --ignored`.
+/// What is written today is what version 1 wrote. Should this fail, the format changed: keep version 1 as it is,
+/// give the new one a number, and write its fixture with `cargo run -p ironbridge-audit --example fixture`.
 #[test]
-#[ignore = "writes the fixture of the current format"]
-fn write_fixture() {
+fn the_current_format_is_version_1() {
     let dir = tempfile::tempdir().unwrap();
-    crate::exchanges::closed(dir.path(), 300);
-    let trail = crate::exchanges::open_lagging(dir.path());
-    record(&trail, 300..303);
-    let _ = std::fs::remove_dir_all(v1());
-    std::fs::create_dir_all(v1()).unwrap();
-    crate::tamper::copy_all(dir.path(), &v1());
-    std::fs::remove_file(v1().join("lock")).unwrap();
-    std::fs::remove_dir(v1().join("tmp")).unwrap();
-    let log = Log::open(v1()).unwrap();
-    std::fs::write(v1().with_extension("root"), hex(&verify(&log).root) + "\n").unwrap();
-    let first = log.follow(0).next().unwrap().unwrap().json + "\n";
-    std::fs::write(v1().with_extension("first.json"), first).unwrap();
-    drop(trail);
+    write(dir.path());
+    let log = Log::open(dir.path()).unwrap();
+    assert_eq!(hex(&verify(&log).root), include_str!("../fixtures/v1.root").trim());
+    for file in files(&v1()) {
+        let name = file.strip_prefix(v1()).unwrap();
+        assert_eq!(
+            std::fs::read(dir.path().join(name)).ok(),
+            std::fs::read(&file).ok(),
+            "{}",
+            name.display()
+        );
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

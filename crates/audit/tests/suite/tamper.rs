@@ -1,6 +1,6 @@
 //! Whoever changes, shortens, removes, repeats or exchanges anything that is stored is found out, and where.
 
-use crate::exchanges::{clock, closed, open_lagging, options, record};
+use crate::exchanges::{clock, closed, copy_all, open_lagging, options, record};
 use ironbridge_audit::{Fault, FaultKind, Log, Options, Trail};
 use ironbridge_seal::note::{NoteSigner, NoteVerifier};
 use std::fs;
@@ -18,19 +18,6 @@ fn stored() -> tempfile::TempDir {
     copy_all(dir.path(), copy.path());
     drop(trail);
     copy
-}
-
-pub fn copy_all(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn verify(dir: &Path) -> Result<(), Fault> {
