@@ -5,7 +5,7 @@ use crate::connection::Worker;
 use crate::fields::{self, Outbound};
 use crate::request::Inbound;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -71,6 +71,10 @@ impl Crossing for HttpCrossing<'_> {
         // A client error's body is replaced, so no control reads it; a switched protocol has none.
         let has_body = !status.is_client_error() && status != StatusCode::SWITCHING_PROTOCOLS;
         ReplyFacts { status: status.as_u16(), length, has_body }
+    }
+
+    fn reply_content_type(&self, reply: &Self::Reply) -> Option<Box<str>> {
+        reply.headers().get(CONTENT_TYPE)?.to_str().ok().map(Into::into)
     }
 
     async fn read_reply(&mut self, reply: &mut Self::Reply, limit: u64) -> Result<Bytes, Box<Denial>> {
