@@ -1,10 +1,12 @@
 // An authorization server nobody here wrote: npm's oidc-provider, served over TLS on a free loopback port.
 //
 //   node oidc.mjs serve '{"cert": PATH, "key": PATH, "resource": URL, "ttl": SECONDS, "algorithm": "ES256",
-//                         "scopes": "orders.read orders.write", "clients": [{"client_id": ID, "client_secret": SECRET}]}'
+//                         "scopes": "orders.read orders.write", "clients": [{"client_id": ID, "client_secret": SECRET}],
+//                         "clock": SECONDS}'
 //
 // Prints `ready ISSUER` once it answers. Access tokens are JWTs (RFC 9068) for the one resource (RFC 8707).
 // `GET /-/requests` counts the requests by path; `POST /-/rotate` adds a new signing key and retires the old one.
+// `clock` is how far its clock is ahead, or behind when negative.
 import { createServer } from 'node:https';
 import { readFileSync } from 'node:fs';
 import { exportJWK, generateKeyPair } from 'jose';
@@ -12,6 +14,8 @@ import Provider from 'oidc-provider';
 
 const options = { ttl: 300, algorithm: 'ES256', scopes: 'orders.read orders.write', ...JSON.parse(process.argv[3]) };
 const counts = {};
+const now = Date.now;
+Date.now = () => now() + (options.clock ?? 0) * 1000;
 let generation = 0;
 let handle;
 

@@ -144,6 +144,8 @@ pub struct OidcSettings {
     pub lifetime: u64,
     /// `ES256`, `PS256`, …
     pub algorithm: String,
+    /// How many seconds its clock is ahead; behind when negative.
+    pub clock: i64,
 }
 
 impl Default for OidcSettings {
@@ -154,6 +156,7 @@ impl Default for OidcSettings {
             scopes: "orders.read orders.write".into(),
             lifetime: 300,
             algorithm: "ES256".into(),
+            clock: 0,
         }
     }
 }
@@ -180,7 +183,7 @@ impl OidcProvider {
             .collect();
         let options = json!({
             "clients": clients, "resource": settings.resource, "scopes": settings.scopes, "ttl": settings.lifetime,
-            "algorithm": settings.algorithm,
+            "algorithm": settings.algorithm, "clock": settings.clock,
         });
         let server = NodeServer::start("oidc.mjs", identity, directory, options)?;
         Ok(OidcProvider { server, ca: ca.to_path_buf() })
