@@ -1,0 +1,225 @@
+//! Nothing that was answered is missing from the trail: not after `kill -9` under load, not after a full disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod stage;
+
+use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Process, Reply, curl, peer};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::{Value, json};
+use stage::{BINARY, Stage};
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The flow concerns persons, so its records are durable before the answer.
+const MANIFEST: &str = r#"
+bridge:
+  name: test-bridge
+  listeners: { api: { address: 127.0.0.1:0 } }
+  limits: { per_address: 10000000/min }
+systems:
+  order-service: { owner: fulfilment@acme.example, country: DE }
+  erp: { owner: erp@acme.example, country: DE, http: { url: "@TARGET@", ca: ./authority.pem } }
+roles:
+  reader: { permissions: [orders.read] }
+accounts:
+  order-service:
+    { system: order-service, owner: a@acme.example, roles: [reader], credentials: { api_key: {} } }
+integrations:
+  order-sync:
+    source: order-service
+    target: erp
+    purpose: fulfilment of customer orders
+    legal_basis: contract
+    data: { subjects: [customers], categories: [orders], retention: 400d }
+    http:
+      path: /erp
+      operations:
+        list-orders: { match: GET /orders, permission: orders.read, response: { keep: [/items/*/id] } }
+        stream-orders: { match: GET /stream, permission: orders.read }
+        ship-order: { match: POST /orders, permission: orders.write }
+"#;
+
+const LONG: Duration = Duration::from_secs(60);
+
+struct World {
+    stage: Stage,
+    /// Kept for its server.
+    _target: FakeTarget,
+    /// The caller's header field.
+    key: String,
+}
+
+impl World {
+    fn new() -> World {
+        let stage = Stage::empty();
+        let authority = Authority::new("ERP CA").unwrap();
+        authority.write(stage.path("authority.pem")).unwrap();
+        let target = FakeTarget::start(&authority).unwrap();
+        target.otherwise(Reply::Json(200, json!({ "items": [{ "id": 7, "phone": "+49 1" }] })));
+        fs::write(stage.path("ironbridge.yaml"), MANIFEST.replace("@TARGET@", &target.url())).unwrap();
+        let key = stage.good(&["key", "issue", "order-service"]).out;
+        World { stage, _target: target, key: format!("X-API-Key: {}", key.trim()) }
+    }
+
+    fn run(&self) -> Bridge {
+        // A write beyond the file-size limit then fails instead of killing the process.
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' XFSZ; exec \"$0\" run --no-watch", BINARY])
+            .current_dir(self.stage.dir());
+        let mut process = Process::start(&mut command).unwrap();
+        let line = process.wait_for_line("127.0.0.1:", LONG).unwrap();
+        let port = line.rsplit("127.0.0.1:").next().unwrap();
+        let origin =
+            format!("https://localhost:{}", port.split(|c: char| !c.is_ascii_digit()).next().unwrap());
+        Bridge { process, origin, ca: self.stage.path("data/ca.pem").to_str().unwrap().to_owned() }
+    }
+
+    /// Ids of the whole trail.
+    fn recorded(&self) -> BTreeSet<String> {
+        let out = self.stage.good(&["audit", "query", "--format", "json"]).out;
+        let records = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.map(|record| record["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Fails where the trail lacks something that was answered, or does not verify.
+    fn is_whole(&self, answered: &BTreeSet<String>) {
+        self.stage.good(&["audit", "verify"]);
+        let recorded = self.recorded();
+        let missing: Vec<_> = answered.difference(&recorded).collect();
+        assert!(missing.is_empty(), "{} of {} are missing: {missing:?}", missing.len(), answered.len());
+    }
+}
+
+struct Bridge {
+    process: Process,
+    origin: String,
+    ca: String,
+}
+
+impl Bridge {
+    fn call(&self, path: &str, arguments: &[&str]) -> CurlReply {
+        curl([&["--cacert", &self.ca, &format!("{}{path}", self.origin)], arguments].concat()).unwrap()
+    }
+
+    /// Calls over one connection until the bridge is gone.
+    fn load(&self, arguments: &[&str], path: &str) -> Child {
+        const TOLD: &str = "%{exitcode} %{http_code} %header{x-correlation-id}\n";
+        Command::new(peer("curl").unwrap())
+            .args([
+                "-q",
+                "-s",
+                "--noproxy",
+                "*",
+                "--fail-early",
+                "--cacert",
+                &self.ca,
+                "-o",
+                "/dev/null",
+                "-w",
+                TOLD,
+            ])
+            .args(arguments)
+            .arg(format!("{}{path}?n=[1-10000000]", self.origin))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// Ids of the answers that came whole, all with this status.
+fn answered(load: Child, status: &str) -> BTreeSet<String> {
+    let output = load.wait_with_output().unwrap();
+    let mut ids = BTreeSet::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let mut words = line.split(' ');
+        if words.next() == Some("0") {
+            assert_eq!(words.next(), Some(status), "{line}");
+            ids.insert(words.next().unwrap().to_owned());
+        }
+    }
+    ids
+}
+
+/// `IRONBRIDGE_CRASH_ROUNDS` is how often the bridge dies; 6 unless told.
+#[test]
+fn what_was_answered_before_a_kill_is_recorded() {
+    let rounds = std::env::var("IRONBRIDGE_CRASH_ROUNDS").map_or(6, |rounds| rounds.parse().unwrap());
+    let world = World::new();
+    let key = ["-H", world.key.as_str()];
+    let mut all = BTreeSet::new();
+    for round in 0..rounds {
+        let mut bridge = world.run();
+        let loads = [
+            (bridge.load(&key, "/erp/orders"), "200"),
+            (bridge.load(&key, "/erp/stream"), "200"),
+            (bridge.load(&[key[0], key[1], "--http2"], "/erp/orders"), "200"),
+            (bridge.load(&[key[0], key[1], "-X", "POST"], "/erp/orders"), "403"),
+        ];
+        // Wherever the bridge is at that moment; not before all callers are at work.
+        let random = RandomState::new().hash_one(round) % 1_000;
+        std::thread::sleep(Duration::from_millis(400 + random));
+        bridge.process.kill().unwrap();
+        let before = all.len();
+        for (load, status) in loads {
+            let ids = answered(load, status);
+            assert!(
+                !ids.is_empty(),
+                "round {round}: nobody was answered {status}: {}",
+                bridge.process.output()
+            );
+            all.extend(ids);
+        }
+        assert!(all.len() > before);
+        // What the dead process left verifies as it lies there.
+        world.is_whole(&all);
+    }
+    assert!(all.len() > 100, "{} answers are no load", all.len());
+    let bridge = world.run();
+    assert_eq!(bridge.call("/erp/orders", &key).status, 200);
+    world.is_whole(&all);
+    stops(bridge);
+    world.is_whole(&all);
+}
+
+#[test]
+fn a_full_disk_refuses_and_resumes_by_itself() {
+    let world = World::new();
+    let bridge = world.run();
+    let call = || bridge.call("/erp/orders", &["-H", &world.key]);
+    let pid = Pid::from_raw(bridge.process.id().try_into().unwrap());
+    let limit = |bytes| prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    let mut all = BTreeSet::new();
+    let mut delivered = |reply: &CurlReply| {
+        assert_eq!(reply.status, 200, "{}{}", reply.text(), bridge.process.output());
+        all.insert(reply.header("x-correlation-id").unwrap().to_owned());
+    };
+    (0..20).for_each(|_| delivered(&call()));
+
+    limit(Some(1));
+    for _ in 0..20 {
+        let refused = call();
+        let problem = refused.json().unwrap();
+        assert_eq!((refused.status, &problem["code"]), (503, &json!("audit-unavailable")), "{problem}");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    let health = bridge.call("/.ironbridge/health", &[]);
+    assert_eq!((health.status, health.text().trim()), (503, "audit-unavailable"));
+
+    limit(None);
+    let resumed = (0..500).map(|_| (std::thread::sleep(Duration::from_millis(20)), call()).1);
+    let resumed = resumed.into_iter().find(|reply| reply.status != 503).expect("it resumes");
+    delivered(&resumed);
+    (0..20).for_each(|_| delivered(&call()));
+    assert_eq!(bridge.call("/.ironbridge/health", &[]).text().trim(), "ready");
+    stops(bridge);
+    world.is_whole(&all);
+}
+
+fn stops(mut bridge: Bridge) {
+    bridge.process.signal("TERM").unwrap();
+    assert!(bridge.process.wait(LONG).unwrap().success(), "{}", bridge.process.output());
+}
