@@ -19,7 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("identity", &["core", "seal", "store", "secrets"]),
     ("controls", &["core", "seal", "store", "identity"]),
     ("net", &["core"]),
-    ("http", &["core", "secrets", "identity", "controls", "net"]),
+    // Of seal, the base64 of Basic credentials toward a target.
+    ("http", &["core", "seal", "secrets", "identity", "controls", "net"]),
     (
         "engine",
         &["core", "manifest", "seal", "store", "audit", "secrets", "identity", "controls", "net", "http"],
@@ -33,16 +34,17 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["seal"]),
     ("rustls", &["net", "testkit"]),
     ("tokio-rustls", &["net", "testkit"]),
-    ("rustls-webpki", &["net"]),
+    // net checks chains in handshakes; identity anchors a caller's chain in its own account's CA (A6).
+    ("rustls-webpki", &["net", "identity"]),
     ("rustls-native-certs", &["net"]),
     ("rcgen", &["identity", "testkit"]),
     ("x509-parser", &["identity", "net"]),
     // The store's files are the store's.
     ("rusqlite", &["store"]),
-    // HTTP is one transport among several.
+    // HTTP is one transport among several; engine names methods and field names in the sites it compiles for it.
     ("hyper", &["net", "http", "testkit"]),
     ("hyper-util", &["net", "http", "testkit"]),
-    ("http", &["net", "http"]),
+    ("http", &["net", "http", "engine"]),
     ("httparse", &["net", "http"]),
     ("matchit", &["http"]),
     // YAML ends in the manifest.
