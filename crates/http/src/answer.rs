@@ -5,7 +5,7 @@ use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
 use crate::{Route, Site, fields, switched};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TRAILER};
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::{
@@ -59,6 +59,8 @@ fn passed(
     problem::stamp(&mut head.headers, tail.exchange());
     let body = match body {
         Some(bytes) => {
+            // Trailers cross only with a body that streams.
+            head.headers.remove(TRAILER);
             if changed {
                 head.headers.insert(CONTENT_LENGTH, bytes.len().into());
             }

@@ -5,7 +5,7 @@ use crate::connection::Worker;
 use crate::fields::{self, Outbound};
 use crate::request::Inbound;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -123,6 +123,10 @@ impl HttpCrossing<'_> {
 
     /// The body toward the target, and once more where it can be sent twice.
     fn body(&mut self, cleared: &mut Cleared<'_>, headers: &mut HeaderMap) -> (OutBody, Option<OutBody>) {
+        if !matches!(self.inbound, Inbound::Body(_)) {
+            // Trailers cross only with a body that streams.
+            headers.remove(TRAILER);
+        }
         if let Some(bytes) = cleared.exchange().request.bytes().cloned() {
             let length = bytes.len();
             cleared.count_in(u64::try_from(length).unwrap_or(u64::MAX));

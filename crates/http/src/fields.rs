@@ -3,7 +3,7 @@
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, ETAG, EXPECT, FORWARDED, HOST,
     HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SERVER,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
+    SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
 };
 use ironbridge_core::{Denial, code};
 use std::fmt::Write;
@@ -163,14 +163,13 @@ fn assert_caller(headers: &mut HeaderMap, caller: IpAddr) {
 
 /// Fields the caller's side of the bridge consumes: hop-by-hop, credentials, and what only a proxy may assert.
 fn stays_here(name: &HeaderName) -> bool {
-    const CONSUMED: [HeaderName; 13] = [
+    const CONSUMED: [HeaderName; 12] = [
         HOST,
         AUTHORIZATION,
         CONNECTION,
         COOKIE,
         PROXY_AUTHORIZATION,
         TE,
-        TRAILER,
         TRANSFER_ENCODING,
         UPGRADE,
         EXPECT,
