@@ -148,6 +148,34 @@ fn trailers_pass_both_ways() {
 }
 
 #[test]
+fn trailers_pass_where_nobody_speaks_http2() {
+    let (world, key, listener) = beside_a_raw_target();
+    let target = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut request, mut byte) = (Vec::new(), [0]);
+        while !request.ends_with(b"yes\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n";
+        stream.write_all(reply.as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    let mut raw = world.raw().unwrap();
+    raw.send(format!(
+        "PUT /raw/large HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nTE: trailers\r\nTrailer: X-In\r\n\
+         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-In: yes\r\n\r\n"
+    ));
+    let reply = raw.reply();
+    assert_eq!((reply.body.as_slice(), reply.trailers.to_lowercase().as_str()), (&b"abc"[..], "x-sum: 7"));
+    let request = target.join().unwrap().to_lowercase();
+    assert!(
+        request.contains("\r\ntrailer: x-in\r\n") && request.ends_with("0\r\nx-in: yes\r\n\r\n"),
+        "{request}"
+    );
+}
+
+#[test]
 fn grpc_passes() {
     let authority = Authority::new("grpc authority").unwrap();
     let files = tempfile::tempdir().unwrap();

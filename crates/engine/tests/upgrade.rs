@@ -85,6 +85,26 @@ fn what_may_not_change_its_protocol_does_not() {
 }
 
 #[test]
+fn a_switched_connection_still_counts_as_one() {
+    let declared =
+        Declared { operations: OPERATIONS, listener: ", max_connections: 1", ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    world.target.on("GET /echo", Reply::UpgradeEcho);
+    let header = format!("X-API-Key: {key}");
+    let plain = || world.curl("/erp/v1/plain", &["-H", &header]);
+    let mut raw = world.raw().unwrap();
+    raw.send(format!(
+        "GET /erp/v1/echo HTTP/1.1\r\nHost: a\r\n{header}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    ));
+    assert_eq!(raw.reply().status, 101);
+    assert!(plain().is_err());
+    raw.send("still there");
+    eventually(|| raw.received().ends_with(b"still there").then_some(()));
+    drop(raw);
+    assert_eq!(eventually(|| plain().ok()).status, 200);
+}
+
+#[test]
 fn bytes_sent_ahead_are_not_taken_for_the_next_request() {
     let scene = Scene::new();
     let request = |path: &str| {
