@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use hyper::body::Incoming;
 use ironbridge_core::{Presented, RequestFacts, Sensitive};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The request body, until somebody takes it.
@@ -52,7 +53,7 @@ pub fn facts(
         path: below.into(),
         parameters,
         query: parts.uri.query().map(Into::into),
-        content_type: text(&parts.headers, CONTENT_TYPE).map(media_type),
+        content_type: text(&parts.headers, CONTENT_TYPE).map(|text| media_type(&text)),
         content_encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
         idempotency_key: match one(&parts.headers, IDEMPOTENCY_KEY) {
             One::None => None,
@@ -80,12 +81,13 @@ fn one(headers: &HeaderMap, name: http::HeaderName) -> One<'_> {
 }
 
 /// The field's text; several values read as one list, so that none goes unseen.
-fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<String> {
-    let values: Vec<_> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect();
-    (!values.is_empty()).then(|| values.join(", "))
+fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<Cow<'_, str>> {
+    let mut values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
+    let first = values.next()?;
+    Some(values.fold(Cow::Borrowed(first), |list, value| Cow::Owned(format!("{list}, {value}"))))
 }
 
 /// `Application/JSON; charset=utf-8` is `application/json`.
-fn media_type(text: String) -> Box<str> {
+fn media_type(text: &str) -> Box<str> {
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().into()
 }
