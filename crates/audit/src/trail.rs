@@ -45,7 +45,7 @@ impl Options {
             dir: dir.into(),
             origin: origin.into(),
             signer,
-            max_lag: Duration::from_millis(500),
+            max_lag: Duration::from_millis(800),
             retry: Duration::from_millis(500),
             segment_bytes: 16 << 20,
             queue_records: 65_536,
