@@ -56,6 +56,25 @@ fn a_repetition_gets_the_first_answer() {
 }
 
 #[test]
+fn a_client_error_is_repeated_in_the_bridges_words() {
+    let (world, key) = world();
+    world.target.on("POST /pay", Reply::Json(422, json!({ "trace": "OrderService.java:7" })));
+    let told = |reply: &CurlReply| {
+        let problem = reply.json().unwrap();
+        let id = problem["correlation_id"].as_str().unwrap();
+        assert_eq!(Some(id), reply.header("x-correlation-id"));
+        (reply.status, problem["code"].clone(), reply.header("content-type").map(str::to_owned))
+    };
+    let first = post(&world, &key, "/pay", "k", "{}");
+    let again =
+        eventually(|| Some(post(&world, &key, "/pay", "k", "{}")).filter(|again| again.status != 409));
+    assert_eq!(told(&first), (422, json!("target-declined"), Some("application/problem+json".into())));
+    assert_eq!(told(&again), told(&first));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(world.target.seen_on("POST /pay").len(), 1);
+}
+
+#[test]
 fn what_was_held_back_stays_held_back() {
     let (world, key) = world();
     world.target.on("POST /book", Reply::Json(200, json!({ "id": 7, "card": "4111" })));

@@ -27,7 +27,7 @@ pub(crate) fn respond(
 ) -> Response<AnswerBody> {
     match answer {
         Answer::Denied { denial, tail } => refusal(&site.problems, &denial, &tail),
-        Answer::Replayed { answer, tail } => replayed(*answer, tail.exchange()),
+        Answer::Replayed { answer, tail } => replayed(&site.problems, *answer, tail.exchange()),
         Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
             declined(&site.problems, &reply, tail)
         }
@@ -90,14 +90,25 @@ fn declined(problems: &Problems, reply: &Response<PooledBody>, tail: Box<Tail>) 
     response.map(|bytes| ReplyBody::held(bytes, Some(tail)).into())
 }
 
-fn replayed(answer: StoredAnswer, exchange: &Exchange) -> Response<AnswerBody> {
+fn replayed(problems: &Problems, answer: StoredAnswer, exchange: &Exchange) -> Response<AnswerBody> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    // In place of a client error's words the caller got ours, which are not stored.
+    let mut response = if status.is_client_error() {
+        problems.declined(status, exchange).map(|bytes| ReplyBody::held(bytes, None).into())
+    } else {
+        given_again(status, answer, exchange)
+    };
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+fn given_again(status: StatusCode, answer: StoredAnswer, exchange: &Exchange) -> Response<AnswerBody> {
     let mut response = Response::new(ReplyBody::held(answer.body, None).into());
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Some(Ok(content_type)) = answer.content_type.map(|text| HeaderValue::from_str(&text)) {
         headers.insert(CONTENT_TYPE, content_type);
     }
-    headers.insert(REPLAYED, HeaderValue::from_static("true"));
     problem::stamp(headers, exchange);
     response
 }
