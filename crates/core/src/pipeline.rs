@@ -64,8 +64,9 @@ impl Pipeline {
         self.reads_reply
     }
 
-    /// Everything that is decided before a byte of the body is read.
-    pub(crate) async fn open(&self, exchange: &mut Exchange) -> Verdict {
+    /// Everything that is decided before a byte of the body is read. The runner calls it; a transport does for
+    /// endpoints of the bridge's own.
+    pub async fn open(&self, exchange: &mut Exchange) -> Verdict {
         run(&self.early, exchange).await
     }
 
