@@ -26,7 +26,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
     out.extend_from_slice(direction(exchange).as_bytes());
     out.push(b'"');
     number(out, b",\"records\":", exchange.records);
-    number(out, b",\"bytes_in\":", exchange.bytes_in);
+    number(out, b",\"bytes_in\":", exchange.bytes_in());
     number(out, b",\"bytes_out\":", exchange.bytes_out);
     number(out, b",\"duration_us\":", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
     out.extend_from_slice(b",\"outcome\":\"");
@@ -99,7 +99,7 @@ fn encode_caller(out: &mut Vec<u8>, exchange: &Exchange) {
 
 /// Which way data went, as far as bytes tell.
 fn direction(exchange: &Exchange) -> &'static str {
-    match (exchange.bytes_in > 0, exchange.bytes_out > 0) {
+    match (exchange.bytes_in() > 0, exchange.bytes_out > 0) {
         (false, false) => "none",
         (true, false) => "to_target",
         (false, true) => "to_source",

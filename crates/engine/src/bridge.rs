@@ -137,11 +137,12 @@ impl Bridge {
         self.services.authority.root_pem()
     }
 
-    /// Whether a listener's certificate of the internal CA is due for renewal; a reload renews it.
+    /// Whether a certificate is due for renewal, of a listener or toward a target; a reload renews it.
     pub async fn renewal_due(&self) -> bool {
         let now = self.services.clock.now();
         let state = self.state.lock().await;
-        state.listeners.values().any(|running| running.validity.is_some_and(|validity| validity.due(now)))
+        self.services.renewal_due(now)
+            || state.listeners.values().any(|running| running.validity.is_some_and(|validity| validity.due(now)))
     }
 
     /// Takes no more connections, lets open exchanges end (at most the manifest's drain time), closes the audit

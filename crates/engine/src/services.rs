@@ -4,9 +4,9 @@ use crate::material::{self, MaterialError, secret_name};
 use crate::{Home, HomeError};
 use ironbridge_audit::Trail;
 use ironbridge_controls::limit::LimitTable;
-use ironbridge_core::{Clock, Entropy, Fetch, Recorder};
+use ironbridge_core::{Clock, Entropy, Fetch, Recorder, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
-use ironbridge_identity::authority::CertificateAuthority;
+use ironbridge_identity::authority::{CertificateAuthority, Validity};
 use ironbridge_identity::certificate::CertificateVerifier;
 use ironbridge_identity::issuer_keys::{IssuerKeys, KeySource};
 use ironbridge_identity::signing_keys::SigningKeys;
@@ -46,7 +46,8 @@ pub struct Services {
 /// tokens stay cached. The key is the declaration's text with a digest of the files it names.
 #[derive(Default)]
 pub struct Kept {
-    upstreams: HashMap<String, Arc<Upstream>>,
+    /// With the life of the bridge's own certificate, where the internal CA issued one for it.
+    upstreams: HashMap<String, (Arc<Upstream>, Option<Validity>)>,
     tokens: HashMap<String, Arc<TargetTokens>>,
     issuers: HashMap<String, (Arc<IssuerKeys>, AbortHandle)>,
 }
@@ -107,7 +108,12 @@ impl Services {
         Arc::clone(&self.trail) as Arc<dyn Recorder>
     }
 
-    /// Connections to a target: the ones in use, if nothing about them changed.
+    /// Whether a certificate that the bridge shows to a target is due for renewal.
+    pub fn renewal_due(&self, now: Timestamp) -> bool {
+        self.kept.lock().upstreams.values().any(|(_, issued)| issued.is_some_and(|validity| validity.due(now)))
+    }
+
+    /// Connections to a target: the ones in use, if nothing about them changed and no certificate of theirs is due.
     pub async fn upstream(
         &self,
         system: &str,
@@ -115,25 +121,36 @@ impl Services {
         next: &mut Kept,
     ) -> Result<Arc<Upstream>, ServiceError> {
         let key = self.identity_key(system, target)?;
+        let now = self.clock.now();
         let known = self.kept.lock().upstreams.get(&key).cloned();
-        let upstream = match known {
-            Some(upstream) => upstream,
+        let known = known.filter(|(_, issued)| !issued.is_some_and(|validity| validity.due(now)));
+        let (upstream, issued) = match known {
+            Some(known) => known,
             None => self.connect(system, target).await?,
         };
-        next.upstreams.insert(key, Arc::clone(&upstream));
+        next.upstreams.insert(key, (Arc::clone(&upstream), issued));
         Ok(upstream)
     }
 
-    async fn connect(&self, system: &str, target: &HttpTarget) -> Result<Arc<Upstream>, ServiceError> {
+    async fn connect(
+        &self,
+        system: &str,
+        target: &HttpTarget,
+    ) -> Result<(Arc<Upstream>, Option<Validity>), ServiceError> {
         let refused = |reason: String| ServiceError::Target { system: system.to_owned(), reason };
         let mut settings = upstream::Settings::new(&*target.url.text);
         settings.roots = material::roots_or_system(target.ca.as_deref())?;
+        let mut issued = None;
         settings.identity = match &target.certificate {
             None => None,
             Some(manifest::ClientCertificate::Files { chain, key }) => {
                 Some(material::identity(chain, key, &self.secrets).await?)
             }
-            Some(manifest::ClientCertificate::Issued) => Some(self.issued_identity(system).map_err(refused)?),
+            Some(manifest::ClientCertificate::Issued) => {
+                let (identity, validity) = self.issued_identity(system).map_err(refused)?;
+                issued = Some(validity);
+                Some(identity)
+            }
         };
         settings.server_name = target.server_name.clone();
         settings.protocol = match target.protocol {
@@ -144,17 +161,18 @@ impl Services {
         settings.max_connections = usize::try_from(target.max_connections.value()).unwrap_or(usize::MAX);
         settings.connect_timeout = target.connect_timeout;
         settings.danger_plaintext = target.danger_plaintext.is_some();
-        Upstream::new(settings).map_err(|error| refused(error.to_string()))
+        let upstream = Upstream::new(settings).map_err(|error| refused(error.to_string()))?;
+        Ok((upstream, issued))
     }
 
     /// The bridge's own client certificate toward a system, from the internal CA.
-    fn issued_identity(&self, system: &str) -> Result<ironbridge_net::tls::Identity, String> {
+    fn issued_identity(&self, system: &str) -> Result<(ironbridge_net::tls::Identity, Validity), String> {
         const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
         let name = format!("urn:ironbridge:toward:{system}");
         let issued = self.authority.issue_client(&name, LIFETIME).map_err(|error| error.to_string())?;
         let identity =
             ironbridge_net::tls::Identity::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
-        identity.map_err(|error| error.to_string())
+        Ok((identity.map_err(|error| error.to_string())?, issued.validity))
     }
 
     /// The token client toward a target's authorization server (RFC 6749 §4.4).

@@ -41,7 +41,16 @@ fn the_callers_credentials_stay_here() {
     let reply = world
         .curl(
             "/erp/v1/echo?x=1",
-            &["-H", &format!("X-API-Key: {key}"), "-H", "Cookie: a=b", "-H", "X-Trace: t", "-d", r#"{"a":1}"#],
+            &[
+                "-H",
+                &format!("X-API-Key: {key}"),
+                "-H",
+                "Cookie: a=b",
+                "-H",
+                "X-Trace: t",
+                "-d",
+                r#"{"a":1}"#,
+            ],
         )
         .unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());

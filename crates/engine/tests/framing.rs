@@ -97,11 +97,13 @@ fn slow_and_idle_callers_are_cut() {
         "{}Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{{\"a\"",
         head("/judged")
     ));
+    let mut slow_stream = world.raw().unwrap();
+    slow_stream.send(format!("{}Content-Length: 10\r\n\r\nhalf", head("/echo")));
     let silent = world.raw().unwrap();
     let mut idle = world.raw().unwrap();
     idle.send(format!("{}Content-Length: 0\r\n\r\n", head("/echo")));
     assert_eq!(idle.reply().status, 200);
-    for (name, raw) in [("head", &slow_head), ("body", &slow_body)] {
+    for (name, raw) in [("head", &slow_head), ("body", &slow_body), ("stream", &slow_stream)] {
         let reply = raw.reply();
         assert_eq!((reply.status, reply.json()["code"].as_str()), (408, Some("request-timeout")), "{name}");
         raw.wait_until_closed();

@@ -333,6 +333,6 @@ fn a_large_request_waits_for_its_reader() {
         feeding.join().unwrap();
         assert_eq!(caller.wait_with_output().unwrap().stdout, b"200", "{version}");
         let record = eventually(|| world.records().unwrap().pop());
-        assert_eq!(record["outcome"], "success");
+        assert_eq!((&record["outcome"], &record["bytes_in"]), (&json!("success"), &json!(LARGE)));
     }
 }

@@ -19,6 +19,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What all listeners share for the life of the bridge.
 pub struct Shared {
@@ -124,12 +125,22 @@ impl Worker {
             }
             Protocol::Http2 => {
                 let caller = Rc::new(Caller { address, certificate, gate: None, counted });
+                let asked = Cell::new(false);
                 let service = service_fn(|request: Request<Incoming>| {
+                    asked.set(true);
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
                 });
                 let server = http2_server().serve_connection(TokioIo::new(secured.stream), service);
-                drive(pin!(server), |server| server.graceful_shutdown(), &mut draining).await
+                let first = self.front.limits.load().head_timeout;
+                let mut driven =
+                    pin!(drive(pin!(server), |server| server.graceful_shutdown(), &mut draining));
+                match timeout(first, driven.as_mut()).await {
+                    Ok(ended) => ended,
+                    // hyper waits for the preface without end, and pings nobody before it came.
+                    Err(_) if !asked.get() => return,
+                    Err(_) => driven.await,
+                }
             }
         };
         if let Err(error) = ended {

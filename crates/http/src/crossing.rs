@@ -140,7 +140,8 @@ impl HttpCrossing<'_> {
                 if let Some(length) = body.size_hint().exact() {
                     headers.insert(CONTENT_LENGTH, length.into());
                 }
-                (OutBody::stream(body, self.route.pipeline.max_request(), cleared.counter_in()), None)
+                let max = self.route.pipeline.max_request();
+                (OutBody::stream(body, max, self.body_timeout, cleared.counter_in()), None)
             }
             Inbound::Empty => (OutBody::Empty, Some(OutBody::Empty)),
         }
@@ -209,6 +210,7 @@ fn refusal(error: &SendError) -> Box<Denial> {
         SendError::Busy => &code::TARGET_BUSY,
         SendError::Timeout => &code::TARGET_TIMEOUT,
         SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,
+        SendError::Body(BodyFault::TooSlow) => &code::REQUEST_TIMEOUT,
         SendError::Body(BodyFault::Broken(_)) => &code::BODY_INCOMPLETE,
         SendError::BrokeOff { .. } => &code::TARGET_BROKE_OFF,
     };

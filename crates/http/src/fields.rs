@@ -181,9 +181,16 @@ fn stays_here(name: &HeaderName) -> bool {
         return true;
     }
     let name = name.as_str();
-    matches!(name.as_bytes().first(), Some(b'x' | b'c' | b'k' | b'p' | b'h' | b's'))
-        && (CONSUMED_TOO.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-ssl-"))
+    if name.contains('_') {
+        // Targets in the manner of CGI (RFC 3875 §4.1.18) cannot tell an underscore from a hyphen.
+        return name.replace('_', "-").parse().is_ok_and(|twin| stays_here(&twin));
+    }
+    matches!(name.as_bytes().first(), Some(b'x' | b'c' | b'k' | b'p' | b'h' | b's' | b't' | b'r'))
+        && (CONSUMED_TOO.contains(&name) || PROXY_FAMILIES.iter().any(|family| name.starts_with(family)))
 }
+
+/// What proxies assert in several fields: addresses, and client certificates that they verified.
+const PROXY_FAMILIES: [&str; 5] = ["x-forwarded-", "x-ssl-", "ssl-client-", "x-client-cert", "x-amzn-mtls-"];
 
 const CONSUMED_TOO: &[&str] = &[
     "keep-alive",
@@ -191,7 +198,11 @@ const CONSUMED_TOO: &[&str] = &[
     "http2-settings",
     "client-cert",
     "client-cert-chain",
-    "x-client-cert",
+    "x-arr-clientcert",
+    "remote-user",
+    "x-remote-user",
+    "true-client-ip",
+    "cf-connecting-ip",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -274,6 +285,13 @@ mod tests {
             ("client-cert", ":x:"),
             ("x-forwarded-for", "203.0.113.1"),
             ("x-forwarded-client-cert", "x"),
+            ("ssl-client-verify", "SUCCESS"),
+            ("x-amzn-mtls-clientcert", "x"),
+            ("x-arr-clientcert", "x"),
+            ("x_forwarded_for", "203.0.113.1"),
+            ("ssl_client-cert", "x"),
+            ("x_api-key", "ibk_x"),
+            ("true-client-ip", "203.0.113.1"),
             ("forwarded", "for=1.1.1.1"),
             ("x-original-url", "/admin"),
             ("connection", "keep-alive, x-hop"),

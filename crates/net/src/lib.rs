@@ -10,6 +10,7 @@ pub mod gate;
 pub mod listen;
 pub mod protocol;
 pub mod tls;
+mod trailers;
 pub mod upstream;
 mod wire;
 

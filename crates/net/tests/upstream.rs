@@ -573,7 +573,7 @@ async fn cross(request: Request<Incoming>, arrival: Arrival, pool: Rc<Pool>, max
             let (mut parts, body) = request.into_parts();
             parts.headers.remove("transfer-encoding");
             parts.headers.remove("connection");
-            let body = OutBody::stream(body, max, count.clone());
+            let body = OutBody::stream(body, max, std::time::Duration::from_secs(10), count.clone());
             match pool.send(Request::from_parts(parts, body)).await {
                 Ok(mut response) => {
                     response.headers_mut().insert("x-count", count.load(Ordering::Relaxed).into());

@@ -149,7 +149,7 @@ section! {
         header: Duration = "10s",
         /// For the next request on an open connection.
         idle: Duration = "75s",
-        /// For the whole body of a request.
+        /// For the whole body of a request; for each pause in it, where it streams to the target.
         body: Duration = "60s",
         /// For open exchanges to end when the bridge stops or a listener goes away.
         drain: Duration = "30s",

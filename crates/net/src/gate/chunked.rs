@@ -2,6 +2,7 @@
 
 use super::Limits;
 use super::head::split_field;
+use crate::trailers;
 use ironbridge_core::{Code, code};
 
 /// Hexadecimal digits of a chunk size: 16 always fit in 64 bits.
@@ -9,28 +10,6 @@ const SIZE_DIGITS: u8 = 16;
 
 /// Bytes of chunk extensions in one body. Nobody uses them; RFC 9112 §7.1.1 asks to ignore and to bound them.
 const EXTENSIONS: usize = 1024;
-
-/// Fields that mean something only before the body: framing, routing, authentication, content (RFC 9110 §6.5.1).
-const NOT_IN_TRAILERS: [&[u8]; 18] = [
-    b"authorization",
-    b"cache-control",
-    b"connection",
-    b"content-encoding",
-    b"content-length",
-    b"content-range",
-    b"content-type",
-    b"cookie",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"proxy-authorization",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-    b"via",
-    b"x-api-key",
-];
 
 #[derive(Debug)]
 pub(super) struct Chunked {
@@ -131,7 +110,7 @@ impl Chunked {
             return Ok(Step::End);
         }
         let (name, _) = split_field(line)?;
-        if NOT_IN_TRAILERS.iter().any(|refused| name.eq_ignore_ascii_case(refused)) {
+        if !trailers::may_be(name) {
             return Err(&code::HEADER_REFUSED);
         }
         self.trailer_fields += 1;

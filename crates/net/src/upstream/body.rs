@@ -1,4 +1,5 @@
 use super::pool::Lease;
+use crate::trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -8,6 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,9 +25,9 @@ pub enum OutBody {
 }
 
 impl OutBody {
-    /// Streams what a caller sends, counting it, up to `max` bytes of data.
-    pub fn stream(body: Incoming, max: u64, count: Arc<AtomicU64>) -> OutBody {
-        OutBody::Stream(StreamedBody { body, max, count, fault: Rc::default() })
+    /// Streams what a caller sends, counting it, up to `max` bytes of data and with pauses up to `pause`.
+    pub fn stream(body: Incoming, max: u64, pause: Duration, count: Arc<AtomicU64>) -> OutBody {
+        OutBody::Stream(StreamedBody { body, max, count, pause, alarm: None, fault: Rc::default() })
     }
 
     /// The same body once more, where it is held whole.
@@ -50,6 +53,9 @@ pub struct StreamedBody {
     body: Incoming,
     max: u64,
     count: Arc<AtomicU64>,
+    pause: Duration,
+    /// Armed only while the caller pauses.
+    alarm: Option<Pin<Box<Sleep>>>,
     fault: Rc<RefCell<Option<BodyFault>>>,
 }
 
@@ -57,13 +63,17 @@ pub struct StreamedBody {
 pub enum BodyFault {
     #[error("larger than allowed")]
     TooLarge,
+    #[error("paused for too long")]
+    TooSlow,
     #[error("broke off: {0}")]
     Broken(String),
 }
 
 impl StreamedBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return self.poll_pause(cx) };
+        self.alarm = None;
+        let mut frame = match frame {
             None => return Poll::Ready(None),
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
@@ -77,7 +87,17 @@ impl StreamedBody {
                 return Poll::Ready(Some(Err(self.fail(BodyFault::TooLarge))));
             }
         }
+        if let Some(trailers) = frame.trailers_mut() {
+            trailers::clean(trailers);
+        }
         Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let pause = self.pause;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+        ready!(alarm.as_mut().poll(cx));
+        Poll::Ready(Some(Err(self.fail(BodyFault::TooSlow))))
     }
 
     fn fail(&self, fault: BodyFault) -> BodyFault {
@@ -156,7 +176,12 @@ impl Body for PooledBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let body = self.get_mut();
-        let frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            trailers::clean(trailers);
+        }
         match &frame {
             None => body.release(),
             Some(Ok(_)) if body.inner.is_end_stream() => body.release(),
