@@ -142,7 +142,10 @@ impl Bridge {
         let now = self.services.clock.now();
         let state = self.state.lock().await;
         self.services.renewal_due(now)
-            || state.listeners.values().any(|running| running.validity.is_some_and(|validity| validity.due(now)))
+            || state
+                .listeners
+                .values()
+                .any(|running| running.validity.is_some_and(|validity| validity.due(now)))
     }
 
     /// Takes no more connections, lets open exchanges end (at most the manifest's drain time), closes the audit

@@ -110,7 +110,11 @@ impl Services {
 
     /// Whether a certificate that the bridge shows to a target is due for renewal.
     pub fn renewal_due(&self, now: Timestamp) -> bool {
-        self.kept.lock().upstreams.values().any(|(_, issued)| issued.is_some_and(|validity| validity.due(now)))
+        self.kept
+            .lock()
+            .upstreams
+            .values()
+            .any(|(_, issued)| issued.is_some_and(|validity| validity.due(now)))
     }
 
     /// Connections to a target: the ones in use, if nothing about them changed and no certificate of theirs is due.
