@@ -100,6 +100,8 @@ fn slow_and_idle_callers_are_cut() {
     let mut slow_stream = world.raw().unwrap();
     slow_stream.send(format!("{}Content-Length: 10\r\n\r\nhalf", head("/echo")));
     let silent = world.raw().unwrap();
+    // Not even HTTP/2's preface.
+    let silent_http2 = world.raw_http2().unwrap();
     let mut idle = world.raw().unwrap();
     idle.send(format!("{}Content-Length: 0\r\n\r\n", head("/echo")));
     assert_eq!(idle.reply().status, 200);
@@ -109,6 +111,7 @@ fn slow_and_idle_callers_are_cut() {
         raw.wait_until_closed();
     }
     silent.wait_until_closed();
+    silent_http2.wait_until_closed();
     idle.wait_until_closed();
     assert!(silent.received().is_empty());
     assert!(world.target.seen_on("POST /judged").is_empty());

@@ -194,7 +194,7 @@ fn a_new_certificate_is_shown_to_new_connections_only() {
     .unwrap();
     let (old, new) = (world.dir.path().join("first.pem"), world.dir.path().join("second.pem"));
     let get = format!("GET /erp/v1/read/1 HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n");
-    let mut raw = Raw::open(world.port, &old).unwrap();
+    let mut raw = Raw::open(world.port, &old, "http/1.1").unwrap();
     raw.send(&get);
     assert_eq!(raw.reply().status, 200);
 

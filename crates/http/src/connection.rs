@@ -132,9 +132,9 @@ impl Worker {
                     async { Ok::<_, Infallible>(answer.await) }
                 });
                 let server = http2_server().serve_connection(TokioIo::new(secured.stream), service);
+                let server = pin!(server);
                 let first = self.front.limits.load().head_timeout;
-                let mut driven =
-                    pin!(drive(pin!(server), |server| server.graceful_shutdown(), &mut draining));
+                let mut driven = pin!(drive(server, |server| server.graceful_shutdown(), &mut draining));
                 match timeout(first, driven.as_mut()).await {
                     Ok(ended) => ended,
                     // hyper waits for the preface without end, and pings nobody before it came.

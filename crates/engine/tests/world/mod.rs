@@ -187,7 +187,12 @@ impl World {
 
     /// A TLS connection whose bytes the test writes itself.
     pub fn raw(&self) -> Result<Raw> {
-        Raw::open(self.port, &self.ca())
+        Raw::open(self.port, &self.ca(), "http/1.1")
+    }
+
+    /// The same, after ALPN chose HTTP/2.
+    pub fn raw_http2(&self) -> Result<Raw> {
+        Raw::open(self.port, &self.ca(), "h2")
     }
 
     /// What callers trust.

@@ -43,9 +43,17 @@ impl RawReply {
 }
 
 impl Raw {
-    pub fn open(port: u16, ca: &Path) -> Result<Raw> {
+    pub fn open(port: u16, ca: &Path, protocol: &str) -> Result<Raw> {
         let mut child = Command::new("openssl")
-            .args(["s_client", "-quiet", "-verify_return_error", "-servername", "localhost"])
+            .args([
+                "s_client",
+                "-quiet",
+                "-verify_return_error",
+                "-servername",
+                "localhost",
+                "-alpn",
+                protocol,
+            ])
             .args(["-connect", &format!("localhost:{port}"), "-CAfile"])
             .arg(ca)
             .stdin(Stdio::piped())
