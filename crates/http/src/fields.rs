@@ -41,7 +41,7 @@ pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<Hea
     }
     if outbound.upgrades {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.extend(inbound.get(UPGRADE).map(|value| (UPGRADE, value.clone())));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
     assert_caller(&mut headers, outbound.caller);
     headers.append(VIA, outbound.via.clone());
@@ -112,6 +112,14 @@ pub fn relocate(headers: &mut HeaderMap, target_origin: &str, target_base: &str,
     {
         headers.insert(LOCATION, value);
     }
+}
+
+/// Whether Upgrade names WebSocket and nothing else: the one protocol that an operation can declare. Any other would
+/// open a tunnel that no control sees into.
+pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let mut asked = headers.get_all(UPGRADE).iter();
+    asked.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && asked.next().is_none()
 }
 
 /// Whether the request already passed this bridge (RFC 9110 §7.6.3): its name stands in Via.
@@ -313,6 +321,19 @@ mod tests {
         );
         assert_eq!(sent["x-forwarded-for"], "192.0.2.7");
         assert_eq!(sent["forwarded"], "for=192.0.2.7;proto=https");
+    }
+
+    #[test]
+    fn only_websocket_is_asked_for() {
+        for (fields, asks) in [
+            (&[("upgrade", "WebSocket")][..], true),
+            (&[("upgrade", "h2c")], false),
+            (&[("upgrade", "websocket, h2c")], false),
+            (&[("upgrade", "websocket"), ("upgrade", "h2c")], false),
+            (&[], false),
+        ] {
+            assert_eq!(asks_for_websocket(&map(fields)), asks, "{fields:?}");
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Served<'_> {
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
         exchange.facts = request::facts(&parts, below, parameters, matches!(inbound, Inbound::Body(_)));
-        let upgrade = upgrade.filter(|_| route.upgrades);
+        let upgrade = upgrade.filter(|_| route.upgrades && fields::asks_for_websocket(&parts.headers));
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
         let mut crossing = HttpCrossing {
             worker: self.worker,
