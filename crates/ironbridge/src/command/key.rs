@@ -27,7 +27,8 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The key alone goes to standard output, so that it can go straight to where it belongs.
+The key alone goes to standard output, so that it can go straight to where it belongs. A running
+bridge accepts it within a second.
 An account may have two live keys of a kind: issue the next, bring it to the caller, then revoke
 the first.
 
