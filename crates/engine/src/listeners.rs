@@ -126,8 +126,7 @@ impl Running {
         let serving = socket.serve(
             cores,
             listen::Options {
-                max_connections: usize::try_from(prepared.listener.max_connections.value())
-                    .unwrap_or(usize::MAX),
+                max_connections: max_connections(&prepared.listener),
                 // Address lists are a control, so that their refusals are answered and recorded.
                 admit: Arc::new(|_| true),
                 handler: Arc::new(move |_core| handling.handler()),
@@ -139,6 +138,7 @@ impl Running {
     fn become_(self, prepared: Prepared) -> Running {
         self.front.replace(prepared.site, prepared.limits);
         self.front.tls.replace(prepared.tls);
+        self.serving.set_max_connections(max_connections(&prepared.listener));
         Running { validity: prepared.validity, ..self }
     }
 
@@ -161,6 +161,10 @@ impl Running {
     pub fn open(&self) -> usize {
         self.serving.open()
     }
+}
+
+fn max_connections(listener: &Listener) -> usize {
+    usize::try_from(listener.max_connections.value()).unwrap_or(usize::MAX)
 }
 
 fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerError> {

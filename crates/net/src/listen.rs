@@ -50,7 +50,7 @@ impl Listener {
     pub fn serve(self, cores: &cores::Handle, options: Options) -> Serving {
         let shared = Arc::new(Shared {
             address: self.address,
-            max_connections: options.max_connections,
+            max_connections: AtomicUsize::new(options.max_connections),
             admit: options.admit,
             open: AtomicUsize::new(0),
             refused_by_address: AtomicU64::new(0),
@@ -112,6 +112,11 @@ impl Serving {
         self.shared.address
     }
 
+    /// Changes how many connections may be open at once; those that are stay.
+    pub fn set_max_connections(&self, max: usize) {
+        self.shared.max_connections.store(max, Ordering::Relaxed);
+    }
+
     /// Connections open now.
     pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::Acquire)
@@ -161,7 +166,7 @@ pub struct Refused {
 
 struct Shared {
     address: SocketAddr,
-    max_connections: usize,
+    max_connections: AtomicUsize,
     admit: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
     open: AtomicUsize,
     refused_by_address: AtomicU64,
@@ -214,7 +219,7 @@ impl Acceptor {
             shared.refused_by_address.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if shared.open.fetch_add(1, Ordering::AcqRel) >= shared.max_connections {
+        if shared.open.fetch_add(1, Ordering::AcqRel) >= shared.max_connections.load(Ordering::Relaxed) {
             shared.open.fetch_sub(1, Ordering::AcqRel);
             shared.refused_by_limit.fetch_add(1, Ordering::Relaxed);
             return;
