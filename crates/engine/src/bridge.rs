@@ -151,6 +151,11 @@ impl Bridge {
     /// Takes no more connections, lets open exchanges end (at most the manifest's drain time), closes the audit
     /// trail with a last checkpoint. Returns how many connections had to be cut.
     pub async fn stop(self) -> usize {
+        self.stop_by(std::future::pending()).await
+    }
+
+    /// As [`Bridge::stop`], but waits no longer than `deadline`. Exchanges that are cut still get their record.
+    pub async fn stop_by(self, deadline: impl Future<Output = ()>) -> usize {
         let state = self.state.lock().await;
         state.listeners.values().for_each(Running::drain);
         let all_idle = async {
@@ -158,7 +163,10 @@ impl Bridge {
                 running.idle().await;
             }
         };
-        let _ = tokio::time::timeout(state.drain, all_idle).await;
+        tokio::select! {
+            _ = tokio::time::timeout(state.drain, all_idle) => {}
+            () = deadline => {}
+        }
         let cut = state.listeners.values().map(Running::open).sum();
         drop(state);
         self.tending.iter().for_each(AbortHandle::abort);

@@ -69,13 +69,17 @@ async fn serve(dir: &Path, args: &Args) -> Outcome {
     attend(&bridge, dir, watch, args, &mut signals).await;
 
     tracing::info!("stopping: open exchanges may finish; another signal stops at once");
-    tokio::select! {
-        cut = bridge.stop() => {
-            tracing::info!(connections_cut = cut, "stopped");
-            Ok(ExitCode::SUCCESS)
-        }
-        () = signals.stop() => Err(Failure::new("stopped at once; open exchanges were cut")),
+    let mut hurried = false;
+    let told_again = async {
+        signals.stop().await;
+        hurried = true;
+    };
+    let cut = bridge.stop_by(told_again).await;
+    if hurried {
+        return Err(Failure::new("stopped at once; open exchanges were cut"));
     }
+    tracing::info!(connections_cut = cut, "stopped");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Until it is told to stop.
