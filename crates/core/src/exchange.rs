@@ -163,6 +163,6 @@ pub struct LimitState {
     pub quota: u64,
     pub window: Duration,
     pub remaining: u64,
-    /// Until the quota is whole again.
+    /// Until the quota is whole again; after a refusal, until one more passes.
     pub reset: Duration,
 }

@@ -3,7 +3,8 @@ use ironbridge_core::{Control, Denial, Ending, Exchange, Judgement, LimitState, 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Refuses with `rate-limited` what exceeds a quota, and tells the tightest counter in `exchange.limit`.
+/// Refuses with `rate-limited` what exceeds a quota, and tells the tightest counter, or the one that
+/// refused, in `exchange.limit`.
 ///
 /// Time is the exchange's own arrival. A refused exchange takes nothing from the quota.
 #[derive(Clone)]
@@ -78,7 +79,8 @@ impl Control for RateLimit {
         let count = self.table.take(self.key(exchange), self.quota, exchange.started);
         let (remaining, reset) = match count {
             Count::Passed { remaining, reset } => (remaining, reset),
-            Count::Refused { reset, .. } => (0, reset),
+            // Retry-After may not be earlier than what `t` says, and both are when one more passes.
+            Count::Refused { wait } => (0, wait),
         };
         let state = LimitState {
             policy: self.counts.policy(),
@@ -87,7 +89,8 @@ impl Control for RateLimit {
             remaining,
             reset,
         };
-        if exchange.limit.is_none_or(|known| tighter(&state, &known)) {
+        let refused = matches!(count, Count::Refused { .. });
+        if refused || exchange.limit.is_none_or(|known| tighter(&state, &known)) {
             exchange.limit = Some(state);
         }
         verdict(count)
@@ -152,7 +155,7 @@ impl Control for FailedAuthentication {
 fn verdict(count: Count) -> Judgement<'static> {
     match count {
         Count::Passed { .. } => Judgement::PASS,
-        Count::Refused { wait, .. } => Judgement::deny(Denial::new(&code::RATE_LIMITED).retry_after(wait)),
+        Count::Refused { wait } => Judgement::deny(Denial::new(&code::RATE_LIMITED).retry_after(wait)),
     }
 }
 

@@ -56,9 +56,7 @@ impl Quota {
     fn judge(self, ahead: u64) -> Count {
         let with_this = ahead.saturating_add(self.interval);
         match with_this.checked_sub(self.whole()) {
-            Some(wait) if wait > 0 => {
-                Count::Refused { wait: Duration::from_nanos(wait), reset: Duration::from_nanos(ahead) }
-            }
+            Some(wait) if wait > 0 => Count::Refused { wait: Duration::from_nanos(wait) },
             _ => Count::Passed {
                 remaining: (self.whole() - with_this) / self.interval,
                 reset: Duration::from_nanos(with_this),
@@ -73,7 +71,7 @@ pub(super) enum Count {
     /// `reset` is the time until the quota is whole again.
     Passed { remaining: u64, reset: Duration },
     /// One more passes after exactly `wait`, if nobody else takes it.
-    Refused { wait: Duration, reset: Duration },
+    Refused { wait: Duration },
 }
 
 /// Which limit, and whose counter of it.
@@ -229,7 +227,7 @@ mod tests {
             for _ in 0..count {
                 prop_assert!(passed(table.take(KEY, quota, now)));
             }
-            let Count::Refused { wait, .. } = table.take(KEY, quota, now) else { panic!("not refused") };
+            let Count::Refused { wait } = table.take(KEY, quota, now) else { panic!("not refused") };
             let early = now + wait - Duration::from_nanos(1);
             prop_assert!(!passed(table.peek(KEY, quota, early)));
             prop_assert!(passed(table.take(KEY, quota, now + wait)));
@@ -260,7 +258,7 @@ mod tests {
             table.take(KEY, daily, Duration::ZERO);
         }
         let per_second = Quota::new(10, Duration::from_secs(1)).unwrap();
-        let Count::Refused { wait, .. } = table.take(KEY, per_second, Duration::ZERO) else {
+        let Count::Refused { wait } = table.take(KEY, per_second, Duration::ZERO) else {
             panic!("forgotten")
         };
         assert_eq!(wait, Duration::from_millis(100));

@@ -185,6 +185,8 @@ impl Expected {
         if let Some(wait) = self.retry_after_ms {
             let told = denial.and_then(|denial| denial.retry_after);
             assert_eq!(told, Some(Duration::from_millis(wait)), "{name}");
+            // Told twice where a limit refused: in Retry-After and in RateLimit.
+            assert!(exchange.limit.is_none_or(|limit| Some(limit.reset) == told), "{name}");
         }
         if let Some(becomes) = &self.becomes {
             let payload = if is_reply { &exchange.reply } else { &exchange.request };
