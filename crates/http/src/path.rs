@@ -11,6 +11,9 @@ pub struct Ambiguous(pub &'static str);
 /// backslash, no control character, and percent-encoding that is complete and hides none of these.
 pub fn check(path: &str) -> Result<(), Ambiguous> {
     let Some(rest) = path.strip_prefix('/') else { return Err(Ambiguous("it does not start with a slash")) };
+    if !path.is_ascii() {
+        return Err(Ambiguous("it holds bytes above ASCII"));
+    }
     let mut segments = rest.split('/').peekable();
     while let Some(segment) = segments.next() {
         if segment.is_empty() && segments.peek().is_some() {
@@ -119,6 +122,7 @@ mod tests {
             "/%252fetc",
             "/%255c",
             "/a%7f",
+            "/\u{e4}",
         ] {
             assert!(check(path).is_err(), "{path}");
         }

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(crate) struct Caller {
     pub address: IpAddr,
     pub certificate: Option<Arc<PeerCertificate>>,
-    /// HTTP/1 only: what the framing gate found.
+    /// Counts requests; with HTTP/1 it also says what the framing gate found.
     pub gate: Option<Arc<GateState>>,
     /// While one is held, the connection counts as open; it outlives HTTP where the protocol was switched.
     pub counted: Rc<Permit>,
@@ -192,6 +192,10 @@ impl Served<'_> {
 fn check_http2(parts: &Parts) -> Result<(), Denial> {
     if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > path::MAX_TARGET) {
         return Err(Denial::new(&code::URI_TOO_LONG));
+    }
+    // The gate refuses these on HTTP/1; hyper writes them as they are into a request line.
+    if !parts.uri.query().unwrap_or_default().is_ascii() {
+        return Err(Denial::new(&code::PATH_AMBIGUOUS).detail("the query holds bytes above ASCII"));
     }
     if parts.headers.len() > MAX_FIELDS {
         return Err(Denial::new(&code::HEADER_TOO_LARGE));
