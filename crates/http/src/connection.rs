@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ironbridge_core::{Clock, Entropy, IdSource, Recorder};
-use ironbridge_net::gate::{self, Gate};
+use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
 use ironbridge_net::protocol::{http1_server, http2_server};
 use ironbridge_net::tls::server::{ListenerTls, Protocol};
@@ -124,22 +124,21 @@ impl Worker {
                 drive(pin!(server), |server| server.graceful_shutdown(), &mut draining).await
             }
             Protocol::Http2 => {
-                let caller = Rc::new(Caller { address, certificate, gate: None, counted });
-                let asked = Cell::new(false);
+                let (limits, state) = (**self.front.limits.load(), GateState::ungated());
+                let gate = Some(Arc::clone(&state));
+                let caller = Rc::new(Caller { address, certificate, gate, counted });
                 let service = service_fn(|request: Request<Incoming>| {
-                    asked.set(true);
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
                 });
                 let server = http2_server().serve_connection(TokioIo::new(secured.stream), service);
-                let server = pin!(server);
-                let first = self.front.limits.load().head_timeout;
-                let mut driven = pin!(drive(server, |server| server.graceful_shutdown(), &mut draining));
-                match timeout(first, driven.as_mut()).await {
-                    Ok(ended) => ended,
-                    // hyper waits for the preface without end, and pings nobody before it came.
-                    Err(_) if !asked.get() => return,
-                    Err(_) => driven.await,
+                let mut server = pin!(server);
+                tokio::select! {
+                    ended = drive(server.as_mut(), |server| server.graceful_shutdown(), &mut draining) => ended,
+                    () = silence(&state, limits) => {
+                        server.as_mut().graceful_shutdown();
+                        timeout(limits.head_timeout, server).await.unwrap_or(Ok(()))
+                    }
                 }
             }
         };
@@ -154,6 +153,20 @@ pub(crate) struct Open(Rc<Worker>);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+/// Resolves when an HTTP/2 caller has nothing to ask: hyper waits for the preface without end, and then keeps
+/// whoever answers its pings. A connection closes after one to two idle timeouts, as with HTTP/1.
+async fn silence(state: &GateState, limits: gate::Limits) {
+    let (mut before, mut wait) = (Some(0), limits.head_timeout);
+    loop {
+        tokio::time::sleep(wait).await;
+        let served = state.served();
+        if served.is_some() && served == before {
+            return;
+        }
+        (before, wait) = (served, limits.idle_timeout);
     }
 }
 

@@ -49,6 +49,11 @@ impl GateState {
         }
     }
 
+    /// For HTTP/2, where no gate is needed: it counts requests, and no more.
+    pub fn ungated() -> Arc<GateState> {
+        Arc::new(GateState::new())
+    }
+
     /// Call exactly once for every request that hyper hands to the service, in order, before the first await.
     pub fn arrival(self: &Arc<Self>) -> Arrival {
         let index = self.arrived.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +102,7 @@ impl GateState {
     }
 
     /// How many of the requests that arrived have been served; `None` while one is being served.
-    pub(super) fn served(&self) -> Option<u64> {
+    pub fn served(&self) -> Option<u64> {
         let finished = self.finished.load(Ordering::Acquire);
         (self.arrived.load(Ordering::Acquire) == finished).then_some(finished)
     }
