@@ -166,7 +166,8 @@ impl Crossing for Nowhere {
 pub struct AnswerBody {
     body: ReplyBody,
     _in_service: Option<InService>,
-    _open: Option<Open>,
+    /// Given back with the last frame: a caller that takes nothing must not use up what all share.
+    open: Option<Open>,
 }
 
 impl AnswerBody {
@@ -175,13 +176,13 @@ impl AnswerBody {
     }
 
     pub(crate) fn open(self, open: Open) -> AnswerBody {
-        AnswerBody { _open: Some(open), ..self }
+        AnswerBody { open: Some(open), ..self }
     }
 }
 
 impl From<ReplyBody> for AnswerBody {
     fn from(body: ReplyBody) -> AnswerBody {
-        AnswerBody { body, _in_service: None, _open: None }
+        AnswerBody { body, _in_service: None, open: None }
     }
 }
 
@@ -193,7 +194,11 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if self.body.is_end_stream() {
+            self.open = None;
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
