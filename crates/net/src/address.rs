@@ -44,7 +44,11 @@ impl Policy {
         let segments = address.segments();
         let [s0, s1, ..] = segments;
         let nowhere = segments.iter().take(6).all(|s| *s == 0); // unspecified and IPv4-compatible
-        if nowhere || address.is_multicast() || address.is_unicast_link_local() || address == METADATA_V6 {
+        if nowhere
+            || address.is_multicast()
+            || address.is_unicast_link_local()
+            || METADATA_V6.contains(&address)
+        {
             return false;
         }
         self == Policy::Declared
@@ -57,7 +61,12 @@ impl Policy {
 
 /// Metadata services of clouds outside the link-local range: they hand credentials to whoever can ask.
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+const METADATA_V6: [Ipv6Addr; 4] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
 
 /// The IPv4 address that a packet to this address ends at: 6to4 (RFC 3056) and NAT64 (RFC 6052, RFC 8215).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
@@ -135,6 +144,9 @@ mod tests {
             ("febf::1", false, false),
             ("ff02::1", false, false),
             ("fd00:ec2::254", false, false),
+            ("fd00:ec2::23", false, false),
+            ("fd00:42::42", false, false),
+            ("fd20:ce::254", false, false),
             ("::ffff:169.254.169.254", false, false),
             ("64:ff9b::169.254.169.254", false, false),
             ("2002:a9fe:a9fe::1", false, false),
