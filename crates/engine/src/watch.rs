@@ -13,7 +13,6 @@ pub struct Watch {
     changed: Arc<Notify>,
     /// Something changed and nobody was told yet.
     unsettled: AtomicBool,
-    watched: BTreeSet<PathBuf>,
     named: Arc<Mutex<BTreeSet<PathBuf>>>,
     data_dir: PathBuf,
 }
@@ -46,8 +45,7 @@ impl Watch {
         });
         let watcher = watcher.map_err(|reason| WatchError { path: dir.to_owned(), reason })?;
         let data_dir = absolute(data_dir);
-        let (unsettled, watched) = (AtomicBool::new(false), BTreeSet::new());
-        let mut watch = Watch { watcher, changed, unsettled, watched, named, data_dir };
+        let mut watch = Watch { watcher, changed, unsettled: AtomicBool::new(false), named, data_dir };
         watch.follow(dir, files)?;
         Ok(watch)
     }
@@ -60,11 +58,10 @@ impl Watch {
         *self.named.lock() = files;
         self.folders_below(&absolute(dir), MAX_LEVELS, &mut folders);
         for folder in folders {
-            if self.watched.insert(folder.clone()) {
-                self.watcher
-                    .watch(&folder, RecursiveMode::NonRecursive)
-                    .map_err(|reason| WatchError { path: folder, reason })?;
-            }
+            // Also one that is watched: it may have been removed and made anew.
+            self.watcher
+                .watch(&folder, RecursiveMode::NonRecursive)
+                .map_err(|reason| WatchError { path: folder, reason })?;
         }
         Ok(())
     }
