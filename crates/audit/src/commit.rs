@@ -41,12 +41,18 @@ impl Committer {
         let mut last_try = false;
         while let Err(error) = self.write(pending) {
             self.segment = None;
+            if !self.shared.journal.is_out() {
+                tracing::error!(%error, "the audit journal cannot be written; exchanges are refused until it can");
+            }
             self.shared.journal.fail(format_args!("the journal cannot be written: {error}"));
             self.shared.progress.stop();
             if last_try {
                 return false;
             }
             last_try = self.shared.queue.wait_to_retry(self.shared.retry);
+        }
+        if self.shared.journal.is_out() {
+            tracing::info!("the audit journal is written again");
         }
         self.shared.journal.recover();
         self.shared.progress.advance(pending.end());

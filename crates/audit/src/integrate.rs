@@ -96,6 +96,9 @@ impl Integrator {
             match self.catch_up() {
                 Ok(()) => shared.log.recover(),
                 Err(error) => {
+                    if !shared.log.is_out() {
+                        tracing::error!(%error, "the audit log cannot be written; exchanges are refused until it can");
+                    }
                     shared.log.fail(format_args!("the log cannot be written: {error}"));
                     self.cursor = Cursor::new(shared.places.journal.clone(), self.edge.size);
                     if closing {

@@ -243,7 +243,11 @@ impl Recorder for Trail {
     /// is written once the disk lets it.
     fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
         let pushed = LEAF.try_with(|leaf| self.push(&mut leaf.borrow_mut(), &record));
-        let index = pushed.unwrap_or_else(|_| self.push(&mut Vec::new(), &record))?;
+        let pushed = pushed.unwrap_or_else(|_| self.push(&mut Vec::new(), &record));
+        // Where the answer is on its way already, nobody else can tell.
+        let index = pushed.inspect_err(|denial| {
+            tracing::error!(id = %record.exchange.id, code = record.ending.code(), %denial, "an exchange has no record");
+        })?;
         if self.shared.journal.is_out() {
             return Err(self.shared.journal.denial());
         }
