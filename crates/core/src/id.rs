@@ -106,7 +106,7 @@ mod tests {
     impl Entropy for Counting {
         fn fill(&self, buffer: &mut [u8]) {
             for (i, b) in buffer.iter_mut().enumerate() {
-                *b = (i % 251) as u8;
+                *b = u8::try_from(i % 251).unwrap();
             }
         }
     }
