@@ -26,6 +26,7 @@ pub async fn cross<C: Crossing>(
         trail: Arc::clone(trail),
         clock: Arc::clone(clock),
         stage: Stage::Judging,
+        announced: 0,
     });
     match tail.carry(crossing).await {
         Ok((reply, body)) => tail.answer(reply, body).await,
@@ -95,6 +96,8 @@ pub struct Tail {
     trail: Arc<dyn Recorder>,
     clock: Arc<dyn Clock>,
     stage: Stage,
+    /// Bytes of a streaming reply, as far as the target said.
+    announced: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,11 @@ impl Tail {
         }
     }
 
+    /// Counts bytes toward the target that belong to no request body: a switched protocol's.
+    pub fn count_in(&mut self, bytes: u64) {
+        self.exchange.bytes_in = self.exchange.bytes_in.saturating_add(bytes);
+    }
+
     /// The answer reached its end.
     pub fn finish(mut self: Box<Self>) {
         if let Stage::Replied { status } = self.stage {
@@ -149,6 +157,7 @@ impl Tail {
         let facts = crossing.reply_facts(&reply);
         self.stage = Stage::Replied { status: facts.status };
         if !pipeline.reads_reply() || !facts.has_body {
+            self.announced = facts.length.unwrap_or(0);
             return Ok((reply, None));
         }
         exchange.reply_content_type = crossing.reply_content_type(&reply);
@@ -160,9 +169,11 @@ impl Tail {
 
     async fn answer<R>(mut self: Box<Self>, reply: R, body: Option<Bytes>) -> Answer<R> {
         if let (Stage::Replied { status }, true) = (self.stage, self.exchange.flow.integration.durable) {
-            if let Some(body) = &body {
-                self.exchange.bytes_out = u64::try_from(body.len()).unwrap_or(u64::MAX);
-            }
+            // A reply that streams is recorded before it passes: what counts is what the target announced.
+            self.exchange.bytes_out = match &body {
+                Some(body) => u64::try_from(body.len()).unwrap_or(u64::MAX),
+                None => self.announced,
+            };
             let taken = self.record(Ending::Delivered { status });
             self.stage = Stage::Recorded { status };
             if let Err(denial) = taken.await {

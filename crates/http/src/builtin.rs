@@ -56,6 +56,16 @@ impl Served<'_> {
     ) -> Response<AnswerBody> {
         // The same limits as for everything that has not said who it is.
         let mut exchange = self.exchange(&self.site.undeclared.flow, address);
+        // No token is issued while nothing could be recorded.
+        if matches!(endpoint, Endpoint::Token(_))
+            && let Err(denial) = self.worker.front.shared.trail.ready()
+        {
+            return self
+                .site
+                .problems
+                .refusal(&denial, &exchange)
+                .map(|bytes| ReplyBody::held(bytes, None).into());
+        }
         let refused = match self.site.undeclared.pipeline.open(&mut exchange).await {
             Err(Stop::Deny(denial)) => Some(denial),
             Err(Stop::Replay(_)) => Some((&code::INTERNAL).into()),

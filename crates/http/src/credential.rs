@@ -27,7 +27,9 @@ impl TargetCredential {
         match self {
             TargetCredential::None => Ok(None),
             TargetCredential::Field(field) => {
-                headers.insert(field.name.clone(), field.value().await?);
+                let value = field.value().await?;
+                remove_twins(headers, &field.name);
+                headers.insert(field.name.clone(), value);
                 Ok(None)
             }
             TargetCredential::OAuth2(tokens) => {
@@ -50,6 +52,17 @@ impl TargetCredential {
             }
             _ => false,
         }
+    }
+}
+
+/// Targets that speak CGI read `x_api_key` as `x-api-key`: a caller's field must not stand beside the bridge's.
+fn remove_twins(headers: &mut HeaderMap, name: &HeaderName) {
+    let twins = |other: &&HeaderName| {
+        other.as_str().contains('_') && other.as_str().replace('_', "-") == name.as_str()
+    };
+    let twins: Vec<HeaderName> = headers.keys().filter(twins).cloned().collect();
+    for twin in twins {
+        headers.remove(twin);
     }
 }
 

@@ -95,6 +95,8 @@ const NOT_TO_CALLER: &[&str] = &[
     "x-served-by",
     "x-upstream",
     "alt-svc",
+    "content-location",
+    "refresh",
 ];
 
 /// A Location that stays within the target becomes one within the integration; any other is held back, because it

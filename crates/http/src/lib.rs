@@ -2,7 +2,7 @@
 //!
 //! A [`Front`] serves one listener on every core. It takes what hyper hands it, finds the declared operation in
 //! the [`Site`] (what one load of the manifest compiled to), and lets [`ironbridge_core::cross`] carry the
-//! exchange; an [`crossing::HttpCrossing`] does the reading and sending.
+//! exchange; an `HttpCrossing` does the reading and sending.
 
 mod answer;
 mod builtin;

@@ -66,7 +66,7 @@ async fn refuse_unread(
     code: &'static Code,
 ) -> Response<AnswerBody> {
     let served = Served { worker, site, caller };
-    let mut exchange = served.exchange(&site.undeclared.flow, caller.address);
+    let mut exchange = served.exchange(&site.undeclared.flow, caller.address.to_canonical());
     exchange.refused = Some(code.into());
     served.refuse(exchange).await
 }

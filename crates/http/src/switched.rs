@@ -54,7 +54,8 @@ pub(crate) fn respond(
 async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>) {
     let (Ok(caller), Ok(target)) = (caller.await, target.await) else { return };
     let (mut caller, mut target) = (TokioIo::new(caller), TokioIo::new(target));
-    if let Ok((_, out)) = tokio::io::copy_bidirectional(&mut caller, &mut target).await {
+    if let Ok((sent, out)) = tokio::io::copy_bidirectional(&mut caller, &mut target).await {
+        tail.count_in(sent);
         tail.count_out(out);
         tail.finish();
     }

@@ -32,6 +32,9 @@ pub struct Reader<'f> {
     /// The key whose value is being read.
     here: Span,
     found: Vec<Found>,
+    /// How many of them are errors, and how many are not.
+    errors: usize,
+    others: usize,
     omitted: usize,
     suggestions_left: usize,
     /// What must not be shown.
@@ -73,6 +76,8 @@ impl<'f> Reader<'f> {
             file: 0,
             here: Span::default(),
             found: Vec::new(),
+            errors: 0,
+            others: 0,
             omitted: 0,
             suggestions_left: MAX_SUGGESTIONS,
             secrets: HashMap::new(),
@@ -136,10 +141,14 @@ impl<'f> Reader<'f> {
     }
 
     fn push(&mut self, finding: &'static Finding, site: Option<Site>, message: String) -> Report<'_> {
-        if self.found.len() >= MAX_KEPT {
+        // Errors have a bound of their own, so that no number of notes can hide one.
+        let kept =
+            if finding.severity == crate::Severity::Error { &mut self.errors } else { &mut self.others };
+        if *kept >= MAX_KEPT {
             self.omitted += 1;
             return Report { found: None };
         }
+        *kept += 1;
         let label = String::new();
         self.found.push(Found { finding, message, site, file: None, label, help: None, also: Vec::new() });
         Report { found: self.found.last_mut() }
@@ -270,7 +279,7 @@ impl<'f> Reader<'f> {
     }
 
     pub fn has_errors(&self) -> bool {
-        self.omitted > 0 || self.found.iter().any(|found| found.finding.severity == crate::Severity::Error)
+        self.found.iter().any(|found| found.finding.severity == crate::Severity::Error)
     }
 
     /// Files that were named, and everything that was found. `root` is the directory.
