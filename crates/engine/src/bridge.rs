@@ -27,6 +27,8 @@ pub struct Bridge {
 
 struct State {
     listeners: BTreeMap<Arc<str>, Running>,
+    /// Removed or moved by a reload, with exchanges that may still end.
+    leaving: Vec<Running>,
     generation: u64,
     fixed: Fixed,
     drain: Duration,
@@ -87,6 +89,7 @@ impl Bridge {
         let cores = Cores::start(workers, "core").map_err(StartError::Threads)?;
         let mut state = State {
             listeners: BTreeMap::new(),
+            leaving: Vec::new(),
             generation: 0,
             drain: manifest.bridge.timeouts.drain,
             files: manifest.files.clone(),
@@ -159,7 +162,7 @@ impl Bridge {
         let state = self.state.lock().await;
         state.listeners.values().for_each(Running::drain);
         let all_idle = async {
-            for running in state.listeners.values() {
+            for running in state.all() {
                 running.idle().await;
             }
         };
@@ -167,15 +170,25 @@ impl Bridge {
             _ = tokio::time::timeout(state.drain, all_idle) => {}
             () = deadline => {}
         }
-        let cut = state.listeners.values().map(Running::open).sum();
+        let cut = state.all().map(Running::open).sum();
         drop(state);
         self.tending.iter().for_each(AbortHandle::abort);
         self.cores.stop();
-        let _ = self.services.api_keys.flush_last_used().await;
+        for ring in [&self.services.api_keys, &self.services.client_secrets] {
+            if let Err(error) = ring.flush_last_used().await {
+                tracing::warn!(%error, "last-used times could not be written");
+            }
+        }
         if let Err(error) = self.services.trail.close() {
             tracing::error!(%error, "the audit trail was not closed cleanly; the next start recovers it");
         }
         cut
+    }
+}
+
+impl State {
+    fn all(&self) -> impl Iterator<Item = &Running> {
+        self.listeners.values().chain(&self.leaving)
     }
 }
 
@@ -194,7 +207,9 @@ async fn replace(
     };
     match prepared.await {
         Ok(prepared) => {
-            listeners::apply(prepared, &mut state.listeners, cores, services);
+            let leaving = listeners::apply(prepared, &mut state.listeners, cores, services);
+            state.leaving.retain(|running| running.open() > 0);
+            state.leaving.extend(leaving);
             services.keep(next);
             state.generation = generation;
             Ok(())

@@ -85,20 +85,22 @@ pub async fn prepare(
     Ok(prepared)
 }
 
-/// Puts what was prepared into force: exchanges under way keep what they started with. Cannot fail.
+/// Puts what was prepared into force: exchanges under way keep what they started with. Cannot fail. Returns the
+/// listeners that are leaving: they take nothing more, and what they hold open may end.
 pub fn apply(
     prepared: BTreeMap<Arc<str>, Prepared>,
     running: &mut BTreeMap<Arc<str>, Running>,
     cores: &cores::Handle,
     services: &Services,
-) {
+) -> Vec<Running> {
     let mut before = std::mem::take(running);
+    let mut leaving = Vec::new();
     for (name, mut prepared) in prepared {
         let known = before.remove(&name);
         let next = match (prepared.socket.take(), known) {
             (None, Some(known)) => known.become_(prepared),
             (Some(socket), known) => {
-                known.iter().for_each(Running::drain);
+                leaving.extend(known);
                 Running::start(socket, prepared, cores, services)
             }
             // A socket is left out only where a running listener has it.
@@ -106,7 +108,9 @@ pub fn apply(
         };
         running.insert(name, next);
     }
-    before.values().for_each(Running::drain);
+    leaving.extend(before.into_values());
+    leaving.iter().for_each(Running::drain);
+    leaving
 }
 
 impl Running {
@@ -183,9 +187,8 @@ async fn server_identity(
     listener: &Listener,
 ) -> Result<(Identity, Option<Validity>), ListenerError> {
     if let Some(certificate) = &listener.certificate {
-        let identity = material::server_identity(certificate, &services.secrets).await?;
-        let pem = material::read(&certificate.chain)?;
-        return Ok((identity, Validity::of_pem(&String::from_utf8_lossy(&pem))));
+        // Whoever declares a certificate renews it; the bridge takes the new file up when it is there.
+        return Ok((material::server_identity(certificate, &services.secrets).await?, None));
     }
     let issue = |reason: String| ListenerError::Issue { name: name.to_owned(), reason };
     let public = manifest.bridge.origin();

@@ -104,8 +104,8 @@ fn what_is_declared_anew_holds_at_once_and_what_is_broken_never() {
     assert_eq!(refused.json().unwrap()["code"], "operation-unknown");
 }
 
-#[test]
-fn a_listener_that_moves_lets_the_old_one_drain() {
+/// A bridge whose listener just moved, with a slow exchange under way on a connection to where it was.
+fn moved_under_way() -> (World, String, Raw, u16) {
     // Without it, the public URL is the listener's own, and that only a restart can change.
     let declared = Declared { bridge: "public_url: https://localhost", ..declared(ONE) };
     let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
@@ -119,11 +119,21 @@ fn a_listener_that_moves_lets_the_old_one_drain() {
     let (old, new) = (world.port, free_port().unwrap());
     world.edit(|text| text.replace(&old.to_string(), &new.to_string())).unwrap();
     world.reload().unwrap();
-    // The old one takes no more connections, yet ends what it began.
-    eventually(|| TcpStream::connect(("127.0.0.1", old)).is_err().then_some(()));
+    (world, key, raw, new)
+}
+
+fn ended_well(raw: &Raw) {
     let replies = raw.replies(2);
     assert_eq!((replies[1].status, replies[1].header("connection")), (200, Some("close")));
     raw.wait_until_closed();
+}
+
+#[test]
+fn a_listener_that_moves_lets_the_old_one_drain() {
+    let (world, key, raw, new) = moved_under_way();
+    // The old one takes no more connections, yet ends what it began.
+    eventually(|| TcpStream::connect(("127.0.0.1", world.port)).is_err().then_some(()));
+    ended_well(&raw);
     let reply = curl([
         "--cacert",
         world.ca().to_str().unwrap(),
@@ -132,6 +142,13 @@ fn a_listener_that_moves_lets_the_old_one_drain() {
         &format!("https://localhost:{new}/erp/v1/read/2"),
     ]);
     assert_eq!(reply.unwrap().status, 200);
+}
+
+#[test]
+fn a_stop_waits_for_a_listener_that_moved_too() {
+    let (mut world, _, raw, _) = moved_under_way();
+    assert_eq!(world.stop().unwrap(), 0);
+    ended_well(&raw);
 }
 
 #[test]
