@@ -60,7 +60,7 @@ words! {
     pub enum AuditMode {
         /// Before the caller has its answer.
         Durable = "durable",
-        /// Shortly after, together with others.
+        /// Shortly after, together with others: a crash can lose the records of the last milliseconds.
         Grouped = "grouped",
     }
 }
