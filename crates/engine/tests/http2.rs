@@ -336,3 +336,49 @@ fn a_large_request_waits_for_its_reader() {
         assert_eq!((&record["outcome"], &record["bytes_in"]), (&json!("success"), &json!(LARGE)));
     }
 }
+
+#[test]
+fn a_refusal_reaches_a_caller_that_is_still_sending() {
+    let operations = "send: { match: POST /send, permission: orders.delete }";
+    let (world, key) =
+        World::with_key(&Declared { operations, ..Declared::default() }, |_, _| Ok(())).unwrap();
+    for path in ["/erp/v1/send", "/erp/v1/unknown"] {
+        let mut caller = Command::new("curl")
+            .args([
+                "-q",
+                "-s",
+                "-S",
+                "--http2",
+                "--cacert",
+                world.ca().to_str().unwrap(),
+                "-T",
+                "-",
+                "-X",
+                "POST",
+            ])
+            .args([
+                "-H",
+                &format!("X-API-Key: {key}"),
+                "-w",
+                "%{http_code}",
+                "-o",
+                "/dev/null",
+                &world.url(path),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = caller.stdin.take().unwrap();
+        input.write_all(b"one").unwrap();
+        // The refusal is there by now; the rest comes after it.
+        eventually(|| world.records().unwrap().pop());
+        std::thread::sleep(Duration::from_millis(200));
+        let _ = input.write_all(b"two");
+        drop(input);
+        let output = caller.wait_with_output().unwrap();
+        let status = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(["403", "404"].contains(&status.as_str()), "{path}: {status} {:?}", output.status);
+        assert!(output.status.success(), "{path}: curl ended with {:?}", output.status);
+    }
+}

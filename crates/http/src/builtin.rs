@@ -5,13 +5,13 @@ use crate::answer::AnswerBody;
 use crate::crossing::read_whole;
 use crate::problem::PAGES;
 use crate::reply::ReplyBody;
+use crate::request::Inbound;
 use crate::service::Served;
 use crate::{Site, TokenService};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use hyper::body::Incoming;
 use ironbridge_core::{Code, Denial, Stop, all_codes, code};
 use ironbridge_identity::token_endpoint::{JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenRequest};
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ impl Served<'_> {
         endpoint: Endpoint,
         address: IpAddr,
         parts: Parts,
-        body: Incoming,
+        inbound: &mut Inbound,
     ) -> Response<AnswerBody> {
         // The same limits as for everything that has not said who it is.
         let mut exchange = self.exchange(&self.site.undeclared.flow, address);
@@ -73,7 +73,7 @@ impl Served<'_> {
         };
         let answered = match refused {
             Some(denial) => Err(denial),
-            None => self.ask(endpoint, address, parts, body).await,
+            None => self.ask(endpoint, address, parts, inbound).await,
         };
         answered.unwrap_or_else(|denial| {
             self.site.problems.refusal(&denial, &exchange).map(|bytes| ReplyBody::held(bytes, None).into())
@@ -85,11 +85,11 @@ impl Served<'_> {
         endpoint: Endpoint,
         address: IpAddr,
         parts: Parts,
-        body: Incoming,
+        inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
         const JSON: &str = "application/json";
         match endpoint {
-            Endpoint::Token(service) => self.token(&service, address, &parts, body).await,
+            Endpoint::Token(service) => self.token(&service, address, &parts, inbound).await,
             Endpoint::Jwks(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.jwks().to_vec())),
             Endpoint::Metadata(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.metadata())),
             Endpoint::Page(code) => Ok(whole(StatusCode::OK, "text/plain; charset=utf-8", page(code))),
@@ -107,12 +107,16 @@ impl Served<'_> {
         service: &TokenService,
         address: IpAddr,
         parts: &Parts,
-        mut body: Incoming,
+        inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
-        let read = read_whole(&mut body, MAX_FORM, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
-        let form = timeout(self.site.body_timeout, read)
-            .await
-            .map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))??;
+        let form = match inbound.take() {
+            None => Bytes::new(),
+            Some(mut body) => {
+                let read = read_whole(&mut body, MAX_FORM, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
+                let read = timeout(self.site.body_timeout, read).await;
+                read.map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))??
+            }
+        };
         let mut credentials = parts.headers.get_all(AUTHORIZATION).iter();
         let authorization = credentials.next().map(HeaderValue::as_bytes);
         if credentials.next().is_some() {

@@ -21,7 +21,7 @@ pub struct HttpCrossing<'a> {
     pub worker: &'a Rc<Worker>,
     pub route: &'a Route,
     pub parts: Parts,
-    pub inbound: Inbound,
+    pub inbound: &'a mut Inbound,
     /// For the whole request body.
     pub body_timeout: Duration,
     /// HTTP/1 only: knows why a body's framing was refused.
@@ -35,7 +35,7 @@ impl Crossing for HttpCrossing<'_> {
     type Reply = Response<PooledBody>;
 
     async fn read_request(&mut self, limit: u64) -> Result<Bytes, Box<Denial>> {
-        let Inbound::Body(mut body) = std::mem::take(&mut self.inbound) else { return Ok(Bytes::new()) };
+        let Some(mut body) = self.inbound.take() else { return Ok(Bytes::new()) };
         let read = read_whole(&mut body, limit, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
         match timeout(self.body_timeout, read).await {
             Ok(Err(denial)) => Err(self.body_fault().unwrap_or(denial)),
@@ -123,7 +123,7 @@ impl HttpCrossing<'_> {
 
     /// The body toward the target, and once more where it can be sent twice.
     fn body(&mut self, cleared: &mut Cleared<'_>, headers: &mut HeaderMap) -> (OutBody, Option<OutBody>) {
-        if !matches!(self.inbound, Inbound::Body(_)) {
+        if !self.inbound.is_some() {
             // Trailers cross only with a body that streams.
             headers.remove(TRAILER);
         }
@@ -135,15 +135,15 @@ impl HttpCrossing<'_> {
             }
             return (OutBody::Full(bytes.clone()), Some(OutBody::Full(bytes)));
         }
-        match std::mem::take(&mut self.inbound) {
-            Inbound::Body(body) => {
+        match self.inbound.take() {
+            Some(body) => {
                 if let Some(length) = body.size_hint().exact() {
                     headers.insert(CONTENT_LENGTH, length.into());
                 }
                 let max = self.route.pipeline.max_request();
                 (OutBody::stream(body, max, self.body_timeout, cleared.counter_in()), None)
             }
-            Inbound::Empty => (OutBody::Empty, Some(OutBody::Empty)),
+            None => (OutBody::Empty, Some(OutBody::Empty)),
         }
     }
 

@@ -1,20 +1,54 @@
 //! From an HTTP request to the facts that controls judge.
 
 use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
-use http::HeaderMap;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use hyper::body::Incoming;
+use http::{HeaderMap, Version};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use ironbridge_core::{Presented, RequestFacts, Sensitive};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The request body, until somebody takes it.
-#[derive(Default)]
-pub enum Inbound {
-    #[default]
-    Empty,
-    Body(Incoming),
+pub struct Inbound {
+    body: Option<Incoming>,
+    version: Version,
+}
+
+/// What is read of a body that nobody wants, and for how long.
+const LINGER_BYTES: usize = 64 * 1024;
+const LINGER: Duration = Duration::from_secs(1);
+
+impl Inbound {
+    pub fn new(body: Incoming, version: Version) -> Inbound {
+        Inbound { body: (!body.is_end_stream()).then_some(body), version }
+    }
+
+    pub fn is_some(&self) -> bool {
+        self.body.is_some()
+    }
+
+    pub fn take(&mut self) -> Option<Incoming> {
+        self.body.take()
+    }
+
+    /// The answer needs no more of the body. Over HTTP/2 its stream would be reset while the caller may still be
+    /// sending (RFC 9113 §8.1), and some callers then lose the answer; so a small rest is read and forgotten.
+    /// HTTP/1's connection takes care of that itself.
+    pub fn leave_unread(&mut self) {
+        let Some(mut body) = self.body.take().filter(|_| self.version == Version::HTTP_2) else { return };
+        tokio::task::spawn_local(timeout(LINGER, async move {
+            let mut left = LINGER_BYTES;
+            while let Some(Ok(frame)) = body.frame().await {
+                let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+                left = rest;
+            }
+        }));
+    }
 }
 
 /// The credentials in the header section. Nothing is believed yet.

@@ -9,7 +9,7 @@ use crate::{Route, Site, answer, builtin, fields, path, switched};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use ironbridge_core::{Code, Denial, Exchange, Flow, Peer, PeerCertificate, code, cross};
 use ironbridge_net::gate::{Arrival, GateState};
 use ironbridge_net::listen::Permit;
@@ -86,12 +86,15 @@ impl Served<'_> {
     ) -> Response<AnswerBody> {
         let site = self.site;
         let address = fields::caller(&parts.headers, self.caller.address, &site.trusted_proxies);
+        let mut inbound = Inbound::new(body, parts.version);
         let Some(open) = self.worker.opens(site.max_exchanges) else {
+            inbound.leave_unread();
             return self
                 .refuse_with(address, Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1)))
                 .await;
         };
         if let Err(denial) = self.check(&parts) {
+            inbound.leave_unread();
             return self.refuse_with(address, denial).await;
         }
         let path = parts.uri.path();
@@ -101,14 +104,15 @@ impl Served<'_> {
                     .iter()
                     .map(|(name, value)| (Arc::from(name), path::decode(value).unwrap_or_default().into()));
                 let parameters = parameters.collect();
-                self.cross(Arc::clone(route), address, parts, parameters, body, upgrade).await
+                self.cross(Arc::clone(route), address, parts, parameters, &mut inbound, upgrade).await
             }
             Found::OtherMethods(methods) => self.refuse_method(address, &methods).await,
             Found::Nothing => match builtin::find(site, &parts) {
-                Some(endpoint) => self.builtin(endpoint, address, parts, body).await,
+                Some(endpoint) => self.builtin(endpoint, address, parts, &mut inbound).await,
                 None => self.refuse_with(address, Denial::new(&code::OPERATION_UNKNOWN)).await,
             },
         };
+        inbound.leave_unread();
         response.map(|body| body.open(open))
     }
 
@@ -119,15 +123,14 @@ impl Served<'_> {
         address: IpAddr,
         parts: Parts,
         parameters: Vec<(Arc<str>, Box<str>)>,
-        body: Incoming,
+        inbound: &mut Inbound,
         upgrade: Option<switched::Asked>,
     ) -> Response<AnswerBody> {
         let site = self.site;
-        let inbound = if body.is_end_stream() { Inbound::Empty } else { Inbound::Body(body) };
         let below = parts.uri.path().strip_prefix(&*route.mount).unwrap_or(parts.uri.path());
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
-        exchange.facts = request::facts(&parts, below, parameters, matches!(inbound, Inbound::Body(_)));
+        exchange.facts = request::facts(&parts, below, parameters, inbound.is_some());
         let upgrade = upgrade.filter(|_| route.upgrades && fields::asks_for_websocket(&parts.headers));
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
         let mut crossing = HttpCrossing {
