@@ -171,8 +171,8 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
-    pub(crate) fn in_service(self, in_service: Option<InService>) -> AnswerBody {
-        AnswerBody { _in_service: in_service, ..self }
+    pub(crate) fn in_service(self, in_service: InService) -> AnswerBody {
+        AnswerBody { _in_service: Some(in_service), ..self }
     }
 
     pub(crate) fn open(self, open: Open) -> AnswerBody {

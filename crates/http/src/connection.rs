@@ -115,7 +115,7 @@ impl Worker {
         let ended = match secured.protocol {
             Protocol::Http1 => {
                 let (gate, state) = Gate::new(secured.stream, **self.front.limits.load());
-                let caller = Rc::new(Caller { address, certificate, gate: Some(state), counted });
+                let caller = Rc::new(Caller { address, certificate, gate: state, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
@@ -125,7 +125,7 @@ impl Worker {
             }
             Protocol::Http2 => {
                 let (limits, state) = (**self.front.limits.load(), GateState::ungated());
-                let gate = Some(Arc::clone(&state));
+                let gate = Arc::clone(&state);
                 let caller = Rc::new(Caller { address, certificate, gate, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);

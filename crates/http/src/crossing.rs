@@ -24,8 +24,8 @@ pub struct HttpCrossing<'a> {
     pub inbound: &'a mut Inbound,
     /// For the whole request body.
     pub body_timeout: Duration,
-    /// HTTP/1 only: knows why a body's framing was refused.
-    pub gate: Option<&'a GateState>,
+    /// Knows why the framing of an HTTP/1 body was refused.
+    pub gate: &'a GateState,
     /// The caller asked to switch protocols, and the operation allows it.
     pub upgrades: bool,
     pub via: &'a HeaderValue,
@@ -181,7 +181,7 @@ impl HttpCrossing<'_> {
     }
 
     fn body_fault(&self) -> Option<Box<Denial>> {
-        self.gate?.body_fault().map(Into::into)
+        self.gate.body_fault().map(Into::into)
     }
 }
 

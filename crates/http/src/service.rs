@@ -23,7 +23,7 @@ pub(crate) struct Caller {
     pub address: IpAddr,
     pub certificate: Option<Arc<PeerCertificate>>,
     /// Counts requests; with HTTP/1 it also says what the framing gate found.
-    pub gate: Option<Arc<GateState>>,
+    pub gate: Arc<GateState>,
     /// While one is held, the connection counts as open; it outlives HTTP where the protocol was switched.
     pub counted: Rc<Permit>,
 }
@@ -38,18 +38,17 @@ pub(crate) fn serve(
     mut request: Request<Incoming>,
 ) -> impl Future<Output = Response<AnswerBody>> + use<> {
     let (worker, caller) = (Rc::clone(worker), Rc::clone(caller));
-    let arrival = caller.gate.as_ref().map(GateState::arrival);
-    let switch = matches!(arrival, Some(Arrival::Upgrade(..))).then(|| hyper::upgrade::on(&mut request));
+    let arrival = caller.gate.arrival();
+    let switch = matches!(arrival, Arrival::Upgrade(..)).then(|| hyper::upgrade::on(&mut request));
     async move {
         let site = worker.site();
         let (in_service, upgrade) = match arrival {
-            Some(Arrival::Refused(code)) => return refuse_unread(&worker, &site, &caller, code).await,
-            Some(Arrival::Request(in_service)) => (Some(in_service), None),
-            Some(Arrival::Upgrade(in_service, upgrade)) => {
+            Arrival::Refused(code) => return refuse_unread(&worker, &site, &caller, code).await,
+            Arrival::Request(in_service) => (in_service, None),
+            Arrival::Upgrade(in_service, upgrade) => {
                 let counted = Rc::clone(&caller.counted);
-                (Some(in_service), switch.map(|on| switched::Asked { on, upgrade, counted }))
+                (in_service, switch.map(|on| switched::Asked { on, upgrade, counted }))
             }
-            None => (None, None),
         };
         let (parts, body) = request.into_parts();
         let response =
@@ -139,7 +138,7 @@ impl Served<'_> {
             parts,
             inbound,
             body_timeout: site.body_timeout,
-            gate: self.caller.gate.as_deref(),
+            gate: &self.caller.gate,
             upgrades: upgrade.is_some(),
             via,
         };
