@@ -1,18 +1,28 @@
 use crate::text::parse_time;
 use ironbridge_core::Timestamp;
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 
 /// A record as it is read back. Texts that a record does not hold are empty. Fields that a later version of
 /// the schema adds are passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Entry {
-    /// The schema's version: 1.
+    /// The schema's version: 1 or 2.
     pub v: u32,
-    /// The exchange's id.
+    /// The exchange's id, or the action's.
     pub id: String,
-    /// When the exchange began.
+    /// When the exchange began, or the action was done.
     #[serde(deserialize_with = "time")]
     pub time: Timestamp,
+    /// What was done, one of [`ironbridge_core::action::name`]; empty in the record of an exchange.
+    #[serde(default)]
+    pub action: String,
+    /// To what it was done.
+    #[serde(default)]
+    pub object: String,
+    /// What else is known of an action.
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
     #[serde(default)]
     pub integration: String,
     #[serde(default)]
@@ -37,6 +47,9 @@ pub struct Entry {
     pub subjects: Vec<String>,
     #[serde(default)]
     pub categories: Vec<String>,
+    /// As what a disclosure counts (45 CFR 164.528); empty: one to be accounted for.
+    #[serde(default)]
+    pub disclosure: String,
     pub generation: u64,
     #[serde(default)]
     pub account: String,
@@ -45,13 +58,20 @@ pub struct Entry {
     pub credential: String,
     #[serde(default)]
     pub credential_id: String,
+    /// Only in version 1; since then a commitment among the details.
+    #[serde(default)]
     pub address: String,
     #[serde(default)]
     pub method: String,
+    #[serde(default)]
     pub direction: String,
+    #[serde(default)]
     pub records: u64,
+    #[serde(default)]
     pub bytes_in: u64,
+    #[serde(default)]
     pub bytes_out: u64,
+    #[serde(default)]
     pub duration_us: u64,
     pub outcome: String,
     pub code: String,
@@ -59,6 +79,12 @@ pub struct Entry {
     pub status: Option<u16>,
     #[serde(default)]
     pub amends: bool,
+    /// How many pieces of personal detail it commits to.
+    #[serde(default)]
+    pub details: u32,
+    /// Base64 of the SHA-256 over their commitments; see [`crate::detail`].
+    #[serde(default)]
+    pub detail: String,
 }
 
 impl Entry {

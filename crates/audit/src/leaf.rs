@@ -139,6 +139,7 @@ mod tests {
             legal_basis: "contract".into(),
             subjects: vec!["customers".into(), text.into()],
             categories: vec![text.into()],
+            disclosure: "",
             durable: true,
         };
         let operation =
@@ -161,6 +162,7 @@ mod tests {
                 system: "shop".into(),
                 permissions: Default::default(),
                 addresses: vec![],
+                owner: None,
             }),
             Arc::new(Credential { kind: CredentialKind::ApiKey, id: text.into(), expires: None }),
             None,

@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod commit;
+pub mod detail;
 pub mod disk;
 mod entry;
 mod fault;

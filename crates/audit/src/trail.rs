@@ -9,7 +9,7 @@ use crate::outage::{Outage, Part, unavailable};
 use crate::progress::{Durable, Progress};
 use crate::queue::{Bounds, Queue, Refused};
 use crate::tiles::Edge;
-use ironbridge_core::{BoxFuture, Clock, Denial, Position, Record, Recorder};
+use ironbridge_core::{Action, BoxFuture, Clock, Denial, Position, Record, Recorder};
 use ironbridge_seal::note::{NoteSigner, NoteVerifier, verify};
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -252,6 +252,10 @@ impl Recorder for Trail {
             return Err(self.shared.journal.denial());
         }
         Ok(Position(index))
+    }
+
+    fn act(&self, _action: &Action) -> Result<Position, Box<Denial>> {
+        Err(unavailable("not built yet"))
     }
 
     fn durable(&self, position: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {

@@ -1,4 +1,4 @@
-use crate::{Permission, PermissionSet, Timestamp};
+use crate::{OwnerKey, Permission, PermissionSet, Timestamp};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub struct Account {
     pub permissions: PermissionSet,
     /// Networks it may call from; empty means any.
     pub addresses: Vec<IpNet>,
+    /// Under which the trail seals where it called from; `None` seals it as that of an unknown caller.
+    pub owner: Option<Arc<OwnerKey>>,
 }
 
 impl Account {

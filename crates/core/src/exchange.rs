@@ -1,4 +1,4 @@
-use crate::{Account, Denial, ExchangeId, Flow, Payload, Principal, Timestamp};
+use crate::{Account, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +29,8 @@ pub struct Exchange {
     pub reservation: Option<(i64, i64)>,
     /// The media type of the target's reply as it stands in the reply, where the body of the reply is read.
     pub reply_content_type: Option<Box<str>>,
+    /// Whose data it carries, each once, as far as the integration names where to look.
+    pub subjects: Vec<Subject>,
     /// How many records of data crossed, where a control could count them.
     pub records: u64,
     /// Request body bytes of known length; see [`Exchange::bytes_in`].
@@ -55,6 +57,7 @@ impl Exchange {
             limit: None,
             reservation: None,
             reply_content_type: None,
+            subjects: Vec::new(),
             records: 0,
             bytes_in: 0,
             streamed_in: None,

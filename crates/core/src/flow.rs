@@ -20,6 +20,8 @@ pub struct Integration {
     pub legal_basis: Arc<str>,
     pub subjects: Vec<Arc<str>>,
     pub categories: Vec<Arc<str>>,
+    /// As what a disclosure counts for an accounting of disclosures (45 CFR 164.528); empty: one that counts.
+    pub disclosure: &'static str,
     /// Whether an answer waits until its record is on disk. True by default for personal data.
     pub durable: bool,
 }

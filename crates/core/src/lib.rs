@@ -5,6 +5,7 @@
 //! delivery, reply controls, settlement, and one [`Record`] at every ending.
 
 mod account;
+pub mod action;
 mod clock;
 mod codes;
 mod control;
@@ -14,6 +15,7 @@ mod fetch;
 mod flow;
 mod id;
 pub mod json;
+mod owner;
 mod payload;
 mod permission;
 mod phase;
@@ -22,6 +24,7 @@ mod record;
 mod runner;
 
 pub use account::{Account, Credential, CredentialKind, Principal};
+pub use action::Action;
 pub use clock::{Clock, Entropy, SystemClock, Timestamp};
 pub use codes::{all as all_codes, code};
 pub use control::{Control, Judgement, Reads, Stop, StoredAnswer, Verdict};
@@ -32,6 +35,7 @@ pub use exchange::{
 pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
 pub use flow::{Flow, Integration, Operation, SystemFacts};
 pub use id::{ExchangeId, IdSource};
+pub use owner::{OwnerKey, OwnerTag, Subject, SubjectKeys};
 pub use payload::{Document, Payload};
 pub use permission::{Permission, PermissionSet, PermissionTable};
 pub use phase::Phase;

@@ -1,4 +1,4 @@
-use crate::{BoxFuture, Code, Denial, Exchange, Fault};
+use crate::{Action, BoxFuture, Code, Denial, Exchange, Fault};
 use std::time::Duration;
 
 /// How an exchange ended.
@@ -101,6 +101,9 @@ pub trait Recorder: Send + Sync {
 
     /// Takes the record and gives it a place in the trail's order. Does not wait.
     fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>>;
+
+    /// As `append`, for what an administrator or the bridge itself did.
+    fn act(&self, action: &Action) -> Result<Position, Box<Denial>>;
 
     /// Resolves once everything up to `position` would survive a power cut.
     fn durable(&self, position: Position) -> BoxFuture<'_, Result<(), Box<Denial>>>;

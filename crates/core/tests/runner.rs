@@ -29,6 +29,9 @@ impl Recorder for Trail {
         self.endings.lock().unwrap().push((record.ending, record.amends));
         Ok(Position(0))
     }
+    fn act(&self, _: &Action) -> Result<Position, Box<Denial>> {
+        self.check().map(|()| Position(0))
+    }
     fn durable(&self, _: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {
         self.durable_asked.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { self.check() })
@@ -50,6 +53,7 @@ impl Control for Known {
             system: "s".into(),
             permissions: PermissionSet::default(),
             addresses: vec![],
+            owner: None,
         };
         let credential = Credential { kind: CredentialKind::ApiKey, id: "k".into(), expires: None };
         exchange.principal = Some(Principal::verified(Arc::new(account), Arc::new(credential), None));

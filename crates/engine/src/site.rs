@@ -382,6 +382,7 @@ fn directory(plan: &Plan, internal_ca: &[u8]) -> Result<Directory, SiteError> {
             system: declared.system.shared(),
             permissions,
             addresses: declared.addresses.clone(),
+            owner: None,
         }));
         registration.scopes = scopes;
         registration.api_key = declared.credentials.api_key.is_some();
@@ -456,6 +457,7 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
         legal_basis: declared.legal_basis.name().into(),
         subjects: words(data.map(|data| &data.subjects)),
         categories: words(data.map(|data| &data.categories)),
+        disclosure: "",
         durable: match declared.audit {
             Some(mode) => mode == manifest::AuditMode::Durable,
             None => data.is_some(),

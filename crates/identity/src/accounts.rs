@@ -214,6 +214,7 @@ mod tests {
                 system: "s".into(),
                 permissions: Default::default(),
                 addresses: Vec::new(),
+                owner: None,
             };
             let mut registration = Registration::new(Arc::new(account));
             registration.tokens.push(TokenSubject { issuer: "idp".into(), client_id: "c".into() });

@@ -108,6 +108,7 @@ mod tests {
             system: "s".into(),
             permissions: Default::default(),
             addresses: Vec::new(),
+            owner: None,
         };
         let credential = Credential { kind: CredentialKind::Token, id: "t".into(), expires: None };
         Entry {

@@ -9,4 +9,5 @@ pub mod envelope;
 pub mod hash;
 pub mod jose;
 pub mod note;
+pub mod owner;
 pub mod random;

@@ -61,6 +61,7 @@ pub fn flow(name: &str) -> Arc<Flow> {
         legal_basis: "contract".into(),
         subjects: vec!["customers".into()],
         categories: vec!["contact".into(), "orders".into()],
+        disclosure: "",
         durable: true,
     };
     let operation = Operation { name: "list".into(), permission, permission_name: "orders.read".into() };
@@ -82,6 +83,7 @@ pub fn exchange(number: u64, flow: &Arc<Flow>) -> Exchange {
         system: "shop".into(),
         permissions: Default::default(),
         addresses: Vec::new(),
+        owner: None,
     };
     let credential = Credential { kind: CredentialKind::ApiKey, id: "key-1".into(), expires: None };
     exchange.principal = Some(Principal::verified(Arc::new(account), Arc::new(credential), None));

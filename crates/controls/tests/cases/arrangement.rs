@@ -136,6 +136,7 @@ impl Caller {
             system: self.system.as_deref().unwrap_or("order-service").into(),
             permissions: self.permissions.iter().map(|name| table.intern(name)).collect(),
             addresses: self.addresses.iter().map(|network| network.parse().unwrap()).collect(),
+            owner: None,
         };
         let credential = Credential { kind: CredentialKind::Token, id: "t".into(), expires: None };
         let scope = self.scope.as_ref().map(|scope| Arc::new(table.of_scope(scope)));

@@ -157,6 +157,7 @@ fn directory() -> Directory {
         system: "order-service".into(),
         permissions: PermissionSet::default(),
         addresses: Vec::new(),
+        owner: None,
     };
     let mut registration = Registration::new(Arc::new(account));
     registration.api_key = true;

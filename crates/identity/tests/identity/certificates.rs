@@ -99,6 +99,7 @@ fn account(name: &str, matches: CertificateMatch, ca: Option<&Ca>) -> Registrati
         system: "partner".into(),
         permissions: Default::default(),
         addresses: Vec::new(),
+        owner: None,
     };
     let ca = ca.map(|ca| Arc::from(ca.der().as_ref()));
     Registration {

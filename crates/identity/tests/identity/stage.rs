@@ -93,6 +93,7 @@ pub fn directory(more: impl IntoIterator<Item = Registration>) -> Arc<Directory>
         system: "orders".into(),
         permissions: [read, write].into_iter().collect(),
         addresses: network.map(|network| network.parse().unwrap()).into_iter().collect(),
+        owner: None,
     };
     let subject = |client: &str| TokenSubject { issuer: "idp".into(), client_id: client.into() };
     let registrations = [

@@ -1,0 +1,102 @@
+use crate::{ExchangeId, Outcome, OwnerKey, Timestamp};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Something an administrator, a command or the bridge itself did, as the audit trail records it.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// A UUID of version 7, like an exchange's.
+    pub id: ExchangeId,
+    pub time: Timestamp,
+    /// What was done; one of [`name`].
+    pub name: Cow<'static, str>,
+    /// To what: a key's id, a secret's name, a system.
+    pub object: String,
+    pub outcome: Outcome,
+    /// `done`, or the code of the refusal.
+    pub code: Cow<'static, str>,
+    /// The account it was done for or by.
+    pub account: String,
+    /// Facts in the clear, such as the manifest's hash. Never a secret, never a person.
+    pub facts: Vec<(Cow<'static, str>, String)>,
+    /// Who did it, as far as the machine knows: an operating system user, a program. Personal detail.
+    pub actor: String,
+    /// Where it was asked from. Personal detail.
+    pub address: Option<IpAddr>,
+    /// Whose detail `actor` and `address` are; `None` means nobody in particular.
+    pub owner: Option<Arc<OwnerKey>>,
+    /// Which load of the manifest was in force; 0 outside a running bridge.
+    pub generation: u64,
+}
+
+impl Action {
+    pub fn done(
+        id: ExchangeId,
+        time: Timestamp,
+        name: impl Into<Cow<'static, str>>,
+        object: impl Into<String>,
+    ) -> Action {
+        Action {
+            id,
+            time,
+            name: name.into(),
+            object: object.into(),
+            outcome: Outcome::Success,
+            code: Cow::Borrowed("done"),
+            account: String::new(),
+            facts: Vec::new(),
+            actor: String::new(),
+            address: None,
+            owner: None,
+            generation: 0,
+        }
+    }
+
+    pub fn fact(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Action {
+        self.facts.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn account(mut self, account: impl Into<String>) -> Action {
+        self.account = account.into();
+        self
+    }
+}
+
+/// What actions are called. Stable once released.
+pub mod name {
+    pub const BRIDGE_START: &str = "bridge.start";
+    pub const BRIDGE_STOP: &str = "bridge.stop";
+    pub const BRIDGE_RELOAD: &str = "bridge.reload";
+    pub const KEY_ISSUE: &str = "key.issue";
+    pub const KEY_REVOKE: &str = "key.revoke";
+    pub const SECRET_SET: &str = "secret.set";
+    pub const SECRET_REMOVE: &str = "secret.remove";
+    pub const CERTIFICATE_ISSUE: &str = "certificate.issue";
+    pub const CERTIFICATE_RENEW: &str = "certificate.renew";
+    pub const TOKEN_ISSUE: &str = "token.issue";
+    pub const SIGNING_KEY_ROTATE: &str = "signing_key.rotate";
+    pub const LOG_KEY_ROTATE: &str = "log_key.rotate";
+    pub const SUBJECT_ERASE: &str = "subject.erase";
+    /// Old detail or records were dropped; the facts say up to which index.
+    pub const RETENTION: &str = "audit.retention";
+
+    /// All of them, with what they mean.
+    pub const ALL: &[(&str, &str)] = &[
+        (BRIDGE_START, "the bridge started"),
+        (BRIDGE_STOP, "the bridge stopped in order"),
+        (BRIDGE_RELOAD, "the manifest was read again"),
+        (KEY_ISSUE, "an API key or client secret was issued"),
+        (KEY_REVOKE, "an API key or client secret was revoked"),
+        (SECRET_SET, "a secret of the sealed store was set"),
+        (SECRET_REMOVE, "a secret of the sealed store was removed"),
+        (CERTIFICATE_ISSUE, "the internal CA issued a client certificate"),
+        (CERTIFICATE_RENEW, "the internal CA renewed one of the bridge's own certificates"),
+        (TOKEN_ISSUE, "the token endpoint issued or refused an access token"),
+        (SIGNING_KEY_ROTATE, "the token endpoint signs with a new key"),
+        (LOG_KEY_ROTATE, "the audit trail is signed with a new key"),
+        (SUBJECT_ERASE, "a data subject's detail was erased"),
+        (RETENTION, "old detail or records were dropped by policy"),
+    ];
+}
