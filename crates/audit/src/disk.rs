@@ -118,12 +118,6 @@ pub(crate) fn put(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8]) 
     disk.rename(temporary, path)
 }
 
-/// As [`put`], but the caller also syncs the file.
-pub(crate) fn put_unsynced(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    disk.create(temporary)?.write_all(bytes)?;
-    disk.rename(temporary, path)
-}
-
 /// The whole file.
 pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     disk.read_at(path, 0, usize::MAX)

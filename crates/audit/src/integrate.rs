@@ -4,7 +4,7 @@
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk;
 use crate::fault::{AuditError, Fault};
-use crate::journal::{self, Cursor};
+use crate::journal::{self, Cursor, FRAME_HEADER, Segment, Taken, finish_frame, push_taken};
 use crate::tiles::{Edge, Tile, WIDTH};
 use crate::trail::Shared;
 use ironbridge_seal::note::{NoteError, NoteSigner};
@@ -19,6 +19,9 @@ use std::time::Duration;
 /// Full tiles and bundles held before they are written: bounds memory, and how long one round takes.
 const ROUND: usize = 512;
 
+/// As much for detail, in bytes.
+const ROUND_DETAIL: usize = 32 << 20;
+
 /// From how many files on the whole file system is synced once, instead of each file. Measured on ext4 with
 /// 400,000 records at once: 23,000 a second integrated with a sync per file, 89,000 with one per round.
 const TOGETHER: usize = 8;
@@ -30,6 +33,8 @@ pub(crate) struct Integrator {
     /// As of the last checkpoint that is on disk.
     edge: Edge,
     cursor: Cursor,
+    /// Where detail goes; `None` at first, and after a failure.
+    detail: Option<Segment>,
     /// Partial tiles of the last two checkpoints; older ones nobody can be reading.
     shown: [Vec<PathBuf>; 2],
     /// Directories that exist and would survive a power cut.
@@ -76,7 +81,7 @@ impl Integrator {
     pub fn new(shared: Arc<Shared>, origin: String, signer: NoteSigner, edge: Edge) -> Integrator {
         let cursor = Cursor::new(shared.places.journal.clone(), edge.size);
         let shown = [Vec::new(), edge.partial().iter().map(Tile::path).collect()];
-        Integrator { shared, origin, signer, edge, cursor, shown, directories: HashSet::new() }
+        Integrator { shared, origin, signer, edge, cursor, detail: None, shown, directories: HashSet::new() }
     }
 
     /// Integrates all that the journal holds when the trail is opened.
@@ -101,6 +106,8 @@ impl Integrator {
                     }
                     shared.log.fail(format_args!("the log cannot be written: {error}"));
                     self.cursor = Cursor::new(shared.places.journal.clone(), self.edge.size);
+                    // It may hold detail of records that the log does not hold yet; the next begins with those.
+                    self.detail = None;
                     if closing {
                         return Err(error.to_string());
                     }
@@ -129,13 +136,17 @@ impl Integrator {
     /// Integrates some of what is durable. Nothing changes in memory until the new checkpoint is on disk.
     fn round(&mut self, durable: u64) -> Result<(), RoundError> {
         let mut edge = self.edge.clone();
-        let mut tiles = Vec::new();
-        while edge.size < durable && tiles.len() < ROUND {
+        let (mut tiles, mut detail) = (Vec::new(), DetailFrames::starting_at(edge.size));
+        while edge.size < durable && tiles.len() < ROUND && detail.bytes() < ROUND_DETAIL {
             let batch = self.cursor.read(&*self.shared.disk)?;
             let batch = batch.filter(|batch| batch.first == edge.size);
             let Some(batch) = batch else { return Err(RoundError::JournalShort(edge.size)) };
-            batch.entries().for_each(|entry| edge.push(entry, &mut tiles));
+            for taken in batch.records() {
+                edge.push(taken.leaf, &mut tiles);
+                detail.push(taken.detail);
+            }
         }
+        self.write_detail(detail)?;
         let partial = edge.partial();
         let shown: Vec<PathBuf> = partial.iter().map(Tile::path).collect();
         tiles.extend(partial);
@@ -147,7 +158,17 @@ impl Integrator {
         Ok(())
     }
 
-    /// Nothing refers to these files before the checkpoint is written, so they may be synced together.
+    /// Detail is on disk before a checkpoint covers its records, because the journal may forget them then.
+    fn write_detail(&mut self, detail: DetailFrames) -> io::Result<()> {
+        let segment = match self.detail.take().filter(|segment| segment.bytes < self.shared.segment_bytes) {
+            Some(segment) => segment,
+            None => self.shared.new_detail_segment(detail.first)?,
+        };
+        self.detail.insert(segment).append(&detail.finish())
+    }
+
+    /// Nothing refers to these files before the checkpoint is written, so they are written in place, and may be
+    /// synced together.
     fn write_tiles(&mut self, tiles: &[Tile]) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let (disk, places) = (&*shared.disk, &shared.places);
@@ -157,8 +178,11 @@ impl Integrator {
             let path = places.log.join(tile.path());
             let directory = path.parent().unwrap_or(&places.log);
             self.make_directory(directory)?;
-            let put = if together { disk::put_unsynced } else { disk::put };
-            put(disk, &places.temporary("tile"), &path, &tile.bytes)?;
+            let mut file = disk.create(&path)?;
+            file.write_all(&tile.bytes)?;
+            if !together {
+                file.sync()?;
+            }
             touched.insert(directory.to_path_buf());
         }
         if together {
@@ -223,5 +247,49 @@ impl Integrator {
         }
         self.shown = [newer, shown];
         let _ = journal::remove_below(disk, &self.shared.places.journal, self.edge.size);
+    }
+}
+
+/// The detail of one round, as frames of which none crosses a bundle's boundary: so a reader finds a record's
+/// detail by reading one frame of at most 256 records.
+struct DetailFrames {
+    first: u64,
+    next: u64,
+    finished: Vec<u8>,
+    frame: Vec<u8>,
+    count: u32,
+}
+
+impl DetailFrames {
+    fn starting_at(first: u64) -> DetailFrames {
+        let frame = vec![0; FRAME_HEADER];
+        DetailFrames { first, next: first, finished: Vec::new(), frame, count: 0 }
+    }
+
+    fn push(&mut self, detail: &[u8]) {
+        push_taken(&mut self.frame, Taken { leaf: &[], detail });
+        self.count += 1;
+        self.next += 1;
+        if self.next.is_multiple_of(WIDTH) {
+            self.end_frame();
+        }
+    }
+
+    fn end_frame(&mut self) {
+        if self.count > 0 {
+            finish_frame(&mut self.frame, self.next - u64::from(self.count), self.count);
+            self.finished.extend_from_slice(&self.frame);
+            self.frame.truncate(FRAME_HEADER);
+            self.count = 0;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.finished.len() + self.frame.len()
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.end_frame();
+        self.finished
     }
 }

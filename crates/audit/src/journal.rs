@@ -1,4 +1,5 @@
-//! The journal: where a record first becomes durable. Segments of frames; a frame is what one group commit wrote.
+//! Segments of frames: the journal, where a record first becomes durable (a frame is what one group commit wrote),
+//! and the detail beside the log, which has the same form without the records.
 //!
 //! A segment is named by the first index it may hold. Record `i` lives in the segment with the greatest name not
 //! above `i`: after a failed write the same records are written again to a fresh segment, and whatever the old one
@@ -6,14 +7,16 @@
 
 use crate::disk::{Disk, DiskFile};
 use crate::fault::{Fault, FaultKind};
-use crate::tiles::parse_entries;
+use crate::tiles::{parse_entries, push_entry, take_entry};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Before the first frame of every segment: magic, version, the segment's first index, CRC-32.
 const SEGMENT_HEADER: usize = 24;
 const MAGIC: [u8; 8] = *b"IBAUDIT\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Frames of version 1 held records without detail.
+const WITHOUT_DETAIL: u32 = 1;
 /// Before every frame's entries: their length in bytes, their count, the first's index, their CRC-32, and the
 /// CRC-32 of this header.
 pub(crate) const FRAME_HEADER: usize = 24;
@@ -71,6 +74,50 @@ impl Segment {
     }
 }
 
+/// What a frame holds of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken<'f> {
+    /// Empty in a segment of detail.
+    pub leaf: &'f [u8],
+    pub detail: &'f [u8],
+}
+
+/// The longest detail of one record, in bytes: a thousand subjects with ids of 256 bytes.
+pub(crate) const MAX_DETAIL: usize = 512 * 1024;
+
+/// Appends a record to a frame: the leaf with its length in two bytes, the detail with its length in four. The
+/// caller has checked both lengths.
+pub(crate) fn push_taken(out: &mut Vec<u8>, taken: Taken<'_>) {
+    push_entry(out, taken.leaf);
+    debug_assert!(taken.detail.len() <= MAX_DETAIL);
+    out.extend_from_slice(&u32::try_from(taken.detail.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(taken.detail);
+}
+
+/// The records of a frame, up to the first that is cut off: whether there is one.
+fn parse_taken(version: u32, bytes: &[u8]) -> (Vec<Taken<'_>>, bool) {
+    if version == WITHOUT_DETAIL {
+        let (leaves, broken) = parse_entries(bytes);
+        let taken = leaves.into_iter().map(|leaf| Taken { leaf, detail: &[] }).collect();
+        return (taken, broken.is_some());
+    }
+    let mut records = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let Some((taken, tail)) = take_taken(rest) else { return (records, true) };
+        records.push(taken);
+        rest = tail;
+    }
+    (records, false)
+}
+
+fn take_taken(bytes: &[u8]) -> Option<(Taken<'_>, &[u8])> {
+    let (leaf, tail) = take_entry(bytes)?;
+    let (length, tail) = tail.split_first_chunk::<4>()?;
+    let (detail, tail) = tail.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    Some((Taken { leaf, detail }, tail))
+}
+
 /// Fills in the header of a frame: the bytes' first 24 were left free for it.
 pub(crate) fn finish_frame(frame: &mut [u8], first: u64, count: u32) {
     let Some((header, entries)) = frame.split_first_chunk_mut::<FRAME_HEADER>() else { return };
@@ -86,14 +133,15 @@ pub(crate) fn finish_frame(frame: &mut [u8], first: u64, count: u32) {
 /// Consecutive records, as they lie in a frame.
 pub(crate) struct Batch {
     pub first: u64,
+    version: u32,
     frame: Vec<u8>,
-    /// Entries of the frame that come before the first.
+    /// Records of the frame that come before the first.
     skip: usize,
 }
 
 impl Batch {
-    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
-        parse_entries(&self.frame).0.into_iter().skip(self.skip)
+    pub fn records(&self) -> impl Iterator<Item = Taken<'_>> {
+        parse_taken(self.version, &self.frame).0.into_iter().skip(self.skip)
     }
 }
 
@@ -109,6 +157,7 @@ pub(crate) struct Cursor {
 /// The segment being read.
 struct Open {
     first: u64,
+    version: u32,
     /// Index that the next frame must start with.
     place: u64,
     /// Where the next frame starts in the file.
@@ -198,15 +247,15 @@ impl Open {
         let header = disk
             .read_at(&dir.join(segment_name(first)), 0, SEGMENT_HEADER)
             .map_err(|error| Fault::reading(&file, &error))?;
-        match parse_segment_header(&header) {
-            Ok(found) if found == first => {}
-            Ok(found) => {
+        let version = match parse_segment_header(&header) {
+            Ok((version, found)) if found == first => version,
+            Ok((_, found)) => {
                 let detail = format!("the segment's header says it starts with record {found}");
                 return Err(Fault::new(FaultKind::Altered, file, detail).at(0));
             }
             Err(detail) => return Err(Fault::new(FaultKind::Malformed, file, detail).at(0)),
-        }
-        Ok(Open { first, place: first, offset: 24, ahead: Vec::new(), used: 0 })
+        };
+        Ok(Open { first, version, place: first, offset: 24, ahead: Vec::new(), used: 0 })
     }
 
     fn frame(&mut self, disk: &dyn Disk, path: &Path) -> Frame {
@@ -235,14 +284,14 @@ impl Open {
         if crc32fast::hash(entries) != header.checksum {
             return Ok(self.unfinished_or_damaged(whole, "a frame's records do not fit their checksum"));
         }
-        let (held, broken) = parse_entries(entries);
+        let (held, broken) = parse_taken(self.version, entries);
         let held = u64::try_from(held.len()).unwrap_or(u64::MAX);
-        if header.first != self.place || held != u64::from(header.count) || broken.is_some() {
+        if header.first != self.place || held != u64::from(header.count) || broken {
             let detail =
                 format!("the frame holds {held} records from {}, not from {}", header.first, self.place);
             return Ok(self.damaged(&detail));
         }
-        let batch = Batch { first: header.first, frame: entries.to_vec(), skip: 0 };
+        let batch = Batch { first: header.first, version: self.version, frame: entries.to_vec(), skip: 0 };
         self.used += whole;
         self.offset = self.offset.saturating_add(u64::try_from(whole).unwrap_or(u64::MAX));
         self.place = self.place.saturating_add(held);
@@ -316,8 +365,8 @@ impl FrameHeader {
     }
 }
 
-/// The first index that the segment says it holds.
-fn parse_segment_header(header: &[u8]) -> Result<u64, String> {
+/// The segment's version, and the first index that it says it holds.
+fn parse_segment_header(header: &[u8]) -> Result<(u32, u64), String> {
     let parts = header.split_last_chunk::<4>().filter(|_| header.len() == SEGMENT_HEADER);
     let Some((fields, own)) = parts else { return Err("the segment is shorter than its header".into()) };
     let Some((MAGIC, fields_after)) = fields.split_first_chunk::<8>().map(|(magic, rest)| (*magic, rest))
@@ -329,8 +378,11 @@ fn parse_segment_header(header: &[u8]) -> Result<u64, String> {
     }
     let (version, first) = fields_after.split_first_chunk::<4>().ok_or("the header is cut off")?;
     match u32::from_be_bytes(*version) {
-        VERSION => first.first_chunk::<8>().map(|first| u64::from_be_bytes(*first)).ok_or("cut off".into()),
-        other => Err(format!("the segment has version {other}; this program reads version {VERSION}")),
+        version @ (VERSION | WITHOUT_DETAIL) => {
+            let first = first.first_chunk::<8>().ok_or("the header is cut off")?;
+            Ok((version, u64::from_be_bytes(*first)))
+        }
+        other => Err(format!("the segment has version {other}; this program reads versions up to {VERSION}")),
     }
 }
 
@@ -400,6 +452,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn records_read_back(records: Vec<(Vec<u8>, Vec<u8>)>) {
+            let records: Vec<_> = records.iter().map(|(leaf, detail)| Taken { leaf, detail }).collect();
+            let mut frame = Vec::new();
+            records.iter().for_each(|taken| push_taken(&mut frame, *taken));
+            prop_assert_eq!(parse_taken(VERSION, &frame), (records, false));
+            if let Some((_, cut)) = frame.split_last() {
+                prop_assert!(parse_taken(VERSION, cut).1);
+            }
+        }
+
+        #[test]
+        fn hostile_frames_do_no_harm(bytes: Vec<u8>, version in 1..=2u32) {
+            let _ = parse_taken(version, &bytes);
+        }
+
         #[test]
         fn hostile_headers_do_no_harm(bytes: [u8; 24]) {
             prop_assert!(FrameHeader::parse(&bytes).is_none());

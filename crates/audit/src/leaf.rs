@@ -1,8 +1,13 @@
-//! One exchange as one line of JSON, written by hand because every exchange pays for it. The schema is in
+//! One exchange or action as one line of JSON, written by hand because every exchange pays for it. The schema is in
 //! `docs/audit-format.md`; what is read back is [`crate::Entry`].
 
+use crate::detail::{DetailKind, Details};
+use crate::merkle::Hash;
 use crate::text::{push_address, push_number, push_string, push_time};
-use ironbridge_core::{Exchange, Flow, Record};
+use ironbridge_core::{Action, Exchange, ExchangeId, Flow, Outcome, OwnerKey, Record, Timestamp};
+use ironbridge_seal::envelope::SealError;
+use ironbridge_seal::hash::{base64, unbase64};
+use std::borrow::Cow;
 
 /// The longest entry that an entry bundle can hold (c2sp.org/tlog-tiles), in bytes.
 pub(crate) const MAX_ENTRY: usize = 65_535;
@@ -10,37 +15,140 @@ pub(crate) const MAX_ENTRY: usize = 65_535;
 /// Longest recorded form of what a caller chose, in bytes: a token id is as long as its issuer likes.
 const MAX_METHOD: usize = 32;
 const MAX_CREDENTIAL: usize = 256;
+/// Longest recorded form of what a command names or a person is called, in bytes.
+const MAX_TEXT: usize = 1024;
+const MAX_ACTOR: usize = 256;
 
-/// Appends the record's leaf to `out`.
-pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
-    let exchange = record.exchange;
-    let flow = &*exchange.flow;
-    out.extend_from_slice(b"{\"v\":1,\"id\":\"");
-    out.extend_from_slice(exchange.id.encode(&mut [0; 36]).as_bytes());
+/// A record as it is encoded: the leaf that enters the log, and the personal detail that lies beside it.
+#[derive(Default)]
+pub(crate) struct Encoded {
+    pub leaf: Vec<u8>,
+    pub details: Details,
+}
+
+impl Encoded {
+    /// Encodes an exchange. `callers` owns the detail of those who did not authenticate.
+    pub fn exchange(&mut self, record: &Record<'_>, callers: &OwnerKey) -> Result<(), SealError> {
+        self.seal_exchange(record, callers)?;
+        let out = &mut self.leaf;
+        let exchange = record.exchange;
+        let flow = &*exchange.flow;
+        begin(out, exchange.id, exchange.received);
+        out.extend_from_slice(flow.encoded.get_or_init(|| encode_flow(flow)));
+        encode_caller(out, exchange);
+        out.extend_from_slice(b",\"direction\":\"");
+        out.extend_from_slice(direction(exchange).as_bytes());
+        out.push(b'"');
+        number(out, b",\"records\":", exchange.records);
+        number(out, b",\"bytes_in\":", exchange.bytes_in());
+        number(out, b",\"bytes_out\":", exchange.bytes_out);
+        number(out, b",\"duration_us\":", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
+        encode_outcome(out, record.ending.outcome(), record.ending.code());
+        if let Some(status) = record.ending.status() {
+            number(out, b",\"status\":", u64::from(status));
+        }
+        if record.amends {
+            out.extend_from_slice(b",\"amends\":true");
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn seal_exchange(&mut self, record: &Record<'_>, callers: &OwnerKey) -> Result<(), SealError> {
+        self.clear();
+        let exchange = record.exchange;
+        let belongs = (exchange.id, record.amends);
+        let account = exchange.principal.as_ref().and_then(|principal| principal.account().owner.as_deref());
+        let mut address = std::mem::take(&mut self.leaf);
+        push_address(&mut address, exchange.peer.address);
+        let sealed =
+            self.details.push(belongs, DetailKind::Address, account.unwrap_or(callers), &address);
+        address.clear();
+        self.leaf = address;
+        sealed?;
+        exchange.subjects.iter().try_for_each(|subject| {
+            self.details.push(belongs, DetailKind::Subject, &subject.owner, subject.id.as_bytes())
+        })
+    }
+
+    /// Encodes what an administrator or the bridge itself did.
+    pub fn action(&mut self, action: &Action, callers: &OwnerKey) -> Result<(), SealError> {
+        self.clear();
+        let (belongs, owner) = ((action.id, false), action.owner.as_deref().unwrap_or(callers));
+        if !action.actor.is_empty() {
+            let actor = at_most(&action.actor, MAX_ACTOR);
+            self.details.push(belongs, DetailKind::Actor, owner, actor.as_bytes())?;
+        }
+        if let Some(address) = action.address {
+            let text = address.to_canonical().to_string();
+            self.details.push(belongs, DetailKind::Address, owner, text.as_bytes())?;
+        }
+        let out = &mut self.leaf;
+        begin(out, action.id, action.time);
+        text(out, b",\"action\":", &action.name);
+        text(out, b",\"object\":", at_most(&action.object, MAX_TEXT));
+        text(out, b",\"account\":", &action.account);
+        if let Some((first, rest)) = action.facts.split_first() {
+            out.extend_from_slice(b",\"facts\":{");
+            encode_fact(out, first);
+            for fact in rest {
+                out.push(b',');
+                encode_fact(out, fact);
+            }
+            out.push(b'}');
+        }
+        number(out, b",\"generation\":", action.generation);
+        encode_outcome(out, action.outcome, &action.code);
+        self.end();
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.leaf.clear();
+        self.details.clear();
+    }
+
+    /// What the record commits to stands last, so that a verifier finds it without reading the rest.
+    fn end(&mut self) {
+        let out = &mut self.leaf;
+        let count = u64::try_from(self.details.count()).unwrap_or(u64::MAX);
+        if count > 0 {
+            number(out, b",\"details\":", count);
+            out.extend_from_slice(b",\"detail\":\"");
+            out.extend_from_slice(base64(&self.details.root()).as_bytes());
+            out.push(b'"');
+        }
+        out.push(b'}');
+    }
+}
+
+/// The hash over the details' commitments, from a leaf that has one.
+pub(crate) fn committed(leaf: &[u8]) -> Option<Hash> {
+    let rest = leaf.strip_suffix(b"\"}")?;
+    let (rest, encoded) = rest.split_last_chunk::<44>()?;
+    rest.strip_suffix(b",\"detail\":\"")?;
+    Hash::try_from(unbase64(std::str::from_utf8(encoded).ok()?)?).ok()
+}
+
+fn begin(out: &mut Vec<u8>, id: ExchangeId, time: Timestamp) {
+    out.extend_from_slice(b"{\"v\":2,\"id\":\"");
+    out.extend_from_slice(id.encode(&mut [0; 36]).as_bytes());
     out.extend_from_slice(b"\",\"time\":\"");
-    push_time(out, exchange.received);
+    push_time(out, time);
     out.push(b'"');
-    out.extend_from_slice(flow.encoded.get_or_init(|| encode_flow(flow)));
-    encode_caller(out, exchange);
-    out.extend_from_slice(b",\"direction\":\"");
-    out.extend_from_slice(direction(exchange).as_bytes());
-    out.push(b'"');
-    number(out, b",\"records\":", exchange.records);
-    number(out, b",\"bytes_in\":", exchange.bytes_in());
-    number(out, b",\"bytes_out\":", exchange.bytes_out);
-    number(out, b",\"duration_us\":", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
+}
+
+fn encode_outcome(out: &mut Vec<u8>, outcome: Outcome, code: &str) {
     out.extend_from_slice(b",\"outcome\":\"");
-    out.extend_from_slice(record.ending.outcome().name().as_bytes());
-    out.extend_from_slice(b"\",\"code\":\"");
-    out.extend_from_slice(record.ending.code().as_bytes());
+    out.extend_from_slice(outcome.name().as_bytes());
     out.push(b'"');
-    if let Some(status) = record.ending.status() {
-        number(out, b",\"status\":", u64::from(status));
-    }
-    if record.amends {
-        out.extend_from_slice(b",\"amends\":true");
-    }
-    out.push(b'}');
+    text(out, b",\"code\":", code);
+}
+
+fn encode_fact(out: &mut Vec<u8>, (name, value): &(Cow<'static, str>, String)) {
+    push_string(out, name);
+    out.push(b':');
+    push_string(out, at_most(value, MAX_TEXT));
 }
 
 /// The part that every record of one flow repeats.
@@ -59,10 +167,7 @@ fn encode_flow(flow: &Flow) -> Box<[u8]> {
         (b",\"purpose\":", &*integration.purpose),
         (b",\"legal_basis\":", &*integration.legal_basis),
     ];
-    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        out.extend_from_slice(key);
-        push_string(&mut out, text);
-    }
+    texts.into_iter().for_each(|(key, value)| text(&mut out, key, value));
     for (key, list) in
         [(&b",\"subjects\":["[..], &integration.subjects), (b",\"categories\":[", &integration.categories)]
     {
@@ -75,6 +180,7 @@ fn encode_flow(flow: &Flow) -> Box<[u8]> {
         }
         out.push(b']');
     }
+    text(&mut out, b",\"disclosure\":", integration.disclosure);
     number(&mut out, b",\"generation\":", flow.generation);
     out.into()
 }
@@ -88,13 +194,7 @@ fn encode_caller(out: &mut Vec<u8>, exchange: &Exchange) {
         out.extend_from_slice(b"\",\"credential_id\":");
         push_string(out, at_most(&principal.credential().id, MAX_CREDENTIAL));
     }
-    out.extend_from_slice(b",\"address\":\"");
-    push_address(out, exchange.peer.address);
-    out.push(b'"');
-    if !exchange.facts.method.is_empty() {
-        out.extend_from_slice(b",\"method\":");
-        push_string(out, at_most(&exchange.facts.method, MAX_METHOD));
-    }
+    text(out, b",\"method\":", at_most(&exchange.facts.method, MAX_METHOD));
 }
 
 /// Which way data went, as far as bytes tell.
@@ -104,6 +204,14 @@ fn direction(exchange: &Exchange) -> &'static str {
         (true, false) => "to_target",
         (false, true) => "to_source",
         (true, true) => "both",
+    }
+}
+
+/// A member, unless it has nothing to say.
+fn text(out: &mut Vec<u8>, key: &[u8], value: &str) {
+    if !value.is_empty() {
+        out.extend_from_slice(key);
+        push_string(out, value);
     }
 }
 
@@ -127,6 +235,16 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::Arc;
     use std::time::Duration;
+
+    fn callers() -> OwnerKey {
+        OwnerKey::new([1; 16], [2; 32])
+    }
+
+    fn encode(record: &Record<'_>) -> (Vec<u8>, Hash) {
+        let mut encoded = Encoded::default();
+        encoded.exchange(record, &callers()).unwrap();
+        (encoded.leaf, encoded.details.root())
+    }
 
     fn exchange(text: &str, number: u64) -> Exchange {
         let permission = PermissionTable::default().intern("orders.read");
@@ -179,19 +297,21 @@ mod tests {
             duration: Duration::from_micros(1500),
             amends: true,
         };
-        let mut out = Vec::new();
-        encode(&mut out, &record);
+        let (out, details) = encode(&record);
         let expected = concat!(
-            r#"{"v":1,"id":"00000000-0000-0000-0000-000000000007","time":"2026-05-28T20:26:40.123456Z","#,
+            r#"{"v":2,"id":"00000000-0000-0000-0000-000000000007","time":"2026-05-28T20:26:40.123456Z","#,
             r#""integration":"a \"b\"","operation":"list-orders","permission":"orders.read","#,
             r#""transport":"http","source":"shop","source_country":"DE","target":"erp","target_country":"FR","#,
             r#""purpose":"a \"b\"","legal_basis":"contract","subjects":["customers","a \"b\""],"#,
             r#""categories":["a \"b\""],"generation":3,"account":"a \"b\"","credential":"api_key","#,
-            r#""credential_id":"a \"b\"","address":"0.0.0.0","method":"a \"b\"","direction":"to_source","#,
+            r#""credential_id":"a \"b\"","method":"a \"b\"","direction":"to_source","#,
             r#""records":0,"bytes_in":0,"bytes_out":1780000000123456,"duration_us":1500,"#,
-            r#""outcome":"success","code":"delivered","status":200,"amends":true}"#,
+            r#""outcome":"success","code":"delivered","status":200,"amends":true,"details":1,"detail":""#,
         );
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let (text, commitment) = out.split_at(expected.len());
+        assert_eq!(std::str::from_utf8(text).unwrap(), expected);
+        assert_eq!(commitment.len(), 46);
+        assert_eq!(committed(&out), Some(details));
     }
 
     #[test]
@@ -201,15 +321,36 @@ mod tests {
             Exchange::new(ExchangeId::default(), Timestamp(0), Duration::ZERO, flow, Peer::default());
         let ending = Ending::Denied(&code::OPERATION_UNKNOWN);
         let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
-        let mut out = Vec::new();
-        encode(&mut out, &record);
+        let (out, _) = encode(&record);
         let expected = concat!(
-            r#"{"v":1,"id":"00000000-0000-0000-0000-000000000000","time":"1970-01-01T00:00:00.000000Z","#,
-            r#""transport":"http","generation":0,"address":"0.0.0.0","direction":"none","records":0,"#,
+            r#"{"v":2,"id":"00000000-0000-0000-0000-000000000000","time":"1970-01-01T00:00:00.000000Z","#,
+            r#""transport":"http","generation":0,"direction":"none","records":0,"#,
             r#""bytes_in":0,"bytes_out":0,"duration_us":0,"outcome":"denied","#,
-            r#""code":"operation-unknown","status":404}"#,
+            r#""code":"operation-unknown","status":404,"details":1,"detail":""#,
         );
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert!(String::from_utf8(out).unwrap().starts_with(expected));
+    }
+
+    #[test]
+    fn an_action() {
+        let mut action =
+            Action::done(ExchangeId::from_u128(7), Timestamp(0), "secret.set", "erp \"main\"").fact("version", "2");
+        let mut encoded = Encoded::default();
+        encoded.action(&action, &callers()).unwrap();
+        let expected = concat!(
+            r#"{"v":2,"id":"00000000-0000-0000-0000-000000000007","time":"1970-01-01T00:00:00.000000Z","#,
+            r#""action":"secret.set","object":"erp \"main\"","facts":{"version":"2"},"generation":0,"#,
+            r#""outcome":"success","code":"done"}"#,
+        );
+        assert_eq!(std::str::from_utf8(&encoded.leaf).unwrap(), expected);
+        assert_eq!(committed(&encoded.leaf), None);
+        action.actor = "ada".into();
+        encoded.action(&action, &callers()).unwrap();
+        let entry = Entry::parse(&encoded.leaf).unwrap();
+        assert_eq!((entry.action.as_str(), entry.details), ("secret.set", 1));
+        assert!(!String::from_utf8_lossy(&encoded.leaf).contains("ada"));
+        let detail = &crate::detail::parse(&encoded.details.bytes).unwrap()[0];
+        assert_eq!(detail.open((action.id, false), 0, &callers()).unwrap().value, "ada");
     }
 
     proptest! {
@@ -222,8 +363,7 @@ mod tests {
                 duration: Duration::from_micros(number),
                 amends: false,
             };
-            let mut out = Vec::new();
-            encode(&mut out, &record);
+            let (out, _) = encode(&record);
             let entry = Entry::parse(&out).unwrap();
             prop_assert_eq!(&entry.integration, &text);
             prop_assert_eq!(&entry.account, &text);

@@ -21,6 +21,7 @@ mod outage;
 mod progress;
 mod queue;
 mod reader;
+mod retention;
 mod text;
 mod tiles;
 mod trail;

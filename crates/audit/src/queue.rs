@@ -1,8 +1,7 @@
 //! Where records wait for the next commit. One short lock; the committer takes everything at once by giving an
 //! empty buffer for a full one.
 
-use crate::journal::{FRAME_HEADER, finish_frame};
-use crate::tiles::push_entry;
+use crate::journal::{FRAME_HEADER, Taken, finish_frame, push_taken};
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -112,8 +111,8 @@ impl Queue {
         self.inner.lock().pending.end()
     }
 
-    /// Takes an entry and gives it its index.
-    pub fn push(&self, entry: &[u8]) -> Result<u64, Refused> {
+    /// Takes a record and gives it its index.
+    pub fn push(&self, record: Taken<'_>) -> Result<u64, Refused> {
         let mut inner = self.inner.lock();
         let closing = inner.closing;
         let pending = &mut inner.pending;
@@ -122,7 +121,7 @@ impl Queue {
             return Err(Refused);
         }
         let index = pending.end();
-        push_entry(&mut pending.frame, entry);
+        push_taken(&mut pending.frame, record);
         pending.count += 1;
         if pending.count >= self.bounds.records || pending.frame.len() >= self.bounds.bytes {
             self.full.store(true, SeqCst);

@@ -65,14 +65,17 @@ pub(crate) fn parse_entries(bytes: &[u8]) -> (Vec<&[u8]>, Option<usize>) {
     let mut entries = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let entry = rest
-            .split_first_chunk::<2>()
-            .and_then(|(length, tail)| tail.split_at_checked(usize::from(u16::from_be_bytes(*length))));
-        let Some((entry, tail)) = entry else { return (entries, Some(bytes.len() - rest.len())) };
+        let Some((entry, tail)) = take_entry(rest) else { return (entries, Some(bytes.len() - rest.len())) };
         entries.push(entry);
         rest = tail;
     }
     (entries, None)
+}
+
+/// The first length-prefixed entry, and what follows it.
+pub(crate) fn take_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, tail) = bytes.split_first_chunk::<2>()?;
+    tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
 /// Appends an entry with its length. The caller has checked that it is not longer than [`MAX_ENTRY`].

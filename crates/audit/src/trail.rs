@@ -3,13 +3,14 @@ use crate::commit::Committer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::integrate::{Bell, Integrator};
-use crate::journal::{self, Cursor, Segment};
-use crate::leaf::{self, MAX_ENTRY};
+use crate::journal::{self, Cursor, MAX_DETAIL, Segment, Taken};
+use crate::leaf::{Encoded, MAX_ENTRY};
 use crate::outage::{Outage, Part, unavailable};
 use crate::progress::{Durable, Progress};
 use crate::queue::{Bounds, Queue, Refused};
 use crate::tiles::Edge;
-use ironbridge_core::{Action, BoxFuture, Clock, Denial, Position, Record, Recorder};
+use ironbridge_core::{Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder};
+use ironbridge_seal::envelope::SealError;
 use ironbridge_seal::note::{NoteSigner, NoteVerifier, verify};
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -27,6 +28,8 @@ pub struct Options {
     /// The log's name in its checkpoints: a URL without scheme that is unique and never changes.
     pub origin: String,
     pub signer: NoteSigner,
+    /// Owns the detail of callers that did not authenticate, and of actions that are nobody's in particular.
+    pub callers: Arc<OwnerKey>,
     /// How long durable records may wait for the next checkpoint. Every checkpoint replaces a few small files, and
     /// ext4 makes creating a file the dearer the more were removed in the last half minute.
     pub max_lag: Duration,
@@ -40,11 +43,17 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn new(dir: impl Into<PathBuf>, origin: impl Into<String>, signer: NoteSigner) -> Options {
+    pub fn new(
+        dir: impl Into<PathBuf>,
+        origin: impl Into<String>,
+        signer: NoteSigner,
+        callers: Arc<OwnerKey>,
+    ) -> Options {
         Options {
             dir: dir.into(),
             origin: origin.into(),
             signer,
+            callers,
             max_lag: Duration::from_millis(800),
             retry: Duration::from_millis(500),
             segment_bytes: 16 << 20,
@@ -57,6 +66,7 @@ impl Options {
 /// The audit trail of this bridge: takes records, makes them durable, and integrates them into the log.
 pub struct Trail {
     shared: Arc<Shared>,
+    callers: Arc<OwnerKey>,
     threads: Mutex<Option<Threads>>,
     _lock: Box<dyn Send + Sync>,
 }
@@ -99,6 +109,11 @@ impl Shared {
         let (journal, temporary) = (&self.places.journal, self.places.temporary("segment"));
         Segment::create(&*self.disk, journal, &temporary, first)
     }
+
+    pub fn new_detail_segment(&self, first: u64) -> io::Result<Segment> {
+        let (detail, temporary) = (&self.places.detail, self.places.temporary("detail"));
+        Segment::create(&*self.disk, detail, &temporary, first)
+    }
 }
 
 /// The directories of a trail.
@@ -107,6 +122,7 @@ pub(crate) struct Places {
     pub base: PathBuf,
     pub journal: PathBuf,
     pub log: PathBuf,
+    pub detail: PathBuf,
     temporary: PathBuf,
 }
 
@@ -116,6 +132,7 @@ impl Places {
             base: base.to_path_buf(),
             journal: base.join("journal"),
             log: base.join("log"),
+            detail: base.join("detail"),
             temporary: base.join("tmp"),
         }
     }
@@ -184,7 +201,7 @@ impl Trail {
                 return Err(spawn(error));
             }
         };
-        Ok(Trail { shared, threads: Mutex::new(Some(threads)), _lock: lock })
+        Ok(Trail { shared, callers: options.callers, threads: Mutex::new(Some(threads)), _lock: lock })
     }
 
     pub fn status(&self) -> Status {
@@ -224,7 +241,7 @@ impl Drop for Trail {
 
 thread_local! {
     /// Where this thread encodes records, so that no allocation and no lock is held meanwhile.
-    static LEAF: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ENCODED: RefCell<Encoded> = RefCell::default();
 }
 
 impl Recorder for Trail {
@@ -242,20 +259,20 @@ impl Recorder for Trail {
     /// Refuses while the journal cannot be written, but keeps the record as long as there is room: what crossed
     /// is written once the disk lets it.
     fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
-        let pushed = LEAF.try_with(|leaf| self.push(&mut leaf.borrow_mut(), &record));
-        let pushed = pushed.unwrap_or_else(|_| self.push(&mut Vec::new(), &record));
+        let pushed = self.push(|encoded| encoded.exchange(&record, &self.callers));
         // Where the answer is on its way already, nobody else can tell.
         let index = pushed.inspect_err(|denial| {
             tracing::error!(id = %record.exchange.id, code = record.ending.code(), %denial, "an exchange has no record");
         })?;
-        if self.shared.journal.is_out() {
-            return Err(self.shared.journal.denial());
-        }
-        Ok(Position(index))
+        self.taken(index)
     }
 
-    fn act(&self, _action: &Action) -> Result<Position, Box<Denial>> {
-        Err(unavailable("not built yet"))
+    fn act(&self, action: &Action) -> Result<Position, Box<Denial>> {
+        let pushed = self.push(|encoded| encoded.action(action, &self.callers));
+        let index = pushed.inspect_err(|denial| {
+            tracing::error!(id = %action.id, action = %action.name, %denial, "an action has no record");
+        })?;
+        self.taken(index)
     }
 
     fn durable(&self, position: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {
@@ -271,18 +288,42 @@ impl Recorder for Trail {
 }
 
 impl Trail {
-    fn push(&self, leaf: &mut Vec<u8>, record: &Record<'_>) -> Result<u64, Box<Denial>> {
-        leaf.clear();
-        leaf::encode(leaf, record);
-        if leaf.len() > MAX_ENTRY {
-            return Err(unavailable(format_args!("a record of {} bytes cannot be an entry", leaf.len())));
+    fn push(
+        &self,
+        encode: impl FnOnce(&mut Encoded) -> Result<(), SealError>,
+    ) -> Result<u64, Box<Denial>> {
+        let mut encode = Some(encode);
+        let mut push = |encoded: &mut Encoded| {
+            if let Some(encode) = encode.take() {
+                encode(encoded).map_err(|error| unavailable(format_args!("detail was not sealed: {error}")))?;
+            }
+            self.enqueue(encoded)
+        };
+        // A thread that is being torn down has no buffer of its own any more.
+        ENCODED
+            .try_with(|encoded| push(&mut encoded.borrow_mut()))
+            .unwrap_or_else(|_| push(&mut Encoded::default()))
+    }
+
+    fn enqueue(&self, encoded: &Encoded) -> Result<u64, Box<Denial>> {
+        let taken = Taken { leaf: &encoded.leaf, detail: &encoded.details.bytes };
+        if taken.leaf.len() > MAX_ENTRY || taken.detail.len() > MAX_DETAIL {
+            let (leaf, detail) = (taken.leaf.len(), taken.detail.len());
+            return Err(unavailable(format_args!("a record of {leaf} bytes with {detail} of detail is too long")));
         }
-        self.shared.queue.push(leaf).map_err(|Refused| unavailable("no room for another record"))
+        self.shared.queue.push(taken).map_err(|Refused| unavailable("no room for another record"))
+    }
+
+    fn taken(&self, index: u64) -> Result<Position, Box<Denial>> {
+        match self.shared.journal.is_out() {
+            true => Err(self.shared.journal.denial()),
+            false => Ok(Position(index)),
+        }
     }
 }
 
 fn make_directories(disk: &dyn Disk, places: &Places) -> Result<(), AuditError> {
-    for directory in [&places.base, &places.journal, &places.log, &places.temporary] {
+    for directory in [&places.base, &places.journal, &places.log, &places.detail, &places.temporary] {
         disk.create_dir_all(directory).map_err(failed("making", directory))?;
     }
     let above = places.base.parent().filter(|above| !above.as_os_str().is_empty());

@@ -1,8 +1,11 @@
+use super::details::{Anywhere, Forward};
 use super::{Log, settled};
+use crate::detail::{self, Detail, SealedDetail};
 use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
-use crate::journal::Cursor;
+use crate::journal::{Cursor, Taken};
 use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
+use ironbridge_core::{ExchangeId, OwnerKey, OwnerTag};
 use std::collections::VecDeque;
 
 /// A record as it is stored.
@@ -13,19 +16,42 @@ pub struct Stored {
     /// The leaf, byte for byte.
     pub json: String,
     pub entry: Entry,
+    /// The personal detail that the record commits to. Empty where it was never there (version 1), was dropped
+    /// by retention, or does not lie beside this copy of the log.
+    pub details: Vec<SealedDetail>,
 }
 
 impl Stored {
-    fn parse(index: u64, leaf: Vec<u8>) -> Result<Stored, Fault> {
+    fn parse(index: u64, taken: Held) -> Result<Stored, Fault> {
         let malformed = |detail: String| {
             let file = named(Kind::Entries, index / WIDTH, WIDTH);
             Fault::new(FaultKind::Malformed, file, detail).entry(index)
         };
         let entry =
-            Entry::parse(&leaf).map_err(|error| malformed(format!("the record cannot be read: {error}")))?;
-        let json = String::from_utf8(leaf).map_err(|_| malformed("the record is not text".into()))?;
-        Ok(Stored { index, json, entry })
+            Entry::parse(&taken.leaf).map_err(|error| malformed(format!("the record cannot be read: {error}")))?;
+        let json = String::from_utf8(taken.leaf).map_err(|_| malformed("the record is not text".into()))?;
+        let details = detail::parse(&taken.detail).ok_or_else(|| {
+            Fault::new(FaultKind::Malformed, "detail", "the record's detail cannot be read").entry(index)
+        })?;
+        Ok(Stored { index, json, entry, details })
     }
+
+    /// What of its details these keys open, in their order. What has no key was erased.
+    pub fn open_details<'k>(
+        &self,
+        key_of: impl Fn(&OwnerTag) -> Option<&'k OwnerKey>,
+    ) -> Vec<Option<Detail>> {
+        let id = ExchangeId::parse(&self.entry.id).unwrap_or_default();
+        let record = (id, self.entry.amends);
+        let open = |(place, sealed): (usize, &SealedDetail)| sealed.open(record, place, key_of(&sealed.owner)?);
+        self.details.iter().enumerate().map(open).collect()
+    }
+}
+
+/// A record's bytes.
+struct Held {
+    leaf: Vec<u8>,
+    detail: Vec<u8>,
 }
 
 /// Records in ascending order, from the log and then from the journal. After `None` it may be asked again, and
@@ -35,12 +61,14 @@ pub struct Follow {
     next: u64,
     integrated: u64,
     cursor: Option<Cursor>,
-    ahead: VecDeque<Vec<u8>>,
+    detail: Forward,
+    ahead: VecDeque<Held>,
 }
 
 impl Follow {
     pub(super) fn from(log: &Log, next: u64) -> Follow {
-        Follow { log: log.clone(), next, integrated: 0, cursor: None, ahead: VecDeque::new() }
+        let detail = Forward::new(log);
+        Follow { log: log.clone(), next, integrated: 0, cursor: None, detail, ahead: VecDeque::new() }
     }
 
     /// The next record's index.
@@ -52,22 +80,21 @@ impl Follow {
         if self.ahead.is_empty() {
             self.refill()?;
         }
-        let Some(leaf) = self.ahead.pop_front() else { return Ok(None) };
+        let Some(held) = self.ahead.pop_front() else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        Stored::parse(index, leaf).map(Some)
+        Stored::parse(index, held).map(Some)
     }
 
     fn refill(&mut self) -> Result<(), Fault> {
         settled(|| {
             if self.next < self.integrated {
-                self.ahead = self.log.bundle(self.next, self.integrated)?.into();
-                return Ok(());
+                return self.refill_from_log();
             }
             let (journal, next) = (&self.log.places.journal, self.next);
             let cursor = self.cursor.get_or_insert_with(|| Cursor::new(journal.clone(), next));
             match cursor.read(&*self.log.disk) {
-                Ok(Some(batch)) => self.ahead = batch.entries().map(<[u8]>::to_vec).collect(),
+                Ok(Some(batch)) => self.ahead = batch.records().map(Held::from).collect(),
                 Ok(None) => self.refresh(false)?,
                 Err(fault) if fault.kind == FaultKind::Missing => {
                     // Either the records have moved into the log meanwhile, or they are gone.
@@ -81,7 +108,14 @@ impl Follow {
     }
 
     fn refill_from_log(&mut self) -> Result<(), Fault> {
-        self.ahead = self.log.bundle(self.next, self.integrated)?.into();
+        // What retention dropped is passed over.
+        self.next = self.next.max(self.log.first_kept()?);
+        let leaves = self.log.bundle(self.next, self.integrated)?;
+        let held = leaves.into_iter().zip(self.next..).map(|(leaf, index)| {
+            let detail = self.detail.at(index)?;
+            Ok(Held { leaf, detail })
+        });
+        self.ahead = held.collect::<Result<_, Fault>>()?;
         Ok(())
     }
 
@@ -108,7 +142,8 @@ pub(super) struct Backward {
     /// Index after the next record.
     end: u64,
     integrated: u64,
-    ahead: Vec<Vec<u8>>,
+    detail: Anywhere,
+    ahead: Vec<Held>,
 }
 
 impl Backward {
@@ -124,26 +159,30 @@ impl Backward {
             pending.next += u64::try_from(pending.ahead.len()).unwrap_or(0);
             ahead.extend(std::mem::take(&mut pending.ahead));
         }
-        Ok(Backward { log: log.clone(), end: pending.next, integrated, ahead })
+        Ok(Backward { log: log.clone(), end: pending.next, integrated, detail: Anywhere::new(log), ahead })
     }
 
     fn advance(&mut self) -> Result<Option<Stored>, Fault> {
-        if self.end == 0 {
-            return Ok(None);
-        }
         if self.ahead.is_empty() {
+            if self.end <= self.log.first_kept()? {
+                return Ok(None);
+            }
             let start = (self.end - 1) / WIDTH * WIDTH;
             let (log, end) = (&self.log, self.end);
-            self.ahead = settled(|| {
+            let mut leaves = settled(|| {
                 let integrated = log.unverified_checkpoint()?.size.max(self.integrated);
-                let mut entries = log.bundle(start, integrated)?;
-                entries.truncate(usize::try_from(end - start).unwrap_or(usize::MAX));
-                Ok(entries)
+                log.bundle(start, integrated)
             })?;
+            leaves.truncate(usize::try_from(end - start).unwrap_or(usize::MAX));
+            let held = leaves.into_iter().zip(start..).map(|(leaf, index)| {
+                let detail = self.detail.at(index)?;
+                Ok(Held { leaf, detail })
+            });
+            self.ahead = held.collect::<Result<_, Fault>>()?;
         }
-        let Some(leaf) = self.ahead.pop() else { return Ok(None) };
+        let Some(held) = self.ahead.pop() else { return Ok(None) };
         self.end -= 1;
-        Stored::parse(self.end, leaf).map(Some)
+        Stored::parse(self.end, held).map(Some)
     }
 }
 
@@ -155,7 +194,33 @@ impl Iterator for Backward {
     }
 }
 
+impl From<Taken<'_>> for Held {
+    fn from(taken: Taken<'_>) -> Held {
+        Held { leaf: taken.leaf.to_vec(), detail: taken.detail.to_vec() }
+    }
+}
+
 impl Log {
+    /// The records at these indexes, in the order they are asked for. All must be under the checkpoint.
+    pub(super) fn records(&self, detail: &mut Anywhere, indexes: &[u64]) -> Result<Vec<Stored>, Fault> {
+        let size = self.unverified_checkpoint()?.size;
+        let mut bundle: Option<(u64, Vec<Vec<u8>>)> = None;
+        indexes.iter().map(|index| {
+            let start = index / WIDTH * WIDTH;
+            let leaves = match bundle.take().filter(|(of, _)| *of == start) {
+                Some((_, leaves)) => leaves,
+                None => settled(|| self.bundle(start, size))?,
+            };
+            let place = usize::try_from(index - start).unwrap_or(usize::MAX);
+            let leaf = leaves.get(place).cloned();
+            bundle = Some((start, leaves));
+            let leaf = leaf.ok_or_else(|| {
+                Fault::new(FaultKind::Missing, named(Kind::Entries, index / WIDTH, WIDTH), "no such record").entry(*index)
+            })?;
+            Stored::parse(*index, Held { leaf, detail: detail.at(*index)? })
+        }).collect()
+    }
+
     /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.
     fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
         let number = index / WIDTH;

@@ -1,5 +1,6 @@
 //! Reading a trail: also while a bridge writes it, from another process, without a lock.
 
+mod details;
 mod entries;
 mod proof;
 mod query;
@@ -12,6 +13,7 @@ pub use verify::Verified;
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{Fault, FaultKind};
+use crate::retention::Kept;
 use crate::trail::Places;
 use ironbridge_seal::note::{self, NoteVerifier};
 use std::path::Path;
@@ -68,6 +70,15 @@ impl Log {
         let note = self.note()?;
         let (text, _) = note.split_once("\n\n").unwrap_or_default();
         parse(&format!("{text}\n"))
+    }
+
+    /// Index of the first record that retention kept. The records before it are gone, their hashes are not.
+    pub fn first_kept(&self) -> Result<u64, Fault> {
+        Ok(self.kept()?.records)
+    }
+
+    fn kept(&self) -> Result<Kept, Fault> {
+        Kept::read(&*self.disk, &self.places.log)
     }
 
     fn note(&self) -> Result<String, Fault> {

@@ -1,6 +1,6 @@
 //! Many threads and runtimes that append and wait at once.
 
-use crate::exchanges::{ORIGIN, append, clock, flow, open, runtime, signer, verify};
+use crate::exchanges::{ORIGIN, append, callers, clock, flow, open, runtime, signer, verify};
 use ironbridge_audit::{Log, Options, Trail};
 use ironbridge_core::Recorder;
 use std::collections::BTreeSet;
@@ -111,7 +111,7 @@ fn reading_and_verifying_while_it_is_written() {
 fn a_burst_is_committed_in_groups() {
     const BURST: u64 = 20_000;
     let dir = tempfile::tempdir().unwrap();
-    let trail = Trail::open(Options::new(dir.path(), ORIGIN, signer()), clock()).unwrap();
+    let trail = Trail::open(Options::new(dir.path(), ORIGIN, signer(), callers()), clock()).unwrap();
     let flow = flow("orders");
     let begin = Instant::now();
     let last = (0..BURST).map(|number| append(&trail, number, &flow).unwrap()).last();

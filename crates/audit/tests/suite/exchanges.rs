@@ -5,7 +5,7 @@ use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{AuditError, Log, Options, Trail};
 use ironbridge_core::{
     Account, Clock, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow, Integration,
-    Operation, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock, SystemFacts,
+    Operation, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock, SystemFacts,
     Timestamp, code,
 };
 use ironbridge_seal::note::NoteSigner;
@@ -21,11 +21,15 @@ pub fn signer() -> NoteSigner {
     NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap()
 }
 
+pub fn callers() -> Arc<OwnerKey> {
+    Arc::new(OwnerKey::new([1; 16], [2; 32]))
+}
+
 pub fn options(dir: impl Into<PathBuf>) -> Options {
     Options {
         max_lag: Duration::from_millis(1),
         retry: Duration::from_millis(1),
-        ..Options::new(dir, ORIGIN, signer())
+        ..Options::new(dir, ORIGIN, signer(), callers())
     }
 }
 

@@ -1,0 +1,127 @@
+//! Finding the detail that lies beside the log. Where there is none, it is empty: it was dropped, or this is a copy of
+//! the log alone.
+
+use super::{Log, settled};
+use crate::disk::Disk;
+use crate::fault::{Fault, FaultKind};
+use crate::journal::{self, Batch, Cursor};
+use crate::tiles::WIDTH;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Reads detail in ascending order of index, while it grows.
+pub(super) struct Forward {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    cursor: Option<Cursor>,
+    ahead: VecDeque<(u64, Vec<u8>)>,
+    /// Nothing is there below this index.
+    absent_below: u64,
+}
+
+impl Forward {
+    pub fn new(log: &Log) -> Forward {
+        let (disk, dir) = (Arc::clone(&log.disk), log.places.detail.clone());
+        Forward { disk, dir, cursor: None, ahead: VecDeque::new(), absent_below: 0 }
+    }
+
+    pub fn at(&mut self, index: u64) -> Result<Vec<u8>, Fault> {
+        loop {
+            while self.ahead.front().is_some_and(|(at, _)| *at < index) {
+                self.ahead.pop_front();
+            }
+            match self.ahead.front() {
+                Some((at, _)) if *at == index => {
+                    return Ok(self.ahead.pop_front().map(|(_, detail)| detail).unwrap_or_default());
+                }
+                Some(_) => return Ok(Vec::new()),
+                None if index < self.absent_below => return Ok(Vec::new()),
+                None => self.refill(index)?,
+            }
+        }
+    }
+
+    fn refill(&mut self, index: u64) -> Result<(), Fault> {
+        let cursor = self.cursor.take().filter(|cursor| cursor.next <= index);
+        let mut cursor = cursor.unwrap_or_else(|| Cursor::new(self.dir.clone(), index));
+        match cursor.read(&*self.disk) {
+            Ok(Some(batch)) => {
+                let records = (batch.first..).zip(batch.records());
+                self.ahead = records.map(|(at, taken)| (at, taken.detail.to_vec())).collect();
+                self.cursor = Some(cursor);
+            }
+            Ok(None) => self.absent_below = (index / WIDTH + 1) * WIDTH,
+            Err(fault) if fault.kind == FaultKind::Missing => self.absent_below = self.resumes_after(index)?,
+            Err(fault) => return Err(in_detail(fault)),
+        }
+        Ok(())
+    }
+
+    fn resumes_after(&self, index: u64) -> Result<u64, Fault> {
+        let segments = segments(&*self.disk, &self.dir)?;
+        Ok(segments.into_iter().find(|first| *first > index).unwrap_or((index / WIDTH + 1) * WIDTH))
+    }
+}
+
+/// Reads detail anywhere; holds the segment that it read last.
+pub(super) struct Anywhere {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segment: Option<Segment>,
+}
+
+struct Segment {
+    first: u64,
+    /// Index after the last record it holds.
+    end: u64,
+    batches: Vec<Batch>,
+}
+
+impl Anywhere {
+    pub fn new(log: &Log) -> Anywhere {
+        Anywhere { disk: Arc::clone(&log.disk), dir: log.places.detail.clone(), segment: None }
+    }
+
+    pub fn at(&mut self, index: u64) -> Result<Vec<u8>, Fault> {
+        let known = self.segment.as_ref().is_some_and(|segment| (segment.first..segment.end).contains(&index));
+        if !known {
+            self.segment = settled(|| self.load(index))?;
+        }
+        let Some(segment) = &self.segment else { return Ok(Vec::new()) };
+        let at = segment.batches.partition_point(|batch| batch.first <= index);
+        let batch = at.checked_sub(1).and_then(|at| segment.batches.get(at));
+        let found = batch.and_then(|batch| {
+            batch.records().nth(usize::try_from(index.checked_sub(batch.first)?).ok()?)
+        });
+        Ok(found.map(|taken| taken.detail.to_vec()).unwrap_or_default())
+    }
+
+    /// The segment that holds the index's detail, if there is one.
+    fn load(&self, index: u64) -> Result<Option<Segment>, Fault> {
+        let segments = segments(&*self.disk, &self.dir)?;
+        let Some(first) = segments.iter().rfind(|first| **first <= index).copied() else { return Ok(None) };
+        let after = segments.iter().find(|first| **first > index).copied().unwrap_or(u64::MAX);
+        let mut cursor = Cursor::new(self.dir.clone(), first);
+        let mut batches = Vec::new();
+        while cursor.next < after {
+            match cursor.read(&*self.disk).map_err(in_detail)? {
+                Some(batch) => batches.push(batch),
+                None => break,
+            }
+        }
+        Ok(Some(Segment { first, end: cursor.next.min(after), batches }))
+    }
+}
+
+fn segments(disk: &dyn Disk, dir: &std::path::Path) -> Result<Vec<u64>, Fault> {
+    journal::segments(disk, dir).map_err(|error| Fault::reading("detail", &error))
+}
+
+/// Segments name themselves after the journal.
+fn in_detail(mut fault: Fault) -> Fault {
+    if let Ok(name) = fault.file.strip_prefix("journal") {
+        fault.file = PathBuf::from("detail").join(name);
+    }
+    fault
+}
