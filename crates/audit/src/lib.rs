@@ -30,5 +30,5 @@ pub use checkpoint::Checkpoint;
 pub use entry::Entry;
 pub use fault::{AuditError, Fault, FaultKind};
 pub use outage::Outage;
-pub use reader::{Follow, Log, Order, Query, Stored, Verified};
+pub use reader::{Follow, Log, Order, Place, Query, Stored, Verification, Verified};
 pub use trail::{Options, Status, Trail};

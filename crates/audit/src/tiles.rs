@@ -187,6 +187,27 @@ impl Edge {
         Ok(edge)
     }
 
+    /// The edge's hashes with their levels, in the order in which [`Edge::of_full_bundles`] takes them.
+    pub fn hashes(&self) -> impl Iterator<Item = (u32, &Hash)> {
+        (0u32..).zip(&self.levels).flat_map(|(level, hashes)| hashes.iter().map(move |hash| (level, hash)))
+    }
+
+    /// The edge of a tree whose bundles are all full, from its hashes. `None` where they do not fit the size.
+    pub fn of_full_bundles(size: u64, hashes: impl IntoIterator<Item = (u32, Hash)>) -> Option<Edge> {
+        let mut edge = Edge { size, ..Edge::default() };
+        let mut hashes = hashes.into_iter().peekable();
+        for level in (0..8).take_while(|level| nodes_at(*level, size) > 0) {
+            let width = usize::try_from(nodes_at(level, size) % WIDTH).ok()?;
+            let of_level: Vec<Hash> =
+                std::iter::from_fn(|| hashes.next_if(|(at, _)| *at == level)).map(|(_, hash)| hash).collect();
+            if of_level.len() != width {
+                return None;
+            }
+            edge.levels.push(of_level);
+        }
+        (size.is_multiple_of(WIDTH) && hashes.next().is_none()).then_some(edge)
+    }
+
     /// The edge's hashes, whatever root they give.
     pub fn load_hashes(disk: &dyn Disk, log: &Path, size: u64) -> Result<Edge, Fault> {
         let mut edge = Edge { size, ..Edge::default() };

@@ -8,7 +8,7 @@ mod verify;
 
 pub use entries::{Follow, Stored};
 pub use query::{Order, Query};
-pub use verify::Verified;
+pub use verify::{Place, Verification, Verified};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::{self, Disk, RealDisk};

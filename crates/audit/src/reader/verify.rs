@@ -2,11 +2,13 @@ use super::{Log, settled};
 use crate::checkpoint::Checkpoint;
 use crate::fault::{Fault, FaultKind};
 use crate::journal;
-use crate::merkle::{Hash, root_of};
+use crate::merkle::{Hash, check_inclusion, leaf_hash, root_of};
 use crate::tiles::{
     Edge, HASH_BYTES, Kind, Tile, WIDTH, bundle_entries, load_bytes, load_tile, named, nodes_at, parse_tile,
 };
-use ironbridge_seal::note::NoteVerifier;
+use ironbridge_seal::hash::{base64, unbase64};
+use ironbridge_seal::note::{self, NoteVerifier};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// What a verification found to be true.
@@ -23,6 +25,125 @@ pub struct Verified {
     pub pending: u64,
 }
 
+/// A verification under way: bundle by bundle, so that it can show how far it is, stop, and go on later.
+pub struct Verification {
+    log: Log,
+    head: Checkpoint,
+    key: String,
+    /// The files at the tree's right edge, as they were when the head was read.
+    edge: Vec<(PathBuf, Vec<u8>)>,
+    computed: Edge,
+}
+
+/// Where a verification stood, to be kept as text. Whoever can write it can make a verification pass over what
+/// lies before it, so it belongs where the verifier's own files are.
+#[derive(Debug, Clone)]
+pub struct Place {
+    origin: String,
+    edge: Edge,
+}
+
+impl Verification {
+    /// Entries under the signed checkpoint.
+    pub fn size(&self) -> u64 {
+        self.head.size
+    }
+
+    /// Entries that were hashed so far.
+    pub fn position(&self) -> u64 {
+        self.computed.size
+    }
+
+    pub fn place(&self) -> Place {
+        Place { origin: self.head.origin.clone(), edge: self.computed.clone() }
+    }
+
+    /// Verifies the next full bundle and the tiles that it completes. False when there is none.
+    pub fn advance(&mut self) -> Result<bool, Fault> {
+        let number = self.computed.size / WIDTH;
+        if number >= self.head.size / WIDTH {
+            return Ok(false);
+        }
+        let (disk, places) = (&*self.log.disk, &self.log.places.log);
+        let (file, bytes) = load_bytes(disk, places, Kind::Entries, number, WIDTH)?;
+        let entries = bundle_entries(&file, &bytes, number * WIDTH, WIDTH)?;
+        let mut full = Vec::new();
+        entries.iter().for_each(|entry| self.computed.push(entry, &mut full));
+        for tile in full.iter().filter(|tile| tile.kind != Kind::Entries) {
+            let (file, stored) = load_bytes(disk, places, tile.kind, tile.index, WIDTH)?;
+            self.log.compare(tile, &file, &stored, &self.head)?;
+        }
+        Ok(true)
+    }
+
+    /// Verifies what is left: the right edge, the root and the journal.
+    pub fn finish(mut self) -> Result<Verified, Fault> {
+        while self.advance()? {}
+        self.verify_edge()?;
+        if self.computed.root() != self.head.root {
+            let detail = "the entries and tiles agree with each other, but not with the root that was signed";
+            return Err(Fault::new(FaultKind::Altered, super::CHECKPOINT, detail));
+        }
+        let (log, head) = (self.log, self.head);
+        let end = settled(|| log.verify_journal(head.size))?;
+        Ok(Verified {
+            origin: head.origin,
+            key: self.key,
+            size: head.size,
+            root: head.root,
+            pending: end.saturating_sub(head.size),
+        })
+    }
+
+    fn verify_edge(&mut self) -> Result<(), Fault> {
+        let width = self.head.size % WIDTH;
+        if let Some((file, bytes)) = self.edge.first().filter(|_| width > 0) {
+            let entries = bundle_entries(file, bytes, self.head.size - width, width)?;
+            // A partial bundle completes no tile.
+            entries.iter().for_each(|entry| self.computed.push(entry, &mut Vec::new()));
+        }
+        for tile in self.computed.partial().iter().filter(|tile| tile.kind != Kind::Entries) {
+            let file = named(tile.kind, tile.index, tile.width);
+            let stored = self.edge.iter().find(|(path, _)| *path == file);
+            let Some((_, stored)) = stored else { continue };
+            self.log.compare(tile, &file, stored, &self.head)?;
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// How many entries lie before it.
+    pub fn position(&self) -> u64 {
+        self.edge.size
+    }
+
+    /// One line for the origin, one for the position, then the hashes of the tree's edge: level and base64.
+    pub fn text(&self) -> String {
+        let hashes = self.edge.hashes().map(|(level, hash)| format!("{level} {}\n", base64(hash)));
+        format!("{HEADING}\n{}\n{}\n{}", self.origin, self.edge.size, hashes.collect::<String>())
+    }
+
+    /// Reads what [`Place::text`] wrote.
+    pub fn parse(text: &str) -> Option<Place> {
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        if lines.next()? != HEADING {
+            return None;
+        }
+        let origin = lines.next()?.to_owned();
+        let size = lines.next()?.parse().ok()?;
+        let hashes = lines
+            .map(|line| {
+                let (level, hash) = line.split_once(' ')?;
+                Some((level.parse().ok()?, Hash::try_from(unbase64(hash)?).ok()?))
+            })
+            .collect::<Option<Vec<(u32, Hash)>>>()?;
+        Some(Place { origin, edge: Edge::of_full_bundles(size, hashes)? })
+    }
+}
+
+const HEADING: &str = "ironbridge verification v1";
+
 impl Log {
     /// Reads everything and computes everything again: the hash of every entry, every tile, the root, and whether
     /// this key signed it. Then the journal. `progress` is told how many entries of how many are done.
@@ -37,25 +158,107 @@ impl Log {
         key: Option<&NoteVerifier>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Verified, Fault> {
-        let key = match key {
-            Some(key) => key.clone(),
-            None => self.stored_key()?,
-        };
+        let mut verification = self.verification(key.map(std::slice::from_ref).unwrap_or_default())?;
+        progress(0, verification.size());
+        while verification.advance()? {
+            progress(verification.position(), verification.size());
+        }
+        progress(verification.size(), verification.size());
+        verification.finish()
+    }
+
+    /// As [`Log::verify`], step by step, and with any of these keys. Without keys, the one beside the log is taken.
+    pub fn verification(&self, keys: &[NoteVerifier]) -> Result<Verification, Fault> {
         // The edge moves while a bridge writes, so it is read at once; what is full never changes.
-        let (head, edge) = settled(|| {
-            let head = self.checkpoint(Some(&key))?;
-            let edge = self.stored_edge(&head)?;
+        let ((head, key), edge) = settled(|| {
+            let head = self.signed_checkpoint(keys)?;
+            let edge = self.stored_edge(&head.0)?;
             Ok((head, edge))
         })?;
-        self.verify_tree(&head, &edge, progress)?;
-        let end = settled(|| self.verify_journal(head.size))?;
-        Ok(Verified {
-            origin: head.origin,
-            key: key.name().to_owned(),
-            size: head.size,
-            root: head.root,
-            pending: end.saturating_sub(head.size),
-        })
+        Ok(Verification { log: self.clone(), head, key, edge, computed: Edge::default() })
+    }
+
+    /// A verification that goes on where an earlier one stood. The entries before are not read again, but their
+    /// hashes count in the root that must be the signed one.
+    ///
+    /// # Errors
+    /// A fault where the place is of another log, or the log has become shorter than it was.
+    pub fn resume_verification(&self, keys: &[NoteVerifier], place: &Place) -> Result<Verification, Fault> {
+        let mut verification = self.verification(keys)?;
+        let head = &verification.head;
+        if place.origin != head.origin {
+            let detail = format!("the log is {}, but the saved place is of {}", head.origin, place.origin);
+            return Err(Fault::new(FaultKind::Signature, super::CHECKPOINT, detail));
+        }
+        if place.edge.size > head.size {
+            let detail = format!(
+                "{} entries were verified before, but the log has only {}: it was rolled back",
+                place.edge.size, head.size
+            );
+            return Err(Fault::new(FaultKind::Altered, super::CHECKPOINT, detail).entry(head.size));
+        }
+        verification.computed = place.edge.clone();
+        Ok(verification)
+    }
+
+    /// Checks the records with these indexes: that their hashes are in the tree that was signed. `progress` is told
+    /// how many of how many are done.
+    ///
+    /// # Errors
+    /// The first fault; one of kind [`FaultKind::Missing`] where the range ends beyond the signed tree.
+    pub fn verify_range(
+        &self,
+        keys: &[NoteVerifier],
+        range: Range<u64>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Verified, Fault> {
+        let (head, key) = self.signed_checkpoint(keys)?;
+        if range.is_empty() || range.end > head.size {
+            let detail = format!("there are no records {}..{} under it", range.start, range.end);
+            return Err(Fault::new(FaultKind::Missing, super::CHECKPOINT, detail));
+        }
+        let (first, last) = (range.start / WIDTH, (range.end - 1) / WIDTH);
+        let of = range.end - range.start;
+        for number in first..=last {
+            settled(|| self.verify_bundle(&head, number))?;
+            let done = ((number + 1) * WIDTH).min(range.end).saturating_sub(range.start);
+            progress(done, of);
+        }
+        Ok(Verified { origin: head.origin, key, size: head.size, root: head.root, pending: 0 })
+    }
+
+    /// A bundle's entries against its leaf hashes, and these against the signed root: one entry's proof takes all
+    /// other leaf hashes of the tile in.
+    fn verify_bundle(&self, head: &Checkpoint, number: u64) -> Result<(), Fault> {
+        let first = number * WIDTH;
+        let width = (head.size - first).min(WIDTH);
+        let (disk, places) = (&*self.disk, &self.places.log);
+        let (file, bytes) = load_bytes(disk, places, Kind::Entries, number, width)?;
+        let entries = bundle_entries(&file, &bytes, first, width)?;
+        let leaves = load_tile(disk, places, 0, number, width)?;
+        for ((entry, leaf), index) in entries.iter().zip(&leaves).zip(first..) {
+            if leaf_hash(entry) != *leaf {
+                let detail = "the entry's hash is not the one in the tile of leaves";
+                return Err(Fault::new(FaultKind::Altered, file, detail).entry(index));
+            }
+        }
+        let path = self.prove_inclusion(first, head.size)?;
+        let proven =
+            leaves.first().is_some_and(|leaf| check_inclusion(&head.root, head.size, first, leaf, &path));
+        if proven {
+            return Ok(());
+        }
+        let detail = "these hashes do not lead to the root that was signed";
+        Err(Fault::new(FaultKind::Altered, named(Kind::Hashes(0), number, width), detail).entry(first))
+    }
+
+    /// The head of the log and the name of the key that signed it, one of these or the one beside the log.
+    fn signed_checkpoint(&self, keys: &[NoteVerifier]) -> Result<(Checkpoint, String), Fault> {
+        let own = if keys.is_empty() { vec![self.stored_key()?] } else { keys.to_vec() };
+        let note = self.note()?;
+        let signature = |error| Fault::new(FaultKind::Signature, super::CHECKPOINT, error);
+        let (text, names) = note::verify(&note, &own).map_err(signature)?;
+        Ok((super::parse(text)?, names.into_iter().next().unwrap_or_default()))
     }
 
     /// The partial tiles and the partial bundle, as they are.
@@ -70,45 +273,6 @@ impl Log {
                 Ok((named(kind, nodes / WIDTH, width), bytes))
             })
             .collect()
-    }
-
-    fn verify_tree(
-        &self,
-        head: &Checkpoint,
-        stored_edge: &[(PathBuf, Vec<u8>)],
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Fault> {
-        let mut computed = Edge::default();
-        let mut full = Vec::new();
-        progress(0, head.size);
-        for number in 0..head.size / WIDTH {
-            let first = number * WIDTH;
-            let (file, bytes) = load_bytes(&*self.disk, &self.places.log, Kind::Entries, number, WIDTH)?;
-            let entries = bundle_entries(&file, &bytes, first, WIDTH)?;
-            entries.iter().for_each(|entry| computed.push(entry, &mut full));
-            for tile in full.drain(..).filter(|tile| tile.kind != Kind::Entries) {
-                let (file, stored) = load_bytes(&*self.disk, &self.places.log, tile.kind, tile.index, WIDTH)?;
-                self.compare(&tile, &file, &stored, head)?;
-            }
-            progress(computed.size, head.size);
-        }
-        let width = head.size % WIDTH;
-        if let Some((file, bytes)) = stored_edge.first().filter(|_| width > 0) {
-            let entries = bundle_entries(file, bytes, head.size - width, width)?;
-            entries.iter().for_each(|entry| computed.push(entry, &mut full));
-        }
-        for tile in computed.partial().iter().filter(|tile| tile.kind != Kind::Entries) {
-            let file = named(tile.kind, tile.index, tile.width);
-            let stored = stored_edge.iter().find(|(path, _)| *path == file);
-            let Some((_, stored)) = stored else { continue };
-            self.compare(tile, &file, stored, head)?;
-        }
-        progress(computed.size, head.size);
-        if computed.root() == head.root {
-            return Ok(());
-        }
-        let detail = "the entries and tiles agree with each other, but not with the root that was signed";
-        Err(Fault::new(FaultKind::Altered, super::CHECKPOINT, detail))
     }
 
     /// A stored tile must be what its children give.

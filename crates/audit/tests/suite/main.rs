@@ -17,3 +17,4 @@ mod outage;
 mod query;
 mod tamper;
 mod tree;
+mod verify;
