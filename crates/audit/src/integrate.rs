@@ -149,7 +149,9 @@ impl Integrator {
         self.write_detail(detail)?;
         let partial = edge.partial();
         let shown: Vec<PathBuf> = partial.iter().map(Tile::path).collect();
-        tiles.extend(partial);
+        // What the last checkpoint shows is there already, and may be being read.
+        let [_, already] = &self.shown;
+        tiles.extend(partial.into_iter().filter(|tile| !already.contains(&tile.path())));
         self.write_tiles(&tiles)?;
         self.write_checkpoint(&edge)?;
         self.edge = edge;

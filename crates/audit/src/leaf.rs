@@ -61,8 +61,7 @@ impl Encoded {
         let account = exchange.principal.as_ref().and_then(|principal| principal.account().owner.as_deref());
         let mut address = std::mem::take(&mut self.leaf);
         push_address(&mut address, exchange.peer.address);
-        let sealed =
-            self.details.push(belongs, DetailKind::Address, account.unwrap_or(callers), &address);
+        let sealed = self.details.push(belongs, DetailKind::Address, account.unwrap_or(callers), &address);
         address.clear();
         self.leaf = address;
         sealed?;
@@ -333,8 +332,8 @@ mod tests {
 
     #[test]
     fn an_action() {
-        let mut action =
-            Action::done(ExchangeId::from_u128(7), Timestamp(0), "secret.set", "erp \"main\"").fact("version", "2");
+        let mut action = Action::done(ExchangeId::from_u128(7), Timestamp(0), "secret.set", "erp \"main\"")
+            .fact("version", "2");
         let mut encoded = Encoded::default();
         encoded.action(&action, &callers()).unwrap();
         let expected = concat!(

@@ -2,12 +2,18 @@
 //! every proof of what is kept still verifies, and so does the root.
 
 use crate::disk::{self, Disk};
+use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
+use ironbridge_core::action::name;
 use std::io;
 use std::path::Path;
 
 pub(crate) const FILE: &str = "kept";
-const NAMED: &str = "log/kept";
+pub(crate) const NAMED: &str = "log/kept";
+
+/// What the record of a retention calls its two numbers.
+const RECORDS_BELOW: &str = "records_below";
+const DETAIL_BELOW: &str = "detail_below";
 
 /// How much of the trail is still there. What it says must stand in the log as well, in a record of
 /// `audit.retention`, or verification takes the missing files for a theft.
@@ -26,6 +32,22 @@ impl Kept {
             bytes => bytes.map_err(|error| Fault::reading(NAMED, &error))?,
         };
         serde_json::from_slice(&bytes).map_err(|error| Fault::new(FaultKind::Malformed, NAMED, error))
+    }
+
+    /// What the record of a retention says of it; `None` for every other record.
+    pub(crate) fn announced(leaf: &[u8]) -> Option<Kept> {
+        // Version, id and time have a fixed length before the action's name.
+        const PLACE: usize = "{\"v\":2,\"id\":\"\",\"time\":\"\"".len() + 36 + 27;
+        let marker = format_args!(",\"action\":\"{}\"", name::RETENTION).to_string();
+        leaf.get(PLACE..)?.strip_prefix(marker.as_bytes())?;
+        let facts = Entry::parse(leaf).ok()?.facts;
+        let number = |fact: &str| facts.get(fact)?.parse().ok();
+        Some(Kept { records: number(RECORDS_BELOW)?, detail: number(DETAIL_BELOW)? })
+    }
+
+    /// The later of each.
+    pub(crate) fn max(self, other: Kept) -> Kept {
+        Kept { records: self.records.max(other.records), detail: self.detail.max(other.detail) }
     }
 
     pub(crate) fn write(&self, disk: &dyn Disk, temporary: &Path, log: &Path) -> io::Result<()> {

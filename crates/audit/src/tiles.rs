@@ -122,6 +122,12 @@ impl Edge {
         self.push_hash(0, leaf_hash(entry), full);
     }
 
+    /// As [`Edge::push`] for an entry that is gone; a bundle is not made of such.
+    pub fn push_dropped(&mut self, leaf: Hash, full: &mut Vec<Tile>) {
+        self.size += 1;
+        self.push_hash(0, leaf, full);
+    }
+
     fn push_hash(&mut self, level: u32, hash: Hash, full: &mut Vec<Tile>) {
         let place = usize::try_from(level).unwrap_or(usize::MAX);
         if self.levels.len() <= place {

@@ -288,14 +288,12 @@ impl Recorder for Trail {
 }
 
 impl Trail {
-    fn push(
-        &self,
-        encode: impl FnOnce(&mut Encoded) -> Result<(), SealError>,
-    ) -> Result<u64, Box<Denial>> {
+    fn push(&self, encode: impl FnOnce(&mut Encoded) -> Result<(), SealError>) -> Result<u64, Box<Denial>> {
         let mut encode = Some(encode);
         let mut push = |encoded: &mut Encoded| {
             if let Some(encode) = encode.take() {
-                encode(encoded).map_err(|error| unavailable(format_args!("detail was not sealed: {error}")))?;
+                encode(encoded)
+                    .map_err(|error| unavailable(format_args!("detail was not sealed: {error}")))?;
             }
             self.enqueue(encoded)
         };
@@ -309,7 +307,9 @@ impl Trail {
         let taken = Taken { leaf: &encoded.leaf, detail: &encoded.details.bytes };
         if taken.leaf.len() > MAX_ENTRY || taken.detail.len() > MAX_DETAIL {
             let (leaf, detail) = (taken.leaf.len(), taken.detail.len());
-            return Err(unavailable(format_args!("a record of {leaf} bytes with {detail} of detail is too long")));
+            return Err(unavailable(format_args!(
+                "a record of {leaf} bytes with {detail} of detail is too long"
+            )));
         }
         self.shared.queue.push(taken).map_err(|Refused| unavailable("no room for another record"))
     }

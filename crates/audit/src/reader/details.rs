@@ -42,6 +42,14 @@ impl Forward {
         }
     }
 
+    /// A fault in the segment that would hold the index's detail.
+    pub fn fault(&self, kind: FaultKind, index: u64, detail: &str) -> Fault {
+        let segments = segments(&*self.disk, &self.dir).unwrap_or_default();
+        let home = segments.iter().rfind(|first| **first <= index);
+        let file = home.map(|first| PathBuf::from("detail").join(journal::segment_name(*first)));
+        Fault::new(kind, file.unwrap_or_else(|| "detail".into()), detail).entry(index)
+    }
+
     fn refill(&mut self, index: u64) -> Result<(), Fault> {
         let cursor = self.cursor.take().filter(|cursor| cursor.next <= index);
         let mut cursor = cursor.unwrap_or_else(|| Cursor::new(self.dir.clone(), index));
@@ -52,7 +60,9 @@ impl Forward {
                 self.cursor = Some(cursor);
             }
             Ok(None) => self.absent_below = (index / WIDTH + 1) * WIDTH,
-            Err(fault) if fault.kind == FaultKind::Missing => self.absent_below = self.resumes_after(index)?,
+            Err(fault) if fault.kind == FaultKind::Missing => {
+                self.absent_below = self.resumes_after(index)?
+            }
             Err(fault) => return Err(in_detail(fault)),
         }
         Ok(())
@@ -84,16 +94,16 @@ impl Anywhere {
     }
 
     pub fn at(&mut self, index: u64) -> Result<Vec<u8>, Fault> {
-        let known = self.segment.as_ref().is_some_and(|segment| (segment.first..segment.end).contains(&index));
+        let known =
+            self.segment.as_ref().is_some_and(|segment| (segment.first..segment.end).contains(&index));
         if !known {
             self.segment = settled(|| self.load(index))?;
         }
         let Some(segment) = &self.segment else { return Ok(Vec::new()) };
         let at = segment.batches.partition_point(|batch| batch.first <= index);
         let batch = at.checked_sub(1).and_then(|at| segment.batches.get(at));
-        let found = batch.and_then(|batch| {
-            batch.records().nth(usize::try_from(index.checked_sub(batch.first)?).ok()?)
-        });
+        let found = batch
+            .and_then(|batch| batch.records().nth(usize::try_from(index.checked_sub(batch.first)?).ok()?));
         Ok(found.map(|taken| taken.detail.to_vec()).unwrap_or_default())
     }
 

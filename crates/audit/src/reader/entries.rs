@@ -27,8 +27,8 @@ impl Stored {
             let file = named(Kind::Entries, index / WIDTH, WIDTH);
             Fault::new(FaultKind::Malformed, file, detail).entry(index)
         };
-        let entry =
-            Entry::parse(&taken.leaf).map_err(|error| malformed(format!("the record cannot be read: {error}")))?;
+        let entry = Entry::parse(&taken.leaf)
+            .map_err(|error| malformed(format!("the record cannot be read: {error}")))?;
         let json = String::from_utf8(taken.leaf).map_err(|_| malformed("the record is not text".into()))?;
         let details = detail::parse(&taken.detail).ok_or_else(|| {
             Fault::new(FaultKind::Malformed, "detail", "the record's detail cannot be read").entry(index)
@@ -43,7 +43,8 @@ impl Stored {
     ) -> Vec<Option<Detail>> {
         let id = ExchangeId::parse(&self.entry.id).unwrap_or_default();
         let record = (id, self.entry.amends);
-        let open = |(place, sealed): (usize, &SealedDetail)| sealed.open(record, place, key_of(&sealed.owner)?);
+        let open =
+            |(place, sealed): (usize, &SealedDetail)| sealed.open(record, place, key_of(&sealed.owner)?);
         self.details.iter().enumerate().map(open).collect()
     }
 }
@@ -205,20 +206,28 @@ impl Log {
     pub(super) fn records(&self, detail: &mut Anywhere, indexes: &[u64]) -> Result<Vec<Stored>, Fault> {
         let size = self.unverified_checkpoint()?.size;
         let mut bundle: Option<(u64, Vec<Vec<u8>>)> = None;
-        indexes.iter().map(|index| {
-            let start = index / WIDTH * WIDTH;
-            let leaves = match bundle.take().filter(|(of, _)| *of == start) {
-                Some((_, leaves)) => leaves,
-                None => settled(|| self.bundle(start, size))?,
-            };
-            let place = usize::try_from(index - start).unwrap_or(usize::MAX);
-            let leaf = leaves.get(place).cloned();
-            bundle = Some((start, leaves));
-            let leaf = leaf.ok_or_else(|| {
-                Fault::new(FaultKind::Missing, named(Kind::Entries, index / WIDTH, WIDTH), "no such record").entry(*index)
-            })?;
-            Stored::parse(*index, Held { leaf, detail: detail.at(*index)? })
-        }).collect()
+        indexes
+            .iter()
+            .map(|index| {
+                let start = index / WIDTH * WIDTH;
+                let leaves = match bundle.take().filter(|(of, _)| *of == start) {
+                    Some((_, leaves)) => leaves,
+                    None => settled(|| self.bundle(start, size))?,
+                };
+                let place = usize::try_from(index - start).unwrap_or(usize::MAX);
+                let leaf = leaves.get(place).cloned();
+                bundle = Some((start, leaves));
+                let leaf = leaf.ok_or_else(|| {
+                    Fault::new(
+                        FaultKind::Missing,
+                        named(Kind::Entries, index / WIDTH, WIDTH),
+                        "no such record",
+                    )
+                    .entry(*index)
+                })?;
+                Stored::parse(*index, Held { leaf, detail: detail.at(*index)? })
+            })
+            .collect()
     }
 
     /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.

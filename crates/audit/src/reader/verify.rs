@@ -1,8 +1,12 @@
+use super::details::Forward;
 use super::{Log, settled};
 use crate::checkpoint::Checkpoint;
+use crate::detail;
 use crate::fault::{Fault, FaultKind};
 use crate::journal;
+use crate::leaf;
 use crate::merkle::{Hash, check_inclusion, leaf_hash, root_of};
+use crate::retention::{self, Kept};
 use crate::tiles::{
     Edge, HASH_BYTES, Kind, Tile, WIDTH, bundle_entries, load_bytes, load_tile, named, nodes_at, parse_tile,
 };
@@ -21,6 +25,10 @@ pub struct Verified {
     /// Entries under the signed checkpoint; every one was hashed again.
     pub size: u64,
     pub root: Hash,
+    /// What retention dropped, as records in the log say. The hashes of dropped records were verified.
+    pub kept: Kept,
+    /// Records whose detail lies beside the log and fits what they commit to.
+    pub details: u64,
     /// Records in the journal that no checkpoint covers yet: their checksums are right, but nothing signs them.
     pub pending: u64,
 }
@@ -33,6 +41,14 @@ pub struct Verification {
     /// The files at the tree's right edge, as they were when the head was read.
     edge: Vec<(PathBuf, Vec<u8>)>,
     computed: Edge,
+    /// What the log was when it began says is gone, and what its records say may be.
+    kept: Kept,
+    allowed: Kept,
+    /// `None` where the log was copied without its detail.
+    detail: Option<Forward>,
+    details: u64,
+    /// Told only once the records are known to be what was signed: else they are at fault, not their detail.
+    detail_fault: Option<Fault>,
 }
 
 /// Where a verification stood, to be kept as text. Whoever can write it can make a verification pass over what
@@ -40,6 +56,8 @@ pub struct Verification {
 #[derive(Debug, Clone)]
 pub struct Place {
     origin: String,
+    allowed: Kept,
+    details: u64,
     edge: Edge,
 }
 
@@ -55,7 +73,8 @@ impl Verification {
     }
 
     pub fn place(&self) -> Place {
-        Place { origin: self.head.origin.clone(), edge: self.computed.clone() }
+        let (allowed, details, edge) = (self.allowed, self.details, self.computed.clone());
+        Place { origin: self.head.origin.clone(), allowed, details, edge }
     }
 
     /// Verifies the next full bundle and the tiles that it completes. False when there is none.
@@ -64,16 +83,59 @@ impl Verification {
         if number >= self.head.size / WIDTH {
             return Ok(false);
         }
-        let (disk, places) = (&*self.log.disk, &self.log.places.log);
-        let (file, bytes) = load_bytes(disk, places, Kind::Entries, number, WIDTH)?;
-        let entries = bundle_entries(&file, &bytes, number * WIDTH, WIDTH)?;
         let mut full = Vec::new();
-        entries.iter().for_each(|entry| self.computed.push(entry, &mut full));
+        if (number + 1) * WIDTH <= self.kept.records {
+            let leaves = load_tile(&*self.log.disk, &self.log.places.log, 0, number, WIDTH)?;
+            leaves.into_iter().for_each(|leaf| self.computed.push_dropped(leaf, &mut full));
+        } else {
+            let (disk, places) = (&*self.log.disk, &self.log.places.log);
+            let (file, bytes) = load_bytes(disk, places, Kind::Entries, number, WIDTH)?;
+            let entries = bundle_entries(&file, &bytes, number * WIDTH, WIDTH)?;
+            self.take(&entries, &mut full);
+        }
+        let (disk, places) = (&*self.log.disk, &self.log.places.log);
         for tile in full.iter().filter(|tile| tile.kind != Kind::Entries) {
             let (file, stored) = load_bytes(disk, places, tile.kind, tile.index, WIDTH)?;
             self.log.compare(tile, &file, &stored, &self.head)?;
         }
         Ok(true)
+    }
+
+    /// Hashes entries into the tree, and checks what they commit to and what they allow.
+    fn take(&mut self, entries: &[&[u8]], full: &mut Vec<Tile>) {
+        for entry in entries {
+            let index = self.computed.size;
+            self.computed.push(entry, full);
+            if let Some(kept) = Kept::announced(entry) {
+                self.allowed = kept.max(self.allowed);
+            }
+            if let Err(fault) = self.verify_detail(index, entry) {
+                self.detail_fault.get_or_insert(fault);
+            }
+        }
+    }
+
+    fn verify_detail(&mut self, index: u64, entry: &[u8]) -> Result<(), Fault> {
+        let (Some(reader), Some(committed)) = (&mut self.detail, leaf::committed(entry)) else {
+            return Ok(());
+        };
+        if index < self.kept.detail {
+            return Ok(());
+        }
+        let stored = settled(|| reader.at(index))?;
+        let fault = |kind, text: &str| Err(reader.fault(kind, index, text));
+        let Some(pieces) = detail::parse(&stored) else {
+            return fault(FaultKind::Malformed, "the record's detail cannot be read");
+        };
+        let commitments: Vec<Hash> = pieces.iter().map(|piece| piece.commitment).collect();
+        if pieces.is_empty() {
+            return fault(FaultKind::Missing, "the record's detail is missing, and no retention says so");
+        }
+        if detail::root(&commitments) != committed {
+            return fault(FaultKind::Altered, "the detail is not what the record commits to");
+        }
+        self.details += 1;
+        Ok(())
     }
 
     /// Verifies what is left: the right edge, the root and the journal.
@@ -84,6 +146,16 @@ impl Verification {
             let detail = "the entries and tiles agree with each other, but not with the root that was signed";
             return Err(Fault::new(FaultKind::Altered, super::CHECKPOINT, detail));
         }
+        if let Some(fault) = self.detail_fault {
+            return Err(fault);
+        }
+        if self.kept.max(self.allowed) != self.allowed {
+            let detail = format!(
+                "records below {} and detail below {} are said to be dropped, but the log's own records say {} and {}",
+                self.kept.records, self.kept.detail, self.allowed.records, self.allowed.detail
+            );
+            return Err(Fault::new(FaultKind::Altered, retention::NAMED, detail));
+        }
         let (log, head) = (self.log, self.head);
         let end = settled(|| log.verify_journal(head.size))?;
         Ok(Verified {
@@ -91,20 +163,23 @@ impl Verification {
             key: self.key,
             size: head.size,
             root: head.root,
+            kept: self.kept,
+            details: self.details,
             pending: end.saturating_sub(head.size),
         })
     }
 
     fn verify_edge(&mut self) -> Result<(), Fault> {
         let width = self.head.size % WIDTH;
-        if let Some((file, bytes)) = self.edge.first().filter(|_| width > 0) {
+        let edge = std::mem::take(&mut self.edge);
+        if let Some((file, bytes)) = edge.first().filter(|_| width > 0) {
             let entries = bundle_entries(file, bytes, self.head.size - width, width)?;
             // A partial bundle completes no tile.
-            entries.iter().for_each(|entry| self.computed.push(entry, &mut Vec::new()));
+            self.take(&entries, &mut Vec::new());
         }
         for tile in self.computed.partial().iter().filter(|tile| tile.kind != Kind::Entries) {
             let file = named(tile.kind, tile.index, tile.width);
-            let stored = self.edge.iter().find(|(path, _)| *path == file);
+            let stored = edge.iter().find(|(path, _)| *path == file);
             let Some((_, stored)) = stored else { continue };
             self.log.compare(tile, &file, stored, &self.head)?;
         }
@@ -118,10 +193,16 @@ impl Place {
         self.edge.size
     }
 
-    /// One line for the origin, one for the position, then the hashes of the tree's edge: level and base64.
+    /// One line for the origin; one for the position, up to where records and detail were seen to be dropped, and
+    /// how many details were checked; then the hashes of the tree's edge: level and base64.
     pub fn text(&self) -> String {
         let hashes = self.edge.hashes().map(|(level, hash)| format!("{level} {}\n", base64(hash)));
-        format!("{HEADING}\n{}\n{}\n{}", self.origin, self.edge.size, hashes.collect::<String>())
+        let (size, kept) = (self.edge.size, self.allowed);
+        let hashes: String = hashes.collect();
+        format!(
+            "{HEADING}\n{}\n{size} {} {} {}\n{hashes}",
+            self.origin, kept.records, kept.detail, self.details
+        )
     }
 
     /// Reads what [`Place::text`] wrote.
@@ -131,14 +212,17 @@ impl Place {
             return None;
         }
         let origin = lines.next()?.to_owned();
-        let size = lines.next()?.parse().ok()?;
+        let mut numbers = lines.next()?.split(' ').map(str::parse);
+        let mut number = || numbers.next()?.ok();
+        let (size, allowed) = (number()?, Kept { records: number()?, detail: number()? });
+        let details = number()?;
         let hashes = lines
             .map(|line| {
                 let (level, hash) = line.split_once(' ')?;
                 Some((level.parse().ok()?, Hash::try_from(unbase64(hash)?).ok()?))
             })
             .collect::<Option<Vec<(u32, Hash)>>>()?;
-        Some(Place { origin, edge: Edge::of_full_bundles(size, hashes)? })
+        Some(Place { origin, allowed, details, edge: Edge::of_full_bundles(size, hashes)? })
     }
 }
 
@@ -175,7 +259,20 @@ impl Log {
             let edge = self.stored_edge(&head.0)?;
             Ok((head, edge))
         })?;
-        Ok(Verification { log: self.clone(), head, key, edge, computed: Edge::default() })
+        let names = self.disk.list(&self.places.base).map_err(|error| Fault::reading("", &error))?;
+        let detail = names.iter().any(|name| name == "detail").then(|| Forward::new(self));
+        Ok(Verification {
+            kept: self.kept()?,
+            allowed: Kept::default(),
+            log: self.clone(),
+            head,
+            key,
+            edge,
+            computed: Edge::default(),
+            detail,
+            details: 0,
+            detail_fault: None,
+        })
     }
 
     /// A verification that goes on where an earlier one stood. The entries before are not read again, but their
@@ -198,6 +295,8 @@ impl Log {
             return Err(Fault::new(FaultKind::Altered, super::CHECKPOINT, detail).entry(head.size));
         }
         verification.computed = place.edge.clone();
+        verification.allowed = place.allowed;
+        verification.details = place.details;
         Ok(verification)
     }
 
@@ -217,6 +316,11 @@ impl Log {
             let detail = format!("there are no records {}..{} under it", range.start, range.end);
             return Err(Fault::new(FaultKind::Missing, super::CHECKPOINT, detail));
         }
+        let kept = self.kept()?;
+        if range.start < kept.records {
+            let detail = format!("retention dropped the records below {}", kept.records);
+            return Err(Fault::new(FaultKind::Missing, retention::NAMED, detail).entry(range.start));
+        }
         let (first, last) = (range.start / WIDTH, (range.end - 1) / WIDTH);
         let of = range.end - range.start;
         for number in first..=last {
@@ -224,7 +328,8 @@ impl Log {
             let done = ((number + 1) * WIDTH).min(range.end).saturating_sub(range.start);
             progress(done, of);
         }
-        Ok(Verified { origin: head.origin, key, size: head.size, root: head.root, pending: 0 })
+        let (origin, size, root) = (head.origin, head.size, head.root);
+        Ok(Verified { origin, key, size, root, kept, details: 0, pending: 0 })
     }
 
     /// A bundle's entries against its leaf hashes, and these against the signed root: one entry's proof takes all

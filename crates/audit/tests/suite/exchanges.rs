@@ -5,8 +5,8 @@ use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{AuditError, Log, Options, Trail};
 use ironbridge_core::{
     Account, Clock, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow, Integration,
-    Operation, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock, SystemFacts,
-    Timestamp, code,
+    Operation, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock,
+    SystemFacts, Timestamp, code,
 };
 use ironbridge_seal::note::NoteSigner;
 use std::path::{Path, PathBuf};
