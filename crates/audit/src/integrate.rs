@@ -34,11 +34,16 @@ pub(crate) struct Integrator {
     edge: Edge,
     cursor: Cursor,
     /// Where detail goes; `None` at first, and after a failure.
-    detail: Option<Segment>,
+    detail: Option<DetailSegment>,
     /// Partial tiles of the last two checkpoints; older ones nobody can be reading.
     shown: [Vec<PathBuf>; 2],
     /// Directories that exist and would survive a power cut.
     directories: HashSet<PathBuf>,
+}
+
+struct DetailSegment {
+    segment: Segment,
+    began: Duration,
 }
 
 /// Why a round failed.
@@ -162,11 +167,16 @@ impl Integrator {
 
     /// Detail is on disk before a checkpoint covers its records, because the journal may forget them then.
     fn write_detail(&mut self, detail: DetailFrames) -> io::Result<()> {
-        let segment = match self.detail.take().filter(|segment| segment.bytes < self.shared.segment_bytes) {
-            Some(segment) => segment,
-            None => self.shared.new_detail_segment(detail.first)?,
+        let (shared, now) = (&self.shared, self.shared.clock.monotonic());
+        let going_on = |segment: &DetailSegment| {
+            segment.segment.bytes < shared.segment_bytes
+                && now.saturating_sub(segment.began) < shared.segment_age
         };
-        self.detail.insert(segment).append(&detail.finish())
+        let segment = match self.detail.take().filter(going_on) {
+            Some(segment) => segment,
+            None => DetailSegment { segment: shared.new_detail_segment(detail.first)?, began: now },
+        };
+        self.detail.insert(segment).segment.append(&detail.finish())
     }
 
     /// Nothing refers to these files before the checkpoint is written, so they are written in place, and may be

@@ -31,5 +31,5 @@ pub use entry::Entry;
 pub use fault::{AuditError, Fault, FaultKind};
 pub use outage::Outage;
 pub use reader::{Follow, Log, Order, Place, Query, Stored, Verification, Verified};
-pub use retention::Kept;
+pub use retention::{Kept, Limits};
 pub use trail::{Options, Status, Trail};

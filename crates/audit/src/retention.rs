@@ -3,10 +3,17 @@
 
 use crate::disk::{self, Disk};
 use crate::entry::Entry;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{AuditError, Fault, FaultKind, failed};
+use crate::journal;
+use crate::reader::Log;
+use crate::tiles::{self, Kind, WIDTH};
+use crate::trail::Trail;
 use ironbridge_core::action::name;
+use ironbridge_core::{Action, Position, Recorder, Timestamp};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 pub(crate) const FILE: &str = "kept";
 pub(crate) const NAMED: &str = "log/kept";
@@ -54,5 +61,123 @@ impl Kept {
         let text = serde_json::to_vec(self).map_err(io::Error::other)?;
         disk::put(disk, temporary, &log.join(FILE), &text)?;
         disk.sync_dir(log)
+    }
+}
+
+/// How old is too old. What is `None` is kept for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Detail of exchanges that began before may go.
+    pub detail: Option<Timestamp>,
+    /// Records of exchanges that began before may go, and their detail with them.
+    pub records: Option<Timestamp>,
+}
+
+impl Log {
+    /// What would be kept under these limits. Records go in bundles of 256, detail in whole segments (a day's, or
+    /// 16 MiB), and neither before the last of them is old enough.
+    pub fn kept_under(&self, limits: Limits) -> Result<Kept, Fault> {
+        let now = self.kept()?;
+        let records = match limits.records {
+            None => now.records,
+            Some(before) => self.bundles_before(now.records / WIDTH, before)? * WIDTH,
+        };
+        let detail = match limits.detail {
+            None => now.detail,
+            Some(before) => self.detail_before(records.max(now.detail), before)?,
+        };
+        Ok(Kept { records, detail: detail.max(records) }.max(now))
+    }
+
+    /// Number of the first bundle from `from` on that holds a record not older. Records lie nearly in the order
+    /// of their time, so a binary search finds it; the last bundle is never among the old ones.
+    fn bundles_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {
+        let full = self.unverified_checkpoint()?.size / WIDTH;
+        let (mut low, mut high) = (from, full.saturating_sub(1).max(from));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.newest_in(middle)? < before {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    fn newest_in(&self, bundle: u64) -> Result<Timestamp, Fault> {
+        let records = self.follow(bundle * WIDTH).take(256);
+        let times = records.map(|record| Ok(record?.entry.time));
+        Ok(times.collect::<Result<Vec<_>, Fault>>()?.into_iter().max().unwrap_or_default())
+    }
+
+    fn detail_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {
+        let segments = journal::segments(&*self.disk, &self.places.detail)
+            .map_err(|error| Fault::reading("detail", &error))?;
+        let mut kept = from;
+        for next in segments.into_iter().skip(1).filter(|next| *next > from) {
+            let last = self.follow(next - 1).next().transpose()?;
+            if last.is_none_or(|last| last.entry.time >= before) {
+                break;
+            }
+            kept = next;
+        }
+        Ok(kept)
+    }
+}
+
+impl Trail {
+    /// Drops what is older than the limits allow: says so in a record, waits until a checkpoint covers that record,
+    /// and only then removes files. `action` is that record, to which the two numbers are added. Blocks meanwhile.
+    /// `None` when there was nothing to drop.
+    ///
+    /// # Errors
+    /// When the trail cannot be read or written. What was not removed then is removed by the next call.
+    pub fn retain(&self, limits: Limits, action: Action) -> Result<Option<Kept>, AuditError> {
+        let log = self.log();
+        let (now, kept) = (log.kept()?, log.kept_under(limits)?);
+        if kept == now {
+            log.remove_dropped(now).map_err(failed("clearing", &log.places.base))?;
+            return Ok(None);
+        }
+        let action =
+            action.fact(RECORDS_BELOW, kept.records.to_string()).fact(DETAIL_BELOW, kept.detail.to_string());
+        let refused = |denial: Box<ironbridge_core::Denial>| AuditError::NotIntegrated(denial.to_string());
+        self.await_checkpoint(self.act(&action).map_err(refused)?)?;
+        let temporary = log.places.temporary("kept");
+        kept.write(&*log.disk, &temporary, &log.places.log).map_err(failed("writing", &log.places.log))?;
+        log.remove_dropped(kept).map_err(failed("clearing", &log.places.base))?;
+        Ok(Some(kept))
+    }
+
+    fn await_checkpoint(&self, Position(index): Position) -> Result<(), AuditError> {
+        const STEP: Duration = Duration::from_millis(10);
+        const STEPS: u32 = 3_000;
+        for _ in 0..STEPS {
+            let status = self.status();
+            if status.integrated > index {
+                return Ok(());
+            }
+            if let Some(outage) = status.unavailable {
+                return Err(AuditError::NotIntegrated(outage.reason));
+            }
+            thread::sleep(STEP);
+        }
+        Err(AuditError::NotIntegrated("no checkpoint covers the record of the retention yet".into()))
+    }
+}
+
+impl Log {
+    /// Removes the files of what is not kept, lowest first: what a crash leaves lies directly below what is kept,
+    /// so the next call finds it by looking down from there.
+    fn remove_dropped(&self, kept: Kept) -> io::Result<()> {
+        let (disk, log) = (&*self.disk, &self.places.log);
+        let file = |number| log.join(tiles::path(Kind::Entries, number, WIDTH));
+        let end = kept.records / WIDTH;
+        let mut first = end;
+        while first > 0 && disk.read_at(&file(first - 1), 0, 1).is_ok() {
+            first -= 1;
+        }
+        (first..end).try_for_each(|number| disk.remove(&file(number)))?;
+        journal::remove_below(disk, &self.places.detail, kept.detail)
     }
 }

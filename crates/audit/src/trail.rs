@@ -8,6 +8,7 @@ use crate::leaf::{Encoded, MAX_ENTRY};
 use crate::outage::{Outage, Part, unavailable};
 use crate::progress::{Durable, Progress};
 use crate::queue::{Bounds, Queue, Refused};
+use crate::reader::Log;
 use crate::tiles::Edge;
 use ironbridge_core::{Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder};
 use ironbridge_seal::envelope::SealError;
@@ -35,8 +36,10 @@ pub struct Options {
     pub max_lag: Duration,
     /// How long to wait after a failure of the disk before trying again.
     pub retry: Duration,
-    /// From this size on the journal starts its next segment, in bytes.
+    /// From this size on the journal, and the detail, start their next segment, in bytes.
     pub segment_bytes: u64,
+    /// From this age on the detail does so too: retention drops whole segments.
+    pub segment_age: Duration,
     /// From this many records, or bytes, waiting for the disk on, no new exchange is let in.
     pub queue_records: u32,
     pub queue_bytes: usize,
@@ -57,6 +60,7 @@ impl Options {
             max_lag: Duration::from_millis(800),
             retry: Duration::from_millis(500),
             segment_bytes: 16 << 20,
+            segment_age: Duration::from_secs(24 * 3600),
             queue_records: 65_536,
             queue_bytes: 64 << 20,
         }
@@ -102,6 +106,8 @@ pub(crate) struct Shared {
     pub max_lag: Duration,
     pub retry: Duration,
     pub segment_bytes: u64,
+    pub segment_age: Duration,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Shared {
@@ -179,6 +185,8 @@ impl Trail {
             max_lag: options.max_lag,
             retry: options.retry,
             segment_bytes: options.segment_bytes,
+            segment_age: options.segment_age,
+            clock,
             disk,
             places,
         });
@@ -202,6 +210,11 @@ impl Trail {
             }
         };
         Ok(Trail { shared, callers: options.callers, threads: Mutex::new(Some(threads)), _lock: lock })
+    }
+
+    /// For reading what this trail writes.
+    pub fn log(&self) -> Log {
+        Log::at(Arc::clone(&self.shared.disk), self.shared.places.clone())
     }
 
     pub fn status(&self) -> Status {

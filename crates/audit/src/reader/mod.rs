@@ -22,8 +22,8 @@ use std::sync::Arc;
 /// A stored trail.
 #[derive(Clone)]
 pub struct Log {
-    disk: Arc<dyn Disk>,
-    places: Places,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) places: Places,
 }
 
 const CHECKPOINT: &str = "log/checkpoint";
@@ -40,9 +40,13 @@ impl Log {
 
     /// As [`Log::open`], on another disk.
     pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Log, Fault> {
-        let log = Log { disk, places: Places::below(dir.as_ref()) };
+        let log = Log::at(disk, Places::below(dir.as_ref()));
         log.unverified_checkpoint()?;
         Ok(log)
+    }
+
+    pub(crate) fn at(disk: Arc<dyn Disk>, places: Places) -> Log {
+        Log { disk, places }
     }
 
     /// The head of the log, if this key signed it. Without a key, the one that lies beside the log is taken: that
@@ -66,7 +70,7 @@ impl Log {
     }
 
     /// What the checkpoint says, whoever signed it: enough to find entries, not to believe them.
-    fn unverified_checkpoint(&self) -> Result<Checkpoint, Fault> {
+    pub(crate) fn unverified_checkpoint(&self) -> Result<Checkpoint, Fault> {
         let note = self.note()?;
         let (text, _) = note.split_once("\n\n").unwrap_or_default();
         parse(&format!("{text}\n"))
@@ -77,7 +81,7 @@ impl Log {
         Ok(self.kept()?.records)
     }
 
-    fn kept(&self) -> Result<Kept, Fault> {
+    pub(crate) fn kept(&self) -> Result<Kept, Fault> {
         Kept::read(&*self.disk, &self.places.log)
     }
 

@@ -15,6 +15,7 @@ mod fixture;
 mod memory_disk;
 mod outage;
 mod query;
+mod retention;
 mod tamper;
 mod tree;
 mod verify;

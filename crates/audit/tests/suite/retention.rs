@@ -1,0 +1,122 @@
+//! What retention drops, and that nothing else suffers.
+
+use crate::exchanges::{MEMORY, START, clock, id, memory_log, options, record, verify};
+use crate::memory_disk::{MemoryDisk, Unsynced};
+use ironbridge_audit::disk::Disk;
+use ironbridge_audit::{FaultKind, Kept, Limits, Options, Trail};
+use ironbridge_core::action::{Action, name};
+use ironbridge_core::{ExchangeId, Timestamp};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Detail segments of about fifty records each.
+fn open(disk: &Arc<MemoryDisk>) -> Result<Trail, ironbridge_audit::AuditError> {
+    let small = Options { segment_bytes: 5_000, ..options(MEMORY) };
+    Trail::open_on(Arc::clone(disk) as Arc<dyn Disk>, small, clock())
+}
+
+fn action() -> Action {
+    Action::done(ExchangeId::from_u128(1), Timestamp::from_seconds(START + 5_000), name::RETENTION, "")
+}
+
+/// Exchange `n` begins `n` seconds after the start.
+fn before(records: u64, detail: u64) -> Limits {
+    let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
+    Limits { detail: at(detail), records: at(records) }
+}
+
+fn fill(disk: &Arc<MemoryDisk>) -> Trail {
+    let trail = open(disk).unwrap();
+    // In steps, so that detail lies in many segments.
+    for step in 0..40 {
+        record(&trail, step * 50..(step + 1) * 50);
+        while trail.status().integrated < (step + 1) * 50 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    trail
+}
+
+#[test]
+fn old_records_and_older_detail_go_and_the_rest_verifies() {
+    let disk = MemoryDisk::new();
+    let trail = fill(&disk);
+    let log = memory_log(&disk);
+    let path = log.prove_inclusion(3, 2000).unwrap();
+    let kept = trail.retain(before(600, 1200), action()).unwrap().unwrap();
+    assert_eq!(kept.records, 512, "whole bundles only");
+    assert!(kept.detail > 1000 && kept.detail <= 1200, "{kept:?}");
+    assert_eq!(trail.retain(before(600, 1200), action()).unwrap(), None);
+    drop(trail);
+
+    let verified = verify(&log);
+    assert_eq!((verified.size, verified.kept, verified.details), (2001, kept, 2000 - kept.detail));
+    let stored: Vec<_> = log.follow(0).map(|stored| stored.unwrap()).collect();
+    assert_eq!(stored[0].index, 512);
+    assert_eq!(stored[0].entry.id, id(512));
+    for stored in &stored[..1488] {
+        assert_eq!(stored.details.is_empty(), stored.index < kept.detail, "{}", stored.index);
+    }
+    let newest_first: Vec<u64> = log.tail(10_000).unwrap().iter().map(|stored| stored.index).collect();
+    assert_eq!(newest_first, (512..2001).collect::<Vec<_>>());
+    // The proof of a record that is gone is still good, and can still be made.
+    assert_eq!(log.prove_inclusion(3, 2000).unwrap(), path);
+    let range = log.verify_range(&[], 0..600, &mut |_, _| {}).unwrap_err();
+    assert!(range.detail.contains("retention dropped"), "{range}");
+    log.verify_range(&[], 512..2000, &mut |_, _| {}).unwrap();
+    // A bridge that starts again goes on.
+    let trail = open(&disk).unwrap();
+    record(&trail, 2000..2100);
+    trail.close().unwrap();
+    assert_eq!(verify(&log).size, 2101);
+}
+
+#[test]
+fn nothing_goes_that_no_record_allows() {
+    let disk = MemoryDisk::new();
+    let trail = fill(&disk);
+    let kept = trail.retain(before(600, 600), action()).unwrap().unwrap();
+    trail.close().unwrap();
+    let log = memory_log(&disk);
+    let file = Path::new(MEMORY).join("log/kept");
+    for forged in [Kept { records: 768, ..kept }, Kept { detail: kept.detail + 400, ..kept }] {
+        let text = serde_json::json!({ "records": forged.records, "detail": forged.detail }).to_string();
+        disk.create(&file).unwrap().write_all(text.as_bytes()).unwrap();
+        let fault = log.verify(None, &mut |_, _| {}).unwrap_err();
+        assert_eq!(
+            (fault.kind, fault.file.as_path()),
+            (FaultKind::Altered, Path::new("log/kept")),
+            "{fault}"
+        );
+    }
+    disk.remove(&file).unwrap();
+    let fault = log.verify(None, &mut |_, _| {}).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Missing, "{fault}");
+}
+
+/// Wherever the power fails, what is kept verifies, and the next run finishes.
+#[test]
+fn a_retention_that_is_cut_short_is_finished_by_the_next() {
+    let disk = MemoryDisk::new();
+    fill(&disk).close().unwrap();
+    let full = disk.after_power_cut(Unsynced::Kept);
+    for at in (0..60).step_by(3) {
+        let disk = full.after_power_cut(Unsynced::Kept);
+        let trail = open(&disk).unwrap();
+        disk.dies_at(Some(disk.operations() + at));
+        let outcome = trail.retain(before(600, 1200), action());
+        disk.dies_at(Some(0));
+        drop(trail);
+        let after = disk.after_power_cut(if at % 2 == 0 { Unsynced::Lost } else { Unsynced::Half });
+        verify(&memory_log(&after));
+        let trail = open(&after).unwrap();
+        trail.retain(before(600, 1200), action()).unwrap();
+        trail.close().unwrap();
+        let log = memory_log(&after);
+        let verified = verify(&log);
+        assert_eq!(verified.kept.records, 512, "dead from operation {at}: {outcome:?}");
+        let bundles = after.list(&Path::new(MEMORY).join("log/tile/entries")).unwrap();
+        assert!(!bundles.contains(&"000".to_owned()) && !bundles.contains(&"001".to_owned()), "{bundles:?}");
+    }
+}
