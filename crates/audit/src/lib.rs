@@ -26,7 +26,7 @@ mod text;
 mod tiles;
 mod trail;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Signers, SignersError};
 pub use entry::Entry;
 pub use fault::{AuditError, Fault, FaultKind};
 pub use outage::Outage;
