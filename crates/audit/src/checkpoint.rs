@@ -1,6 +1,6 @@
 //! The keys that sign a log's head, and how they follow each other.
 
-use ironbridge_seal::note::{self, NoteError, NoteSigner, NoteVerifier, SignatureKind};
+use ironbridge_seal::note::{self, NoteError, NoteSigner, NoteVerifier, Signature, SignatureKind};
 
 pub use ironbridge_seal::note::Checkpoint;
 
@@ -58,6 +58,33 @@ impl Signers {
     /// The verifier keys, one a line: what `log/key` holds.
     pub fn key_file(&self) -> String {
         self.verifiers.iter().map(|verifier| format!("{}\n", verifier.verifier_key())).collect()
+    }
+}
+
+/// A checkpoint that a key of its own log signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedCheckpoint {
+    pub checkpoint: Checkpoint,
+    /// The whole note, with the signatures of others too, such as witnesses.
+    pub note: String,
+    /// Those of the keys that it was opened with.
+    pub signatures: Vec<Signature>,
+}
+
+impl SignedCheckpoint {
+    /// Opens a note that at least one of these keys signed, named as the log.
+    pub fn open(note: String, keys: &[NoteVerifier]) -> Result<SignedCheckpoint, NoteError> {
+        let (text, signatures) = note::verify(&note, keys)?;
+        let checkpoint = Checkpoint::parse(text).ok_or(NoteError::Malformed)?;
+        if !signatures.iter().any(|signature| signature.name == checkpoint.origin) {
+            return Err(NoteError::Unverified);
+        }
+        Ok(SignedCheckpoint { checkpoint, note, signatures })
+    }
+
+    /// The name of the key that signed it, which is the log's.
+    pub fn key(&self) -> &str {
+        &self.checkpoint.origin
     }
 }
 

@@ -52,17 +52,22 @@ pub fn sign<'s>(
     Ok(note)
 }
 
-/// The note with the signature lines of `more` that it does not have yet, for the same text. Nothing is verified.
+/// The note with the signature lines of `more`, which must be for the same text: nothing is verified. A later
+/// signature of a key takes the place of an earlier.
 pub fn add(note: &str, more: &str) -> Result<String, NoteError> {
-    split(note)?;
-    let mut joined = note.to_owned();
-    for line in more.split_inclusive('\n') {
-        line.strip_suffix('\n').and_then(parse_line).ok_or(NoteError::Malformed)?;
-        let (_, there) = joined.rsplit_once("\n\n").unwrap_or_default();
-        if !there.split_inclusive('\n').any(|signature| signature == line) {
-            joined.push_str(line);
-        }
+    let (text, _) = split(note)?;
+    let line_of = |line: &str| {
+        let parsed = line.strip_suffix('\n').and_then(parse_line);
+        parsed.map(|parsed| (parsed.name.to_owned(), parsed.id)).ok_or(NoteError::Malformed)
+    };
+    let mut lines = Vec::new();
+    let signatures = note.get(text.len() + 1..).unwrap_or_default();
+    for line in signatures.split_inclusive('\n').chain(more.split_inclusive('\n')) {
+        let key = line_of(line)?;
+        lines.retain(|(earlier, _)| *earlier != key);
+        lines.push((key, line));
     }
+    let joined = lines.iter().fold(format!("{text}\n"), |note, (_, line)| note + line);
     split(&joined)?;
     Ok(joined)
 }
