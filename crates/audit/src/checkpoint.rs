@@ -1,80 +1,99 @@
-//! The log's head (c2sp.org/tlog-checkpoint): origin, size and root, as a signed note.
+//! The keys that sign a log's head, and how they follow each other.
 
-use crate::merkle::{Hash, empty_root};
-use ironbridge_seal::hash::{base64, unbase64};
+use ironbridge_seal::note::{self, NoteError, NoteSigner, NoteVerifier, Signature, SignatureKind};
+
+pub use ironbridge_seal::note::Checkpoint;
 
 pub(crate) const FILE: &str = "checkpoint";
 
+/// The keys of a log. Every checkpoint is signed with all that are in force, so that while one key follows another
+/// those who know either can verify. What keys out of force signed is still believed.
+pub struct Signers {
+    in_force: Vec<NoteSigner>,
+    verifiers: Vec<NoteVerifier>,
+}
+
+/// Why keys cannot sign a log's checkpoints. The operator's to mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignersError {
+    #[error("a log needs a plain Ed25519 key in force: every verifier knows that kind")]
+    NoEd25519,
+    #[error("the key {0} does not have the name of the log, {1}")]
+    Name(String, String),
+    #[error("{0}")]
+    Key(#[from] NoteError),
+}
+
+impl Signers {
+    /// The keys of the log `origin`, all named so: those in force, newest first, and those that were.
+    ///
+    /// # Errors
+    /// When no plain Ed25519 key is in force, or a key has another name.
+    pub fn new(
+        origin: &str,
+        in_force: Vec<NoteSigner>,
+        earlier: Vec<NoteVerifier>,
+    ) -> Result<Signers, SignersError> {
+        if !in_force.iter().any(|signer| signer.kind() == SignatureKind::Ed25519) {
+            return Err(SignersError::NoEd25519);
+        }
+        let mut verifiers = in_force.iter().map(NoteSigner::verifier).collect::<Result<Vec<_>, _>>()?;
+        verifiers.extend(earlier);
+        if let Some(other) = verifiers.iter().find(|verifier| verifier.name() != origin) {
+            return Err(SignersError::Name(other.name().to_owned(), origin.to_owned()));
+        }
+        Ok(Signers { in_force, verifiers })
+    }
+
+    /// The signed note of this head. `time` is in seconds since 1970.
+    pub fn sign(&self, head: &Checkpoint, time: u64) -> Result<String, NoteError> {
+        note::sign(&head.text(), &self.in_force, time)
+    }
+
+    /// All keys whose signatures are believed.
+    pub fn verifiers(&self) -> &[NoteVerifier] {
+        &self.verifiers
+    }
+
+    /// The verifier keys, one a line: what `log/key` holds.
+    pub fn key_file(&self) -> String {
+        self.verifiers.iter().map(|verifier| format!("{}\n", verifier.verifier_key())).collect()
+    }
+}
+
+/// A checkpoint that a key of its own log signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Names the log, everywhere and for ever.
-    pub origin: String,
-    /// How many entries the tree holds.
-    pub size: u64,
-    pub root: Hash,
+pub struct SignedCheckpoint {
+    pub checkpoint: Checkpoint,
+    /// The whole note, with the signatures of others too, such as witnesses.
+    pub note: String,
+    /// Those of the keys that it was opened with.
+    pub signatures: Vec<Signature>,
 }
 
-impl Checkpoint {
-    pub(crate) fn empty(origin: &str) -> Checkpoint {
-        Checkpoint { origin: origin.to_owned(), size: 0, root: empty_root() }
-    }
-
-    /// The text that is signed.
-    pub fn text(&self) -> String {
-        format!("{}\n{}\n{}\n", self.origin, self.size, base64(&self.root))
-    }
-
-    /// Reads a verified note's text. Lines after the third are extensions and passed over.
-    pub fn parse(text: &str) -> Option<Checkpoint> {
-        let mut lines = text.strip_suffix('\n')?.split('\n');
-        let origin = lines.next().filter(|origin| !origin.is_empty())?;
-        let digits = lines.next()?;
-        let size: u64 = digits.parse().ok()?;
-        // One form only: no sign, no leading zero.
-        if size.to_string() != digits {
-            return None;
+impl SignedCheckpoint {
+    /// Opens a note that at least one of these keys signed, named as the log.
+    pub fn open(note: String, keys: &[NoteVerifier]) -> Result<SignedCheckpoint, NoteError> {
+        let (text, signatures) = note::verify(&note, keys)?;
+        let checkpoint = Checkpoint::parse(text).ok_or(NoteError::Malformed)?;
+        if !signatures.iter().any(|signature| signature.name == checkpoint.origin) {
+            return Err(NoteError::Unverified);
         }
-        let root = Hash::try_from(unbase64(lines.next()?)?).ok()?;
-        Some(Checkpoint { origin: origin.to_owned(), size, root })
+        Ok(SignedCheckpoint { checkpoint, note, signatures })
+    }
+
+    /// The name of the key that signed it, which is the log's.
+    pub fn key(&self) -> &str {
+        &self.checkpoint.origin
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// One plain Ed25519 key, named as its log.
+impl TryFrom<NoteSigner> for Signers {
+    type Error = SignersError;
 
-    #[test]
-    fn the_empty_log() {
-        let text = "example.com/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n";
-        assert_eq!(Checkpoint::empty("example.com/log").text(), text);
-        assert_eq!(Checkpoint::parse(text), Some(Checkpoint::empty("example.com/log")));
-    }
-
-    #[test]
-    fn malformed_checkpoints_are_not_read() {
-        let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-        for text in [
-            String::new(),
-            "\n".into(),
-            format!("\n0\n{root}\n"),
-            format!("log\n00\n{root}\n"),
-            format!("log\n+1\n{root}\n"),
-            format!("log\n-1\n{root}\n"),
-            format!("log\n18446744073709551616\n{root}\n"),
-            format!("log\n1\n{root}"),
-            format!("log\n1\n{}\n", &root[..40]),
-            "log\n1\n".into(),
-        ] {
-            assert_eq!(Checkpoint::parse(&text), None, "{text:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn texts_read_back(origin in "[a-z./-]{1,40}", size: u64, root: [u8; 32]) {
-            let checkpoint = Checkpoint { origin, size, root };
-            prop_assert_eq!(Checkpoint::parse(&checkpoint.text()), Some(checkpoint));
-        }
+    fn try_from(signer: NoteSigner) -> Result<Signers, SignersError> {
+        let origin = signer.name().to_owned();
+        Signers::new(&origin, vec![signer], Vec::new())
     }
 }

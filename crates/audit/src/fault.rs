@@ -28,6 +28,10 @@ pub enum FaultKind {
     Altered,
     /// The checkpoint's signature does not verify, or names another log or key.
     Signature,
+    /// The log is shorter than it once was: it was set back to an earlier state.
+    RolledBack,
+    /// The log is not the one it once was: two different histories were signed.
+    Forked,
 }
 
 impl Fault {

@@ -5,17 +5,18 @@ mod entries;
 mod proof;
 mod query;
 mod verify;
+mod witnessed;
 
 pub use entries::{Follow, Stored};
 pub use query::{Order, Query};
 pub use verify::{Place, Verification, Verified};
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{Fault, FaultKind};
 use crate::retention::Kept;
 use crate::trail::Places;
-use ironbridge_seal::note::{self, NoteVerifier};
+use ironbridge_seal::note::NoteVerifier;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,24 +50,29 @@ impl Log {
         Log { disk, places }
     }
 
-    /// The head of the log, if this key signed it. Without a key, the one that lies beside the log is taken: that
+    /// The head of the log, if this key signed it. Without a key, those that lie beside the log are taken: that
     /// shows damage, but not a forger who replaced both.
     pub fn checkpoint(&self, verifier: Option<&NoteVerifier>) -> Result<Checkpoint, Fault> {
-        let own = match verifier {
-            Some(verifier) => verifier.clone(),
-            None => self.stored_key()?,
-        };
-        let note = self.note()?;
-        let (text, _) = note::verify(&note, &[own])
-            .map_err(|error| Fault::new(FaultKind::Signature, CHECKPOINT, error))?;
-        parse(text)
+        let keys = verifier.map(std::slice::from_ref).unwrap_or_default();
+        Ok(self.signed_checkpoint(keys)?.checkpoint)
     }
 
-    /// The verifier key that lies beside the log.
-    pub fn stored_key(&self) -> Result<NoteVerifier, Fault> {
+    /// The head of the log as it is signed, by one of these keys at least. Without keys, those that lie beside the
+    /// log are taken.
+    pub fn signed_checkpoint(&self, keys: &[NoteVerifier]) -> Result<SignedCheckpoint, Fault> {
+        self.open_note(self.note()?, CHECKPOINT, keys)
+    }
+
+    /// The verifier keys that lie beside the log.
+    pub fn stored_keys(&self) -> Result<Vec<NoteVerifier>, Fault> {
         let text = self.text("key", KEY)?;
-        let malformed = |error| Fault::new(FaultKind::Malformed, KEY, error);
-        NoteVerifier::parse(text.trim_end()).map_err(malformed)
+        NoteVerifier::parse_lines(&text).map_err(|error| Fault::new(FaultKind::Malformed, KEY, error))
+    }
+
+    fn open_note(&self, note: String, named: &str, keys: &[NoteVerifier]) -> Result<SignedCheckpoint, Fault> {
+        let stored = if keys.is_empty() { self.stored_keys()? } else { Vec::new() };
+        let keys = if keys.is_empty() { &stored } else { keys };
+        SignedCheckpoint::open(note, keys).map_err(|error| Fault::new(FaultKind::Signature, named, error))
     }
 
     /// What the checkpoint says, whoever signed it: enough to find entries, not to believe them.
@@ -103,7 +109,7 @@ fn parse(text: &str) -> Result<Checkpoint, Fault> {
 
 /// Tries again while the log grows under the reader's hands: a partial tile that gave way to a larger one, a
 /// segment whose records have moved into the log.
-fn settled<T>(mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+pub(crate) fn settled<T>(mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     const ATTEMPTS: usize = 5;
     for _ in 1..ATTEMPTS {
         match attempt() {

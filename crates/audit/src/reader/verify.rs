@@ -11,7 +11,7 @@ use crate::tiles::{
     Edge, HASH_BYTES, Kind, Tile, WIDTH, bundle_entries, load_bytes, load_tile, named, nodes_at, parse_tile,
 };
 use ironbridge_seal::hash::{base64, unbase64};
-use ironbridge_seal::note::{self, NoteVerifier};
+use ironbridge_seal::note::NoteVerifier;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -254,10 +254,10 @@ impl Log {
     /// As [`Log::verify`], step by step, and with any of these keys. Without keys, the one beside the log is taken.
     pub fn verification(&self, keys: &[NoteVerifier]) -> Result<Verification, Fault> {
         // The edge moves while a bridge writes, so it is read at once; what is full never changes.
-        let ((head, key), edge) = settled(|| {
-            let head = self.signed_checkpoint(keys)?;
-            let edge = self.stored_edge(&head.0)?;
-            Ok((head, edge))
+        let (signed, edge) = settled(|| {
+            let signed = self.signed_checkpoint(keys)?;
+            let edge = self.stored_edge(&signed.checkpoint)?;
+            Ok((signed, edge))
         })?;
         let names = self.disk.list(&self.places.base).map_err(|error| Fault::reading("", &error))?;
         let detail = names.iter().any(|name| name == "detail").then(|| Forward::new(self));
@@ -265,8 +265,8 @@ impl Log {
             kept: self.kept()?,
             allowed: Kept::default(),
             log: self.clone(),
-            head,
-            key,
+            key: signed.key().to_owned(),
+            head: signed.checkpoint,
             edge,
             computed: Edge::default(),
             detail,
@@ -311,7 +311,8 @@ impl Log {
         range: Range<u64>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Verified, Fault> {
-        let (head, key) = self.signed_checkpoint(keys)?;
+        let signed = self.signed_checkpoint(keys)?;
+        let (key, head) = (signed.key().to_owned(), signed.checkpoint);
         if range.is_empty() || range.end > head.size {
             let detail = format!("there are no records {}..{} under it", range.start, range.end);
             return Err(Fault::new(FaultKind::Missing, super::CHECKPOINT, detail));
@@ -355,15 +356,6 @@ impl Log {
         }
         let detail = "these hashes do not lead to the root that was signed";
         Err(Fault::new(FaultKind::Altered, named(Kind::Hashes(0), number, width), detail).entry(first))
-    }
-
-    /// The head of the log and the name of the key that signed it, one of these or the one beside the log.
-    fn signed_checkpoint(&self, keys: &[NoteVerifier]) -> Result<(Checkpoint, String), Fault> {
-        let own = if keys.is_empty() { vec![self.stored_key()?] } else { keys.to_vec() };
-        let note = self.note()?;
-        let signature = |error| Fault::new(FaultKind::Signature, super::CHECKPOINT, error);
-        let (text, names) = note::verify(&note, &own).map_err(signature)?;
-        Ok((super::parse(text)?, names.into_iter().next().unwrap_or_default()))
     }
 
     /// The partial tiles and the partial bundle, as they are.

@@ -241,6 +241,9 @@ fn tampered(fault: &Fault) -> Failure {
             "the trail is not what was signed: keep it as evidence, and compare it with a backup"
         }
         FaultKind::Signature => "this key did not sign this trail; is it the key of this bridge?",
+        FaultKind::RolledBack | FaultKind::Forked => {
+            "keep both checkpoints as evidence, and find out who could write the trail and use its key"
+        }
     })
 }
 
@@ -251,6 +254,8 @@ fn fault_json(fault: &Fault) -> serde_json::Value {
         FaultKind::Malformed => "malformed",
         FaultKind::Altered => "altered",
         FaultKind::Signature => "signature",
+        FaultKind::RolledBack => "rolled-back",
+        FaultKind::Forked => "forked",
     };
     json!({
         "kind": kind, "file": fault.file, "entry": fault.entry, "offset": fault.offset, "detail": fault.detail,
