@@ -1,8 +1,10 @@
 use super::{Log, settled};
+use crate::detail::{DetailKind, SealedDetail};
 use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
 use crate::journal::Cursor;
 use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
+use ironbridge_core::OwnerTag;
 use std::collections::VecDeque;
 
 /// A record as it is stored.
@@ -13,10 +15,12 @@ pub struct Stored {
     /// The leaf, byte for byte.
     pub json: String,
     pub entry: Entry,
+    /// What it commits to, sealed. Empty where that was dropped, or is not there.
+    pub details: Vec<SealedDetail>,
 }
 
 impl Stored {
-    fn parse(index: u64, leaf: Vec<u8>) -> Result<Stored, Fault> {
+    pub(super) fn parse(index: u64, leaf: Vec<u8>) -> Result<Stored, Fault> {
         let malformed = |detail: String| {
             let file = named(Kind::Entries, index / WIDTH, WIDTH);
             Fault::new(FaultKind::Malformed, file, detail).entry(index)
@@ -24,7 +28,12 @@ impl Stored {
         let entry =
             Entry::parse(&leaf).map_err(|error| malformed(format!("the record cannot be read: {error}")))?;
         let json = String::from_utf8(leaf).map_err(|_| malformed("the record is not text".into()))?;
-        Ok(Stored { index, json, entry })
+        Ok(Stored { index, json, entry, details: Vec::new() })
+    }
+
+    /// Owner tags of the data subjects that it names.
+    pub fn subjects(&self) -> impl Iterator<Item = &OwnerTag> {
+        self.details.iter().filter(|detail| detail.kind == DetailKind::Subject).map(|detail| &detail.owner)
     }
 }
 
@@ -105,6 +114,8 @@ impl Iterator for Follow {
 /// Records in descending order, as of when it was made.
 pub(super) struct Backward {
     log: Log,
+    /// Index of the last one to come.
+    start: u64,
     /// Index after the next record.
     end: u64,
     integrated: u64,
@@ -112,7 +123,8 @@ pub(super) struct Backward {
 }
 
 impl Backward {
-    pub(super) fn new(log: &Log) -> Result<Backward, Fault> {
+    /// Those from `start` on.
+    pub(super) fn new(log: &Log, start: u64) -> Result<Backward, Fault> {
         let integrated = log.unverified_checkpoint()?.size;
         let mut pending = Follow::from(log, integrated);
         let mut ahead = Vec::new();
@@ -124,11 +136,11 @@ impl Backward {
             pending.next += u64::try_from(pending.ahead.len()).unwrap_or(0);
             ahead.extend(std::mem::take(&mut pending.ahead));
         }
-        Ok(Backward { log: log.clone(), end: pending.next, integrated, ahead })
+        Ok(Backward { log: log.clone(), start, end: pending.next, integrated, ahead })
     }
 
     fn advance(&mut self) -> Result<Option<Stored>, Fault> {
-        if self.end == 0 {
+        if self.end <= self.start {
             return Ok(None);
         }
         if self.ahead.is_empty() {
@@ -157,7 +169,7 @@ impl Iterator for Backward {
 
 impl Log {
     /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.
-    fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
+    pub(super) fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
         let number = index / WIDTH;
         let first = number * WIDTH;
         let width = size.saturating_sub(first).min(WIDTH);

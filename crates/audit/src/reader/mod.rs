@@ -1,11 +1,14 @@
 //! Reading a trail: also while a bridge writes it, from another process, without a lock.
 
 mod entries;
+mod indexer;
 mod proof;
 mod query;
+mod search;
 mod verify;
 
 pub use entries::{Follow, Stored};
+pub use indexer::Indexer;
 pub use query::{Order, Query};
 pub use verify::Verified;
 
