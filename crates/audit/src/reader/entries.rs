@@ -1,6 +1,6 @@
 use super::details::{Anywhere, Forward};
 use super::{Log, settled};
-use crate::detail::{self, Detail, SealedDetail};
+use crate::detail::{self, Detail, DetailKind, SealedDetail};
 use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
 use crate::journal::{Cursor, Taken};
@@ -34,6 +34,11 @@ impl Stored {
             Fault::new(FaultKind::Malformed, "detail", "the record's detail cannot be read").entry(index)
         })?;
         Ok(Stored { index, json, entry, details })
+    }
+
+    /// Owner tags of the data subjects that it names.
+    pub fn subjects(&self) -> impl Iterator<Item = &OwnerTag> {
+        self.details.iter().filter(|detail| detail.kind == DetailKind::Subject).map(|detail| &detail.owner)
     }
 
     /// What of its details these keys open, in their order. What has no key was erased.
@@ -140,6 +145,8 @@ impl Iterator for Follow {
 /// Records in descending order, as of when it was made.
 pub(super) struct Backward {
     log: Log,
+    /// Index of the last one to come.
+    start: u64,
     /// Index after the next record.
     end: u64,
     integrated: u64,
@@ -148,7 +155,8 @@ pub(super) struct Backward {
 }
 
 impl Backward {
-    pub(super) fn new(log: &Log) -> Result<Backward, Fault> {
+    /// Those from `start` on.
+    pub(super) fn new(log: &Log, start: u64) -> Result<Backward, Fault> {
         let integrated = log.unverified_checkpoint()?.size;
         let mut pending = Follow::from(log, integrated);
         let mut ahead = Vec::new();
@@ -160,10 +168,20 @@ impl Backward {
             pending.next += u64::try_from(pending.ahead.len()).unwrap_or(0);
             ahead.extend(std::mem::take(&mut pending.ahead));
         }
-        Ok(Backward { log: log.clone(), end: pending.next, integrated, detail: Anywhere::new(log), ahead })
+        Ok(Backward {
+            log: log.clone(),
+            start,
+            end: pending.next,
+            integrated,
+            detail: Anywhere::new(log),
+            ahead,
+        })
     }
 
     fn advance(&mut self) -> Result<Option<Stored>, Fault> {
+        if self.end <= self.start {
+            return Ok(None);
+        }
         if self.ahead.is_empty() {
             if self.end <= self.log.first_kept()? {
                 return Ok(None);
@@ -231,7 +249,7 @@ impl Log {
     }
 
     /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.
-    fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
+    pub(super) fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
         let number = index / WIDTH;
         let first = number * WIDTH;
         let width = size.saturating_sub(first).min(WIDTH);

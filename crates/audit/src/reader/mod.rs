@@ -2,12 +2,15 @@
 
 mod details;
 mod entries;
+mod indexer;
 mod proof;
 mod query;
+mod search;
 mod verify;
 mod witnessed;
 
 pub use entries::{Follow, Stored};
+pub use indexer::Indexer;
 pub use query::{Order, Query};
 pub use verify::{Place, Verification, Verified};
 

@@ -1,8 +1,9 @@
 use super::Log;
 use super::entries::{Backward, Follow, Stored};
-use crate::entry::Entry;
+use super::search::Search;
 use crate::fault::Fault;
-use ironbridge_core::Timestamp;
+use crate::index::BLOCKS;
+use ironbridge_core::{OwnerTag, Timestamp};
 
 /// Which records, and in which order. What is `None` does not narrow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct Query {
     pub since: Option<Timestamp>,
     /// Begun before.
     pub until: Option<Timestamp>,
-    /// The exchange's id.
+    /// The exchange's id, or the action's.
     pub id: Option<String>,
     pub integration: Option<String>,
     pub operation: Option<String>,
@@ -20,6 +21,13 @@ pub struct Query {
     /// `success`, `partial`, `denied` or `failed`.
     pub outcome: Option<String>,
     pub code: Option<String>,
+    /// What was done; a query for it finds no exchange.
+    pub action: Option<String>,
+    /// The system that called, and the one that was called.
+    pub source: Option<String>,
+    pub target: Option<String>,
+    /// The owner tag of a data subject that the record's detail names.
+    pub subject: Option<OwnerTag>,
     pub order: Order,
     /// At most so many records.
     pub limit: Option<usize>,
@@ -33,7 +41,8 @@ pub enum Order {
 }
 
 impl Query {
-    pub fn matches(&self, entry: &Entry) -> bool {
+    pub fn matches(&self, stored: &Stored) -> bool {
+        let entry = &stored.entry;
         let texts = [
             (&self.id, &entry.id),
             (&self.integration, &entry.integration),
@@ -42,28 +51,30 @@ impl Query {
             (&self.permission, &entry.permission),
             (&self.outcome, &entry.outcome),
             (&self.code, &entry.code),
+            (&self.action, &entry.action),
+            (&self.source, &entry.source),
+            (&self.target, &entry.target),
         ];
         self.since.is_none_or(|since| entry.time >= since)
             && self.until.is_none_or(|until| entry.time < until)
             && texts.iter().all(|(wanted, found)| wanted.as_ref().is_none_or(|wanted| wanted == *found))
+            && self.subject.is_none_or(|subject| stored.subjects().any(|tag| *tag == subject))
     }
 }
 
-type Records = Box<dyn Iterator<Item = Result<Stored, Fault>> + Send>;
+pub(super) type Records = Box<dyn Iterator<Item = Result<Stored, Fault>> + Send>;
 
 impl Log {
-    /// The records that match, those not yet integrated included. Reads the log from one end to the other, so its
-    /// time grows with the log's size; nothing is held but one bundle. A fault ends it.
+    /// The records that match, those not yet integrated included. Of the blocks that have an index only the
+    /// bundles are read that it points at, the others from one end to the other; nothing is held but one bundle
+    /// and the records not yet integrated. A fault ends it.
     pub fn query(&self, query: Query) -> Result<Records, Fault> {
-        let records: Records = match query.order {
-            Order::OldestFirst => Box::new(self.follow(0)),
-            Order::NewestFirst => Box::new(Backward::new(self)?),
-        };
         let limit = query.limit.unwrap_or(usize::MAX);
+        let records = Search::new(self, &query, BLOCKS).records()?;
         let mut failed = false;
         let until_fault = records.take_while(move |record| !std::mem::replace(&mut failed, record.is_err()));
         let wanted = move |record: &Result<Stored, Fault>| match record {
-            Ok(stored) => query.matches(&stored.entry),
+            Ok(stored) => query.matches(stored),
             Err(_) => true,
         };
         Ok(Box::new(until_fault.filter(wanted).take(limit)))
@@ -71,7 +82,7 @@ impl Log {
 
     /// The last `count` records, oldest first.
     pub fn tail(&self, count: usize) -> Result<Vec<Stored>, Fault> {
-        let mut records: Vec<Stored> = Backward::new(self)?.take(count).collect::<Result<_, _>>()?;
+        let mut records: Vec<Stored> = Backward::new(self, 0)?.take(count).collect::<Result<_, _>>()?;
         records.reverse();
         Ok(records)
     }

@@ -164,6 +164,7 @@ fn query(manifest: &Path, args: Find) -> Outcome {
         code: args.code,
         order,
         limit: args.limit,
+        ..Query::default()
     };
     let mut found = false;
     for record in log.query(query)? {

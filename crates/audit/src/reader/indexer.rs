@@ -1,0 +1,138 @@
+use super::Log;
+use super::details::Forward;
+use crate::detail::{self, DetailKind};
+use crate::fault::{Fault, FaultKind};
+use crate::index::{BLOCKS, Blocks, DIRECTORY, IndexBuilder, IndexFile, name, put};
+use crate::merkle::Hash;
+use crate::tiles::{Kind, WIDTH, named};
+use ironbridge_core::OwnerTag;
+use std::path::Path;
+
+/// Keeps the index of a log complete, one block at a time, for a thread that has nothing better to do.
+pub struct Indexer {
+    log: Log,
+    blocks: Blocks,
+    /// The next block to look after.
+    next: u64,
+}
+
+impl Indexer {
+    /// Begins with the first block: every index file is read once and built again if it is damaged.
+    pub fn new(log: Log) -> Indexer {
+        Indexer::of(log, BLOCKS)
+    }
+
+    pub(super) fn of(log: Log, blocks: Blocks) -> Indexer {
+        Indexer { log, blocks, next: 0 }
+    }
+
+    /// Checks the index of one block, or builds it. Whether there was one: if not, the index is complete until the
+    /// log has grown by a block.
+    ///
+    /// # Errors
+    /// When the block's records are damaged, and it goes without an index; the next call goes on behind it. Or
+    /// when the index cannot be written; the next call tries again.
+    pub fn catch_up(&mut self) -> Result<bool, Fault> {
+        let roots = self.log.block_roots(self.blocks)?;
+        let number = self.next;
+        let Some(root) = usize::try_from(number).ok().and_then(|place| roots.get(place)) else {
+            return Ok(false);
+        };
+        self.next += 1;
+        if number * self.blocks.records() < self.log.first_kept()? {
+            return Ok(true);
+        }
+        if self.log.index(number, root).is_some_and(|file| file.is_sound()) {
+            return Ok(true);
+        }
+        let bytes = self.log.index_of(number, self.blocks, root)?;
+        self.log.put_index(number, &bytes).inspect_err(|_| self.next = number)?;
+        Ok(true)
+    }
+}
+
+impl Log {
+    /// Builds the whole index again, whatever there is. `progress` is told how many records of how many are done.
+    ///
+    /// # Errors
+    /// The first block that is damaged, or the disk.
+    pub fn reindex(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Fault> {
+        self.reindex_blocks(BLOCKS, progress)
+    }
+
+    pub(super) fn reindex_blocks(
+        &self,
+        blocks: Blocks,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Fault> {
+        let roots = self.block_roots(blocks)?;
+        let of = u64::try_from(roots.len()).unwrap_or(u64::MAX) * blocks.records();
+        for (number, root) in (0..).zip(&roots) {
+            progress(number * blocks.records(), of);
+            if number * blocks.records() < self.first_kept()? {
+                continue;
+            }
+            self.put_index(number, &self.index_of(number, blocks, root)?)?;
+        }
+        progress(of, of);
+        Ok(())
+    }
+
+    /// How many records an index covers: all but the last 65,535 at most, once the index is complete.
+    pub fn indexed(&self) -> Result<u64, Fault> {
+        let roots = self.block_roots(BLOCKS)?;
+        let covered = (0..).zip(&roots).filter(|(number, root)| self.index(*number, root).is_some()).count();
+        Ok(u64::try_from(covered).unwrap_or(u64::MAX).saturating_mul(BLOCKS.records()))
+    }
+
+    fn index(&self, number: u64, root: &Hash) -> Option<IndexFile<'_>> {
+        IndexFile::open(&*self.disk, &self.places.base, number, root)
+    }
+
+    /// The index of a block as its records give it.
+    fn index_of(&self, number: u64, blocks: Blocks, root: &Hash) -> Result<Vec<u8>, Fault> {
+        let mut builder = IndexBuilder::of(blocks);
+        let mut detail = self.has_detail()?.then(|| Forward::new(self));
+        let first_bundle = number * blocks.bundles();
+        for bundle in first_bundle..first_bundle + blocks.bundles() {
+            let first = bundle * WIDTH;
+            for (leaf, index) in self.bundle(first, first + WIDTH)?.iter().zip(first..) {
+                let subjects =
+                    detail.as_mut().map(|detail| subjects(&detail.at(index)?, index)).transpose()?;
+                builder.add(leaf, subjects.as_deref()).map_err(|error| {
+                    let detail = format!("the record cannot be read: {error}");
+                    Fault::new(FaultKind::Malformed, named(Kind::Entries, bundle, WIDTH), detail).entry(index)
+                })?;
+            }
+        }
+        let built = builder.finish().filter(|built| built.root == *root);
+        built.map(|built| built.bytes).ok_or_else(|| {
+            let detail = "the records are not those under the tree's node; `audit verify` tells which";
+            Fault::new(FaultKind::Altered, named(Kind::Entries, first_bundle, WIDTH), detail)
+                .entry(first_bundle * WIDTH)
+        })
+    }
+
+    fn has_detail(&self) -> Result<bool, Fault> {
+        let names = self.disk.list(&self.places.base).map_err(|error| Fault::reading("", &error))?;
+        Ok(names.iter().any(|name| name == "detail"))
+    }
+
+    fn put_index(&self, number: u64, bytes: &[u8]) -> Result<(), Fault> {
+        put(&*self.disk, &self.places.base, number, bytes).map_err(|error| {
+            Fault::new(FaultKind::Unreadable, Path::new(DIRECTORY).join(name(number)), error)
+        })
+    }
+}
+
+/// Owner tags of the subjects in a record's detail.
+fn subjects(stored: &[u8], index: u64) -> Result<Vec<OwnerTag>, Fault> {
+    let details = detail::parse(stored).ok_or_else(|| {
+        Fault::new(FaultKind::Malformed, "detail", "the record's detail cannot be read").entry(index)
+    })?;
+    Ok(details
+        .iter()
+        .filter(|detail| detail.kind == DetailKind::Subject)
+        .map(|detail| detail.owner)
+        .collect())
+}
