@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("seal", &["core"]),
     ("store", &["core", "seal"]),
     ("audit", &["core", "seal", "store"]),
+    ("privacy", &["core", "seal", "store"]),
     ("secrets", &["core", "seal", "store"]),
     ("identity", &["core", "seal", "store", "secrets"]),
     ("controls", &["core", "seal", "store", "identity"]),

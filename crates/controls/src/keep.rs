@@ -17,6 +17,7 @@ mod pattern;
 mod projection;
 
 pub use pattern::{KeepList, PatternError};
+pub(crate) use pattern::{Step, parse};
 
 use crate::Side;
 use bytes::Bytes;

@@ -13,6 +13,7 @@ pub mod limit;
 mod order;
 pub mod rules;
 pub mod schema;
+pub mod subject;
 
 pub use order::{ORDER, Registered};
 

@@ -88,6 +88,13 @@ pub const ORDER: &[Registered] = &[
         what: "every CEL rule of the operation holds",
     },
     Registered {
+        id: "F1, F5",
+        side: Side::Request,
+        phase: Phase::Inspect,
+        name: "request subjects",
+        what: "whose data the request carries is known, so that the record can say it",
+    },
+    Registered {
         id: "E6",
         side: Side::Request,
         phase: Phase::Replay,
@@ -107,6 +114,13 @@ pub const ORDER: &[Registered] = &[
         phase: Phase::Inspect,
         name: "reply schema",
         what: "the target's answer fits its JSON Schema",
+    },
+    Registered {
+        id: "F1, F5",
+        side: Side::Reply,
+        phase: Phase::Inspect,
+        name: "reply subjects",
+        what: "whose data the answer carries is known, so that the record can say it",
     },
     Registered {
         id: "F2",

@@ -10,8 +10,9 @@ use ironbridge_controls::keep::{Keep, KeepList};
 use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
 use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::{JsonSchema, Schema};
+use ironbridge_controls::subject::{DataSubjects, Places};
 use ironbridge_controls::{ORDER, Side};
-use ironbridge_core::{Control, Phase, Pipeline, Reads, Timestamp};
+use ironbridge_core::{BoxFuture, Control, Denial, OwnerKey, Phase, Pipeline, Reads, SubjectKeys, Timestamp};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::certificate::CertificateVerifier;
@@ -35,7 +36,10 @@ fn every_control() -> Vec<(Arc<dyn Control>, Reads)> {
     let schema = JsonSchema::compile(&true.into()).unwrap();
     let list = Arc::new(KeepList::compile(["/a"]).unwrap());
     let window = Duration::from_secs(1);
+    let places = Arc::new(Places::compile(["/id"]).unwrap());
     vec![
+        (Arc::new(DataSubjects::reply(Arc::clone(&places), Arc::new(Nothing))), Reads::Reply),
+        (Arc::new(DataSubjects::request(places, Arc::new(Nothing))), Reads::Request),
         (Arc::new(Keep::reply(Arc::clone(&list))), Reads::Reply),
         (Arc::new(Schema::reply(schema.clone())), Reads::Reply),
         (Arc::new(Keep::request(list)), Reads::Request),
@@ -111,6 +115,12 @@ impl Credentials for Nothing {
         unreachable!()
     }
     fn list<'a>(&'a self, _: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
+        unreachable!()
+    }
+}
+
+impl SubjectKeys for Nothing {
+    fn keys<'a>(&'a self, _: &'a [Box<str>]) -> BoxFuture<'a, Result<Vec<Arc<OwnerKey>>, Box<Denial>>> {
         unreachable!()
     }
 }

@@ -182,6 +182,12 @@ codes! {
     RULE_UNDECIDED = "rule-undecided", 422, Caller, false, "Rule could not be decided",
         "A rule of the operation could not be evaluated for this request, for example because it compares a field that is missing or has another type.",
         "Send the fields the rule needs, in the type it needs.";
+    SUBJECT_ID_REFUSED = "subject-id-refused", 422, Caller, false, "Subject's id refused",
+        "Where the integration expects the id of a person, the request carries a text of more than 256 bytes, or a number that is no integer of 64 bits. It could not be recorded whose data this is.",
+        "Send the id as a text or an integer.";
+    SUBJECTS_TOO_MANY = "subjects-too-many", 422, Caller, false, "Too many people in one exchange",
+        "The request, or the target's answer, carries data of more than 1,000 people, as the integration tells them apart. Each of them is recorded, and one record does not hold more.",
+        "Send less at once, or ask for smaller pages. If the detail says so, the request has already reached the target.";
 
     // Replay
     IDEMPOTENCY_KEY_MISSING = "idempotency-key-missing", 400, Caller, false, "Idempotency-Key missing",

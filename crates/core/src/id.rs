@@ -7,7 +7,8 @@ use std::fmt;
 pub struct ExchangeId(u128);
 
 impl ExchangeId {
-    fn new(at: Timestamp, random: [u8; 10]) -> ExchangeId {
+    /// The random bits that version and variant leave over are taken from `random`.
+    pub fn new(at: Timestamp, random: [u8; 10]) -> ExchangeId {
         let millis = u128::from(at.micros() / 1000) & 0xffff_ffff_ffff;
         let mut tail = [0u8; 16];
         tail[6..].copy_from_slice(&random);

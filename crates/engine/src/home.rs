@@ -4,7 +4,7 @@ use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
 use ironbridge_seal::note::NoteSigner;
 use ironbridge_secrets::{SealedStore, Secrets};
-use ironbridge_store::{Credentials, SealedItems, Sealer, SealerError, SqliteStore, StoreError};
+use ironbridge_store::{Actor, Credentials, SealedItems, Sealer, SealerError, SqliteStore, StoreError};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,8 @@ impl Home {
             opened => opened?,
         };
         let (keys, clock) = (Arc::new(keys), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
-        let store = SqliteStore::open(&store_path, Arc::new(Sealing(Arc::clone(&keys))), Arc::clone(&clock))?;
+        let sealer = Arc::new(Sealing(Arc::clone(&keys)));
+        let store = SqliteStore::open(&store_path, sealer, Arc::clone(&clock), Actor::new("bridge"))?;
         Ok(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) })
     }
 

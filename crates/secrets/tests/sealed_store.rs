@@ -7,7 +7,7 @@ use ironbridge_seal::envelope::{KeyFile, Keys};
 use ironbridge_secrets::{
     MAX_VALUE, SealedStore, SecretError, SecretName, SecretStore, SecretValue, Secrets,
 };
-use ironbridge_store::{Changes, SealedItems, Sealer, SealerError, SqliteStore};
+use ironbridge_store::{Actor, Changes, SealedItems, Sealer, SealerError, SqliteStore};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,7 +177,9 @@ impl Place {
     fn open(&self, keys: Keys) -> Bridge {
         let clock = Arc::new(SystemClock::default());
         let path = self.0.path().join("data/store.sqlite");
-        let store = Arc::new(SqliteStore::open(&path, Arc::new(Unused), Arc::clone(&clock) as _).unwrap());
+        let store = Arc::new(
+            SqliteStore::open(&path, Arc::new(Unused), Arc::clone(&clock) as _, Actor::new("test")).unwrap(),
+        );
         let sealed = Arc::new(SealedStore::new(Arc::clone(&store) as _, Arc::new(keys), clock));
         let secrets = Secrets::new([("sealed".to_owned(), Arc::clone(&sealed) as Arc<dyn SecretStore>)]);
         Bridge { store, sealed, secrets }

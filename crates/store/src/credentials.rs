@@ -1,7 +1,8 @@
 use crate::{Changes, StoreFuture};
 use ironbridge_core::Timestamp;
 
-/// Credentials that this bridge issued. Only their hashes are kept.
+/// Credentials that this bridge issued. Only their hashes are kept. Issuing and revoking leave their action in the
+/// outbox.
 pub trait Credentials: Changes {
     /// # Errors
     /// [`StoreError::Conflict`](crate::StoreError::Conflict) when the id is taken.

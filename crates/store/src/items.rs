@@ -3,10 +3,23 @@ use ironbridge_core::Timestamp;
 
 /// Named blobs that are sealed before they come here: secrets, CA and signing keys, the log key.
 ///
+/// Changes leave an action in the outbox: `secret.set` and `secret.remove`, except for the keys that have an action
+/// of their own. Its object is the name of a secret, else namespace and name.
+///
 /// Whoever seals binds namespace and name into the seal, so that a blob moved to another row does not open.
 pub trait SealedItems: Changes {
     /// Adds a version and returns its number, from 1. Older versions are kept until the item is removed.
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64>;
+
+    /// Adds the first version where there is none, and returns the newest: for keys that are made at first use,
+    /// by whichever process comes first.
+    fn put_first(
+        &self,
+        namespace: &str,
+        name: &str,
+        sealed: Vec<u8>,
+        at: Timestamp,
+    ) -> StoreFuture<'_, SealedItem>;
 
     /// The newest version.
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>>;

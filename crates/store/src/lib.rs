@@ -1,4 +1,5 @@
-//! What must outlast the process: issued credentials, sealed items, idempotency keys.
+//! What must outlast the process: issued credentials, sealed items, owners' keys, idempotency keys, and actions
+//! that wait for their record.
 //!
 //! The traits say what the rest of the bridge may rely on; [`SqliteStore`] keeps it in one SQLite file (WAL).
 //! Other databases come behind the same traits and must pass the same exported suite (feature `suite`).
@@ -14,17 +15,20 @@
 //! # Several processes
 //! The command line and a running bridge use the same file. Writers take the lock at once (`BEGIN IMMEDIATE`)
 //! and wait for it up to five seconds. A [`Changes`] receiver tells a running bridge within 250 ms that
-//! credentials or sealed items were changed, by whichever process.
+//! credentials, sealed items or the outbox were changed, by whichever process.
 //!
 //! # What is encrypted
-//! Sealed items arrive sealed. Kept answers are sealed by the [`Sealer`] that the store is opened with. The
-//! rest (names, hashes, times, idempotency keys) is plain: an idempotency key should mean nothing to a reader.
+//! Sealed items arrive sealed. Kept answers and owners' keys are sealed by the [`Sealer`] that the store is opened
+//! with. The rest (names, hashes, times, idempotency keys, waiting actions) is plain: an idempotency key should mean
+//! nothing to a reader.
 
 mod changes;
 mod credentials;
 mod error;
 mod idempotency;
 mod items;
+mod outbox;
+mod owners;
 mod sealer;
 mod sqlite;
 #[cfg(any(test, feature = "suite"))]
@@ -36,6 +40,8 @@ pub use error::StoreError;
 pub use idempotency::{Idempotency, Reservation, Settlement, Ticket};
 pub use ironbridge_core::StoredAnswer;
 pub use items::{ItemSummary, SealedItem, SealedItems};
+pub use outbox::{Actor, Outbox};
+pub use owners::{Lookup, NewOwner, OwnerKeys, OwnerKind};
 pub use sealer::{Sealer, SealerError};
 pub use sqlite::SqliteStore;
 

@@ -3,17 +3,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::{
-    Credentials, Idempotency, IssuedCredential, IssuedKind, Reservation, SealedItems, Settlement, StoreError,
-    Ticket,
+    Actor, Credentials, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys, OwnerKind,
+    Reservation, SealedItems, Settlement, StoreError, Ticket,
 };
 use bytes::Bytes;
-use ironbridge_core::{StoredAnswer, Timestamp};
+use ironbridge_core::{Action, ExchangeId, OwnerKey, StoredAnswer, Timestamp, action};
+
+/// Everything at once.
+pub trait Store: Credentials + SealedItems + OwnerKeys + Outbox + Idempotency {}
+
+impl<S: Credentials + SealedItems + OwnerKeys + Outbox + Idempotency> Store for S {}
 
 /// # Panics
 /// When the implementation does not keep a promise of the traits.
-pub async fn all<S: Credentials + SealedItems + Idempotency>(open: impl Fn() -> S) {
+pub async fn all<S: Store>(open: impl Fn(Actor) -> S) {
+    let open = || open(Actor::new(ACTOR));
     credentials(&open()).await;
     sealed_items(&open()).await;
+    owner_keys(&open()).await;
+    changes_leave_their_action(&open()).await;
+    actions_wait_until_they_are_done(&open()).await;
     idempotency(&open()).await;
     unheard_reservations_are_released(&open()).await;
     changes_are_told(&open()).await;
@@ -82,6 +91,138 @@ async fn sealed_items(store: &impl SealedItems) {
     assert!(!store.remove("secret", "a").await.unwrap());
     assert_eq!(store.get("secret", "a").await.unwrap(), None, "no older version comes to light");
     assert!(store.get("key", "a").await.unwrap().is_some());
+
+    let first = store.put_first("key", "first", b"mine".to_vec(), Timestamp(5)).await.unwrap();
+    assert_eq!(
+        (first.version, first.sealed.as_slice(), first.created),
+        (1, b"mine".as_slice(), Timestamp(5))
+    );
+    let second = store.put_first("key", "first", b"theirs".to_vec(), Timestamp(6)).await.unwrap();
+    assert_eq!(second, first, "whoever comes later uses what is there");
+}
+
+async fn owner_keys(store: &impl OwnerKeys) {
+    assert_eq!(store.obtain(vec![]).await.unwrap().len(), 0);
+    let made = store.obtain(vec![offer(1, 1), offer(2, 2), offer(1, 9)]).await.unwrap();
+    let made: Vec<_> = made.iter().map(plain).collect();
+    assert_eq!(made, [1, 2, 1].map(|n| plain(&offer(n, n).key)), "in their order, one key for each");
+    let found = store.obtain(vec![offer(3, 3), offer(2, 8)]).await.unwrap();
+    assert_eq!(found.iter().map(plain).collect::<Vec<_>>(), [3, 2].map(|n| plain(&offer(n, n).key)));
+
+    let by_lookup = store.owner_by_lookup([2; 32]).await.unwrap().unwrap();
+    assert_eq!(plain(&by_lookup), plain(&offer(2, 2).key));
+    assert!(store.owner_by_lookup([9; 32]).await.unwrap().is_none());
+    let by_tag = store.owners_by_tag(vec![[3; 16], [9; 16], [1; 16]]).await.unwrap();
+    let mut by_tag: Vec<_> = by_tag.iter().map(plain).collect();
+    by_tag.sort_unstable();
+    assert_eq!(by_tag, [1, 3].map(|n| plain(&offer(n, n).key)));
+
+    let doubled = store.obtain(vec![offer(4, 4), offer(5, 4)]).await;
+    assert!(doubled.is_err(), "a tag is one owner's");
+    assert!(store.owner_by_lookup([4; 32]).await.unwrap().is_none(), "all or none");
+
+    assert_eq!(store.destroy([2; 32]).await.unwrap(), Some([2; 16]));
+    assert_eq!(store.destroy([2; 32]).await.unwrap(), None);
+    assert!(store.owner_by_lookup([2; 32]).await.unwrap().is_none());
+    assert_eq!(store.owners_by_tag(vec![[2; 16]]).await.unwrap().len(), 0);
+    let anew = store.obtain(vec![offer(2, 7)]).await.unwrap();
+    assert_eq!(plain(&anew[0]), plain(&offer(2, 7).key), "nothing of the old one comes back");
+}
+
+async fn changes_leave_their_action(store: &impl Store) {
+    drain(store).await;
+    let key = IssuedCredential {
+        id: "recorded".into(),
+        kind: IssuedKind::ClientSecret,
+        account: "erp".into(),
+        hash: [1; 32],
+        created: NOW,
+        expires: LATER,
+        revoked: None,
+        last_used: None,
+    };
+    store.insert(key.clone()).await.unwrap();
+    assert!(store.insert(key).await.is_err());
+    store.revoke("recorded", NOW).await.unwrap();
+    store.revoke("recorded", NOW).await.unwrap();
+    store.touch(vec![("recorded".into(), LATER)]).await.unwrap();
+    store.put("secret", "erp", vec![1], NOW).await.unwrap();
+    store.put("secret", "erp", vec![2], NOW).await.unwrap();
+    store.put("ca", "root", vec![3], NOW).await.unwrap();
+    store.put_first("ca", "root", vec![4], NOW).await.unwrap();
+    store.put("audit", "log-key", vec![5], NOW).await.unwrap();
+    store.put("token-endpoint", "signing-key", vec![6], NOW).await.unwrap();
+    store.remove("secret", "erp").await.unwrap();
+    store.remove("secret", "erp").await.unwrap();
+    store.obtain(vec![offer(60, 60)]).await.unwrap();
+    store.destroy([60; 32]).await.unwrap();
+    store.destroy([60; 32]).await.unwrap();
+
+    let left = store.pending(100).await.unwrap();
+    let told: Vec<(&str, &str, &str)> =
+        left.iter().map(|action| (&*action.name, &*action.object, &*action.account)).collect();
+    assert_eq!(
+        told,
+        [
+            ("key.issue", "recorded", "erp"),
+            ("key.revoke", "recorded", "erp"),
+            ("secret.set", "erp", ""),
+            ("secret.set", "erp", ""),
+            ("secret.set", "ca/root", ""),
+            ("log_key.rotate", "audit/log-key", ""),
+            ("signing_key.rotate", "token-endpoint/signing-key", ""),
+            ("secret.remove", "erp", ""),
+            ("subject.erase", "3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c", ""),
+        ],
+        "one for each change, none for what changed nothing"
+    );
+    assert!(left.iter().all(|action| action.actor == ACTOR));
+    assert_eq!(left[0].facts, [("kind".into(), "client-secret".to_owned())]);
+    assert_eq!(left[3].facts, [("version".into(), "2".to_owned())]);
+    let mut ids: Vec<_> = left.iter().map(|action| action.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), left.len());
+}
+
+async fn actions_wait_until_they_are_done(store: &impl Outbox) {
+    drain(store).await;
+    let noted = |n: u128| {
+        Action::done(ExchangeId::from_u128(n), NOW, action::name::CERTIFICATE_ISSUE, format!("device-{n}"))
+            .account("crm")
+            .fact("serial", "0a")
+            .fact("\"quoted\"", "é\n")
+    };
+    for n in [3, 1, 2] {
+        store.note(noted(n)).await.unwrap();
+    }
+    assert!(store.note(noted(1)).await.is_err(), "an id is one action's");
+    assert_eq!(store.count().await.unwrap(), 3);
+    let first = store.pending(2).await.unwrap();
+    let ids = |actions: &[Action]| actions.iter().map(|action| action.id.to_u128()).collect::<Vec<_>>();
+    assert_eq!(ids(&first), [3, 1], "in the order in which they were done");
+    let (read, written) = (&first[0], noted(3));
+    assert_eq!((&read.name, &read.object), (&written.name, &written.object));
+    assert_eq!((&read.account, &read.facts), (&written.account, &written.facts));
+    assert_eq!((read.time, &*read.code, &*read.actor), (NOW, "done", ACTOR));
+    store.done(vec![first[0].id, ExchangeId::from_u128(99)]).await.unwrap();
+    store.done(vec![first[0].id]).await.unwrap();
+    assert_eq!(ids(&store.pending(9).await.unwrap()), [1, 2]);
+    drain(store).await;
+}
+
+async fn drain(store: &impl Outbox) {
+    let left = store.pending(u32::MAX).await.unwrap();
+    store.done(left.iter().map(|action| action.id).collect()).await.unwrap();
+    assert_eq!(store.count().await.unwrap(), 0);
+}
+
+fn offer(lookup: u8, key: u8) -> NewOwner {
+    NewOwner { lookup: [lookup; 32], kind: OwnerKind::Subject, key: OwnerKey::new([key; 16], [key; 32]) }
+}
+
+fn plain(key: &OwnerKey) -> ([u8; 16], [u8; 32]) {
+    (key.tag, *key.expose())
 }
 
 async fn idempotency(store: &impl Idempotency) {
@@ -122,7 +263,7 @@ async fn unheard_reservations_are_released(store: &impl Idempotency) {
     while reserve(store, "unheard").await == Reservation::InProgress {}
 }
 
-async fn changes_are_told<S: Credentials + SealedItems + Idempotency>(store: &S) {
+async fn changes_are_told(store: &impl Store) {
     let mut seen = store.generation();
     assert_eq!(*store.changes().borrow(), seen);
     let mut rose = |what: &str| {
@@ -136,19 +277,34 @@ async fn changes_are_told<S: Credentials + SealedItems + Idempotency>(store: &S)
     rose("remove");
     store.revoke("key-1", NOW).await.unwrap();
     rose("revoke");
+    store
+        .note(Action::done(ExchangeId::from_u128(9), NOW, action::name::CERTIFICATE_ISSUE, "a"))
+        .await
+        .unwrap();
+    rose("note");
+    let owner = offer(77, 77);
+    store.obtain(vec![offer(77, 77)]).await.unwrap();
+    assert_eq!(store.generation(), seen, "a new owner's key is in nobody's memory");
+    let mut rose = |what: &str| {
+        let now = store.generation();
+        assert!(now > seen, "{what}");
+        seen = now;
+    };
+    store.destroy(owner.lookup).await.unwrap();
+    rose("destroy");
+    store.done(vec![ExchangeId::from_u128(9)]).await.unwrap();
     reserve(store, "told").await;
     store.touch(vec![("key-1".into(), Timestamp(99))]).await.unwrap();
     assert_eq!(store.generation(), seen, "keys and last-used times do not count");
 }
 
-async fn what_was_kept_outlives_the_process<S>(open: impl Fn() -> S)
-where
-    S: Credentials + SealedItems + Idempotency,
-{
+async fn what_was_kept_outlives_the_process<S: Store>(open: impl Fn() -> S) {
     let store = open();
     let generation = store.generation();
     let credentials = Credentials::list(&store, None).await.unwrap();
     store.put("kept", "a", b"blob".to_vec(), NOW).await.unwrap();
+    store.obtain(vec![offer(50, 50)]).await.unwrap();
+    let waiting = store.count().await.unwrap();
     store.settle(taken(reserve(&store, "finished").await), Settlement::Finished(answer()));
     store.settle(taken(reserve(&store, "unknown").await), Settlement::Unknown);
     let _never_settled = taken(reserve(&store, "open").await);
@@ -158,6 +314,9 @@ where
     assert!(store.generation() > generation);
     assert_eq!(Credentials::list(&store, None).await.unwrap(), credentials);
     assert_eq!(store.get("kept", "a").await.unwrap().unwrap().sealed, b"blob");
+    let kept = store.owner_by_lookup([50; 32]).await.unwrap().unwrap();
+    assert_eq!(plain(&kept), plain(&offer(50, 50).key));
+    assert_eq!(store.count().await.unwrap(), waiting);
     assert_eq!(reserve(&store, "finished").await, Reservation::Finished(answer()));
     assert_eq!(reserve(&store, "unknown").await, Reservation::OutcomeUnknown);
     assert_eq!(reserve(&store, "open").await, Reservation::OutcomeUnknown, "left open by the one before");
@@ -182,6 +341,8 @@ fn answer() -> StoredAnswer {
     }
 }
 
+/// Who the suite acts as.
+const ACTOR: &str = "suite:é";
 const SCOPE: &str = "erp/orders.create";
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 const LATER: Timestamp = Timestamp::from_seconds(2_000);

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use ironbridge_core::{SystemClock, Timestamp};
-use ironbridge_store::{Idempotency, Reservation, Sealer, SealerError, SqliteStore};
+use ironbridge_store::{Actor, Idempotency, Reservation, Sealer, SealerError, SqliteStore};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -58,7 +58,7 @@ async fn child() {
 const STORE: &str = "IRONBRIDGE_TEST_STORE";
 
 fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, Arc::new(Unused), Arc::new(SystemClock::default())).unwrap()
+    SqliteStore::open(path, Arc::new(Unused), Arc::new(SystemClock::default()), Actor::new("test")).unwrap()
 }
 
 async fn reserve(store: &SqliteStore, key: &str) -> Reservation {

@@ -120,12 +120,14 @@ impl Sketch {
     }
 }
 
-enum Step {
+/// One step of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
     Name(String),
     Star,
 }
 
-fn parse(pattern: &str) -> Result<Vec<Step>, PatternError> {
+pub(crate) fn parse(pattern: &str) -> Result<Vec<Step>, PatternError> {
     if pattern.is_empty() {
         return Ok(Vec::new());
     }

@@ -157,6 +157,8 @@ pub struct Expected {
     /// The body afterwards, byte for byte.
     pub becomes: Option<String>,
     pub records: Option<u64>,
+    /// Whose data it carries.
+    pub subjects: Option<Vec<String>>,
     /// What remains of the tightest limit.
     pub remaining: Option<u64>,
     pub policy: Option<String>,
@@ -196,6 +198,10 @@ impl Expected {
         }
         if let Some(records) = self.records {
             assert_eq!(exchange.records, records, "{name}");
+        }
+        if let Some(subjects) = &self.subjects {
+            let found: Vec<&str> = exchange.subjects.iter().map(|subject| &*subject.id).collect();
+            assert_eq!(&found, subjects, "{name}");
         }
         if let Some(remaining) = self.remaining {
             assert_eq!(exchange.limit.map(|limit| limit.remaining), Some(remaining), "{name}");

@@ -13,7 +13,8 @@ use ironbridge_controls::keep::{Keep, KeepList};
 use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
 use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::{JsonSchema, Schema};
-use ironbridge_core::{Control, Ending, Stop};
+use ironbridge_controls::subject::{DataSubjects, Places};
+use ironbridge_core::{BoxFuture, Control, Denial, Ending, OwnerKey, Stop, SubjectKeys};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,6 +154,65 @@ fn keep() {
         let control = if case.arrives.is_reply() { Keep::reply(list) } else { Keep::request(list) };
         judge(&case.name, &control, &case.arrives, &case.expect);
     }
+}
+
+#[test]
+fn subject() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        places: Vec<String>,
+        /// A place does not compile, and the reason holds this.
+        unfit: Option<String>,
+        /// The keys cannot be had.
+        #[serde(default)]
+        keys_unavailable: bool,
+        #[serde(default)]
+        arrives: Arrival,
+        #[serde(default)]
+        expect: Expected,
+    }
+    for case in cases::<Case>("subject") {
+        let places = match (Places::compile(&case.places), &case.unfit) {
+            (Ok(places), None) => Arc::new(places),
+            (Err(error), Some(reason)) => {
+                assert!(error.to_string().contains(reason), "{}: {error}", case.name);
+                continue;
+            }
+            (Ok(_), Some(reason)) => panic!("{}: compiles, expected: {reason}", case.name),
+            (Err(error), None) => panic!("{}: {error}", case.name),
+        };
+        let keys: Arc<dyn SubjectKeys> = Arc::new(Numbered { unavailable: case.keys_unavailable });
+        let mut exchange = case.arrives.exchange();
+        let request = DataSubjects::request(Arc::clone(&places), Arc::clone(&keys));
+        let mut verdict = block_on(request.judge(&mut exchange));
+        if verdict.is_ok() {
+            verdict = block_on(DataSubjects::reply(places, keys).judge(&mut exchange));
+        }
+        case.expect.check(&case.name, &verdict, &mut exchange, case.arrives.is_reply());
+        for subject in &exchange.subjects {
+            assert_eq!(subject.owner.expose(), &numbered(&subject.id), "{}", case.name);
+        }
+    }
+}
+
+/// Gives every subject a key that is made of its id.
+struct Numbered {
+    unavailable: bool,
+}
+
+impl SubjectKeys for Numbered {
+    fn keys<'a>(&'a self, ids: &'a [Box<str>]) -> BoxFuture<'a, Result<Vec<Arc<OwnerKey>>, Box<Denial>>> {
+        assert!(!ids.is_empty(), "nobody asks for nothing");
+        let keys = ids.iter().map(|id| Arc::new(OwnerKey::new([0; 16], numbered(id)))).collect();
+        let denial = || Box::new(Denial::new(&ironbridge_core::code::AUDIT_UNAVAILABLE));
+        Box::pin(std::future::ready(if self.unavailable { Err(denial()) } else { Ok(keys) }))
+    }
+}
+
+fn numbered(id: &str) -> [u8; 32] {
+    std::array::from_fn(|place| id.as_bytes().get(place).copied().unwrap_or(0))
 }
 
 #[test]

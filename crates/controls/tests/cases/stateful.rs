@@ -13,7 +13,7 @@ use ironbridge_identity::accounts::{CertificateMatch, CertificateRule, Directory
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::certificate::CertificateVerifier;
 use ironbridge_identity::token::TokenVerifier;
-use ironbridge_store::{Sealer, SealerError, SqliteStore};
+use ironbridge_store::{Actor, Sealer, SealerError, SqliteStore};
 use serde::Deserialize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -210,6 +210,7 @@ fn store() -> (TempDir, Arc<SqliteStore>) {
     }
     let folder = TempDir::new().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let store = SqliteStore::open(&folder.path().join("store.db"), Arc::new(Open), clock).unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.db"), Arc::new(Open), clock, Actor::new("test"))
+        .unwrap();
     (folder, Arc::new(store))
 }

@@ -7,7 +7,7 @@ use ironbridge_identity::accounts::{
     CertificateMatch, CertificateRule, Directory, Registration, TokenSubject,
 };
 use ironbridge_seal::envelope::Keys;
-use ironbridge_store::{Sealer, SealerError, SqliteStore};
+use ironbridge_store::{Actor, Sealer, SealerError, SqliteStore};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -132,7 +132,9 @@ impl Shelf {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(Keys::ephemeral().unwrap());
         let sealer = Arc::new(Envelopes(Arc::clone(&keys)));
-        let store = SqliteStore::open(&folder.path().join("state.db"), sealer, TestClock::new()).unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("state.db"), sealer, TestClock::new(), Actor::new("test"))
+                .unwrap();
         Shelf { store: Arc::new(store), keys, _folder: folder }
     }
 }

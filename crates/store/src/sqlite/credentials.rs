@@ -1,12 +1,13 @@
 use super::queue::{Effect, Failure};
-use super::{SqliteStore, from_sql, to_sql};
+use super::{SqliteStore, from_sql, outbox, to_sql};
 use crate::{Credentials, IssuedCredential, IssuedKind, StoreError, StoreFuture};
-use ironbridge_core::Timestamp;
+use ironbridge_core::{Timestamp, action};
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Row, named_params, params};
+use rusqlite::{OptionalExtension, Row, named_params, params};
 
 impl Credentials for SqliteStore {
     fn insert(&self, credential: IssuedCredential) -> StoreFuture<'_, ()> {
+        let author = self.author();
         self.queue.ask(Effect::Changes, move |db| {
             let inserted = db
                 .prepare_cached(
@@ -27,17 +28,28 @@ impl Credentials for SqliteStore {
             if inserted == 0 {
                 return Err(Failure::Refused(StoreError::Conflict(credential.id)));
             }
-            Ok(())
+            let name = match credential.kind {
+                IssuedKind::ApiKey | IssuedKind::ClientSecret => action::name::KEY_ISSUE,
+                IssuedKind::Certificate => action::name::CERTIFICATE_ISSUE,
+            };
+            let issued = author.did(db, name, credential.id)?;
+            Ok(outbox::leave(db, &issued.account(credential.account).fact("kind", credential.kind.name()))?)
         })
     }
 
     fn revoke<'a>(&'a self, id: &'a str, at: Timestamp) -> StoreFuture<'a, bool> {
-        let id = id.to_owned();
+        let (id, author) = (id.to_owned(), self.author());
         self.ask(Effect::Changes, move |db| {
-            let revoked = db
-                .prepare_cached("UPDATE credential SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL")?
-                .execute(params![id, to_sql(at)])?;
-            Ok(revoked > 0)
+            let revoked: Option<(String, String)> = db
+                .prepare_cached(
+                    "UPDATE credential SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL RETURNING account, kind",
+                )?
+                .query_row(params![id, to_sql(at)], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((account, kind)) = revoked else { return Ok(false) };
+            let action = author.did(db, action::name::KEY_REVOKE, id)?.account(account).fact("kind", kind);
+            outbox::leave(db, &action)?;
+            Ok(true)
         })
     }
 

@@ -54,13 +54,12 @@ impl File {
     /// Opens the file again after a failure. A file that became empty is no new store: it is being restored, or
     /// was lost, and starting afresh would forget every idempotency key.
     pub(super) fn reopen(&self) -> Result<Connection, StoreError> {
-        let db = self.connect()?;
-        match self.version(&db)? {
-            KNOWN => {}
-            0 => return Err(StoreError::Corrupt("it is empty".into())),
-            found => return Err(StoreError::Newer { found, known: KNOWN }),
+        let mut db = self.connect()?;
+        if self.version(&db)? == 0 {
+            return Err(StoreError::Corrupt("it is empty".into()));
         }
         self.configure(&db).map_err(|e| self.explain(e))?;
+        self.migrate(&mut db)?;
         Ok(db)
     }
 
@@ -85,6 +84,8 @@ impl File {
         }
         // In WAL mode only FULL makes a commit survive a power cut; NORMAL may lose the last ones.
         db.pragma_update(None, "synchronous", "full")?;
+        // Overwrites what is deleted, owners' keys above all.
+        db.pragma_update(None, "secure_delete", true)?;
         db.pragma_update(None, "trusted_schema", false)
     }
 
@@ -168,5 +169,5 @@ impl File {
 }
 
 /// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("v1.sql")];
-const KNOWN: i64 = 1;
+const MIGRATIONS: [&str; 2] = [include_str!("v1.sql"), include_str!("v2.sql")];
+const KNOWN: i64 = 2;

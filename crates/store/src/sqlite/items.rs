@@ -1,39 +1,36 @@
+use super::outbox::Author;
 use super::queue::Effect;
-use super::{SqliteStore, from_sql, to_sql};
+use super::{SqliteStore, from_sql, outbox, to_sql};
 use crate::{ItemSummary, SealedItem, SealedItems, StoreFuture};
-use ironbridge_core::Timestamp;
-use rusqlite::{OptionalExtension, params};
+use ironbridge_core::{Timestamp, action};
+use rusqlite::{Connection, OptionalExtension, params};
 
 impl SealedItems for SqliteStore {
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64> {
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        self.ask(Effect::Changes, move |db| {
-            db.prepare_cached(
-                "INSERT INTO sealed_item (namespace, name, version, sealed, created)
-                 SELECT ?1, ?2, coalesce(max(version), 0) + 1, ?3, ?4 FROM sealed_item
-                 WHERE namespace = ?1 AND name = ?2 RETURNING version",
-            )?
-            .query_row(params![namespace, name, sealed, to_sql(at)], |row| row.get::<_, i64>(0))
-            .map(i64::cast_unsigned)
+        let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
+        self.ask(Effect::Changes, move |db| add(db, &author, &namespace, &name, &sealed, at))
+    }
+
+    fn put_first(
+        &self,
+        namespace: &str,
+        name: &str,
+        sealed: Vec<u8>,
+        at: Timestamp,
+    ) -> StoreFuture<'_, SealedItem> {
+        let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
+        self.ask(Effect::Changes, move |db| match newest(db, &namespace, &name)? {
+            Some(item) => Ok(item),
+            None => {
+                let version = add(db, &author, &namespace, &name, &sealed, at)?;
+                Ok(SealedItem { version, sealed, created: at })
+            }
         })
     }
 
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>> {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        self.ask(Effect::Reads, move |db| {
-            db.prepare_cached(
-                "SELECT version, sealed, created FROM sealed_item WHERE namespace = ?1 AND name = ?2
-                 ORDER BY version DESC LIMIT 1",
-            )?
-            .query_row([namespace, name], |row| {
-                Ok(SealedItem {
-                    version: row.get::<_, i64>(0)?.cast_unsigned(),
-                    sealed: row.get(1)?,
-                    created: from_sql(row.get(2)?),
-                })
-            })
-            .optional()
-        })
+        self.ask(Effect::Reads, move |db| newest(db, &namespace, &name))
     }
 
     fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>> {
@@ -56,12 +53,67 @@ impl SealedItems for SqliteStore {
     }
 
     fn remove(&self, namespace: &str, name: &str) -> StoreFuture<'_, bool> {
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
         self.ask(Effect::Changes, move |db| {
             let removed = db
                 .prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2")?
-                .execute([namespace, name])?;
+                .execute([&namespace, &name])?;
+            if removed > 0 {
+                let action = author.did(db, action::name::SECRET_REMOVE, object(&namespace, &name))?;
+                outbox::leave(db, &action)?;
+            }
             Ok(removed > 0)
         })
+    }
+}
+
+fn newest(db: &Connection, namespace: &str, name: &str) -> rusqlite::Result<Option<SealedItem>> {
+    db.prepare_cached(
+        "SELECT version, sealed, created FROM sealed_item WHERE namespace = ?1 AND name = ?2
+         ORDER BY version DESC LIMIT 1",
+    )?
+    .query_row([namespace, name], |row| {
+        Ok(SealedItem {
+            version: row.get::<_, i64>(0)?.cast_unsigned(),
+            sealed: row.get(1)?,
+            created: from_sql(row.get(2)?),
+        })
+    })
+    .optional()
+}
+
+fn add(
+    db: &Connection,
+    author: &Author,
+    namespace: &str,
+    name: &str,
+    sealed: &[u8],
+    at: Timestamp,
+) -> rusqlite::Result<u64> {
+    let version = db
+        .prepare_cached(
+            "INSERT INTO sealed_item (namespace, name, version, sealed, created)
+             SELECT ?1, ?2, coalesce(max(version), 0) + 1, ?3, ?4 FROM sealed_item
+             WHERE namespace = ?1 AND name = ?2 RETURNING version",
+        )?
+        .query_row(params![namespace, name, sealed, to_sql(at)], |row| row.get::<_, i64>(0))?;
+    let action = author.did(db, name_of_putting(namespace, name), object(namespace, name))?;
+    outbox::leave(db, &action.fact("version", version.to_string()))?;
+    Ok(version.cast_unsigned())
+}
+
+/// The keys with an action of their own are those of the audit trail and of the token endpoint.
+fn name_of_putting(namespace: &str, name: &str) -> &'static str {
+    match (namespace, name) {
+        ("audit", "log-key") => action::name::LOG_KEY_ROTATE,
+        ("token-endpoint", "signing-key") => action::name::SIGNING_KEY_ROTATE,
+        _ => action::name::SECRET_SET,
+    }
+}
+
+fn object(namespace: &str, name: &str) -> String {
+    match namespace {
+        "secret" => name.to_owned(),
+        _ => format!("{namespace}/{name}"),
     }
 }

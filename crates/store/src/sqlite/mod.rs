@@ -5,12 +5,14 @@ mod credentials;
 mod file;
 mod idempotency;
 mod items;
+mod outbox;
+mod owners;
 mod queue;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use crate::{Changes, Sealer, StoreError, StoreFuture};
+use crate::{Actor, Changes, Sealer, StoreError, StoreFuture};
 use file::File;
 use ironbridge_core::{Clock, Timestamp};
 use queue::{Effect, Queue};
@@ -23,14 +25,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use writer::Writer;
 
-/// [`Credentials`](crate::Credentials), [`SealedItems`](crate::SealedItems) and
-/// [`Idempotency`](crate::Idempotency) in one SQLite file.
+/// [`Credentials`](crate::Credentials), [`SealedItems`](crate::SealedItems), [`OwnerKeys`](crate::OwnerKeys),
+/// [`Outbox`](crate::Outbox) and [`Idempotency`](crate::Idempotency) in one SQLite file.
 ///
 /// Dropping it waits until everything that was asked for, settlements included, is on disk.
 pub struct SqliteStore {
     queue: Queue,
     generation: watch::Receiver<u64>,
     sealer: Arc<dyn Sealer>,
+    clock: Arc<dyn Clock>,
+    actor: Actor,
     /// Names this opening of the store in the reservations it takes.
     run: i64,
     reservations: AtomicI64,
@@ -39,7 +43,8 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the store, and makes it when there is none: the file with mode 0600, missing directories with 0700.
-    /// Blocks while it does; an older schema is migrated first.
+    /// Blocks while it does; an older schema is migrated first. What this process changes is recorded as done by
+    /// `actor`.
     ///
     /// # Errors
     /// When file or directory can be read or replaced by other users, cannot be opened, is not a store, is
@@ -48,21 +53,23 @@ impl SqliteStore {
         path: &Path,
         sealer: Arc<dyn Sealer>,
         clock: Arc<dyn Clock>,
+        actor: Actor,
     ) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open_file(File::new(path, BUSY_TIMEOUT), sealer, clock)
+        SqliteStore::open_file(File::new(path, BUSY_TIMEOUT), sealer, clock, actor)
     }
 
     fn open_file(
         file: File,
         sealer: Arc<dyn Sealer>,
         clock: Arc<dyn Clock>,
+        actor: Actor,
     ) -> Result<SqliteStore, StoreError> {
         file.make()?;
         let db = file.open()?;
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
         let (publish, generation) = watch::channel(0);
         let (queue, jobs) = Queue::new();
-        let mut writer = Writer::new(file, db, jobs, publish, clock);
+        let mut writer = Writer::new(file, db, jobs, publish, Arc::clone(&clock));
         writer.look();
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -72,6 +79,8 @@ impl SqliteStore {
             queue,
             generation,
             sealer,
+            clock,
+            actor,
             run,
             reservations: AtomicI64::new(0),
             thread: Some(thread),

@@ -113,6 +113,8 @@ pub(super) enum Effect {
     Writes,
     /// Writes something that others keep in memory: the generation rises.
     Changes,
+    /// As `Changes`, and what was deleted must not stay in the write-ahead log either.
+    Erases,
 }
 
 /// Why an operation failed.

@@ -1,10 +1,11 @@
 use super::file::File;
 use super::*;
 use crate::{
-    Credentials, Idempotency, IssuedCredential, IssuedKind, Reservation, SealedItems, SealerError,
-    Settlement, StoredAnswer, Ticket,
+    Credentials, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys, OwnerKind,
+    Reservation, SealedItems, SealerError, Settlement, StoredAnswer, Ticket,
 };
 use bytes::Bytes;
+use ironbridge_core::OwnerKey;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 #[tokio::test]
 async fn keeps_every_promise_of_the_traits() {
     let place = Place::new();
-    crate::suite::all(|| place.open()).await;
+    crate::suite::all(|actor| place.open_as(actor).unwrap()).await;
 }
 
 /// 200 reservations that wait together share one commit. Counted in the write-ahead log, whose frames say
@@ -155,7 +156,7 @@ async fn a_damaged_file_is_an_error_and_a_mended_one_is_used_again() {
 async fn expired_keys_are_swept() {
     let place = Place::new();
     let clock = Arc::new(TestClock(Mutex::new(NOW)));
-    let store = SqliteStore::open(&place.path(), Arc::new(Xor), Arc::clone(&clock) as _).unwrap();
+    let store = SqliteStore::open(&place.path(), Arc::new(Xor), Arc::clone(&clock) as _, actor()).unwrap();
     for n in 0..1500 {
         let key = n.to_string();
         drop(store.reserve("s", &key, [0; 32], NOW, Timestamp(NOW.0 + n)).await.unwrap());
@@ -181,7 +182,7 @@ async fn answers_are_sealed_and_bound_to_their_key() {
         store.settle(ticket, Settlement::Finished(answer("needle in the answer")));
     }
     assert!(matches!(reserve(&store, "a").await, Ok(Reservation::Finished(_))));
-    place.assert_absent(b"needle in the answer");
+    assert!(!place.holds(b"needle in the answer"));
     store
         .ask(Effect::Writes, |db| {
             db.execute(
@@ -193,6 +194,54 @@ async fn answers_are_sealed_and_bound_to_their_key() {
         .unwrap();
     assert!(matches!(reserve(&store, "a").await, Err(StoreError::Sealing(_))));
     assert!(matches!(reserve(&store, "b").await, Ok(Reservation::Finished(_))));
+}
+
+/// A destroyed key is in none of the files any more, while the store and a second process are still open.
+#[tokio::test]
+async fn destroyed_keys_leave_no_trace() {
+    let place = Place::new();
+    let (store, other) = (place.open(), place.open());
+    let needle: Vec<u8> = Xor.seal(&[0x77; 32], b"").unwrap();
+    store.obtain(vec![offer(1, 0x77), offer(2, 2)]).await.unwrap();
+    assert!(place.holds(&needle));
+    // A reader of the older state keeps the log from being emptied; it is tried again.
+    let reader = Connection::open(place.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM owner").unwrap();
+    store.put("n", "after", vec![1], NOW).await.unwrap();
+    let destroyed = store.destroy([1; 32]);
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(destroyed.await, Ok(Some([0x77; 16])));
+    // The next answer comes after another try.
+    while place.holds(&needle) {
+        store.owner_by_lookup([2; 32]).await.unwrap();
+    }
+    assert!(other.owner_by_lookup([2; 32]).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn owners_keys_are_sealed_and_bound_to_their_tag() {
+    let place = Place::new();
+    let store = place.open();
+    store.obtain(vec![offer(1, 0x71), offer(2, 0x72)]).await.unwrap();
+    assert!(!place.holds(&[0x71; 32]));
+    store
+        .ask(Effect::Writes, |db| db.execute("UPDATE owner SET sealed = (SELECT max(sealed) FROM owner)", []))
+        .await
+        .unwrap();
+    assert!(matches!(store.owner_by_lookup([1; 32]).await, Err(StoreError::Sealing(_))));
+}
+
+/// The change and its action stand or fall together.
+#[tokio::test]
+async fn a_change_whose_action_cannot_be_left_does_not_happen() {
+    let place = Place::new();
+    let store = place.open();
+    let block = "CREATE TRIGGER block BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'blocked'); END";
+    store.ask(Effect::Writes, move |db| db.execute_batch(block)).await.unwrap();
+    assert!(store.insert(credential()).await.is_err());
+    assert!(store.put("secret", "a", vec![1], NOW).await.is_err());
+    assert_eq!(Credentials::list(&store, None).await, Ok(vec![]));
+    assert_eq!(store.get("secret", "a").await, Ok(None));
 }
 
 #[test]
@@ -224,8 +273,8 @@ fn what_is_no_store_is_refused() {
     let place = Place::new();
     drop(place.open());
     let db = Connection::open(place.path()).unwrap();
-    db.pragma_update(None, "user_version", 2).unwrap();
-    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 2, known: 1 }));
+    db.pragma_update(None, "user_version", 3).unwrap();
+    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 3, known: 2 }));
     db.pragma_update(None, "user_version", 0).unwrap();
     assert!(matches!(place.try_open().err(), Some(StoreError::Open { .. })), "another program's");
     drop(db);
@@ -246,33 +295,55 @@ fn many_may_make_the_store_at_once() {
     });
 }
 
-/// A file written by schema version 1 still opens, with all it holds.
+/// A file written by schema version 1 still opens, with all it holds, and is brought up to date.
 #[tokio::test]
 async fn version_1_still_opens() {
-    let place = Place::new();
-    fs::create_dir(place.directory()).unwrap();
-    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o700)).unwrap();
-    fs::copy(FIXTURE, place.path()).unwrap();
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let place = Place::with(VERSION_1);
     let store = place.open();
-    assert_eq!(Credentials::list(&store, None).await.unwrap(), [credential()]);
-    assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"sealed");
-    assert_eq!(reserve(&store, "finished").await, Ok(Reservation::Finished(answer("kept"))));
-    assert_eq!(reserve(&store, "open").await, Ok(Reservation::OutcomeUnknown));
+    holds_what_version_1_held(&store).await;
+    assert_eq!(store.count().await, Ok(0), "what was done before is nobody's to record now");
+    store.obtain(vec![offer(1, 1)]).await.unwrap();
+    assert!(store.revoke("key-1", NOW).await.unwrap());
+    assert_eq!(store.pending(9).await.unwrap()[0].object, "key-1");
+    drop(store);
+    let tables = |(version, parts): (i64, Vec<(String, Option<String>, i64)>)| {
+        (version, parts.into_iter().map(|(name, sql, _)| (name, sql)).collect::<Vec<_>>())
+    };
+    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_2.as_ref())));
 }
 
-/// What is written today is what version 1 wrote. Should this fail, the schema changed: keep version 1 as it is, give
+#[tokio::test]
+async fn version_2_still_opens() {
+    let place = Place::with(VERSION_2);
+    let store = place.open();
+    holds_what_version_1_held(&store).await;
+    let owner = store.owner_by_lookup([1; 32]).await.unwrap().unwrap();
+    assert_eq!((owner.tag, owner.expose()), ([2; 16], &[2; 32]));
+    let left = store.pending(9).await.unwrap();
+    let left: Vec<_> = left.iter().map(|action| (&*action.name, &*action.object, &*action.actor)).collect();
+    assert_eq!(left, [("key.issue", "key-1", "cli:ada"), ("secret.set", "a", "cli:ada")]);
+}
+
+async fn holds_what_version_1_held(store: &SqliteStore) {
+    assert_eq!(Credentials::list(store, None).await.unwrap(), [credential()]);
+    assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"sealed");
+    assert_eq!(reserve(store, "finished").await, Ok(Reservation::Finished(answer("kept"))));
+    assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
+}
+
+/// What is written today is what version 2 wrote. Should this fail, the schema changed: keep version 2 as it is, give
 /// the new one a number, and copy what is written here to a fixture of its own.
 #[tokio::test]
-async fn the_current_schema_is_version_1() {
+async fn the_current_schema_is_version_2() {
     let place = Place::new();
     let store = place.open();
     store.insert(credential()).await.unwrap();
     store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
     store.settle(taken(reserve(&store, "finished").await.unwrap()), Settlement::Finished(answer("kept")));
     let _open = reserve(&store, "open").await.unwrap();
+    store.obtain(vec![offer(1, 2)]).await.unwrap();
     drop(store);
-    assert_eq!(schema(&place.path()), schema(FIXTURE.as_ref()));
+    assert_eq!(schema(&place.path()), schema(VERSION_2.as_ref()));
 }
 
 /// The version, and every table and index with its number of rows.
@@ -291,7 +362,8 @@ fn schema(path: &Path) -> (i64, Vec<(String, Option<String>, i64)>) {
     (version, counted.collect())
 }
 
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
+const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
+const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.sqlite");
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 /// For what happens in milliseconds unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -301,6 +373,15 @@ struct Place(TempDir);
 impl Place {
     fn new() -> Place {
         Place(TempDir::new().unwrap())
+    }
+
+    fn with(fixture: &str) -> Place {
+        let place = Place::new();
+        fs::create_dir(place.directory()).unwrap();
+        fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::copy(fixture, place.path()).unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
+        place
     }
 
     fn directory(&self) -> PathBuf {
@@ -316,12 +397,16 @@ impl Place {
     }
 
     fn try_open(&self) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open(&self.path(), Arc::new(Xor), clock())
+        self.open_as(actor())
+    }
+
+    fn open_as(&self, actor: Actor) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.path(), Arc::new(Xor), clock(), actor)
     }
 
     fn open_impatient(&self) -> SqliteStore {
         let file = File::new(&self.path(), Duration::from_millis(50));
-        SqliteStore::open_file(file, Arc::new(Xor), clock()).unwrap()
+        SqliteStore::open_file(file, Arc::new(Xor), clock(), actor()).unwrap()
     }
 
     /// Holds the write lock, as another process would, until it is dropped.
@@ -337,12 +422,12 @@ impl Place {
         log[32..].chunks_exact(24 + page).filter(|frame| frame[4..8] != [0; 4]).count()
     }
 
-    fn assert_absent(&self, needle: &[u8]) {
-        for entry in fs::read_dir(self.directory()).unwrap() {
-            let path = entry.unwrap().path();
-            let bytes = fs::read(&path).unwrap();
-            assert!(!bytes.windows(needle.len()).any(|part| part == needle), "{}", path.display());
-        }
+    /// Whether any of the files does.
+    fn holds(&self, needle: &[u8]) -> bool {
+        fs::read_dir(self.directory()).unwrap().any(|entry| {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            bytes.windows(needle.len()).any(|part| part == needle)
+        })
     }
 }
 
@@ -380,6 +465,14 @@ impl Clock for TestClock {
 
 fn clock() -> Arc<TestClock> {
     Arc::new(TestClock(Mutex::new(NOW)))
+}
+
+fn actor() -> Actor {
+    Actor::new("cli:ada")
+}
+
+fn offer(lookup: u8, key: u8) -> NewOwner {
+    NewOwner { lookup: [lookup; 32], kind: OwnerKind::Subject, key: OwnerKey::new([key; 16], [key; 32]) }
 }
 
 fn reserve<'a>(store: &'a SqliteStore, key: &str) -> StoreFuture<'a, Reservation> {

@@ -22,6 +22,8 @@ pub(super) struct Writer {
     data_version: Option<i64>,
     clock: Arc<dyn Clock>,
     next_sweep: Timestamp,
+    /// The write-ahead log may still hold pages with what was erased.
+    log_holds_erased: bool,
 }
 
 impl Writer {
@@ -42,6 +44,7 @@ impl Writer {
             data_version: None,
             clock,
             next_sweep,
+            log_holds_erased: false,
         }
     }
 
@@ -63,6 +66,7 @@ impl Writer {
                 return;
             }
             self.sweep();
+            self.empty_log();
             self.look();
         }
     }
@@ -72,8 +76,12 @@ impl Writer {
         let Some(effect) = jobs.iter().map(|job| job.effect()).max() else { return };
         let mut ran = Vec::with_capacity(jobs.len());
         let committed = self.transact(effect, jobs, &mut ran);
-        if committed.is_ok() && effect == Effect::Changes {
+        if committed.is_ok() && effect >= Effect::Changes {
             self.publish();
+        }
+        if committed.is_ok() && effect == Effect::Erases {
+            self.log_holds_erased = true;
+            self.empty_log();
         }
         let outcomes = ran.iter().map(|(_, own)| own).chain([&committed]);
         if outcomes.filter_map(|outcome| outcome.as_ref().err()).any(is_of_the_connection) {
@@ -114,7 +122,7 @@ impl Writer {
                 }
                 execute(db, "RELEASE job").map_err(explain)?;
             }
-            if effect == Effect::Changes {
+            if effect >= Effect::Changes {
                 execute(db, "UPDATE meta SET generation = generation + 1").map_err(explain)?;
             }
             execute(db, "COMMIT").map_err(explain)
@@ -164,6 +172,17 @@ impl Writer {
         if !matches!(swept, Ok(SWEEP_AT_ONCE)) {
             self.next_sweep = now.plus(SWEEP_EVERY);
         }
+    }
+
+    /// Brings the write-ahead log into the file and truncates it, if it may hold what was erased. While another
+    /// process reads an older state it cannot; then it is tried again.
+    fn empty_log(&mut self) {
+        if !self.log_holds_erased {
+            return;
+        }
+        let Ok((_, db)) = self.database() else { return };
+        let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        self.log_holds_erased = !matches!(busy, Ok(false));
     }
 
     /// The connection, opened anew after a failure.

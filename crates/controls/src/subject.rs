@@ -1,0 +1,275 @@
+//! Whose data is it? (F1, F5)
+//!
+//! A place says where the id of a data subject stands: in a JSON body, as a JSON Pointer in which `*` stands for
+//! every element of an array and every member of an object (as in keep lists), or in the path, as `{name}`. Bodies
+//! are looked at before anything of them is held back.
+//!
+//! - An id is a text of 1 to 256 bytes, or an integer of 64 bits, which counts as the text of its digits.
+//! - A text or a number that is neither could not be recorded, so a request is refused with `subject-id-refused`
+//!   and a reply with `reply-refused`.
+//! - Anything else (nothing, `null`, `true`, an empty text, an object or array) is no id and is passed over.
+//!
+//! An answer that is given again to a repeated request is not looked at: the first exchange's record names whom it
+//! concerns.
+
+use crate::Side;
+use crate::keep::{PatternError, Step, parse};
+use ironbridge_core::{
+    Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, Subject, SubjectKeys, Verdict, code,
+};
+use serde_json::{Number, Value};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Longest id, in bytes. Ours; an e-mail address has at most 254 (RFC 5321 §4.5.3.1.3).
+const MAX_ID: usize = 256;
+
+/// So many subjects in one exchange, request and reply together. Ours: their sealed ids still make a modest record.
+const MAX_SUBJECTS: usize = 1000;
+
+/// Where to look; compile it once per load of the manifest and share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// As written, for messages, and as steps.
+    pointers: Vec<(String, Vec<Step>)>,
+    parameters: Vec<String>,
+}
+
+impl Places {
+    /// Reads places such as `/items/*/customer/id` and `{customer_id}`.
+    ///
+    /// # Errors
+    /// When one is neither a name in braces nor a JSON Pointer.
+    pub fn compile<P: AsRef<str>>(places: impl IntoIterator<Item = P>) -> Result<Places, PatternError> {
+        let mut compiled = Places { pointers: Vec::new(), parameters: Vec::new() };
+        for place in places {
+            let place = place.as_ref();
+            match place.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(name) => compiled.parameters.push(name.to_owned()),
+                None => compiled.pointers.push((place.to_owned(), parse(place)?)),
+            }
+        }
+        Ok(compiled)
+    }
+
+    /// Whether any of them is in a body. Then requests and replies must be JSON, and are held whole.
+    pub fn reads_body(&self) -> bool {
+        !self.pointers.is_empty()
+    }
+}
+
+/// Puts the subjects of an exchange on it, each once, in the order in which they are found, with their keys.
+///
+/// More than 1,000 of them in one exchange are `subjects-too-many`. Without their keys the exchange is refused with
+/// `audit-unavailable`, because its record could not name them. A reply that is not strict JSON is `reply-refused`.
+#[derive(Clone)]
+pub struct DataSubjects {
+    side: Side,
+    places: Arc<Places>,
+    keys: Arc<dyn SubjectKeys>,
+}
+
+impl DataSubjects {
+    /// Looks at the path and at the request's body.
+    pub fn request(places: Arc<Places>, keys: Arc<dyn SubjectKeys>) -> DataSubjects {
+        DataSubjects { side: Side::Request, places, keys }
+    }
+
+    /// Looks at the reply's body; of use only where a place [is in a body](Places::reads_body).
+    pub fn reply(places: Arc<Places>, keys: Arc<dyn SubjectKeys>) -> DataSubjects {
+        DataSubjects { side: Side::Reply, places, keys }
+    }
+
+    /// The ids that the exchange does not have yet.
+    fn find(&self, exchange: &mut Exchange) -> Result<Vec<Box<str>>, Denial> {
+        let mut found = Found::new(self.side, &exchange.subjects);
+        let payload = match self.side {
+            Side::Request => {
+                found.parameters(&self.places, &exchange.facts.parameters)?;
+                &mut exchange.request
+            }
+            Side::Reply => &mut exchange.reply,
+        };
+        let document = payload.document().filter(|document| !document.bytes().is_empty());
+        if let Some(document) = document.filter(|_| self.places.reads_body()) {
+            let body = document.json().map_err(|fault| match self.side {
+                Side::Request => crate::body::refusal(fault),
+                Side::Reply => crate::schema::reply_refusal(fault),
+            })?;
+            for (place, steps) in &self.places.pointers {
+                found.values(place, steps, body)?;
+            }
+        }
+        Ok(found.new)
+    }
+
+    async fn identify(&self, exchange: &mut Exchange, ids: Vec<Box<str>>) -> Verdict {
+        let keys = self.keys.keys(&ids).await?;
+        if keys.len() != ids.len() {
+            return Err(Denial::new(&code::AUDIT_UNAVAILABLE).internal("not every subject got a key").into());
+        }
+        let subjects = ids.into_iter().zip(keys).map(|(id, owner)| Subject { id, owner });
+        exchange.subjects.extend(subjects);
+        Ok(())
+    }
+}
+
+impl Control for DataSubjects {
+    fn name(&self) -> &'static str {
+        match self.side {
+            Side::Request => "request subjects",
+            Side::Reply => "reply subjects",
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Inspect
+    }
+
+    fn reads(&self) -> Reads {
+        if self.places.reads_body() { self.side.reads() } else { Reads::Nothing }
+    }
+
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        match self.find(exchange) {
+            Ok(ids) if ids.is_empty() => Judgement::PASS,
+            Ok(ids) => Judgement::Later(Box::pin(self.identify(exchange, ids))),
+            Err(denial) => Judgement::deny(denial),
+        }
+    }
+}
+
+/// The ids of one exchange so far.
+struct Found {
+    side: Side,
+    all: HashSet<Box<str>>,
+    new: Vec<Box<str>>,
+}
+
+impl Found {
+    fn new(side: Side, known: &[Subject]) -> Found {
+        Found { side, all: known.iter().map(|subject| subject.id.clone()).collect(), new: Vec::new() }
+    }
+
+    fn parameters(&mut self, places: &Places, parameters: &[(Arc<str>, Box<str>)]) -> Result<(), Denial> {
+        for wanted in &places.parameters {
+            for (_, raw) in parameters.iter().filter(|(name, _)| **name == **wanted) {
+                let text = percent_decoded(raw).ok_or_else(|| self.no_id(&format!("{{{wanted}}}")))?;
+                self.text(&format!("{{{wanted}}}"), &text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the steps. Their number is bounded by that of the compiled place, at most 64.
+    fn values(&mut self, place: &str, steps: &[Step], value: &Value) -> Result<(), Denial> {
+        let Some((step, rest)) = steps.split_first() else { return self.value(place, value) };
+        match (step, value) {
+            (Step::Name(name), Value::Object(members)) => match members.get(name) {
+                Some(member) => self.values(place, rest, member),
+                None => Ok(()),
+            },
+            (Step::Star, Value::Array(items)) => {
+                items.iter().try_for_each(|item| self.values(place, rest, item))
+            }
+            (Step::Star, Value::Object(members)) => {
+                members.values().try_for_each(|member| self.values(place, rest, member))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn value(&mut self, place: &str, value: &Value) -> Result<(), Denial> {
+        match value {
+            Value::String(text) => self.text(place, text),
+            Value::Number(number) => match digits(number) {
+                Some(digits) => self.text(place, &digits),
+                None => Err(self.no_id(place)),
+            },
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Ok(()),
+        }
+    }
+
+    fn text(&mut self, place: &str, text: &str) -> Result<(), Denial> {
+        if text.is_empty() || self.all.contains(text) {
+            return Ok(());
+        }
+        if text.len() > MAX_ID {
+            return Err(self.no_id(place));
+        }
+        if self.all.len() == MAX_SUBJECTS {
+            return Err(self.too_many());
+        }
+        self.all.insert(text.into());
+        self.new.push(text.into());
+        Ok(())
+    }
+
+    fn no_id(&self, place: &str) -> Denial {
+        let rule = format!("must be a text of at most {MAX_ID} bytes or an integer of 64 bits");
+        match self.side {
+            Side::Request => Denial::new(&code::SUBJECT_ID_REFUSED)
+                .fields(vec![FieldError { pointer: place.to_owned(), rule }]),
+            Side::Reply => Denial::new(&code::REPLY_REFUSED)
+                .internal(format_args!("the id of a subject at {place:?} {rule}")),
+        }
+    }
+
+    fn too_many(&self) -> Denial {
+        let denial = Denial::new(&code::SUBJECTS_TOO_MANY);
+        match self.side {
+            Side::Request => denial,
+            Side::Reply => denial.detail("The request has reached the target; its answer is too large."),
+        }
+    }
+}
+
+fn digits(number: &Number) -> Option<String> {
+    (number.is_u64() || number.is_i64()).then(|| number.to_string())
+}
+
+/// A path's parameter as it reads (RFC 3986 §2.1). `None` for a broken escape or bytes that are no UTF-8.
+fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut digit = || u8::try_from(char::from(rest.next()?).to_digit(16)?).ok();
+        bytes.push(if byte == b'%' { digit()? << 4 | digit()? } else { byte });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_path_and_body_are_searched_or_refused(
+            place in "(/[a*~01]{0,2}){0,4}|\\{[a-c]\\}",
+            raw in "\\PC{0,12}|(%[0-9a-f]{2}|[a-z]){0,8}",
+            body in "[\\[\\]{}\"a:,0-9. ]{0,40}",
+        ) {
+            let Ok(places) = Places::compile([&place]) else { return Ok(()) };
+            let mut found = Found::new(Side::Request, &[]);
+            let _ = found.parameters(&places, &[("a".into(), raw.into())]);
+            if let Ok(body) = ironbridge_core::json::parse(body.as_bytes()) {
+                for (place, steps) in &places.pointers {
+                    let _ = found.values(place, steps, &body);
+                }
+            }
+            prop_assert!(found.new.iter().all(|id| (1..=MAX_ID).contains(&id.len())));
+        }
+
+        #[test]
+        fn escapes_are_undone(text in "\\PC{0,20}") {
+            let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            prop_assert_eq!(percent_decoded(&escaped).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use crate::{Changes, StoreFuture};
+use ironbridge_core::{OwnerKey, OwnerTag};
+
+/// Keys of owners: data subjects, accounts and unknown callers, under which the audit trail seals detail.
+///
+/// The store knows an owner by a [`Lookup`] only, and keeps its key sealed, bound to its tag.
+///
+/// A destroyed key is overwritten in the file, and the write-ahead log, which may hold older pages, is emptied
+/// right after (when another process is just reading, as soon as it has finished). What was copied before
+/// is out of reach: a backup still holds the sealed key until it is deleted, and so may blocks of a file system
+/// that copies on write, or of a flash disk. All of them are of use only together with the key file.
+pub trait OwnerKeys: Changes {
+    /// The keys of these owners, in their order. An owner that has one keeps it; for another the offered one
+    /// counts, and is durable before this returns. Does not raise the generation.
+    fn obtain(&self, offered: Vec<NewOwner>) -> StoreFuture<'_, Vec<OwnerKey>>;
+
+    fn owner_by_lookup(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerKey>>;
+
+    /// Those that there are, in no particular order.
+    fn owners_by_tag(&self, tags: Vec<OwnerTag>) -> StoreFuture<'_, Vec<OwnerKey>>;
+
+    /// Destroys the key for good, leaves the action `subject.erase` in the outbox, and returns the tag; `None`
+    /// when there is no such owner. Raises the generation, so that copies in memory go too.
+    fn destroy(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerTag>>;
+}
+
+/// A keyed hash of an owner's kind and id: finds the owner, says nothing of it.
+pub type Lookup = [u8; 32];
+
+/// An owner that may not have a key yet, with the key it gets in that case.
+pub struct NewOwner {
+    pub lookup: Lookup,
+    pub kind: OwnerKind,
+    /// Key and tag; both random.
+    pub key: OwnerKey,
+}
+
+/// Who an owner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OwnerKind {
+    /// A data subject.
+    Subject,
+    /// A service account, whose callers' addresses are sealed.
+    Account,
+    /// Whoever calls unauthenticated, all together.
+    Callers,
+}
+
+impl OwnerKind {
+    /// The stored name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OwnerKind::Subject => "subject",
+            OwnerKind::Account => "account",
+            OwnerKind::Callers => "callers",
+        }
+    }
+}
