@@ -12,6 +12,7 @@ mod commit;
 pub mod detail;
 pub mod disk;
 mod entry;
+pub mod export;
 mod fault;
 mod integrate;
 mod journal;
