@@ -10,6 +10,7 @@
 mod checkpoint;
 mod commit;
 pub mod detail;
+pub mod disclosure;
 pub mod disk;
 mod entry;
 pub mod export;

@@ -103,6 +103,12 @@ fn declared(entry: &Entry) -> [&str; 10] {
     ]
 }
 
+/// Appends a row of any texts, without its end: quoted where that is needed, and no formula for any spreadsheet.
+pub fn push_row<'t>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = &'t str>) {
+    let mut row = Row { out, first: true };
+    fields.into_iter().for_each(|field| row.text(field));
+}
+
 struct Row<'o> {
     out: &'o mut Vec<u8>,
     first: bool,

@@ -7,6 +7,8 @@ mod cef;
 mod csv;
 mod ocsf;
 
+pub use csv::push_row;
+
 use crate::detail::{Detail, DetailKind};
 use crate::{Entry, Stored};
 use std::borrow::Cow;
