@@ -157,7 +157,7 @@ mod tests {
             leaf[*key] = value.clone();
         }
         let json = leaf.to_string();
-        Stored { index, entry: Entry::parse(json.as_bytes()).unwrap(), json }
+        Stored { index, entry: Entry::parse(json.as_bytes()).unwrap(), json, details: Vec::new() }
     }
 
     fn recipients(change: &[(&str, Value)], scope: Scope) -> Vec<(String, bool)> {

@@ -127,7 +127,7 @@ mod tests {
 
     pub(super) fn stored(json: serde_json::Value) -> Stored {
         let json = json.to_string();
-        Stored { index: 41, entry: Entry::parse(json.as_bytes()).unwrap(), json }
+        Stored { index: 41, entry: Entry::parse(json.as_bytes()).unwrap(), json, details: Vec::new() }
     }
 
     /// A record of an exchange in which every text is this one.
