@@ -10,8 +10,10 @@
 mod checkpoint;
 mod commit;
 pub mod detail;
+pub mod disclosure;
 pub mod disk;
 mod entry;
+pub mod export;
 mod fault;
 pub mod index;
 mod integrate;

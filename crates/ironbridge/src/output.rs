@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets};
 use serde_json::Value;
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 /// For people or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -31,6 +31,11 @@ pub fn data(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()
+}
+
+/// Standard output for what is long: whoever writes to it flushes it.
+pub fn stream() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::new(io::stdout().lock())
 }
 
 pub fn json(value: &Value) -> io::Result<()> {

@@ -1,0 +1,240 @@
+//! Rows of comma-separated values (RFC 4180), for spreadsheets and for bulk loads.
+
+use super::{address, values, visible};
+use crate::detail::{Detail, DetailKind};
+use crate::text::{push_number, push_time};
+use crate::{Entry, Stored};
+
+const COLUMNS: [&str; 36] = [
+    "index",
+    "id",
+    "time",
+    "outcome",
+    "code",
+    "status",
+    "integration",
+    "operation",
+    "permission",
+    "transport",
+    "source",
+    "source_country",
+    "target",
+    "target_country",
+    "purpose",
+    "legal_basis",
+    "subjects",
+    "categories",
+    "disclosure",
+    "account",
+    "credential",
+    "credential_id",
+    "method",
+    "direction",
+    "records",
+    "bytes_in",
+    "bytes_out",
+    "duration_us",
+    "amends",
+    "generation",
+    "action",
+    "object",
+    "facts",
+    "address",
+    "subject_ids",
+    "actor",
+];
+
+pub(super) fn header() -> String {
+    COLUMNS.join(",")
+}
+
+pub(super) fn write(record: &Stored, opened: &[Detail], out: &mut Vec<u8>) {
+    let entry = &record.entry;
+    let mut row = Row { out, first: true };
+    row.number(Some(record.index));
+    row.text(&entry.id);
+    row.field(|out| push_time(out, entry.time));
+    row.text(&entry.outcome);
+    row.text(&entry.code);
+    row.number(entry.status.map(u64::from));
+    for text in declared(entry) {
+        row.text(text);
+    }
+    row.text(&entry.subjects.join(";"));
+    row.text(&entry.categories.join(";"));
+    for text in [
+        &entry.disclosure,
+        &entry.account,
+        &entry.credential,
+        &entry.credential_id,
+        &entry.method,
+        &entry.direction,
+    ] {
+        row.text(text);
+    }
+    // The record of an action counts nothing.
+    let is_exchange = entry.action.is_empty();
+    for count in [entry.records, entry.bytes_in, entry.bytes_out, entry.duration_us] {
+        row.number(is_exchange.then_some(count));
+    }
+    row.text(if entry.amends { "true" } else { "" });
+    row.number(Some(entry.generation));
+    row.text(&entry.action);
+    row.text(&entry.object);
+    let facts = entry.facts.iter().map(|(name, value)| format!("{name}={value}"));
+    row.text(&facts.collect::<Vec<_>>().join(";"));
+    row.text(address(entry, opened).unwrap_or_default());
+    row.text(&values(opened, DetailKind::Subject).collect::<Vec<_>>().join(";"));
+    row.text(values(opened, DetailKind::Actor).next().unwrap_or_default());
+}
+
+fn declared(entry: &Entry) -> [&str; 10] {
+    [
+        &entry.integration,
+        &entry.operation,
+        &entry.permission,
+        &entry.transport,
+        &entry.source,
+        &entry.source_country,
+        &entry.target,
+        &entry.target_country,
+        &entry.purpose,
+        &entry.legal_basis,
+    ]
+}
+
+/// Appends a row of any texts, without its end: quoted where that is needed, and no formula for any spreadsheet.
+pub fn push_row<'t>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = &'t str>) {
+    let mut row = Row { out, first: true };
+    fields.into_iter().for_each(|field| row.text(field));
+}
+
+struct Row<'o> {
+    out: &'o mut Vec<u8>,
+    first: bool,
+}
+
+impl Row<'_> {
+    fn text(&mut self, text: &str) {
+        self.field(|out| push_text(out, text));
+    }
+
+    fn number(&mut self, number: Option<u64>) {
+        self.field(|out| {
+            if let Some(number) = number {
+                push_number(out, number);
+            }
+        });
+    }
+
+    fn field(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        write(self.out);
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    let text = visible(text);
+    let formula = is_formula(&text);
+    if !formula && !text.contains([',', '"', '\'']) && text.trim() == text {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b'"');
+    if formula {
+        out.push(b'\'');
+    }
+    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+    out.push(b'"');
+}
+
+/// What a spreadsheet would compute instead of show; an apostrophe before it keeps it a text. Some pass over white
+/// space before the sign, and take its full-width form.
+fn is_formula(text: &str) -> bool {
+    text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+        || text.starts_with(['\u{2409}', '\u{240d}'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{action, exchange, opened, written};
+    use super::*;
+    use crate::export::Format;
+    use proptest::prelude::*;
+
+    /// A reader of RFC 4180 rows, of its grammar alone.
+    fn fields(row: &str) -> Vec<String> {
+        let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+        let mut chars = row.chars().peekable();
+        while let Some(c) = chars.next() {
+            match (c, quoted) {
+                ('"', true) if chars.next_if_eq(&'"').is_some() => field.push('"'),
+                ('"', _) => quoted = !quoted,
+                (',', false) => fields.push(std::mem::take(&mut field)),
+                _ => field.push(c),
+            }
+        }
+        assert!(!quoted, "{row}");
+        fields.push(field);
+        fields
+    }
+
+    fn column(row: &[String], name: &str) -> String {
+        row[COLUMNS.iter().position(|column| *column == name).unwrap()].clone()
+    }
+
+    #[test]
+    fn a_row_has_every_column() {
+        let detail = [
+            opened(DetailKind::Address, "192.0.2.7"),
+            opened(DetailKind::Subject, "c-1"),
+            opened(DetailKind::Subject, "c-2"),
+        ];
+        let row = fields(&written(Format::Csv, &exchange("a, \"b\""), &detail));
+        assert_eq!(row.len(), COLUMNS.len());
+        for (name, value) in [
+            ("index", "41"),
+            ("time", "2026-05-28T20:26:40.123456Z"),
+            ("integration", "a, \"b\""),
+            ("categories", "contact;a, \"b\""),
+            ("status", "429"),
+            ("bytes_in", "300"),
+            ("address", "192.0.2.7"),
+            ("subject_ids", "c-1;c-2"),
+            ("action", ""),
+        ] {
+            assert_eq!(column(&row, name), value, "{name}");
+        }
+        let row = fields(&written(
+            Format::Csv,
+            &action("key.issue", "ib_1"),
+            &[opened(DetailKind::Actor, "cli:ada")],
+        ));
+        assert_eq!(row.len(), COLUMNS.len());
+        for (name, value) in
+            [("action", "key.issue"), ("facts", "hash=12ab"), ("actor", "cli:ada"), ("records", "")]
+        {
+            assert_eq!(column(&row, name), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn formulas_stay_texts() {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "＝1", "=cmd|' /C calc'!A0"] {
+            let row = fields(&written(Format::Csv, &exchange(text), &[]));
+            assert!(column(&row, "account").starts_with('\''), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_a_row(text: String) {
+            let row = fields(&written(Format::Csv, &exchange(&text), &[]));
+            prop_assert_eq!(row.len(), COLUMNS.len());
+            let shown = visible(&text);
+            let expected = if is_formula(&shown) { format!("'{shown}") } else { shown.into_owned() };
+            prop_assert_eq!(column(&row, "credential_id"), expected);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+use super::filter::Filter;
+use super::trail::Trail;
+use crate::cli::Outcome;
+use crate::failure::Failure;
+use crate::output;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ironbridge_audit::Log;
+use ironbridge_audit::export::Format;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+ocsf is the Open Cybersecurity Schema Framework 1.8.0, cef the Common Event Format, csv has a row
+of names first, json is every record exactly as it is stored. docs/audit-export.md says what goes
+where.
+Times are RFC 3339 (2026-11-21T14:00:00Z), a date (2026-11-21, UTC), or so long ago (2h, 7d).
+
+Examples:
+  ironbridge audit export --as csv --since 30d -o november.csv
+  ironbridge audit export --as ocsf --outcome denied | my-siem-loader")]
+pub struct Args {
+    /// In which form
+    #[arg(long = "as", value_name = "FORM", value_parser = form)]
+    form: Format,
+    /// Write to this file, readable by you alone, instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    trail: Trail,
+}
+
+pub fn run(manifest: &Path, args: &Args) -> Outcome {
+    let log = args.trail.open(manifest)?;
+    let Some(path) = &args.output else {
+        write(&log, args, &mut output::stream(), &ProgressBar::hidden())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let bar = counter();
+    let mut file = io::BufWriter::new(create(path)?);
+    let written = write(&log, args, &mut file, &bar)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    bar.finish_and_clear();
+    output::note(format_args!("{written} records are in {}", path.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many were written.
+fn write(log: &Log, args: &Args, out: &mut dyn Write, bar: &ProgressBar) -> Result<u64, Failure> {
+    let end = args.form.line_end().as_bytes();
+    let mut line = args.form.header().unwrap_or_default().into_bytes();
+    if !line.is_empty() {
+        line.extend_from_slice(end);
+        out.write_all(&line)?;
+    }
+    let mut written = 0;
+    for record in log.query(args.filter.query())? {
+        line.clear();
+        args.form.write(&record?, &[], &mut line);
+        line.extend_from_slice(end);
+        out.write_all(&line)?;
+        written += 1;
+        bar.inc(1);
+    }
+    out.flush()?;
+    Ok(written)
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.map_err(|error| {
+        let failure = Failure::new(format!("cannot write {}: {error}", path.display()));
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => failure.help("name a new file, or remove this one first"),
+            _ => failure,
+        }
+    })
+}
+
+fn form(text: &str) -> Result<Format, String> {
+    let names = Format::ALL.map(Format::name).join(", ");
+    Format::parse(text).ok_or_else(|| format!("expected one of {names}"))
+}
+
+fn counter() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("{pos} records, {per_sec}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
