@@ -30,6 +30,6 @@ pub use checkpoint::Checkpoint;
 pub use entry::Entry;
 pub use fault::{AuditError, Fault, FaultKind};
 pub use outage::Outage;
-pub use reader::{Follow, Log, Order, Place, Query, Stored, Verification, Verified};
+pub use reader::{Follow, Log, LogFile, Order, Place, Query, Stored, Verification, Verified};
 pub use retention::Kept;
 pub use trail::{Options, Status, Trail};

@@ -2,11 +2,13 @@
 
 mod details;
 mod entries;
+mod files;
 mod proof;
 mod query;
 mod verify;
 
 pub use entries::{Follow, Stored};
+pub use files::LogFile;
 pub use query::{Order, Query};
 pub use verify::{Place, Verification, Verified};
 
