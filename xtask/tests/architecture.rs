@@ -20,11 +20,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("identity", &["core", "seal", "store", "secrets"]),
     ("controls", &["core", "seal", "store", "identity"]),
     ("net", &["core"]),
+    ("publish", &["core", "seal", "audit", "net"]),
     // Of seal, the base64 of Basic credentials toward a target.
     ("http", &["core", "seal", "secrets", "identity", "controls", "net"]),
     (
         "engine",
-        &["core", "manifest", "seal", "store", "audit", "secrets", "identity", "controls", "net", "http"],
+        &[
+            "core", "manifest", "seal", "store", "audit", "publish", "secrets", "identity", "controls",
+            "net", "http",
+        ],
     ),
     ("testkit", &[]),
 ];
@@ -52,7 +56,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("serde-saphyr", &["manifest"]),
     ("schemars", &["manifest"]),
     // Nothing that judges may wait for a socket.
-    ("tokio", &["store", "audit", "identity", "secrets", "net", "http", "engine", "testkit"]),
+    ("tokio", &["store", "audit", "publish", "identity", "secrets", "net", "http", "engine", "testkit"]),
     // Only the binary speaks to people.
     ("clap", &["xtask"]),
     ("comfy-table", &[]),

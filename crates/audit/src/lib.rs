@@ -35,7 +35,7 @@ pub use checkpoint::{Checkpoint, SignedCheckpoint, Signers, SignersError};
 pub use entry::Entry;
 pub use fault::{AuditError, Fault, FaultKind};
 pub use outage::Outage;
-pub use reader::{Follow, Indexer, Log, Order, Place, Query, Stored, Verification, Verified};
+pub use reader::{Follow, Indexer, Log, LogFile, Order, Place, Query, Stored, Verification, Verified};
 pub use receipt::{Receipt, ReceiptFault};
 pub use retention::{Kept, Limits};
 pub use trail::{Options, Status, Trail};

@@ -2,7 +2,7 @@ use crate::BoxFuture;
 use std::fmt;
 use std::time::Duration;
 
-/// A request the bridge makes on its own behalf: keys of an issuer, a token for a target.
+/// A request the bridge makes on its own behalf: keys of an issuer, a token for a target, a piece of the audit trail.
 #[derive(Debug, Clone)]
 pub struct FetchRequest {
     pub method: FetchMethod,
@@ -21,6 +21,11 @@ pub enum FetchMethod {
     Get,
     /// POST of `application/x-www-form-urlencoded` bytes.
     PostForm(crate::Sensitive),
+    /// POST of these bytes under this media type.
+    Post(&'static str, Vec<u8>),
+    /// PUT of these bytes under this media type.
+    Put(&'static str, Vec<u8>),
+    Delete,
 }
 
 #[derive(Debug, Clone)]
@@ -29,6 +34,8 @@ pub struct Fetched {
     pub body: Vec<u8>,
     /// `max-age` of Cache-Control, in seconds.
     pub max_age: Option<u64>,
+    /// Retry-After (RFC 9110 §10.2.3) where it is a number of seconds.
+    pub retry_after: Option<u64>,
 }
 
 /// Why a fetch failed, for the operator's log.

@@ -1,4 +1,5 @@
-//! What the bridge fetches on its own behalf: keys of an issuer, a token for a target.
+//! What the bridge fetches on its own behalf: keys of an issuer, a token for a target, a
+//! piece of the audit trail.
 
 use crate::address::Policy;
 use crate::connect::{self, Endpoint};
@@ -73,9 +74,14 @@ fn prepare(request: FetchRequest) -> Result<(Request<Full<Bytes>>, usize, std::t
         return Err(failed("the URL must be https, without credentials or fragment"));
     }
     let host = HeaderValue::from_str(authority).map_err(|_| failed("the URL's host is malformed"))?;
-    let (method, body) = match &request.method {
-        FetchMethod::Get => (Method::GET, Bytes::new()),
-        FetchMethod::PostForm(form) => (Method::POST, Bytes::copy_from_slice(form.expose())),
+    let (method, media_type, body) = match request.method {
+        FetchMethod::Get => (Method::GET, None, Bytes::new()),
+        FetchMethod::PostForm(form) => {
+            (Method::POST, Some("application/x-www-form-urlencoded"), Bytes::copy_from_slice(form.expose()))
+        }
+        FetchMethod::Post(media_type, body) => (Method::POST, Some(media_type), body.into()),
+        FetchMethod::Put(media_type, body) => (Method::PUT, Some(media_type), body.into()),
+        FetchMethod::Delete => (Method::DELETE, None, Bytes::new()),
     };
     let mut out = Request::new(Full::new(body));
     *out.uri_mut() = uri;
@@ -83,9 +89,8 @@ fn prepare(request: FetchRequest) -> Result<(Request<Full<Bytes>>, usize, std::t
     headers.insert(header::HOST, host);
     headers.insert(header::USER_AGENT, HeaderValue::from_static("ironbridge"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    if method == Method::POST {
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        headers.insert(header::CONTENT_TYPE, form);
+    if let Some(media_type) = media_type {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     for (name, value) in &request.headers {
         let malformed = || failed(format!("header field {name} is malformed"));
@@ -107,6 +112,7 @@ fn in_origin_form(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
 async fn read(response: Response<Incoming>, max_reply: usize) -> Result<Fetched, FetchError> {
     let status = response.status().as_u16();
     let max_age = max_age(response.headers());
+    let retry_after = retry_after(response.headers());
     let mut incoming = response.into_body();
     let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
@@ -117,7 +123,7 @@ async fn read(response: Response<Incoming>, max_reply: usize) -> Result<Fetched,
             body.extend_from_slice(data);
         }
     }
-    Ok(Fetched { status, body, max_age })
+    Ok(Fetched { status, body, max_age, retry_after })
 }
 
 /// `max-age` of Cache-Control (RFC 9111 §5.2.2.1); 0 when the answer must not be stored or reused.
@@ -134,6 +140,10 @@ fn max_age(headers: &HeaderMap) -> Option<u64> {
         }
     }
     age
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
 fn failed(reason: impl std::fmt::Display) -> FetchError {

@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod gate;
 pub mod listen;
 pub mod protocol;
+pub mod session;
 pub mod tls;
 mod trailers;
 pub mod upstream;

@@ -2,6 +2,7 @@
 
 mod details;
 mod entries;
+mod files;
 mod indexer;
 mod proof;
 mod query;
@@ -10,6 +11,7 @@ mod verify;
 mod witnessed;
 
 pub use entries::{Follow, Stored};
+pub use files::LogFile;
 pub use indexer::Indexer;
 pub use query::{Order, Query};
 pub use verify::{Place, Verification, Verified};

@@ -61,7 +61,9 @@ pub struct FakeNetwork {
 
 impl FakeNetwork {
     pub fn put(&self, url: &str, status: u16, body: impl Into<Vec<u8>>, max_age: Option<u64>) {
-        self.replies.lock().insert(url.to_owned(), Fetched { status, body: body.into(), max_age });
+        self.replies
+            .lock()
+            .insert(url.to_owned(), Fetched { status, body: body.into(), max_age, retry_after: None });
     }
 
     pub fn cut(&self) {

@@ -1,0 +1,198 @@
+//! Records sent on to other systems, in the order of the log, each at least once.
+//!
+//! Only what a signed checkpoint covers is sent: what another system has been told, the log can prove.
+
+mod cursor;
+mod https;
+mod otlp;
+mod syslog;
+
+use crate::publisher::Surroundings;
+use crate::status::Report;
+use crate::trouble::Trouble;
+use cursor::Cursor;
+use ironbridge_audit::{Fault, Log, Stored};
+use ironbridge_core::{BoxFuture, Fetch, Sensitive};
+use ironbridge_net::session::Dialer;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where records go.
+pub struct Forward {
+    /// As declared; names the cursor's file, so letters, digits, `-` and `_` only.
+    pub name: String,
+    pub sink: Sink,
+    pub format: Format,
+}
+
+/// Appends a record in some format, as UTF-8 without line breaks.
+pub type Format = Arc<dyn Fn(&Stored, &mut Vec<u8>) + Send + Sync>;
+
+pub enum Sink {
+    /// RFC 5424 over TLS (RFC 5425). `hostname` names this bridge in every message.
+    Syslog { dialer: Dialer, hostname: String },
+    /// OpenTelemetry logs, `http/json`. `url` is the whole of it, mostly ending in `/v1/logs`; `instance` becomes
+    /// `service.instance.id`.
+    Otlp { url: String, instance: String, authorization: Option<Sensitive>, client: Arc<dyn Fetch> },
+    /// POST requests of our own; 2xx acknowledges.
+    Https { url: String, framing: Framing, authorization: Option<Sensitive>, client: Arc<dyn Fetch> },
+}
+
+/// How records share one body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One a line; `application/x-ndjson`.
+    Lines,
+    /// One JSON array; `application/json`.
+    Array,
+}
+
+/// A record and its form for the sink.
+pub(crate) struct Outgoing {
+    pub stored: Stored,
+    pub text: Vec<u8>,
+}
+
+/// A sink that is being sent to.
+pub(crate) trait Outlet: Send + Sync {
+    /// Returns once the sink has the records, and how many it rejected for good.
+    fn send<'a>(&'a mut self, records: &'a [Outgoing]) -> BoxFuture<'a, Result<Rejected, Trouble>>;
+}
+
+/// How many records a sink will never take, and why.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    pub count: u64,
+    pub reason: String,
+}
+
+/// A batch ends at whichever it reaches first.
+const BATCH_RECORDS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// For one request to an HTTP sink.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(forward: Forward, around: Surroundings, report: Report) {
+    let outlet: Box<dyn Outlet> = match forward.sink {
+        Sink::Syslog { dialer, hostname } => Box::new(syslog::Outlet::new(dialer, &hostname)),
+        Sink::Otlp { url, instance, authorization, client } => {
+            Box::new(otlp::Outlet { url, instance, authorization, client })
+        }
+        Sink::Https { url, framing, authorization, client } => {
+            Box::new(https::Outlet { url, framing, authorization, client })
+        }
+    };
+    let cursor = Cursor::of(around.log.dir(), &forward.name);
+    Forwarder { cursor, outlet, format: forward.format, around, report, most: BATCH_RECORDS }.run().await;
+}
+
+struct Forwarder {
+    cursor: Cursor,
+    outlet: Box<dyn Outlet>,
+    format: Format,
+    around: Surroundings,
+    report: Report,
+    /// Records in one request; fewer once the sink said that a batch was too large.
+    most: usize,
+}
+
+impl Forwarder {
+    async fn run(mut self) {
+        let mut backoff = self.around.backoff();
+        let mut heads = self.around.heads.clone();
+        loop {
+            let size = heads.borrow_and_update().as_ref().map(|head| head.size());
+            let Some(size) = size else {
+                if heads.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let before = self.cursor.next();
+            match self.catch_up(size).await {
+                Ok(()) => {
+                    backoff.reset();
+                    if heads.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(trouble) => {
+                    self.report.failed(&trouble);
+                    if self.cursor.next() != before {
+                        backoff.reset();
+                    }
+                    tokio::time::sleep(backoff.next(trouble.wait)).await;
+                }
+            }
+        }
+    }
+
+    /// Sends what the log of this size has and the sink has not.
+    async fn catch_up(&mut self, size: u64) -> Result<(), Trouble> {
+        let mut next = self.cursor.load().await?;
+        if next > size {
+            return Err(Trouble::new(format_args!(
+                "{next} records were sent, but the log has {size}: it was rolled back. Remove {} to send it again",
+                self.cursor.path().display()
+            )));
+        }
+        self.report.stands_at(next);
+        if next == size {
+            self.report.reached(next);
+        }
+        while next < size {
+            let batch = self.read(next, size).await?;
+            if let Some(first) = batch.first().filter(|first| first.stored.index > next) {
+                let gone = first.stored.index - next;
+                self.report.lost(gone, "retention dropped them before they were sent");
+            }
+            let mut rest = &batch[..];
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(self.most.min(rest.len()));
+                if let Some(last) = now.last() {
+                    self.send(now).await?;
+                    next = last.stored.index + 1;
+                    self.cursor.store(next).await?;
+                    self.report.reached(next);
+                }
+                rest = later;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, records: &[Outgoing]) -> Result<(), Trouble> {
+        let rejected = self.outlet.send(records).await.inspect_err(|trouble| {
+            if trouble.too_large {
+                self.most = (records.len() / 2).max(1);
+            }
+        })?;
+        if rejected.count > 0 {
+            self.report.lost(rejected.count, &rejected.reason);
+        }
+        Ok(())
+    }
+
+    async fn read(&self, next: u64, size: u64) -> Result<Vec<Outgoing>, Trouble> {
+        let (log, format) = (self.around.log.clone(), Arc::clone(&self.format));
+        let read = tokio::task::spawn_blocking(move || read(&log, &format, next, size)).await;
+        read.map_err(Trouble::new)?
+            .map_err(|fault| Trouble::new(format_args!("record {next} cannot be read: {fault}")))
+    }
+}
+
+/// The next records below `size`, at least one. Those that retention dropped are passed over.
+fn read(log: &Log, format: &Format, next: u64, size: u64) -> Result<Vec<Outgoing>, Fault> {
+    let mut records = log.follow(next.max(log.first_kept()?));
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while records.position() < size && batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
+        let Some(stored) = records.next() else { break };
+        let stored = stored?;
+        let mut text = Vec::with_capacity(stored.json.len() * 2);
+        format(&stored, &mut text);
+        bytes += text.len();
+        batch.push(Outgoing { stored, text });
+    }
+    Ok(batch)
+}

@@ -1,0 +1,21 @@
+//! The audit trail beyond this machine: copies of the log, records sent on to other systems, and cosignatures of
+//! witnesses.
+//!
+//! Everything here follows the signed checkpoint of a [`ironbridge_audit::Log`] and never holds up who writes it.
+//! Whatever fails is tried again for as long as it takes, and shows as [`Lag`]. `docs/audit-publish.md` says what
+//! each destination gets and can rely on.
+
+mod backoff;
+mod forward;
+mod head;
+mod mirror;
+mod moment;
+mod place;
+mod publisher;
+mod status;
+mod trouble;
+
+pub use forward::{Format, Forward, Framing, Sink};
+pub use mirror::{Bucket, Mirror, Target};
+pub use publisher::{Publisher, Settings};
+pub use status::{Kind, Lag, Snapshot};

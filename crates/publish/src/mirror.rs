@@ -1,0 +1,298 @@
+//! Copies of the log elsewhere: whoever sets this log back, or rewrites it, cannot take the copies with it.
+//!
+//! At every moment a copy can be verified: what a checkpoint covers is there before the checkpoint. Only `log/` is
+//! copied. The detail of people stays here, because what is copied can no longer be erased.
+
+mod bucket;
+mod directory;
+mod signature;
+
+pub use bucket::Bucket;
+
+use crate::backoff::Backoff;
+use crate::head::Head;
+use crate::publisher::Surroundings;
+use crate::status::Report;
+use crate::trouble::Trouble;
+use directory::Directory;
+use ironbridge_audit::{Checkpoint, Fault, LogFile};
+use ironbridge_core::BoxFuture;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A copy of the log, kept up to date.
+pub struct Mirror {
+    /// As declared.
+    pub name: String,
+    pub target: Target,
+    /// How long to wait after one checkpoint before copying the next.
+    pub interval: Duration,
+}
+
+pub enum Target {
+    /// A directory that is there already: so nothing is written below a mount point without its mount.
+    Directory(PathBuf),
+    S3(Bucket),
+}
+
+/// Where a copy is kept. Paths are those of the audit directory, with `/`.
+pub(crate) trait Place: Send + Sync {
+    fn get(&self, path: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, Trouble>>;
+
+    /// Takes the place of whatever is there, whole.
+    fn put(&self, path: String, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), Trouble>>;
+
+    /// Returns once everything put so far would survive a power cut.
+    fn settle(&self) -> BoxFuture<'_, Result<(), Trouble>>;
+
+    fn remove(&self, path: String) -> BoxFuture<'_, Result<(), Trouble>>;
+}
+
+/// Files on their way at once.
+const IN_FLIGHT: usize = 8;
+
+/// How often one file is tried before the round is given up.
+const ATTEMPTS: u32 = 3;
+
+/// Records whose full files are copied between two notes of progress: what a failure makes us copy again.
+const STEP: u64 = 64 * 256;
+
+/// What a round did.
+#[derive(Debug, PartialEq, Eq)]
+enum Round {
+    Done,
+    /// The log has grown and dropped the partial tiles of this head; the next one has others.
+    Outpaced,
+}
+
+pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
+    let place: Arc<dyn Place> = match mirror.target {
+        Target::Directory(path) => Arc::new(Directory::new(path)),
+        Target::S3(bucket) => Arc::new(bucket::Store::new(bucket, Arc::clone(&around.clock))),
+    };
+    let mut backoff = around.backoff();
+    let mut heads = around.heads.clone();
+    let mut copier = Copier { place, report, around, copied: 0, older: None, held: None, witnessed: None };
+    loop {
+        let head = heads.borrow_and_update().clone();
+        let Some(head) = head else {
+            if heads.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let wait = match copier.round(&head).await {
+            Ok(Round::Done) => {
+                backoff.reset();
+                mirror.interval
+            }
+            Ok(Round::Outpaced) => Duration::from_millis(50),
+            Err(trouble) => {
+                copier.report.failed(&trouble);
+                // What the copy holds is asked again: somebody may have mended it.
+                copier.held = None;
+                backoff.next(trouble.wait)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+struct Copier {
+    place: Arc<dyn Place>,
+    report: Report,
+    around: Surroundings,
+    /// The full files of a tree of this size are there, whatever checkpoint is.
+    copied: u64,
+    /// The head before the one that the copy holds.
+    older: Option<u64>,
+    /// The head that the copy holds, as far as we know.
+    held: Option<Head>,
+    /// The cosigned head that was copied last.
+    witnessed: Option<Vec<u8>>,
+}
+
+impl Copier {
+    async fn round(&mut self, head: &Head) -> Result<Round, Trouble> {
+        if self.held.as_ref() != Some(head) {
+            let held = self.ask().await?;
+            if let Some(held) = &held {
+                self.check_ancestor(&held.checkpoint, head).await?;
+                self.report.stands_at(held.size());
+            }
+            let held = held.map(|held| held.size());
+            if held != Some(head.size()) && self.copy(held, head).await? == Round::Outpaced {
+                return Ok(Round::Outpaced);
+            }
+            self.held = Some(head.clone());
+            self.report.reached(head.size());
+        }
+        self.copy_witnessed(head.size()).await?;
+        Ok(Round::Done)
+    }
+
+    /// The head that the copy holds.
+    async fn ask(&self) -> Result<Option<Head>, Trouble> {
+        let note = self.place.get(in_log(LogFile::Checkpoint)).await?;
+        let foreign = |reason| {
+            Trouble::new(format_args!("the mirror holds another log, which is left as it is: {reason}"))
+        };
+        note.map(|note| Head::parse(note, &self.around.keys).map_err(foreign)).transpose()
+    }
+
+    /// A copy is only ever added to: its tree must be the beginning of ours.
+    async fn check_ancestor(&self, held: &Checkpoint, head: &Head) -> Result<(), Trouble> {
+        let ours = &head.checkpoint;
+        if held.origin != ours.origin {
+            let reason =
+                format_args!("the mirror holds another log, {}, which is left as it is", held.origin);
+            return Err(Trouble::new(reason));
+        }
+        if held.size > ours.size {
+            return Err(Trouble::new(format_args!(
+                "the mirror has seen a longer log: this one was rolled back, from {} records to {}",
+                held.size, ours.size
+            )));
+        }
+        let size = held.size;
+        let root = self.blocking(move |around| around.log.root(size)).await?;
+        if root != held.root {
+            let fork = "the mirror holds a fork: its first {} records are not those of this log, though both are signed";
+            return Err(Trouble::new(fork.replacen("{}", &size.to_string(), 1)));
+        }
+        Ok(())
+    }
+
+    /// Brings the copy from the tree it holds to this head.
+    async fn copy(&mut self, held: Option<u64>, head: &Head) -> Result<Round, Trouble> {
+        let (from, to) = (held.unwrap_or(0), head.size());
+        // First of all, while the log still has them.
+        let Some(partial) = self.read_partial(to).await? else { return Ok(Round::Outpaced) };
+        let mut at = from.max(self.copied.min(to));
+        let mut dropped = false;
+        while at < to {
+            let next = at.saturating_add(STEP).min(to);
+            dropped |= self.copy_full(at, next).await?;
+            at = next;
+            self.copied = at;
+        }
+        for (file, bytes) in partial {
+            self.place.put(in_log(file), bytes).await?;
+        }
+        if held.is_none() {
+            let key = self.blocking(|around| around.log.read(LogFile::Key)).await?;
+            self.place.put(in_log(LogFile::Key), key.unwrap_or_default()).await?;
+        }
+        if dropped && let Some(kept) = self.blocking(|around| around.log.read(LogFile::Kept)).await? {
+            self.place.put(in_log(LogFile::Kept), kept).await?;
+        }
+        self.place.settle().await?;
+        self.place.put(in_log(LogFile::Checkpoint), head.note.as_bytes().to_vec()).await?;
+        self.place.settle().await?;
+        self.tidy(from, to).await;
+        Ok(Round::Done)
+    }
+
+    async fn read_partial(&self, size: u64) -> Result<Option<Vec<(LogFile, Vec<u8>)>>, Trouble> {
+        let read = move |around: &Surroundings| {
+            LogFile::partial(size)
+                .map(|file| Ok::<_, Fault>(around.log.read(file)?.map(|bytes| (file, bytes))))
+                .collect::<Result<Option<Vec<_>>, _>>()
+        };
+        self.blocking(read).await
+    }
+
+    /// Whether some of the files were dropped by retention.
+    async fn copy_full(&self, from: u64, to: u64) -> Result<bool, Trouble> {
+        let mut files = LogFile::full(from, to);
+        let mut copies = JoinSet::new();
+        let mut dropped = false;
+        loop {
+            while copies.len() < IN_FLIGHT
+                && let Some(file) = files.next()
+            {
+                let (place, around) = (Arc::clone(&self.place), self.around.clone());
+                copies.spawn(copy_file(place, around, file));
+            }
+            match copies.join_next().await {
+                None => return Ok(dropped),
+                Some(outcome) => dropped |= !outcome.map_err(Trouble::new)??,
+            }
+        }
+    }
+
+    /// Removes partial files that no checkpoint of the last two needs. What cannot be removed does no harm: a copy
+    /// whose files nobody may remove only gets larger.
+    async fn tidy(&mut self, from: u64, to: u64) {
+        let needed: Vec<LogFile> = LogFile::partial(from).chain(LogFile::partial(to)).collect();
+        let older = self.older.replace(from).filter(|older| *older < from);
+        for file in older.into_iter().flat_map(LogFile::partial).filter(|file| !needed.contains(file)) {
+            if let Err(trouble) = self.place.remove(in_log(file)).await {
+                tracing::debug!(path = file.path(), %trouble, "an outdated file stays in the mirror");
+            }
+        }
+    }
+
+    /// The cosigned head goes with the copy, once the copy holds what it covers.
+    async fn copy_witnessed(&mut self, held: u64) -> Result<(), Trouble> {
+        let witnessed = self.blocking(|around| around.log.read(LogFile::Witnessed)).await?;
+        let Some(bytes) = witnessed.filter(|bytes| self.witnessed.as_ref() != Some(bytes)) else {
+            return Ok(());
+        };
+        let head = Head::parse(bytes.clone(), &self.around.keys).map_err(|reason| {
+            Trouble::new(format_args!("the witnessed checkpoint cannot be copied: {reason}"))
+        })?;
+        if head.size() <= held {
+            self.place.put(in_log(LogFile::Witnessed), bytes.clone()).await?;
+            self.place.settle().await?;
+            self.witnessed = Some(bytes);
+        }
+        Ok(())
+    }
+
+    async fn blocking<T, E, F>(&self, work: F) -> Result<T, Trouble>
+    where
+        T: Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+        F: FnOnce(&Surroundings) -> Result<T, E> + Send + 'static,
+    {
+        blocking(self.around.clone(), work).await
+    }
+}
+
+/// Whether it was there; retention may have dropped it.
+async fn copy_file(place: Arc<dyn Place>, around: Surroundings, file: LogFile) -> Result<bool, Trouble> {
+    let bytes = blocking(around.clone(), move |around| around.log.read(file)).await?;
+    let Some(bytes) = bytes else {
+        let first = blocking(around, |around| around.log.first_kept()).await?;
+        let missing = || Trouble::new(format_args!("log/{} is missing, so it cannot be copied", file.path()));
+        let dropped = matches!(file, LogFile::Entries { index, .. } if index < first / 256);
+        return if dropped { Ok(false) } else { Err(missing()) };
+    };
+    let mut backoff: Backoff = around.backoff();
+    for _ in 1..ATTEMPTS {
+        match place.put(in_log(file), bytes.clone()).await {
+            Ok(()) => return Ok(true),
+            Err(trouble) => tokio::time::sleep(backoff.next(trouble.wait)).await,
+        }
+    }
+    place.put(in_log(file), bytes).await.map(|()| true)
+}
+
+/// Reads the log off the runtime's threads.
+async fn blocking<T, E, F>(around: Surroundings, work: F) -> Result<T, Trouble>
+where
+    T: Send + 'static,
+    E: std::fmt::Display + Send + 'static,
+    F: FnOnce(&Surroundings) -> Result<T, E> + Send + 'static,
+{
+    let done = tokio::task::spawn_blocking(move || work(&around)).await;
+    done.map_err(Trouble::new)?.map_err(Trouble::new)
+}
+
+/// A copy has the log where the audit directory has it, so that it opens the same way.
+fn in_log(file: LogFile) -> String {
+    format!("log/{}", file.path())
+}

@@ -1,0 +1,93 @@
+use crate::backoff::Backoff;
+use crate::forward::{self, Forward};
+use crate::head::{self, Head};
+use crate::mirror::{self, Mirror};
+use crate::status::{self, Board, Kind, Lag};
+use ironbridge_audit::Log;
+use ironbridge_core::{Clock, Entropy};
+use ironbridge_seal::note::NoteVerifier;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What is published where.
+pub struct Settings {
+    pub mirrors: Vec<Mirror>,
+    pub forwards: Vec<Forward>,
+    /// How long to wait after a first failure; twice as long after each more, up to `longest_retry`.
+    pub retry: Duration,
+    pub longest_retry: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let (retry, longest_retry) = (Duration::from_secs(1), Duration::from_secs(60));
+        Settings { mirrors: Vec::new(), forwards: Vec::new(), retry, longest_retry }
+    }
+}
+
+/// What every destination works with.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub log: Log,
+    pub keys: Vec<NoteVerifier>,
+    pub heads: watch::Receiver<Option<Head>>,
+    pub clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    retry: Duration,
+    longest_retry: Duration,
+}
+
+impl Surroundings {
+    pub fn backoff(&self) -> Backoff {
+        Backoff::new(self.retry, self.longest_retry, Arc::clone(&self.entropy))
+    }
+}
+
+/// Publishes a log for as long as it lives. A destination has a task of its own; none waits for another.
+pub struct Publisher {
+    board: Arc<Board>,
+    tasks: JoinSet<()>,
+}
+
+impl Publisher {
+    /// Must be called within a tokio runtime that has its timer on. What each destination already has is found out
+    /// from the destination or from its cursor, so a new publisher goes on where the last one ended.
+    pub fn start(
+        log: Log,
+        keys: Vec<NoteVerifier>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Publisher {
+        let board = Arc::new(Board::new(Arc::clone(&clock)));
+        let mut tasks = JoinSet::new();
+        let (sender, heads) = watch::channel(None);
+        let Settings { retry, longest_retry, .. } = settings;
+        let around = Surroundings { log, keys, heads, clock, entropy, retry, longest_retry };
+        for mirror in settings.mirrors {
+            let report = board.add(&mirror.name, Kind::Mirror);
+            tasks.spawn(mirror::run(mirror, around.clone(), report));
+        }
+        for forward in settings.forwards {
+            let report = board.add(&forward.name, Kind::Forward);
+            tasks.spawn(forward::run(forward, around.clone(), report));
+        }
+        let audit = around.log.dir().to_path_buf();
+        tasks.spawn(head::follow(around.log, around.keys, Arc::clone(&board), sender));
+        tasks.spawn(status::write(Arc::clone(&board), audit));
+        Publisher { board, tasks }
+    }
+
+    /// How each destination stands, mirrors first, each kind in the order of its settings.
+    pub fn status(&self) -> Vec<Lag> {
+        self.board.lags()
+    }
+
+    /// Ends every task. What was under way is not waited for; the next publisher does it again. Dropping does the
+    /// same without waiting for the tasks to have ended.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,56 @@
+use std::fmt;
+use std::time::Duration;
+
+/// What a destination's own words may add to a reason, in characters.
+const LONGEST_REASON: usize = 300;
+
+/// Why something did not get out, for the operator. Everything is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    reason: String,
+    /// How long the destination wants to be left alone.
+    pub wait: Option<Duration>,
+    /// The destination takes no batch so large (HTTP 413).
+    pub too_large: bool,
+}
+
+impl Trouble {
+    /// Parts of the reason may come from the destination: control characters are replaced, and it is cut.
+    pub fn new(reason: impl fmt::Display) -> Trouble {
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let reason = reason.to_string().chars().take(LONGEST_REASON).map(clean).collect();
+        Trouble { reason, wait: None, too_large: false }
+    }
+
+    /// An answer that is not a success.
+    pub fn answered(status: u16, retry_after: Option<u64>, words: &[u8]) -> Trouble {
+        let words = String::from_utf8_lossy(words);
+        let words = words.trim();
+        let reason = if words.is_empty() {
+            format!("it answered {status}")
+        } else {
+            format!("it answered {status}: {words}")
+        };
+        let wait = retry_after.map(Duration::from_secs);
+        Trouble { wait, too_large: status == 413, ..Trouble::new(reason) }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destinations_words_are_cut_and_harmless() {
+        let trouble = Trouble::answered(503, Some(7), b"  try\x1b[31m later\n ");
+        assert_eq!(trouble.to_string(), "it answered 503: try [31m later");
+        assert_eq!(trouble.wait, Some(Duration::from_secs(7)));
+        assert_eq!(Trouble::answered(500, None, &[b'x'; 5000]).to_string().len(), LONGEST_REASON);
+    }
+}
