@@ -26,8 +26,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "core", "manifest", "seal", "store", "audit", "publish", "secrets", "identity", "controls",
-            "net", "http",
+            "core", "manifest", "seal", "store", "audit", "privacy", "publish", "secrets", "identity",
+            "controls", "net", "http",
         ],
     ),
     ("testkit", &[]),

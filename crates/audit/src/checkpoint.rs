@@ -5,6 +5,8 @@ use ironbridge_seal::note::{self, NoteError, NoteSigner, NoteVerifier, Signature
 pub use ironbridge_seal::note::Checkpoint;
 
 pub(crate) const FILE: &str = "checkpoint";
+/// The verifier keys of the log, beside it for convenience.
+pub(crate) const KEYS: &str = "key";
 
 /// The keys of a log. Every checkpoint is signed with all that are in force, so that while one key follows another
 /// those who know either can verify. What keys out of force signed is still believed.

@@ -1,13 +1,13 @@
 //! The integrator: one thread that carries records from the journal into the log, signs the new head, and drops
 //! what the journal no longer needs to hold. It may fall behind; it never holds up a commit.
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Signers};
 use crate::disk;
 use crate::fault::{AuditError, Fault};
 use crate::journal::{self, Cursor, FRAME_HEADER, Segment, Taken, finish_frame, push_taken};
 use crate::tiles::{Edge, Tile, WIDTH};
 use crate::trail::Shared;
-use ironbridge_seal::note::{NoteError, NoteSigner};
+use ironbridge_seal::note::NoteError;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -29,7 +29,8 @@ const TOGETHER: usize = 8;
 pub(crate) struct Integrator {
     shared: Arc<Shared>,
     origin: String,
-    signer: NoteSigner,
+    /// The keys that the last checkpoint was signed with.
+    signers: Option<Arc<Signers>>,
     /// As of the last checkpoint that is on disk.
     edge: Edge,
     cursor: Cursor,
@@ -83,10 +84,19 @@ impl Bell {
 }
 
 impl Integrator {
-    pub fn new(shared: Arc<Shared>, origin: String, signer: NoteSigner, edge: Edge) -> Integrator {
+    pub fn new(shared: Arc<Shared>, origin: String, edge: Edge) -> Integrator {
         let cursor = Cursor::new(shared.places.journal.clone(), edge.size);
         let shown = [Vec::new(), edge.partial().iter().map(Tile::path).collect()];
-        Integrator { shared, origin, signer, edge, cursor, detail: None, shown, directories: HashSet::new() }
+        Integrator {
+            shared,
+            origin,
+            signers: None,
+            edge,
+            cursor,
+            detail: None,
+            shown,
+            directories: HashSet::new(),
+        }
     }
 
     /// Integrates all that the journal holds when the trail is opened.
@@ -132,7 +142,7 @@ impl Integrator {
         loop {
             let durable = self.shared.progress.durable();
             if self.edge.size >= durable {
-                return Ok(());
+                return self.follow_keys();
             }
             self.round(durable)?;
         }
@@ -158,6 +168,7 @@ impl Integrator {
         let [_, already] = &self.shown;
         tiles.extend(partial.into_iter().filter(|tile| !already.contains(&tile.path())));
         self.write_tiles(&tiles)?;
+        self.follow_keys()?;
         self.write_checkpoint(&edge)?;
         self.edge = edge;
         self.shared.integrated.store(self.edge.size, SeqCst);
@@ -219,18 +230,31 @@ impl Integrator {
         Ok(())
     }
 
+    /// When the keys were replaced: puts them beside the log, then signs the last head anew. So a reader never
+    /// meets a head that no key beside the log has signed.
+    fn follow_keys(&mut self) -> Result<(), RoundError> {
+        let signers = Arc::clone(&self.shared.signers.lock());
+        if self.signers.as_ref().is_some_and(|used| Arc::ptr_eq(used, &signers)) {
+            return Ok(());
+        }
+        self.put_in_log(checkpoint::KEYS, &signers.key_file())?;
+        self.signers = Some(signers);
+        self.write_checkpoint(&self.edge)
+    }
+
     /// The signed head, on disk before anyone can see it.
     fn write_checkpoint(&self, edge: &Edge) -> Result<(), RoundError> {
         let head = Checkpoint { origin: self.origin.clone(), size: edge.size, root: edge.root() };
-        let note = self.signer.sign(&head.text())?;
+        let now = self.shared.clock.now().seconds();
+        let signers =
+            self.signers.as_ref().map_or_else(|| Arc::clone(&self.shared.signers.lock()), Arc::clone);
+        Ok(self.put_in_log(checkpoint::FILE, &signers.sign(&head, now)?)?)
+    }
+
+    fn put_in_log(&self, name: &str, text: &str) -> io::Result<()> {
         let (disk, places) = (&*self.shared.disk, &self.shared.places);
-        disk::put(
-            disk,
-            &places.temporary("checkpoint"),
-            &places.log.join(checkpoint::FILE),
-            note.as_bytes(),
-        )?;
-        Ok(disk.sync_dir(&places.log)?)
+        disk::put(disk, &places.temporary("checkpoint"), &places.log.join(name), text.as_bytes())?;
+        disk.sync_dir(&places.log)
     }
 
     /// Removes what no reader needs. What cannot be removed does no harm, and is tried again with its directory.

@@ -1,4 +1,4 @@
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, SignedCheckpoint, Signers};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
@@ -10,9 +10,8 @@ use crate::progress::{Durable, Progress};
 use crate::queue::{Bounds, Queue, Refused};
 use crate::reader::Log;
 use crate::tiles::Edge;
-use ironbridge_core::{Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder};
+use ironbridge_core::{Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder, Timestamp};
 use ironbridge_seal::envelope::SealError;
-use ironbridge_seal::note::{NoteSigner, NoteVerifier, verify};
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::io;
@@ -28,7 +27,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The log's name in its checkpoints: a URL without scheme that is unique and never changes.
     pub origin: String,
-    pub signer: NoteSigner,
+    /// The keys of the log, whose origin they all are named after.
+    pub signers: Signers,
     /// Owns the detail of callers that did not authenticate, and of actions that are nobody's in particular.
     pub callers: Arc<OwnerKey>,
     /// How long durable records may wait for the next checkpoint. Every checkpoint replaces a few small files, and
@@ -49,13 +49,13 @@ impl Options {
     pub fn new(
         dir: impl Into<PathBuf>,
         origin: impl Into<String>,
-        signer: NoteSigner,
+        signers: Signers,
         callers: Arc<OwnerKey>,
     ) -> Options {
         Options {
             dir: dir.into(),
             origin: origin.into(),
-            signer,
+            signers,
             callers,
             max_lag: Duration::from_millis(800),
             retry: Duration::from_millis(500),
@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     pub segment_bytes: u64,
     pub segment_age: Duration,
     pub clock: Arc<dyn Clock>,
+    /// Replaced while it runs, when one key follows another.
+    pub signers: Mutex<Arc<Signers>>,
 }
 
 impl Shared {
@@ -173,7 +175,7 @@ impl Trail {
         let lock = lock.ok_or(AuditError::Locked(lock_file))?;
         journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
 
-        let edge = recover_log(&*disk, &places, &options)?;
+        let edge = recover_log(&*disk, &places, &options, clock.now())?;
         let next = recover_journal(&*disk, &places, edge.size)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(next, Bounds { records: options.queue_records, bytes: options.queue_bytes }),
@@ -187,12 +189,13 @@ impl Trail {
             segment_bytes: options.segment_bytes,
             segment_age: options.segment_age,
             clock,
+            signers: Mutex::new(Arc::new(options.signers)),
             disk,
             places,
         });
         // What a crash left in the journal goes into the log first. So nothing depends on the old segments any more,
         // of which it is not known how much ever reached the disk.
-        let mut integrator = Integrator::new(Arc::clone(&shared), options.origin, options.signer, edge);
+        let mut integrator = Integrator::new(Arc::clone(&shared), options.origin, edge);
         integrator.recover()?;
         let segment = shared.new_segment(next).map_err(failed("writing", &shared.places.journal))?;
         journal::remove_below(&*shared.disk, &shared.places.journal, next)
@@ -210,6 +213,11 @@ impl Trail {
             }
         };
         Ok(Trail { shared, callers: options.callers, threads: Mutex::new(Some(threads)), _lock: lock })
+    }
+
+    /// Signs with these keys from now on; a checkpoint under them follows within [`Options::max_lag`].
+    pub fn set_signers(&self, signers: Signers) {
+        *self.shared.signers.lock() = Arc::new(signers);
     }
 
     /// For reading what this trail writes.
@@ -348,11 +356,18 @@ fn make_directories(disk: &dyn Disk, places: &Places) -> Result<(), AuditError> 
 
 /// The tree's edge at the last checkpoint, which must be ours and fit the tiles. A new log gets its first
 /// checkpoint, of the empty tree, before anything else is written: where there is a journal there is one.
-fn recover_log(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Edge, AuditError> {
+fn recover_log(
+    disk: &dyn Disk,
+    places: &Places,
+    options: &Options,
+    now: Timestamp,
+) -> Result<Edge, AuditError> {
     let file = places.log.join(checkpoint::FILE);
     let note = match disk::read(disk, &file) {
         Ok(note) => note,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return start_log(disk, places, options),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return start_log(disk, places, options, now);
+        }
         Err(source) => return Err(AuditError::Io { action: "reading", path: file, source }),
     };
     let head = own_checkpoint(&note, options)?;
@@ -363,18 +378,21 @@ fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {
     let file = "log/checkpoint";
     let refused = |detail: String| Fault::new(FaultKind::Signature, file, detail);
     let note = std::str::from_utf8(note).map_err(|_| Fault::new(FaultKind::Malformed, file, "not text"))?;
-    let own =
-        NoteVerifier::parse(&options.signer.verifier_key()).map_err(|error| refused(error.to_string()))?;
-    let (text, _) = verify(note, &[own]).map_err(|error| refused(error.to_string()))?;
-    let head = Checkpoint::parse(text)
-        .ok_or_else(|| Fault::new(FaultKind::Malformed, file, "the note is not a checkpoint"))?;
+    let head = SignedCheckpoint::open(note.to_owned(), options.signers.verifiers())
+        .map_err(|error| refused(error.to_string()))?
+        .checkpoint;
     if head.origin != options.origin {
         return Err(refused(format!("the checkpoint is of the log {}", head.origin)));
     }
     Ok(head)
 }
 
-fn start_log(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Edge, AuditError> {
+fn start_log(
+    disk: &dyn Disk,
+    places: &Places,
+    options: &Options,
+    now: Timestamp,
+) -> Result<Edge, AuditError> {
     let segments = journal::segments(disk, &places.journal).map_err(failed("listing", &places.journal))?;
     let tiles = disk.list(&places.log.join("tile")).map_err(failed("listing", &places.log))?;
     if !segments.is_empty() || !tiles.is_empty() {
@@ -383,11 +401,11 @@ fn start_log(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Edge
     }
     let head = Checkpoint::empty(&options.origin);
     let note = options
-        .signer
-        .sign(&head.text())
+        .signers
+        .sign(&head, now.seconds())
         .map_err(|error| AuditError::from(Fault::new(FaultKind::Signature, "log/checkpoint", error)))?;
-    let key = format!("{}\n", options.signer.verifier_key());
-    for (name, text) in [("key", &key), (checkpoint::FILE, &note)] {
+    let key = options.signers.key_file();
+    for (name, text) in [(checkpoint::KEYS, &key), (checkpoint::FILE, &note)] {
         let path = places.log.join(name);
         disk::put(disk, &places.temporary("checkpoint"), &path, text.as_bytes())
             .map_err(failed("writing", &path))?;

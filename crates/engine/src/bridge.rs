@@ -1,9 +1,11 @@
+use crate::actions::{manifest_facts, refused_reload};
 use crate::listeners::{self, ListenerError, Running};
 use crate::plan::Plan;
 use crate::services::{Kept, ServiceError, Services};
 use crate::site::{self, SiteError};
 use crate::tend;
 use ironbridge_core::SystemClock;
+use ironbridge_core::action::{Action, name};
 use ironbridge_manifest::{Diagnostics, Manifest};
 use ironbridge_net::cores::Cores;
 use std::collections::BTreeMap;
@@ -96,6 +98,9 @@ impl Bridge {
             fixed,
         };
         replace(&mut state, &plan, &services, &cores.handle()).await?;
+        let started = services.action(name::BRIDGE_START, &*services.origin);
+        let started = started.fact("version", env!("CARGO_PKG_VERSION"));
+        services.note(in_force(manifest_facts(started, manifest), &state)).await;
         let state = Arc::new(Mutex::new(state));
         let tending = tend::start(&services);
         Ok((Bridge { dir: dir.to_owned(), services, cores, state, tending }, plan.findings))
@@ -103,20 +108,34 @@ impl Bridge {
 
     /// Loads the manifest again and replaces what is running. When anything is wrong, nothing changes.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let started = Instant::now();
         let mut state = self.state.lock().await;
+        let reloaded = self.replace(&mut state).await;
+        let action = self.services.action(name::BRIDGE_RELOAD, &*self.services.origin);
+        let action = match &reloaded {
+            Ok((_, manifest)) => manifest_facts(action, manifest),
+            Err(ReloadError::NeedsRestart { .. }) => refused_reload(action, "needs-restart"),
+            Err(ReloadError::Start(StartError::Manifest(_))) => refused_reload(action, "manifest-invalid"),
+            Err(ReloadError::Start(_)) => refused_reload(action, "not-started"),
+        };
+        self.services.note(in_force(action, &state)).await;
+        reloaded.map(|(reloaded, _)| reloaded)
+    }
+
+    async fn replace(&self, state: &mut State) -> Result<(Reloaded, Manifest), ReloadError> {
+        let started = Instant::now();
         let plan = Plan::load(&self.dir, &*self.services.clock)
             .map_err(|wrong| StartError::Manifest(Box::new(wrong)))?;
         state.fixed.check(&Fixed::of(&plan.manifest))?;
-        replace(&mut state, &plan, &self.services, &self.cores.handle()).await?;
+        replace(state, &plan, &self.services, &self.cores.handle()).await?;
         state.drain = plan.manifest.bridge.timeouts.drain;
-        state.files = plan.manifest.files;
-        Ok(Reloaded {
+        state.files.clone_from(&plan.manifest.files);
+        let reloaded = Reloaded {
             generation: state.generation,
             integrations: plan.manifest.integrations.len(),
             took: started.elapsed(),
             findings: plan.findings,
-        })
+        };
+        Ok((reloaded, plan.manifest))
     }
 
     /// Where it listens, by listener.
@@ -171,7 +190,6 @@ impl Bridge {
             () = deadline => {}
         }
         let cut = state.all().map(Running::open).sum();
-        drop(state);
         self.tending.iter().for_each(AbortHandle::abort);
         self.cores.stop();
         for ring in [&self.services.api_keys, &self.services.client_secrets] {
@@ -179,6 +197,12 @@ impl Bridge {
                 tracing::warn!(%error, "last-used times could not be written");
             }
         }
+        if let Err(error) = self.services.drain_outbox().await {
+            tracing::warn!(%error, "actions wait for their record; the next start makes it");
+        }
+        let stopped = self.services.action(name::BRIDGE_STOP, &*self.services.origin);
+        self.services.note(in_force(stopped, &state)).await;
+        drop(state);
         if let Err(error) = self.services.trail.close() {
             tracing::error!(%error, "the audit trail was not closed cleanly; the next start recovers it");
         }
@@ -190,6 +214,10 @@ impl State {
     fn all(&self) -> impl Iterator<Item = &Running> {
         self.listeners.values().chain(&self.leaving)
     }
+}
+
+fn in_force(action: Action, state: &State) -> Action {
+    Action { generation: state.generation, ..action }
 }
 
 /// Builds the next snapshot whole, then puts it into force.

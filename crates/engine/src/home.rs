@@ -1,14 +1,18 @@
+use crate::log_keys::LogKeys;
 use ironbridge_core::{Clock, SystemClock};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
+use ironbridge_privacy::Owners;
 use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
-use ironbridge_seal::note::NoteSigner;
 use ironbridge_secrets::{SealedStore, Secrets};
-use ironbridge_store::{Actor, Credentials, SealedItems, Sealer, SealerError, SqliteStore, StoreError};
+use ironbridge_store::{
+    Actor, Credentials, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
+};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A bridge's data directory: its keys, its store, its audit trail. The commands and the running bridge open the
 /// same one, side by side.
@@ -44,10 +48,12 @@ pub enum HomeError {
 /// Where the log's signing key is sealed.
 const LOG_NAMESPACE: &str = "audit";
 const LOG_KEY: &str = "log-key";
+const LOG_CONTEXT: &[u8] = b"audit/log-key";
 
 impl Home {
-    /// Opens the data directory, and makes it, with fresh keys, where there is none.
-    pub fn open(dir: &Path) -> Result<Home, HomeError> {
+    /// Opens the data directory, and makes it, with fresh keys, where there is none. `actor` is who acts: what it
+    /// changes is recorded under that name.
+    pub fn open(dir: &Path, actor: Actor) -> Result<Home, HomeError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -63,7 +69,7 @@ impl Home {
         };
         let (keys, clock) = (Arc::new(keys), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
         let sealer = Arc::new(Sealing(Arc::clone(&keys)));
-        let store = SqliteStore::open(&store_path, sealer, Arc::clone(&clock), Actor::new("bridge"))?;
+        let store = SqliteStore::open(&store_path, sealer, Arc::clone(&clock), actor)?;
         Ok(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) })
     }
 
@@ -100,23 +106,48 @@ impl Home {
         CertificateAuthority::load_or_create(items, keys, bridge, clock).await.map_err(kept)
     }
 
-    /// The public key that the audit trail is verified with; `bridge` is the log's origin.
-    pub async fn audit_verifier_key(&self, bridge: &str) -> Result<String, HomeError> {
-        Ok(self.log_signer(bridge).await?.verifier_key())
+    /// Whose detail the audit trail seals, and under which key.
+    pub async fn owners(&self) -> Result<Owners, HomeError> {
+        let store = Arc::clone(&self.store) as Arc<dyn OwnerKeys>;
+        Ok(Owners::open(store, self.items(), &self.keys, &*self.clock).await?)
     }
 
-    /// The audit trail's signing key, made at first use. `bridge` is the log's origin.
-    pub(crate) async fn log_signer(&self, bridge: &str) -> Result<NoteSigner, HomeError> {
-        let context = format!("{LOG_NAMESPACE}/{LOG_KEY}");
-        if let Some(item) = self.store.get(LOG_NAMESPACE, LOG_KEY).await? {
-            let pkcs8 = self.keys.open(&item.sealed, context.as_bytes()).map_err(kept)?;
-            return NoteSigner::from_pkcs8(bridge, &pkcs8).map_err(kept);
-        }
-        let signer = NoteSigner::generate(bridge).map_err(kept)?;
-        let pkcs8 = signer.to_pkcs8().map_err(kept)?;
-        let sealed = self.keys.seal(&pkcs8, context.as_bytes()).map_err(kept)?;
+    /// What waits to be recorded.
+    pub fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::clone(&self.store) as Arc<dyn Outbox>
+    }
+
+    /// The keys of the audit trail, made at first use. `origin` is the log's: the bridge's name.
+    pub async fn log_keys(&self, origin: &str) -> Result<LogKeys, HomeError> {
+        let item = match self.store.get(LOG_NAMESPACE, LOG_KEY).await? {
+            Some(item) => item,
+            None => {
+                let fresh = LogKeys::generate(origin, self.clock.now()).map_err(kept)?;
+                let sealed = self.seal_log_keys(&fresh)?;
+                self.store.put_first(LOG_NAMESPACE, LOG_KEY, sealed, self.clock.now()).await?
+            }
+        };
+        let opened = self.keys.open(&item.sealed, LOG_CONTEXT).map_err(kept)?;
+        LogKeys::read(origin, &opened, item.created).map_err(kept)
+    }
+
+    /// New keys for the audit trail; the old ones sign along for the overlap. A running bridge follows at once.
+    pub async fn rotate_log_keys(&self, origin: &str, overlap: Duration) -> Result<LogKeys, HomeError> {
+        let mut keys = self.log_keys(origin).await?;
+        keys.rotate(origin, self.clock.now(), overlap).map_err(kept)?;
+        self.put_log_keys(&keys).await?;
+        Ok(keys)
+    }
+
+    /// Keeps changed keys.
+    pub(crate) async fn put_log_keys(&self, keys: &LogKeys) -> Result<(), HomeError> {
+        let sealed = self.seal_log_keys(keys)?;
         self.store.put(LOG_NAMESPACE, LOG_KEY, sealed, self.clock.now()).await?;
-        Ok(signer)
+        Ok(())
+    }
+
+    fn seal_log_keys(&self, keys: &LogKeys) -> Result<Vec<u8>, HomeError> {
+        self.keys.seal(&keys.write().map_err(kept)?, LOG_CONTEXT).map_err(kept)
     }
 }
 

@@ -1,9 +1,11 @@
 //! From a manifest to a running bridge: opens what lasts ([`Home`]), compiles what is declared ([`plan`]), wires it
 //! together, and replaces it under traffic ([`Bridge::reload`]).
 
+mod actions;
 mod bridge;
 mod home;
 mod listeners;
+mod log_keys;
 mod material;
 pub mod plan;
 mod services;
@@ -13,7 +15,9 @@ mod watch;
 
 pub use bridge::{Bridge, ReloadError, Reloaded, StartError};
 pub use home::{Home, HomeError, audit_dir};
+pub use ironbridge_store::Actor;
 pub use listeners::ListenerError;
+pub use log_keys::{LogKey, LogKeys, LogKeysError};
 pub use material::MaterialError;
 pub use plan::Plan;
 pub use services::ServiceError;

@@ -1,10 +1,11 @@
 //! What outlives a reload: stores, keys, the audit trail, counters, and connections that are still right.
 
+use crate::actions::ActionIds;
 use crate::material::{self, MaterialError, secret_name};
 use crate::{Home, HomeError};
 use ironbridge_audit::Trail;
 use ironbridge_controls::limit::LimitTable;
-use ironbridge_core::{Clock, Entropy, Fetch, OwnerKey, Recorder, Timestamp};
+use ironbridge_core::{Clock, Entropy, Fetch, Recorder, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::{CertificateAuthority, Validity};
 use ironbridge_identity::certificate::CertificateVerifier;
@@ -16,9 +17,11 @@ use ironbridge_manifest::{self as manifest, Bridge, HttpTarget, Oauth2};
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::upstream::{self, Upstream};
+use ironbridge_privacy::Owners;
 use ironbridge_seal::hash;
-use ironbridge_seal::random::{self, SystemRandom};
+use ironbridge_seal::random::SystemRandom;
 use ironbridge_secrets::{SecretName, Secrets};
+use ironbridge_store::Actor;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
@@ -32,6 +35,7 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
     pub home: Home,
     pub trail: Arc<Trail>,
+    pub owners: Arc<Owners>,
     pub limits: Arc<LimitTable>,
     pub api_keys: Arc<KeyRing>,
     pub client_secrets: Arc<KeyRing>,
@@ -40,7 +44,18 @@ pub struct Services {
     pub authority: Arc<CertificateAuthority>,
     pub secrets: Arc<Secrets>,
     pub certificates: Arc<CertificateVerifier>,
+    /// The audit trail's: the bridge's name.
+    pub origin: Arc<str>,
+    pub action_ids: ActionIds,
+    retention: Mutex<Retention>,
     kept: Mutex<Kept>,
+}
+
+/// How old what the audit trail holds may become.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Retention {
+    pub detail: Option<Duration>,
+    pub records: Option<Duration>,
 }
 
 /// Things that a reload keeps when what they were made from has not changed, so that connections stay warm and
@@ -76,11 +91,13 @@ const LIMIT_COUNTERS: usize = 1 << 18;
 
 impl Services {
     pub async fn open(bridge: &Bridge) -> Result<Services, ServiceError> {
-        let home = Home::open(&bridge.data_dir)?;
+        let home = Home::open(&bridge.data_dir, Actor::new("bridge"))?;
         let (clock, public_url) = (Arc::clone(&home.clock), bridge.origin());
-        let signer = home.log_signer(&bridge.name).await?;
-        let callers = Arc::new(OwnerKey::new(random::bytes(), random::bytes()));
-        let options = ironbridge_audit::Options::new(home.audit_dir(), &*bridge.name, signer, callers);
+        let signers = home.log_keys(&bridge.name).await?.signers(&bridge.name, clock.now());
+        let signers = signers.map_err(|error| HomeError::Kept(error.to_string()))?;
+        let owners = home.owners().await?;
+        let callers = owners.callers().await.map_err(HomeError::from)?;
+        let options = ironbridge_audit::Options::new(home.audit_dir(), &*bridge.name, signers, callers);
         let trail = Arc::new(Trail::open(options, Arc::clone(&clock))?);
         let api_keys = Arc::new(home.key_ring(KeyKind::ApiKey).await?);
         let client_secrets = Arc::new(home.key_ring(KeyKind::ClientSecret).await?);
@@ -92,6 +109,7 @@ impl Services {
         Ok(Services {
             entropy: Arc::new(SystemRandom),
             trail,
+            owners: Arc::new(owners),
             limits: Arc::new(LimitTable::new(LIMIT_COUNTERS)),
             api_keys,
             client_secrets,
@@ -100,10 +118,21 @@ impl Services {
             authority: Arc::new(home.authority(&bridge.name).await?),
             secrets: Arc::new(home.secrets()),
             certificates: Arc::new(CertificateVerifier::new(REMEMBERED_CERTIFICATES)),
+            origin: (&*bridge.name).into(),
+            action_ids: ActionIds::default(),
+            retention: Mutex::default(),
             kept: Mutex::default(),
             clock,
             home,
         })
+    }
+
+    pub fn retention(&self) -> Retention {
+        *self.retention.lock()
+    }
+
+    pub fn set_retention(&self, retention: Retention) {
+        *self.retention.lock() = retention;
     }
 
     pub fn recorder(&self) -> Arc<dyn Recorder> {

@@ -1,6 +1,10 @@
 //! Upkeep of a running bridge, in the background.
 
+use crate::actions;
 use crate::services::Services;
+use ironbridge_audit::{Indexer, Limits};
+use ironbridge_core::action::name;
+use ironbridge_store::Changes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -8,19 +12,25 @@ use tokio::task::AbortHandle;
 /// Last-used times are written together, this often.
 const LAST_USED: Duration = Duration::from_secs(30);
 const DAILY: Duration = Duration::from_secs(24 * 3600);
+const HOURLY: Duration = Duration::from_secs(3600);
+/// A block of the index is due every 65,536 records; one look costs a few reads.
+const INDEX: Duration = Duration::from_secs(2);
 
 pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
     [
         tokio::spawn(follow_credentials(Arc::clone(services))).abort_handle(),
         tokio::spawn(write_last_used(Arc::clone(services))).abort_handle(),
         tokio::spawn(rotate_signing_key(Arc::clone(services))).abort_handle(),
+        tokio::spawn(actions::follow_outbox(Arc::clone(services))).abort_handle(),
+        tokio::spawn(follow_log_keys(Arc::clone(services))).abort_handle(),
+        tokio::spawn(index(Arc::clone(services))).abort_handle(),
+        tokio::spawn(drop_what_is_old(Arc::clone(services))).abort_handle(),
     ]
     .into()
 }
 
 /// Keys issued or revoked by a command take effect here within the store's notice.
 async fn follow_credentials(services: Arc<Services>) {
-    use ironbridge_store::Changes;
     let mut changes = services.home.store.changes();
     while changes.changed().await.is_ok() {
         for ring in [&services.api_keys, &services.client_secrets] {
@@ -48,6 +58,87 @@ async fn rotate_signing_key(services: Arc<Services>) {
             Ok(true) => tracing::info!("the token endpoint signs with a new key"),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "the token endpoint's signing key could not be rotated"),
+        }
+        tokio::time::sleep(DAILY).await;
+    }
+}
+
+/// Signs with the keys that a command put in place, and retires those whose overlap is over.
+async fn follow_log_keys(services: Arc<Services>) {
+    let origin = Arc::clone(&services.origin);
+    let mut changes = services.home.store.changes();
+    let mut in_force = None;
+    loop {
+        changes.borrow_and_update();
+        let now = services.clock.now();
+        let followed = async {
+            let mut keys = services.home.log_keys(&origin).await.map_err(|error| error.to_string())?;
+            if keys.retire(now) {
+                services.home.put_log_keys(&keys).await.map_err(|error| error.to_string())?;
+            }
+            let stored = keys.write().map_err(|error| error.to_string())?;
+            if in_force.as_ref() != Some(&stored) {
+                let signers = keys.signers(&origin, now).map_err(|error| error.to_string())?;
+                services.trail.set_signers(signers);
+                in_force = Some(stored);
+            }
+            Ok::<_, String>(())
+        };
+        if let Err(error) = followed.await {
+            tracing::error!(%error, "the audit trail's keys could not be read again; it goes on with those it has");
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(HOURLY) => {}
+        }
+    }
+}
+
+/// Keeps the index of the audit trail complete, a block at a time, off the runtime's threads.
+async fn index(services: Arc<Services>) {
+    let mut indexer = Indexer::new(services.trail.log());
+    loop {
+        let step = tokio::task::spawn_blocking(move || {
+            let outcome = indexer.catch_up();
+            (indexer, outcome)
+        });
+        let Ok((back, outcome)) = step.await else { return };
+        indexer = back;
+        match outcome {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(fault) => tracing::error!(%fault, "a part of the audit trail has no index"),
+        }
+        tokio::time::sleep(INDEX).await;
+    }
+}
+
+/// Applies the manifest's retention, at start and daily.
+async fn drop_what_is_old(services: Arc<Services>) {
+    loop {
+        let retention = services.retention();
+        let now = services.clock.now();
+        let limits = Limits {
+            detail: retention.detail.map(|age| now.minus(age)),
+            records: retention.records.map(|age| now.minus(age)),
+        };
+        if limits != Limits::default() {
+            let (trail, action) = (Arc::clone(&services.trail), services.action(name::RETENTION, ""));
+            let dropped = tokio::task::spawn_blocking(move || trail.retain(limits, action)).await;
+            match dropped
+                .map_err(|error| error.to_string())
+                .and_then(|dropped| dropped.map_err(|error| error.to_string()))
+            {
+                Ok(Some(kept)) => tracing::info!(
+                    records_from = kept.records,
+                    detail_from = kept.detail,
+                    "old records of the audit trail were dropped"
+                ),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "retention of the audit trail did not finish; the next run does")
+                }
+            }
         }
         tokio::time::sleep(DAILY).await;
     }

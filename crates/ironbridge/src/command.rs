@@ -11,6 +11,7 @@ pub mod run;
 pub mod schema;
 pub mod secret;
 
+use crate::actor;
 use crate::failure::Failure;
 use ironbridge_engine::Home;
 use std::path::{Path, PathBuf};
@@ -33,12 +34,12 @@ impl DataDir {
             let help = "name the directory that the manifest calls `data_dir`";
             return Err(Failure::new(format!("there is no directory {}", dir.display())).help(help));
         }
-        Ok(Home::open(dir)?)
+        Ok(Home::open(dir, actor::of_command())?)
     }
 }
 
 fn home(manifest: &ironbridge_manifest::Manifest) -> Result<Home, Failure> {
-    Ok(Home::open(&manifest.bridge.data_dir)?)
+    Ok(Home::open(&manifest.bridge.data_dir, actor::of_command())?)
 }
 
 /// Commands wait for one thing at a time; only `run` has threads, and those are the engine's.

@@ -1,5 +1,6 @@
 //! `ironbridge`: the command line. The only room that reads the environment, and the only one that prints.
 
+mod actor;
 mod cli;
 mod command;
 mod demo;

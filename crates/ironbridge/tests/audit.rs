@@ -33,7 +33,7 @@ fn stage(records: u64) -> Stage {
 fn write(dir: &Path, numbers: std::ops::Range<u64>) {
     let clock = Arc::new(SystemClock::default());
     let callers = Arc::new(OwnerKey::new([1; 16], [2; 32]));
-    let options = Options::new(dir, ORIGIN, signer(), callers);
+    let options = Options::new(dir, ORIGIN, signer().try_into().unwrap(), callers);
     let trail = Trail::open(options, Arc::clone(&clock) as _).unwrap();
     let flow = flow("orders", "");
     let treatment = flow_for_treatment();

@@ -111,7 +111,9 @@ fn reading_and_verifying_while_it_is_written() {
 fn a_burst_is_committed_in_groups() {
     const BURST: u64 = 20_000;
     let dir = tempfile::tempdir().unwrap();
-    let trail = Trail::open(Options::new(dir.path(), ORIGIN, signer(), callers()), clock()).unwrap();
+    let trail =
+        Trail::open(Options::new(dir.path(), ORIGIN, signer().try_into().unwrap(), callers()), clock())
+            .unwrap();
     let flow = flow("orders");
     let begin = Instant::now();
     let last = (0..BURST).map(|number| append(&trail, number, &flow).unwrap()).last();

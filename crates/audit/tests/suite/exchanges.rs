@@ -29,7 +29,7 @@ pub fn options(dir: impl Into<PathBuf>) -> Options {
     Options {
         max_lag: Duration::from_millis(1),
         retry: Duration::from_millis(1),
-        ..Options::new(dir, ORIGIN, signer(), callers())
+        ..Options::new(dir, ORIGIN, signer().try_into().unwrap(), callers())
     }
 }
 

@@ -6,7 +6,7 @@ mod raw;
 pub use raw::{Raw, RawReply};
 
 use anyhow::{Context, Result, anyhow};
-use ironbridge_engine::{Bridge, Home, Reloaded};
+use ironbridge_engine::{Actor, Bridge, Home, Reloaded};
 use ironbridge_identity::api_key::KeyKind;
 use ironbridge_testkit::{Authority, CurlReply, FakeTarget, curl};
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ impl World {
     /// Issues an API key and waits until the running bridge knows it.
     pub fn key(&self, account: &str) -> Result<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let home = Home::open(&self.data_dir())?;
+        let home = Home::open(&self.data_dir(), Actor::new("test"))?;
         let issued = runtime.block_on(async {
             let ring = home.key_ring(KeyKind::ApiKey).await?;
             Ok::<_, anyhow::Error>(ring.issue(account, Duration::from_secs(3600), home.clock.now()).await?)
@@ -264,7 +264,7 @@ pub fn set_secret(dir: &Path, name: &str, value: &str) -> Result<()> {
 /// Opens the data directory beside the bridge, as the commands do.
 pub fn in_home<T>(dir: &Path, work: impl AsyncFnOnce(Home) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { work(Home::open(&dir.join("data"))?).await })
+    runtime.block_on(async { work(Home::open(&dir.join("data"), Actor::new("test"))?).await })
 }
 
 /// A manifest file with a further system and an integration to it, both under one name, mounted at that name.

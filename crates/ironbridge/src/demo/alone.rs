@@ -18,7 +18,7 @@ const SECRET: &str = "client-secret";
 
 /// Returns when it is interrupted. Started again with the same directory, it is the same ERP.
 pub async fn serve(dir: &Path) -> Result<(), Failure> {
-    let authority = Home::open(&dir.join("state"))?.authority("partners").await?;
+    let authority = Home::open(&dir.join("state"), crate::actor::demo())?.authority("partners").await?;
     fs::write(dir.join(CA), authority.root_pem())?;
     let client_secret = client_secret(&dir.join(SECRET))?;
     let _erp = Erp::start(PORT, server_identity(&authority)?, &client_secret).map_err(port_taken)?;

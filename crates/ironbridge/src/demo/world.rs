@@ -81,13 +81,13 @@ impl World {
         let public_url = format!("https://localhost:{}", ports.bridge);
         fs::create_dir_all(places.callers())?;
 
-        let partners = Home::open(&places.partners())?.authority("partners").await?;
+        let partners = Home::open(&places.partners(), crate::actor::demo())?.authority("partners").await?;
         manifest::write(&places.bridge(), ports, partners.root_pem())?;
         let erp_secret = hash::hex(&random::bytes::<20>());
         let erp = Erp::start(ports.erp, server_identity(&partners)?, &erp_secret)?;
         let issuer = Issuer::start(ports.issuer, server_identity(&partners)?, &public_url)?;
 
-        let home = Home::open(&places.data())?;
+        let home = Home::open(&places.data(), crate::actor::demo())?;
         home.sealed_store().set("erp-client-secret", erp_secret.as_bytes()).await?;
         let mut secrets = BTreeMap::new();
         for account in CLIENTS {

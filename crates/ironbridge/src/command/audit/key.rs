@@ -15,11 +15,13 @@ pub struct Args {
 pub fn run(dir: &Path, args: &Args) -> Outcome {
     let manifest = inspect::manifest(dir)?;
     let (home, name) = (home(&manifest)?, &manifest.bridge.name);
-    let key = block_on(async { Ok(home.audit_verifier_key(name).await?) })?;
-    if args.format.is_json() {
-        output::json(&json!({ "key": key }))?;
-    } else {
-        output::data(key)?;
+    let keys = block_on(async { Ok(home.log_keys(name).await?) })?;
+    for key in keys.keys() {
+        if args.format.is_json() {
+            output::json(&json!({ "key": key.verifier }))?;
+        } else {
+            output::data(&key.verifier)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,94 @@
+//! What administrators, commands and the bridge itself did, on its way into the audit trail.
+
+use crate::services::Services;
+use ironbridge_core::action::{Action, name};
+use ironbridge_core::{Denial, IdSource, Outcome, Recorder};
+use ironbridge_manifest::Manifest;
+use ironbridge_seal::hash;
+use ironbridge_store::Changes;
+use parking_lot::Mutex;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Actions taken from the outbox at once.
+const BATCH: u32 = 256;
+/// Between two tries when the trail or the store does not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Makes the ids of the bridge's own actions.
+#[derive(Default)]
+pub struct ActionIds(Mutex<IdSource>);
+
+impl Services {
+    /// An action of the bridge itself, done now.
+    pub fn action(&self, name: impl Into<Cow<'static, str>>, object: impl Into<String>) -> Action {
+        let now = self.clock.now();
+        let id = self.action_ids.0.lock().next(now, &*self.entropy);
+        Action { actor: "bridge".into(), ..Action::done(id, now, name, object) }
+    }
+
+    /// Records an action; when this returns, a power cut cannot take it back.
+    pub async fn record(&self, action: &Action) -> Result<(), Box<Denial>> {
+        let position = self.trail.act(action)?;
+        self.trail.durable(position).await
+    }
+
+    /// As [`Services::record`], for what has happened whether it can be recorded or not. The trail says by itself
+    /// when it cannot.
+    pub async fn note(&self, action: Action) {
+        if let Err(denial) = self.record(&action).await {
+            tracing::error!(action = %action.name, %denial, "an action is not yet known to be on disk");
+        }
+    }
+
+    /// Records what waits in the outbox. An action whose record is on disk, but which could not be taken out, is
+    /// recorded again under the same id.
+    pub async fn drain_outbox(&self) -> Result<(), String> {
+        let outbox = self.home.outbox();
+        loop {
+            let pending = outbox.pending(BATCH).await.map_err(|error| error.to_string())?;
+            let mut last = None;
+            for action in &pending {
+                last = Some(self.trail.act(action).map_err(|denial| denial.to_string())?);
+            }
+            let Some(last) = last else { return Ok(()) };
+            self.trail.durable(last).await.map_err(|denial| denial.to_string())?;
+            let done = pending.iter().map(|action| action.id).collect();
+            outbox.done(done).await.map_err(|error| error.to_string())?;
+        }
+    }
+}
+
+/// Records what commands did, within the store's notice.
+pub async fn follow_outbox(services: Arc<Services>) {
+    let mut changes = services.home.store.changes();
+    loop {
+        changes.borrow_and_update();
+        match services.drain_outbox().await {
+            Ok(()) => {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "actions wait for their record");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// What is said of a manifest: the SHA-256 of its files one after another, in the order of their paths.
+pub fn manifest_facts(action: Action, manifest: &Manifest) -> Action {
+    let texts: Vec<&[u8]> = manifest.sources.iter().map(|(_, text)| text.as_bytes()).collect();
+    let digest = hash::hex(&hash::sha256_parts(&texts));
+    let integrations = manifest.integrations.len().to_string();
+    action.fact("manifest_sha256", digest).fact("integrations", integrations)
+}
+
+/// A reload that did not come into force.
+pub fn refused_reload(action: Action, code: &'static str) -> Action {
+    debug_assert_eq!(action.name, name::BRIDGE_RELOAD);
+    Action { outcome: Outcome::Failed, code: code.into(), ..action }
+}
