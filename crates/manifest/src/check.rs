@@ -1,6 +1,7 @@
 //! What can only be seen when everything is read: that names resolve, that values fit together, and the static
 //! half of the checklist.
 
+mod audit;
 mod bridge;
 mod checklist;
 mod integration;
@@ -37,6 +38,7 @@ impl Parts {
         check.bridge();
         check.parties();
         check.integrations();
+        check.audit();
         if !check.reader.has_errors() {
             check.checklist();
         }
@@ -95,6 +97,9 @@ impl Check<'_, '_> {
 }
 
 use crate::value::written;
+
+/// What every listener answers itself: the token endpoint with its keys, metadata, health and pages of refusals.
+const RESERVED_PATHS: [&str; 3] = ["/oauth", "/.well-known", "/.ironbridge"];
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -227,4 +227,12 @@ findings! {
         "A role holds the permission, but no account of the integration's source system has that role.",
         "Give the role to the source's account, or check the permission's name.",
         "accounts: { shop: { roles: [reader] } }   # and the operation requires orders.write";
+    SUBJECTS_UNKNOWN = "IB215", Note, "Personal data, and nothing says whose",
+        "Without the ids of the people, the audit trail cannot say which exchanges carried a person's data, account for disclosures, or erase what it knows of one (GDPR Art. 15, 17; 45 CFR 164.528).",
+        "Name in `data.subject_id` where their ids are: JSON Pointers into bodies, or parameters of the path.",
+        "data:\n  subjects: [customers]\n  subject_id: [/items/*/customer/id, \"{customer_id}\"]";
+    TRAIL_ALONE = "IB216", Note, "Audit trail in one place",
+        "Whoever rules the machine can delete the trail, or rewrite it and sign it anew. A copy elsewhere, or a witness that remembers how far the log had grown, brings that to light.",
+        "Add `bridge.audit.mirrors` with a place that this machine cannot change, or `bridge.audit.witnesses` with someone else's witness.",
+        "bridge:\n  audit:\n    mirrors:\n      worm: { directory: /mnt/worm/audit }";
 }

@@ -4,9 +4,10 @@
 use crate::findings::finding;
 use crate::reader::{Keys, Reader, listed, quoted};
 use crate::schema::Definitions;
-use crate::yaml::{Kind, Node};
-use crate::{Map, Name};
+use crate::value::FromText;
+use crate::yaml::{Entry, Kind, Node};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Something that can be read from a manifest and describe itself.
 pub trait Read: Sized {
@@ -270,14 +271,14 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-impl<T: Read> Read for Map<T> {
+impl<K: FromText + Ord, T: Read> Read for BTreeMap<K, T> {
     const OPTIONAL: bool = true;
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let entries = reader.map(node, "a map of names")?;
         let file = reader.file();
         let mut first: std::collections::HashMap<&str, crate::yaml::Span> = std::collections::HashMap::new();
-        let mut whole = Some(Map::new());
+        let mut whole = Some(BTreeMap::new());
         for entry in entries {
             if let Some(first) = first.insert(&entry.key, entry.key_span) {
                 let (again, first) = (reader.site(entry.key_span), reader.site(first));
@@ -289,7 +290,7 @@ impl<T: Read> Read for Map<T> {
                 whole = None;
                 continue;
             }
-            let name = Name::read_key(entry, reader);
+            let name = read_key::<K>(entry, reader);
             let value = reader.enter(file, entry, |reader, node| T::read(node, reader));
             match (name, value, &mut whole) {
                 (Some(name), Some(value), Some(map)) => drop(map.insert(name, value)),
@@ -300,14 +301,20 @@ impl<T: Read> Read for Map<T> {
     }
 
     fn absent(_: &mut Reader<'_>) -> Option<Self> {
-        Some(Map::new())
+        Some(BTreeMap::new())
     }
 
     fn schema(definitions: &mut Definitions) -> Value {
         json!({
             "type": "object",
-            "propertyNames": <Name as Read>::schema(definitions),
+            "propertyNames": <K as Read>::schema(definitions),
             "additionalProperties": T::schema(definitions),
         })
     }
+}
+
+/// What a key of such a map says.
+pub fn read_key<K: FromText>(entry: &Entry, reader: &mut Reader<'_>) -> Option<K> {
+    let node = Node { kind: Kind::Text(entry.key.clone()), span: entry.key_span };
+    K::read(&node, reader)
 }

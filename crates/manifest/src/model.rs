@@ -1,9 +1,11 @@
 //! The checked manifest. Every value here has been parsed and every name in it resolves.
 
+mod audit;
 mod bridge;
 mod integration;
 mod party;
 
+pub use audit::*;
 pub use bridge::*;
 pub use integration::*;
 pub use party::*;

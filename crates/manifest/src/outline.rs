@@ -1,7 +1,7 @@
 //! The merged directory: every declaration with the file it came from.
 
 use crate::findings::finding;
-use crate::keys::{Read, Section};
+use crate::keys::{Read, Section, read_key};
 use crate::place::{FileId, Site, Spot};
 use crate::reader::{Reader, quoted};
 use crate::yaml::{Entry, Kind, Node};
@@ -100,7 +100,7 @@ impl Outline {
         let mut read = Map::new();
         for Declared { file, entry } in self.of(names).values() {
             let (name, value) = reader
-                .enter(*file, entry, |reader, node| (Name::read_key(entry, reader), T::read(node, reader)));
+                .enter(*file, entry, |reader, node| (read_key::<Name>(entry, reader), T::read(node, reader)));
             if let (Some(name), Some(value)) = (name, value) {
                 read.insert(name, value);
             }

@@ -24,8 +24,17 @@ pub fn spans(text: &str, spans: impl Iterator<Item = Span>) -> String {
 
 /// Values that follow `password:`, `client_secret:` and their like on the same line and are no reference.
 fn behind_telling_keys(text: &str) -> impl Iterator<Item = Span> {
-    const TELLING: [&str; 7] =
-        ["password", "passwd", "passphrase", "secret", "token", "api_key", "private_key"];
+    const TELLING: [&str; 9] = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "api_key",
+        "private_key",
+        "secret_access_key",
+        "authorization",
+    ];
     let mut at = 0;
     text.split_inclusive('\n').flat_map(move |line| {
         let start = at;

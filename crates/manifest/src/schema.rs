@@ -121,6 +121,7 @@ fn default_value(text: &str, kind: Option<&Value>) -> Value {
         None if kind == Some(&json!("integer")) => {
             text.parse::<u64>().map_or(json!(text), |number| json!(number))
         }
+        None if kind == Some(&json!("boolean")) => json!(text == "true"),
         None => json!(text),
     }
 }

@@ -1,14 +1,16 @@
 //! Scalar values of the manifest: each is parsed once, with its own message when it is wrong.
 
+mod audit;
 mod file;
 mod secret;
 mod text;
 mod unit;
 mod web;
 
+pub use audit::{AccessKeyId, BucketName, KeyPrefix, LogOrigin, RegionName, ServiceAddress, VerifierKey};
 pub use file::{Directory, FilePath};
 pub use secret::SecretRef;
-pub use text::{Date, Name, PermissionName, Pointer, San, Thumbprint};
+pub use text::{Date, Name, PermissionName, Pointer, San, SubjectPlace, Thumbprint};
 pub(crate) use unit::written;
 pub use unit::{Duration, Number, OneOrMore, Rate, Size};
 pub use web::{Country, FieldName, Path, Route, Segment, Template, Url};
@@ -133,6 +135,18 @@ impl FromText for String {
 
     fn schema() -> Value {
         serde_json::json!({ "type": "string", "minLength": 1, "maxLength": 4096 })
+    }
+}
+
+impl FromText for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        text.parse().map_err(|_| Wrong::malformed("is neither `true` nor `false`"))
+    }
+
+    fn schema() -> Value {
+        serde_json::json!({ "type": "boolean" })
     }
 }
 

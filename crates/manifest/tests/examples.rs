@@ -59,6 +59,11 @@ fn the_schema_refuses_what_the_reader_refuses() {
         ("match: GET /orders", "match: get /orders"),
         ("purpose: fulfilment of orders", "purposes: []"),
         ("keep: [/id]", "keep: [id]"),
+        ("subject_id: /customer/id", "subject_id: customer"),
+        ("subject_id: /customer/id", "subject_id: '{customer id}'"),
+        ("name: acme-bridge", "name: acme-bridge\n  audit: { serve: { entries: maybe } }"),
+        ("name: acme-bridge", "name: acme-bridge\n  audit: { mirrors: { a: { directory: /a, s3: {} } } }"),
+        ("name: acme-bridge", "name: acme-bridge\n  audit: { witness: { logs: { a+b: x } } }"),
     ] {
         let text = standard.replace(from, to);
         assert_ne!(text, standard, "{from}");
@@ -75,9 +80,17 @@ fn defaults_are_what_the_documentation_says() {
     assert!(bridge.data_dir.ends_with("data"));
     assert_eq!(bridge.limits.per_address.to_string(), "6000/min");
     assert_eq!(bridge.timeouts.drain, Duration::from_secs(30));
+    assert_eq!(bridge.audit.retention, AuditRetention { detail: None, records: None });
+    assert!(bridge.audit.serve.is_none() && bridge.audit.witness.is_none());
+    let Loaded { manifest, .. } = load_text("bridge: { name: b, audit: { serve: {} } }");
+    let serve = manifest.bridge.audit.serve.unwrap();
+    assert_eq!((&*serve.path.0, serve.entries, serve.listener), ("/log", true, None));
     let Loaded { manifest, .. } = load_text(include_str!("../cases/standard.txt"));
     let integration = &manifest.integrations["orders"];
     assert!(integration.is_durable());
+    let data = integration.data.as_ref().unwrap();
+    assert_eq!(data.disclosure, Disclosure::Accountable);
+    assert_eq!(data.subject_id.as_ref().unwrap()[0].to_string(), "/customer/id");
     assert_eq!(manifest.accepted(integration), [CredentialKind::ApiKey]);
     assert_eq!(integration.http.timeout, Duration::from_secs(30));
     assert_eq!(manifest.bridge.listener_of(&integration.http).unwrap().0.to_string(), "api");

@@ -6,8 +6,8 @@ use ironbridge_core::{OwnerKey, OwnerTag};
 /// The store knows an owner by a [`Lookup`] only, and keeps its key sealed, bound to its tag.
 ///
 /// A destroyed key is overwritten in the file, and the write-ahead log, which may hold older pages, is emptied
-/// right after (when another process is just reading, as soon as it has finished). What was copied before
-/// is out of reach: a backup still holds the sealed key until it is deleted, and so may blocks of a file system
+/// right after (while another process reads, once a second until it has finished; at the latest when the last
+/// process closes the store). What was copied before is out of reach: a backup still holds the sealed key until it is deleted, and so may blocks of a file system
 /// that copies on write, or of a flash disk. All of them are of use only together with the key file.
 pub trait OwnerKeys: Changes {
     /// The keys of these owners, in their order. An owner that has one keeps it; for another the offered one

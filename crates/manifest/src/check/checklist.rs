@@ -43,6 +43,7 @@ impl Check<'_, '_> {
     pub fn checklist(&mut self) {
         let holdings = Holdings::of(self.parts);
         self.listeners();
+        self.trail();
         self.unused(&holdings);
         self.accounts();
         for (name, integration) in &self.parts.integrations {
@@ -61,6 +62,21 @@ impl Check<'_, '_> {
                 let message = format!("the listener `{name}` takes connections from every network");
                 self.report(&finding::OPEN_LISTENER, at, message, "open to all");
             }
+        }
+    }
+
+    /// Whoever rules the machine can rewrite a trail that is there only. Of no concern where nobody else can call.
+    fn trail(&mut self) {
+        let (Some(bridge), Some(spot)) = (&self.parts.bridge, self.outline.bridge()) else { return };
+        let reachable = bridge.listeners.values().any(|listener| !listener.address.ip().is_loopback());
+        if reachable && bridge.audit.mirrors.is_empty() && bridge.audit.witnesses.is_empty() {
+            let message = "the audit trail is on this machine only";
+            self.report(
+                &finding::TRAIL_ALONE,
+                spot.key("audit").at_key(),
+                message,
+                "needs a mirror or a witness",
+            );
         }
     }
 
@@ -118,6 +134,10 @@ impl Check<'_, '_> {
         if integration.data.as_ref().is_some_and(|data| data.retention.is_none()) {
             let message = "it is not said how long the personal data is kept";
             self.report(&finding::RETENTION_MISSING, spot.key("data").at_key(), message, "needs `retention`");
+        }
+        if integration.data.as_ref().is_some_and(|data| data.subject_id.is_none()) {
+            let message = "personal data crosses, and the audit trail does not know whose";
+            self.report(&finding::SUBJECTS_UNKNOWN, spot.key("data").at_key(), message, "needs `subject_id`");
         }
         let mut unlimited = false;
         for (name, operation) in &integration.http.operations {

@@ -1,13 +1,11 @@
-use super::{Check, DAY, SECOND};
+use super::{Check, DAY, RESERVED_PATHS, SECOND};
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::{Site, Spot};
-use crate::{CredentialKind, HttpFlow, Integration, Name, Operation, Upgrade};
+use crate::reader::listed;
+use crate::{CredentialKind, HttpFlow, Integration, Name, Operation, SubjectPlace, Upgrade};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-
-/// What the bridge answers itself: the token endpoint with its keys, and metadata.
-const RESERVED_PATHS: [&str; 2] = ["/oauth", "/.well-known"];
 
 /// Listener, method and shape of the path, with the operation that took it.
 type Routes = HashMap<(Option<Name>, String), (String, Site)>;
@@ -30,6 +28,7 @@ impl<'c> Check<'c, '_> {
                 self.authentication(integration, spot, callers);
             }
             self.flow(name, &integration.http, spot.key("http"), &mut routes);
+            self.subject_places(integration, spot.key("data").key("subject_id"));
         }
     }
 
@@ -82,6 +81,20 @@ impl<'c> Check<'c, '_> {
         self.report(&finding::NO_AUTHENTICATION, at, message, label);
     }
 
+    /// A parameter that names people must be in the path of some operation.
+    fn subject_places(&mut self, integration: &Integration, spot: Spot<'_>) {
+        let places =
+            integration.data.iter().flat_map(|data| data.subject_id.iter().flat_map(|places| places.iter()));
+        for (index, place) in places.enumerate() {
+            let SubjectPlace::Parameter(name) = place else { continue };
+            let mut operations = integration.http.operations.values();
+            if !operations.any(|operation| operation.route.path.parameters().any(|other| *other == **name)) {
+                let message = format!("no operation has the parameter `{name}` in its path");
+                self.report(&finding::UNKNOWN_NAME, spot.item(index).at_value(), message, "has no value");
+            }
+        }
+    }
+
     fn flow(&mut self, integration: &str, flow: &HttpFlow, spot: Spot<'_>, routes: &mut Routes) {
         let listener = self.listener(flow, spot.key("listener"));
         self.exchange_time(spot.key("timeout"), flow.timeout);
@@ -102,7 +115,7 @@ impl<'c> Check<'c, '_> {
                 .iter()
                 .any(|reserved| path == *reserved || path.starts_with(&format!("{reserved}/")))
             {
-                let message = format!("the bridge itself answers below `{}`", RESERVED_PATHS.join("` and `"));
+                let message = format!("the bridge itself answers below {}", listed(&RESERVED_PATHS));
                 self.report(&finding::PATH_RESERVED, spot.key("match").at_value(), message, "reserved");
             }
             let at = spot.key("match").at_value();
@@ -120,11 +133,16 @@ impl<'c> Check<'c, '_> {
     }
 
     fn listener(&mut self, flow: &HttpFlow, spot: Spot<'_>) -> Option<Name> {
+        self.listener_of(flow.listener.as_ref(), spot)
+    }
+
+    /// The listener that is named, or meant where none is.
+    pub fn listener_of(&mut self, named: Option<&Name>, spot: Spot<'_>) -> Option<Name> {
         let bridge = self.parts.bridge.as_ref()?;
-        if let Some((name, _)) = bridge.listener_of(flow) {
+        if let Some((name, _)) = bridge.listener_called(named) {
             return Some(name.clone());
         }
-        match &flow.listener {
+        match named {
             Some(name) => {
                 self.unknown("listener", name, spot.at_value(), bridge.listeners.keys().map(|name| &**name));
             }

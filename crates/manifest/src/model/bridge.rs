@@ -1,4 +1,4 @@
-use super::{Danger, Map, section, words};
+use super::{Audit, Danger, Map, section, words};
 use crate::value::FromText;
 use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Url};
 use ipnet::IpNet;
@@ -27,6 +27,8 @@ section! {
         limits: BridgeLimits,
         /// How long it waits for callers.
         timeouts: Timeouts,
+        /// The audit trail beyond the data directory.
+        audit: Audit,
     }
 }
 
@@ -170,7 +172,12 @@ impl Bridge {
 
     /// The listener that serves a flow: the one it names, else `api`, else the only one.
     pub fn listener_of(&self, flow: &super::HttpFlow) -> Option<(&Name, &Listener)> {
-        match &flow.listener {
+        self.listener_called(flow.listener.as_ref())
+    }
+
+    /// The listener of this name; without one, as for a flow that names none.
+    pub fn listener_called(&self, name: Option<&Name>) -> Option<(&Name, &Listener)> {
+        match name {
             Some(name) => self.listeners.get_key_value(name),
             None => self
                 .listeners

@@ -1,5 +1,8 @@
 use super::{Map, section, words};
-use crate::{Duration, FilePath, Name, Path, PermissionName, Pointer, Rate, Route, Size, Template};
+use crate::{
+    Duration, FilePath, Name, OneOrMore, Path, PermissionName, Pointer, Rate, Route, Size, SubjectPlace,
+    Template,
+};
 
 section! {
     /// One declared data flow from a source system to a target system. What is not declared does not cross.
@@ -45,13 +48,40 @@ words! {
 
 section! {
     /// Which personal data crosses.
-    pub struct PersonalData later("subject_id", "special_categories", "safeguards", "recipients") {
+    pub struct PersonalData later("special_categories", "safeguards", "recipients") {
         /// Whose data: `customers`, `employees`.
         subjects: Vec<String>,
         /// Which kinds: `contact details`, `orders`.
         categories: Vec<String>,
         /// How long the target keeps it.
         retention: Option<Duration>,
+        /// Where the ids of these people are: JSON Pointers into requests and replies, where `*` stands for every
+        /// member or element, or `{name}` for a parameter of the path. The audit trail then knows whose data
+        /// crossed. With a pointer, every body of the integration must be JSON.
+        subject_id: Option<OneOrMore<SubjectPlace>>,
+        /// As what a disclosure counts when one of these people asks for an accounting (45 CFR 164.528).
+        disclosure: Disclosure = "accountable",
+    }
+}
+
+words! {
+    /// As what a disclosure counts for an accounting of disclosures (45 CFR 164.528(a)(1)). All but the first are
+    /// left out of it.
+    pub enum Disclosure {
+        /// It is accounted for.
+        Accountable = "accountable",
+        /// For treatment.
+        Treatment = "treatment",
+        /// For payment.
+        Payment = "payment",
+        /// For health care operations.
+        Operations = "operations",
+        /// To the people themselves.
+        Individual = "individual",
+        /// As they authorised.
+        Authorised = "authorised",
+        /// As part of a limited data set.
+        LimitedDataSet = "limited_data_set",
     }
 }
 

@@ -1,7 +1,5 @@
 use super::{FromText, Wrong};
-use crate::reader::Reader;
 use crate::schema;
-use crate::yaml::{Entry, Kind, Node};
 use serde_json::Value;
 use std::borrow::Borrow;
 use std::fmt;
@@ -30,6 +28,15 @@ pub struct Pointer {
     pub text: Arc<str>,
     /// Unescaped segments; `None` is `*`. Empty for the whole document.
     pub segments: Vec<Option<Arc<str>>>,
+}
+
+/// Where the id of a data subject stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubjectPlace {
+    /// In a body.
+    Body(Pointer),
+    /// In the path: a parameter's name, without its braces.
+    Parameter(Arc<str>),
 }
 
 /// SHA-256 of a certificate's DER encoding.
@@ -69,12 +76,6 @@ impl FromText for Name {
 }
 
 impl Name {
-    /// The name that a key gives.
-    pub(crate) fn read_key(entry: &Entry, reader: &mut Reader<'_>) -> Option<Name> {
-        let node = Node { kind: Kind::Text(entry.key.clone()), span: entry.key_span };
-        crate::keys::Read::read(&node, reader)
-    }
-
     /// The shared text, for those who keep it.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
@@ -187,6 +188,40 @@ impl FromText for Pointer {
             "^(/([^~/]|~[01])*)*$",
             "/items/*/id",
         )
+    }
+}
+
+impl FromText for SubjectPlace {
+    const EXPECTED: &'static str = "a JSON Pointer or a parameter, such as /customer/id or {customer_id}";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if !name.is_empty() && name.bytes().all(plain) => {
+                Ok(SubjectPlace::Parameter(name.into()))
+            }
+            Some(_) => Err(Wrong::malformed("is no parameter: a name in braces of letters, digits and `_`")),
+            None if text.is_empty() => Err(Wrong::malformed("is empty")),
+            None => Pointer::from_text(text).map(SubjectPlace::Body),
+        }
+    }
+
+    fn schema() -> Value {
+        schema::text(
+            "A JSON Pointer (RFC 6901; `*` stands for every member or element), or a parameter of the path.",
+            r"^((/([^~/]|~[01])*)+|\{[A-Za-z0-9_]+\})$",
+            "/customer/id",
+        )
+    }
+}
+
+impl fmt::Display for SubjectPlace {
+    /// As a manifest writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubjectPlace::Body(pointer) => f.write_str(&pointer.text),
+            SubjectPlace::Parameter(name) => write!(f, "{{{name}}}"),
+        }
     }
 }
 
@@ -347,7 +382,7 @@ mod tests {
         fn any_text_is_read_or_refused(text in "\\PC*") {
             let _ = (Name::from_text(&text), PermissionName::from_text(&text), Date::from_text(&text));
             let _ = (Pointer::from_text(&text), Thumbprint::from_text(&text), San::from_text(&text));
-            let _ = crate::SecretRef::from_text(&text);
+            let _ = (crate::SecretRef::from_text(&text), SubjectPlace::from_text(&format!("{{{text}")));
         }
     }
 }

@@ -93,7 +93,7 @@ impl FromText for Url {
 }
 
 /// Host and port of an authority (RFC 3986 §3.2), the host in lower case.
-fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
+pub fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;

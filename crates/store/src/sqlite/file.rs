@@ -13,6 +13,13 @@ pub(super) struct File {
     busy_timeout: Duration,
 }
 
+/// Whether to wait for other processes. A backup may read for minutes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    None,
+    Waits,
+}
+
 impl File {
     pub(super) fn new(path: &Path, busy_timeout: Duration) -> File {
         File { path: path.to_owned(), busy_timeout }
@@ -87,6 +94,17 @@ impl File {
         // Overwrites what is deleted, owners' keys above all.
         db.pragma_update(None, "secure_delete", true)?;
         db.pragma_update(None, "trusted_schema", false)
+    }
+
+    /// Brings the write-ahead log into the file and truncates it; false when others are using it.
+    pub(super) fn empty_log(&self, db: &Connection, patience: Patience) -> rusqlite::Result<bool> {
+        db.busy_timeout(match patience {
+            Patience::None => Duration::ZERO,
+            Patience::Waits => self.busy_timeout,
+        })?;
+        let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        db.busy_timeout(self.busy_timeout)?;
+        Ok(!busy?)
     }
 
     fn migrate(&self, db: &mut Connection) -> Result<(), StoreError> {

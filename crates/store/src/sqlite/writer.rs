@@ -1,6 +1,6 @@
 //! The thread that owns the connection.
 
-use super::file::File;
+use super::file::{File, Patience};
 use super::queue::{Effect, Failure, Job, Jobs};
 use super::to_sql;
 use crate::StoreError;
@@ -22,8 +22,8 @@ pub(super) struct Writer {
     data_version: Option<i64>,
     clock: Arc<dyn Clock>,
     next_sweep: Timestamp,
-    /// The write-ahead log may still hold pages with what was erased.
-    log_holds_erased: bool,
+    /// When to empty the write-ahead log, while it may still hold what was erased.
+    empty_log_at: Option<Timestamp>,
 }
 
 impl Writer {
@@ -44,7 +44,7 @@ impl Writer {
             data_version: None,
             clock,
             next_sweep,
-            log_holds_erased: false,
+            empty_log_at: None,
         }
     }
 
@@ -63,10 +63,13 @@ impl Writer {
             self.commit(writes);
             self.commit(reads);
             if stopping && idle {
+                self.empty_log(Patience::Waits);
                 return;
             }
             self.sweep();
-            self.empty_log();
+            if self.empty_log_at.is_some_and(|at| self.clock.now() >= at) {
+                self.empty_log(Patience::None);
+            }
             self.look();
         }
     }
@@ -80,8 +83,8 @@ impl Writer {
             self.publish();
         }
         if committed.is_ok() && effect == Effect::Erases {
-            self.log_holds_erased = true;
-            self.empty_log();
+            self.empty_log_at = Some(Timestamp(0));
+            self.empty_log(Patience::None);
         }
         let outcomes = ran.iter().map(|(_, own)| own).chain([&committed]);
         if outcomes.filter_map(|outcome| outcome.as_ref().err()).any(is_of_the_connection) {
@@ -174,15 +177,15 @@ impl Writer {
         }
     }
 
-    /// Brings the write-ahead log into the file and truncates it, if it may hold what was erased. While another
-    /// process reads an older state it cannot; then it is tried again.
-    fn empty_log(&mut self) {
-        if !self.log_holds_erased {
+    /// Empties the write-ahead log, if it may hold what was erased. While another process reads an older state that
+    /// cannot be done; it is tried again then.
+    fn empty_log(&mut self, patience: Patience) {
+        if self.empty_log_at.is_none() {
             return;
         }
-        let Ok((_, db)) = self.database() else { return };
-        let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-        self.log_holds_erased = !matches!(busy, Ok(false));
+        let Ok((file, db)) = self.database() else { return };
+        let emptied = file.empty_log(db, patience).unwrap_or(false);
+        self.empty_log_at = (!emptied).then(|| self.clock.now().plus(EMPTY_LOG_EVERY));
     }
 
     /// The connection, opened anew after a failure.
@@ -215,6 +218,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Bounds how long the lock is held and how long the first in a batch waits for the last.
 const MAX_BATCH: usize = 512;
+
+/// How often it is tried while others read: each attempt may write to the disk.
+const EMPTY_LOG_EVERY: Duration = Duration::from_secs(1);
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_AT_ONCE: usize = 1000;
