@@ -54,9 +54,14 @@ impl Positions {
     pub fn in_bundle(&self, bundle: usize) -> Vec<usize> {
         let from = bundle * WORDS_PER_BUNDLE;
         let words = self.words.get(from..from + WORDS_PER_BUNDLE).unwrap_or_default();
-        let bits = words.iter().enumerate().flat_map(|(n, word)| {
-            (0..64usize).filter(move |bit| word >> bit & 1 == 1).map(move |bit| n * 64 + bit)
-        });
-        bits.collect()
+        let mut places = Vec::new();
+        for (n, word) in words.iter().enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                places.push(n * 64 + usize::try_from(left.trailing_zeros()).unwrap_or(0));
+                left &= left - 1;
+            }
+        }
+        places
     }
 }
