@@ -14,6 +14,7 @@ mod exchanges;
 mod fixture;
 mod index;
 mod memory_disk;
+mod openssl;
 mod outage;
 mod query;
 mod receipt;
