@@ -36,7 +36,7 @@ pub struct Answer {
     pub content_type: &'static str,
     pub body: String,
     /// Proof that the log is not honest, if the request was one.
-    pub finding: Option<Finding>,
+    pub finding: Option<Box<Finding>>,
 }
 
 /// A log that does not only grow.
@@ -116,7 +116,7 @@ impl Witness {
         if let Some(known) =
             known.as_ref().filter(|known| known.head.size == head.size && known.head.root != head.root)
         {
-            return Err(Answer { finding: Some(forked(&head, known, &request)), ..Answer::at(at) });
+            return Err(Answer { finding: Some(Box::new(forked(&head, known, &request))), ..Answer::at(at) });
         }
         let root = known.as_ref().map_or_else(empty_root, |known| known.head.root);
         let grew = check_consistency(at, &root, head.size, &head.root, &request.proof)
