@@ -292,7 +292,7 @@ impl Log {
                 "{} entries were verified before, but the log has only {}: it was rolled back",
                 place.edge.size, head.size
             );
-            return Err(Fault::new(FaultKind::Altered, super::CHECKPOINT, detail).entry(head.size));
+            return Err(Fault::new(FaultKind::RolledBack, super::CHECKPOINT, detail).entry(head.size));
         }
         verification.computed = place.edge.clone();
         verification.allowed = place.allowed;

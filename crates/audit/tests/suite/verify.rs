@@ -52,7 +52,7 @@ fn a_place_of_another_or_a_longer_log_is_refused_and_a_forged_one_fails() {
     let short = Log::open(short.path()).unwrap();
     let refused = |text: &str| short.resume_verification(&[], &Place::parse(text).unwrap()).err().unwrap();
     let rolled_back = refused(&text);
-    assert_eq!((rolled_back.kind, rolled_back.entry), (FaultKind::Altered, Some(300)));
+    assert_eq!((rolled_back.kind, rolled_back.entry), (FaultKind::RolledBack, Some(300)));
     assert!(rolled_back.detail.contains("rolled back"), "{rolled_back}");
     assert_eq!(refused(&text.replace("example.com", "example.org")).kind, FaultKind::Signature);
 

@@ -1,10 +1,13 @@
 //! Reading, proving and keeping the audit trail; one module per command.
 
+mod check_receipt;
 mod disclosures;
 mod export;
 mod fault;
+mod file;
 mod filter;
 mod key;
+mod prove;
 mod query;
 mod show;
 mod tail;
@@ -25,6 +28,10 @@ pub enum Command {
     Show(show::Args),
     /// Verify the trail: every record, every hash, the signature
     Verify(verify::Args),
+    /// Make a receipt that proves one record to anyone, offline
+    Prove(prove::Args),
+    /// Check a receipt, without a trail and without a manifest
+    CheckReceipt(check_receipt::Args),
     /// Write records in the form that another tool reads
     Export(export::Args),
     /// Account for disclosures: who got whose data, when, what and why (45 CFR 164.528)
@@ -39,6 +46,8 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
         Command::Query(args) => query::run(manifest, &args),
         Command::Show(args) => show::run(manifest, &args),
         Command::Verify(args) => verify::run(manifest, &args),
+        Command::Prove(args) => prove::run(manifest, &args),
+        Command::CheckReceipt(args) => check_receipt::run(&args),
         Command::Export(args) => export::run(manifest, &args),
         Command::Disclosures(args) => disclosures::run(manifest, &args),
         Command::Key(args) => key::run(manifest, &args),

@@ -1,3 +1,4 @@
+use super::file;
 use super::filter::Filter;
 use super::trail::Trail;
 use crate::cli::Outcome;
@@ -6,9 +7,7 @@ use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ironbridge_audit::Log;
 use ironbridge_audit::export::Format;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -42,7 +41,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     };
     let bar = counter();
-    let mut file = io::BufWriter::new(create(path)?);
+    let mut file = io::BufWriter::new(file::create(path)?);
     let written = write(&log, args, &mut file, &bar)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     bar.finish_and_clear();
@@ -69,17 +68,6 @@ fn write(log: &Log, args: &Args, out: &mut dyn Write, bar: &ProgressBar) -> Resu
     }
     out.flush()?;
     Ok(written)
-}
-
-fn create(path: &Path) -> Result<File, Failure> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    made.map_err(|error| {
-        let failure = Failure::new(format!("cannot write {}: {error}", path.display()));
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => failure.help("name a new file, or remove this one first"),
-            _ => failure,
-        }
-    })
 }
 
 fn form(text: &str) -> Result<Format, String> {

@@ -1,14 +1,14 @@
 use super::fault::{self, tampered};
+use super::file;
 use super::trail::Trail;
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ironbridge_audit::{Fault, Log, Place, Verification, Verified};
+use ironbridge_audit::{Fault, Log, Place, Verified};
 use ironbridge_seal::{hash, note::NoteVerifier};
 use serde_json::json;
-use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +39,12 @@ pub struct Args {
     /// Go on from the place that this file holds, and keep the place in it
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Also check that the log still begins as when this checkpoint, a copy of log/checkpoint, was kept
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Also check that this witness cosigned, and show what of the log it has seen; may be given more than once
+    #[arg(long, value_name = "KEY")]
+    witness_key: Vec<String>,
     #[command(flatten)]
     trail: Trail,
     #[command(flatten)]
@@ -47,6 +53,8 @@ pub struct Args {
 
 /// How much work an interruption may cost.
 const SAVE_EVERY: Duration = Duration::from_secs(3);
+/// A place has 255 hashes a level, and a log of 2^63 records eight levels.
+const MAX_PLACE: usize = 256 * 1024;
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let keys = parse_keys("--key", &args.key)?;
@@ -121,7 +129,7 @@ fn whole(
             Err(fault) => return Ok(Err(fault)),
         }
         if let Some(file) = resume.filter(|_| saved.elapsed() > SAVE_EVERY) {
-            save(file, &verification)?;
+            file::replace(file, &verification.place().text())?;
             saved = Instant::now();
         }
     }
@@ -131,39 +139,21 @@ fn whole(
         Err(fault) => return Ok(Err(fault)),
     };
     if let Some(file) = resume {
-        write_place(file, &place)?;
+        file::replace(file, &place.text())?;
     }
     let size = verified.size;
     Ok(Ok((verified, 0..size)))
 }
 
-fn save(file: &Path, verification: &Verification) -> Result<(), Failure> {
-    write_place(file, &verification.place())
-}
-
 fn read_place(file: &Path) -> Result<Option<Place>, Failure> {
-    let text = match fs::read_to_string(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?,
-    };
-    let place = Place::parse(&text);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let place = Place::parse(&file::read(file, MAX_PLACE)?);
     place.map(Some).ok_or_else(|| {
         Failure::new(format!("{} holds no place of a verification", file.display()))
             .help("name a file that --resume wrote, or one that does not exist yet")
     })
-}
-
-/// The whole file or none of it: an interruption may come at any time.
-fn write_place(file: &Path, place: &Place) -> Result<(), Failure> {
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-        temporary.write_all(place.text().as_bytes())?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(file)?;
-        Ok(())
-    };
-    write().map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))
 }
 
 fn report(verified: &Verified, range: &Range<u64>, args: &Args) -> io::Result<()> {

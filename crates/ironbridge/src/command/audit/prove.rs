@@ -1,0 +1,71 @@
+use super::file;
+use super::show::Id;
+use super::trail::Trail;
+use crate::cli::Outcome;
+use crate::failure::Failure;
+use crate::output;
+use ironbridge_audit::receipt::Disclosure;
+use ironbridge_audit::{Fault, FaultKind, Log, Receipt, Stored};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The receipt holds the record, its proof and the signed checkpoint, with the cosignatures of
+witnesses where there are any. Whoever has it and the log's key needs nothing else.
+
+Examples:
+  ironbridge audit prove 019aa7c0-3f1e-7c52-9d51-2f0d8f9f6a11 -o order-17.tlog-proof
+  ironbridge audit check-receipt order-17.tlog-proof --key \"$(cat acme-bridge.key)\"")]
+pub struct Args {
+    /// An exchange's or action's id, or a record's index
+    id: Id,
+    /// Write to this file, readable by you alone, instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    trail: Trail,
+}
+
+pub fn run(manifest: &Path, args: &Args) -> Outcome {
+    let log = args.trail.open(manifest)?;
+    let record = only(args.id.find(&log)?)?;
+    let receipt = make(&log, &record, Disclosure::default())?.to_string();
+    match &args.output {
+        None => output::data(receipt.trim_end())?,
+        Some(path) => {
+            let mut file = file::create(path)?;
+            file.write_all(receipt.as_bytes())?;
+            file.sync_all()?;
+            output::note(format_args!("The receipt of record {} is in {}", record.index, path.display()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An exchange whose answer broke off has two records, and a receipt proves one.
+fn only(records: Vec<Stored>) -> Result<Stored, Failure> {
+    let indexes: Vec<String> = records.iter().map(|record| record.index.to_string()).collect();
+    match <[Stored; 1]>::try_from(records) {
+        Ok([record]) => Ok(record),
+        Err(_) => Err(Failure::new(format!("there are several records of it: {}", indexes.join(", ")))
+            .help("prove one by its index")),
+    }
+}
+
+fn make(log: &Log, record: &Stored, disclosure: Disclosure) -> Result<Receipt, Failure> {
+    if record.index >= log.checkpoint(None)?.size {
+        let message = format!("record {} is not under a signed checkpoint yet", record.index);
+        return Err(Failure::new(message).help("a running bridge signs within a second; try again"));
+    }
+    Receipt::make(log, record.index, &[], disclosure).map_err(|fault| refused(&fault))
+}
+
+fn refused(fault: &Fault) -> Failure {
+    let failure = Failure::new(format!("there is no proof: {fault}"));
+    match fault.kind {
+        FaultKind::Unreadable => failure,
+        _ => failure.help("find out what is wrong with the trail: ironbridge audit verify"),
+    }
+}
