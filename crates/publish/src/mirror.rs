@@ -74,7 +74,17 @@ pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
     };
     let mut backoff = around.backoff();
     let mut heads = around.heads.clone();
-    let mut copier = Copier { place, report, around, copied: 0, older: None, held: None, witnessed: None };
+    let mut copier = Copier {
+        place,
+        report,
+        around,
+        copied: 0,
+        dropped: false,
+        older: None,
+        held: None,
+        seen: 0,
+        witnessed: None,
+    };
     loop {
         let head = heads.borrow_and_update().clone();
         let Some(head) = head else {
@@ -106,10 +116,14 @@ struct Copier {
     around: Surroundings,
     /// The full files of a tree of this size are there, whatever checkpoint is.
     copied: u64,
+    /// Some of them were not, because retention had dropped them.
+    dropped: bool,
     /// The head before the one that the copy holds.
     older: Option<u64>,
     /// The head that the copy holds, as far as we know.
     held: Option<Head>,
+    /// The size of the tree that the copy held when it was last asked, or written.
+    seen: u64,
     /// The cosigned head that was copied last.
     witnessed: Option<Vec<u8>>,
 }
@@ -123,10 +137,15 @@ impl Copier {
                 self.report.stands_at(held.size());
             }
             let held = held.map(|held| held.size());
+            if held.unwrap_or(0) < self.seen {
+                // Somebody emptied the copy or set it back.
+                self.copied = 0;
+            }
+            self.seen = held.unwrap_or(0);
             if held != Some(head.size()) && self.copy(held, head).await? == Round::Outpaced {
                 return Ok(Round::Outpaced);
             }
-            self.held = Some(head.clone());
+            (self.held, self.seen) = (Some(head.clone()), head.size());
             self.report.reached(head.size());
         }
         self.copy_witnessed(head.size()).await?;
@@ -171,10 +190,9 @@ impl Copier {
         // First of all, while the log still has them.
         let Some(partial) = self.read_partial(to).await? else { return Ok(Round::Outpaced) };
         let mut at = from.max(self.copied.min(to));
-        let mut dropped = false;
         while at < to {
             let next = at.saturating_add(STEP).min(to);
-            dropped |= self.copy_full(at, next).await?;
+            self.dropped |= self.copy_full(at, next).await?;
             at = next;
             self.copied = at;
         }
@@ -185,12 +203,15 @@ impl Copier {
             let key = self.blocking(|around| around.log.read(LogFile::Key)).await?;
             self.place.put(in_log(LogFile::Key), key.unwrap_or_default()).await?;
         }
-        if dropped && let Some(kept) = self.blocking(|around| around.log.read(LogFile::Kept)).await? {
+        if self.dropped
+            && let Some(kept) = self.blocking(|around| around.log.read(LogFile::Kept)).await?
+        {
             self.place.put(in_log(LogFile::Kept), kept).await?;
         }
         self.place.settle().await?;
         self.place.put(in_log(LogFile::Checkpoint), head.note.as_bytes().to_vec()).await?;
         self.place.settle().await?;
+        self.dropped = false;
         self.tidy(from, to).await;
         Ok(Round::Done)
     }

@@ -16,8 +16,8 @@ use std::time::Duration;
 const FILE: &str = "publish.json";
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many points of the log's growth are kept; beyond that every other is dropped, so that ages get coarser, not
-/// wrong.
+/// How many points of the log's growth are kept. When there are more, every other is dropped and the next ones are
+/// kept half as often: ages get coarser by a five-hundredth.
 const GROWTH: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,8 +80,12 @@ pub(crate) struct Board {
 #[derive(Default)]
 struct State {
     lags: Vec<Lag>,
-    /// When the log was first seen to have so many records.
+    /// When the log was last seen to grow, and to how many records.
+    newest: (Timestamp, u64),
+    /// Points before that, as far back as the slowest destination needs.
     growth: VecDeque<(Timestamp, u64)>,
+    /// Time between two points, at least.
+    spacing: Duration,
 }
 
 impl Board {
@@ -107,8 +111,9 @@ impl Board {
     pub fn grown(&self, size: u64) {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        if state.growth.back().is_none_or(|(_, known)| *known < size) {
-            state.growth.push_back((now, size));
+        if size > state.newest.1 {
+            state.newest = (now, size);
+            state.keep_point();
         }
         state.update();
     }
@@ -120,22 +125,34 @@ impl Board {
 
 impl State {
     fn update(&mut self) {
-        let of = self.growth.back().map_or(0, |(_, size)| *size);
+        let (latest, of) = self.newest;
         for lag in &mut self.lags {
             lag.of = of.max(lag.position);
-            lag.behind_since =
-                self.growth.iter().find(|(_, size)| *size > lag.position).map(|(time, _)| *time);
+            let missing = self.growth.iter().find(|(_, size)| *size > lag.position);
+            let missing = missing.map_or(latest, |(time, _)| *time);
+            lag.behind_since = (lag.position < of).then_some(missing);
         }
         let reached = self.lags.iter().map(|lag| lag.position).min().unwrap_or(of);
-        while self.growth.len() > 1 && self.growth.front().is_some_and(|(_, size)| *size <= reached) {
+        while self.growth.front().is_some_and(|(_, size)| *size <= reached) {
             self.growth.pop_front();
         }
-        if self.growth.len() > GROWTH {
+        if self.growth.is_empty() {
+            self.spacing = Duration::ZERO;
+        }
+    }
+
+    fn keep_point(&mut self) {
+        let (now, size) = self.newest;
+        if self.growth.back().is_some_and(|(last, _)| now.since(*last) < self.spacing) {
+            return;
+        }
+        self.growth.push_back((now, size));
+        if let (true, Some((first, _))) = (self.growth.len() > GROWTH, self.growth.front()) {
+            self.spacing = now.since(*first) / u32::try_from(GROWTH / 2).unwrap_or(u32::MAX);
             let mut keep = false;
-            let last = self.growth.back().copied();
-            self.growth.retain(|point| {
+            self.growth.retain(|_| {
                 keep = !keep;
-                keep || Some(*point) == last
+                keep
             });
         }
     }
@@ -257,8 +274,9 @@ mod tests {
         for time in 30..10_000 {
             grow(time, time * 10);
         }
-        assert!(board.state.lock().growth.len() <= GROWTH + 1);
-        assert_eq!(ages(), [Some(30), Some(20)]);
+        assert!(board.state.lock().growth.len() <= GROWTH);
+        assert_eq!(ages()[1], Some(20));
+        assert!((30..60).contains(&ages()[0].unwrap()), "{:?}", ages());
         assert_eq!(board.lags()[0].of, 99_990);
     }
 }

@@ -1,0 +1,241 @@
+//! Records sent on: to real collectors, and to sinks that fail in every way.
+
+use crate::collectors::{Collector, SyslogNg};
+use crate::stage::{
+    as_stored, caught_up, client, complains, only, publish, record, recorded, roots, runtime, settings,
+    trail, until,
+};
+use ironbridge_core::Sensitive;
+use ironbridge_net::address::Policy;
+use ironbridge_net::session::Dialer;
+use ironbridge_publish::{Forward, Framing, Settings, Sink};
+use ironbridge_testkit::{Authority, FakeTarget, Reply, Seen};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn to(sink: Sink) -> Settings {
+    let forward = Forward { name: "siem".into(), sink, format: as_stored() };
+    Settings { forwards: vec![forward], ..settings() }
+}
+
+fn to_https(target: &FakeTarget, authority: &Authority, framing: Framing) -> Settings {
+    let (url, client) = (format!("{}/in", target.url()), client(authority));
+    let authorization = Some(Sensitive::new(b"Bearer only-for-tests".as_slice()));
+    to(Sink::Https { url, framing, authorization, client })
+}
+
+/// The objects that records were made of, in the order of arrival.
+fn objects(seen: &[Seen]) -> Vec<String> {
+    let bodies = seen.iter().map(|seen| String::from_utf8(seen.body.to_vec()).unwrap());
+    bodies.flat_map(|body| body.lines().map(object).collect::<Vec<_>>()).collect()
+}
+
+fn object(line: &str) -> String {
+    serde_json::from_str::<Value>(line).unwrap()["object"].as_str().unwrap().to_owned()
+}
+
+fn expected(numbers: std::ops::Range<u64>) -> Vec<String> {
+    numbers.map(|number| format!("object-{number}")).collect()
+}
+
+#[test]
+fn syslog_ng_understands_every_message_and_misses_none_over_a_restart() {
+    let (source, collector) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let authority = Authority::new("collectors").unwrap();
+    let mut syslog = SyslogNg::start(&authority, collector.path()).unwrap();
+    let trail = trail(source.path());
+    record(&trail, "before", 600);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let dialer = || Dialer::new("localhost", syslog.port, &roots(&authority), Policy::Declared).unwrap();
+    let sink = Sink::Syslog { dialer: dialer(), hostname: "bridge-1.example".into() };
+    let publisher = publish(source.path(), to(sink));
+    caught_up(&publisher, 600);
+    until("syslog-ng has written them", || syslog.received().len() >= 600);
+    for (number, line) in syslog.received().iter().enumerate() {
+        let fields: Vec<&str> = line.splitn(8, '|').collect();
+        let time = (1_767_225_600 + number).to_string();
+        let index = number.to_string();
+        assert_eq!(
+            fields[..7],
+            ["bridge-1.example", "ironbridge", "action", "security", "info", &time, &index],
+            "{line}"
+        );
+        assert_eq!(object(fields[7].trim_start_matches('\u{feff}')), format!("object-{number}"));
+    }
+
+    syslog.stop();
+    record(&trail, "while it is down", 40);
+    until("the outage shows", || only(&publisher).last_error.is_some());
+    assert_eq!(only(&publisher).of, 640);
+    syslog.start_again().unwrap();
+    caught_up(&publisher, 640);
+    until("syslog-ng has written them", || {
+        let lines = syslog.received();
+        (0..640).all(|number| lines.iter().any(|line| line.contains(&format!("|{number}|"))))
+    });
+}
+
+#[test]
+fn a_stranger_gets_no_syslog() {
+    let (source, collector) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stranger = Authority::new("stranger").unwrap();
+    let syslog = SyslogNg::start(&stranger, collector.path()).unwrap();
+    recorded(source.path(), 3);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let ours = roots(&Authority::new("collectors").unwrap());
+    let dialer = Dialer::new("localhost", syslog.port, &ours, Policy::Declared).unwrap();
+    let publisher = publish(source.path(), to(Sink::Syslog { dialer, hostname: "b".into() }));
+    complains(&publisher, "TLS: ");
+    assert_eq!((only(&publisher).position, syslog.received().len()), (0, 0));
+}
+
+#[test]
+fn an_opentelemetry_collector_takes_records_as_logs() {
+    let (source, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let authority = Authority::new("collectors").unwrap();
+    let collector = Collector::start(&authority, directory.path()).unwrap();
+    recorded(source.path(), 5);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let (url, client) = (collector.url.clone(), client(&authority));
+    let sink = Sink::Otlp { url, instance: "example.com/bridge-1".into(), authorization: None, client };
+    let publisher = publish(source.path(), to(sink));
+    caught_up(&publisher, 5);
+    until("the collector has printed them", || collector.output().contains("object-4"));
+    let output = collector.output();
+    for text in [
+        "service.name: Str(ironbridge)",
+        "service.instance.id: Str(example.com/bridge-1)",
+        "Timestamp: 1767225604000000000",
+        "SEVERITY_NUMBER_INFO(9)",
+        "event.name: Str(ironbridge.action)",
+        "ironbridge.index: Int(4)",
+        "ironbridge.outcome: Str(success)",
+    ] {
+        assert!(output.contains(text), "{text} is not in:\n{output}");
+    }
+}
+
+#[test]
+fn records_that_a_collector_rejects_are_counted_and_not_sent_again() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("collectors").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    target.otherwise(Reply::Json(
+        200,
+        json!({ "partialSuccess": { "rejectedLogRecords": "2", "errorMessage": "too old" } }),
+    ));
+    recorded(source.path(), 5);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let (url, client) = (format!("{}/v1/logs", target.url()), client(&authority));
+    let sink = Sink::Otlp { url, instance: "b".into(), authorization: None, client };
+    let publisher = publish(source.path(), to(sink));
+    caught_up(&publisher, 5);
+    assert_eq!((only(&publisher).lost, target.seen().len()), (2, 1));
+}
+
+#[test]
+fn batches_arrive_in_order_and_a_new_publisher_goes_on_from_the_cursor() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    target.otherwise(Reply::Raw(200, Vec::new(), "".into()));
+    let trail = trail(source.path());
+    record(&trail, "before", 1300);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    caught_up(&publisher, 1300);
+    let seen = target.seen();
+    assert_eq!(objects(&seen), expected(0..1300));
+    assert!(seen.iter().all(|seen| seen.method == "POST" && seen.path == "/in"));
+    assert_eq!(seen[0].header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(seen[0].header("authorization"), Some("Bearer only-for-tests"));
+    runtime.block_on(publisher.stop());
+
+    target.forget();
+    record(&trail, "after", 3);
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Array));
+    caught_up(&publisher, 1303);
+    let seen = target.seen();
+    let array: Vec<Value> = serde_json::from_slice(&seen[0].body).unwrap();
+    assert_eq!((seen.len(), array.len(), array[0]["object"].as_str()), (1, 3, Some("object-1300")));
+    assert_eq!(seen[0].header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn a_failing_sink_delays_nobody_and_gets_everything_in_the_end() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let (failing, slow) = (FakeTarget::start(&authority).unwrap(), FakeTarget::start(&authority).unwrap());
+    let trail = trail(source.path());
+    record(&trail, "before", 10);
+    failing.otherwise(Reply::Raw(500, Vec::new(), "out of\u{1b}[2J order".into()));
+    slow.otherwise(Reply::After(Duration::from_millis(300), Box::new(Reply::Echo)));
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&failing, &authority, Framing::Lines));
+    complains(&publisher, "it answered 500: out of [2J order");
+    record(&trail, "meanwhile", 10);
+    until("the lag grows", || only(&publisher).of == 20);
+    let lag = only(&publisher);
+    assert_eq!(lag.position, 0);
+    assert!(lag.behind_since.is_some());
+    for reply in [
+        Reply::Close,
+        Reply::Raw(302, vec![("location", slow.url())], "".into()),
+        Reply::Raw(401, Vec::new(), "who?".into()),
+        Reply::Raw(429, vec![("retry-after", "1".into())], "too fast".into()),
+        Reply::Oversize(1 << 20),
+    ] {
+        failing.otherwise(reply).forget();
+        until("it was tried again", || failing.seen().len() > 1);
+        assert_eq!(only(&publisher).position, 0);
+    }
+    failing.otherwise(Reply::Raw(204, Vec::new(), "".into())).forget();
+    caught_up(&publisher, 20);
+    assert_eq!(objects(&failing.seen()), expected(0..20));
+    runtime.block_on(publisher.stop());
+
+    std::fs::remove_dir_all(source.path().join("forward")).unwrap();
+    let publisher = publish(source.path(), to_https(&slow, &authority, Framing::Lines));
+    caught_up(&publisher, 20);
+    assert_eq!(objects(&slow.seen()), expected(0..20));
+}
+
+#[test]
+fn a_sink_that_wants_smaller_batches_gets_them() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    recorded(source.path(), 100);
+    target.otherwise(Reply::Raw(413, Vec::new(), "".into()));
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    until("batches are small", || {
+        target.seen().last().is_some_and(|seen| objects(std::slice::from_ref(seen)).len() == 1)
+    });
+    target.otherwise(Reply::Raw(202, Vec::new(), "".into())).forget();
+    caught_up(&publisher, 100);
+    let got = objects(&target.seen());
+    assert_eq!(got[got.len() - 100..], expected(0..100));
+}
+
+#[test]
+fn a_log_shorter_than_what_was_sent_is_named() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    recorded(source.path(), 5);
+    std::fs::create_dir(source.path().join("forward")).unwrap();
+    std::fs::write(source.path().join("forward/siem"), "9\n").unwrap();
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    complains(&publisher, "9 records were sent, but the log has 5: it was rolled back");
+    assert!(target.seen().is_empty());
+}

@@ -1,0 +1,210 @@
+//! Copies: in a directory, and in an S3 store.
+
+use crate::stage::{
+    ORIGIN, caught_up, client, complains, only, publish, record, recorded, runtime, settings, trail, until,
+    verified,
+};
+use crate::store::{SECRET, Store};
+use ironbridge_audit::Log;
+use ironbridge_core::Sensitive;
+use ironbridge_publish::{Bucket, Mirror, Settings, Snapshot, Target};
+use ironbridge_testkit::{Authority, FakeTarget, Reply};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn to(target: Target) -> Settings {
+    let mirror = Mirror { name: "copy".into(), target, interval: Duration::from_millis(10) };
+    Settings { mirrors: vec![mirror], ..settings() }
+}
+
+fn to_directory(path: &Path) -> Settings {
+    to(Target::Directory(path.to_path_buf()))
+}
+
+fn partial_files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(partial_files(&path));
+        } else if path.parent().unwrap().to_string_lossy().ends_with(".p") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_copy_follows_and_verifies_at_every_checkpoint() {
+    let (source, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trail = trail(source.path());
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_directory(copy.path()));
+    let mut size = 0;
+    for count in [1, 300, 5, 206, 600] {
+        record(&trail, "grow", count);
+        size += count;
+        caught_up(&publisher, size);
+        let found = verified(copy.path());
+        assert_eq!((found.size, found.origin.as_str()), (size, ORIGIN));
+    }
+    assert!(!copy.path().join("detail").exists() && !copy.path().join("journal").exists());
+    // Of two checkpoints at most: a bundle and two tiles each.
+    let partial = partial_files(copy.path());
+    assert!(partial.len() <= 6, "{partial:?}");
+    until("the status is written", || {
+        Snapshot::read(source.path())
+            .unwrap()
+            .is_some_and(|snapshot| snapshot.destinations == publisher.status())
+    });
+}
+
+#[test]
+fn a_new_publisher_goes_on_and_a_missing_mount_is_named() {
+    let (source, above) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = above.path().join("mount");
+    let trail = trail(source.path());
+    record(&trail, "before", 700);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_directory(&copy));
+    complains(&publisher, "is it mounted?");
+    let lag = only(&publisher);
+    assert_eq!((lag.position, lag.of), (0, 700));
+    assert!(lag.behind_since.is_some());
+    std::fs::create_dir(&copy).unwrap();
+    caught_up(&publisher, 700);
+    runtime.block_on(publisher.stop());
+
+    record(&trail, "after", 100);
+    // Whatever is full is not written again.
+    let bundle = copy.join("log/tile/entries/000");
+    let before = std::fs::metadata(&bundle).unwrap().modified().unwrap();
+    let publisher = publish(source.path(), to_directory(&copy));
+    caught_up(&publisher, 800);
+    assert_eq!(std::fs::metadata(&bundle).unwrap().modified().unwrap(), before);
+    assert_eq!(verified(&copy).size, 800);
+}
+
+#[test]
+fn rollbacks_forks_and_other_logs_are_named_and_never_overwritten() {
+    let (source, other, copy) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    recorded(source.path(), 300);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_directory(copy.path()));
+    caught_up(&publisher, 300);
+    runtime.block_on(publisher.stop());
+    let head = || std::fs::read(copy.path().join("log/checkpoint")).unwrap();
+    let before = head();
+
+    // The same name and key, but fewer records, as after a restored backup.
+    recorded(other.path(), 200);
+    let publisher = publish(other.path(), to_directory(copy.path()));
+    complains(
+        &publisher,
+        "the mirror has seen a longer log: this one was rolled back, from 300 records to 200",
+    );
+    // And then as many and more, but others.
+    record(&trail(other.path()), "another history", 150);
+    complains(&publisher, "the mirror holds a fork: its first 300 records are not those of this log");
+    runtime.block_on(publisher.stop());
+    assert_eq!(head(), before);
+
+    let foreign = String::from_utf8(before.clone()).unwrap().replace("bridge-1\n", "bridge-2\n");
+    std::fs::write(copy.path().join("log/checkpoint"), &foreign).unwrap();
+    let publisher = publish(source.path(), to_directory(copy.path()));
+    complains(&publisher, "the mirror holds another log, which is left as it is");
+    assert_eq!(head(), foreign.as_bytes());
+    std::fs::write(copy.path().join("log/checkpoint"), &before).unwrap();
+    caught_up(&publisher, 300);
+}
+
+#[test]
+fn an_emptied_copy_is_filled_again() {
+    let (source, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trail = trail(source.path());
+    record(&trail, "before", 600);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_directory(copy.path()));
+    caught_up(&publisher, 600);
+    std::fs::remove_dir_all(copy.path().join("log")).unwrap();
+    record(&trail, "after", 1);
+    caught_up(&publisher, 601);
+    until("the copy is whole", || Log::open(copy.path()).is_ok());
+    assert_eq!(verified(copy.path()).size, 601);
+}
+
+fn bucket(url: String, authority: &Authority, secret: &str) -> Bucket {
+    Bucket {
+        url,
+        bucket: "audit".into(),
+        prefix: "bridge 1/".into(),
+        region: "eu-central-1".into(),
+        access_key_id: "AKIAEXAMPLE".into(),
+        secret_access_key: Sensitive::new(secret.as_bytes()),
+        client: client(authority),
+    }
+}
+
+#[test]
+fn an_s3_store_takes_the_copy_and_gives_it_back() {
+    let authority = Authority::new("stores").unwrap();
+    let mut store = Store::start(&authority).unwrap();
+    store.create_bucket("audit").unwrap();
+    let (source, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trail = trail(source.path());
+    record(&trail, "before", 600);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+
+    let forged = publish(source.path(), to(Target::S3(bucket(store.url(), &authority, "another secret"))));
+    complains(&forged, "it answered 403: SignatureDoesNotMatch");
+    runtime.block_on(forged.stop());
+
+    let publisher = publish(source.path(), to(Target::S3(bucket(store.url(), &authority, SECRET))));
+    caught_up(&publisher, 600);
+    record(&trail, "after", 50);
+    caught_up(&publisher, 650);
+
+    store.stop();
+    record(&trail, "while the store is down", 50);
+    until("the outage shows", || only(&publisher).last_error.is_some());
+    assert_eq!((only(&publisher).position, only(&publisher).of), (650, 700));
+    store.start_again().unwrap();
+    caught_up(&publisher, 700);
+    record(&trail, "and once more", 1);
+    caught_up(&publisher, 701);
+
+    store.download("audit", "bridge 1/", copy.path()).unwrap();
+    assert_eq!(verified(copy.path()).size, 701);
+    let partial = partial_files(copy.path());
+    assert!(partial.len() <= 6, "{partial:?}");
+}
+
+#[test]
+fn a_store_that_answers_otherwise_is_not_believed() {
+    let authority = Authority::new("stores").unwrap();
+    let store = FakeTarget::start(&authority).unwrap();
+    let source = tempfile::tempdir().unwrap();
+    recorded(source.path(), 3);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let missing = |code: &str| {
+        Reply::Raw(404, Vec::new(), format!("<Error><Code>{code}</Code></Error>").into_bytes().into())
+    };
+    store.otherwise(missing("NoSuchBucket"));
+    let publisher = publish(source.path(), to(Target::S3(bucket(store.url(), &authority, SECRET))));
+    complains(&publisher, "it answered 404: NoSuchBucket");
+    store.otherwise(missing("NoSuchKey"));
+    complains(&publisher, "it answered 404: NoSuchKey");
+    assert!(store.seen().iter().all(|seen| !seen.path.ends_with("/log/checkpoint") || seen.method == "GET"));
+    // An answer that is not S3's is no absent object.
+    store.otherwise(Reply::Raw(404, Vec::new(), "gone fishing".into()));
+    complains(&publisher, "it answered 404");
+    store.otherwise(Reply::Raw(503, vec![("retry-after", "1".into())], "<Code>SlowDown</Code>".into()));
+    complains(&publisher, "it answered 503: SlowDown");
+}

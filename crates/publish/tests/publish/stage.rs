@@ -1,0 +1,109 @@
+//! A log to publish, and patience.
+
+use ironbridge_audit::{Log, Options, Trail, Verified};
+use ironbridge_core::{Action, ExchangeId, OwnerKey, Position, Recorder, SystemClock, Timestamp};
+use ironbridge_net::address::Policy;
+use ironbridge_net::fetch::GuardedClient;
+use ironbridge_net::tls::Roots;
+use ironbridge_publish::{Format, Lag, Publisher, Settings};
+use ironbridge_seal::note::{NoteSigner, NoteVerifier};
+use ironbridge_seal::random::SystemRandom;
+use ironbridge_testkit::Authority;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub const ORIGIN: &str = "example.com/bridge-1";
+
+pub fn key() -> NoteVerifier {
+    NoteVerifier::parse(&signer().verifier_key()).unwrap()
+}
+
+fn signer() -> NoteSigner {
+    NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap()
+}
+
+/// A trail in this directory that integrates at once.
+pub fn trail(dir: &Path) -> Trail {
+    let owner = Arc::new(OwnerKey::new([1; 16], [2; 32]));
+    let options = Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signer(), owner) };
+    Trail::open(options, Arc::new(SystemClock::default())).unwrap()
+}
+
+/// Records so many actions, named by `what`, and waits until a checkpoint covers them.
+pub fn record(trail: &Trail, what: &str, count: u64) {
+    let first = trail.status().size;
+    for number in first..first + count {
+        let id = ExchangeId::from_u128(u128::from(number));
+        let time = Timestamp::from_seconds(1_767_225_600 + number);
+        let Position(index) =
+            trail.act(&Action::done(id, time, what.to_owned(), format!("object-{number}"))).unwrap();
+        assert_eq!(index, number);
+    }
+    until("the records are integrated", || trail.status().integrated == first + count);
+}
+
+/// A log of so many records.
+pub fn recorded(dir: &Path, count: u64) -> Log {
+    record(&trail(dir), "first", count);
+    Log::open(dir).unwrap()
+}
+
+/// Settings that try again soon.
+pub fn settings() -> Settings {
+    let (retry, longest_retry) = (Duration::from_millis(20), Duration::from_millis(100));
+    Settings { retry, longest_retry, ..Settings::default() }
+}
+
+pub fn publish(dir: &Path, settings: Settings) -> Publisher {
+    let log = Log::open(dir).unwrap();
+    Publisher::start(log, vec![key()], settings, Arc::new(SystemClock::default()), Arc::new(SystemRandom))
+}
+
+/// The record as it is stored.
+pub fn as_stored() -> Format {
+    Arc::new(|stored, out| out.extend_from_slice(stored.json.as_bytes()))
+}
+
+pub fn client(authority: &Authority) -> Arc<GuardedClient> {
+    Arc::new(GuardedClient::new(&roots(authority), Policy::Declared).unwrap())
+}
+
+pub fn roots(authority: &Authority) -> Roots {
+    Roots::from_pem(authority.pem().as_bytes()).unwrap()
+}
+
+pub fn only(publisher: &Publisher) -> Lag {
+    let [lag] = <[Lag; 1]>::try_from(publisher.status()).unwrap();
+    lag
+}
+
+/// Waits until the only destination has everything.
+pub fn caught_up(publisher: &Publisher, size: u64) {
+    until("the destination has everything", || {
+        let lag = only(publisher);
+        lag.position == size && lag.of == size && lag.behind_since.is_none() && lag.last_error.is_none()
+    });
+}
+
+/// Waits until the only destination reports an error with these words.
+pub fn complains(publisher: &Publisher, words: &str) {
+    until(words, || only(publisher).last_error.is_some_and(|error| error.contains(words)));
+}
+
+pub fn verified(dir: &Path) -> Verified {
+    Log::open(dir).unwrap().verify(Some(&key()), &mut |_, _| {}).unwrap()
+}
+
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Publishing runs here; tests block.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
