@@ -4,6 +4,7 @@ use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_privacy::Owners;
 use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
+use ironbridge_seal::note::{NoteSigner, SignatureKind};
 use ironbridge_secrets::{SealedStore, Secrets};
 use ironbridge_store::{
     Actor, Credentials, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
@@ -48,6 +49,7 @@ pub enum HomeError {
 /// Where the log's signing key is sealed.
 const LOG_NAMESPACE: &str = "audit";
 const LOG_KEY: &str = "log-key";
+const WITNESS_NAMESPACE: &str = "witness";
 const LOG_CONTEXT: &[u8] = b"audit/log-key";
 
 impl Home {
@@ -137,6 +139,30 @@ impl Home {
         keys.rotate(origin, self.clock.now(), overlap).map_err(kept)?;
         self.put_log_keys(&keys).await?;
         Ok(keys)
+    }
+
+    /// The keys that this bridge cosigns other logs' checkpoints with, made at first use: Ed25519 and ML-DSA-44.
+    pub async fn witness_signers(&self, bridge: &str) -> Result<Vec<NoteSigner>, HomeError> {
+        let name = format!("{bridge}/witness");
+        let kinds = [
+            (SignatureKind::Ed25519Cosignature, "ed25519"),
+            (SignatureKind::MlDsa44Cosignature, "ml-dsa-44"),
+        ];
+        let mut signers = Vec::new();
+        for (kind, item) in kinds {
+            let context = format!("{WITNESS_NAMESPACE}/{item}");
+            let stored = match self.store.get(WITNESS_NAMESPACE, item).await? {
+                Some(stored) => stored,
+                None => {
+                    let fresh = NoteSigner::generate_kind(kind, &name).and_then(|signer| signer.to_pkcs8());
+                    let sealed = self.keys.seal(&fresh.map_err(kept)?, context.as_bytes()).map_err(kept)?;
+                    self.store.put_first(WITNESS_NAMESPACE, item, sealed, self.clock.now()).await?
+                }
+            };
+            let pkcs8 = self.keys.open(&stored.sealed, context.as_bytes()).map_err(kept)?;
+            signers.push(NoteSigner::from_pkcs8_kind(kind, &name, &pkcs8).map_err(kept)?);
+        }
+        Ok(signers)
     }
 
     /// Keeps changed keys.

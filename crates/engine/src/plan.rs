@@ -4,8 +4,12 @@
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::Rule;
 use ironbridge_controls::schema::JsonSchema;
+use ironbridge_controls::subject::Places;
 use ironbridge_core::{Clock, PermissionTable};
-use ironbridge_manifest::{Date, Diagnostics, Loaded, Manifest, Operation, Pointer, Segment, Template};
+use ironbridge_manifest::{
+    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Operation, Pointer, Segment, Template,
+};
+use ironbridge_seal::note::NoteVerifier;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +34,8 @@ pub struct OperationPlan {
     pub request_keep: Option<Arc<KeepList>>,
     pub response_schema: Option<JsonSchema>,
     pub response_keep: Option<Arc<KeepList>>,
+    /// Where the ids of data subjects are.
+    pub subjects: Option<Arc<Places>>,
 }
 
 impl Plan {
@@ -47,11 +53,14 @@ impl Plan {
         let mut compiler = Compiler::default();
         let mut operations = BTreeMap::new();
         let mut routes: HashMap<(String, String, String), String> = HashMap::new();
+        compiler.keys(&manifest.bridge.audit);
         for (name, integration) in &manifest.integrations {
+            let subjects = compiler.subjects(name, integration);
             for (operation_name, operation) in &integration.http.operations {
                 let place = ["integrations", name, "http", "operations", operation_name];
                 let place: Vec<String> = place.iter().map(ToString::to_string).collect();
-                let plan = compiler.operation(&place, &integration.http.path.0, operation);
+                let mut plan = compiler.operation(&place, &integration.http.path.0, operation);
+                plan.subjects.clone_from(&subjects);
                 let listener =
                     integration.http.listener.as_ref().map(ToString::to_string).unwrap_or_default();
                 let route = (listener, operation.route.method.to_string(), anonymous(&plan.pattern));
@@ -94,6 +103,33 @@ struct Compiler {
 }
 
 impl Compiler {
+    /// The manifest's reader knows the form of a verifier key; whether it is one, only cryptography knows.
+    fn keys(&mut self, audit: &Audit) {
+        let asked =
+            audit.witnesses.iter().map(|(name, witness)| (["witnesses", &**name, "key"], &witness.key));
+        let served = audit.witness.iter().flat_map(|witness| &witness.logs);
+        let served = served.map(|(origin, key)| (["witness", "logs", &**origin], key));
+        for (place, key) in asked.chain(served) {
+            if let Err(error) = NoteVerifier::parse(key) {
+                let place: Vec<String> =
+                    ["bridge", "audit"].iter().chain(&place).map(ToString::to_string).collect();
+                self.problem(&place, &[], error.to_string());
+            }
+        }
+    }
+
+    fn subjects(&mut self, name: &str, integration: &manifest::Integration) -> Option<Arc<Places>> {
+        let places = integration.data.as_ref()?.subject_id.as_ref()?;
+        match Places::compile(places.iter().map(ToString::to_string)) {
+            Ok(places) => Some(Arc::new(places)),
+            Err(error) => {
+                let place = ["integrations", name, "data", "subject_id"].map(str::to_owned);
+                self.problem(&place, &[], error.to_string());
+                None
+            }
+        }
+    }
+
     fn operation(&mut self, place: &[String], mount: &str, operation: &Operation) -> OperationPlan {
         let (request, response) = (&operation.request, &operation.response);
         OperationPlan {
@@ -103,6 +139,7 @@ impl Compiler {
             request_keep: request.keep.as_ref().and_then(|list| self.keep(place, "request", list)),
             response_schema: response.schema.as_ref().and_then(|file| self.schema(place, "response", file)),
             response_keep: response.keep.as_ref().and_then(|list| self.keep(place, "response", list)),
+            subjects: None,
         }
     }
 

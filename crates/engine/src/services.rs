@@ -4,6 +4,8 @@ use crate::actions::ActionIds;
 use crate::material::{self, MaterialError, secret_name};
 use crate::{Home, HomeError};
 use ironbridge_audit::Trail;
+use ironbridge_audit::disk::RealDisk;
+use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::{Clock, Entropy, Fetch, Recorder, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -48,6 +50,8 @@ pub struct Services {
     pub origin: Arc<str>,
     pub action_ids: ActionIds,
     retention: Mutex<Retention>,
+    /// Held from its first use on: it belongs to one process.
+    witness_state: Mutex<Option<Arc<FileState>>>,
     kept: Mutex<Kept>,
 }
 
@@ -121,6 +125,7 @@ impl Services {
             origin: (&*bridge.name).into(),
             action_ids: ActionIds::default(),
             retention: Mutex::default(),
+            witness_state: Mutex::default(),
             kept: Mutex::default(),
             clock,
             home,
@@ -129,6 +134,16 @@ impl Services {
 
     pub fn retention(&self) -> Retention {
         *self.retention.lock()
+    }
+
+    /// What the bridge remembers as a witness of other logs.
+    pub fn witness_state(&self) -> std::io::Result<Arc<FileState>> {
+        let mut held = self.witness_state.lock();
+        if let Some(state) = &*held {
+            return Ok(Arc::clone(state));
+        }
+        let state = Arc::new(FileState::open(Arc::new(RealDisk), &self.home.dir().join("witness"))?);
+        Ok(Arc::clone(held.insert(state)))
     }
 
     pub fn set_retention(&self, retention: Retention) {

@@ -1,40 +1,26 @@
 //! From a compiled manifest to what each listener serves.
 
-use crate::material::{self, MaterialError, secret_name};
-use crate::plan::{OperationPlan, Plan};
+mod accounts;
+mod controls;
+mod mounts;
+
+use crate::material::{MaterialError, secret_name};
+use crate::plan::Plan;
 use crate::services::{Kept, ServiceError, Services};
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use ironbridge_controls::address::AddressList;
-use ironbridge_controls::authenticate::{Authenticate, Authenticator};
-use ironbridge_controls::authorise::Authorise;
-use ironbridge_controls::body::JsonBody;
-use ironbridge_controls::idempotency::IdempotencyKey;
-use ironbridge_controls::keep::Keep;
-use ironbridge_controls::limit::{FailedAuthentication, Quota, RateLimit};
-use ironbridge_controls::rules::Rules;
-use ironbridge_controls::schema::Schema;
-use ironbridge_core::{
-    Account, Control, CredentialKind, Flow, Integration, Operation, PermissionSet, Pipeline, SystemFacts,
-};
+use ironbridge_controls::authenticate::Authenticator;
+use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
 use ironbridge_http::rewrite::{Piece, Rewrite};
 use ironbridge_http::target::Target;
 use ironbridge_http::{Problems, Route, Routes, Site, TokenService, Undeclared};
-use ironbridge_identity::accounts::{
-    CertificateMatch, CertificateRule, Directory, Registration, TokenSubject, certificate_name,
-};
+use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token::{Issuer, TokenVerifier, TypePolicy};
-use ironbridge_identity::token_endpoint::BUILT_IN;
-use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest, Rate, Segment};
-use ironbridge_seal::{hash, jose};
-use ironbridge_store::Idempotency;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest, Segment};
+use ironbridge_seal::jose;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SiteError {
@@ -48,8 +34,6 @@ pub enum SiteError {
 
 /// Verified tokens remembered across all issuers; see `reference/performance` in the docs.
 const REMEMBERED_TOKENS: usize = 100_000;
-/// Refused credentials per address.
-const FAILURES_PER_MINUTE: u64 = 60;
 
 /// Builds every listener's site. Nothing of the running bridge is changed.
 pub async fn build(
@@ -58,12 +42,12 @@ pub async fn build(
     generation: u64,
     next: &mut Kept,
 ) -> Result<BTreeMap<Arc<str>, Arc<Site>>, SiteError> {
-    let builder = Builder::new(plan, services, generation, next)?;
+    let builder = Builder::new(plan, services, generation, next).await?;
     let targets = builder.targets(next).await?;
     let manifest = &plan.manifest;
     let mut sites = BTreeMap::new();
     for (name, listener) in &manifest.bridge.listeners {
-        sites.insert(name.shared(), Arc::new(builder.site(name, listener, &targets)?));
+        sites.insert(name.shared(), Arc::new(builder.site(name, listener, &targets).await?));
     }
     Ok(sites)
 }
@@ -80,14 +64,14 @@ struct Builder<'a> {
 type Targets = BTreeMap<Arc<str>, Arc<Target>>;
 
 impl<'a> Builder<'a> {
-    fn new(
+    async fn new(
         plan: &'a Plan,
         services: &'a Services,
         generation: u64,
         next: &mut Kept,
     ) -> Result<Builder<'a>, SiteError> {
         let manifest = &plan.manifest;
-        let directory = Arc::new(directory(plan, services.authority.root_der())?);
+        let directory = Arc::new(accounts::directory(plan, services).await?);
         let mut issuers = vec![services.token_endpoint.issuer()];
         for (name, declared) in &manifest.bridge.issuers {
             let keys = services.issuer_keys(name, declared, next)?;
@@ -170,7 +154,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn site(&self, name: &str, listener: &Listener, targets: &Targets) -> Result<Site, SiteError> {
+    async fn site(&self, name: &str, listener: &Listener, targets: &Targets) -> Result<Site, SiteError> {
         let bridge = &self.plan.manifest.bridge;
         let mut routes = Routes::default();
         for (integration_name, declared) in &self.plan.manifest.integrations {
@@ -205,19 +189,8 @@ impl<'a> Builder<'a> {
             }),
             body_timeout: bridge.timeouts.body,
             max_exchanges: max_exchanges.div_ceil(cores).max(1),
+            mounts: self.mounts(name).await?,
         })
-    }
-
-    /// The controls that everything meets before it is known what it wants.
-    fn admission(&self, listener: &Listener) -> Result<Vec<Arc<dyn Control>>, SiteError> {
-        let limits = &self.services.limits;
-        let mut controls: Vec<Arc<dyn Control>> = Vec::new();
-        if !listener.addresses.is_empty() {
-            controls.push(Arc::new(AddressList::new(listener.addresses.clone())));
-        }
-        let per_address = quota("bridge.limits.per_address", self.plan.manifest.bridge.limits.per_address)?;
-        controls.push(Arc::new(RateLimit::per_address(Arc::clone(limits), "bridge", per_address)));
-        Ok(controls)
     }
 
     fn integration(
@@ -268,171 +241,6 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
-
-    /// The controls that all operations of an integration share.
-    fn shared_controls(
-        &self,
-        listener: &Listener,
-        name: &str,
-        declared: &manifest::Integration,
-    ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
-        let limits = &self.services.limits;
-        let mut controls = self.admission(listener)?;
-        controls.push(Arc::new(FailedAuthentication::new(
-            Arc::clone(limits),
-            quota(
-                "failed authentication",
-                Rate { count: FAILURES_PER_MINUTE, per: Duration::from_secs(60) },
-            )?,
-        )));
-        controls.push(Arc::new(Authenticate::new(
-            Arc::clone(&self.authenticator),
-            accepted(&self.plan.manifest, declared),
-            Arc::clone(&self.directory),
-        )));
-        controls.push(Arc::new(Authorise::new(declared.source.shared())));
-        let place = format!("integrations.{name}.limits");
-        if let Some(rate) = declared.limits.per_address {
-            controls.push(Arc::new(RateLimit::per_address(Arc::clone(limits), name, quota(&place, rate)?)));
-        }
-        if let Some(rate) = declared.limits.per_account {
-            controls.push(Arc::new(RateLimit::per_account(Arc::clone(limits), name, quota(&place, rate)?)));
-        }
-        Ok(controls)
-    }
-
-    fn pipeline(
-        &self,
-        place: &str,
-        shared: &[Arc<dyn Control>],
-        operation: &manifest::Operation,
-        plan: &OperationPlan,
-    ) -> Result<Pipeline, SiteError> {
-        let limits = &self.services.limits;
-        let mut request = shared.to_vec();
-        if let Some(rate) = operation.limits.per_address {
-            request.push(Arc::new(RateLimit::per_address(Arc::clone(limits), place, quota(place, rate)?)));
-        }
-        if let Some(rate) = operation.limits.per_account {
-            request.push(Arc::new(RateLimit::per_account(Arc::clone(limits), place, quota(place, rate)?)));
-        }
-        if let Some(rate) = operation.limits.per_operation {
-            request.push(Arc::new(RateLimit::per_operation(Arc::clone(limits), place, quota(place, rate)?)));
-        }
-        if plan.reads_request() {
-            request.push(Arc::new(JsonBody));
-        }
-        if let Some(schema) = &plan.request_schema {
-            request.push(Arc::new(Schema::request(schema.clone())));
-        }
-        if !plan.rules.is_empty() {
-            request.push(Arc::new(Rules::new(plan.rules.clone())));
-        }
-        if let Some(replay) = &operation.replay {
-            let store = Arc::clone(&self.services.home.store) as Arc<dyn Idempotency>;
-            let required = replay.idempotency_key == manifest::IdempotencyKey::Required;
-            request.push(Arc::new(IdempotencyKey::new(store, required, replay.window)));
-        }
-        if let Some(list) = &plan.request_keep {
-            request.push(Arc::new(Keep::request(Arc::clone(list))));
-        }
-        let mut reply: Vec<Arc<dyn Control>> = Vec::new();
-        if let Some(schema) = &plan.response_schema {
-            reply.push(Arc::new(Schema::reply(schema.clone())));
-        }
-        if let Some(list) = &plan.response_keep {
-            reply.push(Arc::new(Keep::reply(Arc::clone(list))));
-        }
-        let (max_request, max_reply) = (operation.request.max_body, operation.response.max_body);
-        let bound = |declared: Option<manifest::Size>, read: bool| match declared {
-            Some(size) => size.0,
-            None if read => manifest::DEFAULT_MAX_BODY.0,
-            None => u64::MAX,
-        };
-        let reads_request = plan.reads_request() || operation.replay.is_some();
-        let reads_reply = plan.reads_reply() || operation.replay.is_some();
-        Ok(Pipeline::new(request, reply, bound(max_request, reads_request), bound(max_reply, reads_reply)))
-    }
-}
-
-impl OperationPlan {
-    fn reads_request(&self) -> bool {
-        self.request_schema.is_some() || !self.rules.is_empty() || self.request_keep.is_some()
-    }
-
-    fn reads_reply(&self) -> bool {
-        self.response_schema.is_some() || self.response_keep.is_some()
-    }
-}
-
-/// Who may prove to be whom, and what that allows.
-fn directory(plan: &Plan, internal_ca: &[u8]) -> Result<Directory, SiteError> {
-    let manifest = &plan.manifest;
-    let mut registrations = Vec::with_capacity(manifest.accounts.len());
-    for (name, declared) in &manifest.accounts {
-        let roles = declared.roles.iter().filter_map(|role| manifest.roles.get(role));
-        let mut scopes: Vec<Arc<str>> =
-            roles.flat_map(|role| role.permissions.iter().map(|permission| permission.shared())).collect();
-        scopes.sort();
-        scopes.dedup();
-        let permissions: PermissionSet =
-            scopes.iter().filter_map(|scope| plan.permissions.find(scope)).collect();
-        let mut registration = Registration::new(Arc::new(Account {
-            name: name.shared(),
-            system: declared.system.shared(),
-            permissions,
-            addresses: declared.addresses.clone(),
-            owner: None,
-        }));
-        registration.scopes = scopes;
-        registration.api_key = declared.credentials.api_key.is_some();
-        registration.oauth_client =
-            declared.credentials.oauth_client.as_ref().map(|client| client.token_lifetime);
-        if declared.credentials.oauth_client.is_some() {
-            registration.tokens.push(TokenSubject { issuer: BUILT_IN.into(), client_id: (**name).into() });
-        }
-        if let Some(token) = &declared.credentials.token {
-            let subject =
-                TokenSubject { issuer: (*token.issuer).into(), client_id: token.client_id.as_str().into() };
-            registration.tokens.push(subject);
-        }
-        if let Some(certificate) = &declared.credentials.certificate {
-            registration.certificates.push(certificate_rule(certificate, internal_ca)?);
-        }
-        registrations.push(registration);
-    }
-    Directory::new(registrations, Arc::clone(&plan.permissions))
-        .map_err(|error| SiteError::Declared { place: "accounts".into(), reason: error.to_string() })
-}
-
-/// A name counts only under the CA that may give it: the account's own, else the internal one. Otherwise the CA of
-/// one account could speak for another.
-fn certificate_rule(
-    declared: &manifest::CertificateMatch,
-    internal_ca: &[u8],
-) -> Result<CertificateRule, SiteError> {
-    let own_ca = declared.ca.as_deref().map(certificate_der).transpose()?;
-    match (&declared.san, &declared.thumbprint) {
-        (Some(san), None) => Ok(CertificateRule {
-            matches: CertificateMatch::Name(certificate_name(san_text(san))),
-            ca: Some(own_ca.unwrap_or_else(|| internal_ca.into())),
-        }),
-        (None, Some(thumbprint)) => Ok(CertificateRule {
-            matches: CertificateMatch::Thumbprint(hash::hex(&thumbprint.0).into()),
-            ca: own_ca,
-        }),
-        _ => Err(SiteError::Declared {
-            place: "accounts".to_owned(),
-            reason: "a certificate is known by exactly one of san and thumbprint".to_owned(),
-        }),
-    }
-}
-
-fn certificate_der(path: &Path) -> Result<Arc<[u8]>, MaterialError> {
-    let pem = material::read(path)?;
-    let ca = CertificateDer::from_pem_slice(&pem)
-        .map_err(|error| MaterialError::Unreadable { path: path.to_path_buf(), reason: error.to_string() })?;
-    Ok(ca.as_ref().into())
 }
 
 fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integration) -> Integration {
@@ -457,7 +265,7 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
         legal_basis: declared.legal_basis.name().into(),
         subjects: words(data.map(|data| &data.subjects)),
         categories: words(data.map(|data| &data.categories)),
-        disclosure: "",
+        disclosure: data.map_or("", |data| data.disclosure.name()),
         durable: match declared.audit {
             Some(mode) => mode == manifest::AuditMode::Durable,
             None => data.is_some(),
@@ -479,39 +287,8 @@ fn rewrite(template: &manifest::Template) -> Rewrite {
     Rewrite(pieces)
 }
 
-fn quota(place: &str, rate: Rate) -> Result<Quota, SiteError> {
-    Quota::new(rate.count, rate.per)
-        .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })
-}
-
 fn issues_tokens(manifest: &Manifest) -> bool {
     manifest.accounts.values().any(|account| account.credentials.oauth_client.is_some())
-}
-
-/// The kinds of credential an integration accepts: those it lists, or all that its source's accounts have.
-fn accepted(manifest: &Manifest, declared: &manifest::Integration) -> Vec<CredentialKind> {
-    if !declared.http.accept.is_empty() {
-        return declared.http.accept.iter().copied().map(credential_kind).collect();
-    }
-    let has = |wanted: fn(&manifest::Credentials) -> bool| {
-        manifest
-            .accounts
-            .values()
-            .any(|account| account.system == declared.source && wanted(&account.credentials))
-    };
-    let kinds = [
-        (has(|credentials| credentials.api_key.is_some()), CredentialKind::ApiKey),
-        (has(|credentials| credentials.oauth_client.is_some()), CredentialKind::OauthClient),
-        (has(|credentials| credentials.token.is_some()), CredentialKind::Token),
-        (has(|credentials| credentials.certificate.is_some()), CredentialKind::Certificate),
-    ];
-    kinds.into_iter().filter_map(|(there, kind)| there.then_some(kind)).collect()
-}
-
-fn san_text(san: &manifest::San) -> &str {
-    match san {
-        manifest::San::Uri(text) | manifest::San::Dns(text) | manifest::San::Email(text) => text,
-    }
 }
 
 fn algorithm(declared: manifest::Algorithm) -> jose::Algorithm {
@@ -523,15 +300,6 @@ fn algorithm(declared: manifest::Algorithm) -> jose::Algorithm {
         manifest::Algorithm::Ps512 => jose::Algorithm::PS512,
         manifest::Algorithm::Rs256 => jose::Algorithm::RS256,
         manifest::Algorithm::Ed25519 => jose::Algorithm::Ed25519,
-    }
-}
-
-fn credential_kind(declared: manifest::CredentialKind) -> CredentialKind {
-    match declared {
-        manifest::CredentialKind::ApiKey => CredentialKind::ApiKey,
-        manifest::CredentialKind::OauthClient => CredentialKind::OauthClient,
-        manifest::CredentialKind::Token => CredentialKind::Token,
-        manifest::CredentialKind::Certificate => CredentialKind::Certificate,
     }
 }
 

@@ -7,14 +7,19 @@ use crate::problem::PAGES;
 use crate::reply::ReplyBody;
 use crate::request::Inbound;
 use crate::service::Served;
-use crate::{Site, TokenService};
+use crate::{Mounted, Site, TokenService};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use ironbridge_core::{Code, Denial, Stop, all_codes, code};
-use ironbridge_identity::token_endpoint::{JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenRequest};
+use ironbridge_core::action::{Action, name};
+use ironbridge_core::{Code, Denial, Exchange, Outcome, Stop, all_codes, code};
+use ironbridge_identity::token_endpoint::{
+    EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenOutcome, TokenRequest,
+};
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use tokio::time::timeout;
 
 pub const HEALTH: &str = "/.ironbridge/health";
@@ -28,11 +33,16 @@ pub(crate) enum Endpoint {
     Metadata(TokenService),
     Page(&'static Code),
     Health,
+    /// A service with the path that it is asked for.
+    Mounted(Arc<dyn Mounted>, Box<str>),
 }
 
 pub(crate) fn find(site: &Site, parts: &Parts) -> Option<Endpoint> {
     let path = parts.uri.path();
     let issuing = || site.token_service.clone();
+    if let Some((mount, rest)) = site.mounts.iter().find_map(|mount| Some((mount, mount.rest(path)?))) {
+        return Some(Endpoint::Mounted(Arc::clone(&mount.service), rest.into()));
+    }
     match (&parts.method, path) {
         (&Method::POST, TOKEN_PATH) => issuing().map(Endpoint::Token),
         (&Method::GET, JWKS_PATH) => issuing().map(Endpoint::Jwks),
@@ -73,7 +83,7 @@ impl Served<'_> {
         };
         let answered = match refused {
             Some(denial) => Err(denial),
-            None => self.ask(endpoint, address, parts, inbound).await,
+            None => self.ask(endpoint, &exchange, parts, inbound).await,
         };
         answered.unwrap_or_else(|denial| {
             self.site.problems.refusal(&denial, &exchange).map(|bytes| ReplyBody::held(bytes, None).into())
@@ -83,16 +93,17 @@ impl Served<'_> {
     async fn ask(
         &self,
         endpoint: Endpoint,
-        address: IpAddr,
+        exchange: &Exchange,
         parts: Parts,
         inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
         const JSON: &str = "application/json";
         match endpoint {
-            Endpoint::Token(service) => self.token(&service, address, &parts, inbound).await,
+            Endpoint::Token(service) => self.token(&service, exchange, &parts, inbound).await,
             Endpoint::Jwks(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.jwks().to_vec())),
             Endpoint::Metadata(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.metadata())),
             Endpoint::Page(code) => Ok(whole(StatusCode::OK, "text/plain; charset=utf-8", page(code))),
+            Endpoint::Mounted(service, rest) => self.mounted(&*service, &rest, &parts, inbound).await,
             Endpoint::Health => Ok(match self.worker.front.shared.trail.ready() {
                 Ok(()) => whole(StatusCode::OK, "text/plain", "ready\n"),
                 Err(denial) => {
@@ -102,21 +113,68 @@ impl Served<'_> {
         }
     }
 
-    async fn token(
+    /// Nobody gets a token whose record is not on disk.
+    async fn record(
         &self,
+        exchange: &Exchange,
+        reply: &EndpointReply,
         service: &TokenService,
-        address: IpAddr,
+    ) -> Result<(), Box<Denial>> {
+        let trail = &self.worker.front.shared.trail;
+        let asked_by = reply.client_id.as_deref().unwrap_or_default();
+        let account = service.directory.account(asked_by).map(|registration| &registration.account);
+        let mut action = Action::done(exchange.id, exchange.received, name::TOKEN_ISSUE, asked_by);
+        action.address = Some(exchange.peer.address);
+        action.generation = exchange.flow.generation;
+        match &reply.outcome {
+            TokenOutcome::Issued { token_id } => {
+                action.account = asked_by.to_owned();
+                action.owner = account.and_then(|account| account.owner.clone());
+                action = action.fact("token_id", token_id);
+                trail.durable(trail.act(&action)?).await
+            }
+            TokenOutcome::Refused { error } => {
+                action.outcome = Outcome::Denied;
+                action.code = Cow::Borrowed(error);
+                trail.act(&action).map(drop)
+            }
+        }
+    }
+
+    async fn mounted(
+        &self,
+        service: &dyn Mounted,
+        path: &str,
         parts: &Parts,
         inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
-        let form = match inbound.take() {
-            None => Bytes::new(),
-            Some(mut body) => {
-                let read = read_whole(&mut body, MAX_FORM, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
-                let read = timeout(self.site.body_timeout, read).await;
-                read.map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))??
-            }
-        };
+        if parts.method.as_str() != service.method() {
+            return Err((&code::METHOD_REFUSED).into());
+        }
+        let body = self.body(inbound, service.max_body()).await?;
+        let reply = service.answer(path, body).await;
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = whole(status, reply.content_type, reply.body);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(reply.cache));
+        Ok(response)
+    }
+
+    /// The whole request body.
+    async fn body(&self, inbound: &mut Inbound, limit: u64) -> Result<Bytes, Box<Denial>> {
+        let Some(mut body) = inbound.take() else { return Ok(Bytes::new()) };
+        let read = read_whole(&mut body, limit, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
+        let read = timeout(self.site.body_timeout, read).await;
+        read.map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))?
+    }
+
+    async fn token(
+        &self,
+        service: &TokenService,
+        exchange: &Exchange,
+        parts: &Parts,
+        inbound: &mut Inbound,
+    ) -> Result<Response<AnswerBody>, Box<Denial>> {
+        let form = self.body(inbound, MAX_FORM).await?;
         let mut credentials = parts.headers.get_all(AUTHORIZATION).iter();
         let authorization = credentials.next().map(HeaderValue::as_bytes);
         if credentials.next().is_some() {
@@ -127,13 +185,14 @@ impl Served<'_> {
         if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
             return Err(Denial::new(&code::CONTENT_TYPE_REFUSED).detail("A token request is a form.").into());
         }
-        let request = TokenRequest { form: &form, authorization, address };
+        let request = TokenRequest { form: &form, authorization, address: exchange.peer.address };
         let now = self.worker.front.shared.clock.now();
         let reply = service.endpoint.handle(request, &service.directory, now);
         if let Some(refused) = &reply.refused {
             let client_id = reply.client_id.as_deref().unwrap_or("");
-            tracing::info!(client_id, %address, refused, "token request refused");
+            tracing::info!(client_id, address = %exchange.peer.address, refused, "token request refused");
         }
+        self.record(exchange, &reply, service).await?;
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = whole(status, "application/json", reply.body);
         for (name, value) in reply.headers {

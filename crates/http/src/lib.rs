@@ -10,6 +10,7 @@ mod connection;
 pub mod credential;
 mod crossing;
 mod fields;
+mod mounted;
 mod path;
 mod problem;
 mod reply;
@@ -21,6 +22,7 @@ mod switched;
 pub mod target;
 
 pub use connection::{Front, Shared};
+pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
 pub use routes::{Collision, Routes};
 
@@ -70,6 +72,8 @@ pub struct Site {
     pub body_timeout: Duration,
     /// Exchanges open at once on one core.
     pub max_exchanges: usize,
+    /// Services of the bridge itself.
+    pub mounts: Vec<Mount>,
 }
 
 /// The built-in token endpoint with the accounts it knows.

@@ -58,6 +58,16 @@ pub struct EndpointReply {
     /// For the operator's log: the client as it called itself, and why it was refused.
     pub client_id: Option<String>,
     pub refused: Option<String>,
+    /// For the record.
+    pub outcome: TokenOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenOutcome {
+    /// `token_id` is the token's `jti` (RFC 7519 §4.1.7).
+    Issued { token_id: String },
+    /// `error` is one of RFC 6749 §5.2.
+    Refused { error: &'static str },
 }
 
 /// A refusal in the words of RFC 6749 §5.2.
@@ -78,12 +88,13 @@ impl TokenEndpoint {
     pub fn handle(&self, request: TokenRequest<'_>, directory: &Directory, now: Timestamp) -> EndpointReply {
         let mut client_id = None;
         match self.grant(request, directory, now, &mut client_id) {
-            Ok(body) => EndpointReply {
+            Ok((body, token_id)) => EndpointReply {
                 status: 200,
                 headers: vec![("cache-control", "no-store".to_owned())],
                 body: body.to_string().into_bytes(),
                 client_id,
                 refused: None,
+                outcome: TokenOutcome::Issued { token_id },
             },
             Err(refusal) => refusal.reply(client_id),
         }
@@ -119,7 +130,7 @@ impl TokenEndpoint {
         directory: &Directory,
         now: Timestamp,
         named: &mut Option<String>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<(Value, String), Refusal> {
         let form = Form::parse(request.form).map_err(Refusal::invalid_request)?;
         let grant_type = form.one("grant_type").ok_or_else(|| Refusal::invalid_request("no grant_type"))?;
         let client = client_of(&form, request.authorization)?;
@@ -166,9 +177,16 @@ impl TokenEndpoint {
         Err(refusal)
     }
 
-    fn issue(&self, registration: &Registration, scope: &str, now: Timestamp) -> Result<Value, Refusal> {
+    /// The answer and the token's id.
+    fn issue(
+        &self,
+        registration: &Registration,
+        scope: &str,
+        now: Timestamp,
+    ) -> Result<(Value, String), Refusal> {
         let lifetime = registration.oauth_client.unwrap_or_default().as_secs();
         let name = &*registration.account.name;
+        let token_id = hash::base64url(&random::bytes::<16>());
         let claims = json!({
             "iss": self.public_url,
             "aud": self.public_url,
@@ -177,10 +195,12 @@ impl TokenEndpoint {
             "scope": scope,
             "iat": now.seconds(),
             "exp": now.seconds().saturating_add(lifetime),
-            "jti": hash::base64url(&random::bytes::<16>()),
+            "jti": token_id,
         });
         let token = self.signing.sign("at+jwt", &claims).map_err(Refusal::server_error)?;
-        Ok(json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }))
+        let answer =
+            json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope });
+        Ok((answer, token_id))
     }
 }
 
@@ -282,6 +302,7 @@ impl Refusal {
             body: body.to_string().into_bytes(),
             client_id,
             refused: Some(format!("{}: {why}", self.error)),
+            outcome: TokenOutcome::Refused { error: self.error },
         }
     }
 }

@@ -16,6 +16,17 @@ pub trait WitnessState: Send + Sync {
     fn advance(&self, origin: &str, from: Option<&str>, to: &str) -> io::Result<bool>;
 }
 
+/// A state that several witnesses share, one after the other.
+impl<S: WitnessState + ?Sized> WitnessState for Arc<S> {
+    fn latest(&self, origin: &str) -> io::Result<Option<String>> {
+        (**self).latest(origin)
+    }
+
+    fn advance(&self, origin: &str, from: Option<&str>, to: &str) -> io::Result<bool> {
+        (**self).advance(origin, from, to)
+    }
+}
+
 /// One file for every log, in a directory that no other process writes.
 pub struct FileState {
     disk: Arc<dyn Disk>,

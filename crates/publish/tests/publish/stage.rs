@@ -26,7 +26,10 @@ fn signer() -> NoteSigner {
 /// A trail in this directory that integrates at once.
 pub fn trail(dir: &Path) -> Trail {
     let owner = Arc::new(OwnerKey::new([1; 16], [2; 32]));
-    let options = Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signer(), owner) };
+    let options = Options {
+        max_lag: Duration::from_millis(1),
+        ..Options::new(dir, ORIGIN, signer().try_into().unwrap(), owner)
+    };
     Trail::open(options, Arc::new(SystemClock::default())).unwrap()
 }
 

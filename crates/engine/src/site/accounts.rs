@@ -1,0 +1,96 @@
+use super::SiteError;
+use crate::material::{self, MaterialError};
+use crate::plan::Plan;
+use crate::services::{ServiceError, Services};
+use ironbridge_core::{Account, PermissionSet};
+use ironbridge_identity::accounts::{
+    CertificateMatch, CertificateRule, Directory, Registration, TokenSubject, certificate_name,
+};
+use ironbridge_identity::token_endpoint::BUILT_IN;
+use ironbridge_manifest as manifest;
+use ironbridge_seal::hash;
+use ironbridge_store::StoreError;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Who may prove to be whom, and what that allows.
+pub(super) async fn directory(plan: &Plan, services: &Services) -> Result<Directory, SiteError> {
+    let (manifest, internal_ca) = (&plan.manifest, services.authority.root_der());
+    let mut registrations = Vec::with_capacity(manifest.accounts.len());
+    for (name, declared) in &manifest.accounts {
+        let roles = declared.roles.iter().filter_map(|role| manifest.roles.get(role));
+        let mut scopes: Vec<Arc<str>> =
+            roles.flat_map(|role| role.permissions.iter().map(|permission| permission.shared())).collect();
+        scopes.sort();
+        scopes.dedup();
+        let permissions: PermissionSet =
+            scopes.iter().filter_map(|scope| plan.permissions.find(scope)).collect();
+        let mut registration = Registration::new(Arc::new(Account {
+            name: name.shared(),
+            system: declared.system.shared(),
+            permissions,
+            addresses: declared.addresses.clone(),
+            owner: Some(services.owners.account(name).await.map_err(owners)?),
+        }));
+        registration.scopes = scopes;
+        registration.api_key = declared.credentials.api_key.is_some();
+        registration.oauth_client =
+            declared.credentials.oauth_client.as_ref().map(|client| client.token_lifetime);
+        if declared.credentials.oauth_client.is_some() {
+            registration.tokens.push(TokenSubject { issuer: BUILT_IN.into(), client_id: (**name).into() });
+        }
+        if let Some(token) = &declared.credentials.token {
+            let subject =
+                TokenSubject { issuer: (*token.issuer).into(), client_id: token.client_id.as_str().into() };
+            registration.tokens.push(subject);
+        }
+        if let Some(certificate) = &declared.credentials.certificate {
+            registration.certificates.push(certificate_rule(certificate, internal_ca)?);
+        }
+        registrations.push(registration);
+    }
+    Directory::new(registrations, Arc::clone(&plan.permissions))
+        .map_err(|error| SiteError::Declared { place: "accounts".into(), reason: error.to_string() })
+}
+
+/// A name counts only under the CA that may give it: the account's own, else the internal one. Otherwise the CA of
+/// one account could speak for another.
+fn certificate_rule(
+    declared: &manifest::CertificateMatch,
+    internal_ca: &[u8],
+) -> Result<CertificateRule, SiteError> {
+    let own_ca = declared.ca.as_deref().map(certificate_der).transpose()?;
+    match (&declared.san, &declared.thumbprint) {
+        (Some(san), None) => Ok(CertificateRule {
+            matches: CertificateMatch::Name(certificate_name(san_text(san))),
+            ca: Some(own_ca.unwrap_or_else(|| internal_ca.into())),
+        }),
+        (None, Some(thumbprint)) => Ok(CertificateRule {
+            matches: CertificateMatch::Thumbprint(hash::hex(&thumbprint.0).into()),
+            ca: own_ca,
+        }),
+        _ => Err(SiteError::Declared {
+            place: "accounts".to_owned(),
+            reason: "a certificate is known by exactly one of san and thumbprint".to_owned(),
+        }),
+    }
+}
+
+fn certificate_der(path: &Path) -> Result<Arc<[u8]>, MaterialError> {
+    let pem = material::read(path)?;
+    let ca = CertificateDer::from_pem_slice(&pem)
+        .map_err(|error| MaterialError::Unreadable { path: path.to_path_buf(), reason: error.to_string() })?;
+    Ok(ca.as_ref().into())
+}
+
+fn owners(error: StoreError) -> SiteError {
+    SiteError::Service(ServiceError::Home(error.into()))
+}
+
+fn san_text(san: &manifest::San) -> &str {
+    match san {
+        manifest::San::Uri(text) | manifest::San::Dns(text) | manifest::San::Email(text) => text,
+    }
+}

@@ -1,0 +1,181 @@
+//! Which controls an operation passes.
+
+use super::{Builder, SiteError};
+use crate::plan::OperationPlan;
+use ironbridge_controls::address::AddressList;
+use ironbridge_controls::authenticate::Authenticate;
+use ironbridge_controls::authorise::Authorise;
+use ironbridge_controls::body::JsonBody;
+use ironbridge_controls::idempotency::IdempotencyKey;
+use ironbridge_controls::keep::Keep;
+use ironbridge_controls::limit::{FailedAuthentication, Quota, RateLimit};
+use ironbridge_controls::rules::Rules;
+use ironbridge_controls::schema::Schema;
+use ironbridge_controls::subject::DataSubjects;
+use ironbridge_core::{Control, CredentialKind, Pipeline, SubjectKeys};
+use ironbridge_manifest::{self as manifest, Listener, Manifest, Rate};
+use ironbridge_store::Idempotency;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Refused credentials per address.
+const FAILURES_PER_MINUTE: u64 = 60;
+
+impl Builder<'_> {
+    /// The controls that everything meets before it is known what it wants.
+    pub(super) fn admission(&self, listener: &Listener) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+        let limits = &self.services.limits;
+        let mut controls: Vec<Arc<dyn Control>> = Vec::new();
+        if !listener.addresses.is_empty() {
+            controls.push(Arc::new(AddressList::new(listener.addresses.clone())));
+        }
+        let per_address = quota("bridge.limits.per_address", self.plan.manifest.bridge.limits.per_address)?;
+        controls.push(Arc::new(RateLimit::per_address(Arc::clone(limits), "bridge", per_address)));
+        Ok(controls)
+    }
+
+    /// The controls that all operations of an integration share.
+    pub(super) fn shared_controls(
+        &self,
+        listener: &Listener,
+        name: &str,
+        declared: &manifest::Integration,
+    ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+        let limits = &self.services.limits;
+        let mut controls = self.admission(listener)?;
+        controls.push(Arc::new(FailedAuthentication::new(
+            Arc::clone(limits),
+            quota(
+                "failed authentication",
+                Rate { count: FAILURES_PER_MINUTE, per: Duration::from_secs(60) },
+            )?,
+        )));
+        controls.push(Arc::new(Authenticate::new(
+            Arc::clone(&self.authenticator),
+            accepted(&self.plan.manifest, declared),
+            Arc::clone(&self.directory),
+        )));
+        controls.push(Arc::new(Authorise::new(declared.source.shared())));
+        let place = format!("integrations.{name}.limits");
+        if let Some(rate) = declared.limits.per_address {
+            controls.push(Arc::new(RateLimit::per_address(Arc::clone(limits), name, quota(&place, rate)?)));
+        }
+        if let Some(rate) = declared.limits.per_account {
+            controls.push(Arc::new(RateLimit::per_account(Arc::clone(limits), name, quota(&place, rate)?)));
+        }
+        Ok(controls)
+    }
+
+    pub(super) fn pipeline(
+        &self,
+        place: &str,
+        shared: &[Arc<dyn Control>],
+        operation: &manifest::Operation,
+        plan: &OperationPlan,
+    ) -> Result<Pipeline, SiteError> {
+        let limits = &self.services.limits;
+        let mut request = shared.to_vec();
+        if let Some(rate) = operation.limits.per_address {
+            request.push(Arc::new(RateLimit::per_address(Arc::clone(limits), place, quota(place, rate)?)));
+        }
+        if let Some(rate) = operation.limits.per_account {
+            request.push(Arc::new(RateLimit::per_account(Arc::clone(limits), place, quota(place, rate)?)));
+        }
+        if let Some(rate) = operation.limits.per_operation {
+            request.push(Arc::new(RateLimit::per_operation(Arc::clone(limits), place, quota(place, rate)?)));
+        }
+        if plan.reads_request() {
+            request.push(Arc::new(JsonBody));
+        }
+        if let Some(schema) = &plan.request_schema {
+            request.push(Arc::new(Schema::request(schema.clone())));
+        }
+        if !plan.rules.is_empty() {
+            request.push(Arc::new(Rules::new(plan.rules.clone())));
+        }
+        if let Some(places) = &plan.subjects {
+            let keys = Arc::clone(&self.services.owners) as Arc<dyn SubjectKeys>;
+            request.push(Arc::new(DataSubjects::request(Arc::clone(places), keys)));
+        }
+        if let Some(replay) = &operation.replay {
+            let store = Arc::clone(&self.services.home.store) as Arc<dyn Idempotency>;
+            let required = replay.idempotency_key == manifest::IdempotencyKey::Required;
+            request.push(Arc::new(IdempotencyKey::new(store, required, replay.window)));
+        }
+        if let Some(list) = &plan.request_keep {
+            request.push(Arc::new(Keep::request(Arc::clone(list))));
+        }
+        let mut reply: Vec<Arc<dyn Control>> = Vec::new();
+        if let Some(schema) = &plan.response_schema {
+            reply.push(Arc::new(Schema::reply(schema.clone())));
+        }
+        if let Some(places) = plan.subjects.as_ref().filter(|places| places.reads_body()) {
+            let keys = Arc::clone(&self.services.owners) as Arc<dyn SubjectKeys>;
+            reply.push(Arc::new(DataSubjects::reply(Arc::clone(places), keys)));
+        }
+        if let Some(list) = &plan.response_keep {
+            reply.push(Arc::new(Keep::reply(Arc::clone(list))));
+        }
+        let (max_request, max_reply) = (operation.request.max_body, operation.response.max_body);
+        let bound = |declared: Option<manifest::Size>, read: bool| match declared {
+            Some(size) => size.0,
+            None if read => manifest::DEFAULT_MAX_BODY.0,
+            None => u64::MAX,
+        };
+        let reads_request = plan.reads_request() || operation.replay.is_some();
+        let reads_reply = plan.reads_reply() || operation.replay.is_some();
+        Ok(Pipeline::new(request, reply, bound(max_request, reads_request), bound(max_reply, reads_reply)))
+    }
+}
+
+impl OperationPlan {
+    pub(super) fn reads_request(&self) -> bool {
+        self.request_schema.is_some()
+            || !self.rules.is_empty()
+            || self.request_keep.is_some()
+            || self.finds_subjects()
+    }
+
+    pub(super) fn reads_reply(&self) -> bool {
+        self.response_schema.is_some() || self.response_keep.is_some() || self.finds_subjects()
+    }
+
+    /// Whether subjects are looked for in bodies.
+    fn finds_subjects(&self) -> bool {
+        self.subjects.as_ref().is_some_and(|places| places.reads_body())
+    }
+}
+
+fn quota(place: &str, rate: Rate) -> Result<Quota, SiteError> {
+    Quota::new(rate.count, rate.per)
+        .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })
+}
+
+/// The kinds of credential an integration accepts: those it lists, or all that its source's accounts have.
+fn accepted(manifest: &Manifest, declared: &manifest::Integration) -> Vec<CredentialKind> {
+    if !declared.http.accept.is_empty() {
+        return declared.http.accept.iter().copied().map(credential_kind).collect();
+    }
+    let has = |wanted: fn(&manifest::Credentials) -> bool| {
+        manifest
+            .accounts
+            .values()
+            .any(|account| account.system == declared.source && wanted(&account.credentials))
+    };
+    let kinds = [
+        (has(|credentials| credentials.api_key.is_some()), CredentialKind::ApiKey),
+        (has(|credentials| credentials.oauth_client.is_some()), CredentialKind::OauthClient),
+        (has(|credentials| credentials.token.is_some()), CredentialKind::Token),
+        (has(|credentials| credentials.certificate.is_some()), CredentialKind::Certificate),
+    ];
+    kinds.into_iter().filter_map(|(there, kind)| there.then_some(kind)).collect()
+}
+
+fn credential_kind(declared: manifest::CredentialKind) -> CredentialKind {
+    match declared {
+        manifest::CredentialKind::ApiKey => CredentialKind::ApiKey,
+        manifest::CredentialKind::OauthClient => CredentialKind::OauthClient,
+        manifest::CredentialKind::Token => CredentialKind::Token,
+        manifest::CredentialKind::Certificate => CredentialKind::Certificate,
+    }
+}
