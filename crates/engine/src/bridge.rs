@@ -239,6 +239,7 @@ async fn replace(
             state.leaving.retain(|running| running.open() > 0);
             state.leaving.extend(leaving);
             services.keep(next);
+            services.set_audit(&plan.manifest.bridge.audit);
             state.generation = generation;
             Ok(())
         }

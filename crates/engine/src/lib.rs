@@ -8,6 +8,7 @@ mod listeners;
 mod log_keys;
 mod material;
 pub mod plan;
+mod publishing;
 mod services;
 mod site;
 mod tend;

@@ -15,7 +15,7 @@ use ironbridge_identity::issuer_keys::{IssuerKeys, KeySource};
 use ironbridge_identity::signing_keys::SigningKeys;
 use ironbridge_identity::target_token::{ClientAuthentication, ReadSecret, TargetClient, TargetTokens};
 use ironbridge_identity::token_endpoint::TokenEndpoint;
-use ironbridge_manifest::{self as manifest, Bridge, HttpTarget, Oauth2};
+use ironbridge_manifest::{self as manifest, Audit, Bridge, HttpTarget, Oauth2};
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::upstream::{self, Upstream};
@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
@@ -49,17 +50,11 @@ pub struct Services {
     /// The audit trail's: the bridge's name.
     pub origin: Arc<str>,
     pub action_ids: ActionIds,
-    retention: Mutex<Retention>,
+    /// What the manifest in force says about the audit trail.
+    audit: watch::Sender<Option<Audit>>,
     /// Held from its first use on: it belongs to one process.
     witness_state: Mutex<Option<Arc<FileState>>>,
     kept: Mutex<Kept>,
-}
-
-/// How old what the audit trail holds may become.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Retention {
-    pub detail: Option<Duration>,
-    pub records: Option<Duration>,
 }
 
 /// Things that a reload keeps when what they were made from has not changed, so that connections stay warm and
@@ -124,7 +119,7 @@ impl Services {
             certificates: Arc::new(CertificateVerifier::new(REMEMBERED_CERTIFICATES)),
             origin: (&*bridge.name).into(),
             action_ids: ActionIds::default(),
-            retention: Mutex::default(),
+            audit: watch::Sender::default(),
             witness_state: Mutex::default(),
             kept: Mutex::default(),
             clock,
@@ -132,8 +127,9 @@ impl Services {
         })
     }
 
-    pub fn retention(&self) -> Retention {
-        *self.retention.lock()
+    /// What the manifest in force says about the audit trail, and every later one.
+    pub fn audit(&self) -> watch::Receiver<Option<Audit>> {
+        self.audit.subscribe()
     }
 
     /// What the bridge remembers as a witness of other logs.
@@ -146,8 +142,8 @@ impl Services {
         Ok(Arc::clone(held.insert(state)))
     }
 
-    pub fn set_retention(&self, retention: Retention) {
-        *self.retention.lock() = retention;
+    pub fn set_audit(&self, audit: &Audit) {
+        self.audit.send_replace(Some(audit.clone()));
     }
 
     pub fn recorder(&self) -> Arc<dyn Recorder> {
@@ -315,7 +311,7 @@ impl Services {
         })
     }
 
-    fn fetch(&self, ca: Option<&Path>) -> Result<Arc<dyn Fetch>, ServiceError> {
+    pub fn fetch(&self, ca: Option<&Path>) -> Result<Arc<dyn Fetch>, ServiceError> {
         let roots = material::roots_or_system(ca)?;
         let client = GuardedClient::new(&roots, Policy::Declared);
         let client = client.map_err(|reason| MaterialError::Unusable {

@@ -1,6 +1,7 @@
 //! Upkeep of a running bridge, in the background.
 
 use crate::actions;
+use crate::publishing;
 use crate::services::Services;
 use ironbridge_audit::{Indexer, Limits};
 use ironbridge_core::action::name;
@@ -25,6 +26,7 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
         tokio::spawn(follow_log_keys(Arc::clone(services))).abort_handle(),
         tokio::spawn(index(Arc::clone(services))).abort_handle(),
         tokio::spawn(drop_what_is_old(Arc::clone(services))).abort_handle(),
+        tokio::spawn(publishing::follow(Arc::clone(services), services.audit())).abort_handle(),
     ]
     .into()
 }
@@ -116,11 +118,14 @@ async fn index(services: Arc<Services>) {
 /// Applies the manifest's retention, at start and daily.
 async fn drop_what_is_old(services: Arc<Services>) {
     loop {
-        let retention = services.retention();
-        let now = services.clock.now();
-        let limits = Limits {
-            detail: retention.detail.map(|age| now.minus(age)),
-            records: retention.records.map(|age| now.minus(age)),
+        let limits = {
+            let (audit, now) = (services.audit(), services.clock.now());
+            let audit = audit.borrow();
+            let before = |age: Option<Duration>| age.map(|age| now.minus(age));
+            audit.as_ref().map(|audit| &audit.retention).map_or_else(Limits::default, |retention| Limits {
+                detail: before(retention.detail),
+                records: before(retention.records),
+            })
         };
         if limits != Limits::default() {
             let (trail, action) = (Arc::clone(&services.trail), services.action(name::RETENTION, ""));

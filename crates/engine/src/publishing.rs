@@ -1,0 +1,211 @@
+//! What the manifest says about the audit trail beyond this machine, kept running: mirrors, receivers, witnesses.
+
+use crate::material::{self, MaterialError, secret_name};
+use crate::services::{ServiceError, Services};
+use ironbridge_audit::Stored;
+use ironbridge_audit::export;
+use ironbridge_core::{Fetch, Sensitive};
+use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, RecordFormat, SecretRef};
+use ironbridge_net::address::Policy;
+use ironbridge_net::session::Dialer;
+use ironbridge_publish::{
+    Bucket, Cosigner, Format, Forward, Framing, Mirror, Publisher, Settings, Sink, Target,
+};
+use ironbridge_seal::hash;
+use ironbridge_seal::note::NoteVerifier;
+use ironbridge_store::Changes;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Between two copies, and between two questions to a witness.
+const MIRROR_INTERVAL: Duration = Duration::from_secs(2);
+const COSIGN_INTERVAL: Duration = Duration::from_secs(10);
+/// When something that publishing needs (a secret, a CA file) is not there.
+const RETRY: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+enum PublishingError {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    #[error("bridge.audit.{place}: {reason}")]
+    Declared { place: String, reason: String },
+}
+
+/// Publishes what is declared, and begins anew whenever the declaration, a secret in it, or the log's keys change.
+pub async fn follow(services: Arc<Services>, mut declared: watch::Receiver<Option<Audit>>) {
+    let mut changes = services.home.store.changes();
+    let mut running: Option<(Vec<u8>, Publisher)> = None;
+    loop {
+        changes.borrow_and_update();
+        let audit = declared.borrow_and_update().clone();
+        let mut wait = Duration::MAX;
+        if let Some(audit) = &audit {
+            match services.publishing(audit).await {
+                Ok(wanted) => {
+                    let same = running.as_ref().is_some_and(|(identity, _)| *identity == wanted.identity);
+                    if !same {
+                        if let Some((_, old)) = running.take() {
+                            old.stop().await;
+                        }
+                        let (clock, entropy) = (Arc::clone(&services.clock), Arc::clone(&services.entropy));
+                        let log = services.trail.log();
+                        let publisher = Publisher::start(log, wanted.keys, wanted.settings, clock, entropy);
+                        running = Some((wanted.identity, publisher));
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the audit trail is published as before, or not at all");
+                    wait = RETRY;
+                }
+            }
+        }
+        tokio::select! {
+            changed = declared.changed() => if changed.is_err() { return },
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+struct Wanted {
+    settings: Settings,
+    keys: Vec<NoteVerifier>,
+    /// Changes when anything in it does; holds digests of secrets, not secrets.
+    identity: Vec<u8>,
+}
+
+impl Services {
+    async fn publishing(&self, audit: &Audit) -> Result<Wanted, PublishingError> {
+        let keys = self.home.log_keys(&self.origin).await.map_err(ServiceError::from)?;
+        let signers = keys.signers(&self.origin, self.clock.now());
+        let keys = signers.map_err(|error| declared("", error))?.verifiers().to_vec();
+        let texts: Vec<&str> = keys.iter().map(NoteVerifier::verifier_key).collect();
+        let mut building = Building { services: self, identity: format!("{audit:?} {texts:?}").into_bytes() };
+        let settings = building.settings(audit).await?;
+        Ok(Wanted { settings, keys, identity: building.identity })
+    }
+}
+
+struct Building<'s> {
+    services: &'s Services,
+    identity: Vec<u8>,
+}
+
+impl Building<'_> {
+    async fn settings(&mut self, audit: &Audit) -> Result<Settings, PublishingError> {
+        let mut settings = Settings::default();
+        for (name, mirror) in &audit.mirrors {
+            let target = match mirror {
+                manifest::Mirror::Directory(directory) => Target::Directory(directory.to_path_buf()),
+                manifest::Mirror::S3(bucket) => Target::S3(self.bucket(bucket).await?),
+            };
+            settings.mirrors.push(Mirror { name: name.to_string(), target, interval: MIRROR_INTERVAL });
+        }
+        for (name, forward) in &audit.forward {
+            let (sink, format) = self.sink(name, forward).await?;
+            settings.forwards.push(Forward { name: name.to_string(), sink, format });
+        }
+        for (name, witness) in &audit.witnesses {
+            let key = NoteVerifier::parse(&witness.key);
+            let key = key.map_err(|error| declared(&format!("witnesses.{name}.key"), error))?;
+            settings.witnesses.push(Cosigner {
+                name: name.to_string(),
+                url: witness.url.text.to_string(),
+                keys: vec![key],
+                client: self.client(witness.ca.as_deref())?,
+                interval: COSIGN_INTERVAL,
+            });
+        }
+        Ok(settings)
+    }
+
+    async fn bucket(&mut self, declared: &manifest::S3Bucket) -> Result<Bucket, PublishingError> {
+        Ok(Bucket {
+            url: declared.url.text.to_string(),
+            bucket: declared.bucket.to_string(),
+            prefix: declared.prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
+            region: declared.region.to_string(),
+            access_key_id: declared.access_key_id.to_string(),
+            secret_access_key: self.secret(&declared.secret_access_key).await?,
+            client: self.client(declared.ca.as_deref())?,
+        })
+    }
+
+    async fn sink(
+        &mut self,
+        name: &str,
+        declared_as: &manifest::Forward,
+    ) -> Result<(Sink, Format), PublishingError> {
+        Ok(match declared_as {
+            manifest::Forward::Syslog { receiver, format } => {
+                let (host, port) = (&receiver.address.host, receiver.address.port);
+                let roots = self.roots(receiver.ca.as_deref())?;
+                let dialer = Dialer::new(host, port, &roots, Policy::Declared)
+                    .map_err(|error| declared(&format!("forward.{name}.syslog.address"), error))?;
+                let hostname = self.services.origin.to_string();
+                (Sink::Syslog { dialer, hostname }, written(*format))
+            }
+            manifest::Forward::Otlp(receiver) => {
+                let (url, authorization, client) = self.receiver(receiver).await?;
+                let instance = self.services.origin.to_string();
+                (Sink::Otlp { url, instance, authorization, client }, written(RecordFormat::Json))
+            }
+            manifest::Forward::Https { receiver, format } => {
+                let (url, authorization, client) = self.receiver(receiver).await?;
+                let framing = match format {
+                    RecordFormat::Ocsf => Framing::Array,
+                    RecordFormat::Json | RecordFormat::Cef => Framing::Lines,
+                };
+                (Sink::Https { url, framing, authorization, client }, written(*format))
+            }
+        })
+    }
+
+    async fn receiver(
+        &mut self,
+        receiver: &HttpReceiver,
+    ) -> Result<(String, Option<Sensitive>, Arc<dyn Fetch>), PublishingError> {
+        let authorization = match &receiver.authorization {
+            Some(secret) => Some(self.secret(secret).await?),
+            None => None,
+        };
+        Ok((receiver.url.text.to_string(), authorization, self.client(receiver.ca.as_deref())?))
+    }
+
+    async fn secret(&mut self, reference: &SecretRef) -> Result<Sensitive, PublishingError> {
+        let read = self.services.secrets.read(&secret_name(reference)).await;
+        let secret = read.map_err(|error| declared(&reference.to_string(), error))?;
+        self.identity.extend_from_slice(&hash::sha256(secret.expose()));
+        Ok(Sensitive::new(secret.expose()))
+    }
+
+    fn client(&mut self, ca: Option<&Path>) -> Result<Arc<dyn Fetch>, PublishingError> {
+        self.roots(ca)?;
+        Ok(self.services.fetch(ca)?)
+    }
+
+    fn roots(&mut self, ca: Option<&Path>) -> Result<ironbridge_net::tls::Roots, PublishingError> {
+        if let Some(path) = ca {
+            self.identity.extend_from_slice(&hash::sha256(&material::read(path)?));
+        }
+        Ok(material::roots_or_system(ca)?)
+    }
+}
+
+fn declared(place: &str, reason: impl ToString) -> PublishingError {
+    PublishingError::Declared { place: place.to_owned(), reason: reason.to_string() }
+}
+
+/// Personal detail stays here: what is sent elsewhere can no longer be erased.
+fn written(format: RecordFormat) -> Format {
+    let format = match format {
+        RecordFormat::Json => export::Format::Json,
+        RecordFormat::Ocsf => export::Format::Ocsf,
+        RecordFormat::Cef => export::Format::Cef,
+    };
+    Arc::new(move |stored: &Stored, out: &mut Vec<u8>| format.write(stored, &[], out))
+}
