@@ -1,6 +1,6 @@
 //! A log to publish, and patience.
 
-use ironbridge_audit::{Limits, Log, Options, Trail, Verified};
+use ironbridge_audit::{Limits, Log, Options, Signers, Trail, Verified};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, ExchangeId, OwnerKey, Position, Recorder, SystemClock, Timestamp};
 use ironbridge_net::address::Policy;
@@ -27,7 +27,8 @@ fn signer() -> NoteSigner {
 /// A trail in this directory that integrates at once.
 pub fn trail(dir: &Path) -> Trail {
     let owner = Arc::new(OwnerKey::new([1; 16], [2; 32]));
-    let options = Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signer(), owner) };
+    let signers = Signers::new(ORIGIN, vec![signer()], Vec::new()).unwrap();
+    let options = Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signers, owner) };
     Trail::open(options, Arc::new(SystemClock::default())).unwrap()
 }
 
