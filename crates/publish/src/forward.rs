@@ -102,7 +102,7 @@ impl Forwarder {
         let mut backoff = self.around.backoff();
         let mut heads = self.around.heads.clone();
         loop {
-            let size = heads.borrow_and_update().as_ref().map(|head| head.size());
+            let size = heads.borrow_and_update().as_ref().map(|head| head.checkpoint.size);
             let Some(size) = size else {
                 if heads.changed().await.is_err() {
                     return;
@@ -143,9 +143,10 @@ impl Forwarder {
         }
         while next < size {
             let batch = self.read(next, size).await?;
-            if let Some(first) = batch.first().filter(|first| first.stored.index > next) {
-                let gone = first.stored.index - next;
-                self.report.lost(gone, "retention dropped them before they were sent");
+            let first = batch.first().map(|first| first.stored.index);
+            let first = first.ok_or_else(|| Trouble::new(format_args!("record {next} is not there yet")))?;
+            if first > next {
+                self.report.lost(first - next, "retention dropped them before they were sent");
             }
             let mut rest = &batch[..];
             while !rest.is_empty() {
@@ -175,15 +176,14 @@ impl Forwarder {
     }
 
     async fn read(&self, next: u64, size: u64) -> Result<Vec<Outgoing>, Trouble> {
-        let (log, format) = (self.around.log.clone(), Arc::clone(&self.format));
-        let read = tokio::task::spawn_blocking(move || read(&log, &format, next, size)).await;
-        read.map_err(Trouble::new)?
-            .map_err(|fault| Trouble::new(format_args!("record {next} cannot be read: {fault}")))
+        let format = Arc::clone(&self.format);
+        self.around.blocking(move |around| read(&around.log, &format, next, size)).await
     }
 }
 
-/// The next records below `size`, at least one. Those that retention dropped are passed over.
+/// The next records below `size`. Those that retention dropped are passed over.
 fn read(log: &Log, format: &Format, next: u64, size: u64) -> Result<Vec<Outgoing>, Fault> {
+    // The journal may still hold what was dropped from the log.
     let mut records = log.follow(next.max(log.first_kept()?));
     let (mut batch, mut bytes) = (Vec::new(), 0);
     while records.position() < size && batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {

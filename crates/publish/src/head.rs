@@ -1,8 +1,8 @@
 //! The signed head of the log, which everything published follows.
 
 use crate::status::Board;
-use ironbridge_audit::{Checkpoint, Log, LogFile};
-use ironbridge_seal::note::{self, NoteVerifier};
+use ironbridge_audit::{Log, SignedCheckpoint};
+use ironbridge_seal::note::NoteVerifier;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -10,34 +10,12 @@ use tokio::sync::watch;
 /// How often the log is looked at. A checkpoint is signed once a second at most.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A checkpoint that a key of the log signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub checkpoint: Checkpoint,
-    /// The signed note, byte for byte.
-    pub note: Arc<str>,
-}
-
-impl Head {
-    /// Reads a checkpoint's note, which one of these keys must have signed.
-    pub fn parse(bytes: Vec<u8>, keys: &[NoteVerifier]) -> Result<Head, String> {
-        let note = String::from_utf8(bytes).map_err(|_| "the checkpoint is not text".to_owned())?;
-        let (text, _) = note::verify(&note, keys).map_err(|error| error.to_string())?;
-        let checkpoint = Checkpoint::parse(text).ok_or("the note is not a checkpoint")?;
-        Ok(Head { checkpoint, note: note.into() })
-    }
-
-    pub fn size(&self) -> u64 {
-        self.checkpoint.size
-    }
-}
-
-/// Tells of every new head, and keeps the board up with the log's size.
+/// Tells of every new head that one of the keys signed, and keeps the board up with the log's size.
 pub(crate) async fn follow(
     log: Log,
     keys: Vec<NoteVerifier>,
     board: Arc<Board>,
-    heads: watch::Sender<Option<Head>>,
+    heads: watch::Sender<Option<SignedCheckpoint>>,
 ) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -45,11 +23,13 @@ pub(crate) async fn follow(
     loop {
         interval.tick().await;
         let (log, keys) = (log.clone(), keys.clone());
-        let read = tokio::task::spawn_blocking(move || read(&log, &keys)).await;
-        match read.unwrap_or_else(|error| Err(error.to_string())) {
+        let read = tokio::task::spawn_blocking(move || log.signed_checkpoint(&keys)).await;
+        let read =
+            read.map_err(|error| error.to_string()).and_then(|read| read.map_err(|fault| fault.to_string()));
+        match read {
             Ok(head) => {
                 failing = false;
-                board.grown(head.size());
+                board.grown(head.checkpoint.size);
                 heads.send_if_modified(|known| {
                     let new = known.as_ref() != Some(&head);
                     *known = Some(head);
@@ -63,9 +43,4 @@ pub(crate) async fn follow(
             }
         }
     }
-}
-
-fn read(log: &Log, keys: &[NoteVerifier]) -> Result<Head, String> {
-    let bytes = log.read(LogFile::Checkpoint).map_err(|fault| fault.to_string())?;
-    Head::parse(bytes.ok_or("the checkpoint is missing")?, keys)
 }

@@ -6,6 +6,7 @@
 //! each destination gets and can rely on.
 
 mod backoff;
+mod cosign;
 mod forward;
 mod head;
 mod mirror;
@@ -15,6 +16,7 @@ mod publisher;
 mod status;
 mod trouble;
 
+pub use cosign::Cosigner;
 pub use forward::{Format, Forward, Framing, Sink};
 pub use mirror::{Bucket, Mirror, Target};
 pub use publisher::{Publisher, Settings};

@@ -10,13 +10,13 @@ mod signature;
 pub use bucket::Bucket;
 
 use crate::backoff::Backoff;
-use crate::head::Head;
 use crate::publisher::Surroundings;
 use crate::status::Report;
 use crate::trouble::Trouble;
 use directory::Directory;
-use ironbridge_audit::{Checkpoint, Fault, LogFile};
+use ironbridge_audit::{Checkpoint, Fault, LogFile, SignedCheckpoint};
 use ironbridge_core::BoxFuture;
+use ironbridge_seal::note::NoteError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,48 +121,52 @@ struct Copier {
     /// The head before the one that the copy holds.
     older: Option<u64>,
     /// The head that the copy holds, as far as we know.
-    held: Option<Head>,
+    held: Option<SignedCheckpoint>,
     /// The size of the tree that the copy held when it was last asked, or written.
     seen: u64,
     /// The cosigned head that was copied last.
-    witnessed: Option<Vec<u8>>,
+    witnessed: Option<String>,
 }
 
 impl Copier {
-    async fn round(&mut self, head: &Head) -> Result<Round, Trouble> {
+    async fn round(&mut self, head: &SignedCheckpoint) -> Result<Round, Trouble> {
         if self.held.as_ref() != Some(head) {
             let held = self.ask().await?;
             if let Some(held) = &held {
                 self.check_ancestor(&held.checkpoint, head).await?;
-                self.report.stands_at(held.size());
+                self.report.stands_at(held.checkpoint.size);
             }
-            let held = held.map(|held| held.size());
+            let held = held.map(|held| held.checkpoint.size);
             if held.unwrap_or(0) < self.seen {
                 // Somebody emptied the copy or set it back.
                 self.copied = 0;
             }
             self.seen = held.unwrap_or(0);
-            if held != Some(head.size()) && self.copy(held, head).await? == Round::Outpaced {
+            if held != Some(head.checkpoint.size) && self.copy(held, head).await? == Round::Outpaced {
                 return Ok(Round::Outpaced);
             }
-            (self.held, self.seen) = (Some(head.clone()), head.size());
-            self.report.reached(head.size());
+            (self.held, self.seen) = (Some(head.clone()), head.checkpoint.size);
+            self.report.reached(head.checkpoint.size);
         }
-        self.copy_witnessed(head.size()).await?;
+        self.copy_witnessed(head.checkpoint.size).await?;
         Ok(Round::Done)
     }
 
     /// The head that the copy holds.
-    async fn ask(&self) -> Result<Option<Head>, Trouble> {
+    async fn ask(&self) -> Result<Option<SignedCheckpoint>, Trouble> {
         let note = self.place.get(in_log(LogFile::Checkpoint)).await?;
-        let foreign = |reason| {
-            Trouble::new(format_args!("the mirror holds another log, which is left as it is: {reason}"))
+        let open = |note: Vec<u8>| {
+            let note = String::from_utf8(note).map_err(|_| NoteError::Malformed)?;
+            SignedCheckpoint::open(note, &self.around.keys)
         };
-        note.map(|note| Head::parse(note, &self.around.keys).map_err(foreign)).transpose()
+        let foreign = |error| {
+            Trouble::new(format_args!("the mirror holds another log, which is left as it is: {error}"))
+        };
+        note.map(|note| open(note).map_err(foreign)).transpose()
     }
 
     /// A copy is only ever added to: its tree must be the beginning of ours.
-    async fn check_ancestor(&self, held: &Checkpoint, head: &Head) -> Result<(), Trouble> {
+    async fn check_ancestor(&self, held: &Checkpoint, head: &SignedCheckpoint) -> Result<(), Trouble> {
         let ours = &head.checkpoint;
         if held.origin != ours.origin {
             let reason =
@@ -176,7 +180,7 @@ impl Copier {
             )));
         }
         let size = held.size;
-        let root = self.blocking(move |around| around.log.root(size)).await?;
+        let root = self.around.blocking(move |around| around.log.root(size)).await?;
         if root != held.root {
             let fork = "the mirror holds a fork: its first {} records are not those of this log, though both are signed";
             return Err(Trouble::new(fork.replacen("{}", &size.to_string(), 1)));
@@ -185,8 +189,8 @@ impl Copier {
     }
 
     /// Brings the copy from the tree it holds to this head.
-    async fn copy(&mut self, held: Option<u64>, head: &Head) -> Result<Round, Trouble> {
-        let (from, to) = (held.unwrap_or(0), head.size());
+    async fn copy(&mut self, held: Option<u64>, head: &SignedCheckpoint) -> Result<Round, Trouble> {
+        let (from, to) = (held.unwrap_or(0), head.checkpoint.size);
         // First of all, while the log still has them.
         let Some(partial) = self.read_partial(to).await? else { return Ok(Round::Outpaced) };
         let mut at = from.max(self.copied.min(to));
@@ -200,11 +204,11 @@ impl Copier {
             self.place.put(in_log(file), bytes).await?;
         }
         if held.is_none() {
-            let key = self.blocking(|around| around.log.read(LogFile::Key)).await?;
+            let key = self.around.blocking(|around| around.log.read(LogFile::Key)).await?;
             self.place.put(in_log(LogFile::Key), key.unwrap_or_default()).await?;
         }
         if self.dropped
-            && let Some(kept) = self.blocking(|around| around.log.read(LogFile::Kept)).await?
+            && let Some(kept) = self.around.blocking(|around| around.log.read(LogFile::Kept)).await?
         {
             self.place.put(in_log(LogFile::Kept), kept).await?;
         }
@@ -222,7 +226,7 @@ impl Copier {
                 .map(|file| Ok::<_, Fault>(around.log.read(file)?.map(|bytes| (file, bytes))))
                 .collect::<Result<Option<Vec<_>>, _>>()
         };
-        self.blocking(read).await
+        self.around.blocking(read).await
     }
 
     /// Whether some of the files were dropped by retention.
@@ -258,36 +262,22 @@ impl Copier {
 
     /// The cosigned head goes with the copy, once the copy holds what it covers.
     async fn copy_witnessed(&mut self, held: u64) -> Result<(), Trouble> {
-        let witnessed = self.blocking(|around| around.log.read(LogFile::Witnessed)).await?;
-        let Some(bytes) = witnessed.filter(|bytes| self.witnessed.as_ref() != Some(bytes)) else {
-            return Ok(());
-        };
-        let head = Head::parse(bytes.clone(), &self.around.keys).map_err(|reason| {
-            Trouble::new(format_args!("the witnessed checkpoint cannot be copied: {reason}"))
-        })?;
-        if head.size() <= held {
-            self.place.put(in_log(LogFile::Witnessed), bytes.clone()).await?;
+        let witnessed = self.around.blocking(|around| around.log.witnessed_checkpoint(&around.keys)).await?;
+        let witnessed = witnessed.filter(|head| head.checkpoint.size <= held);
+        if let Some(head) = witnessed.filter(|head| self.witnessed.as_ref() != Some(&head.note)) {
+            self.place.put(in_log(LogFile::Witnessed), head.note.clone().into_bytes()).await?;
             self.place.settle().await?;
-            self.witnessed = Some(bytes);
+            self.witnessed = Some(head.note);
         }
         Ok(())
-    }
-
-    async fn blocking<T, E, F>(&self, work: F) -> Result<T, Trouble>
-    where
-        T: Send + 'static,
-        E: std::fmt::Display + Send + 'static,
-        F: FnOnce(&Surroundings) -> Result<T, E> + Send + 'static,
-    {
-        blocking(self.around.clone(), work).await
     }
 }
 
 /// Whether it was there; retention may have dropped it.
 async fn copy_file(place: Arc<dyn Place>, around: Surroundings, file: LogFile) -> Result<bool, Trouble> {
-    let bytes = blocking(around.clone(), move |around| around.log.read(file)).await?;
+    let bytes = around.blocking(move |around| around.log.read(file)).await?;
     let Some(bytes) = bytes else {
-        let first = blocking(around, |around| around.log.first_kept()).await?;
+        let first = around.blocking(|around| around.log.first_kept()).await?;
         let missing = || Trouble::new(format_args!("log/{} is missing, so it cannot be copied", file.path()));
         let dropped = matches!(file, LogFile::Entries { index, .. } if index < first / 256);
         return if dropped { Ok(false) } else { Err(missing()) };
@@ -300,17 +290,6 @@ async fn copy_file(place: Arc<dyn Place>, around: Surroundings, file: LogFile) -
         }
     }
     place.put(in_log(file), bytes).await.map(|()| true)
-}
-
-/// Reads the log off the runtime's threads.
-async fn blocking<T, E, F>(around: Surroundings, work: F) -> Result<T, Trouble>
-where
-    T: Send + 'static,
-    E: std::fmt::Display + Send + 'static,
-    F: FnOnce(&Surroundings) -> Result<T, E> + Send + 'static,
-{
-    let done = tokio::task::spawn_blocking(move || work(&around)).await;
-    done.map_err(Trouble::new)?.map_err(Trouble::new)
 }
 
 /// A copy has the log where the audit directory has it, so that it opens the same way.

@@ -1,9 +1,11 @@
 use crate::backoff::Backoff;
+use crate::cosign::{self, Cosigner};
 use crate::forward::{self, Forward};
-use crate::head::{self, Head};
+use crate::head;
 use crate::mirror::{self, Mirror};
 use crate::status::{self, Board, Kind, Lag};
-use ironbridge_audit::Log;
+use crate::trouble::Trouble;
+use ironbridge_audit::{Log, SignedCheckpoint};
 use ironbridge_core::{Clock, Entropy};
 use ironbridge_seal::note::NoteVerifier;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use tokio::task::JoinSet;
 pub struct Settings {
     pub mirrors: Vec<Mirror>,
     pub forwards: Vec<Forward>,
+    /// Witnesses that are asked to cosign.
+    pub witnesses: Vec<Cosigner>,
     /// How long to wait after a first failure; twice as long after each more, up to `longest_retry`.
     pub retry: Duration,
     pub longest_retry: Duration,
@@ -23,7 +27,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         let (retry, longest_retry) = (Duration::from_secs(1), Duration::from_secs(60));
-        Settings { mirrors: Vec::new(), forwards: Vec::new(), retry, longest_retry }
+        Settings { mirrors: Vec::new(), forwards: Vec::new(), witnesses: Vec::new(), retry, longest_retry }
     }
 }
 
@@ -32,7 +36,7 @@ impl Default for Settings {
 pub(crate) struct Surroundings {
     pub log: Log,
     pub keys: Vec<NoteVerifier>,
-    pub heads: watch::Receiver<Option<Head>>,
+    pub heads: watch::Receiver<Option<SignedCheckpoint>>,
     pub clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     retry: Duration,
@@ -42,6 +46,18 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     pub fn backoff(&self) -> Backoff {
         Backoff::new(self.retry, self.longest_retry, Arc::clone(&self.entropy))
+    }
+
+    /// Reads the log off the runtime's threads.
+    pub async fn blocking<T, E, F>(&self, work: F) -> Result<T, Trouble>
+    where
+        T: Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+        F: FnOnce(&Surroundings) -> Result<T, E> + Send + 'static,
+    {
+        let around = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&around)).await;
+        done.map_err(Trouble::new)?.map_err(Trouble::new)
     }
 }
 
@@ -73,6 +89,10 @@ impl Publisher {
         for forward in settings.forwards {
             let report = board.add(&forward.name, Kind::Forward);
             tasks.spawn(forward::run(forward, around.clone(), report));
+        }
+        for witness in settings.witnesses {
+            let report = board.add(&witness.name, Kind::Witness);
+            tasks.spawn(cosign::run(witness, around.clone(), report));
         }
         let audit = around.log.dir().to_path_buf();
         tasks.spawn(head::follow(around.log, around.keys, Arc::clone(&board), sender));

@@ -17,5 +17,5 @@ pub use peers::{
     CurlReply, NodeServer, OidcProvider, OidcSettings, call, curl, oauth_client, peer, repository,
 };
 pub use process::{Process, free_port};
-pub use reply::Reply;
+pub use reply::{Choice, Reply};
 pub use target::{FakeTarget, FakeTargetBuilder, Protocols, Seen};

@@ -4,8 +4,10 @@ use hyper::body::{Body, Frame};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
+use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,11 +36,27 @@ pub enum Reply {
     Hang,
     /// Closes the connection without an answer.
     Close,
+    /// Whatever is chosen for each request.
+    Chosen(Choice),
     /// 101 Switching Protocols; from then on every byte comes back as it was sent.
     UpgradeEcho,
 }
 
+/// Chooses a [`Reply`] by what arrived.
+#[derive(Clone)]
+pub struct Choice(Arc<dyn Fn(&Seen) -> Reply + Send + Sync>);
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Choice")
+    }
+}
+
 impl Reply {
+    pub fn chosen(choose: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Reply {
+        Reply::Chosen(Choice(Arc::new(choose)))
+    }
+
     /// The response, or `None` where the connection is to be closed instead.
     pub(crate) async fn answer(self, seen: &Seen) -> Option<Response<ReplyBody>> {
         match self {
@@ -56,6 +74,7 @@ impl Reply {
                 tokio::time::sleep(wait).await;
                 Box::pin(reply.answer(seen)).await
             }
+            Reply::Chosen(Choice(choose)) => Box::pin(choose(seen).answer(seen)).await,
             Reply::Hang => std::future::pending().await,
             Reply::Close => None,
             Reply::UpgradeEcho => {

@@ -2,8 +2,8 @@
 
 use crate::collectors::{Collector, SyslogNg};
 use crate::stage::{
-    as_stored, caught_up, client, complains, only, publish, record, recorded, roots, runtime, settings,
-    trail, until,
+    as_stored, caught_up, client, complains, drop_before, only, publish, record, recorded, roots, runtime,
+    settings, trail, until,
 };
 use ironbridge_core::Sensitive;
 use ironbridge_net::address::Policy;
@@ -31,7 +31,7 @@ fn objects(seen: &[Seen]) -> Vec<String> {
 }
 
 fn object(line: &str) -> String {
-    serde_json::from_str::<Value>(line).unwrap()["object"].as_str().unwrap().to_owned()
+    serde_json::from_str::<Value>(line).unwrap()["object"].as_str().unwrap_or_default().to_owned()
 }
 
 fn expected(numbers: std::ops::Range<u64>) -> Vec<String> {
@@ -238,4 +238,21 @@ fn a_log_shorter_than_what_was_sent_is_named() {
     let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
     complains(&publisher, "9 records were sent, but the log has 5: it was rolled back");
     assert!(target.seen().is_empty());
+}
+
+#[test]
+fn records_that_retention_dropped_unsent_are_counted() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    target.otherwise(Reply::Raw(200, Vec::new(), "".into()));
+    let trail = trail(source.path());
+    record(&trail, "old", 1000);
+    assert_eq!(drop_before(&trail, 600), 512);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    caught_up(&publisher, 1001);
+    assert_eq!(only(&publisher).lost, 512);
+    assert_eq!(objects(&target.seen())[..488], expected(512..1000));
 }

@@ -1,8 +1,8 @@
 //! Copies: in a directory, and in an S3 store.
 
 use crate::stage::{
-    ORIGIN, caught_up, client, complains, only, publish, record, recorded, runtime, settings, trail, until,
-    verified,
+    ORIGIN, caught_up, client, complains, drop_before, only, publish, record, recorded, runtime, settings,
+    trail, until, verified,
 };
 use crate::store::{SECRET, Store};
 use ironbridge_audit::Log;
@@ -136,6 +136,27 @@ fn an_emptied_copy_is_filled_again() {
     caught_up(&publisher, 601);
     until("the copy is whole", || Log::open(copy.path()).is_ok());
     assert_eq!(verified(copy.path()).size, 601);
+}
+
+#[test]
+fn what_retention_dropped_before_is_not_in_a_copy_and_what_it_drops_later_stays_there() {
+    let (source, early, late) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trail = trail(source.path());
+    record(&trail, "old", 1000);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_directory(early.path()));
+    caught_up(&publisher, 1000);
+    assert_eq!(drop_before(&trail, 600), 512);
+    record(&trail, "new", 99);
+    caught_up(&publisher, 1100);
+    runtime.block_on(publisher.stop());
+    let publisher = publish(source.path(), to_directory(late.path()));
+    caught_up(&publisher, 1100);
+    assert_eq!((verified(early.path()).kept.records, verified(late.path()).kept.records), (0, 512));
+    assert_eq!(Log::open(early.path()).unwrap().follow(0).next().unwrap().unwrap().index, 0);
+    assert_eq!(Log::open(late.path()).unwrap().follow(0).next().unwrap().unwrap().index, 512);
 }
 
 fn bucket(url: String, authority: &Authority, secret: &str) -> Bucket {

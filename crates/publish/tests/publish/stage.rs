@@ -1,6 +1,7 @@
 //! A log to publish, and patience.
 
-use ironbridge_audit::{Log, Options, Trail, Verified};
+use ironbridge_audit::{Limits, Log, Options, Signers, Trail, Verified};
+use ironbridge_core::action::name;
 use ironbridge_core::{Action, ExchangeId, OwnerKey, Position, Recorder, SystemClock, Timestamp};
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
@@ -26,10 +27,8 @@ fn signer() -> NoteSigner {
 /// A trail in this directory that integrates at once.
 pub fn trail(dir: &Path) -> Trail {
     let owner = Arc::new(OwnerKey::new([1; 16], [2; 32]));
-    let options = Options {
-        max_lag: Duration::from_millis(1),
-        ..Options::new(dir, ORIGIN, signer().try_into().unwrap(), owner)
-    };
+    let signers = Signers::new(ORIGIN, vec![signer()], Vec::new()).unwrap();
+    let options = Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signers, owner) };
     Trail::open(options, Arc::new(SystemClock::default())).unwrap()
 }
 
@@ -38,9 +37,8 @@ pub fn record(trail: &Trail, what: &str, count: u64) {
     let first = trail.status().size;
     for number in first..first + count {
         let id = ExchangeId::from_u128(u128::from(number));
-        let time = Timestamp::from_seconds(1_767_225_600 + number);
         let Position(index) =
-            trail.act(&Action::done(id, time, what.to_owned(), format!("object-{number}"))).unwrap();
+            trail.act(&Action::done(id, at(number), what.to_owned(), format!("object-{number}"))).unwrap();
         assert_eq!(index, number);
     }
     until("the records are integrated", || trail.status().integrated == first + count);
@@ -50,6 +48,18 @@ pub fn record(trail: &Trail, what: &str, count: u64) {
 pub fn recorded(dir: &Path, count: u64) -> Log {
     record(&trail(dir), "first", count);
     Log::open(dir).unwrap()
+}
+
+/// Drops records before this one, as far as whole bundles go, and tells which are left.
+pub fn drop_before(trail: &Trail, number: u64) -> u64 {
+    let limits = Limits { detail: None, records: Some(at(number)) };
+    let action = Action::done(ExchangeId::from_u128(1), at(number), name::RETENTION, "");
+    trail.retain(limits, action).unwrap().unwrap().records
+}
+
+/// When record `number` was made.
+fn at(number: u64) -> Timestamp {
+    Timestamp::from_seconds(1_767_225_600 + number)
 }
 
 /// Settings that try again soon.
