@@ -1,6 +1,6 @@
-//! Measures the index at 100 million records, without writing the 60 GB of records:
-//! `cargo run --release -p ironbridge-audit --example index_growth -- DIRECTORY [DISTINCT_BLOCKS]`. `cargo xtask bench audit`
-//! runs it too.
+//! Measures the index at 100 million records, without writing the 73 GB of records:
+//! `cargo run --release -p ironbridge-audit --example index_growth -- DIRECTORY [DISTINCT_BLOCKS]`.
+//! `cargo xtask bench audit` runs it too.
 //!
 //! Some blocks are made of realistic records; the trail in DIRECTORY then has 1,526 blocks, which are these over and
 //! over, with the tree's tiles that vouch for them. Only the bundles are missing, so that the queries are those that

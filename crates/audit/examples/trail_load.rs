@@ -52,9 +52,9 @@ fn main() {
 }
 
 fn open(dir: &Path) -> Trail {
-    let signer = NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap();
+    let signers = NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap().try_into().unwrap();
     let callers = Arc::new(OwnerKey::new([1; 16], [2; 32]));
-    Trail::open(Options::new(dir, ORIGIN, signer, callers), Arc::new(SystemClock::default())).unwrap()
+    Trail::open(Options::new(dir, ORIGIN, signers, callers), Arc::new(SystemClock::default())).unwrap()
 }
 
 /// A hundred records every millisecond, until the time is over. How long each waits for a checkpoint.
