@@ -30,7 +30,7 @@ enum Chore {
     Bans,
     /// Runs the README's commands, word for word, in a copy of the repository
     Readme,
-    /// Measures the bridge beside other proxies
+    /// Measures the bridge beside others that do a part of its work
     #[command(subcommand)]
     Bench(Bench),
 }
@@ -39,6 +39,8 @@ enum Chore {
 enum Bench {
     /// Over HTTP, beside HAProxy, nginx and Envoy
     Http(bench::Options),
+    /// The audit trail, beside PostgreSQL and SQLite
+    Audit(bench::AuditOptions),
 }
 
 fn main() -> Result<()> {
@@ -47,6 +49,7 @@ fn main() -> Result<()> {
         Chore::Bans => bans::run(),
         Chore::Readme => readme::run(),
         Chore::Bench(Bench::Http(options)) => bench::http(&options),
+        Chore::Bench(Bench::Audit(options)) => bench::audit(&options),
     }
 }
 

@@ -1,9 +1,10 @@
-//! Measures the index at 100 million records, without writing the 60 GB of records:
+//! Measures the index at 100 million records, without writing the 73 GB of records:
 //! `cargo run --release -p ironbridge-audit --example index_growth -- DIRECTORY [DISTINCT_BLOCKS]`.
+//! `cargo xtask bench audit` runs it too.
 //!
 //! Some blocks are made of realistic records; the trail in DIRECTORY then has 1,526 blocks, which are these over and
 //! over, with the tree's tiles that vouch for them. Only the bundles are missing, so that the queries are those that
-//! find nothing: their time is what the index costs.
+//! find nothing: their time is what the index costs. Prints rows of a table.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 
@@ -28,22 +29,22 @@ fn main() {
     let log = Log::open(&dir).unwrap();
     let start = Instant::now();
     assert_eq!(log.indexed().unwrap(), (BLOCKS * RECORDS) as u64);
-    println!("heads of all files          {:>9.1} ms", millis(start.elapsed()));
+    println!("| looking whether every block has an index | {:.0} ms |", millis(start.elapsed()));
     let text = |text: &str| Some(text.to_owned());
     let late = Timestamp::from_seconds(4_000_000_000);
     for (name, query) in [
-        ("an id", Query { id: text("01980000-0000-7000-8000-00000000ffff"), ..Query::default() }),
-        ("a data subject", Query { subject: Some([0xfe; 16]), ..Query::default() }),
+        ("such id", Query { id: text("01980000-0000-7000-8000-00000000ffff"), ..Query::default() }),
+        ("such data subject", Query { subject: Some([0xfe; 16]), ..Query::default() }),
         (
-            "an account and a code",
+            "such account and code",
             Query { account: text("nobody"), code: text("denied"), ..Query::default() },
         ),
-        ("a time", Query { since: Some(late), ..Query::default() }),
+        ("such time", Query { since: Some(late), ..Query::default() }),
     ] {
-        for run in ["first", "again"] {
+        for run in ["", ", again"] {
             let start = Instant::now();
             assert_eq!(log.query(query.clone()).unwrap().map(Result::unwrap).count(), 0);
-            println!("{name:<22}{run} {:>9.1} ms", millis(start.elapsed()));
+            println!("| finding that there is no {name}{run} | {:.0} ms |", millis(start.elapsed()));
         }
     }
 }
@@ -70,9 +71,9 @@ fn write_indexes(dir: &Path, distinct: usize) -> Vec<[u8; 32]> {
         blocks.push(built);
     }
     let records = (distinct * RECORDS) as f64;
-    println!("bytes of a record           {:>9.1}", leaf_bytes as f64 / records);
-    println!("bytes of its index          {:>9.1}", index_bytes as f64 / records);
-    println!("building it                 {:>9.2} µs", building.as_secs_f64() * 1e6 / records);
+    println!("| a record | {:.0} bytes |", leaf_bytes as f64 / records);
+    println!("| its share of the index | {:.1} bytes |", index_bytes as f64 / records);
+    println!("| building that | {:.1} µs |", building.as_secs_f64() * 1e6 / records);
     let at = |number: usize| &blocks[number % distinct];
     (0..BLOCKS).for_each(|n| fs::write(dir.join(format!("index/{n:08}.idx")), &at(n).bytes).unwrap());
     (0..BLOCKS).map(|n| at(n).root).collect()

@@ -3,6 +3,7 @@
 //! What counts is processor time per request, and its ratio within a round: requests per second also tell how fast
 //! load generator and backend are.
 
+mod audit;
 mod contestant;
 mod life;
 mod load;
@@ -10,6 +11,8 @@ mod meter;
 mod report;
 mod scenario;
 mod stage;
+
+pub use audit::{AuditOptions, audit};
 
 use crate::root;
 use anyhow::{Context, Result, ensure};

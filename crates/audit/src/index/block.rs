@@ -277,14 +277,14 @@ mod tests {
     fn lists_of_every_length_read_back() {
         let lengths = [1u32, 254, 255, 256, 4096, 4097, 65_535, 65_536];
         let term = |n: usize| Term(u32::try_from(n).unwrap() * 0x1234_5678);
+        let first = |length: u32| (0..length).map(|place| u16::try_from(place).unwrap());
         let mut postings: Vec<Posting> = (0..lengths.len())
-            .flat_map(|n| (0..lengths[n]).map(move |place| Posting { term: term(n), place: place as u16 }))
+            .flat_map(|n| first(lengths[n]).map(move |place| Posting { term: term(n), place }))
             .collect();
         postings.sort_unstable();
         let file = encode(&[7; 32], true, &[], &postings);
         for (n, length) in lengths.into_iter().enumerate() {
-            let expected: BTreeSet<u16> = (0..length).map(|place| place as u16).collect();
-            assert_eq!(posted(&file, term(n)), expected, "{length}");
+            assert_eq!(posted(&file, term(n)), first(length).collect(), "{length}");
         }
         assert_eq!(posted(&file, Term(1)), BTreeSet::new());
         let head = Head::parse(&file).unwrap();

@@ -118,10 +118,10 @@ impl Disk for Watched {
 
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
         let text = path.to_string_lossy();
-        if let Some((_, name)) = text.split_once("/tile/") {
-            if name.starts_with("entries/") {
-                self.bundles.lock().unwrap().push(name.into());
-            }
+        if let Some((_, name)) = text.split_once("/tile/")
+            && name.starts_with("entries/")
+        {
+            self.bundles.lock().unwrap().push(name.into());
         }
         RealDisk.read_at(path, offset, limit)
     }
