@@ -206,7 +206,7 @@ fn another_key_or_origin_is_refused() {
     let other_key = NoteVerifier::parse(&other.verifier_key()).unwrap();
     let fault = log.verify(Some(&other_key), &mut |_, _| {}).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Signature);
-    let opened = Trail::open(Options { signer: other, ..options(dir.path()) }, clock());
+    let opened = Trail::open(Options { signers: other.try_into().unwrap(), ..options(dir.path()) }, clock());
     assert!(
         matches!(opened, Err(ironbridge_audit::AuditError::Damaged(fault)) if fault.kind == FaultKind::Signature)
     );
