@@ -193,8 +193,9 @@ class Log:
 
 
 def commitments_fit(record, commitments):
+    together = sha256(b"ironbridge details v1\0" + b"".join(commitments)).digest()
     told = (record.get("details", 0), record.get("detail", ""))
-    return told == (len(commitments), b64encode(sha256(b"ironbridge details v1\0" + b"".join(commitments)).digest()).decode())
+    return told == (len(commitments), b64encode(together).decode())
 
 
 class Detail:
@@ -221,8 +222,8 @@ class Detail:
 
     def verify(self, place, record):
         if self.there and record.get("details"):
-            found = self.commitments.get(place, [])
-            demand(commitments_fit(record, found), "detail", f"what lies there of record {place} is not what it commits to")
+            fits = commitments_fit(record, self.commitments.get(place, []))
+            demand(fits, "detail", f"what lies there of record {place} is not what it commits to")
 
 
 def pieces(data):
@@ -238,7 +239,7 @@ KINDS = {"address": 1, "subject": 2, "actor": 3}
 
 
 def verify_receipt(file, keys):
-    proof, _, note = Path(file).read_text().partition("\n\n")
+    proof, _, note = Path(file).read_bytes().decode().partition("\n\n")
     first, extra, index, *path = proof.split("\n")
     demand(first == "c2sp.org/tlog-proof@v1", file, "this is not a receipt")
     extra, index = json.loads(b64decode(extra.removeprefix("extra "))), int(index.removeprefix("index "))

@@ -125,7 +125,7 @@ impl Receipt {
     ) -> Result<Checked, ReceiptFault> {
         let signed = SignedCheckpoint::open(self.note.clone(), log_keys).map_err(ReceiptFault::Signature)?;
         let (head, signatures) = (signed.checkpoint, signed.signatures);
-        let cosignatures = self.cosignatures(witness_keys)?;
+        let cosignatures = self.cosignatures(witness_keys, &head.origin)?;
         let mut witnesses: Vec<&str> = cosignatures.iter().map(|signature| signature.name.as_str()).collect();
         witnesses.sort_unstable();
         witnesses.dedup();
@@ -151,9 +151,15 @@ impl Receipt {
         })
     }
 
-    fn cosignatures(&self, witness_keys: &[NoteVerifier]) -> Result<Vec<Signature>, ReceiptFault> {
+    /// A log is no witness of its own.
+    fn cosignatures(
+        &self,
+        witness_keys: &[NoteVerifier],
+        origin: &str,
+    ) -> Result<Vec<Signature>, ReceiptFault> {
+        let counts = |signature: &Signature| signature.is_witness() && signature.name != origin;
         match note::verify(&self.note, witness_keys) {
-            Ok((_, signatures)) => Ok(signatures.into_iter().filter(Signature::is_witness).collect()),
+            Ok((_, signatures)) => Ok(signatures.into_iter().filter(counts).collect()),
             Err(NoteError::Unverified) => Ok(Vec::new()),
             Err(error) => Err(ReceiptFault::Signature(error)),
         }

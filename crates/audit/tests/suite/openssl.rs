@@ -1,9 +1,11 @@
 //! The log, verified by what shares no code with it: `docs/audit-verify.md` word for word in a shell, a script that
 //! was written from the specifications, and another implementation of ML-DSA.
 
-use crate::exchanges::{ORIGIN, closed, copy_all, open, record, signer};
+use crate::exchanges::{ORIGIN, START, clock, closed, copy_all, open, options, record, signer};
 use crate::receipt::{receipt, witness as cosigner};
-use ironbridge_audit::{Checkpoint, Log};
+use ironbridge_audit::{Checkpoint, Limits, Log, Options, Signers, Trail};
+use ironbridge_core::action::{Action, name};
+use ironbridge_core::{ExchangeId, Timestamp};
 use ironbridge_seal::note::{self, NoteSigner, NoteVerifier, SignatureKind};
 use std::fs;
 use std::io::Write as _;
@@ -14,16 +16,23 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+fn signers() -> Signers {
+    let kind = SignatureKind::MlDsa44Cosignature;
+    let post_quantum = NoteSigner::from_seed_kind(kind, ORIGIN, &[6; 32]).unwrap();
+    Signers::new(ORIGIN, vec![signer(), post_quantum], Vec::new()).unwrap()
+}
+
 /// What somebody has who verifies a log: the log, its key, an earlier checkpoint, a receipt, and the script.
 fn auditor(count: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let audit = dir.path().join("audit");
     closed(&audit, count / 2);
     fs::copy(audit.join("log/checkpoint"), dir.path().join("earlier")).unwrap();
-    let trail = open(&audit);
+    // By then the log has an ML-DSA-44 key too.
+    let trail = Trail::open(Options { signers: signers(), ..options(&audit) }, clock()).unwrap();
     record(&trail, count / 2..count);
     trail.close().unwrap();
-    fs::write(dir.path().join("key"), format!("{}\n", signer().verifier_key())).unwrap();
+    fs::write(dir.path().join("key"), signers().key_file()).unwrap();
     fs::write(dir.path().join("receipt.tlog-proof"), receipt(&audit, count / 3)).unwrap();
     fs::copy(repository().join("tests/peers/verify_log.py"), dir.path().join("verify_log.py")).unwrap();
     dir
@@ -56,8 +65,8 @@ fn python(script: &str) -> Command {
 }
 
 fn by_script(dir: &Path) -> Result<String, String> {
-    let key = fs::read_to_string(dir.join("key")).unwrap();
-    run(python("verify_log.py").arg(dir.join("audit/log")).arg(key.trim()), "")
+    let keys = fs::read_to_string(dir.join("key")).unwrap();
+    run(python("verify_log.py").arg(dir.join("audit/log")).args(keys.lines()), "")
 }
 
 fn receipt_by_script(dir: &Path, keys: &[String]) -> Result<String, String> {
@@ -182,6 +191,26 @@ fn the_script_finds_every_flipped_bit_and_missing_file() {
     let other = NoteSigner::from_seed(ORIGIN, &[8; 32]).unwrap().verifier_key();
     fs::write(dir.path().join("key"), other).unwrap();
     assert!(by_script(dir.path()).unwrap_err().contains("no given key of the log signed it"));
+}
+
+#[test]
+fn the_script_knows_what_retention_may_drop() {
+    let dir = auditor(600);
+    let audit = dir.path().join("audit");
+    let trail = Trail::open(Options { signers: signers(), ..options(&audit) }, clock()).unwrap();
+    let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
+    let id = ExchangeId::from_u128(1);
+    let action = Action::done(id, Timestamp::from_seconds(START + 600), name::RETENTION, "");
+    let limits = Limits { detail: at(280), records: at(280) };
+    assert_eq!(trail.retain(limits, action).unwrap().unwrap().records, 256);
+    trail.close().unwrap();
+    assert!(!audit.join("log/tile/entries/000").exists());
+    assert!(by_script(dir.path()).unwrap().contains("601 entries verified"));
+    replace(dir.path(), "audit/log/kept", ":256", ":512");
+    let error = by_script(dir.path()).unwrap_err();
+    assert!(error.contains("no record says that records below 512 were dropped"), "{error}");
+    fs::remove_file(audit.join("log/kept")).unwrap();
+    assert!(by_script(dir.path()).unwrap_err().contains("tile/entries/000: the file is missing"));
 }
 
 #[test]

@@ -95,6 +95,12 @@ fn cosigned_checkpoints_are_preferred_and_counted() {
     let newer = Receipt::parse(&receipt(dir.path(), 15)).unwrap();
     assert_eq!(newer.check(&log_keys(), &keys, 0).unwrap().size, 20);
     assert_eq!(newer.check(&log_keys(), &keys, 1), Err(ReceiptFault::Quorum { found: 0, wanted: 1 }));
+    // A log does not witness itself, whatever its keys are.
+    let own = NoteSigner::generate_kind(SignatureKind::MlDsa44Cosignature, ORIGIN).unwrap();
+    log.keep_witnessed(&note::add(&note, &own.line(text, NOW).unwrap()).unwrap()).unwrap();
+    let own = [own.verifier().unwrap()];
+    let covered = Receipt::parse(&receipt(dir.path(), 3)).unwrap();
+    assert_eq!(covered.check(&log_keys(), &own, 1), Err(ReceiptFault::Quorum { found: 0, wanted: 1 }));
     // An older checkpoint does not take the place of a newer one.
     let newest = log.signed_checkpoint(&[]).unwrap().note;
     log.keep_witnessed(&newest).unwrap();

@@ -329,6 +329,27 @@ fn log_keys_follow_each_other_with_overlap() {
     assert_eq!(elsewhere.err(), Some(SignersError::Name(ORIGIN.into(), "example.com/other".into())));
 }
 
+/// The request that the specification shows.
+#[test]
+fn the_known_request_is_read_and_written() {
+    let body = "old 20852014\n\
+        PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n\
+        jrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=\n\
+        5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=\n\
+        /6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=\n\
+        \n\
+        example.com/behind-the-sofa\n\
+        20852163\n\
+        CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\
+        \n\
+        \u{2014} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n";
+    let request = AddCheckpoint::parse(body.as_bytes()).unwrap();
+    assert_eq!((request.old, request.proof.len()), (20_852_014, 4));
+    let head = Checkpoint::parse(note::unverified_text(&request.note).unwrap()).unwrap();
+    assert_eq!((&*head.origin, head.size), ("example.com/behind-the-sofa", 20_852_163));
+    assert_eq!(request.to_string(), body);
+}
+
 proptest! {
     #[test]
     fn requests_read_back(old: u64, proof: Vec<Hash>, note in "\\PC{0,20}\n") {
