@@ -94,6 +94,8 @@ fn refused(fault: &ReceiptFault) -> Failure {
         ReceiptFault::Inclusion { .. }
         | ReceiptFault::Record(_)
         | ReceiptFault::Commitments
-        | ReceiptFault::Detail(_) => "somebody changed it, or it was put together from others: ask for a fresh one",
+        | ReceiptFault::Detail(_) => {
+            "somebody changed it, or it was put together from others: ask for a fresh one"
+        }
     })
 }
