@@ -1,4 +1,6 @@
-use crate::command::{audit, certificate, check, completions, explain, init, key, run, schema, secret};
+use crate::command::{
+    audit, certificate, check, completions, explain, init, key, run, schema, secret, subject,
+};
 use crate::demo;
 use crate::failure::Failure;
 use clap::{Parser, Subcommand};
@@ -60,7 +62,10 @@ enum Command {
     Certificate(certificate::Command),
     /// Read and verify the audit trail
     #[command(subcommand)]
-    Audit(audit::Command),
+    Audit(Box<audit::Command>),
+    /// Trace a person's data, erase what is kept of it
+    #[command(subcommand)]
+    Subject(subject::Command),
     /// Print completions for a shell
     Completions(completions::Args),
 }
@@ -78,7 +83,8 @@ impl Cli {
             Command::Secret(command) => secret::run(dir, command),
             Command::Key(command) => key::run(dir, command),
             Command::Certificate(command) => certificate::run(dir, command),
-            Command::Audit(command) => audit::run(dir, command),
+            Command::Audit(command) => audit::run(dir, *command),
+            Command::Subject(command) => subject::run(dir, command),
             Command::Completions(args) => completions::run(&args),
         }
     }

@@ -10,6 +10,7 @@ pub mod key;
 pub mod run;
 pub mod schema;
 pub mod secret;
+pub mod subject;
 
 use crate::actor;
 use crate::failure::Failure;

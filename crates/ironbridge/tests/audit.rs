@@ -3,12 +3,13 @@
 
 mod stage;
 
-use ironbridge_audit::{Options, Trail};
+use ironbridge_audit::{Log, Options, Trail};
 use ironbridge_core::{
-    Account, Clock, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, Integration, Operation,
-    OwnerKey, Peer, PermissionTable, Principal, Record, Recorder, SystemClock, SystemFacts, code,
+    Account, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, Integration, Operation,
+    OwnerKey, Peer, PermissionTable, Principal, Record, Recorder, Subject, SystemFacts, Timestamp, code,
 };
-use ironbridge_seal::note::NoteSigner;
+use ironbridge_engine::{Actor, Home};
+use ironbridge_seal::note::{self, NoteSigner, SignatureKind};
 use serde_json::{Value, json};
 use stage::Stage;
 use std::fs;
@@ -25,21 +26,30 @@ fn signer() -> NoteSigner {
 /// A closed trail, where the manifest that `init` wrote has its own.
 fn stage(records: u64) -> Stage {
     let stage = Stage::new();
-    write(&stage.path("data/audit"), 0..records);
+    write(&stage, 0..records);
     stage
 }
 
-/// Records exchanges, about ten in a second up to now; every fifth is refused.
-fn write(dir: &Path, numbers: std::ops::Range<u64>) {
-    let clock = Arc::new(SystemClock::default());
-    let callers = Arc::new(OwnerKey::new([1; 16], [2; 32]));
-    let options = Options::new(dir, ORIGIN, signer().try_into().unwrap(), callers);
-    let trail = Trail::open(options, Arc::clone(&clock) as _).unwrap();
-    let flow = flow("orders", "");
-    let treatment = flow_for_treatment();
+/// Records exchanges of one account with the data of three people; every fifth is refused.
+fn write(stage: &Stage, numbers: std::ops::Range<u64>) {
+    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    let clock = Arc::clone(&home.clock);
+    let people: Vec<Box<str>> = (0..3).map(|n| format!("customer-{n}").into()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (callers, shop, subjects) = runtime.block_on(async {
+        let owners = home.owners().await.unwrap();
+        let (callers, shop) = (owners.callers().await.unwrap(), owners.account("shop").await.unwrap());
+        (callers, shop, owners.subjects(&people).await.unwrap())
+    });
+    let options = Options::new(home.audit_dir(), ORIGIN, signer().try_into().unwrap(), callers);
+    let trail = Trail::open(options, Arc::clone(&clock)).unwrap();
+    let (orders, treatment) = (flow("orders", ""), flow("care", "treatment"));
     for number in numbers {
-        let flow = if number % 7 == 3 { &treatment } else { &flow };
-        let exchange = exchange(number, flow, clock.now());
+        let flow = if number % 7 == 3 { &treatment } else { &orders };
+        let mut exchange = exchange(number, flow, clock.now(), &shop);
+        let person = usize::try_from(number % 3).unwrap();
+        let (id, owner) = (people[person].clone(), Arc::clone(&subjects[person]));
+        exchange.subjects = vec![Subject { id, owner }];
         let ending = match number % 5 {
             4 => Ending::Denied(&code::RATE_LIMITED),
             _ => Ending::Delivered { status: 200 },
@@ -48,10 +58,6 @@ fn write(dir: &Path, numbers: std::ops::Range<u64>) {
         trail.append(Record { exchange: &exchange, ending, duration, amends: false }).unwrap();
     }
     trail.close().unwrap();
-}
-
-fn flow_for_treatment() -> Arc<Flow> {
-    flow("care", "treatment")
 }
 
 fn flow(name: &str, disclosure: &'static str) -> Arc<Flow> {
@@ -72,7 +78,7 @@ fn flow(name: &str, disclosure: &'static str) -> Arc<Flow> {
     Arc::new(Flow::new(Arc::new(integration), Some(operation), 1))
 }
 
-fn exchange(number: u64, flow: &Arc<Flow>, now: ironbridge_core::Timestamp) -> Exchange {
+fn exchange(number: u64, flow: &Arc<Flow>, now: Timestamp, owner: &Arc<OwnerKey>) -> Exchange {
     let id = ExchangeId::from_u128(u128::from(number));
     let mut exchange = Exchange::new(id, now, Duration::ZERO, Arc::clone(flow), Peer::default());
     let account = Account {
@@ -80,7 +86,7 @@ fn exchange(number: u64, flow: &Arc<Flow>, now: ironbridge_core::Timestamp) -> E
         system: "shop".into(),
         permissions: Default::default(),
         addresses: Vec::new(),
-        owner: None,
+        owner: Some(Arc::clone(owner)),
     };
     let id = "=cmd|' /C calc'!A0\x1b[31m".into();
     let credential = Credential { kind: CredentialKind::Token, id, expires: None };
@@ -185,7 +191,7 @@ fn a_verification_goes_on_where_it_stood() {
     let key = signer().verifier_key();
     let verify = ["audit", "verify", "--key", &key, "--resume", "place"];
     assert!(!stage.good(&verify).err.contains("Going on"));
-    write(&stage.path("data/audit"), 600..1100);
+    write(&stage, 600..1100);
     let again = stage.good(&verify);
     assert!(again.err.contains("Going on at record 512"), "{}", again.err);
     assert!(again.out.contains("1100 records"), "{}", again.out);
@@ -196,7 +202,7 @@ fn a_verification_goes_on_where_it_stood() {
     assert!(tampered.err.contains("entry 1024"), "{}", tampered.err);
 
     let shorter = Stage::new();
-    write(&shorter.path("data/audit"), 0..300);
+    write(&shorter, 0..300);
     fs::copy(stage.path("place"), shorter.path("place")).unwrap();
     assert!(shorter.bad(&verify).err.contains("rolled back"));
     fs::write(shorter.path("place"), "something else").unwrap();
@@ -220,4 +226,143 @@ fn a_range_is_verified_alone() {
     let report = stage.bad(&["audit", "verify", "--from", "300", "--format", "json"]).json();
     assert_eq!((&report["verified"], &report["fault"]["entry"]), (&json!(false), &json!(256)));
     assert!(stage.bad(&["audit", "verify", "--key", "nonsense"]).err.contains("audit key"));
+}
+
+#[test]
+fn personal_detail_is_opened_until_it_is_erased() {
+    let stage = stage(300);
+    let found = stage.good(&["audit", "query", "--subject", "customer-1", "--details"]).out;
+    assert_eq!(found.lines().count(), 100);
+    assert!(found.lines().all(|line| line.ends_with("address=0.0.0.0 subject=customer-1")), "{found}");
+    let lines = lines(&stage.good(&["audit", "query", "--details", "--limit", "1", "--format", "json"]).out);
+    assert_eq!(lines[0]["details"][1], json!({ "kind": "subject", "value": "customer-0" }));
+    let traced = stage.good(&["subject", "trace", "customer-1"]);
+    assert_eq!(traced.out.lines().count(), 100);
+    assert!(traced.err.contains("100 records: care 14, orders 86"), "{}", traced.err);
+    let told = stage.good(&["audit", "disclosures", "--subject", "customer-1", "--series"]).out;
+    assert_eq!(told.lines().count(), 1, "{told}");
+    let csv = stage.good(&["audit", "export", "--as", "csv", "--details", "--id", &id(1)]).out;
+    assert!(csv.contains("0.0.0.0,customer-1"), "{csv}");
+
+    let unasked = stage.bad(&["subject", "erase", "customer-1"]);
+    assert!(unasked.err.contains("--yes"), "{}", unasked.err);
+    let receipt = stage.path("receipt");
+    let prove = ["audit", "prove", &id(1), "--disclose", "subject", "-o", receipt.to_str().unwrap()];
+    stage.good(&prove);
+    let erased = stage.good(&["subject", "erase", "customer-1", "--yes"]);
+    assert!(erased.out.contains("100 records"), "{}", erased.out);
+    let again = stage.bad(&["subject", "erase", "customer-1", "--yes"]);
+    assert!(again.err.contains("nothing is kept"), "{}", again.err);
+
+    let gone = stage.good(&["audit", "query", "--subject", "customer-1"]);
+    assert!(gone.out.is_empty() && gone.err.contains("never seen, or erased"), "{}", gone.err);
+    let page = stage.good(&["audit", "show", &id(1)]).out;
+    assert!(page.contains("address      0.0.0.0") && page.contains("subject      erased"), "{page}");
+    let json = stage.good(&["audit", "show", &id(1), "--format", "json"]).json();
+    assert_eq!(json["records"][0]["details"][1], json!({ "kind": "subject", "value": null }));
+    fs::remove_file(&receipt).unwrap();
+    assert!(stage.bad(&prove).err.contains("no subject that can be opened"));
+    // Nothing of this shows in the log, and the others can still be read.
+    let key = signer().verifier_key();
+    let verified = stage.good(&["audit", "verify", "--key", &key, "--format", "json"]).json();
+    assert_eq!(verified["details"], 300);
+    assert_eq!(stage.good(&["subject", "trace", "customer-2"]).out.lines().count(), 100);
+    let status = stage.good(&["audit", "status", "--format", "json"]).json();
+    assert!(status["actions_waiting"].as_u64().unwrap() >= 1, "{status}");
+}
+
+#[test]
+fn a_copied_trail_is_read_without_keys() {
+    let stage = stage(10);
+    let trail = stage.path("data/audit");
+    let elsewhere = Stage::empty();
+    let show = ["audit", "show", "3", "--trail", trail.to_str().unwrap()];
+    let page = elsewhere.good(&show).out;
+    assert!(page.contains("subject      sealed; --keys"), "{page}");
+    let sealed = elsewhere.bad(&["audit", "query", "--details", "--trail", trail.to_str().unwrap()]);
+    assert!(sealed.err.contains("--keys DIR"), "{}", sealed.err);
+    let keys = stage.path("data");
+    let opened = elsewhere.good(&[&show[..], &["--keys", keys.to_str().unwrap()]].concat()).out;
+    assert!(opened.contains("subject      customer-0"), "{opened}");
+    let wrong = elsewhere.bad(&[&show[..], &["--keys", "nowhere"]].concat());
+    assert!(wrong.err.contains("no data directory"), "{}", wrong.err);
+}
+
+#[test]
+fn a_receipt_proves_a_record_offline() {
+    let stage = stage(300);
+    let elsewhere = Stage::empty();
+    let receipt = elsewhere.path("receipt.tlog-proof");
+    let path = receipt.to_str().unwrap();
+    let made = stage.good(&["audit", "prove", &id(41), "--disclose", "address,subject", "-o", path]);
+    assert!(made.err.contains("record 41"), "{}", made.err);
+    let key = signer().verifier_key();
+    let check = ["audit", "check-receipt", path, "--key", &key];
+    let genuine = elsewhere.good(&check).out;
+    assert!(genuine.contains("is genuine") && genuine.contains("subject      customer-2"), "{genuine}");
+    let json = elsewhere.good(&[&check[..], &["--format", "json"]].concat()).json();
+    assert_eq!((&json["index"], &json["record"]["id"]), (&json!(41), &json!(id(41))));
+
+    let other = NoteSigner::from_seed(ORIGIN, &[8; 32]).unwrap().verifier_key();
+    let foreign = elsewhere.bad(&["audit", "check-receipt", path, "--key", &other]);
+    assert!(foreign.err.contains("proves nothing"), "{}", foreign.err);
+    let text = fs::read_to_string(&receipt).unwrap();
+    fs::write(&receipt, text.replace("\nindex 41\n", "\nindex 42\n")).unwrap();
+    assert!(elsewhere.bad(&check).err.contains("not entry 42"));
+    let report = elsewhere.bad(&[&check[..], &["--format", "json"]].concat()).json();
+    assert_eq!(report["genuine"], false);
+    fs::write(&receipt, "nothing").unwrap();
+    assert!(elsewhere.bad(&check).err.contains("not a receipt"));
+    assert_eq!(elsewhere.run(&["audit", "check-receipt", path]).code, 2);
+    assert!(stage.bad(&["audit", "prove", &id(999)]).err.contains("no record has the id"));
+}
+
+#[test]
+fn witnesses_and_older_checkpoints_tell_a_rollback() {
+    let stage = stage(300);
+    let key = signer().verifier_key();
+    let audit = stage.path("data/audit");
+    let before = fs::read_to_string(audit.join("log/checkpoint")).unwrap();
+    let witness = NoteSigner::from_seed_kind(SignatureKind::Ed25519Cosignature, "auditor", &[9; 32]).unwrap();
+    let witness_key = witness.verifier_key();
+    let verify = ["audit", "verify", "--key", &key, "--witness-key", &witness_key];
+    assert!(stage.bad(&verify).err.contains("none of these witnesses"));
+
+    let text = note::unverified_text(&before).unwrap();
+    let cosigned = note::add(&before, &witness.line(text, 1_767_225_600).unwrap()).unwrap();
+    Log::open(&audit).unwrap().keep_witnessed(&cosigned).unwrap();
+    write(&stage, 300..600);
+    let seen = stage.good(&verify).out;
+    assert!(seen.contains("auditor has seen its first 300 records, last at 2026-01-01T00:00:00Z"), "{seen}");
+    let receipt = stage.path("receipt");
+    let path = receipt.to_str().unwrap();
+    stage.good(&["audit", "prove", "41", "-o", path]);
+    let check = ["audit", "check-receipt", path, "--key", &key, "--witness-key", &witness_key];
+    assert!(stage.good(&check).out.contains("witness      auditor"));
+    assert!(stage.bad(&[&check[..], &["--quorum", "2"]].concat()).err.contains("1 of the known witnesses"));
+
+    let older = stage.path("older");
+    fs::write(&older, &before).unwrap();
+    let against = ["audit", "verify", "--key", &key, "--against", older.to_str().unwrap()];
+    assert!(stage.good(&against).out.contains("begins with the 300 records"));
+    let short = Stage::new();
+    write(&short, 0..10);
+    assert!(short.bad(&against).err.contains("rolled back"));
+    let forked = Stage::new();
+    write(&forked, 700..1100);
+    assert!(forked.bad(&against).err.contains("forked"));
+}
+
+#[test]
+fn status_and_index() {
+    let stage = stage(300);
+    let status = stage.good(&["audit", "status"]);
+    assert!(status.out.contains("300 records written, 300 signed, 0 cosigned"), "{}", status.out);
+    assert!(status.err.contains("copied nowhere"), "{}", status.err);
+    let json = stage.good(&["audit", "status", "--format", "json"]).json();
+    assert_eq!((&json["written"], &json["destinations"]), (&json!(300), &json!([])));
+    let trail = stage.path("data/audit");
+    let indexed = stage.good(&["audit", "reindex", "--trail", trail.to_str().unwrap()]).out;
+    assert!(indexed.contains("of 300 records are indexed"), "{indexed}");
+    assert!(Stage::new().bad(&["audit", "status"]).err.contains("there is no audit trail"));
 }

@@ -92,7 +92,8 @@ impl Log {
         Ok(self.kept()?.records)
     }
 
-    pub(crate) fn kept(&self) -> Result<Kept, Fault> {
+    /// How much of the trail retention left.
+    pub fn kept(&self) -> Result<Kept, Fault> {
         Kept::read(&*self.disk, &self.places.log)
     }
 

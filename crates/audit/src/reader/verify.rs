@@ -72,9 +72,11 @@ impl Verification {
         self.computed.size
     }
 
-    pub fn place(&self) -> Place {
+    /// Where it stands. `None` once detail was found at fault: a verification that goes on would not tell of it.
+    pub fn place(&self) -> Option<Place> {
         let (allowed, details, edge) = (self.allowed, self.details, self.computed.clone());
-        Place { origin: self.head.origin.clone(), allowed, details, edge }
+        let place = Place { origin: self.head.origin.clone(), allowed, details, edge };
+        self.detail_fault.is_none().then_some(place)
     }
 
     /// Verifies the next full bundle and the tiles that it completes. False when there is none.

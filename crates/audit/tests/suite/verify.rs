@@ -22,9 +22,9 @@ fn a_verification_goes_on_from_any_place_while_the_log_grows() {
     closed(dir.path(), 1000);
     let log = Log::open(dir.path()).unwrap();
     let mut verification = log.verification(&[key()]).unwrap();
-    let mut places = vec![verification.place()];
+    let mut places = vec![verification.place().unwrap()];
     while verification.advance().unwrap() {
-        places.push(verification.place());
+        places.push(verification.place().unwrap());
     }
     assert_eq!(places.iter().map(Place::position).collect::<Vec<_>>(), [0, 256, 512, 768]);
     assert_eq!(verification.finish().unwrap().size, 1000);
@@ -48,7 +48,7 @@ fn a_place_of_another_or_a_longer_log_is_refused_and_a_forged_one_fails() {
     closed(short.path(), 300);
     let mut verification = Log::open(long.path()).unwrap().verification(&[]).unwrap();
     while verification.advance().unwrap() {}
-    let text = verification.place().text();
+    let text = verification.place().unwrap().text();
     let short = Log::open(short.path()).unwrap();
     let refused = |text: &str| short.resume_verification(&[], &Place::parse(text).unwrap()).err().unwrap();
     let rolled_back = refused(&text);
@@ -58,7 +58,7 @@ fn a_place_of_another_or_a_longer_log_is_refused_and_a_forged_one_fails() {
 
     let mut verification = short.verification(&[]).unwrap();
     verification.advance().unwrap();
-    let text = verification.place().text();
+    let text = verification.place().unwrap().text();
     let hash = text.lines().last().unwrap().split_once(' ').unwrap().1;
     let forged = text.replace(hash, "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     let place = Place::parse(&forged).unwrap();

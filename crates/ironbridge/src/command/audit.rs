@@ -1,6 +1,7 @@
 //! Reading, proving and keeping the audit trail; one module per command.
 
 mod check_receipt;
+mod detail;
 mod disclosures;
 mod export;
 mod fault;
@@ -8,11 +9,13 @@ mod file;
 mod filter;
 mod key;
 mod prove;
-mod query;
+pub mod query;
+mod reindex;
 mod show;
+mod status;
 mod tail;
 mod text;
-mod trail;
+pub mod trail;
 mod verify;
 
 use crate::cli::Outcome;
@@ -36,6 +39,10 @@ pub enum Command {
     Export(export::Args),
     /// Account for disclosures: who got whose data, when, what and why (45 CFR 164.528)
     Disclosures(disclosures::Args),
+    /// Show how far the trail is written, signed, indexed, copied and cosigned
+    Status(status::Args),
+    /// Build the index that makes queries fast again, such as for a copied trail
+    Reindex(reindex::Args),
     /// Print the key that verifies this bridge's trail, to be kept elsewhere
     Key(key::Args),
 }
@@ -50,6 +57,8 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
         Command::CheckReceipt(args) => check_receipt::run(&args),
         Command::Export(args) => export::run(manifest, &args),
         Command::Disclosures(args) => disclosures::run(manifest, &args),
+        Command::Status(args) => status::run(manifest, &args),
+        Command::Reindex(args) => reindex::run(manifest, &args),
         Command::Key(args) => key::run(manifest, &args),
     }
 }

@@ -1,6 +1,6 @@
 use super::filter::moment;
 use super::text;
-use super::trail::Trail;
+use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::output;
 use crate::times;
@@ -20,9 +20,13 @@ limited_data_set need not be accounted for and is left out; --all tells it too.
 Times are RFC 3339 (2026-11-21T14:00:00Z), a date (2026-11-21, UTC), or so long ago (2h, 7d).
 
 Examples:
+  ironbridge audit disclosures --subject patient-4711
   ironbridge audit disclosures --series
   ironbridge audit disclosures --since 2025-01-01 --format csv > disclosures.csv")]
 pub struct Args {
+    /// Of this person, by the id that the data carries
+    #[arg(long, value_name = "ID")]
+    subject: Option<String>,
     /// At or after this time [default: six years ago]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
@@ -35,6 +39,8 @@ pub struct Args {
     /// Tell disclosures of the same data to the same recipient for the same purpose as first, count and last
     #[arg(long)]
     series: bool,
+    #[command(flatten)]
+    keys: KeysArg,
     #[command(flatten)]
     trail: Trail,
     /// How to print
@@ -50,17 +56,24 @@ enum Form {
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let log = args.trail.open(manifest)?;
+    let source = args.trail.open(manifest)?;
+    let subject = match &args.subject {
+        None => None,
+        Some(id) => match source.subject(id, &args.keys)? {
+            None => return Ok(ExitCode::SUCCESS),
+            tag => tag,
+        },
+    };
     let since = args.since.unwrap_or_else(|| {
         let now = SystemClock::default().now();
         let micros = u64::try_from(PERIOD.as_micros()).unwrap_or(u64::MAX);
         Timestamp(now.micros().saturating_sub(micros))
     });
-    let query = Query { since: Some(since), until: args.until, ..Query::default() };
+    let query = Query { since: Some(since), until: args.until, subject, ..Query::default() };
     let scope = if args.all { Scope::All } else { Scope::Accountable };
     let mut printer = Printer::new(args);
     let mut gathered = Gathered::default();
-    for record in log.query(query)? {
+    for record in source.log.query(query)? {
         for disclosure in disclosures(&record?, scope) {
             if args.series {
                 gathered.add(disclosure);

@@ -1,12 +1,13 @@
+use super::detail::{self, Keyring};
 use super::file;
 use super::filter::Filter;
-use super::trail::Trail;
+use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ironbridge_audit::Log;
 use ironbridge_audit::export::Format;
+use ironbridge_audit::{Fault, Stored};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,44 +31,62 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     filter: Filter,
+    /// Open personal detail too; as json a record stays what it is
+    #[arg(long)]
+    details: bool,
+    #[command(flatten)]
+    keys: KeysArg,
     #[command(flatten)]
     trail: Trail,
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let log = args.trail.open(manifest)?;
+    let source = args.trail.open(manifest)?;
+    let keyring = if args.details { Some(source.required_keyring(&args.keys)?) } else { None };
+    let Some(query) = args.filter.query(&source, &args.keys)? else { return Ok(ExitCode::SUCCESS) };
+    let mut export = Export { records: source.log.query(query)?, form: args.form, keyring };
     let Some(path) = &args.output else {
-        write(&log, args, &mut output::stream(), &ProgressBar::hidden())?;
+        export.write(&mut output::stream(), &ProgressBar::hidden())?;
         return Ok(ExitCode::SUCCESS);
     };
     let bar = counter();
     let mut file = io::BufWriter::new(file::create(path)?);
-    let written = write(&log, args, &mut file, &bar)?;
+    let written = export.write(&mut file, &bar)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     bar.finish_and_clear();
     output::note(format_args!("{written} records are in {}", path.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many were written.
-fn write(log: &Log, args: &Args, out: &mut dyn Write, bar: &ProgressBar) -> Result<u64, Failure> {
-    let end = args.form.line_end().as_bytes();
-    let mut line = args.form.header().unwrap_or_default().into_bytes();
-    if !line.is_empty() {
-        line.extend_from_slice(end);
-        out.write_all(&line)?;
+struct Export<R> {
+    records: R,
+    form: Format,
+    keyring: Option<Keyring>,
+}
+
+impl<R: Iterator<Item = Result<Stored, Fault>>> Export<R> {
+    /// How many were written.
+    fn write(&mut self, out: &mut dyn Write, bar: &ProgressBar) -> Result<u64, Failure> {
+        let end = self.form.line_end().as_bytes();
+        let mut line = self.form.header().unwrap_or_default().into_bytes();
+        if !line.is_empty() {
+            line.extend_from_slice(end);
+            out.write_all(&line)?;
+        }
+        let mut written = 0;
+        for record in self.records.by_ref() {
+            let record = record?;
+            let opened = detail::opened(&mut self.keyring, &record)?;
+            line.clear();
+            self.form.write(&record, &opened, &mut line);
+            line.extend_from_slice(end);
+            out.write_all(&line)?;
+            written += 1;
+            bar.inc(1);
+        }
+        out.flush()?;
+        Ok(written)
     }
-    let mut written = 0;
-    for record in log.query(args.filter.query())? {
-        line.clear();
-        args.form.write(&record?, &[], &mut line);
-        line.extend_from_slice(end);
-        out.write_all(&line)?;
-        written += 1;
-        bar.inc(1);
-    }
-    out.flush()?;
-    Ok(written)
 }
 
 fn form(text: &str) -> Result<Format, String> {

@@ -1,6 +1,7 @@
+use super::detail::Keyring;
 use super::file;
 use super::show::Id;
-use super::trail::Trail;
+use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::output;
@@ -24,14 +25,23 @@ pub struct Args {
     /// Write to this file, readable by you alone, instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Also disclose the personal detail of these kinds
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = ["address", "subject", "actor"])]
+    disclose: Vec<String>,
+    #[command(flatten)]
+    keys: KeysArg,
     #[command(flatten)]
     trail: Trail,
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let log = args.trail.open(manifest)?;
-    let record = only(args.id.find(&log)?)?;
-    let receipt = make(&log, &record, Disclosure::default())?.to_string();
+    let source = args.trail.open(manifest)?;
+    let record = only(args.id.find(&source.log)?)?;
+    let disclosure = match args.disclose.is_empty() {
+        true => Disclosure::default(),
+        false => disclosure(&record, &args.disclose, &mut source.required_keyring(&args.keys)?)?,
+    };
+    let receipt = make(&source.log, &record, disclosure)?.to_string();
     match &args.output {
         None => output::data(receipt.trim_end())?,
         Some(path) => {
@@ -42,6 +52,21 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All commitments, and the pieces of these kinds: what is not disclosed stays a hash of an unknown salt.
+fn disclosure(record: &Stored, kinds: &[String], keyring: &mut Keyring) -> Result<Disclosure, Failure> {
+    let opened = keyring.details(record)?.into_iter().enumerate();
+    let opened = opened.filter_map(|(place, detail)| Some((place, detail?)));
+    let opened: Vec<_> =
+        opened.filter(|(_, detail)| kinds.iter().any(|kind| kind == detail.kind.name())).collect();
+    if opened.is_empty() {
+        let kinds = kinds.join(" or ");
+        return Err(Failure::new(format!("record {} has no {kinds} that can be opened", record.index))
+            .help("`ironbridge audit show` tells what it has, and what was erased"));
+    }
+    let commitments = record.details.iter().map(|sealed| sealed.commitment).collect();
+    Ok(Disclosure { commitments, opened })
 }
 
 /// An exchange whose answer broke off has two records, and a receipt proves one.

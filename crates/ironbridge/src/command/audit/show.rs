@@ -1,8 +1,10 @@
+use super::detail;
 use super::text;
-use super::trail::Trail;
+use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
+use ironbridge_audit::detail::Detail;
 use ironbridge_audit::{Log, Query, Stored};
 use ironbridge_core::ExchangeId;
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ Examples:
 pub struct Args {
     /// An exchange's or action's id, which callers see as correlation id; or a record's index
     id: Id,
+    #[command(flatten)]
+    keys: KeysArg,
     #[command(flatten)]
     trail: Trail,
     #[command(flatten)]
@@ -76,41 +80,88 @@ impl Id {
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let log = args.trail.open(manifest)?;
-    let records = args.id.find(&log)?;
-    let signed = log.checkpoint(None)?.size;
-    if args.format.is_json() {
-        let records = records.iter().map(|record| as_json(record, signed));
-        output::json(&json!({ "records": records.collect::<Result<Vec<_>, _>>()? }))?;
-        return Ok(ExitCode::SUCCESS);
+    let source = args.trail.open(manifest)?;
+    let mut keyring = source.keyring(&args.keys)?;
+    let place = Places::of(&source.log)?;
+    let mut shown = Vec::new();
+    for record in args.id.find(&source.log)? {
+        let details = match &mut keyring {
+            Some(keyring) => Details::Opened(keyring.details(&record)?),
+            None => Details::Sealed,
+        };
+        if args.format.is_json() {
+            shown.push(as_json(&record, &details, &place)?);
+        } else {
+            output::data(page(&record, &details, &place).trim_end())?;
+        }
     }
-    for record in &records {
-        output::data(page(record, signed).trim_end())?;
+    if args.format.is_json() {
+        output::json(&json!({ "records": shown }))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn page(record: &Stored, signed: u64) -> String {
-    let kind = if record.entry.action.is_empty() { "exchange" } else { "action" };
-    let place = if record.index < signed {
-        format!("under the signed checkpoint of {signed} records")
-    } else {
-        "written, but not yet under a signed checkpoint".to_owned()
-    };
-    format!(
-        "{kind} {}, record {} of version {}\n{}{}",
-        record.entry.id,
-        record.index,
-        record.entry.v,
-        text::page(&record.entry),
-        text::row("place", &place)
-    )
+/// How far the log is signed and cosigned.
+struct Places {
+    signed: u64,
+    witnessed: u64,
 }
 
-fn as_json(record: &Stored, signed: u64) -> Result<Value, serde_json::Error> {
-    Ok(json!({
-        "index": record.index,
-        "signed": record.index < signed,
-        "record": serde_json::from_str::<Value>(&record.json)?,
-    }))
+impl Places {
+    fn of(log: &Log) -> Result<Places, Failure> {
+        let witnessed = log.witnessed_checkpoint(&[])?.map_or(0, |signed| signed.checkpoint.size);
+        Ok(Places { signed: log.checkpoint(None)?.size, witnessed })
+    }
+
+    fn text(&self, index: u64) -> String {
+        let Places { signed, witnessed } = self;
+        if index < *witnessed {
+            format!("under a checkpoint of {witnessed} records that witnesses cosigned")
+        } else if index < *signed {
+            format!("under the signed checkpoint of {signed} records")
+        } else {
+            "written, but not yet under a signed checkpoint".to_owned()
+        }
+    }
+}
+
+/// What is known of a record's personal detail.
+enum Details {
+    /// There are no keys here.
+    Sealed,
+    Opened(Vec<Option<Detail>>),
+}
+
+fn page(record: &Stored, details: &Details, place: &Places) -> String {
+    let entry = &record.entry;
+    let kind = if entry.action.is_empty() { "exchange" } else { "action" };
+    let mut page = format!("{kind} {}, record {} of version {}\n", entry.id, record.index, entry.v);
+    page.push_str(&text::page(entry));
+    if entry.details > 0 && record.details.is_empty() {
+        page.push_str(&text::row("detail", "not beside this log: dropped by retention, or not copied"));
+    }
+    for (place, sealed) in record.details.iter().enumerate() {
+        let value = match details {
+            Details::Sealed => "sealed; --keys DIR opens it",
+            Details::Opened(opened) => {
+                let opened = opened.get(place).and_then(Option::as_ref);
+                opened.map_or("erased: its key was destroyed", |detail| &detail.value)
+            }
+        };
+        page.push_str(&text::row(sealed.kind.name(), value));
+    }
+    page.push_str(&text::row("place", &place.text(record.index)));
+    page
+}
+
+fn as_json(record: &Stored, details: &Details, place: &Places) -> Result<Value, Failure> {
+    let mut shown = match details {
+        Details::Sealed => detail::as_json(record, &[])?,
+        Details::Opened(opened) => detail::as_json(record, opened)?,
+    };
+    if let Value::Object(members) = &mut shown {
+        members.insert("signed".into(), json!(record.index < place.signed));
+        members.insert("witnessed".into(), json!(record.index < place.witnessed));
+    }
+    Ok(shown)
 }

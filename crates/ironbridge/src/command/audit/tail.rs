@@ -25,10 +25,10 @@ pub struct Args {
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let log = args.trail.open(manifest)?;
+    let log = args.trail.open(manifest)?.log;
     let records = log.tail(args.lines)?;
     for record in &records {
-        print(record, args.format)?;
+        print(record, None, args.format)?;
     }
     if !args.follow {
         return Ok(ExitCode::SUCCESS);
@@ -40,7 +40,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let mut follow = log.follow(next);
     loop {
         for record in follow.by_ref() {
-            print(&record?, args.format)?;
+            print(&record?, None, args.format)?;
         }
         std::thread::sleep(PAUSE);
     }

@@ -4,10 +4,13 @@ use super::trail::Trail;
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
+use crate::times;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ironbridge_audit::{Fault, Log, Place, Verified};
-use ironbridge_seal::{hash, note::NoteVerifier};
-use serde_json::json;
+use ironbridge_audit::{Checkpoint, Fault, Log, Place, Verified};
+use ironbridge_core::Timestamp;
+use ironbridge_seal::hash;
+use ironbridge_seal::note::{self, NoteVerifier, Signature};
+use serde_json::{Value, json};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -25,6 +28,7 @@ read again.
 Examples:
   ironbridge audit verify --key \"$(cat acme-bridge.key)\"
   ironbridge audit verify --key \"$(cat acme-bridge.key)\" --resume ~/acme-bridge.place
+  ironbridge audit verify --against checkpoint-of-last-month --key \"$(cat acme-bridge.key)\"
   ironbridge audit verify --from 1000 --to 2000")]
 pub struct Args {
     /// A key that `ironbridge audit key` printed; may be given more than once
@@ -57,23 +61,59 @@ const SAVE_EVERY: Duration = Duration::from_secs(3);
 const MAX_PLACE: usize = 256 * 1024;
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let keys = parse_keys("--key", &args.key)?;
-    let log = args.trail.open(manifest)?;
     let bar = progress_bar();
-    let outcome = match (args.from, args.to) {
-        (None, None) => whole(&log, &keys, args.resume.as_deref(), &bar)?,
-        (from, to) => range(&log, &keys, from.unwrap_or(0)..to.unwrap_or(u64::MAX), &bar),
-    };
+    let outcome = check(manifest, args, &bar);
     bar.finish_and_clear();
     match outcome {
-        Ok((verified, range)) => report(&verified, &range, args)?,
-        Err(fault) if args.format.is_json() => {
+        Ok(report) if args.format.is_json() => output::json(&report.as_json())?,
+        Ok(report) => report.print()?,
+        Err(Problem::Trail(fault)) if args.format.is_json() => {
             output::json(&json!({ "verified": false, "fault": fault::as_json(&fault) }))?;
             return Ok(ExitCode::FAILURE);
         }
-        Err(fault) => return Err(tampered(&fault)),
+        Err(Problem::Trail(fault)) => return Err(tampered(&fault)),
+        Err(Problem::Ours(failure)) => return Err(failure),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whose fault it is that there is no report.
+enum Problem {
+    Trail(Fault),
+    Ours(Failure),
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Problem {
+        Problem::Trail(fault)
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Problem {
+        Problem::Ours(failure)
+    }
+}
+
+fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Problem> {
+    let keys = parse_keys("--key", &args.key)?;
+    let witnesses = parse_keys("--witness-key", &args.witness_key)?;
+    let log = args.trail.open(manifest)?.log;
+    let older = match &args.against {
+        Some(file) => Some(log.check_against(&file::read(file, note::MAX_BYTES)?, &keys)?.0),
+        None => None,
+    };
+    let cosigned = if witnesses.is_empty() { None } else { Some(cosigned(&log, &keys, &witnesses)?) };
+    let (verified, range) = match (args.from, args.to) {
+        (None, None) => (whole(&log, &keys, args.resume.as_deref(), bar)?, None),
+        (from, to) => {
+            let end = to.map_or_else(|| Ok(log.checkpoint(None)?.size), Ok::<_, Fault>)?;
+            let range = from.unwrap_or(0)..end;
+            let verified = log.verify_range(&keys, range.clone(), &mut |done, of| show(bar, done, of))?;
+            (verified, Some(range))
+        }
+    };
+    Ok(Report { verified, range, older, cosigned, own_key: args.key.is_empty() })
 }
 
 /// Keys of logs or witnesses as the command line gives them: several to an argument, a line each.
@@ -89,60 +129,39 @@ pub fn parse_keys(option: &str, texts: &[String]) -> Result<Vec<NoteVerifier>, F
         .collect()
 }
 
-/// What was verified: the records with these indexes.
-type Checked = Result<(Verified, Range<u64>), Fault>;
-
-fn range(log: &Log, keys: &[NoteVerifier], range: Range<u64>, bar: &ProgressBar) -> Checked {
-    let mut range = range;
-    if range.end == u64::MAX {
-        range.end = log.checkpoint(None)?.size;
-    }
-    let verified = log.verify_range(keys, range.clone(), &mut |done, of| show(bar, done, of))?;
-    Ok((verified, range))
-}
-
-/// The outer error is ours, the inner the trail's.
+/// Verifies everything, from the saved place on if there is one, and saves the place.
 fn whole(
     log: &Log,
     keys: &[NoteVerifier],
     resume: Option<&Path>,
     bar: &ProgressBar,
-) -> Result<Checked, Failure> {
-    let place = resume.map(read_place).transpose()?.flatten();
-    let started = match &place {
+) -> Result<Verified, Problem> {
+    let mut verification = match resume.map(read_place).transpose()?.flatten() {
         Some(place) => {
-            bar.suspend(|| output::note(format_args!("Going on at record {}.", place.position())));
-            log.resume_verification(keys, place)
+            output::note(format_args!("Going on at record {}.", place.position()));
+            log.resume_verification(keys, &place)?
         }
-        None => log.verification(keys),
-    };
-    let mut verification = match started {
-        Ok(verification) => verification,
-        Err(fault) => return Ok(Err(fault)),
+        None => log.verification(keys)?,
     };
     let mut saved = Instant::now();
-    loop {
+    while verification.advance()? {
         show(bar, verification.position(), verification.size());
-        match verification.advance() {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(fault) => return Ok(Err(fault)),
-        }
-        if let Some(file) = resume.filter(|_| saved.elapsed() > SAVE_EVERY) {
-            file::replace(file, &verification.place().text())?;
+        if saved.elapsed() > SAVE_EVERY {
+            save(resume, verification.place().as_ref())?;
             saved = Instant::now();
         }
     }
     let place = verification.place();
-    let verified = match verification.finish() {
-        Ok(verified) => verified,
-        Err(fault) => return Ok(Err(fault)),
-    };
-    if let Some(file) = resume {
-        file::replace(file, &place.text())?;
+    let verified = verification.finish()?;
+    save(resume, place.as_ref())?;
+    Ok(verified)
+}
+
+fn save(file: Option<&Path>, place: Option<&Place>) -> Result<(), Failure> {
+    match (file, place) {
+        (Some(file), Some(place)) => file::replace(file, &place.text()),
+        _ => Ok(()),
     }
-    let size = verified.size;
-    Ok(Ok((verified, 0..size)))
 }
 
 fn read_place(file: &Path) -> Result<Option<Place>, Failure> {
@@ -156,50 +175,102 @@ fn read_place(file: &Path) -> Result<Option<Place>, Failure> {
     })
 }
 
-fn report(verified: &Verified, range: &Range<u64>, args: &Args) -> io::Result<()> {
-    let root = hash::hex(&verified.root);
-    if args.format.is_json() {
-        return output::json(&json!({
-            "verified": true, "origin": verified.origin, "signed_by": verified.key,
-            "own_key": args.key.is_empty(), "records": verified.size, "from": range.start, "to": range.end,
-            "root": root, "pending": verified.pending, "details": verified.details,
-            "dropped": { "records_below": verified.kept.records, "detail_below": verified.kept.detail },
-        }));
+/// What these witnesses cosigned: the newest such checkpoint, and their cosignatures.
+struct Cosigned {
+    checkpoint: Checkpoint,
+    cosignatures: Vec<Signature>,
+}
+
+fn cosigned(log: &Log, keys: &[NoteVerifier], witnesses: &[NoteVerifier]) -> Result<Cosigned, Problem> {
+    let none = || {
+        Failure::new("none of these witnesses has cosigned a checkpoint of this log").help(
+            "is it declared under `bridge.audit.witnesses`? `ironbridge audit status` shows how far it is",
+        )
+    };
+    let witnessed = log.witnessed_checkpoint(keys)?.ok_or_else(none)?;
+    let (_, signatures) = note::verify(&witnessed.note, witnesses).map_err(|_| none())?;
+    let cosignatures: Vec<Signature> = signatures.into_iter().filter(Signature::is_witness).collect();
+    if cosignatures.is_empty() {
+        return Err(none().into());
     }
-    if args.from.is_some() || args.to.is_some() {
-        output::data(format_args!(
-            "Records {} to {} of {} are in the tree of {} records, root {root}, signed by {}.",
-            range.start,
-            range.end.saturating_sub(1),
-            verified.origin,
-            verified.size,
-            verified.key
-        ))?;
-    } else {
-        output::data(format_args!(
-            "The trail of {} is whole: {} records, root {root}, signed by {}.",
-            verified.origin, verified.size, verified.key
-        ))?;
+    // What witnesses have seen must be the beginning of what is there now.
+    log.check_against(&witnessed.note, keys)?;
+    Ok(Cosigned { checkpoint: witnessed.checkpoint, cosignatures })
+}
+
+/// What was found to be true.
+struct Report {
+    verified: Verified,
+    /// Only these records, if not all.
+    range: Option<Range<u64>>,
+    /// The older checkpoint that the log still begins with.
+    older: Option<Checkpoint>,
+    cosigned: Option<Cosigned>,
+    /// No key was given.
+    own_key: bool,
+}
+
+impl Report {
+    fn as_json(&self) -> Value {
+        let Verified { origin, key, size, root, kept, details, pending } = &self.verified;
+        let range = self.range.clone().unwrap_or(0..*size);
+        let witnesses = self.cosigned.iter().flat_map(|cosigned| {
+            let size = cosigned.checkpoint.size;
+            let of = move |s: &Signature| json!({ "name": s.name, "time": time(s), "records": size });
+            cosigned.cosignatures.iter().map(of)
+        });
+        json!({
+            "verified": true, "origin": origin, "signed_by": key, "own_key": self.own_key, "records": size,
+            "from": range.start, "to": range.end, "root": hash::hex(root), "pending": pending,
+            "details": details,
+            "dropped": { "records_below": kept.records, "detail_below": kept.detail },
+            "against": self.older.as_ref().map(|older| older.size),
+            "witnesses": witnesses.collect::<Value>(),
+        })
     }
-    if verified.kept.records > 0 || verified.kept.detail > 0 {
-        output::data(format_args!(
-            "Retention dropped, as the trail itself records: records below {}, detail below {}. Their hashes verify.",
-            verified.kept.records, verified.kept.detail
-        ))?;
+
+    fn print(&self) -> io::Result<()> {
+        let Verified { origin, key, size, root, kept, pending, .. } = &self.verified;
+        let root = hash::hex(root);
+        output::data(match &self.range {
+            None => format!("The trail of {origin} is whole: {size} records, root {root}, signed by {key}."),
+            Some(Range { start, end }) => format!(
+                "Records {start} to {} of {origin} are in the tree of {size} records, root {root}, signed by {key}.",
+                end.saturating_sub(1)
+            ),
+        })?;
+        if kept.records > 0 || kept.detail > 0 {
+            output::data(format_args!(
+                "Retention dropped the records below {} and the detail below {}, as the trail records.",
+                kept.records, kept.detail
+            ))?;
+        }
+        if let Some(older) = &self.older {
+            output::data(format_args!("It begins with the {} records of the older checkpoint.", older.size))?;
+        }
+        if let Some(Cosigned { checkpoint, cosignatures }) = &self.cosigned {
+            for witness in cosignatures {
+                let (name, size, time) = (&witness.name, checkpoint.size, time(witness));
+                output::data(format_args!("{name} has seen its first {size} records, last at {time}."))?;
+            }
+        }
+        if *pending > 0 {
+            output::data(format_args!(
+                "Written, but not yet signed: {pending}. A running bridge signs within seconds."
+            ))?;
+        }
+        if self.own_key {
+            output::note(
+                "Only the key beside the trail was used: that shows damage, but not a forger who replaced both.\n\
+                 Keep the key that `ironbridge audit key` prints elsewhere, and give it with --key.",
+            );
+        }
+        Ok(())
     }
-    if verified.pending > 0 {
-        output::data(format_args!(
-            "Written, but not yet signed: {}. A running bridge signs within seconds.",
-            verified.pending
-        ))?;
-    }
-    if args.key.is_empty() {
-        output::note(
-            "Only the key beside the trail was used: that shows damage, but not a forger who replaced both.\n\
-             Keep the key that `ironbridge audit key` prints elsewhere, and give it with --key.",
-        );
-    }
-    Ok(())
+}
+
+fn time(signature: &Signature) -> String {
+    times::show_or_dash(signature.time.map(Timestamp::from_seconds))
 }
 
 /// Nothing is drawn where standard error is no terminal.
@@ -211,7 +282,7 @@ pub fn progress_bar() -> ProgressBar {
     }
 }
 
-fn show(bar: &ProgressBar, done: u64, of: u64) {
+pub fn show(bar: &ProgressBar, done: u64, of: u64) {
     bar.set_length(of);
     bar.set_position(done);
 }

@@ -1,0 +1,28 @@
+use super::trail::Trail;
+use super::verify::{progress_bar, show};
+use crate::cli::Outcome;
+use crate::output;
+use std::path::Path;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A running bridge keeps the index itself. Queries are right without one, only slower.
+
+Example:
+  ironbridge audit reindex --trail /mnt/evidence/audit")]
+pub struct Args {
+    #[command(flatten)]
+    trail: Trail,
+}
+
+pub fn run(manifest: &Path, args: &Args) -> Outcome {
+    let log = args.trail.open(manifest)?.log;
+    let bar = progress_bar();
+    let outcome = log.reindex(&mut |done, of| show(&bar, done, of));
+    bar.finish_and_clear();
+    outcome?;
+    let (indexed, size) = (log.indexed()?, log.checkpoint(None)?.size);
+    output::data(format_args!("{indexed} of {size} records are indexed; the newest are read without."))?;
+    Ok(ExitCode::SUCCESS)
+}

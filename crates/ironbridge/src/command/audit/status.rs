@@ -1,0 +1,120 @@
+use super::trail::{Source, Trail};
+use crate::cli::Outcome;
+use crate::command::block_on;
+use crate::failure::Failure;
+use crate::output::{self, FormatArg};
+use crate::times;
+use ironbridge_audit::Kept;
+use ironbridge_publish::{Kind, Lag, Snapshot};
+use serde_json::{Value, json};
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    trail: Trail,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+pub fn run(manifest: &Path, args: &Args) -> Outcome {
+    let status = Status::of(&args.trail.open(manifest)?)?;
+    if args.format.is_json() {
+        output::json(&status.as_json())?;
+    } else {
+        status.print()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Status {
+    origin: String,
+    /// Records on disk, under the signed checkpoint, under one that witnesses cosigned, with an index.
+    written: u64,
+    signed: u64,
+    witnessed: u64,
+    indexed: u64,
+    kept: Kept,
+    /// Actions done that wait for their record; `None` where there is no store beside the trail.
+    waiting: Option<u64>,
+    published: Option<Snapshot>,
+}
+
+impl Status {
+    fn of(source: &Source) -> Result<Status, Failure> {
+        let log = &source.log;
+        let head = log.checkpoint(None)?;
+        let newest = log.tail(1)?.last().map_or(0, |record| record.index + 1);
+        let waiting = match source.home()? {
+            Some(home) => Some(block_on(async { Ok(home.outbox().count().await?) })?),
+            None => None,
+        };
+        let published = Snapshot::read(&source.dir)
+            .map_err(|error| Failure::new(format!("cannot read what was published: {error}")))?;
+        Ok(Status {
+            origin: head.origin,
+            written: newest.max(head.size),
+            signed: head.size,
+            witnessed: log.witnessed_checkpoint(&[])?.map_or(0, |signed| signed.checkpoint.size),
+            indexed: log.indexed()?,
+            kept: log.kept()?,
+            waiting,
+            published,
+        })
+    }
+
+    fn as_json(&self) -> Value {
+        let destinations = self.published.iter().flat_map(|snapshot| &snapshot.destinations);
+        json!({
+            "origin": self.origin, "written": self.written, "signed": self.signed,
+            "witnessed": self.witnessed, "indexed": self.indexed, "actions_waiting": self.waiting,
+            "dropped": { "records_below": self.kept.records, "detail_below": self.kept.detail },
+            "published": self.published.as_ref().map(|snapshot| times::show(snapshot.time)),
+            "destinations": destinations.map(|lag| json!(lag)).collect::<Value>(),
+        })
+    }
+
+    fn print(&self) -> io::Result<()> {
+        let Status { origin, written, signed, witnessed, indexed, kept, .. } = self;
+        output::data(format_args!(
+            "{origin}: {written} records written, {signed} signed, {witnessed} cosigned, {indexed} indexed"
+        ))?;
+        if kept.records > 0 || kept.detail > 0 {
+            let Kept { records, detail } = kept;
+            output::data(format_args!(
+                "dropped by retention: records below {records}, detail below {detail}"
+            ))?;
+        }
+        if let Some(waiting) = self.waiting.filter(|waiting| *waiting > 0) {
+            output::data(format_args!("{waiting} actions wait for a running bridge to record them"))?;
+        }
+        let Some(snapshot) = &self.published else {
+            output::note("It is copied nowhere and cosigned by nobody else.");
+            return Ok(());
+        };
+        let rows = snapshot.destinations.iter().map(row);
+        let headings = ["DESTINATION", "KIND", "RECORDS", "BEHIND", "SINCE", "LOST", "LAST ERROR"];
+        output::data(output::table(headings, rows))?;
+        output::note(format_args!("Destinations as of {}", times::show(snapshot.time)));
+        Ok(())
+    }
+}
+
+fn row(lag: &Lag) -> [String; 7] {
+    let kind = match lag.kind {
+        Kind::Mirror => "mirror",
+        Kind::Forward => "forward",
+        Kind::Witness => "witness",
+    };
+    [
+        lag.name.clone(),
+        kind.to_owned(),
+        lag.position.to_string(),
+        lag.of.saturating_sub(lag.position).to_string(),
+        times::show_or_dash(lag.behind_since),
+        lag.lost.to_string(),
+        lag.last_error.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+}

@@ -1,0 +1,133 @@
+//! One person's data: where it went, and how what is kept about it is destroyed.
+
+use super::audit::query;
+use super::audit::trail::{KeysArg, Trail};
+use crate::cli::Outcome;
+use crate::failure::Failure;
+use crate::inspect::plural;
+use crate::output::{self, FormatArg};
+use ironbridge_audit::Query;
+use ironbridge_seal::hash::hex;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::path::Path;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Show every record of a person's data, over all integrations
+    Trace(Trace),
+    /// Destroy what the audit trail knows of a person, for ever; records and proofs stay
+    Erase(Erase),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The id is the one that the data carries, where the manifest says `data.subject_id`.
+
+Example:
+  ironbridge subject trace customer-4711")]
+pub struct Trace {
+    /// The person's id
+    id: String,
+    #[command(flatten)]
+    keys: KeysArg,
+    #[command(flatten)]
+    trail: Trail,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The key that the person's detail is sealed under is destroyed. The detail, and the salts of what
+records commit to, are then gone from every copy of the trail, and nobody can find the person's
+records again. Backups of the data directory still hold the key until they are removed.
+Trace first if somebody may ask what was erased.
+
+Example:
+  ironbridge subject erase customer-4711")]
+pub struct Erase {
+    /// The person's id
+    id: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    keys: KeysArg,
+    #[command(flatten)]
+    trail: Trail,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+pub fn run(manifest: &Path, command: Command) -> Outcome {
+    match command {
+        Command::Trace(args) => trace(manifest, &args),
+        Command::Erase(args) => erase(manifest, &args),
+    }
+}
+
+fn trace(manifest: &Path, args: &Trace) -> Outcome {
+    let source = args.trail.open(manifest)?;
+    let Some(tag) = source.subject(&args.id, &args.keys)? else { return Ok(ExitCode::SUCCESS) };
+    let mut integrations: BTreeMap<String, usize> = BTreeMap::new();
+    for record in source.log.query(Query { subject: Some(tag), ..Query::default() })? {
+        let record = record?;
+        // Its details may be of other people too, so they stay closed.
+        query::print(&record, None, args.format)?;
+        *integrations.entry(record.entry.integration).or_default() += 1;
+    }
+    if !args.format.is_json() {
+        let counts = integrations.iter().map(|(name, count)| format!("{name} {count}"));
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        let total = plural(integrations.values().sum(), "record");
+        output::note(format_args!("{total}: {counts}. Retention may have dropped older ones."));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn erase(manifest: &Path, args: &Erase) -> Outcome {
+    let source = args.trail.open(manifest)?;
+    let keyring = source.required_keyring(&args.keys)?;
+    let Some(tag) = keyring.subject(&args.id)? else {
+        return Err(Failure::new("nothing is kept of that person: never seen, or erased already"));
+    };
+    let found = source.log.query(Query { subject: Some(tag), ..Query::default() })?;
+    let records = found.map(|record| record.map(|_| 1)).sum::<Result<usize, _>>()?;
+    if !args.yes {
+        confirm(records)?;
+    }
+    if keyring.erase(&args.id)?.is_none() {
+        return Err(Failure::new("another process erased that person in the meantime"));
+    }
+    let tag = hex(&tag);
+    if args.format.is_json() {
+        output::json(&json!({ "erased": true, "records": records, "tag": tag }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::data(format_args!(
+        "Erased: the detail of {} can never be read again, nor be found by that id.",
+        plural(records, "record")
+    ))?;
+    output::note(format_args!(
+        "The records, their hashes and all proofs stay. A running bridge records the erasure within a second, one\n\
+         that is stopped when it starts; the trail names the owner's tag only: {tag}"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn confirm(records: usize) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new("erasing cannot be undone, and nobody is there to be asked")
+            .help("say that it is meant: --yes"));
+    }
+    let records = plural(records, "record");
+    output::note(format_args!(
+        "The personal detail of {records} will be destroyed for ever. Type `erase` to go on:"
+    ));
+    let mut answer = String::new();
+    io::stdin().lock().take(64).read_line(&mut answer)?;
+    if answer.trim() == "erase" { Ok(()) } else { Err(Failure::new("nothing was erased")) }
+}
