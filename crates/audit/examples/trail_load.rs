@@ -1,15 +1,17 @@
 //! What a trail takes: `cargo run --release -p ironbridge-audit --example trail_load -- DIRECTORY SECONDS`.
 //! `cargo xtask bench audit` runs it beside databases. Prints one object of JSON.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
-#![allow(clippy::cast_precision_loss)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::print_stdout)]
+
+#[path = "../tests/suite/exchanges.rs"]
+mod exchanges;
+#[path = "../tests/suite/memory_disk.rs"]
+mod memory_disk;
 
 use ironbridge_audit::{Indexer, Log, Options, Query, Trail};
 use ironbridge_core::{
-    Account, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, Integration, Operation,
-    OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock, SystemFacts,
-    Timestamp,
+    Ending, Exchange, ExchangeId, Flow, Peer, Position, Principal, Record, Recorder, Timestamp,
 };
-use ironbridge_seal::note::NoteSigner;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const ORIGIN: &str = "example.com/bench";
 /// Records a second that the trail must sustain.
 const OFFERED: u64 = 100_000;
 const CALLERS: u64 = 256;
@@ -52,9 +53,9 @@ fn main() {
 }
 
 fn open(dir: &Path) -> Trail {
-    let signers = NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap().try_into().unwrap();
-    let callers = Arc::new(OwnerKey::new([1; 16], [2; 32]));
-    Trail::open(Options::new(dir, ORIGIN, signers, callers), Arc::new(SystemClock::default())).unwrap()
+    let signers = exchanges::signer().try_into().unwrap();
+    let options = Options::new(dir, exchanges::ORIGIN, signers, exchanges::callers());
+    Trail::open(options, exchanges::clock()).unwrap()
 }
 
 /// A hundred records every millisecond, until the time is over. How long each waits for a checkpoint.
@@ -209,34 +210,9 @@ struct Source {
 
 impl Source {
     fn new() -> Source {
-        let permission = PermissionTable::default().intern("orders.read");
-        let integration = Integration {
-            name: "orders-to-erp".into(),
-            transport: "http",
-            source: SystemFacts { name: "shop".into(), country: "DE".into() },
-            target: SystemFacts { name: "erp".into(), country: "FR".into() },
-            purpose: "Fulfil orders".into(),
-            legal_basis: "contract".into(),
-            subjects: vec!["customers".into()],
-            categories: vec!["contact".into(), "orders".into()],
-            disclosure: "",
-            durable: true,
-        };
-        let operation =
-            Operation { name: "list-orders".into(), permission, permission_name: "orders.read".into() };
-        let account = Account {
-            name: "order-service".into(),
-            system: "shop".into(),
-            permissions: Default::default(),
-            addresses: Vec::new(),
-            owner: None,
-        };
-        let credential = Credential { kind: CredentialKind::ApiKey, id: "key-1".into(), expires: None };
-        Source {
-            flow: Arc::new(Flow::new(Arc::new(integration), Some(operation), 1)),
-            principal: Principal::verified(Arc::new(account), Arc::new(credential), None),
-            next: AtomicU64::new(0),
-        }
+        let flow = exchanges::flow("orders-to-erp");
+        let principal = exchanges::exchange(0, &flow).principal.unwrap();
+        Source { flow, principal, next: AtomicU64::new(0) }
     }
 
     fn append(&self, trail: &Trail) -> Result<Position, ()> {
