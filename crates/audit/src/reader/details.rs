@@ -4,7 +4,7 @@
 use super::{Log, settled};
 use crate::disk::Disk;
 use crate::fault::{Fault, FaultKind};
-use crate::journal::{self, Batch, Cursor};
+use crate::journal::{self, Cursor};
 use crate::tiles::WIDTH;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -85,7 +85,8 @@ struct Segment {
     first: u64,
     /// Index after the last record it holds.
     end: u64,
-    batches: Vec<Batch>,
+    /// By index.
+    details: Vec<(u64, Vec<u8>)>,
 }
 
 impl Anywhere {
@@ -100,11 +101,9 @@ impl Anywhere {
             self.segment = settled(|| self.load(index))?;
         }
         let Some(segment) = &self.segment else { return Ok(Vec::new()) };
-        let at = segment.batches.partition_point(|batch| batch.first <= index);
-        let batch = at.checked_sub(1).and_then(|at| segment.batches.get(at));
-        let found = batch
-            .and_then(|batch| batch.records().nth(usize::try_from(index.checked_sub(batch.first)?).ok()?));
-        Ok(found.map(|taken| taken.detail.to_vec()).unwrap_or_default())
+        let found = segment.details.binary_search_by_key(&index, |(at, _)| *at).ok();
+        let found = found.and_then(|place| segment.details.get(place));
+        Ok(found.map(|(_, detail)| detail.clone()).unwrap_or_default())
     }
 
     /// The segment that holds the index's detail, if there is one.
@@ -113,14 +112,17 @@ impl Anywhere {
         let Some(first) = segments.iter().rfind(|first| **first <= index).copied() else { return Ok(None) };
         let after = segments.iter().find(|first| **first > index).copied().unwrap_or(u64::MAX);
         let mut cursor = Cursor::new(self.dir.clone(), first);
-        let mut batches = Vec::new();
+        let mut details = Vec::new();
         while cursor.next < after {
             match cursor.read(&*self.disk).map_err(in_detail)? {
-                Some(batch) => batches.push(batch),
+                Some(batch) => {
+                    let records = (batch.first..).zip(batch.records());
+                    details.extend(records.map(|(at, taken)| (at, taken.detail.to_vec())));
+                }
                 None => break,
             }
         }
-        Ok(Some(Segment { first, end: cursor.next.min(after), batches }))
+        Ok(Some(Segment { first, end: cursor.next.min(after), details }))
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Indexer {
     blocks: Blocks,
     /// The next block to look after.
     next: u64,
+    /// The first block whose index may be there although its records were dropped.
+    dropped: u64,
 }
 
 impl Indexer {
@@ -23,23 +25,25 @@ impl Indexer {
     }
 
     pub(super) fn of(log: Log, blocks: Blocks) -> Indexer {
-        Indexer { log, blocks, next: 0 }
+        Indexer { log, blocks, next: 0, dropped: 0 }
     }
 
-    /// Checks the index of one block, or builds it. Whether there was one: if not, the index is complete until the
+    /// Checks the index of one block, or builds it, and removes that of dropped records. Whether there was one: if not, the index is complete until the
     /// log has grown by a block.
     ///
     /// # Errors
     /// When the block's records are damaged, and it goes without an index; the next call goes on behind it. Or
     /// when the index cannot be written; the next call tries again.
     pub fn catch_up(&mut self) -> Result<bool, Fault> {
+        let kept = self.log.first_kept()?;
+        self.drop_below(kept);
         let roots = self.log.block_roots(self.blocks)?;
         let number = self.next;
         let Some(root) = usize::try_from(number).ok().and_then(|place| roots.get(place)) else {
             return Ok(false);
         };
         self.next += 1;
-        if number * self.blocks.records() < self.log.first_kept()? {
+        if number * self.blocks.records() < kept {
             return Ok(true);
         }
         if self.log.index(number, root).is_some_and(|file| file.is_sound()) {
@@ -48,6 +52,15 @@ impl Indexer {
         let bytes = self.log.index_of(number, self.blocks, root)?;
         self.log.put_index(number, &bytes).inspect_err(|_| self.next = number)?;
         Ok(true)
+    }
+
+    /// Removes the index of blocks of which retention left nothing. What cannot be removed leads to no record.
+    fn drop_below(&mut self, kept: u64) {
+        while (self.dropped + 1) * self.blocks.records() <= kept {
+            let path = self.log.places.base.join(DIRECTORY).join(name(self.dropped));
+            let _ = self.log.disk.remove(&path);
+            self.dropped += 1;
+        }
     }
 }
 
@@ -92,13 +105,16 @@ impl Log {
     /// The index of a block as its records give it.
     fn index_of(&self, number: u64, blocks: Blocks, root: &Hash) -> Result<Vec<u8>, Fault> {
         let mut builder = IndexBuilder::of(blocks);
-        let mut detail = self.has_detail()?.then(|| Forward::new(self));
+        let kept = self.kept()?;
+        let mut detail = Forward::new(self);
         let first_bundle = number * blocks.bundles();
         for bundle in first_bundle..first_bundle + blocks.bundles() {
             let first = bundle * WIDTH;
             for (leaf, index) in self.bundle(first, first + WIDTH)?.iter().zip(first..) {
-                let subjects =
-                    detail.as_mut().map(|detail| subjects(&detail.at(index)?, index)).transpose()?;
+                let stored = detail.at(index)?;
+                // Dropped detail names nobody; what is not there for another reason might come back.
+                let is_known = index < kept.detail || !stored.is_empty();
+                let subjects = is_known.then(|| subjects(&stored, index)).transpose()?;
                 builder.add(leaf, subjects.as_deref()).map_err(|error| {
                     let detail = format!("the record cannot be read: {error}");
                     Fault::new(FaultKind::Malformed, named(Kind::Entries, bundle, WIDTH), detail).entry(index)
@@ -111,11 +127,6 @@ impl Log {
             Fault::new(FaultKind::Altered, named(Kind::Entries, first_bundle, WIDTH), detail)
                 .entry(first_bundle * WIDTH)
         })
-    }
-
-    fn has_detail(&self) -> Result<bool, Fault> {
-        let names = self.disk.list(&self.places.base).map_err(|error| Fault::reading("", &error))?;
-        Ok(names.iter().any(|name| name == "detail"))
     }
 
     fn put_index(&self, number: u64, bytes: &[u8]) -> Result<(), Fault> {

@@ -158,7 +158,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::RealDisk;
+    use crate::disk::{Disk, RealDisk};
     use crate::index::{self, DIRECTORY, IndexBuilder};
     use crate::reader::{Indexer, parse};
     use crate::text::push_time;
@@ -167,6 +167,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::option;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
 
@@ -352,6 +353,31 @@ mod tests {
         assert_eq!(given(both.clone()), (0..3_072).filter(|n| n % 4 == 3 && n % 7 == 6).count());
         let since = Some(Timestamp(2_900));
         assert_eq!(given(Query { since, ..Query::default() }), 3_072 - 2_816);
+    }
+
+    #[test]
+    fn dropped_records_take_their_index_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let seed = |n: usize| Seed { time: n as u64, value: n, tags: vec![] };
+        let log = log_of(dir.path(), &(0..3_072).map(seed).collect::<Vec<_>>());
+        log.reindex_blocks(BLOCKS, &mut |_, _| {}).unwrap();
+        // All of the first block, one bundle of the second.
+        (0..5).for_each(|n| fs::remove_file(dir.path().join(format!("log/tile/entries/00{n}"))).unwrap());
+        fs::write(dir.path().join("log/kept"), r#"{"records":1280,"detail":1280}"#).unwrap();
+        let denied = Query { outcome: Some("denied".into()), ..Query::default() };
+        let expected: Vec<u64> = (1_280..3_072).filter(|n| n % 7 == 6).collect();
+        let newest_first = Query { order: Order::NewestFirst, ..denied.clone() };
+        let backwards: Vec<u64> = expected.iter().rev().copied().collect();
+        for _ in 0..2 {
+            assert_eq!(indexes(&log, &denied), expected);
+            assert_eq!(indexes(&log, &newest_first), backwards);
+            let mut indexer = Indexer::of(log.clone(), BLOCKS);
+            while indexer.catch_up().unwrap() {}
+            let left = RealDisk.list(&dir.path().join(DIRECTORY)).unwrap();
+            assert_eq!(left.into_iter().collect::<BTreeSet<_>>(), [1, 2].map(index::name).into());
+        }
+        fs::remove_dir_all(dir.path().join(DIRECTORY)).unwrap();
+        assert_eq!(indexes(&log, &denied), expected);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The index at its real size, over trails that a bridge wrote.
 
-use crate::exchanges::{START, closed, id, open_lagging, record};
+use crate::exchanges::{START, closed, exchange, flow, id, open_lagging, record};
 use ironbridge_audit::disk::{Disk, DiskFile, RealDisk};
 use ironbridge_audit::{Indexer, Log, Order, Query};
-use ironbridge_core::Timestamp;
+use ironbridge_core::{Ending, OwnerKey, Record, Recorder, Subject, Timestamp};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const BLOCK: u64 = 65_536;
 
@@ -79,6 +80,47 @@ fn an_index_of_other_records_is_not_believed() {
     assert_eq!(told, [(0, BLOCK), (BLOCK, BLOCK)]);
     assert_eq!(log.indexed(), Ok(BLOCK));
     assert_eq!(indexes(&log, &Query { id: Some(id(3)), ..Query::default() }), [3]);
+}
+
+/// Detail that is not beside the log today may be put back tomorrow.
+#[test]
+fn data_subjects_are_found_wherever_their_detail_is() {
+    const TAG: [u8; 16] = [9; 16];
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open_lagging(dir.path());
+    let flow = flow("orders");
+    let owner = Arc::new(OwnerKey::new(TAG, [5; 32]));
+    let named: Vec<u64> = (0..BLOCK + 300).filter(|n| n % 20_000 == 7).collect();
+    for number in 0..BLOCK + 300 {
+        let mut exchange = exchange(number, &flow);
+        if named.contains(&number) {
+            exchange.subjects.push(Subject { id: "customer-1".into(), owner: Arc::clone(&owner) });
+        }
+        let ending = Ending::Delivered { status: 200 };
+        let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
+        while trail.ready().is_err() {
+            std::thread::yield_now();
+        }
+        trail.append(record).unwrap();
+    }
+    trail.close().unwrap();
+    let watched = Arc::new(Watched::default());
+    let log = Log::open_on(Arc::clone(&watched) as Arc<dyn Disk>, dir.path()).unwrap();
+    let query = Query { subject: Some(TAG), ..Query::default() };
+    let reindex = || log.reindex(&mut |_, _| {}).unwrap();
+    let aside = |from: &str, to: &str| std::fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+
+    assert_eq!(indexes(&log, &query), named);
+    reindex();
+    watched.bundles.lock().unwrap().clear();
+    assert_eq!(indexes(&log, &query), named);
+    // One for each of four records, and two that no index covers yet.
+    assert!(watched.bundles.lock().unwrap().len() <= named.len() + 2);
+    aside("detail", "elsewhere");
+    assert_eq!(indexes(&log, &query), [] as [u64; 0]);
+    reindex();
+    aside("elsewhere", "detail");
+    assert_eq!(indexes(&log, &query), named);
 }
 
 /// Real files, and which bundles were read.
