@@ -37,6 +37,16 @@ pub enum Target {
     S3(Bucket),
 }
 
+impl Target {
+    /// How often a copy follows where nobody says otherwise. Every checkpoint costs a bucket some paid requests.
+    pub fn interval(&self) -> Duration {
+        match self {
+            Target::Directory(_) => Duration::from_secs(1),
+            Target::S3(_) => Duration::from_secs(10),
+        }
+    }
+}
+
 /// Where a copy is kept. Paths are those of the audit directory, with `/`.
 pub(crate) trait Place: Send + Sync {
     fn get(&self, path: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, Trouble>>;

@@ -178,7 +178,7 @@ fn a_failing_sink_delays_nobody_and_gets_everything_in_the_end() {
     let runtime = runtime();
     let _entered = runtime.enter();
     let publisher = publish(source.path(), to_https(&failing, &authority, Framing::Lines));
-    complains(&publisher, "it answered 500: out of [2J order");
+    complains(&publisher, "it answered 500: out of\u{241b}[2J order");
     record(&trail, "meanwhile", 10);
     until("the lag grows", || only(&publisher).of == 20);
     let lag = only(&publisher);
