@@ -93,6 +93,7 @@ pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
         older: None,
         held: None,
         seen: 0,
+        keys: None,
         witnessed: None,
     };
     loop {
@@ -134,6 +135,8 @@ struct Copier {
     held: Option<SignedCheckpoint>,
     /// The size of the tree that the copy held when it was last asked, or written.
     seen: u64,
+    /// The file of verifier keys that was copied last.
+    keys: Option<Vec<u8>>,
     /// The cosigned head that was copied last.
     witnessed: Option<String>,
 }
@@ -149,7 +152,7 @@ impl Copier {
             let held = held.map(|held| held.checkpoint.size);
             if held.unwrap_or(0) < self.seen {
                 // Somebody emptied the copy or set it back.
-                self.copied = 0;
+                (self.copied, self.keys, self.witnessed) = (0, None, None);
             }
             self.seen = held.unwrap_or(0);
             if held != Some(head.checkpoint.size) && self.copy(held, head).await? == Round::Outpaced {
@@ -213,9 +216,11 @@ impl Copier {
         for (file, bytes) in partial {
             self.place.put(in_log(file), bytes).await?;
         }
-        if held.is_none() {
-            let key = self.around.blocking(|around| around.log.read(LogFile::Key)).await?;
-            self.place.put(in_log(LogFile::Key), key.unwrap_or_default()).await?;
+        // Again when it changed: keys of a log rotate.
+        let keys = self.around.blocking(|around| around.log.read(LogFile::Key)).await?;
+        if let Some(keys) = keys.filter(|keys| self.keys.as_ref() != Some(keys)) {
+            self.place.put(in_log(LogFile::Key), keys.clone()).await?;
+            self.keys = Some(keys);
         }
         if self.dropped
             && let Some(kept) = self.around.blocking(|around| around.log.read(LogFile::Kept)).await?
