@@ -195,8 +195,10 @@ impl Copier {
         let size = held.size;
         let root = self.around.blocking(move |around| around.log.root(size)).await?;
         if root != held.root {
-            let fork = "the mirror holds a fork: its first {} records are not those of this log, though both are signed";
-            return Err(Trouble::new(fork.replacen("{}", &size.to_string(), 1)));
+            return Err(Trouble::new(format_args!(
+                "the mirror holds a fork: its first {size} records are not those of this log, though both are \
+                 signed"
+            )));
         }
         Ok(())
     }
