@@ -80,6 +80,30 @@ async fn posts_a_form() {
 }
 
 #[tokio::test]
+async fn bodies_go_out_under_their_media_type() {
+    let authority = Authority::new("store");
+    let answer = "HTTP/1.1 503 Slow Down\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
+    let client = GuardedClient::new(&authority.roots(), Policy::Declared).unwrap();
+    let body = b"=x".to_vec();
+    for (method, verb) in [
+        (FetchMethod::Put("application/octet-stream", body.clone()), "put "),
+        (FetchMethod::Post("application/octet-stream", body), "post "),
+    ] {
+        let (port, question) = server(&authority, answer).await;
+        let fetched = client.fetch(FetchRequest { method, ..get(port) }).await.unwrap();
+        assert_eq!((fetched.status, fetched.retry_after), (503, Some(7)));
+        let asked = question.await.unwrap().to_ascii_lowercase();
+        assert!(asked.starts_with(verb) && asked.ends_with("\r\n\r\n=x"), "{asked}");
+        assert!(asked.contains("content-type: application/octet-stream\r\n"), "{asked}");
+    }
+    let dated = "HTTP/1.1 200 OK\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\nContent-Length: 0\r\n\r\n";
+    let (port, question) = server(&authority, dated).await;
+    let fetched = client.fetch(FetchRequest { method: FetchMethod::Delete, ..get(port) }).await.unwrap();
+    assert_eq!(fetched.retry_after, None);
+    assert!(question.await.unwrap().starts_with("DELETE /keys?a=b HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed() {
     let authority = Authority::new("issuer");
     let answer = "HTTP/1.1 302 Found\r\nLocation: https://169.254.169.254/\r\nContent-Length: 0\r\n\r\n";

@@ -24,6 +24,11 @@ pub struct Cosigner {
     pub interval: Duration,
 }
 
+impl Cosigner {
+    /// How often a witness is asked where nobody says otherwise.
+    pub const INTERVAL: Duration = Duration::from_secs(10);
+}
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often one head is asked for: a witness says once how far it is, and may have moved on meanwhile.

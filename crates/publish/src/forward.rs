@@ -11,7 +11,7 @@ use crate::publisher::Surroundings;
 use crate::status::Report;
 use crate::trouble::Trouble;
 use cursor::Cursor;
-use ironbridge_audit::{Fault, Log, Stored};
+use ironbridge_audit::{Fault, Follow, Stored};
 use ironbridge_core::{BoxFuture, Fetch, Sensitive};
 use ironbridge_net::session::Dialer;
 use std::sync::Arc;
@@ -84,7 +84,8 @@ pub(crate) async fn run(forward: Forward, around: Surroundings, report: Report) 
         }
     };
     let cursor = Cursor::of(around.log.dir(), &forward.name);
-    Forwarder { cursor, outlet, format: forward.format, around, report, most: BATCH_RECORDS }.run().await;
+    let format = forward.format;
+    Forwarder { cursor, outlet, format, around, report, records: None, most: BATCH_RECORDS }.run().await;
 }
 
 struct Forwarder {
@@ -93,6 +94,8 @@ struct Forwarder {
     format: Format,
     around: Surroundings,
     report: Report,
+    /// Where the last batch was read, while it is held: finding the place again costs more than going on.
+    records: Option<Follow>,
     /// Records in one request; fewer once the sink said that a batch was too large.
     most: usize,
 }
@@ -132,6 +135,8 @@ impl Forwarder {
     async fn catch_up(&mut self, size: u64) -> Result<(), Trouble> {
         let mut next = self.cursor.load().await?;
         if next > size {
+            // Read again next time: somebody may have removed it.
+            self.cursor.forget();
             return Err(Trouble::new(format_args!(
                 "{next} records were sent, but the log has {size}: it was rolled back. Remove {} to send it again",
                 self.cursor.path().display()
@@ -147,6 +152,8 @@ impl Forwarder {
             let first = first.ok_or_else(|| Trouble::new(format_args!("record {next} is not there yet")))?;
             if first > next {
                 self.report.lost(first - next, "retention dropped them before they were sent");
+                next = first;
+                self.cursor.store(next).await?;
             }
             let mut rest = &batch[..];
             while !rest.is_empty() {
@@ -175,18 +182,28 @@ impl Forwarder {
         Ok(())
     }
 
-    async fn read(&self, next: u64, size: u64) -> Result<Vec<Outgoing>, Trouble> {
+    async fn read(&mut self, next: u64, size: u64) -> Result<Vec<Outgoing>, Trouble> {
         let format = Arc::clone(&self.format);
-        self.around.blocking(move |around| read(&around.log, &format, next, size)).await
+        let records = self.records.take().filter(|records| records.position() == next);
+        let read = move |around: &Surroundings| {
+            let mut records = match records {
+                Some(records) => records,
+                // The journal may still hold what was dropped from the log.
+                None => around.log.follow(next.max(around.log.first_kept()?)),
+            };
+            let batch = read(&mut records, &format, size)?;
+            Ok::<_, Fault>((records, batch))
+        };
+        let (records, batch) = self.around.blocking(read).await?;
+        self.records = Some(records);
+        Ok(batch)
     }
 }
 
 /// The next records below `size`. Those that retention dropped are passed over.
-fn read(log: &Log, format: &Format, next: u64, size: u64) -> Result<Vec<Outgoing>, Fault> {
-    // The journal may still hold what was dropped from the log.
-    let mut records = log.follow(next.max(log.first_kept()?));
+fn read(records: &mut Follow, format: &Format, size: u64) -> Result<Vec<Outgoing>, Fault> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
-    while records.position() < size && batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
+    while Follow::position(records) < size && batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
         let Some(stored) = records.next() else { break };
         let stored = stored?;
         let mut text = Vec::with_capacity(stored.json.len() * 2);

@@ -37,6 +37,16 @@ pub enum Target {
     S3(Bucket),
 }
 
+impl Target {
+    /// How often a copy follows where nobody says otherwise. Every checkpoint costs a bucket some paid requests.
+    pub fn interval(&self) -> Duration {
+        match self {
+            Target::Directory(_) => Duration::from_secs(1),
+            Target::S3(_) => Duration::from_secs(10),
+        }
+    }
+}
+
 /// Where a copy is kept. Paths are those of the audit directory, with `/`.
 pub(crate) trait Place: Send + Sync {
     fn get(&self, path: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, Trouble>>;
@@ -83,6 +93,7 @@ pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
         older: None,
         held: None,
         seen: 0,
+        keys: None,
         witnessed: None,
     };
     loop {
@@ -124,6 +135,8 @@ struct Copier {
     held: Option<SignedCheckpoint>,
     /// The size of the tree that the copy held when it was last asked, or written.
     seen: u64,
+    /// The file of verifier keys that was copied last.
+    keys: Option<Vec<u8>>,
     /// The cosigned head that was copied last.
     witnessed: Option<String>,
 }
@@ -139,7 +152,7 @@ impl Copier {
             let held = held.map(|held| held.checkpoint.size);
             if held.unwrap_or(0) < self.seen {
                 // Somebody emptied the copy or set it back.
-                self.copied = 0;
+                (self.copied, self.keys, self.witnessed) = (0, None, None);
             }
             self.seen = held.unwrap_or(0);
             if held != Some(head.checkpoint.size) && self.copy(held, head).await? == Round::Outpaced {
@@ -182,8 +195,10 @@ impl Copier {
         let size = held.size;
         let root = self.around.blocking(move |around| around.log.root(size)).await?;
         if root != held.root {
-            let fork = "the mirror holds a fork: its first {} records are not those of this log, though both are signed";
-            return Err(Trouble::new(fork.replacen("{}", &size.to_string(), 1)));
+            return Err(Trouble::new(format_args!(
+                "the mirror holds a fork: its first {size} records are not those of this log, though both are \
+                 signed"
+            )));
         }
         Ok(())
     }
@@ -203,9 +218,11 @@ impl Copier {
         for (file, bytes) in partial {
             self.place.put(in_log(file), bytes).await?;
         }
-        if held.is_none() {
-            let key = self.around.blocking(|around| around.log.read(LogFile::Key)).await?;
-            self.place.put(in_log(LogFile::Key), key.unwrap_or_default()).await?;
+        // Again when it changed: keys of a log rotate.
+        let keys = self.around.blocking(|around| around.log.read(LogFile::Key)).await?;
+        if let Some(keys) = keys.filter(|keys| self.keys.as_ref() != Some(keys)) {
+            self.place.put(in_log(LogFile::Key), keys.clone()).await?;
+            self.keys = Some(keys);
         }
         if self.dropped
             && let Some(kept) = self.around.blocking(|around| around.log.read(LogFile::Kept)).await?

@@ -1,3 +1,4 @@
+use ironbridge_audit::export::visible;
 use std::fmt;
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    /// Parts of the reason may come from the destination: control characters are replaced, and it is cut.
+    /// Parts of the reason may come from the destination: it is cut, and no terminal obeys it.
     pub fn new(reason: impl fmt::Display) -> Trouble {
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
-        let reason = reason.to_string().chars().take(LONGEST_REASON).map(clean).collect();
+        let reason: String = reason.to_string().chars().take(LONGEST_REASON).collect();
+        let reason = visible(&reason).into_owned();
         Trouble { reason, wait: None, too_large: false }
     }
 
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn a_destinations_words_are_cut_and_harmless() {
         let trouble = Trouble::answered(503, Some(7), b"  try\x1b[31m later\n ");
-        assert_eq!(trouble.to_string(), "it answered 503: try [31m later");
+        assert_eq!(trouble.to_string(), "it answered 503: try\u{241b}[31m later");
         assert_eq!(trouble.wait, Some(Duration::from_secs(7)));
         assert_eq!(Trouble::answered(500, None, &[b'x'; 5000]).to_string().len(), LONGEST_REASON);
     }

@@ -25,6 +25,10 @@ impl Cursor {
         self.next
     }
 
+    pub fn forget(&mut self) {
+        self.next = None;
+    }
+
     /// The next record to send; 0 for a new sink.
     pub async fn load(&mut self) -> Result<u64, Trouble> {
         if let Some(next) = self.next {

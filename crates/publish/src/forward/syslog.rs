@@ -6,6 +6,7 @@
 use super::{Outgoing, Rejected};
 use crate::moment;
 use crate::trouble::Trouble;
+use ironbridge_audit::export::visible;
 use ironbridge_core::BoxFuture;
 use ironbridge_net::session::{Dialer, Session};
 use std::fmt::Write as _;
@@ -111,7 +112,9 @@ fn message(hostname: &str, process: u32, record: &Outgoing) -> String {
         // Writing to a String does not fail.
         let _ = write!(data, " {name}=\"{}\"", parameter(value));
     }
-    let text = harmless(&String::from_utf8_lossy(&record.text));
+    // Nothing of it may reach a terminal as a command, or break a line at the other end.
+    let text = String::from_utf8_lossy(&record.text);
+    let text = visible(&text);
     // The byte order mark says that the text is UTF-8 (RFC 5424 §6.4).
     format!("<{priority}>1 {time} {hostname} ironbridge {process} {kind} {data}] \u{feff}{text}")
 }
@@ -135,18 +138,13 @@ fn header_word(text: &str, longest: usize) -> String {
 /// A parameter's value (RFC 5424 §6.3.3).
 fn parameter(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
-    for c in harmless(value).chars() {
+    for c in visible(value).chars() {
         if matches!(c, '"' | '\\' | ']') {
             escaped.push('\\');
         }
         escaped.push(c);
     }
     escaped
-}
-
-/// Without control characters: none of them may reach a terminal or break a line at the other end.
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -173,7 +171,7 @@ mod tests {
             message("bridge.example", 42, &record),
             "<108>1 2026-05-28T20:26:40.123456Z bridge.example ironbridge 42 exchange [ironbridge@32473 \
              index=\"7\" id=\"0\" account=\"a\\\"\\]\\\\\" outcome=\"denied\" code=\"rate-limited\"] \
-             \u{feff}one\u{fffd}two\u{fffd}[0m"
+             \u{feff}one\u{240a}two\u{241b}[0m"
         );
         assert_eq!(header_word("a b\tc\u{fc}", 255), "abc");
         assert_eq!(header_word(" \n", 255), "-");

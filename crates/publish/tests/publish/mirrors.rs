@@ -61,6 +61,24 @@ fn a_copy_follows_and_verifies_at_every_checkpoint() {
 }
 
 #[test]
+fn a_copy_verifies_at_any_moment() {
+    let (source, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trail = trail(source.path());
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_directory(copy.path()));
+    let mut sizes = std::collections::BTreeSet::new();
+    until("the copy was seen at several sizes", || {
+        record(&trail, "grow", 67);
+        if Log::open(copy.path()).is_ok() {
+            sizes.insert(verified(copy.path()).size);
+        }
+        sizes.len() > 3
+    });
+    caught_up(&publisher, trail.status().size);
+}
+
+#[test]
 fn a_new_publisher_goes_on_and_a_missing_mount_is_named() {
     let (source, above) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let copy = above.path().join("mount");
