@@ -11,6 +11,7 @@ mod key;
 mod prove;
 pub mod query;
 mod reindex;
+mod retention;
 mod show;
 mod status;
 mod tail;
@@ -41,9 +42,11 @@ pub enum Command {
     Disclosures(disclosures::Args),
     /// Show how far the trail is written, signed, indexed, copied and cosigned
     Status(status::Args),
+    /// Drop what is older than the manifest says it is kept
+    Retention(retention::Args),
     /// Build the index that makes queries fast again, such as for a copied trail
     Reindex(reindex::Args),
-    /// Print the key that verifies this bridge's trail, to be kept elsewhere
+    /// Print the keys that verify this bridge's trail, to be kept elsewhere; list and rotate them
     Key(key::Args),
 }
 
@@ -58,6 +61,7 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
         Command::Export(args) => export::run(manifest, &args),
         Command::Disclosures(args) => disclosures::run(manifest, &args),
         Command::Status(args) => status::run(manifest, &args),
+        Command::Retention(args) => retention::run(manifest, &args),
         Command::Reindex(args) => reindex::run(manifest, &args),
         Command::Key(args) => key::run(manifest, &args),
     }
