@@ -433,3 +433,58 @@ fn retention_drops_what_is_old_and_keeps_every_proof() {
     let status = stage.good(&["audit", "status"]).out;
     assert!(status.contains("601 records written") && status.contains("records below 256"), "{status}");
 }
+
+#[test]
+fn an_auditor_vouches_for_copies_of_a_log() {
+    let (stage, auditor) = (stage(300), Stage::empty());
+    let key = signer().verifier_key();
+    let trail = stage.path("data/audit");
+    let witness = |trail: &Path, more: &[&str]| {
+        let common =
+            ["audit", "witness", "--state", "state", "--name", "auditor.example", "--key", &key, "--trail"];
+        auditor.run(&[&common[..], &[trail.to_str().unwrap()], more].concat())
+    };
+    let first = witness(&trail, &["-o", "cosigned"]);
+    assert!(
+        first.code == 0 && first.err.contains("only grew") && first.err.contains("300 records"),
+        "{}",
+        first.err
+    );
+    let witness_keys: Vec<&str> = first.err.lines().skip(1).collect();
+    assert!(witness_keys.iter().all(|key| key.starts_with("auditor.example/witness+")), "{}", first.err);
+
+    write(&stage, 300..600);
+    let again = witness(&trail, &["--format", "json"]).out;
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((&again["cosigned"], &again["records"]), (&json!(true), &json!(600)));
+    // What it cosigned is what others can use.
+    Log::open(&trail).unwrap().keep_witnessed(again["note"].as_str().unwrap()).unwrap();
+    let seen = stage.good(&["audit", "verify", "--key", &key, "--witness-key", witness_keys[0]]).out;
+    assert!(seen.contains("auditor.example/witness has seen its first 600 records"), "{seen}");
+
+    let (short, forked) = (Stage::new(), Stage::new());
+    write(&short, 0..300);
+    let rolled_back = witness(&short.path("data/audit"), &[]);
+    assert!(rolled_back.code == 1 && rolled_back.err.contains("rolled back"), "{}", rolled_back.err);
+    write(&forked, 700..1400);
+    let other = witness(&forked.path("data/audit"), &[]);
+    assert!(other.code == 1 && other.err.contains("forked"), "{}", other.err);
+    let report = witness(&forked.path("data/audit"), &["--format", "json"]).out;
+    assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["cosigned"], false);
+    let stranger = NoteSigner::from_seed(ORIGIN, &[8; 32]).unwrap().verifier_key();
+    let unknown = auditor.run(&[
+        "audit",
+        "witness",
+        "--state",
+        "state",
+        "--name",
+        "auditor.example",
+        "--key",
+        &stranger,
+        "--trail",
+        trail.to_str().unwrap(),
+    ]);
+    assert!(unknown.code == 1 && unknown.err.contains("did not sign"), "{}", unknown.err);
+    let own = stage.good(&["audit", "key", "--witness"]).out;
+    assert!(own.lines().count() == 2 && own.starts_with("test-bridge/witness+"), "{own}");
+}

@@ -5,6 +5,7 @@ use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_core::Timestamp;
 use ironbridge_engine::LogKey;
+use ironbridge_seal::note::NoteSigner;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ Examples:
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Print the keys that this bridge cosigns other logs with, instead
+    #[arg(long)]
+    witness: bool,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -52,6 +56,12 @@ struct Rotate {
 pub fn run(dir: &Path, args: &Args) -> Outcome {
     let manifest = inspect::manifest(dir)?;
     let (home, name) = (home(&manifest)?, &manifest.bridge.name);
+    if args.witness {
+        let signers = block_on(async { Ok(home.witness_signers(name).await?) })?;
+        let keys: Vec<String> = signers.iter().map(NoteSigner::verifier_key).collect();
+        print(keys.iter().map(String::as_str), args.format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let keys = block_on(async {
         Ok(match &args.command {
             Some(Command::Rotate(args)) => home.rotate_log_keys(name, args.overlap).await?,
@@ -60,7 +70,7 @@ pub fn run(dir: &Path, args: &Args) -> Outcome {
     })?;
     let keys = keys.keys();
     match &args.command {
-        None => print(keys, args.format)?,
+        None => print(keys.iter().map(|key| &*key.verifier), args.format)?,
         Some(Command::List(args)) => list(keys, args.format)?,
         Some(Command::Rotate(args)) => {
             list(keys, args.format)?;
@@ -74,11 +84,11 @@ pub fn run(dir: &Path, args: &Args) -> Outcome {
 }
 
 /// The keys alone.
-fn print(keys: &[LogKey], format: FormatArg) -> std::io::Result<()> {
+fn print<'k>(mut keys: impl Iterator<Item = &'k str>, format: FormatArg) -> std::io::Result<()> {
     if format.is_json() {
-        return output::json(&keys.iter().map(|key| json!({ "key": key.verifier })).collect());
+        return output::json(&keys.map(|key| json!({ "key": key })).collect());
     }
-    keys.iter().try_for_each(|key| output::data(&key.verifier))
+    keys.try_for_each(output::data)
 }
 
 fn list(keys: &[LogKey], format: FormatArg) -> std::io::Result<()> {
