@@ -60,7 +60,7 @@ fn limits(manifest: &Manifest, now: Timestamp) -> Result<Limits, Failure> {
         let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
         Timestamp(now.micros().saturating_sub(micros))
     };
-    let (detail, records) = (retention.detail.map(Into::into), retention.records.map(Into::into));
+    let (detail, records) = (retention.detail, retention.records);
     if detail.is_none() && records.is_none() {
         return Err(Failure::new("the manifest lets the audit trail be kept for ever")
             .help("say how long: bridge.audit.retention: { detail: 400d, records: 2200d }"));
