@@ -3,7 +3,7 @@
 
 mod stage;
 
-use ironbridge_audit::{Log, Options, Trail};
+use ironbridge_audit::{Log, Options, Signers, Trail};
 use ironbridge_core::{
     Account, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, Integration, Operation,
     OwnerKey, Peer, PermissionTable, Principal, Record, Recorder, Subject, SystemFacts, Timestamp, code,
@@ -30,23 +30,28 @@ fn stage(records: u64) -> Stage {
     stage
 }
 
-/// Records exchanges of one account with the data of three people; every fifth is refused.
+/// Signed with the same key wherever it is, so that one log can be passed off as another.
 fn write(stage: &Stage, numbers: std::ops::Range<u64>) {
     let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    write_signed(&home, signer().try_into().unwrap(), numbers);
+}
+
+/// Records exchanges of three days ago, of one account with the data of three people; every fifth is refused.
+fn write_signed(home: &Home, signers: Signers, numbers: std::ops::Range<u64>) {
     let clock = Arc::clone(&home.clock);
     let people: Vec<Box<str>> = (0..3).map(|n| format!("customer-{n}").into()).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (callers, shop, subjects) = runtime.block_on(async {
+    let (callers, shop, subjects) = runtime().block_on(async {
         let owners = home.owners().await.unwrap();
         let (callers, shop) = (owners.callers().await.unwrap(), owners.account("shop").await.unwrap());
         (callers, shop, owners.subjects(&people).await.unwrap())
     });
-    let options = Options::new(home.audit_dir(), ORIGIN, signer().try_into().unwrap(), callers);
+    let options = Options::new(home.audit_dir(), ORIGIN, signers, callers);
     let trail = Trail::open(options, Arc::clone(&clock)).unwrap();
+    let began = Timestamp::from_seconds(clock.now().seconds() - 3 * 86_400);
     let (orders, treatment) = (flow("orders", ""), flow("care", "treatment"));
     for number in numbers {
         let flow = if number % 7 == 3 { &treatment } else { &orders };
-        let mut exchange = exchange(number, flow, clock.now(), &shop);
+        let mut exchange = exchange(number, flow, began, &shop);
         let person = usize::try_from(number % 3).unwrap();
         let (id, owner) = (people[person].clone(), Arc::clone(&subjects[person]));
         exchange.subjects = vec![Subject { id, owner }];
@@ -58,6 +63,10 @@ fn write(stage: &Stage, numbers: std::ops::Range<u64>) {
         trail.append(Record { exchange: &exchange, ending, duration, amends: false }).unwrap();
     }
     trail.close().unwrap();
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn flow(name: &str, disclosure: &'static str) -> Arc<Flow> {
@@ -365,4 +374,117 @@ fn status_and_index() {
     let indexed = stage.good(&["audit", "reindex", "--trail", trail.to_str().unwrap()]).out;
     assert!(indexed.contains("of 300 records are indexed"), "{indexed}");
     assert!(Stage::new().bad(&["audit", "status"]).err.contains("there is no audit trail"));
+}
+
+#[test]
+fn keys_are_listed_and_rotated() {
+    let stage = Stage::new();
+    let first = stage.good(&["audit", "key"]).out;
+    assert!(first.lines().all(|key| key.starts_with("test-bridge+")), "{first}");
+    let as_json = stage.good(&["audit", "key", "--format", "json"]).json();
+    let printed: Vec<&str> =
+        as_json.as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap()).collect();
+    assert_eq!(printed, first.lines().collect::<Vec<_>>());
+    let rotated = stage.good(&["audit", "key", "rotate", "--overlap", "60d"]);
+    assert!(rotated.err.contains("before the overlap ends"), "{}", rotated.err);
+    let now = stage.good(&["audit", "key"]).out;
+    assert!(now.ends_with(&first) && now.lines().count() == 2 * first.lines().count(), "{now}");
+    let listed = stage.good(&["audit", "key", "list", "--format", "json"]).json();
+    let until = |place: usize| listed[place]["until"].clone();
+    assert!(until(0).is_null() && until(first.lines().count()).is_string(), "{listed}");
+    assert_eq!(stage.run(&["audit", "key", "rotate", "--overlap", "soon"]).code, 2);
+}
+
+#[test]
+fn retention_drops_what_is_old_and_keeps_every_proof() {
+    let stage = Stage::new();
+    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    let keys = runtime().block_on(home.log_keys(ORIGIN)).unwrap();
+    write_signed(&home, keys.signers(ORIGIN, home.clock.now()).unwrap(), 0..600);
+    drop(home);
+    let unlimited = stage.bad(&["audit", "retention", "--dry-run"]);
+    assert!(unlimited.err.contains("bridge.audit.retention"), "{}", unlimited.err);
+    let data_dir = "  data_dir: ./data ";
+    let policy = format!("  audit:\n    retention: {{ detail: 1d, records: 2d }}\n{data_dir}");
+    stage.edit("ironbridge.yaml", data_dir, &policy);
+    let older = fs::read_to_string(stage.path("data/audit/log/checkpoint")).unwrap();
+
+    let would = stage.good(&["audit", "retention", "--dry-run", "--format", "json"]).json();
+    assert_eq!(would["records_below"], json!({ "before": 0, "after": 256 }));
+    assert_eq!(
+        stage.good(&["audit", "show", "3"]).out.lines().next().unwrap().split(' ').next(),
+        Some("exchange")
+    );
+    let went = stage.good(&["audit", "retention"]).out;
+    assert!(went.contains("Records below 256 went"), "{went}");
+
+    let gone = stage.bad(&["audit", "show", "3"]);
+    assert!(gone.err.contains("retention may have dropped"), "{}", gone.err);
+    let done = stage.good(&["audit", "query", "--action", "audit.retention", "--details"]).out;
+    assert!(done.contains("audit.retention") && done.contains("actor=command:"), "{done}");
+    fs::write(stage.path("older"), older).unwrap();
+    let keys = stage.good(&["audit", "key"]).out;
+    let verify = ["audit", "verify", "--key", &keys, "--against", "older"];
+    let verified = stage.good(&verify).out;
+    assert!(
+        verified.contains("dropped the records below 256") && verified.contains("600 records"),
+        "{verified}"
+    );
+    let status = stage.good(&["audit", "status"]).out;
+    assert!(status.contains("601 records written") && status.contains("records below 256"), "{status}");
+}
+
+#[test]
+fn an_auditor_vouches_for_copies_of_a_log() {
+    let (stage, auditor) = (stage(300), Stage::empty());
+    let key = signer().verifier_key();
+    let trail = stage.path("data/audit");
+    let witness = |trail: &Path, more: &[&str]| {
+        let common =
+            ["audit", "witness", "--state", "state", "--name", "auditor.example", "--key", &key, "--trail"];
+        auditor.run(&[&common[..], &[trail.to_str().unwrap()], more].concat())
+    };
+    let first = witness(&trail, &["-o", "cosigned"]);
+    assert!(
+        first.code == 0 && first.err.contains("only grew") && first.err.contains("300 records"),
+        "{}",
+        first.err
+    );
+    let witness_keys: Vec<&str> = first.err.lines().skip(1).collect();
+    assert!(witness_keys.iter().all(|key| key.starts_with("auditor.example/witness+")), "{}", first.err);
+
+    write(&stage, 300..600);
+    let again = witness(&trail, &["--format", "json"]).out;
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((&again["cosigned"], &again["records"]), (&json!(true), &json!(600)));
+    // What it cosigned is what others can use.
+    Log::open(&trail).unwrap().keep_witnessed(again["note"].as_str().unwrap()).unwrap();
+    let seen = stage.good(&["audit", "verify", "--key", &key, "--witness-key", witness_keys[0]]).out;
+    assert!(seen.contains("auditor.example/witness has seen its first 600 records"), "{seen}");
+
+    let (short, forked) = (Stage::new(), Stage::new());
+    write(&short, 0..300);
+    let rolled_back = witness(&short.path("data/audit"), &[]);
+    assert!(rolled_back.code == 1 && rolled_back.err.contains("rolled back"), "{}", rolled_back.err);
+    write(&forked, 700..1400);
+    let other = witness(&forked.path("data/audit"), &[]);
+    assert!(other.code == 1 && other.err.contains("forked"), "{}", other.err);
+    let report = witness(&forked.path("data/audit"), &["--format", "json"]).out;
+    assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["cosigned"], false);
+    let stranger = NoteSigner::from_seed(ORIGIN, &[8; 32]).unwrap().verifier_key();
+    let unknown = auditor.run(&[
+        "audit",
+        "witness",
+        "--state",
+        "state",
+        "--name",
+        "auditor.example",
+        "--key",
+        &stranger,
+        "--trail",
+        trail.to_str().unwrap(),
+    ]);
+    assert!(unknown.code == 1 && unknown.err.contains("did not sign"), "{}", unknown.err);
+    let own = stage.good(&["audit", "key", "--witness"]).out;
+    assert!(own.lines().count() == 2 && own.starts_with("test-bridge/witness+"), "{own}");
 }

@@ -11,12 +11,14 @@ mod key;
 mod prove;
 pub mod query;
 mod reindex;
+mod retention;
 mod show;
 mod status;
 mod tail;
 mod text;
 pub mod trail;
 mod verify;
+mod witness;
 
 use crate::cli::Outcome;
 use std::path::Path;
@@ -35,15 +37,19 @@ pub enum Command {
     Prove(prove::Args),
     /// Check a receipt, without a trail and without a manifest
     CheckReceipt(check_receipt::Args),
+    /// Vouch for a copy of a log: that it only grew since it was last seen
+    Witness(witness::Args),
     /// Write records in the form that another tool reads
     Export(export::Args),
     /// Account for disclosures: who got whose data, when, what and why (45 CFR 164.528)
     Disclosures(disclosures::Args),
     /// Show how far the trail is written, signed, indexed, copied and cosigned
     Status(status::Args),
+    /// Drop what is older than the manifest says it is kept
+    Retention(retention::Args),
     /// Build the index that makes queries fast again, such as for a copied trail
     Reindex(reindex::Args),
-    /// Print the key that verifies this bridge's trail, to be kept elsewhere
+    /// Print the keys that verify this bridge's trail, to be kept elsewhere; list and rotate them
     Key(key::Args),
 }
 
@@ -55,9 +61,11 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
         Command::Verify(args) => verify::run(manifest, &args),
         Command::Prove(args) => prove::run(manifest, &args),
         Command::CheckReceipt(args) => check_receipt::run(&args),
+        Command::Witness(args) => witness::run(manifest, &args),
         Command::Export(args) => export::run(manifest, &args),
         Command::Disclosures(args) => disclosures::run(manifest, &args),
         Command::Status(args) => status::run(manifest, &args),
+        Command::Retention(args) => retention::run(manifest, &args),
         Command::Reindex(args) => reindex::run(manifest, &args),
         Command::Key(args) => key::run(manifest, &args),
     }

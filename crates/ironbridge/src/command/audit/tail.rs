@@ -1,5 +1,5 @@
 use super::query::print;
-use super::trail::Trail;
+use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::output::FormatArg;
 use std::path::Path;
@@ -15,6 +15,11 @@ pub struct Args {
     /// Go on with new records until interrupted
     #[arg(short, long)]
     follow: bool,
+    /// Open personal detail: addresses, ids of people, who did an action
+    #[arg(long)]
+    details: bool,
+    #[command(flatten)]
+    keys: KeysArg,
     #[command(flatten)]
     trail: Trail,
     #[command(flatten)]
@@ -25,10 +30,12 @@ pub struct Args {
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let log = args.trail.open(manifest)?.log;
+    let source = args.trail.open(manifest)?;
+    let mut keyring = if args.details { Some(source.required_keyring(&args.keys)?) } else { None };
+    let log = source.log;
     let records = log.tail(args.lines)?;
     for record in &records {
-        print(record, None, args.format)?;
+        print(record, keyring.as_mut(), args.format)?;
     }
     if !args.follow {
         return Ok(ExitCode::SUCCESS);
@@ -40,7 +47,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let mut follow = log.follow(next);
     loop {
         for record in follow.by_ref() {
-            print(&record?, None, args.format)?;
+            print(&record?, keyring.as_mut(), args.format)?;
         }
         std::thread::sleep(PAUSE);
     }

@@ -107,7 +107,7 @@ fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Prob
     let (verified, range) = match (args.from, args.to) {
         (None, None) => (whole(&log, &keys, args.resume.as_deref(), bar)?, None),
         (from, to) => {
-            let end = to.map_or_else(|| Ok(log.checkpoint(None)?.size), Ok::<_, Fault>)?;
+            let end = to.map_or_else(|| Ok(log.signed_checkpoint(&keys)?.checkpoint.size), Ok::<_, Fault>)?;
             let range = from.unwrap_or(0)..end;
             let verified = log.verify_range(&keys, range.clone(), &mut |done, of| show(bar, done, of))?;
             (verified, Some(range))
@@ -123,7 +123,7 @@ pub fn parse_keys(option: &str, texts: &[String]) -> Result<Vec<NoteVerifier>, F
         .map(|line| {
             NoteVerifier::parse(line.trim()).map_err(|error| {
                 Failure::new(format!("{option}: {error}"))
-                    .help("give what `ironbridge audit key` printed, whole")
+                    .help("a key is one line of name, id and key with plus signs between, as `ironbridge audit key` prints it")
             })
         })
         .collect()
