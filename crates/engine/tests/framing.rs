@@ -7,6 +7,7 @@ use ironbridge_testkit::Reply;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use ironbridge_audit::detail::DetailKind;
 use world::{Declared, World, eventually};
 
 const OPERATIONS: &str = r#"list-orders: { match: GET /orders, permission: orders.read }
@@ -191,6 +192,9 @@ fn forwarding_fields_count_only_from_trusted_proxies() {
         for gone in ["x-real-ip", "x-forwarded-host", "x-forwarded-client-cert"] {
             assert!(headers[gone].is_null(), "{gone}");
         }
-        assert_eq!(world.record_of(&reply)["address"], address);
+        let id = world.record_of(&reply)["id"].as_str().unwrap().to_owned();
+        let opened = world.opened().unwrap();
+        let (_, details) = opened.iter().find(|(stored, _)| stored.entry.id == id).unwrap();
+        assert_eq!((details[0].kind, details[0].value.as_str()), (DetailKind::Address, address));
     }
 }

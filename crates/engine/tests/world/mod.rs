@@ -6,6 +6,9 @@ mod raw;
 pub use raw::{Raw, RawReply};
 
 use anyhow::{Context, Result, anyhow};
+use ironbridge_audit::detail::{Detail, DetailKind};
+use ironbridge_audit::{Log, Stored};
+use ironbridge_core::OwnerTag;
 use ironbridge_engine::{Actor, Bridge, Home, Reloaded};
 use ironbridge_identity::api_key::KeyKind;
 use ironbridge_testkit::{Authority, CurlReply, FakeTarget, curl};
@@ -237,10 +240,35 @@ impl World {
         Ok(cut)
     }
 
-    /// The audit trail's records, oldest first, as JSON.
+    /// The audit trail's records of exchanges, oldest first, as JSON.
     pub fn records(&self) -> Result<Vec<serde_json::Value>> {
-        let log = ironbridge_audit::Log::open(self.data_dir().join("audit"))?;
-        log.tail(10_000)?.iter().map(|stored| Ok(serde_json::from_str(&stored.json)?)).collect()
+        Ok(self.all_records()?.into_iter().filter(|record| record["action"].is_null()).collect())
+    }
+
+    /// Its records of actions.
+    pub fn actions(&self) -> Result<Vec<serde_json::Value>> {
+        Ok(self.all_records()?.into_iter().filter(|record| !record["action"].is_null()).collect())
+    }
+
+    fn all_records(&self) -> Result<Vec<serde_json::Value>> {
+        self.log()?.tail(10_000)?.iter().map(|stored| Ok(serde_json::from_str(&stored.json)?)).collect()
+    }
+
+    /// Every record with the personal detail that can still be opened, oldest first.
+    pub fn opened(&self) -> Result<Vec<(Stored, Vec<Detail>)>> {
+        let stored = self.log()?.tail(10_000)?;
+        let tags: Vec<OwnerTag> =
+            stored.iter().flat_map(|stored| stored.details.iter().map(|detail| detail.owner)).collect();
+        let keys = in_home(self.dir.path(), async |home| Ok(home.owners().await?.by_tags(&tags).await?))?;
+        let open = |stored: Stored| {
+            let details = stored.open_details(|tag| keys.get(tag).map(|key| &**key));
+            (stored, details.into_iter().flatten().collect())
+        };
+        Ok(stored.into_iter().map(open).collect())
+    }
+
+    pub fn log(&self) -> Result<Log> {
+        Ok(Log::open(self.data_dir().join("audit"))?)
     }
 }
 
