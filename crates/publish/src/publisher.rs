@@ -68,6 +68,9 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// `keys` are those whose signatures on the log's checkpoints are believed, at least one: nothing else is
+    /// published, and mirrors are judged by them. When they change, a new publisher is started with the new ones.
+    ///
     /// Must be called within a tokio runtime that has its timer on. What each destination already has is found out
     /// from the destination or from its cursor, so a new publisher goes on where the last one ended.
     pub fn start(
