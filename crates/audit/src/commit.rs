@@ -6,16 +6,20 @@ use crate::queue::{Pending, Work};
 use crate::trail::Shared;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     /// `None` after a failure: the next frame starts a fresh segment.
     segment: Option<Segment>,
+    /// When it was begun, as the clock's monotonic time.
+    began: Duration,
 }
 
 impl Committer {
     pub fn new(shared: Arc<Shared>, segment: Segment) -> Committer {
-        Committer { shared, segment: Some(segment) }
+        let began = shared.clock.monotonic();
+        Committer { shared, segment: Some(segment), began }
     }
 
     /// Runs until the queue is closed and empty. How many records could not be written.
@@ -60,10 +64,16 @@ impl Committer {
     }
 
     fn write(&mut self, pending: &mut Pending) -> io::Result<()> {
-        let segment = match self.segment.take().filter(|segment| segment.bytes < self.shared.segment_bytes) {
-            Some(segment) => segment,
-            None => self.shared.new_segment(pending.first)?,
-        };
+        let (shared, now) = (&self.shared, self.shared.clock.monotonic());
+        let young = now.saturating_sub(self.began) < shared.segment_age;
+        let segment =
+            match self.segment.take().filter(|segment| young && segment.bytes < shared.segment_bytes) {
+                Some(segment) => segment,
+                None => {
+                    self.began = now;
+                    shared.new_segment(pending.first)?
+                }
+            };
         self.segment.insert(segment).append(pending.finish())
     }
 }

@@ -113,6 +113,7 @@ impl Integrator {
         let mut wait = shared.max_lag;
         loop {
             let closing = shared.bell.wait(wait);
+            let begin = shared.clock.monotonic();
             match self.catch_up() {
                 Ok(()) => shared.log.recover(),
                 Err(error) => {
@@ -134,7 +135,10 @@ impl Integrator {
                 self.tidy(shown.clone(), &[]);
                 return Ok(());
             }
-            wait = if shared.log.is_out() { shared.retry } else { shared.max_lag };
+            // A record that is taken right now waits for this pause and for the next round, which will take about as
+            // long as this one.
+            let took = shared.clock.monotonic().saturating_sub(begin);
+            wait = if shared.log.is_out() { shared.retry } else { shared.max_lag.saturating_sub(took * 2) };
         }
     }
 

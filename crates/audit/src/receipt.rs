@@ -79,7 +79,8 @@ impl Receipt {
             let (head, note) = (signed.checkpoint, signed.note);
             let path = log.prove_inclusion(index, head.size)?;
             let stored = log.follow(index).next().transpose()?;
-            let missing = || Fault::new(FaultKind::Missing, "log", "the record is not there any more").entry(index);
+            let missing =
+                || Fault::new(FaultKind::Missing, "log", "the record is not there any more").entry(index);
             // Reading on past what retention dropped gives a later one.
             let record = stored.filter(|stored| stored.index == index).ok_or_else(missing)?.json;
             if !check_inclusion(&head.root, head.size, index, &leaf_hash(record.as_bytes()), &path) {

@@ -38,7 +38,7 @@ pub struct Options {
     pub retry: Duration,
     /// From this size on the journal, and the detail, start their next segment, in bytes.
     pub segment_bytes: u64,
-    /// From this age on the detail does so too: retention drops whole segments.
+    /// From this age on they do so too: what retention drops must not linger in a segment that is never full.
     pub segment_age: Duration,
     /// From this many records, or bytes, waiting for the disk on, no new exchange is let in.
     pub queue_records: u32,

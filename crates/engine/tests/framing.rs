@@ -3,11 +3,11 @@
 
 mod world;
 
+use ironbridge_audit::detail::DetailKind;
 use ironbridge_testkit::Reply;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use ironbridge_audit::detail::DetailKind;
 use world::{Declared, World, eventually};
 
 const OPERATIONS: &str = r#"list-orders: { match: GET /orders, permission: orders.read }

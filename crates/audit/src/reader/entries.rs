@@ -94,6 +94,8 @@ impl Follow {
 
     fn refill(&mut self) -> Result<(), Fault> {
         settled(|| {
+            // What retention dropped is passed over, wherever else it may still lie.
+            self.next = self.next.max(self.log.first_kept()?);
             if self.next < self.integrated {
                 return self.refill_from_log();
             }
@@ -114,8 +116,6 @@ impl Follow {
     }
 
     fn refill_from_log(&mut self) -> Result<(), Fault> {
-        // What retention dropped is passed over.
-        self.next = self.next.max(self.log.first_kept()?);
         let leaves = self.log.bundle(self.next, self.integrated)?;
         let held = leaves.into_iter().zip(self.next..).map(|(leaf, index)| {
             let detail = self.detail.at(index)?;
