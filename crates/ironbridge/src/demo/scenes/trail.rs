@@ -1,8 +1,7 @@
 use crate::demo::story::Scene;
 use crate::demo::world::World;
 use crate::failure::Failure;
-use ironbridge_audit::{Log, Query};
-use ironbridge_core::action::name;
+use ironbridge_audit::{Log, Query, Stored};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -16,16 +15,17 @@ pub async fn verified(world: &mut World, scene: &mut Scene) -> Result<(), Failur
     );
     settle(world).await?;
     let verified = log(world)?.verify(None, &mut |_, _| {})?;
-    let (crossings, recorded) = (world.caller.crossings(), recorded(world)?);
+    let crossings = world.caller.crossings();
     scene.came_back(format!("{} records under a checkpoint of {}", verified.size, verified.origin));
+    let all = all(&log(world)?)?;
+    let (exchanges, actions): (Vec<_>, Vec<_>) = all.iter().partition(|record| is_exchange(record));
     scene.check(
         format!("as many records as requests were made: {crossings}"),
-        (recorded, verified.pending) == (crossings, 0),
+        u64::try_from(exchanges.len()) == Ok(crossings) && verified.pending == 0,
     );
-    let newest = log(world)?.tail(1)?;
-    newest.iter().for_each(|record| scene.say(format!("The newest: {}", record.json)));
+    scene.say(format!("The other {} say what the bridge and its administrator did.", actions.len()));
+    exchanges.last().iter().for_each(|record| scene.say(format!("The newest: {}", record.json)));
     let payload = ["Mustermann", "+49 30", "C-1009", "AB-1001", "Bearer"];
-    let all = all(&log(world)?)?;
     let held = all.iter().any(|record| payload.iter().any(|word| record.json.contains(word)));
     scene.check("they say who, what, why and how it ended, and hold no payload and no credential", !held);
     Ok(())
@@ -72,10 +72,10 @@ pub async fn tampered(world: &mut World, scene: &mut Scene) -> Result<(), Failur
     Ok(())
 }
 
-/// How many records ended how.
+/// How many exchanges ended how.
 pub fn records(world: &World) -> Result<BTreeMap<String, u64>, Failure> {
     let mut counts = BTreeMap::new();
-    for record in all(&log(world)?)? {
+    for record in all(&log(world)?)?.into_iter().filter(is_exchange) {
         *counts.entry(record.entry.outcome).or_insert(0) += 1;
     }
     Ok(counts)
@@ -84,34 +84,29 @@ pub fn records(world: &World) -> Result<BTreeMap<String, u64>, Failure> {
 /// Waits until the checkpoint covers every record; the bridge signs one within a moment.
 async fn settle(world: &World) -> Result<(), Failure> {
     let end = Instant::now() + Duration::from_secs(5);
-    loop {
-        let end_reached = Instant::now() >= end;
-        if end_reached || (recorded(world)? >= world.caller.crossings() && is_signed(world)?) {
-            return Ok(());
-        }
+    while !is_settled(world)? && Instant::now() < end {
         sleep(Duration::from_millis(20)).await;
     }
+    Ok(())
 }
 
-fn is_signed(world: &World) -> Result<bool, Failure> {
-    let newest = log(world)?.tail(1)?.pop();
-    let signed = log(world)?.checkpoint(None)?.size;
-    Ok(newest.is_none_or(|newest| newest.index < signed))
+fn is_settled(world: &World) -> Result<bool, Failure> {
+    let log = log(world)?;
+    let records = all(&log)?;
+    let exchanges = records.iter().filter(|record| is_exchange(record)).count();
+    let signed = u64::try_from(records.len()) == Ok(log.checkpoint(None)?.size);
+    Ok(signed && u64::try_from(exchanges).is_ok_and(|count| count >= world.caller.crossings()))
 }
 
-/// Records of requests: what went to the token endpoint is one too.
-fn recorded(world: &World) -> Result<u64, Failure> {
-    let ours = all(&log(world)?)?
-        .into_iter()
-        .filter(|record| record.entry.action.is_empty() || record.entry.action == name::TOKEN_ISSUE);
-    Ok(u64::try_from(ours.count()).unwrap_or(u64::MAX))
+fn is_exchange(record: &Stored) -> bool {
+    record.entry.action.is_empty()
 }
 
 fn log(world: &World) -> Result<Log, Failure> {
     Ok(Log::open(world.home.audit_dir())?)
 }
 
-fn all(log: &Log) -> Result<Vec<ironbridge_audit::Stored>, Failure> {
+fn all(log: &Log) -> Result<Vec<Stored>, Failure> {
     Ok(log.query(Query::default())?.collect::<Result<_, _>>()?)
 }
 
