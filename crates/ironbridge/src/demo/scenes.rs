@@ -4,6 +4,7 @@ mod access;
 mod bodies;
 mod change;
 mod credentials;
+mod proof;
 mod tokens;
 mod trail;
 mod trouble;
@@ -68,4 +69,7 @@ static SCRIPTS: &[Script] = scripts! {
     "A broken manifest, under traffic", "refused, the old one stays", change::refused;
     "The audit trail, verified", "every exchange, signed", trail::verified;
     "The audit trail, tampered with", "found, at the record", trail::tampered;
+    "Who changed what", "recorded like every exchange", proof::accounted;
+    "One record, proven to somebody else", "checks offline", proof::proven;
+    "A person is forgotten", "gone, and every proof stays", proof::erased;
 };

@@ -82,7 +82,7 @@ pub fn records(world: &World) -> Result<BTreeMap<String, u64>, Failure> {
 }
 
 /// Waits until the checkpoint covers every record; the bridge signs one within a moment.
-async fn settle(world: &World) -> Result<(), Failure> {
+pub(super) async fn settle(world: &World) -> Result<(), Failure> {
     let end = Instant::now() + Duration::from_secs(5);
     while !is_settled(world)? && Instant::now() < end {
         sleep(Duration::from_millis(20)).await;
@@ -102,11 +102,11 @@ fn is_exchange(record: &Stored) -> bool {
     record.entry.action.is_empty()
 }
 
-fn log(world: &World) -> Result<Log, Failure> {
+pub(super) fn log(world: &World) -> Result<Log, Failure> {
     Ok(Log::open(world.home.audit_dir())?)
 }
 
-fn all(log: &Log) -> Result<Vec<Stored>, Failure> {
+pub(super) fn all(log: &Log) -> Result<Vec<Stored>, Failure> {
     Ok(log.query(Query::default())?.collect::<Result<_, _>>()?)
 }
 
