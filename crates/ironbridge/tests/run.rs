@@ -84,7 +84,7 @@ fn from_init_to_a_verified_trail() {
     assert_eq!(refused["code"], "api-key-revoked");
 
     // What is running can be read and verified from outside, with a key kept elsewhere.
-    let tail = world.stage.good(&["audit", "tail", "-n", "1"]).out;
+    let tail = world.stage.good(&["audit", "tail", "-n", "5"]).out;
     assert!(
         tail.contains("denied") && tail.contains("api-key-revoked") && tail.contains("orders.list-orders"),
         "{tail}"
@@ -110,6 +110,22 @@ fn from_init_to_a_verified_trail() {
     assert!(world.bridge.wait(LONG).unwrap().success(), "{}", world.bridge.output());
     assert!(!world.bridge.output().contains("the-targets-own"));
 
+    // What administrators and the bridge did is recorded too, and who it was.
+    for (action, object) in [
+        ("bridge.start", ""),
+        ("key.issue", issued["id"].as_str().unwrap()),
+        ("key.revoke", issued["id"].as_str().unwrap()),
+        ("secret.set", "erp-token"),
+        ("bridge.reload", ""),
+        ("bridge.stop", ""),
+    ] {
+        let done = world.stage.good(&["audit", "query", "--action", action, "--details"]).out;
+        assert!(
+            done.contains(action) && done.contains(object) && done.contains("actor="),
+            "{action}: {done}"
+        );
+    }
+
     let key = world.stage.good(&["audit", "key"]).out;
     let verified = world.stage.good(&["audit", "verify", "--key", key.trim(), "--format", "json"]).json();
     assert_eq!((&verified["verified"], &verified["own_key"]), (&json!(true), &json!(false)), "{verified}");
@@ -124,6 +140,10 @@ fn tampering_is_detected(stage: &Stage, key: &str) {
     let foreign = stage.bad(&["audit", "verify", "--key", other.trim()]);
     assert!(foreign.err.contains("did not sign"), "{}", foreign.err);
 
+    let query = ["audit", "query", "--outcome", "denied", "--limit", "1", "--format", "json"];
+    let denied = stage.good(&query).json();
+    let shown = stage.good(&["audit", "show", denied["id"].as_str().unwrap(), "--format", "json"]).json();
+    let entry = format!("entry {}", shown["records"][0]["index"]);
     let entries = fs::read_dir(stage.path("data/audit/log/tile/entries/000.p")).unwrap();
     let bundle = entries.map(|entry| entry.unwrap().path()).max().unwrap();
     let bytes = fs::read(&bundle).unwrap();
@@ -132,7 +152,7 @@ fn tampering_is_detected(stage: &Stage, key: &str) {
     file.seek(SeekFrom::Start(at.try_into().unwrap())).unwrap();
     file.write_all(b"passed").unwrap();
     let tampered = stage.bad(&["audit", "verify", "--key", key]);
-    assert!(tampered.err.contains("does not verify") && tampered.err.contains("entry 0"), "{}", tampered.err);
+    assert!(tampered.err.contains("does not verify") && tampered.err.contains(&entry), "{}", tampered.err);
     let report = stage.bad(&["audit", "verify", "--trail", "data/audit", "--format", "json"]).json();
     assert_eq!(
         (&report["verified"], &report["fault"]["kind"]),

@@ -271,7 +271,7 @@ mod tests {
     }
 
     /// The required attributes of the classes we use and of the objects in them, with their constraints, as the
-    /// schema of version 1.8.0 publishes them.
+    /// schema's sources declare them.
     fn check(event: &Value) {
         let uint =
             |at: &str| event.pointer(at).and_then(Value::as_u64).unwrap_or_else(|| panic!("{at}: {event}"));

@@ -107,13 +107,28 @@ fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Prob
     let (verified, range) = match (args.from, args.to) {
         (None, None) => (whole(&log, &keys, args.resume.as_deref(), bar)?, None),
         (from, to) => {
-            let end = to.map_or_else(|| Ok(log.signed_checkpoint(&keys)?.checkpoint.size), Ok::<_, Fault>)?;
-            let range = from.unwrap_or(0)..end;
+            let range = within(&log, &keys, from, to)?;
             let verified = log.verify_range(&keys, range.clone(), &mut |done, of| show(bar, done, of))?;
             (verified, Some(range))
         }
     };
     Ok(Report { verified, range, older, cosigned, own_key: args.key.is_empty() })
+}
+
+/// The records that are asked for, which must be there.
+fn within(
+    log: &Log,
+    keys: &[NoteVerifier],
+    from: Option<u64>,
+    to: Option<u64>,
+) -> Result<Range<u64>, Problem> {
+    let (first, end) = (log.first_kept()?, log.signed_checkpoint(keys)?.checkpoint.size);
+    let range = from.unwrap_or(first)..to.unwrap_or(end);
+    if range.is_empty() || range.start < first || range.end > end {
+        let failure = Failure::new(format!("there are no records {} to {}", range.start, range.end));
+        return Err(failure.help(format!("the log has signed records from {first} to below {end}")).into());
+    }
+    Ok(range)
 }
 
 /// Keys of logs or witnesses as the command line gives them: several to an argument, a line each.
@@ -122,8 +137,9 @@ pub fn parse_keys(option: &str, texts: &[String]) -> Result<Vec<NoteVerifier>, F
     lines
         .map(|line| {
             NoteVerifier::parse(line.trim()).map_err(|error| {
-                Failure::new(format!("{option}: {error}"))
-                    .help("a key is one line of name, id and key with plus signs between, as `ironbridge audit key` prints it")
+                let help = "a key is a line of name, id and key with plus signs between; \
+                            `ironbridge audit key` prints those of a log";
+                Failure::new(format!("{option}: {error}")).help(help)
             })
         })
         .collect()
