@@ -242,8 +242,13 @@ impl Integrator {
             return Ok(());
         }
         self.put_in_log(checkpoint::KEYS, &signers.key_file())?;
-        self.signers = Some(signers);
-        self.write_checkpoint(&self.edge)
+        let before = self.signers.replace(signers);
+        let written = self.write_checkpoint(&self.edge);
+        if written.is_err() {
+            // Tried again by the next round, also if no record comes.
+            self.signers = before;
+        }
+        written
     }
 
     /// The signed head, on disk before anyone can see it.

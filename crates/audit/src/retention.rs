@@ -89,19 +89,15 @@ impl Log {
         Ok(Kept { records, detail: detail.max(records) }.max(now))
     }
 
-    /// Number of the first bundle from `from` on that holds a record not older. Records lie nearly in the order
-    /// of their time, so a binary search finds it; the last bundle is never among the old ones.
+    /// Number of the first bundle from `from` on that holds a record not older; the last bundle is never among the old
+    /// ones. Each is looked at: a clock that was once wrong must not take records along that are young.
     fn bundles_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {
         let full = self.unverified_checkpoint()?.size / WIDTH;
-        let (mut low, mut high) = (from, full.saturating_sub(1).max(from));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.newest_in(middle)? < before {
-                true => low = middle + 1,
-                false => high = middle,
-            }
+        let mut bundle = from;
+        while bundle < full.saturating_sub(1) && self.newest_in(bundle)? < before {
+            bundle += 1;
         }
-        Ok(low)
+        Ok(bundle)
     }
 
     fn newest_in(&self, bundle: u64) -> Result<Timestamp, Fault> {

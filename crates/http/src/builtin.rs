@@ -121,8 +121,10 @@ impl Served<'_> {
         service: &TokenService,
     ) -> Result<(), Box<Denial>> {
         let trail = &self.worker.front.shared.trail;
-        let asked_by = reply.client_id.as_deref().unwrap_or_default();
-        let account = service.directory.account(asked_by).map(|registration| &registration.account);
+        let named = reply.client_id.as_deref().unwrap_or_default();
+        let account = service.directory.account(named).map(|registration| &registration.account);
+        // What a stranger calls itself stays out: a person, or a secret in the wrong place, could never be taken back.
+        let asked_by = account.map(|account| &*account.name).unwrap_or_default();
         let mut action = Action::done(exchange.id, exchange.received, name::TOKEN_ISSUE, asked_by);
         action.address = Some(exchange.peer.address);
         action.generation = exchange.flow.generation;

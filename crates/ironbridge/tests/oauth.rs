@@ -347,6 +347,14 @@ fn the_built_in_token_endpoint_refuses_as_rfc_6749_says() {
     let json = ["-u", &right, "-H", "Content-Type: application/json", "-d", "{}"];
     assert_eq!(world.curl(endpoint, &json).json().unwrap()["code"], "content-type-refused");
 
+    // Every refusal is recorded, and nothing of what a stranger calls itself.
+    let query = ["audit", "query", "--action", "token.issue", "--format", "json"];
+    let recorded = world.site.stage.good(&query).out;
+    let objects: Vec<Value> =
+        recorded.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["object"].clone()).collect();
+    assert!(objects.contains(&json!("order-reader")), "{recorded}");
+    assert!(!recorded.contains("nobody"), "{recorded}");
+
     // A revoked secret gives no more tokens.
     let ask = || world.curl(endpoint, &["-u", &right, "-d", "grant_type=client_credentials"]);
     assert_eq!(ask().status, 200);

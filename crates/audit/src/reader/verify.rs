@@ -25,7 +25,8 @@ pub struct Verified {
     /// Entries under the signed checkpoint; every one was hashed again.
     pub size: u64,
     pub root: Hash,
-    /// What retention dropped, as records in the log say. The hashes of dropped records were verified.
+    /// What retention dropped, as records in the log say. The hashes of dropped records were verified. Nothing where
+    /// only a range was verified: the records that say so may lie outside.
     pub kept: Kept,
     /// Records whose detail lies beside the log and fits what they commit to.
     pub details: u64,
@@ -262,7 +263,9 @@ impl Log {
             Ok((signed, edge))
         })?;
         let names = self.disk.list(&self.places.base).map_err(|error| Fault::reading("", &error))?;
-        let detail = names.iter().any(|name| name == "detail").then(|| Forward::new(self));
+        // A copy of the log alone has neither. Beside a journal, detail that is not there is missing.
+        let whole = names.iter().any(|name| name == "detail" || name == "journal");
+        let detail = whole.then(|| Forward::new(self));
         Ok(Verification {
             kept: self.kept()?,
             allowed: Kept::default(),
@@ -332,7 +335,7 @@ impl Log {
             progress(done, of);
         }
         let (origin, size, root) = (head.origin, head.size, head.root);
-        Ok(Verified { origin, key, size, root, kept, details: 0, pending: 0 })
+        Ok(Verified { origin, key, size, root, kept: Kept::default(), details: 0, pending: 0 })
     }
 
     /// A bundle's entries against its leaf hashes, and these against the signed root: one entry's proof takes all

@@ -1,11 +1,13 @@
 //! What retention drops, and that nothing else suffers.
 
-use crate::exchanges::{MEMORY, START, clock, id, memory_log, options, record, verify};
+use crate::exchanges::{
+    MEMORY, START, clock, eventually, exchange, flow, id, memory_log, options, record, verify,
+};
 use crate::memory_disk::{MemoryDisk, Unsynced};
 use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{FaultKind, Kept, Limits, Options, Trail};
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{ExchangeId, Timestamp};
+use ironbridge_core::{Ending, ExchangeId, Record, Recorder, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,12 +66,33 @@ fn old_records_and_older_detail_go_and_the_rest_verifies() {
     assert_eq!(log.prove_inclusion(3, 2000).unwrap(), path);
     let range = log.verify_range(&[], 0..600, &mut |_, _| {}).unwrap_err();
     assert!(range.detail.contains("retention dropped"), "{range}");
-    log.verify_range(&[], 512..2000, &mut |_, _| {}).unwrap();
+    let range = log.verify_range(&[], 512..2000, &mut |_, _| {}).unwrap();
+    assert_eq!(range.kept, Kept::default(), "a range does not show what retention may have dropped");
     // A bridge that starts again goes on.
     let trail = open(&disk).unwrap();
     record(&trail, 2000..2100);
     trail.close().unwrap();
     assert_eq!(verify(&log).size, 2101);
+}
+
+/// For a while the clock was a year behind.
+#[test]
+fn a_clock_that_was_wrong_takes_no_young_records_along() {
+    let disk = MemoryDisk::new();
+    let trail = open(&disk).unwrap();
+    record(&trail, 0..1024);
+    let flow = flow("orders");
+    for number in 1024..2048 {
+        let mut late = exchange(number, &flow);
+        late.received = Timestamp::from_seconds(START - 365 * 24 * 3600);
+        let ending = Ending::Delivered { status: 200 };
+        let late = Record { exchange: &late, ending, duration: Duration::ZERO, amends: false };
+        trail.append(late).unwrap();
+    }
+    record(&trail, 2048..2560);
+    eventually(|| trail.status().integrated == 2560);
+    let kept = memory_log(&disk).kept_under(before(600, 0)).unwrap();
+    assert_eq!(kept.records, 512);
 }
 
 #[test]

@@ -94,6 +94,19 @@ fn a_range_is_checked_and_nothing_else() {
     assert_eq!(check(999..1000).unwrap_err().entry, Some(768));
 }
 
+#[test]
+fn detail_is_missed_where_only_its_directory_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 300);
+    let log = Log::open(dir.path()).unwrap();
+    std::fs::remove_dir_all(dir.path().join("detail")).unwrap();
+    let fault = log.verify(None, &mut |_, _| {}).unwrap_err();
+    assert_eq!((fault.kind, fault.entry), (FaultKind::Missing, Some(0)), "{fault}");
+    // A copy of the log alone never had any.
+    std::fs::remove_dir_all(dir.path().join("journal")).unwrap();
+    assert_eq!(log.verify(None, &mut |_, _| {}).unwrap().details, 0);
+}
+
 /// Whoever alters an entry and its hash still meets the level above.
 #[test]
 fn a_range_is_checked_up_to_the_signed_root() {

@@ -239,7 +239,10 @@ impl Report {
             "verified": true, "origin": origin, "signed_by": key, "own_key": self.own_key, "records": size,
             "from": range.start, "to": range.end, "root": hash::hex(root), "pending": pending,
             "details": details,
-            "dropped": { "records_below": kept.records, "detail_below": kept.detail },
+            // A range does not show it.
+            "dropped": self.range.is_none().then(|| {
+                json!({ "records_below": kept.records, "detail_below": kept.detail })
+            }),
             "against": self.older.as_ref().map(|older| older.size),
             "witnesses": witnesses.collect::<Value>(),
         })
