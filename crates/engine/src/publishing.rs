@@ -19,9 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Between two copies, and between two questions to a witness.
-const MIRROR_INTERVAL: Duration = Duration::from_secs(2);
-const COSIGN_INTERVAL: Duration = Duration::from_secs(10);
 /// When something that publishing needs (a secret, a CA file) is not there.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -103,7 +100,8 @@ impl Building<'_> {
                 manifest::Mirror::Directory(directory) => Target::Directory(directory.to_path_buf()),
                 manifest::Mirror::S3(bucket) => Target::S3(self.bucket(bucket).await?),
             };
-            settings.mirrors.push(Mirror { name: name.to_string(), target, interval: MIRROR_INTERVAL });
+            let interval = target.interval();
+            settings.mirrors.push(Mirror { name: name.to_string(), target, interval });
         }
         for (name, forward) in &audit.forward {
             let (sink, format) = self.sink(name, forward).await?;
@@ -117,7 +115,7 @@ impl Building<'_> {
                 url: witness.url.text.to_string(),
                 keys: vec![key],
                 client: self.client(witness.ca.as_deref())?,
-                interval: COSIGN_INTERVAL,
+                interval: Cosigner::INTERVAL,
             });
         }
         Ok(settings)

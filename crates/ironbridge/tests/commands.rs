@@ -3,6 +3,8 @@
 
 mod stage;
 
+use ironbridge_core::action::name;
+use ironbridge_engine::{Actor, Home};
 use stage::Stage;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -230,6 +232,13 @@ fn certificates_are_issued_for_declared_names() {
     }
     assert_eq!(fs::metadata(stage.path("out/shop.key")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(stage.bad(&issue).err.contains("nothing is overwritten"));
+    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut actions = runtime.block_on(home.outbox().pending(100)).unwrap();
+    actions.retain(|action| action.name == name::CERTIFICATE_ISSUE);
+    let [action] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((&*action.object, &*action.account), (issued["thumbprint"].as_str().unwrap(), "shop"));
+    drop(home);
     let ca = stage.good(&["certificate", "ca"]).out;
     assert_eq!(ca, fs::read_to_string(stage.path("out/ca.pem")).unwrap());
     let list = stage.good(&["certificate", "list", "--format", "json"]).json();

@@ -4,9 +4,11 @@ use crate::failure::Failure;
 use crate::inspect;
 use crate::output::{self, FormatArg};
 use crate::times;
-use ironbridge_core::Timestamp;
+use ironbridge_core::action::name::CERTIFICATE_ISSUE;
+use ironbridge_core::{Action, ExchangeId, Timestamp};
 use ironbridge_identity::authority::{CertificateAuthority, SERVER_LIFETIME, Validity};
 use ironbridge_manifest::{CertificateFiles, ClientCertificate, Manifest, San};
+use ironbridge_seal::random;
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -70,7 +72,8 @@ pub fn run(dir: &Path, command: Command) -> Outcome {
 
 fn issue(manifest: &Manifest, args: &Issue) -> Outcome {
     let name = san(manifest, &args.account)?;
-    let authority = authority(manifest)?;
+    let home = home(manifest)?;
+    let authority = block_on(async { Ok(home.authority(&manifest.bridge.name).await?) })?;
     let issued = authority.issue_client(&name, args.lifetime)?;
     DirBuilder::new().recursive(true).mode(0o700).create(&args.out)?;
     let (certificate, private) =
@@ -79,11 +82,17 @@ fn issue(manifest: &Manifest, args: &Issue) -> Outcome {
         let message = format!("{} exists already, and nothing is overwritten", taken.display());
         return Err(Failure::new(message).help("move it away, or give another directory"));
     }
+    let expires = times::show(issued.validity.not_after);
+    let now = home.clock.now();
+    let id = ExchangeId::new(now, random::bytes());
+    // By its thumbprint, which is what records of its use say; a name may be a person's.
+    let action = Action::done(id, now, CERTIFICATE_ISSUE, &issued.thumbprint);
+    let action = action.account(&args.account).fact("expires", &expires);
+    block_on(async { Ok(home.outbox().note(action).await?) })?;
     write_new(&private, issued.key_pem.as_bytes())?;
     write_new(&certificate, issued.chain_pem.as_bytes())?;
     let ca = args.out.join("ca.pem");
     fs::write(&ca, authority.root_pem())?;
-    let expires = times::show(issued.validity.not_after);
     if args.format.is_json() {
         output::json(&json!({
             "account": args.account, "san": name, "certificate": certificate, "key": private, "ca": ca,
