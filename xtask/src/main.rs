@@ -1,8 +1,9 @@
-//! What the repository does to itself: generated pages, bans, the README's commands, the benchmark.
+//! What the repository does to itself: generated pages, bans, the README's commands, crashes, benchmarks.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people who build the bridge")]
 
 mod bans;
 mod bench;
+mod crash;
 mod generate;
 mod readme;
 
@@ -30,6 +31,8 @@ enum Chore {
     Bans,
     /// Runs the README's commands, word for word, in a copy of the repository
     Readme,
+    /// Kills a process that records under load, and checks that nothing acknowledged is missing
+    Crash(crash::Options),
     /// Measures the bridge beside others that do a part of its work
     #[command(subcommand)]
     Bench(Bench),
@@ -48,6 +51,7 @@ fn main() -> Result<()> {
         Chore::Generate { check } => generate::run(check),
         Chore::Bans => bans::run(),
         Chore::Readme => readme::run(),
+        Chore::Crash(options) => crash::run(&options),
         Chore::Bench(Bench::Http(options)) => bench::http(&options),
         Chore::Bench(Bench::Audit(options)) => bench::audit(&options),
     }

@@ -21,5 +21,6 @@ mod receipt;
 mod retention;
 mod tamper;
 mod tree;
+mod under_fire;
 mod verify;
 mod witness;
