@@ -92,7 +92,7 @@ pub mod name {
         (SECRET_SET, "a secret of the sealed store was set"),
         (SECRET_REMOVE, "a secret of the sealed store was removed"),
         (CERTIFICATE_ISSUE, "the internal CA issued a client certificate"),
-        (CERTIFICATE_RENEW, "the internal CA renewed one of the bridge's own certificates"),
+        (CERTIFICATE_RENEW, "the bridge took a new certificate of its own from the internal CA"),
         (TOKEN_ISSUE, "the token endpoint issued or refused an access token"),
         (SIGNING_KEY_ROTATE, "the token endpoint signs with a new key"),
         (LOG_KEY_ROTATE, "the audit trail is signed with a new key"),

@@ -3,6 +3,7 @@
 use crate::services::Services;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{Denial, IdSource, Outcome, Recorder};
+use ironbridge_identity::authority::IssuedCertificate;
 use ironbridge_manifest::Manifest;
 use ironbridge_seal::hash;
 use ironbridge_store::Changes;
@@ -26,6 +27,11 @@ impl Services {
         let now = self.clock.now();
         let id = self.action_ids.0.lock().next(now, &*self.entropy);
         Action { actor: "bridge".into(), ..Action::done(id, now, name, object) }
+    }
+
+    /// The bridge took a new certificate of its own, for a listener or toward a system.
+    pub fn renewal(&self, role: &'static str, name: &str, certificate: &IssuedCertificate) -> Action {
+        self.action(name::CERTIFICATE_RENEW, &*certificate.thumbprint).fact(role, name)
     }
 
     /// Records an action; when this returns, a power cut cannot take it back.

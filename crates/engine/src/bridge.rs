@@ -97,10 +97,11 @@ impl Bridge {
             files: manifest.files.clone(),
             fixed,
         };
-        replace(&mut state, &plan, &services, &cores.handle()).await?;
+        let renewed = replace(&mut state, &plan, &services, &cores.handle()).await?;
         let started = services.action(name::BRIDGE_START, &*services.origin);
         let started = started.fact("version", env!("CARGO_PKG_VERSION"));
-        services.note(in_force(manifest_facts(started, manifest), &state)).await;
+        let started = [manifest_facts(started, manifest)].into_iter();
+        note_in_force(&services, started.chain(renewed), &state).await;
         let state = Arc::new(Mutex::new(state));
         let tending = tend::start(&services);
         Ok((Bridge { dir: dir.to_owned(), services, cores, state, tending }, plan.findings))
@@ -112,21 +113,25 @@ impl Bridge {
         let reloaded = self.replace(&mut state).await;
         let action = self.services.action(name::BRIDGE_RELOAD, &*self.services.origin);
         let action = match &reloaded {
-            Ok((_, manifest)) => manifest_facts(action, manifest),
+            Ok((_, manifest, _)) => manifest_facts(action, manifest),
             Err(ReloadError::NeedsRestart { .. }) => refused_reload(action, "needs-restart"),
             Err(ReloadError::Start(StartError::Manifest(_))) => refused_reload(action, "manifest-invalid"),
             Err(ReloadError::Start(_)) => refused_reload(action, "not-started"),
         };
-        self.services.note(in_force(action, &state)).await;
-        reloaded.map(|(reloaded, _)| reloaded)
+        let (reloaded, renewed) = match reloaded {
+            Ok((reloaded, _, renewed)) => (Ok(reloaded), renewed),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        note_in_force(&self.services, [action].into_iter().chain(renewed), &state).await;
+        reloaded
     }
 
-    async fn replace(&self, state: &mut State) -> Result<(Reloaded, Manifest), ReloadError> {
+    async fn replace(&self, state: &mut State) -> Result<(Reloaded, Manifest, Vec<Action>), ReloadError> {
         let started = Instant::now();
         let plan = Plan::load(&self.dir, &*self.services.clock)
             .map_err(|wrong| StartError::Manifest(Box::new(wrong)))?;
         state.fixed.check(&Fixed::of(&plan.manifest))?;
-        replace(state, &plan, &self.services, &self.cores.handle()).await?;
+        let renewed = replace(state, &plan, &self.services, &self.cores.handle()).await?;
         state.drain = plan.manifest.bridge.timeouts.drain;
         state.files.clone_from(&plan.manifest.files);
         let reloaded = Reloaded {
@@ -135,7 +140,7 @@ impl Bridge {
             took: started.elapsed(),
             findings: plan.findings,
         };
-        Ok((reloaded, plan.manifest))
+        Ok((reloaded, plan.manifest, renewed))
     }
 
     /// Where it listens, by listener.
@@ -201,7 +206,7 @@ impl Bridge {
             tracing::warn!(%error, "actions wait for their record; the next start makes it");
         }
         let stopped = self.services.action(name::BRIDGE_STOP, &*self.services.origin);
-        self.services.note(in_force(stopped, &state)).await;
+        note_in_force(&self.services, [stopped], &state).await;
         drop(state);
         if let Err(error) = self.services.trail.close() {
             tracing::error!(%error, "the audit trail was not closed cleanly; the next start recovers it");
@@ -216,32 +221,37 @@ impl State {
     }
 }
 
-fn in_force(action: Action, state: &State) -> Action {
-    Action { generation: state.generation, ..action }
+async fn note_in_force(services: &Services, actions: impl IntoIterator<Item = Action>, state: &State) {
+    for action in actions {
+        services.note(Action { generation: state.generation, ..action }).await;
+    }
 }
 
-/// Builds the next snapshot whole, then puts it into force.
+/// Builds the next snapshot whole, then puts it into force. Returns what is to be recorded of it: the bridge's own
+/// new certificates.
 async fn replace(
     state: &mut State,
     plan: &Plan,
     services: &Services,
     cores: &ironbridge_net::cores::Handle,
-) -> Result<(), StartError> {
+) -> Result<Vec<Action>, StartError> {
     let generation = state.generation + 1;
     let mut next = Kept::default();
     let prepared = async {
         let sites = site::build(plan, services, generation, &mut next).await?;
-        Ok::<_, StartError>(listeners::prepare(&plan.manifest, services, sites, &state.listeners).await?)
+        let (running, renewed) = (&state.listeners, &mut next.renewed);
+        Ok::<_, StartError>(listeners::prepare(&plan.manifest, services, sites, running, renewed).await?)
     };
     match prepared.await {
         Ok(prepared) => {
             let leaving = listeners::apply(prepared, &mut state.listeners, cores, services);
             state.leaving.retain(|running| running.open() > 0);
             state.leaving.extend(leaving);
+            let renewed = std::mem::take(&mut next.renewed);
             services.keep(next);
             services.set_audit(&plan.manifest.bridge.audit);
             state.generation = generation;
-            Ok(())
+            Ok(renewed)
         }
         Err(error) => {
             services.discard(next);

@@ -3,8 +3,9 @@
 use crate::material::{self, MaterialError};
 use crate::services::Services;
 use crate::site::SiteError;
+use ironbridge_core::Action;
 use ironbridge_http::{Front, Shared, Site};
-use ironbridge_identity::authority::{SERVER_LIFETIME, Validity};
+use ironbridge_identity::authority::{IssuedCertificate, SERVER_LIFETIME, Validity};
 use ironbridge_manifest::{ClientCertificates, Listener, Manifest};
 use ironbridge_net::cores;
 use ironbridge_net::gate;
@@ -12,7 +13,7 @@ use ironbridge_net::listen::{self, Serving};
 use ironbridge_net::tls::server::{
     ClientAuth, ListenerTls, Protocol, ServerConfig, ServerIdentity, server_config,
 };
-use ironbridge_net::tls::{Identity, Roots, TlsError};
+use ironbridge_net::tls::{Roots, TlsError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,13 +57,22 @@ pub async fn prepare(
     services: &Services,
     mut sites: BTreeMap<Arc<str>, Arc<Site>>,
     running: &BTreeMap<Arc<str>, Running>,
+    renewed: &mut Vec<Action>,
 ) -> Result<BTreeMap<Arc<str>, Prepared>, ListenerError> {
     let roots = client_roots(manifest, services)?;
     let mut prepared = BTreeMap::new();
     for (name, listener) in &manifest.bridge.listeners {
         let Some(site) = sites.remove(&name.shared()) else { continue };
         let refused = |reason| ListenerError::Tls { name: name.to_string(), reason };
-        let (identity, validity) = server_identity(manifest, services, name, listener).await?;
+        let (identity, validity) = match &listener.certificate {
+            // Whoever declares a certificate renews it; the bridge takes the new file up when it is there.
+            Some(declared) => (material::server_identity(declared, &services.secrets).await?, None),
+            None => {
+                let certificate = issue(manifest, services, name, listener)?;
+                renewed.push(services.renewal("listener", name, &certificate));
+                (material::issued(&certificate).map_err(refused)?, Some(certificate.validity))
+            }
+        };
         let client_auth = match listener.client_certificates {
             ClientCertificates::Off => ClientAuth::Off,
             ClientCertificates::Optional => ClientAuth::Optional(roots.clone()),
@@ -179,18 +189,13 @@ fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerErr
     })
 }
 
-/// The declared certificate, or one of the internal CA's for every name the listener may be called by.
-async fn server_identity(
+/// A certificate of the internal CA's for every name the listener may be called by.
+fn issue(
     manifest: &Manifest,
     services: &Services,
     name: &str,
     listener: &Listener,
-) -> Result<(Identity, Option<Validity>), ListenerError> {
-    if let Some(certificate) = &listener.certificate {
-        // Whoever declares a certificate renews it; the bridge takes the new file up when it is there.
-        return Ok((material::server_identity(certificate, &services.secrets).await?, None));
-    }
-    let issue = |reason: String| ListenerError::Issue { name: name.to_owned(), reason };
+) -> Result<IssuedCertificate, ListenerError> {
     let public = manifest.bridge.origin();
     let host = public.trim_start_matches("https://").split(['/', ':']).next().unwrap_or_default().to_owned();
     let mut names = vec![host, "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
@@ -200,11 +205,8 @@ async fn server_identity(
     names.sort();
     names.dedup();
     let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
-    let issued =
-        services.authority.issue_server(&names, SERVER_LIFETIME).map_err(|error| issue(error.to_string()))?;
-    let identity = Identity::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
-    let identity = identity.map_err(|reason| ListenerError::Tls { name: name.to_owned(), reason })?;
-    Ok((identity, Some(issued.validity)))
+    let issued = services.authority.issue_server(&names, SERVER_LIFETIME);
+    issued.map_err(|error| ListenerError::Issue { name: name.to_owned(), reason: error.to_string() })
 }
 
 /// Who may vouch for client certificates: the internal CA, and those that accounts name.

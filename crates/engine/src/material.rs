@@ -1,5 +1,6 @@
 //! Certificates and keys that the manifest names, read when it is loaded.
 
+use ironbridge_identity::authority::IssuedCertificate;
 use ironbridge_manifest::{CertificateFiles, KeySource, SecretRef};
 use ironbridge_net::tls::{Identity, Roots, TlsError};
 use ironbridge_secrets::{SecretError, SecretName, Secrets};
@@ -45,6 +46,11 @@ pub async fn identity(chain: &Path, key: &KeySource, secrets: &Secrets) -> Resul
     };
     Identity::from_pem(&chain_pem, &key_pem)
         .map_err(|reason| MaterialError::Unusable { path: chain.to_owned(), reason })
+}
+
+/// One of the bridge's own certificates, from the internal CA.
+pub fn issued(certificate: &IssuedCertificate) -> Result<Identity, TlsError> {
+    Identity::from_pem(certificate.chain_pem.as_bytes(), certificate.key_pem.as_bytes())
 }
 
 pub async fn server_identity(

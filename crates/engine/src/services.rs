@@ -7,9 +7,9 @@ use ironbridge_audit::Trail;
 use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
-use ironbridge_core::{Clock, Entropy, Fetch, Recorder, Timestamp};
+use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
-use ironbridge_identity::authority::{CertificateAuthority, Validity};
+use ironbridge_identity::authority::{CertificateAuthority, IssueError, IssuedCertificate, Validity};
 use ironbridge_identity::certificate::CertificateVerifier;
 use ironbridge_identity::issuer_keys::{IssuerKeys, KeySource};
 use ironbridge_identity::signing_keys::SigningKeys;
@@ -65,6 +65,8 @@ pub struct Kept {
     upstreams: HashMap<String, (Arc<Upstream>, Option<Validity>)>,
     tokens: HashMap<String, Arc<TargetTokens>>,
     issuers: HashMap<String, (Arc<IssuerKeys>, AbortHandle)>,
+    /// The bridge's own certificates that the internal CA made for this snapshot, to be recorded once it is in force.
+    pub renewed: Vec<Action>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +174,7 @@ impl Services {
         let known = known.filter(|(_, issued)| !issued.is_some_and(|validity| validity.due(now)));
         let (upstream, issued) = match known {
             Some(known) => known,
-            None => self.connect(system, target).await?,
+            None => self.connect(system, target, next).await?,
         };
         next.upstreams.insert(key, (Arc::clone(&upstream), issued));
         Ok(upstream)
@@ -182,6 +184,7 @@ impl Services {
         &self,
         system: &str,
         target: &HttpTarget,
+        next: &mut Kept,
     ) -> Result<(Arc<Upstream>, Option<Validity>), ServiceError> {
         let refused = |reason: String| ServiceError::Target { system: system.to_owned(), reason };
         let mut settings = upstream::Settings::new(&*target.url.text);
@@ -193,8 +196,10 @@ impl Services {
                 Some(material::identity(chain, key, &self.secrets).await?)
             }
             Some(manifest::ClientCertificate::Issued) => {
-                let (identity, validity) = self.issued_identity(system).map_err(refused)?;
-                issued = Some(validity);
+                let certificate = self.issue_toward(system).map_err(|error| refused(error.to_string()))?;
+                let identity = material::issued(&certificate).map_err(|error| refused(error.to_string()))?;
+                next.renewed.push(self.renewal("system", system, &certificate));
+                issued = Some(certificate.validity);
                 Some(identity)
             }
         };
@@ -212,13 +217,9 @@ impl Services {
     }
 
     /// The bridge's own client certificate toward a system, from the internal CA.
-    fn issued_identity(&self, system: &str) -> Result<(ironbridge_net::tls::Identity, Validity), String> {
+    fn issue_toward(&self, system: &str) -> Result<IssuedCertificate, IssueError> {
         const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
-        let name = format!("urn:ironbridge:toward:{system}");
-        let issued = self.authority.issue_client(&name, LIFETIME).map_err(|error| error.to_string())?;
-        let identity =
-            ironbridge_net::tls::Identity::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
-        Ok((identity.map_err(|error| error.to_string())?, issued.validity))
+        self.authority.issue_client(&format!("urn:ironbridge:toward:{system}"), LIFETIME)
     }
 
     /// The token client toward a target's authorization server (RFC 6749 §4.4).

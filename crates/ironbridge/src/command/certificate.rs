@@ -4,11 +4,10 @@ use crate::failure::Failure;
 use crate::inspect;
 use crate::output::{self, FormatArg};
 use crate::times;
-use ironbridge_core::action::name::CERTIFICATE_ISSUE;
-use ironbridge_core::{Action, ExchangeId, Timestamp};
+use ironbridge_core::{Action, IdSource, Timestamp, action};
 use ironbridge_identity::authority::{CertificateAuthority, SERVER_LIFETIME, Validity};
 use ironbridge_manifest::{CertificateFiles, ClientCertificate, Manifest, San};
-use ironbridge_seal::random;
+use ironbridge_seal::random::SystemRandom;
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -74,7 +73,6 @@ fn issue(manifest: &Manifest, args: &Issue) -> Outcome {
     let name = san(manifest, &args.account)?;
     let home = home(manifest)?;
     let authority = block_on(async { Ok(home.authority(&manifest.bridge.name).await?) })?;
-    let issued = authority.issue_client(&name, args.lifetime)?;
     DirBuilder::new().recursive(true).mode(0o700).create(&args.out)?;
     let (certificate, private) =
         (args.out.join(format!("{}.crt", args.account)), args.out.join(format!("{}.key", args.account)));
@@ -82,17 +80,18 @@ fn issue(manifest: &Manifest, args: &Issue) -> Outcome {
         let message = format!("{} exists already, and nothing is overwritten", taken.display());
         return Err(Failure::new(message).help("move it away, or give another directory"));
     }
-    let expires = times::show(issued.validity.not_after);
+    let issued = authority.issue_client(&name, args.lifetime)?;
     let now = home.clock.now();
-    let id = ExchangeId::new(now, random::bytes());
-    // By its thumbprint, which is what records of its use say; a name may be a person's.
-    let action = Action::done(id, now, CERTIFICATE_ISSUE, &issued.thumbprint);
-    let action = action.account(&args.account).fact("expires", &expires);
+    let id = IdSource::default().next(now, &SystemRandom);
+    let action = Action::done(id, now, action::name::CERTIFICATE_ISSUE, &*issued.thumbprint);
+    let action = action.account(&*args.account).fact("kind", "certificate");
+    // Before anybody can have it.
     block_on(async { Ok(home.outbox().note(action).await?) })?;
     write_new(&private, issued.key_pem.as_bytes())?;
     write_new(&certificate, issued.chain_pem.as_bytes())?;
     let ca = args.out.join("ca.pem");
     fs::write(&ca, authority.root_pem())?;
+    let expires = times::show(issued.validity.not_after);
     if args.format.is_json() {
         output::json(&json!({
             "account": args.account, "san": name, "certificate": certificate, "key": private, "ca": ca,

@@ -1,0 +1,284 @@
+//! What administrators, commands and the bridge itself did, as the audit trail tells it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use ironbridge_audit::detail::DetailKind;
+use ironbridge_engine::{Actor, Bridge, Home};
+use ironbridge_identity::api_key::KeyKind;
+use ironbridge_identity::signing_keys::SigningKeys;
+use ironbridge_seal::hash;
+use ironbridge_testkit::CurlReply;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use world::{Declared, World, eventually, issue_key, set_secret};
+
+const OPERATIONS: &str = "read: { match: GET /read, permission: orders.read }";
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+fn plain() -> Declared {
+    Declared { operations: OPERATIONS, ..Declared::default() }
+}
+
+/// What a command does: it opens the data directory for a person of its own.
+fn as_alice<T>(dir: &Path, work: impl AsyncFnOnce(&Home) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let home = Home::open(&dir.join("data"), Actor::new("command:alice(1000)")).unwrap();
+        work(&home).await
+    })
+}
+
+fn named(world: &World, name: &str) -> Vec<Value> {
+    world.actions().unwrap().into_iter().filter(|action| action["action"] == name).collect()
+}
+
+/// The one action of this name on this object.
+fn one(world: &World, name: &str, object: &str) -> Value {
+    let mut found = eventually(|| {
+        let found: Vec<Value> =
+            named(world, name).into_iter().filter(|action| action["object"] == object).collect();
+        Some(found).filter(|found| !found.is_empty())
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+/// The piece of detail of this kind in the record of this id.
+fn detail(world: &World, id: &Value, kind: DetailKind) -> Option<String> {
+    let opened = world.opened().unwrap();
+    let (_, details) = opened.iter().find(|(stored, _)| *id == stored.entry.id).unwrap();
+    details.iter().find(|detail| detail.kind == kind).map(|detail| detail.value.clone())
+}
+
+fn digest(texts: &[&[u8]]) -> Value {
+    json!(hash::hex(&hash::sha256(&texts.concat())))
+}
+
+#[test]
+fn a_bridges_life_is_told_with_the_manifest_of_the_moment() {
+    let (mut world, _) = World::with_key(&plain(), |dir, _| {
+        Ok(fs::write(dir.join("more.yaml"), "roles:\n  auditor: { permissions: [orders.read] }\n")?)
+    })
+    .unwrap();
+    let dir = world.dir.path().to_owned();
+    let read = |name: &str| fs::read(dir.join(name)).unwrap();
+    // The files one after another, in the order of their paths.
+    let started = one(&world, "bridge.start", "test-bridge");
+    assert_eq!(started["facts"]["manifest_sha256"], digest(&[&read("ironbridge.yaml"), &read("more.yaml")]));
+    assert_eq!(started["facts"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&started["outcome"], &started["generation"]), (&json!("success"), &json!(1)));
+    assert_eq!(detail(&world, &started["id"], DetailKind::Actor).unwrap(), "bridge");
+
+    fs::write(dir.join("aside.yaml"), "roles:\n  other: { permissions: [orders.write] }\n").unwrap();
+    world.reload().unwrap();
+    let good = named(&world, "bridge.reload").pop().unwrap();
+    let files = [read("aside.yaml"), read("ironbridge.yaml"), read("more.yaml")];
+    assert_eq!(good["facts"]["manifest_sha256"], digest(&files.each_ref().map(Vec::as_slice)));
+    assert_eq!(
+        (&good["outcome"], &good["code"], &good["generation"]),
+        (&json!("success"), &json!("done"), &json!(2))
+    );
+
+    // Refused reloads leave what is in force, and say why they were refused.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let before = fs::read_to_string(dir.join("ironbridge.yaml")).unwrap();
+    for (from, to, code) in [
+        ("name: test-bridge", "name: another", "needs-restart"),
+        ("roles: [writer]", "roles: [nobody]", "manifest-invalid"),
+        ("    api: {", &*format!("    zone: {{ address: {address} }}\n    api: {{"), "not-started"),
+    ] {
+        world.edit(|text| text.replacen(from, to, 1)).unwrap();
+        world.reload().unwrap_err();
+        let refused = named(&world, "bridge.reload").pop().unwrap();
+        assert_eq!((&refused["outcome"], &refused["code"]), (&json!("failed"), &json!(code)), "{refused}");
+        assert_eq!((&refused["generation"], &refused["facts"]), (&json!(2), &Value::Null));
+        fs::write(dir.join("ironbridge.yaml"), &before).unwrap();
+    }
+    assert_eq!(named(&world, "bridge.reload").len(), 4);
+
+    world.stop().unwrap();
+    let last = world.actions().unwrap().pop().unwrap();
+    assert_eq!((&last["action"], &last["generation"]), (&json!("bridge.stop"), &json!(2)));
+}
+
+#[test]
+fn what_commands_do_is_recorded_while_the_bridge_runs() {
+    let world = World::new(&plain()).unwrap();
+    let dir = world.dir.path();
+    let id = as_alice(dir, async |home| {
+        let ring = home.key_ring(KeyKind::ApiKey).await.unwrap();
+        let issued = ring.issue("order-service", HOUR, home.clock.now()).await.unwrap();
+        home.sealed_store().set("erp", b"never in the trail").await.unwrap();
+        home.sealed_store().set("erp", b"nor this").await.unwrap();
+        assert!(home.sealed_store().remove("erp").await.unwrap());
+        assert!(ring.revoke(&issued.id, home.clock.now()).await.unwrap());
+        // Nothing is left to do: no action.
+        assert!(!ring.revoke(&issued.id, home.clock.now()).await.unwrap());
+        issued.id
+    });
+    let (issue, revoke) = (one(&world, "key.issue", &id), one(&world, "key.revoke", &id));
+    for action in [&issue, &revoke] {
+        assert_eq!(
+            (&action["account"], &action["facts"]["kind"]),
+            (&json!("order-service"), &json!("api-key"))
+        );
+        assert_eq!(detail(&world, &action["id"], DetailKind::Actor).unwrap(), "command:alice(1000)");
+    }
+    let removed = one(&world, "secret.remove", "erp");
+    let set: Vec<Value> =
+        named(&world, "secret.set").into_iter().filter(|set| set["object"] == "erp").collect();
+    let versions: Vec<&Value> = set.iter().map(|set| &set["facts"]["version"]).collect();
+    assert_eq!(versions, ["1", "2"]);
+    // In the order in which they were done, and by whom only where it can be erased.
+    let times: Vec<&str> =
+        [&issue, &set[0], &set[1], &removed, &revoke].map(|action| action["time"].as_str().unwrap()).into();
+    assert!(times.is_sorted(), "{times:?}");
+    let all = serde_json::to_string(&world.actions().unwrap()).unwrap();
+    assert!(!all.contains("alice") && !all.contains("never in the trail"), "{all}");
+    assert_eq!(as_alice(dir, async |home| home.outbox().count().await.unwrap()), 0);
+}
+
+#[test]
+fn what_was_done_while_no_bridge_ran_is_recorded_at_the_next_start() {
+    let mut id = String::new();
+    let (mut world, _) = World::with_key(&plain(), |dir, _| set_secret(dir, "early", "x")).unwrap();
+    one(&world, "secret.set", "early");
+    world.stop().unwrap();
+    let dir = world.dir.path().to_owned();
+    issue_key(&dir, "order-reader").unwrap();
+    as_alice(&dir, async |home| {
+        let waiting = home.outbox().pending(10).await.unwrap();
+        let [action] = &waiting[..] else { panic!("{waiting:?}") };
+        id.clone_from(&action.object);
+    });
+    assert!(!named(&world, "key.issue").iter().any(|action| action["object"] == id));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (bridge, _) = Bridge::start(&dir).await.unwrap();
+        bridge.stop().await;
+    });
+    assert_eq!(one(&world, "key.issue", &id)["account"], "order-reader");
+    assert_eq!(as_alice(&dir, async |home| home.outbox().count().await.unwrap()), 0);
+    assert_eq!(named(&world, "bridge.start").len(), 2);
+}
+
+#[test]
+fn the_bridges_own_certificates_are_recorded_when_they_come_into_force() {
+    let declared = Declared { system: "certificate: { issued: true }".to_owned(), ..plain() };
+    let world = World::new(&declared).unwrap();
+    let renewed = |generation: u64| {
+        let all = named(&world, "certificate.renew").into_iter();
+        all.filter(move |action| action["generation"] == generation).collect::<Vec<_>>()
+    };
+    let facts: Vec<Value> = renewed(1).iter().map(|action| action["facts"].clone()).collect();
+    assert_eq!(facts, [json!({ "system": "erp" }), json!({ "listener": "api" })]);
+    // The record names the certificate that callers see.
+    let shown = |world: &World| {
+        let file = world.dir.path().join("shown");
+        let chain = ["--write-out", "%{certs}", "--head"];
+        let listed = std::process::Command::new("curl")
+            .args(["-q", "-sS", "--cacert", world.ca().to_str().unwrap(), "-o", file.to_str().unwrap()])
+            .args(chain)
+            .arg(world.url("/.ironbridge/health"))
+            .output()
+            .unwrap();
+        thumbprint(&String::from_utf8(listed.stdout).unwrap())
+    };
+    let first = shown(&world);
+    assert_eq!(renewed(1)[1]["object"], first);
+    world.reload().unwrap();
+    // A listener's certificate follows every reload; a connection to a target keeps its own until it is due.
+    let [second] = &renewed(2)[..] else { panic!("{:?}", renewed(2)) };
+    assert_eq!((&second["facts"]["listener"], &second["object"]), (&json!("api"), &json!(shown(&world))));
+    assert_ne!(second["object"], first);
+}
+
+/// Of the first certificate in PEM, as records and accounts name it.
+fn thumbprint(text: &str) -> String {
+    let (_, rest) = text.split_once("-----BEGIN CERTIFICATE-----").expect("curl prints certificates");
+    let (body, _) = rest.split_once("-----END").unwrap();
+    let body: String = body.split_whitespace().collect();
+    hash::hex(&hash::sha256(&hash::unbase64(&body).unwrap()))
+}
+
+#[test]
+fn no_token_is_issued_or_refused_without_a_record() {
+    let mut secret = String::new();
+    let declared =
+        Declared { bridge: "public_url: https://bridge.test", credentials: "oauth_client: {}", ..plain() };
+    let (world, _) = World::with_key(&declared, |dir, _| {
+        secret = as_alice(dir, async |home| {
+            let ring = home.key_ring(KeyKind::ClientSecret).await.unwrap();
+            let issued = ring.issue("order-service", HOUR, home.clock.now()).await.unwrap();
+            issued.key.expose().to_owned()
+        });
+        Ok(())
+    })
+    .unwrap();
+    let ask = |user: &str, form: &str| -> CurlReply {
+        world.curl("/oauth/token", &["-u", user, "-d", form]).unwrap()
+    };
+    let good = format!("order-service:{secret}");
+    let reply = ask(&good, "grant_type=client_credentials");
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let token = reply.json().unwrap()["access_token"].as_str().unwrap().to_owned();
+    // Its record is on disk before it is given away.
+    let issued = named(&world, "token.issue").pop().unwrap();
+    assert_eq!((&issued["object"], &issued["account"]), (&json!("order-service"), &json!("order-service")));
+    assert_eq!(issued["outcome"], "success");
+    let claims = hash::unbase64url(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(issued["facts"]["token_id"], claims["jti"]);
+    assert_eq!(detail(&world, &issued["id"], DetailKind::Address).unwrap(), "127.0.0.1");
+    // An exchange with it says which token it was.
+    let reply = world.curl("/erp/v1/read", &["-H", &format!("Authorization: Bearer {token}")]).unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(world.record_of(&reply)["credential_id"], claims["jti"]);
+
+    for (user, form, error) in [
+        ("order-service:wrong", "grant_type=client_credentials", "invalid_client"),
+        ("stranger:wrong", "grant_type=client_credentials", "invalid_client"),
+        (&*good, "grant_type=password", "unsupported_grant_type"),
+        (&*good, "grant_type=client_credentials&scope=orders.burn", "invalid_scope"),
+    ] {
+        let before = named(&world, "token.issue").len();
+        assert!(ask(user, form).status >= 400);
+        let refused = eventually(|| named(&world, "token.issue").into_iter().nth(before));
+        assert_eq!((&refused["outcome"], &refused["code"]), (&json!("denied"), &json!(error)), "{refused}");
+        assert_eq!(refused["object"], user.split(':').next().unwrap());
+        // Nobody proved to be that account.
+        assert_eq!(refused["account"], Value::Null, "{refused}");
+        assert_eq!(detail(&world, &refused["id"], DetailKind::Address).unwrap(), "127.0.0.1");
+    }
+    let all = serde_json::to_string(&world.actions().unwrap()).unwrap();
+    assert!(!all.contains(&secret) && !all.contains(&token));
+}
+
+#[test]
+fn new_keys_of_the_token_endpoint_and_of_the_log_are_recorded() {
+    let world = World::new(&plain()).unwrap();
+    let dir = world.dir.path();
+    as_alice(dir, async |home| {
+        let (keys, now) = (Arc::clone(&home.keys), home.clock.now());
+        let signing =
+            SigningKeys::load_or_create(home.items(), keys, "https://bridge.test", now).await.unwrap();
+        assert!(!signing.rotate_if_due(now).await.unwrap());
+        assert!(signing.rotate_if_due(now.plus(YEAR)).await.unwrap());
+        home.rotate_log_keys("test-bridge", HOUR).await.unwrap();
+    });
+    for (name, object) in
+        [("signing_key.rotate", "token-endpoint/signing-key"), ("log_key.rotate", "audit/log-key")]
+    {
+        let versions = |action: &Value| action["facts"]["version"].clone();
+        let told = eventually(|| Some(named(&world, name)).filter(|told| told.len() == 2));
+        assert_eq!(told.iter().map(versions).collect::<Vec<_>>(), ["1", "2"]);
+        assert!(told.iter().all(|action| action["object"] == object), "{told:?}");
+        assert_eq!(detail(&world, &told[1]["id"], DetailKind::Actor).unwrap(), "command:alice(1000)");
+    }
+}
