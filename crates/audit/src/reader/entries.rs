@@ -221,7 +221,11 @@ impl From<Taken<'_>> for Held {
 
 impl Log {
     /// The records at these indexes, in the order they are asked for. All must be under the checkpoint.
-    pub(super) fn records(&self, detail: &mut Anywhere, indexes: &[u64]) -> Result<Vec<Stored>, Fault> {
+    pub(super) fn records(
+        &self,
+        mut detail: Option<&mut Anywhere>,
+        indexes: &[u64],
+    ) -> Result<Vec<Stored>, Fault> {
         let size = self.unverified_checkpoint()?.size;
         let mut bundle: Option<(u64, Vec<Vec<u8>>)> = None;
         indexes
@@ -243,7 +247,8 @@ impl Log {
                     )
                     .entry(*index)
                 })?;
-                Stored::parse(*index, Held { leaf, detail: detail.at(*index)? })
+                let detail = detail.as_mut().map(|detail| detail.at(*index)).transpose()?.unwrap_or_default();
+                Stored::parse(*index, Held { leaf, detail })
             })
             .collect()
     }

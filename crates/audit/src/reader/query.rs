@@ -28,6 +28,9 @@ pub struct Query {
     pub target: Option<String>,
     /// The owner tag of a data subject that the record's detail names.
     pub subject: Option<OwnerTag>,
+    /// Whether records come with their sealed detail. It lies elsewhere, so scattered records cost more with it; without
+    /// it some may come with it all the same. A query by subject always reads it.
+    pub details: bool,
     pub order: Order,
     /// At most so many records.
     pub limit: Option<usize>,

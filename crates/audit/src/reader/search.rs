@@ -23,7 +23,8 @@ pub(super) struct Search {
     terms: Vec<Term>,
     subject: Option<Term>,
     order: Order,
-    detail: Mutex<Anywhere>,
+    /// `None` where nobody asks for detail.
+    detail: Option<Mutex<Anywhere>>,
 }
 
 impl Search {
@@ -56,7 +57,7 @@ impl Search {
             terms: terms.collect(),
             subject: query.subject.map(|tag| Term::new(Field::Subject, &tag)),
             order: query.order,
-            detail: Mutex::new(Anywhere::new(log)),
+            detail: (query.details || query.subject.is_some()).then(|| Mutex::new(Anywhere::new(log))),
         }
     }
 
@@ -106,7 +107,8 @@ impl Search {
         }
         let indexes: Vec<u64> =
             wanted.iter().filter_map(|place| Some(first + u64::try_from(*place).ok()?)).collect();
-        match self.log.records(&mut self.detail.lock(), &indexes) {
+        let mut detail = self.detail.as_ref().map(Mutex::lock);
+        match self.log.records(detail.as_deref_mut(), &indexes) {
             Ok(records) => records.into_iter().map(Ok).collect(),
             Err(fault) => vec![Err(fault)],
         }

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ironbridge_audit::export::Format;
-use ironbridge_audit::{Fault, Stored};
+use ironbridge_audit::{Fault, Query, Stored};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,6 +44,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let source = args.trail.open(manifest)?;
     let keyring = if args.details { Some(source.required_keyring(&args.keys)?) } else { None };
     let Some(query) = args.filter.query(&source, &args.keys)? else { return Ok(ExitCode::SUCCESS) };
+    let query = Query { details: args.details, ..query };
     let mut export = Export { records: source.log.query(query)?, form: args.form, keyring };
     let Some(path) = &args.output else {
         export.write(&mut output::stream(), &ProgressBar::hidden())?;

@@ -45,7 +45,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let source = args.trail.open(manifest)?;
     let order = if args.newest_first { Order::NewestFirst } else { Order::OldestFirst };
     let Some(query) = args.filter.query(&source, &args.keys)? else { return Ok(ExitCode::SUCCESS) };
-    let query = Query { order, limit: args.limit, ..query };
+    let query = Query { order, limit: args.limit, details: args.details, ..query };
     let keyring = if args.details { Some(source.required_keyring(&args.keys)?) } else { None };
     let found = print_all(&source, query, keyring, args.format)?;
     if found == 0 {

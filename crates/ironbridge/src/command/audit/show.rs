@@ -54,9 +54,9 @@ impl Id {
     /// The records of that name, in their order.
     pub fn find(&self, log: &Log) -> Result<Vec<Stored>, Failure> {
         let found: Vec<Stored> = match self {
-            Id::Exchange(id) => {
-                log.query(Query { id: Some(id.clone()), ..Query::default() })?.collect::<Result<_, _>>()?
-            }
+            Id::Exchange(id) => log
+                .query(Query { id: Some(id.clone()), details: true, ..Query::default() })?
+                .collect::<Result<_, _>>()?,
             Id::Index(index) => {
                 let newest = log.tail(1)?.last().map(|record| record.index);
                 if newest.is_some_and(|newest| *index <= newest) && *index >= log.first_kept()? {
