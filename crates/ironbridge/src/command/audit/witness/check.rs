@@ -1,9 +1,9 @@
-use super::fault::tampered;
-use super::file;
-use super::trail::Trail;
-use super::verify::parse_keys;
 use crate::actor;
 use crate::cli::Outcome;
+use crate::command::audit::fault::tampered;
+use crate::command::audit::file;
+use crate::command::audit::trail::Trail;
+use crate::command::audit::verify::parse_keys;
 use crate::command::block_on;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
@@ -20,15 +20,15 @@ use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-For an auditor's own machine, and a copy of the log such as a mirror: no server is needed. The first
-time there is nothing to compare with; from then on a log that was set back, or that has another past
-than it was seen with, is refused and named. What was read is the tree; the records are read by
-`ironbridge audit verify`.
-A bridge that others ask over the network declares `bridge.audit.witness` instead.
+The first time there is nothing to compare with; from then on a log that was set back, or that has
+another past than it was seen with, is refused and named. What was read is the tree; the records are
+read by `ironbridge audit verify`.
 
-Example:
-  ironbridge audit witness --state ~/witness --name auditor.example --trail /mnt/worm/audit \\
-    --key \"$(cat acme-bridge.key)\" -o acme-bridge.cosigned")]
+Examples:
+  ironbridge audit witness check --state ~/witness --name auditor.example \\
+    --trail https://bridge.example/log --key \"$(cat acme-bridge.key)\" -o acme-bridge.cosigned
+  ironbridge audit witness check --state ~/witness --name auditor.example \\
+    --trail /mnt/worm/audit --key \"$(cat acme-bridge.key)\"")]
 pub struct Args {
     /// Where this witness keeps its keys, and what it has seen; made if it is not there
     #[arg(long, value_name = "DIR")]
