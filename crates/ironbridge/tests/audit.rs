@@ -443,8 +443,18 @@ fn an_auditor_vouches_for_copies_of_a_log() {
     let key = signer().verifier_key();
     let trail = stage.path("data/audit");
     let witness = |trail: &Path, more: &[&str]| {
-        let common =
-            ["audit", "witness", "--state", "state", "--name", "auditor.example", "--key", &key, "--trail"];
+        let common = [
+            "audit",
+            "witness",
+            "check",
+            "--state",
+            "state",
+            "--name",
+            "auditor.example",
+            "--key",
+            &key,
+            "--trail",
+        ];
         auditor.run(&[&common[..], &[trail.to_str().unwrap()], more].concat())
     };
     let first = witness(&trail, &["-o", "cosigned"]);
@@ -478,6 +488,7 @@ fn an_auditor_vouches_for_copies_of_a_log() {
     let unknown = auditor.run(&[
         "audit",
         "witness",
+        "check",
         "--state",
         "state",
         "--name",

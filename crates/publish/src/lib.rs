@@ -3,7 +3,7 @@
 //!
 //! Everything here follows the signed checkpoint of a [`ironbridge_audit::Log`] and never holds up who writes it.
 //! Whatever fails is tried again for as long as it takes, and shows as [`Lag`]. `docs/audit-publish.md` says what
-//! each destination gets and can rely on.
+//! each destination gets and can rely on. [`Served`] is the other end: another machine's log, read from here.
 
 mod backoff;
 mod cosign;
@@ -13,6 +13,7 @@ mod mirror;
 mod moment;
 mod place;
 mod publisher;
+mod served;
 mod status;
 mod trouble;
 
@@ -20,4 +21,5 @@ pub use cosign::Cosigner;
 pub use forward::{Format, Forward, Framing, Sink};
 pub use mirror::{Bucket, Mirror, Target};
 pub use publisher::{Publisher, Settings};
+pub use served::Served;
 pub use status::{Kind, Lag, Snapshot};

@@ -37,8 +37,9 @@ pub enum Command {
     Prove(prove::Args),
     /// Check a receipt, without a trail and without a manifest
     CheckReceipt(check_receipt::Args),
-    /// Vouch for a copy of a log: that it only grew since it was last seen
-    Witness(witness::Args),
+    /// Vouch for other bridges' logs: that they only grew since they were last seen
+    #[command(subcommand)]
+    Witness(witness::Command),
     /// Write records in the form that another tool reads
     Export(export::Args),
     /// Account for disclosures: who got whose data, when, what and why (45 CFR 164.528)
@@ -61,7 +62,7 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
         Command::Verify(args) => verify::run(manifest, &args),
         Command::Prove(args) => prove::run(manifest, &args),
         Command::CheckReceipt(args) => check_receipt::run(&args),
-        Command::Witness(args) => witness::run(manifest, &args),
+        Command::Witness(command) => witness::run(manifest, &command),
         Command::Export(args) => export::run(manifest, &args),
         Command::Disclosures(args) => disclosures::run(manifest, &args),
         Command::Status(args) => status::run(manifest, &args),

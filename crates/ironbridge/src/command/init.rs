@@ -24,15 +24,7 @@ pub struct Args {
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let dir = args.dir.as_deref().unwrap_or(manifest);
-    let name = match &args.name {
-        Some(name) if is_name(name) => name.clone(),
-        Some(name) => {
-            let message = format!("`{name}` cannot be a bridge's name");
-            return Err(Failure::new(message)
-                .help("use up to 64 lower-case letters, digits, `.`, `_` and `-`, a letter or digit first"));
-        }
-        None => name_of(dir),
-    };
+    let name = name(args.name.as_deref(), dir)?;
     let files = ironbridge_manifest::init_files(&name);
     if let Some((taken, _)) = files.iter().find(|(path, _)| dir.join(path).exists()) {
         let message = format!("{} exists already, and nothing is overwritten", dir.join(taken).display());
@@ -53,7 +45,17 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+/// The name that is asked for, or the directory's.
+pub fn name(asked: Option<&str>, dir: &Path) -> Result<String, Failure> {
+    match asked {
+        Some(name) if is_name(name) => Ok(name.to_owned()),
+        Some(name) => Err(Failure::new(format!("`{name}` cannot be a bridge's name"))
+            .help("use up to 64 lower-case letters, digits, `.`, `_` and `-`, a letter or digit first")),
+        None => Ok(name_of(dir)),
+    }
+}
+
+pub fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("cannot write {}: {error}", path.display()));
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;

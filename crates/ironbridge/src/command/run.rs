@@ -7,8 +7,10 @@ use ironbridge_manifest::{Diagnostics, Severity};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -26,6 +28,13 @@ pub struct Args {
     /// Directory of the manifest, instead of -C
     #[arg(conflicts_with = "manifest")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// How a bridge runs, whatever it is for.
+#[derive(Debug, clap::Args)]
+pub struct Manner {
     /// Do not read the manifest again when its files change; SIGHUP still does
     #[arg(long)]
     no_watch: bool,
@@ -37,17 +46,34 @@ pub struct Args {
     log_format: output::Format,
 }
 
+/// A bridge that takes connections.
+pub struct Running<'r> {
+    /// By listener.
+    pub addresses: &'r [(Arc<str>, SocketAddr)],
+    /// The file with the CA that callers trust.
+    pub ca: &'r Path,
+    /// Whether people read standard output, rather than programs the log.
+    pub for_people: bool,
+}
+
+/// Told once, after the addresses.
+type Announce<'a> = &'a dyn Fn(&Running<'_>) -> Result<(), Failure>;
+
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    start_log(args)?;
+    start(args.dir.as_deref().unwrap_or(manifest), &args.manner, &|_| Ok(()))
+}
+
+/// Runs the bridge of this directory until it is told to stop.
+pub fn start(dir: &Path, manner: &Manner, announce: Announce<'_>) -> Outcome {
+    start_log(manner)?;
     raise_open_files();
-    let dir = args.dir.as_deref().unwrap_or(manifest);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(dir, args));
+    let outcome = runtime.block_on(serve(dir, manner, announce));
     // Nothing of it is waited for any more.
     runtime.shutdown_background();
     match outcome {
         // Whoever collects the log wants the reason there.
-        Err(failure) if args.log_format == output::Format::Json => {
+        Err(failure) if manner.log_format == output::Format::Json => {
             tracing::error!("{}", failure.text(false).trim_end());
             Ok(ExitCode::FAILURE)
         }
@@ -55,18 +81,18 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     }
 }
 
-async fn serve(dir: &Path, args: &Args) -> Outcome {
+async fn serve(dir: &Path, manner: &Manner, more: Announce<'_>) -> Outcome {
     let mut signals = Signals::new()?;
     let started = tokio::select! {
         started = Bridge::start(dir) => started,
         () = signals.stop() => return Ok(ExitCode::SUCCESS),
     };
     let (bridge, findings) = started.map_err(|error| start_failure(dir, error))?;
-    tell(&findings, args);
+    tell(&findings, manner);
     // Before anybody is told that it runs: a change from then on must not be missed.
-    let watch = if args.no_watch { None } else { watch(&bridge, dir).await };
-    announce(&bridge, args).await?;
-    attend(&bridge, dir, watch, args, &mut signals).await;
+    let watch = if manner.no_watch { None } else { watch(&bridge, dir).await };
+    announce(&bridge, manner, more).await?;
+    attend(&bridge, dir, watch, manner, &mut signals).await;
 
     tracing::info!("stopping: open exchanges may finish; another signal stops at once");
     let mut hurried = false;
@@ -83,7 +109,13 @@ async fn serve(dir: &Path, args: &Args) -> Outcome {
 }
 
 /// Until it is told to stop.
-async fn attend(bridge: &Bridge, dir: &Path, mut watch: Option<Watch>, args: &Args, signals: &mut Signals) {
+async fn attend(
+    bridge: &Bridge,
+    dir: &Path,
+    mut watch: Option<Watch>,
+    manner: &Manner,
+    signals: &mut Signals,
+) {
     /// Certificates are renewed weeks ahead; an hour more does not matter.
     const RENEWAL: Duration = Duration::from_secs(3600);
     let mut renewal = tokio::time::interval(RENEWAL);
@@ -101,7 +133,7 @@ async fn attend(bridge: &Bridge, dir: &Path, mut watch: Option<Watch>, args: &Ar
                 "a certificate is due"
             }
         };
-        reload(bridge, why, args).await;
+        reload(bridge, why, manner).await;
         if let Some(watch) = &mut watch
             && let Err(error) = watch.follow(dir, &bridge.files().await)
         {
@@ -127,17 +159,17 @@ async fn changed(watch: Option<&Watch>) {
     }
 }
 
-async fn reload(bridge: &Bridge, why: &'static str, args: &Args) {
+async fn reload(bridge: &Bridge, why: &'static str, manner: &Manner) {
     match bridge.reload().await {
         Ok(reloaded) => {
-            tell(&reloaded.findings, args);
+            tell(&reloaded.findings, manner);
             let took_ms = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX);
             let (generation, integrations) = (reloaded.generation, reloaded.integrations);
             tracing::info!(why, generation, integrations, took_ms, "the manifest is read again and in force");
         }
         Err(error) => {
             if let ReloadError::Start(StartError::Manifest(findings)) = &error {
-                tell(findings, args);
+                tell(findings, manner);
             }
             tracing::error!(why, %error, "the manifest is not taken over; the one before stays in force");
         }
@@ -145,8 +177,8 @@ async fn reload(bridge: &Bridge, why: &'static str, args: &Args) {
 }
 
 /// Findings with their lines for people, one event each for programs.
-fn tell(findings: &Diagnostics, args: &Args) {
-    if args.log_format == output::Format::Text {
+fn tell(findings: &Diagnostics, manner: &Manner) {
+    if manner.log_format == output::Format::Text {
         if !findings.is_empty() {
             output::note(findings.render_text(output::color_of_stderr()).trim_end());
         }
@@ -163,27 +195,29 @@ fn tell(findings: &Diagnostics, args: &Args) {
 }
 
 /// Where it listens, and which CA callers trust for that.
-async fn announce(bridge: &Bridge, args: &Args) -> Result<(), Failure> {
+async fn announce(bridge: &Bridge, manner: &Manner, more: Announce<'_>) -> Result<(), Failure> {
     let ca = bridge.data_dir().join("ca.pem");
     fs::write(&ca, bridge.ca_pem())
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", ca.display())))?;
     let addresses = bridge.addresses().await;
-    if args.log_format == output::Format::Json {
-        for (listener, address) in addresses {
+    let for_people = manner.log_format == output::Format::Text;
+    let running = Running { addresses: &addresses, ca: &ca, for_people };
+    if !for_people {
+        for (listener, address) in &addresses {
             tracing::info!(%listener, %address, ca = %ca.display(), "listening");
         }
-        return Ok(());
+        return more(&running);
     }
     let width = addresses.iter().map(|(listener, _)| listener.len()).max().unwrap_or(0).max(2);
     let listeners: String = addresses
         .iter()
         .map(|(listener, address)| format!("\n  {listener:width$}  https://{address}"))
         .collect();
-    let (version, label, ca) = (env!("CARGO_PKG_VERSION"), "CA", ca.display());
+    let (version, label, shown) = (env!("CARGO_PKG_VERSION"), "CA", ca.display());
     output::data(format_args!(
-        "Ironbridge {version} is running.{listeners}\n  {label:width$}  {ca} (curl --cacert {ca})"
+        "Ironbridge {version} is running.{listeners}\n  {label:width$}  {shown} (curl --cacert {shown})"
     ))?;
-    Ok(())
+    more(&running)
 }
 
 fn start_failure(dir: &Path, error: StartError) -> Failure {
@@ -242,8 +276,9 @@ impl Signals {
 }
 
 /// To standard error; standard output has the addresses only.
-fn start_log(args: &Args) -> Result<(), Failure> {
-    let level = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
+fn start_log(manner: &Manner) -> Result<(), Failure> {
+    let level =
+        manner.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
     // The watching library reports every folder that is removed; whoever wants that can name it later in the list.
     let filter = EnvFilter::try_new(format!("notify=error,{}", level.as_deref().unwrap_or("info")));
     let filter = filter.map_err(|error| {
@@ -251,7 +286,7 @@ fn start_log(args: &Args) -> Result<(), Failure> {
             .help("use error, warn, info, debug or trace, or one by module such as ironbridge_net=debug,info")
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
+    match manner.log_format {
         output::Format::Text => builder.with_target(false).with_ansi(output::color_of_stderr()).init(),
         output::Format::Json => builder.json().flatten_event(true).init(),
     }

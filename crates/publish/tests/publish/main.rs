@@ -5,5 +5,6 @@ mod collectors;
 mod cosignatures;
 mod forwards;
 mod mirrors;
+mod served;
 mod stage;
 mod store;

@@ -10,7 +10,9 @@ pub fn tampered(fault: &Fault) -> Failure {
         FaultKind::Missing => {
             "bring the file back from a backup; if nobody removed it on purpose, ask who did"
         }
-        FaultKind::Unreadable => "check the file's permissions and the disk, then verify again",
+        FaultKind::Unreadable => {
+            "check the file's permissions and the disk, or the connection; then try again"
+        }
         FaultKind::Malformed => "the file is damaged or was cut; compare it with a backup",
         FaultKind::Altered => {
             "the trail is not what was signed: keep it as evidence, and compare it with a backup"

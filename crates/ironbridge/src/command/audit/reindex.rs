@@ -1,6 +1,7 @@
-use super::trail::Trail;
+use super::trail::{Source, Trail};
 use super::verify::{progress_bar, show};
 use crate::cli::Outcome;
+use crate::failure::Failure;
 use crate::output;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +18,9 @@ pub struct Args {
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let log = args.trail.open(manifest)?.log;
+    let Source { log, dir: Some(_), .. } = args.trail.open(manifest)? else {
+        return Err(Failure::new("a served log can only be read, and its index lies beside it"));
+    };
     let bar = progress_bar();
     let outcome = log.reindex(&mut |done, of| show(&bar, done, of));
     bar.finish_and_clear();

@@ -51,8 +51,10 @@ impl Status {
             Some(home) => Some(block_on(async { Ok(home.outbox().count().await?) })?),
             None => None,
         };
-        let published = Snapshot::read(&source.dir)
-            .map_err(|error| Failure::new(format!("cannot read what was published: {error}")))?;
+        let published = source.dir.as_deref().map(Snapshot::read).transpose();
+        let published = published
+            .map_err(|error| Failure::new(format!("cannot read what was published: {error}")))?
+            .flatten();
         Ok(Status {
             origin: head.origin,
             written: newest.max(head.size),
@@ -91,7 +93,10 @@ impl Status {
             output::data(format_args!("{waiting} actions wait for a running bridge to record them"))?;
         }
         let Some(snapshot) = &self.published else {
-            output::note("It is copied nowhere and cosigned by nobody else.");
+            // A copy does not know of the others.
+            if self.waiting.is_some() {
+                output::note("It is copied nowhere and cosigned by nobody else.");
+            }
             return Ok(());
         };
         let rows = snapshot.destinations.iter().map(row);

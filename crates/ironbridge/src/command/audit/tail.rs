@@ -26,12 +26,14 @@ pub struct Args {
     format: FormatArg,
 }
 
-/// Between two looks at the trail.
+/// Between two looks at the trail; and at one on another machine, which signs about once a second.
 const PAUSE: Duration = Duration::from_millis(200);
+const REMOTE_PAUSE: Duration = Duration::from_secs(2);
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let source = args.trail.open(manifest)?;
     let mut keyring = if args.details { Some(source.required_keyring(&args.keys)?) } else { None };
+    let pause = if source.dir.is_some() { PAUSE } else { REMOTE_PAUSE };
     let log = source.log;
     let records = log.tail(args.lines)?;
     for record in &records {
@@ -49,6 +51,6 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         for record in follow.by_ref() {
             print(&record?, keyring.as_mut(), args.format)?;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
 }

@@ -1,5 +1,6 @@
 use super::detail::Keyring;
 use super::fault::tampered;
+use super::file;
 use crate::actor;
 use crate::failure::Failure;
 use crate::inspect;
@@ -7,14 +8,31 @@ use crate::output;
 use ironbridge_audit::{FaultKind, Log};
 use ironbridge_core::OwnerTag;
 use ironbridge_engine::Home;
+use ironbridge_net::address::Policy;
+use ironbridge_net::fetch::GuardedClient;
+use ironbridge_net::tls::Roots;
+use ironbridge_publish::Served;
+use ironbridge_seal::note;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the trail is.
 #[derive(Debug, clap::Args)]
 pub struct Trail {
-    /// Read this trail, such as a copy of the data directory's `audit`; the manifest is not read
-    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
-    trail: Option<PathBuf>,
+    /// Read this trail, a copy of the data directory's `audit` or a log served at an https URL; the manifest is not
+    /// read
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "manifest", value_parser = Place::parse)]
+    trail: Option<Place>,
+    /// Trust the server's certificate if it comes from this CA (PEM) [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "trail")]
+    ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Directory(PathBuf),
+    /// An `https` URL without query and fragment.
+    Served(String),
 }
 
 /// Whose keys open personal detail.
@@ -28,8 +46,8 @@ pub struct KeysArg {
 /// An opened trail.
 pub struct Source {
     pub log: Log,
-    /// The audit directory.
-    pub dir: PathBuf,
+    /// The audit directory; `None` for a log that is served elsewhere.
+    pub dir: Option<PathBuf>,
     /// The data directory, unless the trail was named itself.
     data_dir: Option<PathBuf>,
 }
@@ -37,7 +55,13 @@ pub struct Source {
 impl Trail {
     pub fn open(&self, manifest: &Path) -> Result<Source, Failure> {
         let (dir, data_dir) = match &self.trail {
-            Some(dir) => (dir.clone(), None),
+            Some(Place::Served(url)) => {
+                return Ok(Source { log: served(url, self.ca.as_deref())?, dir: None, data_dir: None });
+            }
+            Some(Place::Directory(_)) if self.ca.is_some() => {
+                return Err(Failure::new("--ca has no use here: a directory is read without a connection"));
+            }
+            Some(Place::Directory(dir)) => (dir.clone(), None),
             None => {
                 let help = "mend what is marked above, or name the trail itself: --trail data/audit";
                 let manifest = inspect::manifest(manifest).map_err(|failure| failure.help(help))?;
@@ -52,8 +76,40 @@ impl Trail {
             }
             _ => tampered(&fault),
         })?;
-        Ok(Source { log, dir, data_dir })
+        Ok(Source { log, dir: Some(dir), data_dir })
     }
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Place, String> {
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Place::Directory(text.into())) };
+        if !scheme.eq_ignore_ascii_case("https") {
+            return Err("a served log is read over https only".to_owned());
+        }
+        if rest.contains(['?', '#', '@']) {
+            return Err("a log's URL has no query, fragment or password".to_owned());
+        }
+        Ok(Place::Served(format!("https://{rest}")))
+    }
+}
+
+fn served(url: &str, ca: Option<&Path>) -> Result<Log, Failure> {
+    let roots = match ca {
+        None => Roots::System,
+        Some(path) => {
+            let pem = file::read(path, note::MAX_BYTES)?;
+            let wrong = |error| Failure::new(format!("{}: {error}", path.display()));
+            Roots::from_pem(pem.as_bytes()).map_err(wrong)?
+        }
+    };
+    let client = GuardedClient::new(&roots, Policy::Declared)?;
+    Log::open_on(Arc::new(Served::new(url, Arc::new(client))?), "").map_err(|fault| match fault.kind {
+        FaultKind::Missing => Failure::new(format!("no log is served at {url}"))
+            .help("a bridge serves its log where `bridge.audit.serve` says, by default below /log"),
+        FaultKind::Unreadable => Failure::new(format!("the log at {url} cannot be read: {}", fault.detail))
+            .help("is it the address of the bridge, and does its certificate come from the CA of --ca?"),
+        _ => tampered(&fault),
+    })
 }
 
 impl Source {
