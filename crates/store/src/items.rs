@@ -8,7 +8,8 @@ use ironbridge_core::Timestamp;
 ///
 /// Whoever seals binds namespace and name into the seal, so that a blob moved to another row does not open.
 pub trait SealedItems: Changes {
-    /// Adds a version and returns its number, from 1. Older versions are kept until the item is removed.
+    /// Puts a version in the place of the one before and returns its number, from 1. What was before is gone for good: a
+    /// key that was retired must not lie on.
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64>;
 
     /// Adds the first version where there is none, and returns the newest: for keys that are made at first use,
@@ -21,13 +22,13 @@ pub trait SealedItems: Changes {
         at: Timestamp,
     ) -> StoreFuture<'_, SealedItem>;
 
-    /// The newest version.
+    /// The version that is there.
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>>;
 
-    /// The newest version of every item, by name.
+    /// Every item, by name.
     fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>>;
 
-    /// Removes every version; false when there was none.
+    /// Removes it; false when there was none.
     fn remove(&self, namespace: &str, name: &str) -> StoreFuture<'_, bool>;
 }
 

@@ -97,6 +97,8 @@ fn add(
              WHERE namespace = ?1 AND name = ?2 RETURNING version",
         )?
         .query_row(params![namespace, name, sealed, to_sql(at)], |row| row.get::<_, i64>(0))?;
+    db.prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2 AND version < ?3")?
+        .execute(params![namespace, name, version])?;
     let action = author.did(db, name_of_putting(namespace, name), object(namespace, name))?;
     outbox::leave(db, &action.fact("version", version.to_string()))?;
     Ok(version.cast_unsigned())

@@ -126,6 +126,18 @@ async fn a_full_disk_is_an_error_and_then_over() {
 }
 
 #[tokio::test]
+async fn a_sealed_item_that_was_replaced_is_gone() {
+    let place = Place::new();
+    let store = place.open();
+    for key in [[0x72; 64], [0x73; 64]] {
+        store.put("audit", "log-key", key.to_vec(), Timestamp(0)).await.unwrap();
+    }
+    assert_eq!(store.get("audit", "log-key").await.unwrap().unwrap().version, 2);
+    drop(store);
+    assert!(place.holds(&[0x73; 64]) && !place.holds(&[0x72; 64]));
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_an_error_and_a_mended_one_is_used_again() {
     let place = Place::new();
     let store = place.open();
