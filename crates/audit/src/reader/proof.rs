@@ -19,6 +19,14 @@ impl Log {
         inclusion_path(&mut self.nodes(size)?, index, 0, size)
     }
 
+    /// As [`Log::prove_inclusion`] for the first entry of a bundle, with these leaf hashes in the place of the stored
+    /// ones: what follows from the path is proven for all of them.
+    pub(super) fn prove_tile(&self, number: u64, leaves: &[Hash], size: u64) -> Result<Vec<Hash>, Fault> {
+        let mut nodes = self.nodes(size)?;
+        nodes.read.insert((0, number), leaves.to_vec());
+        inclusion_path(&mut nodes, number * WIDTH, 0, size)
+    }
+
     /// The path that proves the tree of `old` entries to be the beginning of that of `new` entries; for
     /// [`crate::merkle::check_consistency`].
     pub fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, Fault> {

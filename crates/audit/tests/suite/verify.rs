@@ -1,6 +1,6 @@
 //! Verification in steps, from a saved place, and of a range.
 
-use crate::exchanges::{closed, open, record, signer};
+use crate::exchanges::{closed, eventually, open, record, signer};
 use ironbridge_audit::{FaultKind, Log, Place};
 use ironbridge_seal::note::NoteVerifier;
 use proptest::prelude::*;
@@ -92,6 +92,27 @@ fn a_range_is_checked_and_nothing_else() {
     let hash = check(512..513).unwrap_err();
     assert_eq!((hash.kind, hash.entry), (FaultKind::Altered, Some(552)));
     assert_eq!(check(999..1000).unwrap_err().entry, Some(768));
+}
+
+/// The log grows under the reader's hands, and its edge gives way to a larger one.
+#[test]
+fn a_range_up_to_the_end_is_checked_while_the_log_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 2_000);
+    let log = Log::open(dir.path()).unwrap();
+    let mut grown = false;
+    let verified = log.verify_range(&[], 0..2_000, &mut |_, _| {
+        if !std::mem::replace(&mut grown, true) {
+            let trail = open(dir.path());
+            (0..5).for_each(|step| {
+                record(&trail, 2_000 + step..2_001 + step);
+                eventually(|| trail.status().integrated == 2_001 + step);
+            });
+            trail.close().unwrap();
+        }
+    });
+    assert_eq!(verified.unwrap().size, 2_000);
+    assert!(!dir.path().join("log/tile/entries/007.p/208").exists(), "the edge that was checked is gone");
 }
 
 #[test]
