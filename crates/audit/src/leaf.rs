@@ -196,9 +196,11 @@ fn encode_caller(out: &mut Vec<u8>, exchange: &Exchange) {
     text(out, b",\"method\":", at_most(&exchange.facts.method, MAX_METHOD));
 }
 
-/// Which way data went, as far as bytes tell.
+/// Which way data went, as far as bytes tell, counted or not.
 fn direction(exchange: &Exchange) -> &'static str {
-    match (exchange.bytes_in() > 0, exchange.bytes_out > 0) {
+    let to_target = exchange.bytes_in() > 0 || exchange.uncounted_in;
+    let to_source = exchange.bytes_out > 0 || exchange.uncounted_out;
+    match (to_target, to_source) {
         (false, false) => "none",
         (true, false) => "to_target",
         (false, true) => "to_source",
@@ -311,6 +313,16 @@ mod tests {
         assert_eq!(std::str::from_utf8(text).unwrap(), expected);
         assert_eq!(commitment.len(), 46);
         assert_eq!(committed(&out), Some(details));
+    }
+
+    #[test]
+    fn data_went_that_way_also_where_nobody_counted_it() {
+        let mut exchange = exchange("a", 0);
+        let directions = [(false, false, "none"), (false, true, "to_source"), (true, true, "both")];
+        for (to_target, to_source, expected) in directions {
+            (exchange.uncounted_in, exchange.uncounted_out) = (to_target, to_source);
+            assert_eq!(direction(&exchange), expected);
+        }
     }
 
     #[test]

@@ -38,6 +38,10 @@ pub struct Exchange {
     /// Counts a request body that streams past with unknown length.
     pub streamed_in: Option<Arc<AtomicU64>>,
     pub bytes_out: u64,
+    /// Bytes go toward the target, or back to the caller, that nobody had counted when the record was taken: of an
+    /// answer that streams without saying its length, or of a switched protocol.
+    pub uncounted_in: bool,
+    pub uncounted_out: bool,
 }
 
 impl Exchange {
@@ -62,6 +66,8 @@ impl Exchange {
             bytes_in: 0,
             streamed_in: None,
             bytes_out: 0,
+            uncounted_in: false,
+            uncounted_out: false,
         }
     }
 

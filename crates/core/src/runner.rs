@@ -26,7 +26,7 @@ pub async fn cross<C: Crossing>(
         trail: Arc::clone(trail),
         clock: Arc::clone(clock),
         stage: Stage::Judging,
-        announced: 0,
+        streaming: None,
     });
     match tail.carry(crossing).await {
         Ok((reply, body)) => tail.answer(reply, body).await,
@@ -63,7 +63,7 @@ pub trait Crossing {
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyFacts {
     pub status: u16,
-    /// Body length in bytes, where the target announced it.
+    /// How many bytes of it will pass to the caller, where that is known beforehand.
     pub length: Option<u64>,
     /// False for a switched protocol, whose bytes are not a reply body, so that no reply control reads them.
     pub has_body: bool,
@@ -96,8 +96,8 @@ pub struct Tail {
     trail: Arc<dyn Recorder>,
     clock: Arc<dyn Clock>,
     stage: Stage,
-    /// Bytes of a streaming reply, as far as the target said.
-    announced: u64,
+    /// What the target said of a reply that streams.
+    streaming: Option<ReplyFacts>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl Tail {
         let facts = crossing.reply_facts(&reply);
         self.stage = Stage::Replied { status: facts.status };
         if !pipeline.reads_reply() || !facts.has_body {
-            self.announced = facts.length.unwrap_or(0);
+            self.streaming = Some(facts);
             return Ok((reply, None));
         }
         exchange.reply_content_type = crossing.reply_content_type(&reply);
@@ -169,11 +169,7 @@ impl Tail {
 
     async fn answer<R>(mut self: Box<Self>, reply: R, body: Option<Bytes>) -> Answer<R> {
         if let (Stage::Replied { status }, true) = (self.stage, self.exchange.flow.integration.durable) {
-            // A reply that streams is recorded before it passes: what counts is what the target announced.
-            self.exchange.bytes_out = match &body {
-                Some(body) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-                None => self.announced,
-            };
+            self.foresee(body.as_ref());
             let taken = self.record(Ending::Delivered { status });
             self.stage = Stage::Recorded { status };
             if let Err(denial) = taken.await {
@@ -184,9 +180,27 @@ impl Tail {
         Answer::Delivered { reply, body, tail: self }
     }
 
+    /// What is recorded before the answer passes counts what is known of it: a reply that streams may not say its
+    /// length, and a switched protocol has none in either direction.
+    fn foresee(&mut self, body: Option<&Bytes>) {
+        let exchange = &mut self.exchange;
+        match (body, self.streaming) {
+            (Some(body), _) => exchange.bytes_out = length(body),
+            (None, Some(facts)) => {
+                exchange.bytes_out = facts.length.unwrap_or(0);
+                exchange.uncounted_out = facts.length.is_none();
+                exchange.uncounted_in = facts.length.is_none() && !facts.has_body;
+            }
+            (None, None) => {}
+        }
+    }
+
     async fn stop<R>(mut self: Box<Self>, stop: Stop) -> Answer<R> {
         let ending = match &stop {
-            Stop::Replay(answer) => Ending::Replayed { status: answer.status },
+            Stop::Replay(answer) => {
+                self.exchange.bytes_out = length(&answer.body);
+                Ending::Replayed { status: answer.status }
+            }
             Stop::Deny(denial) => Ending::refused(denial, self.stage != Stage::Judging),
         };
         let taken = self.record(ending);
@@ -222,6 +236,10 @@ impl Tail {
         let duration = self.clock.monotonic().saturating_sub(self.exchange.started);
         self.trail.append(Record { exchange: &self.exchange, ending, duration, amends })
     }
+}
+
+fn length(body: &Bytes) -> u64 {
+    u64::try_from(body.len()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Tail {

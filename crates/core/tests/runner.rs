@@ -179,6 +179,12 @@ async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_bre
     let answer = scene.cross().await;
     assert_eq!(scene.endings(), [(Ending::Delivered { status: 200 }, false)]);
     assert_eq!(scene.trail.durable_asked.load(Ordering::SeqCst), 1);
+    let Answer::Delivered { tail, .. } = &answer else { panic!() };
+    let exchange = tail.exchange();
+    assert!(
+        exchange.uncounted_out && !exchange.uncounted_in,
+        "the target did not say how long its answer is"
+    );
     drop(answer);
     assert_eq!(scene.endings().last(), Some(&(Ending::Partial { status: 200 }, true)));
     assert_eq!(scene.settled(), 1);
@@ -214,10 +220,11 @@ async fn a_caller_that_goes_away_during_delivery_is_recorded() {
 #[tokio::test]
 async fn a_stored_answer_is_given_and_recorded() {
     let scene = Scene::new(Phase::Replay, || {
-        let answer = StoredAnswer { status: 201, content_type: None, body: Bytes::new() };
+        let answer = StoredAnswer { status: 201, content_type: None, body: Bytes::from_static(b"again") };
         Err(Stop::Replay(Box::new(answer)))
     });
-    let Answer::Replayed { answer, .. } = scene.cross().await else { panic!() };
+    let Answer::Replayed { answer, tail } = scene.cross().await else { panic!() };
+    assert_eq!(tail.exchange().bytes_out, 5);
     assert_eq!(answer.status, 201);
     assert_eq!(scene.endings(), [(Ending::Replayed { status: 201 }, false)]);
 }

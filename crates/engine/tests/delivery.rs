@@ -482,3 +482,20 @@ fn a_certificate_of_the_internal_ca_serves_toward_a_target_that_trusts_it() {
         curl(["--cacert", scene.world.ca().to_str().unwrap(), &scene.world.url("/.ironbridge/health")]);
     assert_eq!(direct.unwrap().text(), "ready\n");
 }
+
+/// The record is on disk before the answer passes, and an accounting of disclosures depends on it.
+#[test]
+fn a_durable_record_says_where_data_went_also_without_a_length() {
+    let declared = Declared { integration: "audit: durable", operations: OPERATIONS, ..Declared::default() };
+    let scene = Scene::new(&declared, |_, _| Ok(()));
+    scene.world.target.on("GET /any/streams", Reply::Oversize(8));
+    scene.world.target.on("GET /any/empty", Reply::Raw(204, Vec::new(), Bytes::new()));
+    for (path, direction) in [("/erp/v1/any/streams", "to_source"), ("/erp/v1/any/empty", "none")] {
+        let record = scene.world.record_of(&scene.get(path));
+        assert_eq!(
+            (&record["direction"], &record["outcome"]),
+            (&json!(direction), &json!("success")),
+            "{record}"
+        );
+    }
+}

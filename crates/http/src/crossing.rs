@@ -67,9 +67,13 @@ impl Crossing for HttpCrossing<'_> {
 
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts {
         let status = reply.status();
-        let length = reply.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        // A client error's body is replaced, so no control reads it; a switched protocol has none.
-        let has_body = !status.is_client_error() && status != StatusCode::SWITCHING_PROTOCOLS;
+        // A client error's body is replaced, so no control reads it and nothing of it passes; a switched protocol has
+        // none, and its bytes are known only once they passed.
+        let (has_body, length) = match status {
+            StatusCode::SWITCHING_PROTOCOLS => (false, None),
+            _ if status.is_client_error() => (false, Some(0)),
+            _ => (true, reply.body().size_hint().exact()),
+        };
         ReplyFacts { status: status.as_u16(), length, has_body }
     }
 
