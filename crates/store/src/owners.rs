@@ -7,8 +7,9 @@ use ironbridge_core::{OwnerKey, OwnerTag};
 ///
 /// A destroyed key is overwritten in the file, and the write-ahead log, which may hold older pages, is emptied
 /// right after (while another process reads, once a second until it has finished; at the latest when the last
-/// process closes the store). What was copied before is out of reach: a backup still holds the sealed key until it is deleted, and so may blocks of a file system
-/// that copies on write, or of a flash disk. All of them are of use only together with the key file.
+/// process closes the store, or after a crash the next one opens it). What was copied before is out of reach: a
+/// backup still holds the sealed key until it is deleted, and so may blocks of a file system that copies on write,
+/// or of a flash disk. All of them are of use only together with the key file.
 pub trait OwnerKeys: Changes {
     /// The keys of these owners, in their order. An owner that has one keeps it; for another the offered one
     /// counts, and is durable before this returns. Does not raise the generation.

@@ -13,7 +13,7 @@ mod tests;
 mod writer;
 
 use crate::{Actor, Changes, Sealer, StoreError, StoreFuture};
-use file::File;
+use file::{File, Patience};
 use ironbridge_core::{Clock, Timestamp};
 use queue::{Effect, Queue};
 use rusqlite::Connection;
@@ -66,6 +66,8 @@ impl SqliteStore {
     ) -> Result<SqliteStore, StoreError> {
         file.make()?;
         let db = file.open()?;
+        // Whoever destroyed a key may have been killed before it did this. While others use the log, they will do it.
+        let _ = file.empty_log(&db, Patience::None);
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
         let (publish, generation) = watch::channel(0);
         let (queue, jobs) = Queue::new();
