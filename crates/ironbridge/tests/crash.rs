@@ -7,13 +7,13 @@ use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Process, Reply, curl,
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use stage::{BINARY, Stage};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The flow concerns persons, so its records are durable before the answer.
+/// The flow concerns persons, so its records are durable before the answer, and so is a new person's key.
 const MANIFEST: &str = r#"
 bridge:
   name: test-bridge
@@ -33,16 +33,20 @@ integrations:
     target: erp
     purpose: fulfilment of customer orders
     legal_basis: contract
-    data: { subjects: [customers], categories: [orders], retention: 400d }
+    data: { subjects: [customers], categories: [orders], retention: 400d, subject_id: '{customer}' }
     http:
       path: /erp
       operations:
         list-orders: { match: GET /orders, permission: orders.read, response: { keep: [/items/*/id] } }
+        orders-of: { match: 'GET /customers/{customer}/orders', permission: orders.read }
         stream-orders: { match: GET /stream, permission: orders.read }
         ship-order: { match: POST /orders, permission: orders.write }
 "#;
 
 const LONG: Duration = Duration::from_secs(60);
+
+/// Ids of exchanges that were answered, with whose data each was about, if it was about somebody.
+type Answered = BTreeMap<String, Option<String>>;
 
 struct World {
     stage: Stage,
@@ -78,19 +82,25 @@ impl World {
         Bridge { process, origin, ca: self.stage.path("data/ca.pem").to_str().unwrap().to_owned() }
     }
 
-    /// Ids of the whole trail.
-    fn recorded(&self) -> BTreeSet<String> {
-        let out = self.stage.good(&["audit", "query", "--format", "json"]).out;
+    /// All records, by their ids, with their detail opened.
+    fn recorded(&self) -> BTreeMap<String, Value> {
+        let out = self.stage.good(&["audit", "query", "--format", "json", "--details"]).out;
         let records = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        records.map(|record| record["id"].as_str().unwrap().to_owned()).collect()
+        records.map(|record| (record["record"]["id"].as_str().unwrap().to_owned(), record)).collect()
     }
 
-    /// Fails where the trail lacks something that was answered, or does not verify.
-    fn is_whole(&self, answered: &BTreeSet<String>) {
+    /// Fails where the trail lacks something that was answered, or its detail, or does not verify.
+    fn is_whole(&self, answered: &Answered) {
         self.stage.good(&["audit", "verify"]);
         let recorded = self.recorded();
-        let missing: Vec<_> = answered.difference(&recorded).collect();
+        let missing: Vec<_> = answered.keys().filter(|id| !recorded.contains_key(*id)).collect();
         assert!(missing.is_empty(), "{} of {} are missing: {missing:?}", missing.len(), answered.len());
+        for (id, customer) in answered {
+            let mut detail = vec![json!({ "kind": "address", "value": "127.0.0.1" })];
+            detail.extend(customer.as_ref().map(|id| json!({ "kind": "subject", "value": id })));
+            let record = &recorded[id];
+            assert_eq!((&record["record"]["v"], &record["details"]), (&json!(2), &json!(detail)), "{record}");
+        }
     }
 }
 
@@ -107,41 +117,31 @@ impl Bridge {
 
     /// Calls over one connection until the bridge is gone.
     fn load(&self, arguments: &[&str], path: &str) -> Child {
-        const TOLD: &str = "%{exitcode} %{http_code} %header{x-correlation-id}\n";
+        const TOLD: &str = "%{exitcode} %{http_code} %header{x-correlation-id} %{url_effective}\n";
         Command::new(peer("curl").unwrap())
-            .args([
-                "-q",
-                "-s",
-                "--noproxy",
-                "*",
-                "--fail-early",
-                "--cacert",
-                &self.ca,
-                "-o",
-                "/dev/null",
-                "-w",
-                TOLD,
-            ])
+            .args(["-q", "-s", "--noproxy", "*", "--fail-early", "--cacert", &self.ca])
+            .args(["-o", "/dev/null", "-w", TOLD])
             .args(arguments)
-            .arg(format!("{}{path}?n=[1-10000000]", self.origin))
+            .arg(format!("{}{path}", self.origin))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
     }
 }
 
-/// Ids of the answers that came whole, all with this status.
-fn answered(load: Child, status: &str) -> BTreeSet<String> {
+/// The answers that came whole, all with this status.
+fn answered(load: Child, status: &str) -> Answered {
     let output = load.wait_with_output().unwrap();
-    let mut ids = BTreeSet::new();
+    let mut answered = Answered::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let mut words = line.split(' ');
-        if words.next() == Some("0") {
-            assert_eq!(words.next(), Some(status), "{line}");
-            ids.insert(words.next().unwrap().to_owned());
+        let words: Vec<&str> = line.split(' ').collect();
+        if words[0] == "0" {
+            assert_eq!(words[1], status, "{line}");
+            let customer = words[3].split_once("/customers/").and_then(|(_, rest)| rest.split_once('/'));
+            answered.insert(words[2].to_owned(), customer.map(|(customer, _)| customer.to_owned()));
         }
     }
-    ids
+    answered
 }
 
 /// `IRONBRIDGE_CRASH_ROUNDS` is how often the bridge dies; 6 unless told.
@@ -150,14 +150,17 @@ fn what_was_answered_before_a_kill_is_recorded() {
     let rounds = std::env::var("IRONBRIDGE_CRASH_ROUNDS").map_or(6, |rounds| rounds.parse().unwrap());
     let world = World::new();
     let key = ["-H", world.key.as_str()];
-    let mut all = BTreeSet::new();
+    let mut all = Answered::new();
     for round in 0..rounds {
         let mut bridge = world.run();
+        // Everyone is a new person, whose key is made meanwhile.
+        let customers = format!("/erp/customers/{round}-[1-10000000]/orders");
         let loads = [
-            (bridge.load(&key, "/erp/orders"), "200"),
-            (bridge.load(&key, "/erp/stream"), "200"),
-            (bridge.load(&[key[0], key[1], "--http2"], "/erp/orders"), "200"),
-            (bridge.load(&[key[0], key[1], "-X", "POST"], "/erp/orders"), "403"),
+            (bridge.load(&key, "/erp/orders?n=[1-10000000]"), "200"),
+            (bridge.load(&key, "/erp/stream?n=[1-10000000]"), "200"),
+            (bridge.load(&key, &customers), "200"),
+            (bridge.load(&[key[0], key[1], "--http2"], "/erp/orders?n=[1-10000000]"), "200"),
+            (bridge.load(&[key[0], key[1], "-X", "POST"], "/erp/orders?n=[1-10000000]"), "403"),
         ];
         // Wherever the bridge is at that moment; not before all callers are at work.
         let random = RandomState::new().hash_one(round) % 1_000;
@@ -165,13 +168,10 @@ fn what_was_answered_before_a_kill_is_recorded() {
         bridge.process.kill().unwrap();
         let before = all.len();
         for (load, status) in loads {
-            let ids = answered(load, status);
-            assert!(
-                !ids.is_empty(),
-                "round {round}: nobody was answered {status}: {}",
-                bridge.process.output()
-            );
-            all.extend(ids);
+            let answered = answered(load, status);
+            let told = bridge.process.output();
+            assert!(!answered.is_empty(), "round {round}: nobody was answered {status}: {told}");
+            all.extend(answered);
         }
         assert!(all.len() > before);
         // What the dead process left verifies as it lies there.
@@ -181,6 +181,8 @@ fn what_was_answered_before_a_kill_is_recorded() {
     let bridge = world.run();
     assert_eq!(bridge.call("/erp/orders", &key).status, 200);
     world.is_whole(&all);
+    let starts = world.recorded().into_values().filter(|record| record["record"]["action"] == "bridge.start");
+    assert_eq!(starts.count(), rounds + 1);
     stops(bridge);
     world.is_whole(&all);
 }
@@ -192,10 +194,10 @@ fn a_full_disk_refuses_and_resumes_by_itself() {
     let call = || bridge.call("/erp/orders", &["-H", &world.key]);
     let pid = Pid::from_raw(bridge.process.id().try_into().unwrap());
     let limit = |bytes| prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
-    let mut all = BTreeSet::new();
+    let mut all = Answered::new();
     let mut delivered = |reply: &CurlReply| {
         assert_eq!(reply.status, 200, "{}{}", reply.text(), bridge.process.output());
-        all.insert(reply.header("x-correlation-id").unwrap().to_owned());
+        all.insert(reply.header("x-correlation-id").unwrap().to_owned(), None);
     };
     (0..20).for_each(|_| delivered(&call()));
 

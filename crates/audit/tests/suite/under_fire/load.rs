@@ -1,8 +1,8 @@
 //! What the process that is killed does: 256 callers, each of whom waits until its record is durable, while retention
-//! and the index are at work. It writes down what it was told.
+//! is at work. It writes down what it was told.
 
 use crate::exchanges::{self, clock};
-use ironbridge_audit::{Indexer, Limits, Options, Trail};
+use ironbridge_audit::{Limits, Options, Trail};
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{
     Clock, Ending, Exchange, ExchangeId, Flow, OwnerKey, Peer, Position, Record, Recorder, Subject, Timestamp,
@@ -22,7 +22,7 @@ const CALLERS: u64 = 256;
 /// Threads that carry them; as many as the bridge has workers on a small machine.
 pub const WORKERS: u64 = 2;
 
-/// Where an index (8 bytes) and an id (16 bytes) are written, both big-endian.
+/// What is written down of a record: its index (8 bytes) and its id (16 bytes), both big-endian.
 pub const TOLD: usize = 24;
 
 /// A process whose parent died stops by itself.
@@ -88,7 +88,7 @@ fn until_it_is_killed() {
     let work: &Work = Box::leak(Box::new(Work::new(plan, trail)));
     let callers = told.into_iter().map(|told| thread::spawn(move || work.callers(told)));
     let callers: Vec<_> = callers.collect();
-    thread::spawn(|| work.upkeep());
+    thread::spawn(|| work.retain());
     callers.into_iter().for_each(|worker| worker.join().unwrap());
 }
 
@@ -163,16 +163,13 @@ impl Work {
         self.trail.append(Record { exchange: &exchange, ending, duration, amends: false }).unwrap()
     }
 
-    /// Retention and the index, over and over.
-    fn upkeep(&self) {
-        let mut indexer = Indexer::new(self.trail.log());
+    /// Retention, over and over, in the rounds that have it.
+    fn retain(&self) {
+        let Some((records, detail)) = self.plan.retention else { return };
+        let limits = Limits { records: Some(Timestamp(records)), detail: Some(Timestamp(detail)) };
         for number in RETENTION.. {
-            while indexer.catch_up().unwrap() {}
-            if let Some((records, detail)) = self.plan.retention {
-                let limits = Limits { records: Some(Timestamp(records)), detail: Some(Timestamp(detail)) };
-                let id = id(self.plan.round, number);
-                self.trail.retain(limits, Action::done(id, self.clock.now(), name::RETENTION, "")).unwrap();
-            }
+            let id = id(self.plan.round, number);
+            self.trail.retain(limits, Action::done(id, self.clock.now(), name::RETENTION, "")).unwrap();
             thread::sleep(Duration::from_millis(20));
         }
     }
