@@ -382,3 +382,25 @@ fn a_refusal_reaches_a_caller_that_is_still_sending() {
         assert!(output.status.success(), "{path}: curl ended with {:?}", output.status);
     }
 }
+
+#[test]
+fn a_body_that_is_refused_half_way_does_not_take_the_answer_with_it() {
+    let declared = Declared {
+        bridge: "public_url: https://bridge.test\n  audit: { serve: {} }",
+        credentials: "oauth_client: {}",
+        operations: "put: { match: POST /put, permission: orders.write, request: { max_body: 1KiB, keep: [/a] } }",
+        ..Declared::default()
+    };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let file = world.dir.path().join("large");
+    std::fs::write(&file, vec![b'x'; 60_000]).unwrap();
+    let data = format!("@{}", file.display());
+    let key = format!("X-API-Key: {key}");
+    for path in ["/log/checkpoint", "/oauth/token", "/erp/v1/put"] {
+        let method = if path.starts_with("/log") { "GET" } else { "POST" };
+        for _ in 0..20 {
+            let sent = ["--http2", "-H", "Expect:", "-H", &key, "-X", method, "--data-binary", &data];
+            assert_eq!(world.curl(path, &sent).unwrap().status, 413, "{path}");
+        }
+    }
+}

@@ -2,7 +2,6 @@
 //! whether the bridge is up.
 
 use crate::answer::AnswerBody;
-use crate::crossing::read_whole;
 use crate::problem::PAGES;
 use crate::reply::ReplyBody;
 use crate::request::Inbound;
@@ -163,9 +162,7 @@ impl Served<'_> {
 
     /// The whole request body.
     async fn body(&self, inbound: &mut Inbound, limit: u64) -> Result<Bytes, Box<Denial>> {
-        let Some(mut body) = inbound.take() else { return Ok(Bytes::new()) };
-        let read = read_whole(&mut body, limit, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
-        let read = timeout(self.site.body_timeout, read).await;
+        let read = timeout(self.site.body_timeout, inbound.read_whole(limit)).await;
         read.map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))?
     }
 

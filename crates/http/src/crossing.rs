@@ -35,9 +35,7 @@ impl Crossing for HttpCrossing<'_> {
     type Reply = Response<PooledBody>;
 
     async fn read_request(&mut self, limit: u64) -> Result<Bytes, Box<Denial>> {
-        let Some(mut body) = self.inbound.take() else { return Ok(Bytes::new()) };
-        let read = read_whole(&mut body, limit, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE);
-        match timeout(self.body_timeout, read).await {
+        match timeout(self.body_timeout, self.inbound.read_whole(limit)).await {
             Ok(Err(denial)) => Err(self.body_fault().unwrap_or(denial)),
             Ok(body) => body,
             Err(_) => Err((&code::REQUEST_TIMEOUT).into()),

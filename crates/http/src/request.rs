@@ -1,5 +1,6 @@
 //! From an HTTP request to the facts that controls judge.
 
+use crate::crossing::read_whole;
 use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -7,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use ironbridge_core::{Presented, RequestFacts, Sensitive};
+use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,14 @@ impl Inbound {
 
     pub fn take(&mut self) -> Option<Incoming> {
         self.body.take()
+    }
+
+    /// Reads it to its end, keeping at most `limit` bytes. After a refusal the rest of it is still here.
+    pub async fn read_whole(&mut self, limit: u64) -> Result<Bytes, Box<Denial>> {
+        let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
+        let bytes = read_whole(body, limit, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE).await?;
+        self.body = None;
+        Ok(bytes)
     }
 
     /// The answer needs no more of the body. Over HTTP/2 its stream would be reset while the caller may still be

@@ -23,7 +23,7 @@ pub struct World {
     pub target: FakeTarget,
     pub authority: Authority,
     pub port: u16,
-    ask: tokio::sync::mpsc::UnboundedSender<Ask>,
+    ask: Asking,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -127,13 +127,15 @@ impl World {
         let port = ironbridge_testkit::free_port()?;
         std::fs::write(dir.path().join("ironbridge.yaml"), declared.manifest(&target, port))?;
         prepare(dir.path())?;
-        let (ask, asked) = tokio::sync::mpsc::unbounded_channel();
-        let (started, wait) = mpsc::channel();
-        let at = dir.path().to_owned();
-        let thread = std::thread::spawn(move || run(&at, &started, asked));
-        let ca = wait.recv()?.map_err(|error| anyhow!(error))?;
-        std::fs::write(dir.path().join("bridge-ca.pem"), ca)?;
+        let (ask, thread) = start(dir.path())?;
         Ok(World { dir, target, authority, port, ask, thread: Some(thread) })
+    }
+
+    /// After a stop: on what the directory holds by now.
+    pub fn start_again(&mut self) -> Result<()> {
+        let (ask, thread) = start(self.dir.path())?;
+        (self.ask, self.thread) = (ask, Some(thread));
+        Ok(())
     }
 
     /// A world with a key of the account `order-service`, issued before the bridge starts. `prepare` may add
@@ -326,6 +328,18 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = self.stop();
     }
+}
+
+type Asking = tokio::sync::mpsc::UnboundedSender<Ask>;
+
+fn start(dir: &Path) -> Result<(Asking, std::thread::JoinHandle<()>)> {
+    let (ask, asked) = tokio::sync::mpsc::unbounded_channel();
+    let (started, wait) = mpsc::channel();
+    let at = dir.to_owned();
+    let thread = std::thread::spawn(move || run(&at, &started, asked));
+    let ca = wait.recv()?.map_err(|error| anyhow!(error))?;
+    std::fs::write(dir.join("bridge-ca.pem"), ca)?;
+    Ok((ask, thread))
 }
 
 fn run(
