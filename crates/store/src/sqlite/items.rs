@@ -8,17 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 impl SealedItems for SqliteStore {
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.ask(Effect::Changes, move |db| add(db, &author, &namespace, &name, &sealed, at))
-    }
-
-    fn replace(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64> {
-        let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.ask(Effect::Erases, move |db| {
-            let version = add(db, &author, &namespace, &name, &sealed, at)?;
-            db.prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2 AND version < ?3")?
-                .execute(params![namespace, name, version.cast_signed()])?;
-            Ok(version)
-        })
+        self.ask(Effect::Erases, move |db| add(db, &author, &namespace, &name, &sealed, at))
     }
 
     fn put_first(
@@ -64,7 +54,7 @@ impl SealedItems for SqliteStore {
 
     fn remove(&self, namespace: &str, name: &str) -> StoreFuture<'_, bool> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.ask(Effect::Changes, move |db| {
+        self.ask(Effect::Erases, move |db| {
             let removed = db
                 .prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2")?
                 .execute([&namespace, &name])?;
