@@ -95,7 +95,7 @@ pub mod name {
         (CERTIFICATE_RENEW, "the bridge took a new certificate of its own from the internal CA"),
         (TOKEN_ISSUE, "the token endpoint issued or refused an access token"),
         (SIGNING_KEY_ROTATE, "the token endpoint signs with a new key"),
-        (LOG_KEY_ROTATE, "the audit trail is signed with a new key"),
+        (LOG_KEY_ROTATE, "the keys that sign the audit trail changed: new ones came, or the overlap ended"),
         (SUBJECT_ERASE, "a data subject's detail was erased"),
         (RETENTION, "old detail or records were dropped by policy"),
     ];

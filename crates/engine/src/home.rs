@@ -1,5 +1,5 @@
-use crate::log_keys::LogKeys;
-use ironbridge_core::{Clock, SystemClock};
+use crate::log_keys::{LogKeys, LogKeysError};
+use ironbridge_core::{Clock, SystemClock, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_privacy::Owners;
@@ -121,6 +121,41 @@ impl Home {
 
     /// The keys of the audit trail, made at first use. `origin` is the log's: the bridge's name.
     pub async fn log_keys(&self, origin: &str) -> Result<LogKeys, HomeError> {
+        Ok(self.kept_log_keys(origin).await?.0)
+    }
+
+    /// New keys for the audit trail; the old ones sign along for the overlap. A running bridge follows at once.
+    pub async fn rotate_log_keys(&self, origin: &str, overlap: Duration) -> Result<LogKeys, HomeError> {
+        self.change_log_keys(origin, |keys, now| keys.rotate(origin, now, overlap).map(|()| true)).await
+    }
+
+    /// Forgets the private halves of keys whose overlap is over.
+    pub(crate) async fn retire_log_keys(&self, origin: &str) -> Result<LogKeys, HomeError> {
+        self.change_log_keys(origin, |keys, now| Ok(keys.retire(now))).await
+    }
+
+    /// Changes the keys, whoever else does so at the same time; nothing is kept of those before. `change` says
+    /// whether it did.
+    async fn change_log_keys(
+        &self,
+        origin: &str,
+        change: impl Fn(&mut LogKeys, Timestamp) -> Result<bool, LogKeysError>,
+    ) -> Result<LogKeys, HomeError> {
+        loop {
+            let (mut keys, version) = self.kept_log_keys(origin).await?;
+            let now = self.clock.now();
+            if !change(&mut keys, now).map_err(kept)? {
+                return Ok(keys);
+            }
+            let sealed = self.seal_log_keys(&keys)?;
+            if self.store.put_over(LOG_NAMESPACE, LOG_KEY, sealed, now, version).await?.is_some() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// With the version of what is kept.
+    async fn kept_log_keys(&self, origin: &str) -> Result<(LogKeys, u64), HomeError> {
         let item = match self.store.get(LOG_NAMESPACE, LOG_KEY).await? {
             Some(item) => item,
             None => {
@@ -130,15 +165,7 @@ impl Home {
             }
         };
         let opened = self.keys.open(&item.sealed, LOG_CONTEXT).map_err(kept)?;
-        LogKeys::read(origin, &opened, item.created).map_err(kept)
-    }
-
-    /// New keys for the audit trail; the old ones sign along for the overlap. A running bridge follows at once.
-    pub async fn rotate_log_keys(&self, origin: &str, overlap: Duration) -> Result<LogKeys, HomeError> {
-        let mut keys = self.log_keys(origin).await?;
-        keys.rotate(origin, self.clock.now(), overlap).map_err(kept)?;
-        self.put_log_keys(&keys).await?;
-        Ok(keys)
+        Ok((LogKeys::read(origin, &opened, item.created).map_err(kept)?, item.version))
     }
 
     /// The keys that this bridge cosigns other logs' checkpoints with, made at first use: Ed25519 and ML-DSA-44.
@@ -163,13 +190,6 @@ impl Home {
             signers.push(NoteSigner::from_pkcs8_kind(kind, &name, &pkcs8).map_err(kept)?);
         }
         Ok(signers)
-    }
-
-    /// Keeps changed keys, and nothing of those before: the private half of a retired key is gone.
-    pub(crate) async fn put_log_keys(&self, keys: &LogKeys) -> Result<(), HomeError> {
-        let sealed = self.seal_log_keys(keys)?;
-        self.store.put(LOG_NAMESPACE, LOG_KEY, sealed, self.clock.now()).await?;
-        Ok(())
     }
 
     fn seal_log_keys(&self, keys: &LogKeys) -> Result<Vec<u8>, HomeError> {

@@ -74,10 +74,7 @@ async fn follow_log_keys(services: Arc<Services>) {
         changes.borrow_and_update();
         let now = services.clock.now();
         let followed = async {
-            let mut keys = services.home.log_keys(&origin).await.map_err(|error| error.to_string())?;
-            if keys.retire(now) {
-                services.home.put_log_keys(&keys).await.map_err(|error| error.to_string())?;
-            }
+            let keys = services.home.retire_log_keys(&origin).await.map_err(|error| error.to_string())?;
             let stored = keys.write().map_err(|error| error.to_string())?;
             if in_force.as_ref() != Some(&stored) {
                 let signers = keys.signers(&origin, now).map_err(|error| error.to_string())?;
@@ -115,12 +112,12 @@ async fn index(services: Arc<Services>) {
     }
 }
 
-/// Applies the manifest's retention, at start and daily.
+/// Applies the manifest's retention: at start, when it changes, and daily.
 async fn drop_what_is_old(services: Arc<Services>) {
+    let mut declared = services.audit();
     loop {
         let limits = {
-            let (audit, now) = (services.audit(), services.clock.now());
-            let audit = audit.borrow();
+            let (audit, now) = (declared.borrow_and_update(), services.clock.now());
             let before = |age: Option<Duration>| age.map(|age| now.minus(age));
             audit.as_ref().map(|audit| &audit.retention).map_or_else(Limits::default, |retention| Limits {
                 detail: before(retention.detail),
@@ -145,6 +142,9 @@ async fn drop_what_is_old(services: Arc<Services>) {
                 }
             }
         }
-        tokio::time::sleep(DAILY).await;
+        tokio::select! {
+            changed = declared.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(DAILY) => {}
+        }
     }
 }

@@ -126,7 +126,7 @@ fn what_commands_do_is_recorded_while_the_bridge_runs() {
     for action in [&issue, &revoke] {
         assert_eq!(
             (&action["account"], &action["facts"]["kind"]),
-            (&json!("order-service"), &json!("api-key"))
+            (&json!("order-service"), &json!("api_key"))
         );
         assert_eq!(detail(&world, &action["id"], DetailKind::Actor).unwrap(), "command:alice(1000)");
     }

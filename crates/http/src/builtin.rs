@@ -149,7 +149,12 @@ impl Served<'_> {
         parts: &Parts,
         inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
-        if parts.method.as_str() != service.method() {
+        let asked = match parts.method.as_str() {
+            // RFC 9110 §9.3.2: whoever answers GET answers HEAD, and hyper leaves the body out.
+            "HEAD" => "GET",
+            other => other,
+        };
+        if asked != service.method() {
             return Err((&code::METHOD_REFUSED).into());
         }
         let body = self.body(inbound, service.max_body()).await?;

@@ -12,6 +12,16 @@ pub trait SealedItems: Changes {
     /// key that was retired must not lie on.
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64>;
 
+    /// As `put`, but only over this version; `None`: somebody else has put another since, and nothing changed.
+    fn put_over(
+        &self,
+        namespace: &str,
+        name: &str,
+        sealed: Vec<u8>,
+        at: Timestamp,
+        version: u64,
+    ) -> StoreFuture<'_, Option<u64>>;
+
     /// Adds the first version where there is none, and returns the newest: for keys that are made at first use,
     /// by whichever process comes first.
     fn put_first(

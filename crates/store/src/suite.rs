@@ -89,6 +89,10 @@ async fn sealed_items(store: &impl SealedItems) {
     assert_eq!(listed, [("a", 2, Timestamp(2)), ("b", 1, Timestamp(3))]);
     assert_eq!(store.put("secret", "a", b"three".to_vec(), Timestamp(3)).await.unwrap(), 3);
     assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"three");
+    assert_eq!(store.put_over("secret", "a", b"late".to_vec(), Timestamp(3), 2).await.unwrap(), None);
+    assert_eq!(store.put_over("secret", "none", b"late".to_vec(), Timestamp(3), 1).await.unwrap(), None);
+    assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"three");
+    assert_eq!(store.put_over("secret", "a", b"three".to_vec(), Timestamp(3), 3).await.unwrap(), Some(4));
     assert!(store.remove("secret", "a").await.unwrap());
     assert!(!store.remove("secret", "a").await.unwrap());
     assert_eq!(store.get("secret", "a").await.unwrap(), None, "no older version comes to light");

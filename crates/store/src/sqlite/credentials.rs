@@ -33,7 +33,10 @@ impl Credentials for SqliteStore {
                 IssuedKind::Certificate => action::name::CERTIFICATE_ISSUE,
             };
             let issued = author.did(db, name, credential.id)?;
-            Ok(outbox::leave(db, &issued.account(credential.account).fact("kind", credential.kind.name()))?)
+            Ok(outbox::leave(
+                db,
+                &issued.account(credential.account).fact("kind", credential.kind.name().replace('-', "_")),
+            )?)
         })
     }
 

@@ -11,6 +11,23 @@ impl SealedItems for SqliteStore {
         self.ask(Effect::Erases, move |db| add(db, &author, &namespace, &name, &sealed, at))
     }
 
+    fn put_over(
+        &self,
+        namespace: &str,
+        name: &str,
+        sealed: Vec<u8>,
+        at: Timestamp,
+        version: u64,
+    ) -> StoreFuture<'_, Option<u64>> {
+        let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
+        self.ask(Effect::Erases, move |db| match newest(db, &namespace, &name)? {
+            Some(item) if item.version == version => {
+                add(db, &author, &namespace, &name, &sealed, at).map(Some)
+            }
+            _ => Ok(None),
+        })
+    }
+
     fn put_first(
         &self,
         namespace: &str,
