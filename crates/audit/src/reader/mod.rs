@@ -97,6 +97,12 @@ impl Log {
         Kept::read(&*self.disk, &self.places.log)
     }
 
+    /// Whether the fault may be that retention dropped more since it had left so much: what is missing is no theft
+    /// then, but read too late.
+    pub fn was_dropped(&self, fault: &Fault, kept: Kept) -> Result<bool, Fault> {
+        Ok(fault.kind == FaultKind::Missing && self.kept()? != kept)
+    }
+
     fn note(&self) -> Result<String, Fault> {
         self.text(checkpoint::FILE, CHECKPOINT)
     }

@@ -245,6 +245,20 @@ impl Log {
         key: Option<&NoteVerifier>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Verified, Fault> {
+        loop {
+            let kept = self.kept()?;
+            match self.verify_once(key, progress) {
+                Err(fault) if self.was_dropped(&fault, kept)? => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn verify_once(
+        &self,
+        key: Option<&NoteVerifier>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Verified, Fault> {
         let mut verification = self.verification(key.map(std::slice::from_ref).unwrap_or_default())?;
         progress(0, verification.size());
         while verification.advance()? {
@@ -255,6 +269,7 @@ impl Log {
     }
 
     /// As [`Log::verify`], step by step, and with any of these keys. Without keys, the one beside the log is taken.
+    /// Whoever meets a fault asks [`Log::was_dropped`] whether to begin anew.
     pub fn verification(&self, keys: &[NoteVerifier]) -> Result<Verification, Fault> {
         // The edge moves while a bridge writes, so it is read at once; what is full never changes.
         let (signed, edge) = settled(|| {

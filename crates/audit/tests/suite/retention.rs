@@ -96,6 +96,20 @@ fn a_clock_that_was_wrong_takes_no_young_records_along() {
 }
 
 #[test]
+fn what_goes_while_a_trail_is_verified_is_no_theft() {
+    let disk = MemoryDisk::new();
+    let trail = fill(&disk);
+    let mut kept = None;
+    let drop_old = &mut |done, _| {
+        if done == 0 && kept.is_none() {
+            kept = trail.retain(before(600, 1200), action()).unwrap();
+        }
+    };
+    let verified = memory_log(&disk).verify(None, drop_old).unwrap();
+    assert_eq!((verified.size, Some(verified.kept)), (2001, kept));
+}
+
+#[test]
 fn nothing_goes_that_no_record_allows() {
     let disk = MemoryDisk::new();
     let trail = fill(&disk);

@@ -145,8 +145,24 @@ pub fn parse_keys(option: &str, texts: &[String]) -> Result<Vec<NoteVerifier>, F
         .collect()
 }
 
-/// Verifies everything, from the saved place on if there is one, and saves the place.
+/// Verifies everything, from the saved place on if there is one, and saves the place. Begins anew where retention,
+/// which runs once a day, took something away meanwhile.
 fn whole(
+    log: &Log,
+    keys: &[NoteVerifier],
+    resume: Option<&Path>,
+    bar: &ProgressBar,
+) -> Result<Verified, Problem> {
+    loop {
+        let kept = log.kept()?;
+        match once(log, keys, resume, bar) {
+            Err(Problem::Trail(fault)) if log.was_dropped(&fault, kept)? => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn once(
     log: &Log,
     keys: &[NoteVerifier],
     resume: Option<&Path>,
