@@ -165,10 +165,10 @@ impl Home {
         Ok(signers)
     }
 
-    /// Keeps changed keys.
+    /// Keeps changed keys, and nothing of those before: the private half of a retired key is gone.
     pub(crate) async fn put_log_keys(&self, keys: &LogKeys) -> Result<(), HomeError> {
         let sealed = self.seal_log_keys(keys)?;
-        self.store.put(LOG_NAMESPACE, LOG_KEY, sealed, self.clock.now()).await?;
+        self.store.replace(LOG_NAMESPACE, LOG_KEY, sealed, self.clock.now()).await?;
         Ok(())
     }
 

@@ -11,6 +11,9 @@ pub trait SealedItems: Changes {
     /// Adds a version and returns its number, from 1. Older versions are kept until the item is removed.
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64>;
 
+    /// As `put`, and destroys all older versions: they may hold private keys that must not come back.
+    fn replace(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64>;
+
     /// Adds the first version where there is none, and returns the newest: for keys that are made at first use,
     /// by whichever process comes first.
     fn put_first(

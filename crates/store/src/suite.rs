@@ -87,6 +87,8 @@ async fn sealed_items(store: &impl SealedItems) {
     let listed: Vec<_> = store.list("secret").await.unwrap();
     let listed: Vec<_> = listed.iter().map(|i| (i.name.as_str(), i.version, i.created)).collect();
     assert_eq!(listed, [("a", 2, Timestamp(2)), ("b", 1, Timestamp(3))]);
+    assert_eq!(store.replace("secret", "a", b"three".to_vec(), Timestamp(3)).await.unwrap(), 3);
+    assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"three");
     assert!(store.remove("secret", "a").await.unwrap());
     assert!(!store.remove("secret", "a").await.unwrap());
     assert_eq!(store.get("secret", "a").await.unwrap(), None, "no older version comes to light");

@@ -11,6 +11,16 @@ impl SealedItems for SqliteStore {
         self.ask(Effect::Changes, move |db| add(db, &author, &namespace, &name, &sealed, at))
     }
 
+    fn replace(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64> {
+        let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
+        self.ask(Effect::Erases, move |db| {
+            let version = add(db, &author, &namespace, &name, &sealed, at)?;
+            db.prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2 AND version < ?3")?
+                .execute(params![namespace, name, version.cast_signed()])?;
+            Ok(version)
+        })
+    }
+
     fn put_first(
         &self,
         namespace: &str,
