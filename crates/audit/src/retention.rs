@@ -11,6 +11,7 @@ use crate::trail::Trail;
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, Position, Recorder, Timestamp};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -94,16 +95,18 @@ impl Log {
     fn bundles_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {
         let full = self.unverified_checkpoint()?.size / WIDTH;
         let mut bundle = from;
-        while bundle < full.saturating_sub(1) && self.newest_in(bundle)? < before {
+        while bundle < full.saturating_sub(1)
+            && self.newest_in(bundle * WIDTH..(bundle + 1) * WIDTH)? < before
+        {
             bundle += 1;
         }
         Ok(bundle)
     }
 
-    fn newest_in(&self, bundle: u64) -> Result<Timestamp, Fault> {
-        let records = self.follow(bundle * WIDTH).take(256);
-        let times = records.map(|record| Ok(record?.entry.time));
-        Ok(times.collect::<Result<Vec<_>, Fault>>()?.into_iter().max().unwrap_or_default())
+    fn newest_in(&self, records: Range<u64>) -> Result<Timestamp, Fault> {
+        let count = usize::try_from(records.end - records.start).unwrap_or(usize::MAX);
+        let mut times = self.follow(records.start).take(count).map(|record| Ok(record?.entry.time));
+        times.try_fold(Timestamp::default(), |newest, time| Ok(newest.max(time?)))
     }
 
     fn detail_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {
@@ -111,8 +114,7 @@ impl Log {
             .map_err(|error| Fault::reading("detail", &error))?;
         let mut kept = from;
         for next in segments.into_iter().skip(1).filter(|next| *next > from) {
-            let last = self.follow(next - 1).next().transpose()?;
-            if last.is_none_or(|last| last.entry.time >= before) {
+            if self.newest_in(kept..next)? >= before {
                 break;
             }
             kept = next;

@@ -75,24 +75,41 @@ fn old_records_and_older_detail_go_and_the_rest_verifies() {
     assert_eq!(verify(&log).size, 2101);
 }
 
-/// For a while the clock was a year behind.
-#[test]
-fn a_clock_that_was_wrong_takes_no_young_records_along() {
-    let disk = MemoryDisk::new();
-    let trail = open(&disk).unwrap();
-    record(&trail, 0..1024);
+/// Records `numbers`, as from a clock that is a year behind.
+fn record_late(trail: &Trail, numbers: std::ops::Range<u64>) {
     let flow = flow("orders");
-    for number in 1024..2048 {
+    for number in numbers {
         let mut late = exchange(number, &flow);
         late.received = Timestamp::from_seconds(START - 365 * 24 * 3600);
         let ending = Ending::Delivered { status: 200 };
         let late = Record { exchange: &late, ending, duration: Duration::ZERO, amends: false };
         trail.append(late).unwrap();
     }
+}
+
+#[test]
+fn a_clock_that_was_wrong_takes_no_young_records_along() {
+    let disk = MemoryDisk::new();
+    let trail = open(&disk).unwrap();
+    record(&trail, 0..1024);
+    record_late(&trail, 1024..2048);
     record(&trail, 2048..2560);
     eventually(|| trail.status().integrated == 2560);
     let kept = memory_log(&disk).kept_under(before(600, 0)).unwrap();
     assert_eq!(kept.records, 512);
+}
+
+#[test]
+fn a_clock_that_was_wrong_takes_no_young_detail_along() {
+    let disk = MemoryDisk::new();
+    let trail = open(&disk).unwrap();
+    record(&trail, 700..710);
+    record_late(&trail, 710..720);
+    drop(trail);
+    let trail = open(&disk).unwrap();
+    record(&trail, 720..730);
+    drop(trail);
+    assert_eq!(memory_log(&disk).kept_under(before(0, 600)).unwrap(), Kept::default());
 }
 
 #[test]
