@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 const KINDS: [(SignatureKind, &str); 2] =
     [(SignatureKind::Ed25519, "ed25519"), (SignatureKind::MlDsa44Cosignature, "ml-dsa-44")];
 
+/// So many sign a checkpoint at most: a note has room for 64 signatures, and witnesses want some of them.
+const MAX_IN_FORCE: usize = 16;
+
 /// A log's keys, newest first. All bear the log's origin as their name.
 #[derive(Serialize, Deserialize)]
 pub struct LogKeys {
@@ -41,6 +44,8 @@ pub enum LogKeysError {
     Note(#[from] NoteError),
     #[error(transparent)]
     Signers(#[from] SignersError),
+    #[error("{0} keys sign along already; rotate again when the overlap of some has ended")]
+    TooMany(usize),
 }
 
 impl LogKeys {
@@ -68,6 +73,10 @@ impl LogKeys {
     /// New keys take over; those in force sign along for so long, so that whoever knows only them can follow.
     pub fn rotate(&mut self, origin: &str, now: Timestamp, overlap: Duration) -> Result<(), LogKeysError> {
         self.retire(now);
+        let in_force = self.keys.iter().filter(|key| key.private.is_some()).count();
+        if in_force + KINDS.len() > MAX_IN_FORCE && !overlap.is_zero() {
+            return Err(LogKeysError::TooMany(in_force));
+        }
         let until = now.plus(overlap).seconds();
         for key in self.keys.iter_mut().filter(|key| key.private.is_some()) {
             key.until = Some(key.until.map_or(until, |set| set.min(until)));
@@ -167,6 +176,19 @@ mod tests {
         assert!(keys.write().unwrap().len() < stored.len());
         let again = LogKeys::read(ORIGIN, &keys.write().unwrap(), at(0)).unwrap();
         assert_eq!(signed(&again, 1600).lines().count(), signed(&keys, 1600).lines().count());
+    }
+
+    #[test]
+    fn checkpoints_do_not_fill_with_signatures() {
+        let mut keys = LogKeys::generate(ORIGIN, at(0)).unwrap();
+        let overlap = Duration::from_secs(100);
+        for time in 1..8 {
+            keys.rotate(ORIGIN, at(time), overlap).unwrap();
+        }
+        assert!(matches!(keys.rotate(ORIGIN, at(8), overlap), Err(LogKeysError::TooMany(16))));
+        keys.rotate(ORIGIN, at(9), Duration::ZERO).unwrap();
+        assert_eq!(signed(&keys, 9).lines().filter(|line| line.starts_with('\u{2014}')).count(), 2);
+        keys.rotate(ORIGIN, at(10), overlap).unwrap();
     }
 
     #[test]

@@ -115,7 +115,6 @@ impl Building<'_> {
                 url: witness.url.text.to_string(),
                 keys: vec![key],
                 client: self.client(witness.ca.as_deref())?,
-                interval: Cosigner::INTERVAL,
             });
         }
         Ok(settings)

@@ -3,12 +3,14 @@
 use crate::publisher::Surroundings;
 use crate::status::Report;
 use crate::trouble::Trouble;
+use ironbridge_audit::SignedCheckpoint;
 use ironbridge_audit::witness::{CosignOutcome, CosignRequest, MAX_BODY};
 use ironbridge_core::{Fetch, FetchMethod, FetchRequest};
-use ironbridge_seal::note::NoteVerifier;
+use ironbridge_seal::note::{self, NoteVerifier};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Who is asked to cosign.
 pub struct Cosigner {
@@ -20,13 +22,6 @@ pub struct Cosigner {
     pub keys: Vec<NoteVerifier>,
     /// Trusts its certificate.
     pub client: Arc<dyn Fetch>,
-    /// How long to wait after one cosignature before asking for the next.
-    pub interval: Duration,
-}
-
-impl Cosigner {
-    /// How often a witness is asked where nobody says otherwise.
-    pub const INTERVAL: Duration = Duration::from_secs(10);
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,34 +29,91 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often one head is asked for: a witness says once how far it is, and may have moved on meanwhile.
 const QUESTIONS: usize = 3;
 
-/// The cosigned head is one file, read and written back; also by a publisher that is just being replaced.
-static KEEPING: Mutex<()> = Mutex::new(());
+/// The head that all witnesses are asked for at a time, so that their cosignatures make a quorum.
+pub(crate) struct Round {
+    heads: watch::Sender<Option<SignedCheckpoint>>,
+    witnesses: usize,
+    gathered: Mutex<Gathered>,
+}
 
-pub(crate) async fn run(cosigner: Cosigner, around: Surroundings, report: Report) {
+/// Cosignatures of the round's head that are not kept yet.
+#[derive(Default)]
+struct Gathered {
+    note: Option<String>,
+    from: usize,
+}
+
+impl Round {
+    pub fn new(witnesses: usize) -> Arc<Round> {
+        Arc::new(Round { heads: watch::Sender::default(), witnesses, gathered: Mutex::default() })
+    }
+
+    /// Begins a round with the newest head after every interval in which there is one. What the last round gathered
+    /// without a witness that did not answer is kept then.
+    pub async fn run(self: Arc<Round>, around: Surroundings, interval: Duration) {
+        let mut newest = around.heads.clone();
+        loop {
+            let head = newest.borrow_and_update().clone();
+            if head.is_some() {
+                self.keep(&around, true).await;
+                self.heads.send_replace(head);
+                tokio::time::sleep(interval).await;
+            }
+            if newest.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn add(&self, around: &Surroundings, note: String) {
+        {
+            let mut gathered = self.gathered.lock();
+            let text = note::unverified_text(&note).unwrap_or_default();
+            let same = gathered.note.as_deref().filter(|kept| note::unverified_text(kept) == Ok(text));
+            let lines = note.get(text.len() + 1..).unwrap_or_default();
+            let more = same.and_then(|kept| note::add(kept, lines).ok());
+            gathered.from = if more.is_some() { gathered.from + 1 } else { 1 };
+            gathered.note = Some(more.unwrap_or(note));
+        }
+        self.keep(around, false).await;
+    }
+
+    /// Keeps what was gathered, once every witness has answered or the round is over.
+    async fn keep(&self, around: &Surroundings, over: bool) {
+        let note = {
+            let mut gathered = self.gathered.lock();
+            if !over && gathered.from < self.witnesses {
+                return;
+            }
+            std::mem::take(&mut *gathered).note
+        };
+        let Some(note) = note else { return };
+        if let Err(trouble) = around.blocking(move |around| around.log.keep_witnessed(&note)).await {
+            tracing::error!(%trouble, "cosignatures could not be kept");
+        }
+    }
+}
+
+pub(crate) async fn run(cosigner: Cosigner, around: Surroundings, round: Arc<Round>, report: Report) {
     let mut backoff = around.backoff();
-    let mut heads = around.heads.clone();
-    let interval = cosigner.interval;
-    let mut asker = Asker { known: None, cosigner, around, report };
+    let mut heads = round.heads.subscribe();
+    let mut asker = Asker { known: None, cosigner, around, round, report };
     loop {
-        let size = heads.borrow_and_update().as_ref().map(|head| head.checkpoint.size);
-        let up_to_date = size.is_none() || asker.known == size;
-        if up_to_date {
+        let head = heads.borrow_and_update().clone();
+        let head = head.filter(|head| asker.known != Some(head.checkpoint.size));
+        let Some(head) = head else {
             if heads.changed().await.is_err() {
                 return;
             }
             continue;
-        }
-        let wait = match asker.ask().await {
-            Ok(()) => {
-                backoff.reset();
-                interval
-            }
+        };
+        match asker.ask(head).await {
+            Ok(()) => backoff.reset(),
             Err(trouble) => {
                 asker.report.failed(&trouble);
-                backoff.next(trouble.wait)
+                tokio::time::sleep(backoff.next(trouble.wait)).await;
             }
-        };
-        tokio::time::sleep(wait).await;
+        }
     }
 }
 
@@ -70,27 +122,25 @@ struct Asker {
     known: Option<u64>,
     cosigner: Cosigner,
     around: Surroundings,
+    round: Arc<Round>,
     report: Report,
 }
 
 impl Asker {
-    async fn ask(&mut self) -> Result<(), Trouble> {
+    async fn ask(&mut self, head: SignedCheckpoint) -> Result<(), Trouble> {
         let mut old = match self.known {
             Some(known) => known,
             None => self.last_cosigned().await?,
         };
         self.report.stands_at(old);
         for _ in 0..QUESTIONS {
+            let head = head.clone();
             let request =
-                self.around.blocking(move |around| around.log.cosign_request(&around.keys, old)).await?;
+                self.around.blocking(move |around| around.log.cosign_request_for(head, old)).await?;
             match self.put_question(&request).await? {
                 CosignOutcome::At(size) => old = size,
                 CosignOutcome::Cosigned { note, .. } => {
-                    let keep = move |around: &Surroundings| {
-                        let _alone = KEEPING.lock();
-                        around.log.keep_witnessed(&note)
-                    };
-                    self.around.blocking(keep).await?;
+                    self.round.add(&self.around, note).await;
                     let size = request.checkpoint().size;
                     self.known = Some(size);
                     self.report.reached(size);

@@ -1,5 +1,5 @@
 use crate::backoff::Backoff;
-use crate::cosign::{self, Cosigner};
+use crate::cosign::{self, Cosigner, Round};
 use crate::forward::{self, Forward};
 use crate::head;
 use crate::mirror::{self, Mirror};
@@ -19,6 +19,8 @@ pub struct Settings {
     pub forwards: Vec<Forward>,
     /// Witnesses that are asked to cosign.
     pub witnesses: Vec<Cosigner>,
+    /// How long after one head witnesses are asked for the next, all for the same.
+    pub cosign_interval: Duration,
     /// How long to wait after a first failure; twice as long after each more, up to `longest_retry`.
     pub retry: Duration,
     pub longest_retry: Duration,
@@ -26,8 +28,16 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
+        let cosign_interval = Duration::from_secs(10);
         let (retry, longest_retry) = (Duration::from_secs(1), Duration::from_secs(60));
-        Settings { mirrors: Vec::new(), forwards: Vec::new(), witnesses: Vec::new(), retry, longest_retry }
+        Settings {
+            mirrors: Vec::new(),
+            forwards: Vec::new(),
+            witnesses: Vec::new(),
+            cosign_interval,
+            retry,
+            longest_retry,
+        }
     }
 }
 
@@ -93,9 +103,13 @@ impl Publisher {
             let report = board.add(&forward.name, Kind::Forward);
             tasks.spawn(forward::run(forward, around.clone(), report));
         }
+        let round = Round::new(settings.witnesses.len());
+        if !settings.witnesses.is_empty() {
+            tasks.spawn(Arc::clone(&round).run(around.clone(), settings.cosign_interval));
+        }
         for witness in settings.witnesses {
             let report = board.add(&witness.name, Kind::Witness);
-            tasks.spawn(cosign::run(witness, around.clone(), report));
+            tasks.spawn(cosign::run(witness, around.clone(), Arc::clone(&round), report));
         }
         let audit = around.log.dir().to_path_buf();
         tasks.spawn(head::follow(around.log, around.keys, Arc::clone(&board), sender));

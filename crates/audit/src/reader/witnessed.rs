@@ -55,14 +55,17 @@ impl Log {
     /// # Errors
     /// [`FaultKind::RolledBack`] when the log has fewer entries than the witness knows.
     pub fn cosign_request(&self, keys: &[NoteVerifier], old: u64) -> Result<CosignRequest, Fault> {
-        settled(|| {
-            let SignedCheckpoint { checkpoint: head, note, .. } = self.signed_checkpoint(keys)?;
-            if old > head.size {
-                return Err(rolled_back(old, &head));
-            }
-            let proof = self.prove_consistency(old, head.size)?;
-            Ok(CosignRequest::new(head, AddCheckpoint { old, proof, note }))
-        })
+        settled(|| self.cosign_request_for(self.signed_checkpoint(keys)?, old))
+    }
+
+    /// As [`Log::cosign_request`], for this head: several witnesses that are asked for the same one make a quorum.
+    pub fn cosign_request_for(&self, signed: SignedCheckpoint, old: u64) -> Result<CosignRequest, Fault> {
+        let SignedCheckpoint { checkpoint: head, note, .. } = signed;
+        if old > head.size {
+            return Err(rolled_back(old, &head));
+        }
+        let proof = self.prove_consistency(old, head.size)?;
+        Ok(CosignRequest::new(head, AddCheckpoint { old, proof, note }))
     }
 
     /// Whether the log is still the one of which this checkpoint was kept elsewhere: the older note must be signed

@@ -47,9 +47,8 @@ fn serve(authority: &Authority, state: &Path) -> FakeTarget {
 
 fn ask(target: &FakeTarget, authority: &Authority) -> Settings {
     let (url, client) = (format!("{}/w/", target.url()), client(authority));
-    let interval = Duration::from_millis(10);
-    let cosigner = Cosigner { name: "auditor".into(), url, keys: keys(), client, interval };
-    Settings { witnesses: vec![cosigner], ..settings() }
+    let cosigner = Cosigner { name: "auditor".into(), url, keys: keys(), client };
+    Settings { witnesses: vec![cosigner], cosign_interval: Duration::from_millis(10), ..settings() }
 }
 
 /// The cosigned head, verified with the witness's key.

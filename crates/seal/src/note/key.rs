@@ -205,6 +205,10 @@ pub struct NoteVerifier {
 }
 
 impl NoteVerifier {
+    pub(super) fn is(&self, name: &str, id: [u8; KEY_ID_LEN]) -> bool {
+        self.name == name && self.id == id
+    }
+
     /// Reads `name+id+key`; the id must be the key's.
     pub fn parse(verifier_key: &str) -> Result<NoteVerifier, NoteError> {
         // Base64 has a plus of its own, so the key is all that follows the second.

@@ -30,6 +30,11 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// Whether this key made it.
+    pub fn is_by(&self, key: &NoteVerifier) -> bool {
+        key.is(&self.name, self.id)
+    }
+
     /// Whether it says that the tree was the largest its maker had seen of the log, at a time.
     pub fn is_witness(&self) -> bool {
         self.time.is_some_and(|time| time > 0)

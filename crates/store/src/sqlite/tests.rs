@@ -256,21 +256,6 @@ async fn what_was_replaced_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn what_was_replaced_leaves_no_trace() {
-    let place = Place::new();
-    let store = place.open();
-    let old = [0x55; 48];
-    store.put("audit", "log-key", old.to_vec(), NOW).await.unwrap();
-    store.put("audit", "other", vec![1], NOW).await.unwrap();
-    assert!(place.holds(&old));
-    assert_eq!(store.replace("audit", "log-key", vec![2], NOW).await, Ok(2));
-    while place.holds(&old) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(store.get("audit", "other").await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn owners_keys_are_sealed_and_bound_to_their_tag() {
     let place = Place::new();
     let store = place.open();

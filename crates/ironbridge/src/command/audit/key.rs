@@ -15,7 +15,8 @@ use std::time::Duration;
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Without a command the keys alone are printed, one a line, for a file that the log's operator cannot
-change. Give that file to whoever verifies; any of its keys will do.
+change. Give that file to whoever verifies; any of its keys will do. Retired keys are left out: after
+a theft, rotate with --overlap 0s and hand the file out again.
 
 Examples:
   ironbridge audit key > acme-bridge.key
@@ -26,6 +27,9 @@ pub struct Args {
     /// Print the keys that this bridge cosigns other logs with, instead
     #[arg(long)]
     witness: bool,
+    /// Print retired keys too, for checkpoints and receipts of their time
+    #[arg(long, conflicts_with = "witness")]
+    all: bool,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -68,9 +72,13 @@ pub fn run(dir: &Path, args: &Args) -> Outcome {
             Some(Command::List(_)) | None => home.log_keys(name).await?,
         })
     })?;
-    let keys = keys.keys();
+    let (keys, now) = (keys.keys(), home.clock.now());
     match &args.command {
-        None => print(keys.iter().map(|key| &*key.verifier), args.format)?,
+        None => {
+            // Who is given a retired key believes what a thief of it signs.
+            let believed = keys.iter().filter(|key| args.all || !key.is_over(now));
+            print(believed.map(|key| &*key.verifier), args.format)?;
+        }
         Some(Command::List(args)) => list(keys, args.format)?,
         Some(Command::Rotate(args)) => {
             list(keys, args.format)?;

@@ -222,8 +222,11 @@ fn cosigned(log: &Log, keys: &[NoteVerifier], witnesses: &[NoteVerifier]) -> Res
     let witnessed = log.witnessed_checkpoint(keys)?.ok_or_else(none)?;
     let (_, signatures) = note::verify(&witnessed.note, witnesses).map_err(|_| none())?;
     let cosignatures: Vec<Signature> = signatures.into_iter().filter(Signature::is_witness).collect();
-    if cosignatures.is_empty() {
-        return Err(none().into());
+    let silent = witnesses.iter().find(|key| !cosignatures.iter().any(|signature| signature.is_by(key)));
+    if let Some(silent) = silent {
+        let message =
+            format!("the witness {} has not cosigned the newest checkpoint that is cosigned", silent.name());
+        return Err(Failure::new(message).help("`ironbridge audit status` shows how far it is").into());
     }
     // What witnesses have seen must be the beginning of what is there now.
     log.check_against(&witnessed.note, keys)?;
