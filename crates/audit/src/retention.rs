@@ -5,7 +5,7 @@ use crate::disk::{self, Disk};
 use crate::entry::Entry;
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::journal;
-use crate::reader::Log;
+use crate::reader::{Log, settled};
 use crate::tiles::{self, Kind, WIDTH};
 use crate::trail::Trail;
 use ironbridge_core::action::name;
@@ -103,10 +103,21 @@ impl Log {
         Ok(bundle)
     }
 
+    /// Reads no detail: to find that of one bundle, a whole segment may have to be read.
     fn newest_in(&self, records: Range<u64>) -> Result<Timestamp, Fault> {
-        let count = usize::try_from(records.end - records.start).unwrap_or(usize::MAX);
-        let mut times = self.follow(records.start).take(count).map(|record| Ok(record?.entry.time));
-        times.try_fold(Timestamp::default(), |newest, time| Ok(newest.max(time?)))
+        let (mut next, mut newest) = (records.start, Timestamp::default());
+        while next < records.end {
+            let leaves = settled(|| self.bundle(next, self.unverified_checkpoint()?.size))?;
+            for (leaf, index) in leaves.iter().zip(next..records.end) {
+                let entry = Entry::parse(leaf).map_err(|error| {
+                    let file = tiles::named(Kind::Entries, index / WIDTH, WIDTH);
+                    Fault::new(FaultKind::Malformed, file, error).entry(index)
+                })?;
+                newest = newest.max(entry.time);
+            }
+            next = (next / WIDTH + 1) * WIDTH;
+        }
+        Ok(newest)
     }
 
     fn detail_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {

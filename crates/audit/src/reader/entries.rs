@@ -254,7 +254,7 @@ impl Log {
     }
 
     /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.
-    pub(super) fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
+    pub(crate) fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
         let number = index / WIDTH;
         let first = number * WIDTH;
         let width = size.saturating_sub(first).min(WIDTH);
