@@ -183,7 +183,7 @@ async fn changes_leave_their_action(store: &impl Store) {
         "one for each change, none for what changed nothing"
     );
     assert!(left.iter().all(|action| action.actor == ACTOR));
-    assert_eq!(left[0].facts, [("kind".into(), "client-secret".to_owned())]);
+    assert_eq!(left[0].facts, [("kind".into(), "client_secret".to_owned())]);
     assert_eq!(left[3].facts, [("version".into(), "2".to_owned())]);
     let mut ids: Vec<_> = left.iter().map(|action| action.id).collect();
     ids.sort_unstable();

@@ -50,7 +50,7 @@ impl Credentials for SqliteStore {
                 .query_row(params![id, to_sql(at)], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             let Some((account, kind)) = revoked else { return Ok(false) };
-            let action = author.did(db, action::name::KEY_REVOKE, id)?.account(account).fact("kind", kind);
+            let action = author.did(db, action::name::KEY_REVOKE, id)?.account(account).fact("kind", kind.replace('-', "_"));
             outbox::leave(db, &action)?;
             Ok(true)
         })

@@ -47,7 +47,7 @@ pub struct Plan {
 impl Plan {
     pub fn start(&self) -> Child {
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "under_fire::load::until_it_is_killed", "--ignored", "--nocapture"])
+            .args(["--exact", "under_fire::load::until_it_is_killed", "--nocapture"])
             .env(PLAN, serde_json::to_string(self).unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -58,6 +58,11 @@ impl Plan {
     /// The file that is there once the trail is open.
     pub fn opened(&self) -> PathBuf {
         self.told_to(WORKERS - 1)
+    }
+
+    /// The file that is there once retention has ended once.
+    pub fn retained(&self) -> PathBuf {
+        self.acknowledged.join("retained")
     }
 
     pub fn told_to(&self, worker: u64) -> PathBuf {
@@ -72,7 +77,6 @@ pub fn open(trail: &Path, max_lag: u64, segment_bytes: u64) -> Trail {
 }
 
 #[test]
-#[ignore = "the process that another test kills"]
 fn until_it_is_killed() {
     let Ok(plan) = std::env::var(PLAN) else { return };
     // Whatever fails ends the process, which the other takes notice of.
@@ -170,6 +174,7 @@ impl Work {
         for number in RETENTION.. {
             let id = id(self.plan.round, number);
             self.trail.retain(limits, Action::done(id, self.clock.now(), name::RETENTION, "")).unwrap();
+            File::create(self.plan.retained()).unwrap();
             thread::sleep(Duration::from_millis(20));
         }
     }

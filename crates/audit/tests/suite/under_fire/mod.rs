@@ -23,8 +23,8 @@ const ROUNDS_TO_VERIFY: u64 = 25;
 const ROUNDS_TO_TELL: u64 = 50;
 
 /// In a round with retention, what is older than the last so many rounds may go.
-const RECORDS_KEPT: u64 = 16;
-const DETAIL_KEPT: u64 = 8;
+const RECORDS_KEPT: u64 = 4;
+const DETAIL_KEPT: u64 = 2;
 
 /// `IRONBRIDGE_CRASH_ROUNDS` is how often the process dies, 25 unless told; `IRONBRIDGE_CRASH_SEED` plans the same
 /// rounds again; `IRONBRIDGE_CRASH_DIR` lies on the disk to use.
@@ -145,16 +145,18 @@ impl Siege {
     fn kill(&self, plan: &Plan, chance: &mut Chance, context: &str) -> bool {
         let mut process = plan.start();
         let opened = plan.opened();
-        // In every fourth round the time counts from its start, so that some die while they open the trail.
-        if chance.below(4) > 0 {
-            while !opened.exists() {
-                assert_eq!(process.try_wait().unwrap(), None, "{context}: it ended by itself");
-                thread::sleep(Duration::from_millis(1));
-            }
+        // In every fourth round the time counts from its start, so that some die while they open the trail; where there
+        // is retention, in half of the rounds from when that is done once: it reads much before it drops anything.
+        let from_start = chance.below(4) == 0;
+        let after = match plan.retention.is_some() && chance.below(2) == 0 {
+            true => plan.retained(),
+            false => plan.opened(),
+        };
+        while !from_start && !after.exists() {
+            assert_eq!(process.try_wait().unwrap(), None, "{context}: it ended by itself");
+            thread::sleep(Duration::from_millis(1));
         }
-        // Retention reads much before it drops anything.
-        let longest = if plan.retention.is_some() { 1_600 } else { 400 };
-        thread::sleep(Duration::from_millis(5 + chance.below(longest - 4)));
+        thread::sleep(Duration::from_millis(5 + chance.below(396)));
         process.kill().unwrap();
         assert_eq!(process.wait().unwrap().signal(), Some(9), "{context}: it ended by itself");
         opened.exists()
