@@ -57,7 +57,7 @@ impl Options {
             origin: origin.into(),
             signers,
             callers,
-            max_lag: Duration::from_millis(800),
+            max_lag: Duration::from_millis(600),
             retry: Duration::from_millis(500),
             segment_bytes: 16 << 20,
             segment_age: Duration::from_secs(24 * 3600),
