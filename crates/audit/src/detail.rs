@@ -119,7 +119,7 @@ fn context((id, amends): (ExchangeId, bool), place: usize, kind: DetailKind, key
     derive(key, &[&id.to_u128().to_be_bytes(), &[u8::from(amends), kind as u8], &place.to_be_bytes()])
 }
 
-/// Reads what [`Details`] collected. `None` where it does not have that form.
+/// Reads the stored detail of one record. `None` where it does not have that form.
 pub fn parse(bytes: &[u8]) -> Option<Vec<SealedDetail>> {
     let mut details = Vec::new();
     let mut rest = bytes;

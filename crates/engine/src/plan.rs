@@ -1,6 +1,7 @@
 //! What of a manifest can be compiled without a running bridge: schemas, rules, keep lists, routes. `ironbridge
 //! check` stops here.
 
+use crate::publishing;
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::Rule;
 use ironbridge_controls::schema::JsonSchema;
@@ -45,6 +46,14 @@ impl Plan {
     /// Everything that is wrong, at the line where it stands.
     pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         Plan::compile(ironbridge_manifest::load(dir, today(clock))?)
+    }
+
+    /// As [`Plan::load`], with what is seen of the data directory among the findings.
+    pub fn observe(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
+        let loaded = ironbridge_manifest::load(dir, today(clock))?;
+        let behind = loaded.behind(publishing::behind(&loaded.manifest.bridge, clock.now()));
+        let plan = Plan::compile(loaded)?;
+        Ok(Plan { findings: plan.findings.and(behind), ..plan })
     }
 
     /// Compiles what was loaded, or says all that does not compile.

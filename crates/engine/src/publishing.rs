@@ -1,15 +1,16 @@
 //! What the manifest says about the audit trail beyond this machine, kept running: mirrors, receivers, witnesses.
 
+use crate::audit_dir;
 use crate::material::{self, MaterialError, secret_name};
 use crate::services::{ServiceError, Services};
 use ironbridge_audit::Stored;
 use ironbridge_audit::export;
-use ironbridge_core::{Fetch, Sensitive};
+use ironbridge_core::{Fetch, Sensitive, Timestamp};
 use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, RecordFormat, SecretRef};
 use ironbridge_net::address::Policy;
 use ironbridge_net::session::Dialer;
 use ironbridge_publish::{
-    Bucket, Cosigner, Format, Forward, Framing, Mirror, Publisher, Settings, Sink, Target,
+    Bucket, Cosigner, Format, Forward, Framing, Kind, Mirror, Publisher, Settings, Sink, Snapshot, Target,
 };
 use ironbridge_seal::hash;
 use ironbridge_seal::note::NoteVerifier;
@@ -66,6 +67,32 @@ pub async fn follow(services: Arc<Services>, mut declared: watch::Receiver<Optio
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// How long a destination may be behind before that is a finding: a restart of it takes less.
+const LATE: Duration = Duration::from_secs(300);
+
+/// Where in the manifest a destination stands that is late, or contradicts the log, and what is known of it.
+pub fn behind(bridge: &manifest::Bridge, now: Timestamp) -> Vec<(Vec<String>, String)> {
+    // What cannot be read says nothing; `audit status` tells why.
+    let Ok(Some(snapshot)) = Snapshot::read(&audit_dir(&bridge.data_dir)) else { return Vec::new() };
+    let audit = &bridge.audit;
+    let told = snapshot.destinations.into_iter().filter_map(|lag| {
+        let (key, declared) = match lag.kind {
+            Kind::Mirror => ("mirrors", audit.mirrors.keys().any(|name| **name == *lag.name)),
+            Kind::Forward => ("forward", audit.forward.keys().any(|name| **name == *lag.name)),
+            Kind::Witness => ("witnesses", audit.witnesses.keys().any(|name| **name == *lag.name)),
+        };
+        let late = lag.behind_since.is_some_and(|since| now.since(since) > LATE);
+        if !declared || !late {
+            return None;
+        }
+        let records = lag.of.saturating_sub(lag.position);
+        let why = lag.last_error.map_or_else(String::new, |error| format!(": {error}"));
+        let place = ["bridge", "audit", key, &lag.name].map(str::to_owned).to_vec();
+        Some((place, format!("`{}` does not have the last {records} records{why}", lag.name)))
+    });
+    told.collect()
 }
 
 struct Wanted {

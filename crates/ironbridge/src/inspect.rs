@@ -12,6 +12,11 @@ pub fn inspect(dir: &Path) -> Result<(Manifest, Diagnostics), Diagnostics> {
     Plan::load(dir, &SystemClock::default()).map(|plan| (plan.manifest, plan.findings))
 }
 
+/// As [`inspect`], with what is seen of the bridge's data directory among the findings.
+pub fn observe(dir: &Path) -> Result<(Manifest, Diagnostics), Diagnostics> {
+    Plan::observe(dir, &SystemClock::default()).map(|plan| (plan.manifest, plan.findings))
+}
+
 /// The manifest, for commands that need some of it: warnings are `check`'s business.
 pub fn manifest(dir: &Path) -> Result<Manifest, Failure> {
     inspect(dir).map(|(manifest, _)| manifest).map_err(|found| failure(dir, &found))

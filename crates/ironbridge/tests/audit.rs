@@ -365,6 +365,31 @@ fn witnesses_and_older_checkpoints_tell_a_rollback() {
     assert!(forked.bad(&against).err.contains("forked"));
 }
 
+/// What the running bridge last wrote about its mirror says that it is behind since long ago.
+#[test]
+fn a_mirror_that_is_behind_is_a_finding() {
+    let stage = Stage::new();
+    let manifest = stage.path("ironbridge.yaml");
+    let declared =
+        fs::read_to_string(&manifest).unwrap() + "  audit:\n    mirrors: { copy: { directory: . } }\n";
+    fs::write(&manifest, declared).unwrap();
+    fs::create_dir_all(stage.path("data/audit")).unwrap();
+    let write = |since: Option<&str>| {
+        let copy = json!({
+            "name": "copy", "kind": "mirror", "position": 10, "of": 300, "behind_since": since,
+            "last_error": "nothing is mounted there",
+        });
+        let snapshot = json!({ "time": "2026-01-01T00:00:00.000000Z", "destinations": [copy] });
+        fs::write(stage.path("data/audit/publish.json"), snapshot.to_string()).unwrap();
+    };
+    write(Some("2026-01-01T00:00:00.000000Z"));
+    let checked = stage.good(&["check"]);
+    let told = "`copy` does not have the last 290 records: nothing is mounted there";
+    assert!(checked.out.contains("IB217") && checked.out.contains(told), "{}", checked.out);
+    write(None);
+    assert!(!stage.good(&["check"]).out.contains("IB217"));
+}
+
 #[test]
 fn status_and_index() {
     let stage = stage(300);

@@ -107,6 +107,13 @@ impl Diagnostics {
         Diagnostics { kept, omitted }
     }
 
+    /// These, and then those.
+    pub fn and(mut self, more: Diagnostics) -> Diagnostics {
+        self.kept.extend(more.kept);
+        self.omitted += more.omitted;
+        self
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.kept.iter()
     }

@@ -235,4 +235,8 @@ findings! {
         "Whoever rules the machine can delete the trail, or rewrite it and sign it anew. A copy elsewhere, or a witness that remembers how far the log had grown, brings that to light.",
         "Add `bridge.audit.mirrors` with a place that this machine cannot change, or `bridge.audit.witnesses` with someone else's witness.",
         "bridge:\n  audit:\n    mirrors:\n      worm: { directory: /mnt/worm/audit }";
+    TRAIL_BEHIND = "IB217", Warning, "Audit trail behind elsewhere",
+        "For more than five minutes a mirror, receiver or witness has not had all that the signed log holds, or it contradicts the log. Until it has caught up, only this machine can prove those records.",
+        "See with `ironbridge audit status` since when and why, and mend the destination; the bridge catches up by itself. Where it names a log that was set back or forked, find out who did that.",
+        "mirrors:\n  worm: { directory: /mnt/worm/audit }   # and nothing is mounted there";
 }

@@ -23,11 +23,24 @@ impl Loaded {
     /// Errors found by those who compile the manifest further, at the places they name: the keys that lead there
     /// (`integrations`, `order-sync`, ..., a list's index as a number) with a message.
     pub fn problems(&self, problems: impl IntoIterator<Item = (Vec<String>, String)>) -> Diagnostics {
+        self.report(&finding::NOT_COMPILED, problems)
+    }
+
+    /// Warnings of those who look at the data directory: where the audit trail is behind, with a message.
+    pub fn behind(&self, behind: impl IntoIterator<Item = (Vec<String>, String)>) -> Diagnostics {
+        self.report(&finding::TRAIL_BEHIND, behind)
+    }
+
+    fn report(
+        &self,
+        finding: &'static Finding,
+        found: impl IntoIterator<Item = (Vec<String>, String)>,
+    ) -> Diagnostics {
         let mut reader = Reader::new(&Nowhere, &self.manifest.sources);
-        for (path, message) in problems {
+        for (path, message) in found {
             match self.outline.find(&path) {
-                Some(site) => drop(reader.report(&finding::NOT_COMPILED, site, message)),
-                None => drop(reader.report_whole(&finding::NOT_COMPILED, message)),
+                Some(site) => drop(reader.report(finding, site, message)),
+                None => drop(reader.report_whole(finding, message)),
             }
         }
         reader.finish(Path::new("")).1

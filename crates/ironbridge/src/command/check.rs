@@ -1,5 +1,5 @@
 use crate::cli::Outcome;
-use crate::inspect::{inspect, plural, summary};
+use crate::inspect::{observe, plural, summary};
 use crate::output::{self, FormatArg};
 use ironbridge_manifest::{Diagnostics, Manifest, Severity};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
-    let inspected = inspect(args.dir.as_deref().unwrap_or(manifest));
+    let inspected = observe(args.dir.as_deref().unwrap_or(manifest));
     let (good, found) = match &inspected {
         Ok((manifest, found)) => (Some(manifest), found),
         Err(found) => (None, found),
