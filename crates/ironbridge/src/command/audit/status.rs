@@ -92,7 +92,8 @@ impl Status {
         if let Some(waiting) = self.waiting.filter(|waiting| *waiting > 0) {
             output::data(format_args!("{waiting} actions wait for a running bridge to record them"))?;
         }
-        let Some(snapshot) = &self.published else {
+        let published = self.published.as_ref().filter(|snapshot| !snapshot.destinations.is_empty());
+        let Some(snapshot) = published else {
             // A copy does not know of the others.
             if self.waiting.is_some() {
                 output::note("It is copied nowhere and cosigned by nobody else.");
