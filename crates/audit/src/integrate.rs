@@ -115,7 +115,7 @@ impl Integrator {
             let closing = shared.bell.wait(wait);
             let begin = shared.clock.monotonic();
             match self.catch_up() {
-                Ok(()) => shared.log.recover(),
+                Ok(()) => self.works(),
                 Err(error) => {
                     if !shared.log.is_out() {
                         tracing::error!(%error, "the audit log cannot be written; exchanges are refused until it can");
@@ -142,13 +142,21 @@ impl Integrator {
         }
     }
 
+    /// Integrates what is durable now. What becomes so meanwhile is the next call's: under load there always is more.
     fn catch_up(&mut self) -> Result<(), RoundError> {
-        loop {
-            let durable = self.shared.progress.durable();
-            if self.edge.size >= durable {
-                return self.follow_keys();
-            }
+        let durable = self.shared.progress.durable();
+        while self.edge.size < durable {
             self.round(durable)?;
+            self.works();
+        }
+        self.follow_keys()
+    }
+
+    /// A checkpoint is on disk: an outage is over.
+    fn works(&self) {
+        if self.shared.log.is_out() {
+            tracing::info!("the audit log is written again");
+            self.shared.log.recover();
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// What a power cut leaves of bytes that were written but not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ struct State {
     full: bool,
     /// So many syncs fail from now on.
     failing_syncs: u32,
+    /// How long a sync takes.
+    sync_takes: Duration,
     locked: BTreeSet<PathBuf>,
 }
 
@@ -78,6 +81,14 @@ impl MemoryDisk {
         self.lock().failing_syncs = count;
     }
 
+    pub fn set_sync_takes(&self, time: Duration) {
+        self.lock().sync_takes = time;
+    }
+
+    pub fn failing(&self) -> bool {
+        self.lock().failing_syncs > 0
+    }
+
     /// The disk after a power cut.
     pub fn after_power_cut(&self, unsynced: Unsynced) -> Arc<MemoryDisk> {
         let mut state = self.lock().clone();
@@ -115,6 +126,13 @@ fn changing(state: &Mutex<State>) -> io::Result<MutexGuard<'_, State>> {
     match state.dies_at {
         Some(at) if state.operations > at => Err(io::Error::other("the machine is dead")),
         _ => Ok(state),
+    }
+}
+
+fn take_time(state: &Mutex<State>) {
+    let time = state.lock().unwrap().sync_takes;
+    if !time.is_zero() {
+        std::thread::sleep(time);
     }
 }
 
@@ -162,6 +180,7 @@ impl DiskFile for OpenFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        take_time(&self.state);
         let mut state = changing(&self.state)?;
         if state.failing_syncs > 0 {
             state.failing_syncs -= 1;
@@ -238,6 +257,7 @@ impl Disk for MemoryDisk {
     }
 
     fn sync_all(&self, _: &Path) -> io::Result<()> {
+        take_time(&self.state);
         let mut state = self.changing()?;
         if state.failing_syncs > 0 {
             state.failing_syncs -= 1;

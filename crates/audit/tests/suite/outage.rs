@@ -6,6 +6,8 @@ use crate::exchanges::{
 use crate::memory_disk::{MemoryDisk, Unsynced};
 use ironbridge_audit::{AuditError, Trail};
 use ironbridge_core::{Recorder, code};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_full_disk_refuses_exchanges_and_resumes_by_itself() {
@@ -52,6 +54,44 @@ fn what_a_failed_sync_left_is_written_again() {
             open_memory(&after).unwrap().close().unwrap();
             assert_eq!(verify(&memory_log(&after)).size, 8, "{failures} failures, {unsynced:?}");
         }
+    }
+}
+
+/// Refused exchanges are recorded too, so records keep coming: recovery must not wait until there are none. Syncs take
+/// their time, so that there always are new ones when a round of the integrator ends.
+#[test]
+fn an_outage_ends_under_load() {
+    for failures in [3, 40] {
+        let disk = MemoryDisk::new();
+        let trail = open_memory(&disk).unwrap();
+        disk.set_sync_takes(Duration::from_millis(8));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let flow = flow("orders");
+                for number in 0.. {
+                    let _ = append(&trail, number, &flow);
+                    std::thread::sleep(Duration::from_micros(200));
+                    if over.load(SeqCst) {
+                        return;
+                    }
+                }
+            });
+            eventually(|| trail.status().integrated > 0);
+            disk.fail_syncs(failures);
+            eventually(|| trail.ready().is_err());
+            eventually(|| !disk.failing());
+            let began = Instant::now();
+            while trail.ready().is_err() && began.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let recovered = trail.ready().is_ok();
+            over.store(true, SeqCst);
+            assert!(recovered, "{failures} failures");
+        });
+        trail.close().unwrap();
+        let status = trail.status();
+        assert_eq!(verify(&memory_log(&disk)).size, status.size);
     }
 }
 
