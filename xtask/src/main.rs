@@ -1,6 +1,7 @@
 //! What the repository does to itself: generated pages, bans, the README's commands, crashes, benchmarks.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people who build the bridge")]
 
+mod attack;
 mod bans;
 mod bench;
 mod crash;
@@ -33,6 +34,8 @@ enum Chore {
     Readme,
     /// Kills a process that records under load, and checks that nothing acknowledged is missing
     Crash(crash::Options),
+    /// Attacks the real binary: hostile bytes, and whoever wants all of a resource
+    Attack(attack::Options),
     /// Measures the bridge beside others that do a part of its work
     #[command(subcommand)]
     Bench(Bench),
@@ -52,6 +55,7 @@ fn main() -> Result<()> {
         Chore::Bans => bans::run(),
         Chore::Readme => readme::run(),
         Chore::Crash(options) => crash::run(&options),
+        Chore::Attack(options) => attack::run(&options),
         Chore::Bench(Bench::Http(options)) => bench::http(&options),
         Chore::Bench(Bench::Audit(options)) => bench::audit(&options),
     }

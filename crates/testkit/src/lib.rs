@@ -10,6 +10,7 @@ mod peers;
 mod process;
 mod reply;
 mod target;
+mod wire;
 
 pub use certificates::{Authority, Identity, Validity};
 pub use issuer::TokenIssuer;
@@ -19,3 +20,4 @@ pub use peers::{
 pub use process::{Process, free_port};
 pub use reply::{Choice, Reply};
 pub use target::{FakeTarget, FakeTargetBuilder, Protocols, Seen};
+pub use wire::{Dialer, Wire};

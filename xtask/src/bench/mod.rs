@@ -7,7 +7,7 @@ mod audit;
 mod contestant;
 mod life;
 mod load;
-mod meter;
+pub mod meter;
 mod report;
 mod scenario;
 mod stage;

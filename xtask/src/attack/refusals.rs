@@ -1,0 +1,84 @@
+//! Somebody without a credential asks as fast as it goes. Each refusal is accounted for, and the trail does not grow
+//! with their number.
+
+use super::Outcome;
+use super::stage::{Honest, PATIENCE, Stage};
+use anyhow::Result;
+use ironbridge_testkit::Dialer;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+const CONNECTIONS: usize = 20;
+/// Requests that go out together.
+const TOGETHER: usize = 20;
+/// What a refused request may cost the trail, in bytes, averaged over all of them.
+const MOST_BYTES: u64 = 20;
+
+pub async fn attack(stage: &mut Stage, short: bool) -> Result<Outcome> {
+    let count = if short { 4_000 } else { 40_000 };
+    let audit = stage.path("data/audit");
+    let before = size(&audit)?;
+    let dialer = stage.dialer("http/1.1")?;
+    let asking = async {
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            running.spawn(ask(dialer.clone(), count / CONNECTIONS));
+        }
+        running.join_all().await.into_iter().sum::<usize>()
+    };
+    let (answered, honest) = Honest::beside(stage, asking).await?;
+    // Until the last of it is in the log.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.bridge.signal("TERM")?;
+    stage.bridge.wait(Duration::from_secs(30))?;
+    let written = size(&audit)?.saturating_sub(before);
+    stage.start_again()?;
+    let mut broken = Vec::new();
+    if answered < count {
+        broken.push(format!("only {answered} of {count} requests were answered"));
+    }
+    let most = MOST_BYTES * u64::try_from(answered)?;
+    if written > most {
+        broken.push(format!("{written} bytes of audit trail for {answered} refusals, more than {most}"));
+    }
+    Ok(Outcome {
+        sent: format!("{count} requests without a credential"),
+        seen: format!("{answered} answered, {written} bytes of audit trail; {}", honest.describe()),
+        broken,
+    })
+}
+
+/// How many were answered.
+async fn ask(dialer: Dialer, count: usize) -> usize {
+    let request = b"GET /store/items/one HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(TOGETHER);
+    let answers = |bytes: &[u8]| bytes.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
+    let mut answered = 0;
+    while answered < count {
+        let Ok(mut wire) = dialer.dial_from(STRANGER).await else { return answered };
+        while answered < count && !wire.is_closed {
+            wire.send(&request).await;
+            let all = wire.read_until(PATIENCE, |bytes| answers(bytes) >= TOGETHER).await;
+            answered += answers(&wire.received);
+            wire.received.clear();
+            if !all && !wire.is_closed {
+                return answered;
+            }
+        }
+    }
+    answered
+}
+
+fn size(directory: &Path) -> Result<u64> {
+    let mut total = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        total += match entry.file_type()?.is_dir() {
+            true => size(&entry.path())?,
+            false => entry.metadata()?.len(),
+        };
+    }
+    Ok(total)
+}
