@@ -273,7 +273,7 @@ mod tests {
         );
         exchange.facts.method = text.into();
         exchange.facts.path = "/customers/ada@example.com".into();
-        exchange.facts.query = Some("secret=1".into());
+        exchange.facts.query = ironbridge_core::uri::Query::parse("secret=1").unwrap();
         exchange.bytes_out = number;
         exchange.principal = Some(Principal::verified(
             Arc::new(Account {

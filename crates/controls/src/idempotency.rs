@@ -130,12 +130,7 @@ fn fingerprint(exchange: &Exchange) -> [u8; 32] {
         Payload::Streamed => b"",
         Payload::Whole(document) => document.bytes(),
     };
-    let parts = [
-        facts.method.as_bytes(),
-        facts.path.as_bytes(),
-        facts.query.as_deref().unwrap_or_default().as_bytes(),
-        body,
-    ];
+    let parts = [facts.method.as_bytes(), facts.path.as_bytes(), facts.query.spelling().as_bytes(), body];
     let lengths = parts.map(|part| part.len().to_be_bytes());
     let [method, path, query, body] = parts;
     let [of_method, of_path, of_query, of_body] = &lengths;

@@ -5,9 +5,9 @@
 //! | variable | is |
 //! |---|---|
 //! | `body` | the request's JSON body |
-//! | `request.method`, `request.path` | the verb, and the path below the integration's own |
-//! | `request.params` | the named parts of the path, by name |
-//! | `request.query` | the query's parameters by name, percent-decoded; a repeated name is undecided |
+//! | `request.method`, `request.path` | the verb, and the path below the integration's own, decoded |
+//! | `request.params` | the named parts of the path, by name, decoded |
+//! | `request.query` | the query's members by name, decoded; a rule that names a repeated one is undecided |
 //! | `account.name`, `account.system` | who calls |
 //! | `address` | the caller's address, as text |
 //! | `now` | when the request arrived, a timestamp |

@@ -42,6 +42,9 @@ codes! {
     PATH_AMBIGUOUS = "path-ambiguous", 400, Caller, false, "Ambiguous path",
         "The path holds a dot segment, an empty segment, a backslash, an encoded slash, a control character or broken percent-encoding. Systems read such paths differently, so none is guessed at.",
         "Send the path in its plain form.";
+    QUERY_AMBIGUOUS = "query-ambiguous", 400, Caller, false, "Ambiguous query",
+        "The query holds broken percent-encoding, a control character, bytes that are not UTF-8, a member without a name, a name that is encoded twice, or more than 256 members. Systems read such queries differently, so none is guessed at.",
+        "Send the query as a form: name=value, divided by &, each encoded once.";
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
         "Host is missing, repeated, malformed, or differs from the request's authority (RFC 9112 §3.2).",
         "Send exactly one Host field that names the bridge.";

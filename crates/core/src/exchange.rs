@@ -1,3 +1,4 @@
+use crate::uri::Query;
 use crate::{Account, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -155,7 +156,8 @@ pub struct RequestFacts {
     pub path: Box<str>,
     /// Named parts of the path, in order of appearance.
     pub parameters: Vec<(Arc<str>, Box<str>)>,
-    pub query: Option<Box<str>>,
+    /// Its members, and the spelling that is delivered.
+    pub query: Query,
     /// Media type without parameters, lower-case.
     pub content_type: Option<Box<str>>,
     pub content_encoding: Option<Box<str>>,

@@ -22,6 +22,7 @@ mod phase;
 mod pipeline;
 mod record;
 mod runner;
+pub mod uri;
 
 pub use account::{Account, Credential, CredentialKind, Principal};
 pub use action::Action;

@@ -116,9 +116,9 @@ impl HttpCrossing<'_> {
             None => text.push_str(&facts.path),
             Some(rewrite) => rewrite.write(&mut text, &facts.parameters),
         }
-        if let Some(query) = &facts.query {
+        if !facts.query.is_empty() {
             text.push('?');
-            text.push_str(query);
+            text.push_str(facts.query.spelling());
         }
         Uri::try_from(text).map_err(|error| Box::new(Denial::new(&code::PATH_AMBIGUOUS).internal(error)))
     }

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use ironbridge_core::uri::Query;
 use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -89,13 +90,14 @@ pub fn facts(
     parts: &Parts,
     below: &str,
     parameters: Vec<(Arc<str>, Box<str>)>,
+    query: Query,
     has_body: bool,
 ) -> RequestFacts {
     RequestFacts {
         method: parts.method.as_str().into(),
         path: below.into(),
         parameters,
-        query: parts.uri.query().map(Into::into),
+        query,
         content_type: text(&parts.headers, CONTENT_TYPE).map(|text| media_type(&text)),
         content_encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
         idempotency_key: match one(&parts.headers, IDEMPOTENCY_KEY) {

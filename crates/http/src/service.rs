@@ -10,6 +10,7 @@ use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
+use ironbridge_core::uri::Query;
 use ironbridge_core::{Code, Denial, Exchange, Flow, Peer, PeerCertificate, code, cross};
 use ironbridge_net::gate::{Arrival, GateState};
 use ironbridge_net::listen::Permit;
@@ -27,6 +28,9 @@ pub(crate) struct Caller {
     /// While one is held, the connection counts as open; it outlives HTTP where the protocol was switched.
     pub counted: Rc<Permit>,
 }
+
+/// Named parts of the path, with their values.
+type Parameters = Vec<(Arc<str>, Box<str>)>;
 
 /// Field lines of one HTTP/2 header section; HTTP/1's are counted by the gate.
 const MAX_FIELDS: usize = 100;
@@ -92,10 +96,13 @@ impl Served<'_> {
                 .refuse_with(address, Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1)))
                 .await;
         };
-        if let Err(denial) = self.check(&parts) {
-            inbound.leave_unread();
-            return self.refuse_with(address, denial).await;
-        }
+        let query = match self.check(&parts) {
+            Ok(query) => query,
+            Err(denial) => {
+                inbound.leave_unread();
+                return self.refuse_with(address, denial).await;
+            }
+        };
         let path = parts.uri.path();
         let response = match site.routes.find(&parts.method, path) {
             Found::Route { route, parameters } => {
@@ -103,7 +110,8 @@ impl Served<'_> {
                     .iter()
                     .map(|(name, value)| (Arc::from(name), path::decode(value).unwrap_or_default().into()));
                 let parameters = parameters.collect();
-                self.cross(Arc::clone(route), address, parts, parameters, &mut inbound, upgrade).await
+                self.cross(Arc::clone(route), address, parts, (parameters, query), &mut inbound, upgrade)
+                    .await
             }
             Found::OtherMethods(methods) => self.refuse_method(address, &methods).await,
             Found::Nothing => match builtin::find(site, &parts) {
@@ -121,7 +129,7 @@ impl Served<'_> {
         route: Arc<Route>,
         address: IpAddr,
         parts: Parts,
-        parameters: Vec<(Arc<str>, Box<str>)>,
+        (parameters, query): (Parameters, Query),
         inbound: &mut Inbound,
         upgrade: Option<switched::Asked>,
     ) -> Response<AnswerBody> {
@@ -129,7 +137,7 @@ impl Served<'_> {
         let below = parts.uri.path().strip_prefix(&*route.mount).unwrap_or(parts.uri.path());
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
-        exchange.facts = request::facts(&parts, below, parameters, inbound.is_some());
+        exchange.facts = request::facts(&parts, below, parameters, query, inbound.is_some());
         let upgrade = upgrade.filter(|_| route.upgrades && fields::asks_for_websocket(&parts.headers));
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
         let mut crossing = HttpCrossing {
@@ -176,7 +184,7 @@ impl Served<'_> {
     }
 
     /// What is wrong with a request whatever it asks for.
-    fn check(&self, parts: &Parts) -> Result<(), Denial> {
+    fn check(&self, parts: &Parts) -> Result<Query, Denial> {
         if self.worker.is_draining() {
             return Err(Denial::new(&code::BRIDGE_DRAINING).retry_after(Duration::from_secs(1)));
         }
@@ -186,7 +194,9 @@ impl Served<'_> {
         if fields::has_passed(&parts.headers, &self.site.name) {
             return Err(Denial::new(&code::LOOP_DETECTED));
         }
-        path::check(parts.uri.path()).map_err(|why| Denial::new(&code::PATH_AMBIGUOUS).detail(why.0))
+        path::check(parts.uri.path()).map_err(|why| Denial::new(&code::PATH_AMBIGUOUS).detail(why.0))?;
+        Query::parse(parts.uri.query().unwrap_or_default())
+            .map_err(|why| Denial::new(&code::QUERY_AMBIGUOUS).detail(why.0))
     }
 }
 
@@ -194,10 +204,6 @@ impl Served<'_> {
 fn check_http2(parts: &Parts) -> Result<(), Denial> {
     if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > path::MAX_TARGET) {
         return Err(Denial::new(&code::URI_TOO_LONG));
-    }
-    // The gate refuses these on HTTP/1; hyper writes them as they are into a request line.
-    if !parts.uri.query().unwrap_or_default().is_ascii() {
-        return Err(Denial::new(&code::PATH_AMBIGUOUS).detail("the query holds bytes above ASCII"));
     }
     if parts.headers.len() > MAX_FIELDS {
         return Err(Denial::new(&code::HEADER_TOO_LARGE));

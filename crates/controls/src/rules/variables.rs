@@ -30,9 +30,6 @@ pub(super) struct Undecided(pub &'static str);
 
 type Converted<'x> = Result<Box<dyn Val + 'x>, Undecided>;
 
-/// A name with its value, of the path or of the query.
-type Parameter<'x> = (Cow<'x, str>, Cow<'x, str>);
-
 /// The variables that rules name, in the order of [`VARIABLES`].
 pub(super) struct Variables<'x>([Option<Box<dyn Val + 'x>>; VARIABLES.len()]);
 
@@ -97,11 +94,11 @@ fn request<'x>(facts: &'x RequestFacts, needs: &Needs) -> Converted<'x> {
         members.push(("path", text(&*facts.path)));
     }
     if let Some(needs) = needs.of("params") {
-        let parameters = facts.parameters.iter().map(|(name, value)| ((&**name).into(), (&**value).into()));
+        let parameters = facts.parameters.iter().map(|(name, value)| (&**name, &**value));
         members.push(("params", texts(parameters, needs)?));
     }
     if let Some(needs) = needs.of("query") {
-        members.push(("query", texts(query(facts.query.as_deref().unwrap_or_default())?, needs)?));
+        members.push(("query", texts(facts.query.members(), needs)?));
     }
     Ok(map(members))
 }
@@ -122,50 +119,14 @@ fn moment<'x>(now: Timestamp) -> Option<Box<dyn Val + 'x>> {
     Some(Box::new(CelTimestamp::from(moment)))
 }
 
-/// The query's parameters (WHATWG URL §5.1): what a target that reads the query as a form will see.
-fn query(query: &str) -> Result<Vec<Parameter<'_>>, Undecided> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decoded(name)?, decoded(value)?))
-        })
-        .collect()
-}
-
-fn decoded(text: &str) -> Result<Cow<'_, str>, Undecided> {
-    const BROKEN: Undecided = Undecided("the query's percent-encoding is broken");
-    if !text.contains(['%', '+']) {
-        return Ok(text.into());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut digit = || {
-            let digit = rest.next().and_then(|byte| char::from(byte).to_digit(16));
-            digit.and_then(|digit| u8::try_from(digit).ok()).ok_or(BROKEN)
-        };
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => digit()? << 4 | digit()?,
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BROKEN)
-}
-
 /// A map of texts. A name that comes twice is not decided: systems disagree on which one counts.
-fn texts<'x>(pairs: impl IntoIterator<Item = Parameter<'x>>, needs: &Needs) -> Converted<'x> {
+fn texts<'x>(pairs: impl IntoIterator<Item = (&'x str, &'x str)>, needs: &Needs) -> Converted<'x> {
     let mut members: HashMap<CelMapKey<'x>, Box<dyn Val + 'x>> = HashMap::new();
     for (name, value) in pairs {
-        if needs.of(&name).is_none() {
+        if needs.of(name).is_none() {
             continue;
         }
-        let name = match name {
-            Cow::Borrowed(name) => CelMapKey::from(name),
-            Cow::Owned(name) => CelMapKey::String(name.into()),
-        };
-        if members.insert(name, text(value)).is_some() {
+        if members.insert(CelMapKey::from(name), text(value)).is_some() {
             return Err(Undecided("a parameter comes twice"));
         }
     }
@@ -191,7 +152,7 @@ impl Seen<'_> {
                     self.body.is_none_or(|body| leads_to_single(body, path))
                 }
                 [variable, ..] if &**variable == "request" => {
-                    let query = self.facts.query.as_deref().unwrap_or_default();
+                    let query = self.facts.query.spelling();
                     self.facts.path.len() <= MAX_TEXT_IN_LOOP && query.len() <= MAX_TEXT_IN_LOOP
                 }
                 // What remains is the operator's own text, an address or a moment.

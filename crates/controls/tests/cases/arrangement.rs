@@ -1,6 +1,7 @@
 //! What cases have in common: an exchange as it arrives, and what a control makes of it.
 
 use bytes::Bytes;
+use ironbridge_core::uri::Query;
 use ironbridge_core::{
     Account, Code, Control, Credential, CredentialKind, Document, Exchange, ExchangeId, Flow, Integration,
     Judgement, Operation, Payload, Peer, PermissionTable, Principal, RequestFacts, Stop, Timestamp, Verdict,
@@ -102,7 +103,7 @@ impl Arrival {
                 .iter()
                 .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
                 .collect(),
-            query: self.query.as_deref().map(Into::into),
+            query: self.query.as_deref().map_or_else(Query::default, |query| Query::parse(query).unwrap()),
             content_type: self.content_type.as_deref().map(Into::into),
             content_encoding: self.encoding.as_deref().map(Into::into),
             idempotency_key: self.idempotency_key.as_deref().map(Into::into),

@@ -1,0 +1,18 @@
+//! Paths and queries in one canonical form (RFC 3986 §6.2.2): what is judged, and the spelling that is delivered.
+//!
+//! Both are read once, where a request arrives. Reading a delivered spelling again gives what was judged, so no
+//! system behind the bridge sees another path or another member than its controls saw. What systems are known to
+//! read in two ways is refused.
+
+mod escape;
+mod path;
+mod query;
+#[cfg(test)]
+mod tests;
+
+pub use path::{CanonicalPath, is_plain_segment, resembles};
+pub use query::Query;
+
+/// Why a path or a query has no single reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ambiguous(pub &'static str);
