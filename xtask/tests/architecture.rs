@@ -56,7 +56,10 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("serde-saphyr", &["manifest"]),
     ("schemars", &["manifest"]),
     // Nothing that judges may wait for a socket.
-    ("tokio", &["store", "audit", "publish", "identity", "secrets", "net", "http", "engine", "testkit"]),
+    (
+        "tokio",
+        &["store", "audit", "publish", "identity", "secrets", "net", "http", "engine", "testkit", "xtask"],
+    ),
     // Only the binary speaks to people.
     ("clap", &["xtask"]),
     ("comfy-table", &[]),
