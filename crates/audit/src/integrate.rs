@@ -5,6 +5,7 @@ use crate::checkpoint::{self, Checkpoint, Signers};
 use crate::disk;
 use crate::fault::{AuditError, Fault};
 use crate::journal::{self, Cursor, FRAME_HEADER, Segment, Taken, finish_frame, push_taken};
+use crate::outgrown::Outgrown;
 use crate::tiles::{Edge, Tile, WIDTH};
 use crate::trail::Shared;
 use ironbridge_seal::note::NoteError;
@@ -36,8 +37,9 @@ pub(crate) struct Integrator {
     cursor: Cursor,
     /// Where detail goes; `None` at first, and after a failure.
     detail: Option<DetailSegment>,
-    /// Partial tiles of the last two checkpoints; older ones nobody can be reading.
-    shown: [Vec<PathBuf>; 2],
+    /// The partial tiles of the last checkpoint.
+    shown: Vec<PathBuf>,
+    outgrown: Outgrown,
     /// Directories that exist and would survive a power cut.
     directories: HashSet<PathBuf>,
 }
@@ -86,7 +88,9 @@ impl Bell {
 impl Integrator {
     pub fn new(shared: Arc<Shared>, origin: String, edge: Edge) -> Integrator {
         let cursor = Cursor::new(shared.places.journal.clone(), edge.size);
-        let shown = [Vec::new(), edge.partial().iter().map(Tile::path).collect()];
+        let shown = edge.partial().iter().map(Tile::path).collect();
+        let now = shared.clock.monotonic();
+        let outgrown = Outgrown::left(&*shared.disk, &shared.places.log, edge.size, now);
         Integrator {
             shared,
             origin,
@@ -95,6 +99,7 @@ impl Integrator {
             cursor,
             detail: None,
             shown,
+            outgrown,
             directories: HashSet::new(),
         }
     }
@@ -130,9 +135,7 @@ impl Integrator {
                 }
             }
             if closing {
-                // Nothing more will come, so the checkpoint before the last needs its tiles no longer.
-                let [_, shown] = &self.shown;
-                self.tidy(shown.clone(), &[]);
+                self.outgrown.remove_all(&*shared.disk, &shared.places.log);
                 return Ok(());
             }
             // A record that is taken right now waits for this pause and for the next round, which will take about as
@@ -177,8 +180,7 @@ impl Integrator {
         let partial = edge.partial();
         let shown: Vec<PathBuf> = partial.iter().map(Tile::path).collect();
         // What the last checkpoint shows is there already, and may be being read.
-        let [_, already] = &self.shown;
-        tiles.extend(partial.into_iter().filter(|tile| !already.contains(&tile.path())));
+        tiles.extend(partial.into_iter().filter(|tile| !self.shown.contains(&tile.path())));
         self.write_tiles(&tiles)?;
         self.follow_keys()?;
         self.write_checkpoint(&edge)?;
@@ -274,32 +276,17 @@ impl Integrator {
         disk.sync_dir(&places.log)
     }
 
-    /// Removes what no reader needs. What cannot be removed does no harm, and is tried again with its directory.
+    /// Removes what no reader needs.
     fn tidy(&mut self, shown: Vec<PathBuf>, written: &[Tile]) {
         let disk = &*self.shared.disk;
-        let log = &self.shared.places.log;
-        let [older, newer] = std::mem::take(&mut self.shown);
-        for path in older.iter().filter(|path| !newer.contains(path) && !shown.contains(path)) {
-            let _ = disk.remove(&log.join(path));
+        let places = &self.shared.places;
+        let now = self.shared.clock.monotonic();
+        self.shown = shown;
+        self.outgrown.add(written, now);
+        for gone in self.outgrown.remove(disk, &places.log, now) {
+            self.directories.remove(&gone);
         }
-        // A tile that has become full: its partial forms go, except those the last checkpoint still shows.
-        for tile in written.iter().filter(|tile| tile.width == WIDTH) {
-            let partial = Tile { width: 1, bytes: Vec::new(), ..*tile }.path();
-            let Some(directory) = partial.parent() else { continue };
-            if !newer.iter().any(|path| path.starts_with(directory)) {
-                let _ = disk.remove_dir_all(&log.join(directory));
-                self.directories.remove(&log.join(directory));
-            }
-        }
-        for directory in older.iter().filter_map(|path| path.parent()) {
-            let used = newer.iter().chain(&shown).any(|path| path.starts_with(directory));
-            if !used {
-                let _ = disk.remove_dir_all(&log.join(directory));
-                self.directories.remove(&log.join(directory));
-            }
-        }
-        self.shown = [newer, shown];
-        let _ = journal::remove_below(disk, &self.shared.places.journal, self.edge.size);
+        let _ = journal::remove_below(disk, &places.journal, self.edge.size);
     }
 }
 

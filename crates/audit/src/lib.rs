@@ -21,6 +21,7 @@ mod journal;
 mod leaf;
 pub mod merkle;
 mod outage;
+mod outgrown;
 mod progress;
 mod queue;
 mod reader;

@@ -302,6 +302,34 @@ pub(crate) fn load_bytes(
     }
 }
 
+/// The first `width` hashes or entries of a tile, as far as the checkpoint over `size` entries covers them. They are
+/// cut from what that checkpoint was written with: a file beyond it may be half written, and one of another width be
+/// left of a round that failed.
+pub(crate) fn load_covered(
+    disk: &dyn Disk,
+    log: &Path,
+    kind: Kind,
+    index: u64,
+    width: u64,
+    size: u64,
+) -> Result<Vec<u8>, Fault> {
+    let level = if let Kind::Hashes(level) = kind { level } else { 0 };
+    let covered = nodes_at(level, size).saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
+    if width > covered {
+        let detail = "no checkpoint covers it yet";
+        return Err(Fault::new(FaultKind::Missing, named(kind, index, width), detail));
+    }
+    let (file, mut bytes) = load_bytes(disk, log, kind, index, covered)?;
+    match kind {
+        Kind::Entries => drop(bundle_entries(&file, &bytes, index.saturating_mul(WIDTH), covered)?),
+        Kind::Hashes(_) => drop(
+            parse_tile(&bytes, covered).map_err(|detail| Fault::new(FaultKind::Malformed, &file, detail))?,
+        ),
+    }
+    bytes.truncate(length_of(kind, &bytes, width));
+    Ok(bytes)
+}
+
 /// How many of the bytes are the first `width` hashes or entries.
 fn length_of(kind: Kind, bytes: &[u8], width: u64) -> usize {
     let width = usize::try_from(width).unwrap_or(usize::MAX);

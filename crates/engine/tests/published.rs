@@ -9,8 +9,8 @@ use ironbridge_publish::{Lag, Snapshot};
 use ironbridge_seal::note::{self, NoteSigner, NoteVerifier, SignatureKind};
 use ironbridge_testkit::{CurlReply, repository};
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use world::{Declared, World, eventually, in_home};
 
@@ -57,7 +57,7 @@ impl Named {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
 
-    fn audit_dir(&self) -> std::path::PathBuf {
+    fn audit_dir(&self) -> PathBuf {
         self.world.data_dir().join("audit")
     }
 
@@ -96,12 +96,16 @@ fn section(name: &str, audit: &str) -> String {
     format!("name: {name}\n  audit: {{ {audit} }}\n")
 }
 
-/// Verifies a copy of a log with the script that shares no code with the bridge.
-fn verified_by_script(log: &Path, key: &NoteVerifier) -> String {
+fn python() -> PathBuf {
     let python = repository().join(".peers/venv/bin/python");
     assert!(python.exists(), "{} is missing; run ./dev peers", python.display());
+    python
+}
+
+/// Verifies a copy of a log with the script that shares no code with the bridge.
+fn verified_by_script(log: &Path, key: &NoteVerifier) -> String {
     let script = repository().join("tests/peers/verify_log.py");
-    let ran = Command::new(python).arg(script).arg(log).arg(key.verifier_key()).output().unwrap();
+    let ran = Command::new(python()).arg(script).arg(log).arg(key.verifier_key()).output().unwrap();
     let errors = String::from_utf8(ran.stderr).unwrap();
     assert!(ran.status.success(), "{errors}");
     String::from_utf8(ran.stdout).unwrap()
@@ -295,6 +299,30 @@ fn anyone_can_fetch_the_log_and_verify_it_without_us() {
     }
     let body = format!("@{}", copy.path().join("tile/entries/000").display());
     assert!(bridge.get("/log/checkpoint", &["-X", "GET", "--data-binary", &body]).status >= 400);
+}
+
+/// A reader who is slower than the log grows finds what belongs to the checkpoint it has.
+#[test]
+fn a_live_log_is_followed_from_far_away() {
+    let bridge = Named::start("first", "serve: {}");
+    bridge.exchanges(1);
+    bridge.settled();
+    let script = repository().join("tests/peers/follow_log.py");
+    let mut reader = Command::new(python())
+        .args([&script, Path::new(&bridge.world.url("/log")), &bridge.world.ca()])
+        .args(["0.3", "200"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Some hundred records a second, in bursts, for as long as it reads.
+    let mut ended = None;
+    while ended.is_none() {
+        bridge.exchanges(30);
+        std::thread::sleep(Duration::from_millis(30));
+        ended = reader.try_wait().unwrap();
+    }
+    let output = reader.wait_with_output().unwrap();
+    assert!(ended.unwrap().success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod bucket;
 mod directory;
+mod partial;
 mod signature;
 
 pub use bucket::Bucket;
@@ -17,6 +18,7 @@ use directory::Directory;
 use ironbridge_audit::{Checkpoint, Fault, LogFile, SignedCheckpoint};
 use ironbridge_core::BoxFuture;
 use ironbridge_seal::note::NoteError;
+use partial::Partial;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +59,7 @@ pub(crate) trait Place: Send + Sync {
     /// Returns once everything put so far would survive a power cut.
     fn settle(&self) -> BoxFuture<'_, Result<(), Trouble>>;
 
+    /// Also where there is no such file.
     fn remove(&self, path: String) -> BoxFuture<'_, Result<(), Trouble>>;
 }
 
@@ -73,7 +76,7 @@ const STEP: u64 = 64 * 256;
 #[derive(Debug, PartialEq, Eq)]
 enum Round {
     Done,
-    /// The log has grown and dropped the partial tiles of this head; the next one has others.
+    /// The log has dropped records of this head; the next one has others.
     Outpaced,
 }
 
@@ -90,7 +93,7 @@ pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
         around,
         copied: 0,
         dropped: false,
-        older: None,
+        partial: Partial::default(),
         held: None,
         seen: 0,
         keys: None,
@@ -129,8 +132,7 @@ struct Copier {
     copied: u64,
     /// Some of them were not, because retention had dropped them.
     dropped: bool,
-    /// The head before the one that the copy holds.
-    older: Option<u64>,
+    partial: Partial,
     /// The head that the copy holds, as far as we know.
     held: Option<SignedCheckpoint>,
     /// The size of the tree that the copy held when it was last asked, or written.
@@ -150,6 +152,9 @@ impl Copier {
                 self.report.stands_at(held.checkpoint.size);
             }
             let held = held.map(|held| held.checkpoint.size);
+            if self.held.is_none() {
+                self.partial.found(held.unwrap_or(0));
+            }
             if held.unwrap_or(0) < self.seen {
                 // Somebody emptied the copy or set it back.
                 (self.copied, self.keys, self.witnessed) = (0, None, None);
@@ -162,6 +167,7 @@ impl Copier {
             self.report.reached(head.checkpoint.size);
         }
         self.copy_witnessed(head.checkpoint.size).await?;
+        self.tidy().await;
         Ok(Round::Done)
     }
 
@@ -206,7 +212,6 @@ impl Copier {
     /// Brings the copy from the tree it holds to this head.
     async fn copy(&mut self, held: Option<u64>, head: &SignedCheckpoint) -> Result<Round, Trouble> {
         let (from, to) = (held.unwrap_or(0), head.checkpoint.size);
-        // First of all, while the log still has them.
         let Some(partial) = self.read_partial(to).await? else { return Ok(Round::Outpaced) };
         let mut at = from.max(self.copied.min(to));
         while at < to {
@@ -233,7 +238,7 @@ impl Copier {
         self.place.put(in_log(LogFile::Checkpoint), head.note.as_bytes().to_vec()).await?;
         self.place.settle().await?;
         self.dropped = false;
-        self.tidy(from, to).await;
+        self.partial.shown(to, self.around.clock.monotonic());
         Ok(Round::Done)
     }
 
@@ -265,14 +270,24 @@ impl Copier {
         }
     }
 
-    /// Removes partial files that no checkpoint of the last two needs. What cannot be removed does no harm: a copy
-    /// whose files nobody may remove only gets larger.
-    async fn tidy(&mut self, from: u64, to: u64) {
-        let needed: Vec<LogFile> = LogFile::partial(from).chain(LogFile::partial(to)).collect();
-        let older = self.older.replace(from).filter(|older| *older < from);
-        for file in older.into_iter().flat_map(LogFile::partial).filter(|file| !needed.contains(file)) {
-            if let Err(trouble) = self.place.remove(in_log(file)).await {
-                tracing::debug!(path = file.path(), %trouble, "an outdated file stays in the mirror");
+    /// Removes partial tiles whose time is over. What cannot be removed does no harm: a copy whose files nobody may
+    /// remove only gets larger.
+    async fn tidy(&mut self) {
+        let mut removals = JoinSet::new();
+        let mut due = self.partial.due(self.around.clock.monotonic()).into_iter();
+        loop {
+            while removals.len() < IN_FLIGHT
+                && let Some(file) = due.next()
+            {
+                let place = Arc::clone(&self.place);
+                removals.spawn(async move {
+                    if let Err(trouble) = place.remove(in_log(file)).await {
+                        tracing::debug!(path = file.path(), %trouble, "an outdated file stays in the mirror");
+                    }
+                });
+            }
+            if removals.join_next().await.is_none() {
+                return;
             }
         }
     }

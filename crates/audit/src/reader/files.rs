@@ -3,7 +3,7 @@
 use super::Log;
 use crate::fault::{Fault, FaultKind};
 use crate::retention;
-use crate::tiles::{self, Kind, WIDTH, load_bytes, nodes_at};
+use crate::tiles::{self, Kind, WIDTH, load_covered, nodes_at};
 use std::path::{Path, PathBuf};
 
 /// One file of the log, below `log/`.
@@ -110,8 +110,9 @@ impl Log {
         &self.places.base
     }
 
-    /// A file's bytes; `None` if it is not there. A partial tile that has given way to the full one is cut from
-    /// that.
+    /// A file's bytes; `None` if it is not there, or no checkpoint covers it yet. Tiles are whole: one that is
+    /// damaged is a fault. A partial tile is there for every width that the checkpoint covers, also after it has
+    /// given way to the full one.
     pub fn read(&self, file: LogFile) -> Result<Option<Vec<u8>>, Fault> {
         let bytes = match file {
             LogFile::Tile { level, index, width } => self.tile(Kind::Hashes(level), index, width),
@@ -126,7 +127,8 @@ impl Log {
     }
 
     fn tile(&self, kind: Kind, index: u64, width: u64) -> Result<Vec<u8>, Fault> {
-        load_bytes(&*self.disk, &self.places.log, kind, index, width).map(|(_, bytes)| bytes)
+        let size = self.unverified_checkpoint()?.size;
+        load_covered(&*self.disk, &self.places.log, kind, index, width, size)
     }
 }
 

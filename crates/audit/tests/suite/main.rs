@@ -12,6 +12,7 @@ mod concurrency;
 mod crash;
 mod exchanges;
 mod fixture;
+mod growing;
 mod index;
 mod memory_disk;
 mod openssl;

@@ -62,7 +62,10 @@ impl Place for Directory {
             let file = path.clone();
             let remove = move |directory: &Path| {
                 let file = directory.join(file);
-                std::fs::remove_file(&file)?;
+                match std::fs::remove_file(&file) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
                 // The folder of a tile's partial forms, once the last of them is gone.
                 if let Some(folder) = file.parent() {
                     let _ = std::fs::remove_dir(folder);
