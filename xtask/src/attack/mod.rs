@@ -4,6 +4,8 @@
 
 mod bodies;
 mod crowd;
+mod disk;
+mod follow;
 mod framing;
 mod http2;
 mod json;
@@ -53,6 +55,10 @@ enum Attack {
     Refusals,
     /// Bodies that grow when they are parsed, toward a slow target
     Bodies,
+    /// A disk that fails under load
+    Disk,
+    /// A reader of the served log, far away
+    Follow,
 }
 
 /// What came of an attack.
@@ -110,6 +116,8 @@ impl Attack {
             Attack::Connections => crowd::attack(&stage, short).await,
             Attack::Refusals => refusals::attack(&mut stage, short).await,
             Attack::Bodies => bodies::attack(&stage, short).await,
+            Attack::Disk => disk::attack(&stage, short).await,
+            Attack::Follow => follow::attack(&stage, short).await,
         }?;
         stage.ensure_alive().await?;
         Ok(outcome)

@@ -1,3 +1,4 @@
+use super::disk;
 use anyhow::{Context, Result, ensure};
 use ironbridge_testkit::{Authority, Dialer, FakeTarget, Process, TokenIssuer, free_port};
 use serde_json::Value;
@@ -105,7 +106,10 @@ impl Stage {
 }
 
 fn start(program: &Path, directory: &Path, port: u16) -> Result<Process> {
-    let mut bridge = Process::start(Command::new(program).arg("run").current_dir(directory))?;
+    let mut command = Command::new(program);
+    command.arg("run").current_dir(directory);
+    command.env("LD_PRELOAD", disk::library(directory)?).env(disk::SWITCH, directory.join(disk::SWITCH));
+    let mut bridge = Process::start(&mut command)?;
     bridge.wait_for_port(port, Duration::from_secs(30))?;
     // What callers trust is written when the bridge has started.
     let (ca, began) = (directory.join("data/ca.pem"), Instant::now());
