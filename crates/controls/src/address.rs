@@ -27,6 +27,10 @@ impl Control for AddressList {
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        let unknown = |denial: &Denial| denial.code.id == code::FORWARDED_UNREADABLE.id;
+        if exchange.refused.as_deref().is_some_and(unknown) {
+            return Judgement::PASS; // Nobody knows the address; what the transport found is the better answer.
+        }
         let address = exchange.peer.address.to_canonical();
         if self.0.iter().any(|network| network.contains(&address)) {
             Judgement::PASS

@@ -48,6 +48,9 @@ codes! {
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
         "Host is missing, repeated, malformed, or differs from the request's authority (RFC 9112 §3.2).",
         "Send exactly one Host field that names the bridge.";
+    FORWARDED_UNREADABLE = "forwarded-unreadable", 400, Operator, false, "Caller's address unreadable",
+        "The request comes from a trusted proxy, and its X-Forwarded-For or Forwarded field does not say for whom: an element is empty or no address, the two fields name different callers, or another field is used in their place. Who calls is unknown, and is recorded as 0.0.0.0.",
+        "Have the proxy write the caller's address into one of the two fields, as its last element; with forwarded in the manifest only the one it writes is read. The bridge's log names the proxy.";
     LOOP_DETECTED = "loop-detected", 508, Operator, false, "Loop detected",
         "The request's Via field names this bridge: it has already passed here (RFC 9110 §7.6.3).",
         "Check the target's URL: it leads back to the bridge.";

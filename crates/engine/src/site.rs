@@ -14,7 +14,7 @@ use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
 use ironbridge_http::rewrite::{Piece, Rewrite};
 use ironbridge_http::target::Target;
-use ironbridge_http::{Problems, Route, Routes, Site, TokenService, Undeclared};
+use ironbridge_http::{ForwardingField, Problems, Proxies, Route, Routes, Site, TokenService, Undeclared};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token::{Issuer, TokenVerifier, TypePolicy};
 use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest, Segment};
@@ -182,7 +182,7 @@ impl<'a> Builder<'a> {
             name: (*bridge.name).into(),
             via_http1: via("1.1")?,
             via_http2: via("2.0")?,
-            trusted_proxies: listener.trusted_proxies.clone(),
+            proxies: proxies(listener),
             token_service: issues_tokens(&self.plan.manifest).then(|| TokenService {
                 endpoint: Arc::clone(&self.services.token_endpoint),
                 directory: Arc::clone(&self.directory),
@@ -289,6 +289,14 @@ fn rewrite(template: &manifest::Template) -> Rewrite {
 
 fn issues_tokens(manifest: &Manifest) -> bool {
     manifest.accounts.values().any(|account| account.credentials.oauth_client.is_some())
+}
+
+fn proxies(listener: &Listener) -> Proxies {
+    let field = listener.forwarded.map(|field| match field {
+        manifest::ForwardingField::XForwardedFor => ForwardingField::XForwardedFor,
+        manifest::ForwardingField::Forwarded => ForwardingField::Forwarded,
+    });
+    Proxies::new(listener.trusted_proxies.iter().copied(), field)
 }
 
 fn algorithm(declared: manifest::Algorithm) -> jose::Algorithm {

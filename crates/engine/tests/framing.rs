@@ -158,7 +158,7 @@ fn expect_is_answered_when_the_body_is_wanted() {
 fn forwarding_fields_count_only_from_trusted_proxies() {
     let trusting = Declared {
         operations: OPERATIONS,
-        listener: ", trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]",
+        listener: ", trusted_proxies: [127.0.0.0/8, 10.0.0.0/8], forwarded: x-forwarded-for",
         ..Declared::default()
     };
     let distrusting = Declared { operations: OPERATIONS, ..Declared::default() };

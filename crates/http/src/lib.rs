@@ -6,6 +6,7 @@
 
 mod answer;
 mod builtin;
+mod caller;
 mod connection;
 pub mod credential;
 mod crossing;
@@ -21,13 +22,13 @@ mod service;
 mod switched;
 pub mod target;
 
+pub use caller::{ForwardingField, Proxies};
 pub use connection::{Front, Shared};
 pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
 pub use routes::{Collision, Routes};
 
 use http::HeaderValue;
-use ipnet::IpNet;
 use ironbridge_core::{Flow, Pipeline};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token_endpoint::TokenEndpoint;
@@ -65,7 +66,7 @@ pub struct Site {
     pub name: Box<str>,
     pub via_http1: HeaderValue,
     pub via_http2: HeaderValue,
-    pub trusted_proxies: Vec<IpNet>,
+    pub proxies: Proxies,
     /// The built-in token endpoint, where an account may use it.
     pub token_service: Option<TokenService>,
     /// For the whole body of a request.

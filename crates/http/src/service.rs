@@ -5,7 +5,7 @@ use crate::connection::Worker;
 use crate::crossing::HttpCrossing;
 use crate::request::{self, Inbound};
 use crate::routes::Found;
-use crate::{Route, Site, answer, builtin, fields, path, switched};
+use crate::{Route, Site, answer, builtin, caller, fields, path, switched};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
@@ -69,7 +69,7 @@ async fn refuse_unread(
     code: &'static Code,
 ) -> Response<AnswerBody> {
     let served = Served { worker, site, caller };
-    let mut exchange = served.exchange(&site.undeclared.flow, caller.address.to_canonical());
+    let mut exchange = served.exchange(&site.undeclared.flow, site.proxies.caller_unread(caller.address));
     exchange.refused = Some(code.into());
     served.refuse(exchange).await
 }
@@ -88,8 +88,16 @@ impl Served<'_> {
         upgrade: Option<switched::Asked>,
     ) -> Response<AnswerBody> {
         let site = self.site;
-        let address = fields::caller(&parts.headers, self.caller.address, &site.trusted_proxies);
         let mut inbound = Inbound::new(body, parts.version);
+        let address = match site.proxies.caller(&parts.headers, self.caller.address) {
+            Ok(address) => address,
+            Err(unreadable) => {
+                inbound.leave_unread();
+                return self
+                    .refuse_with(caller::UNKNOWN, unreadable.denial(self.caller.address.to_canonical()))
+                    .await;
+            }
+        };
         let Some(open) = self.worker.opens(site.max_exchanges) else {
             inbound.leave_unread();
             return self

@@ -57,8 +57,14 @@ section! {
         client_certificates: ClientCertificates = "optional",
         /// Networks it takes connections from. Default: all.
         addresses: Vec<IpNet>,
-        /// Proxies whose forwarding fields are believed when they say who the caller is.
+        /// Proxies that are believed when they say whom they call for, in `X-Forwarded-For` or `Forwarded`
+        /// (RFC 7239), with or without a port. The caller is the first address from the right that is not in these
+        /// networks. A request of theirs that names no readable address there (an empty element, `unknown`) is
+        /// refused with `forwarded-unreadable`; one without any forwarding field is a call of the proxy's own.
         trusted_proxies: Vec<IpNet>,
+        /// The one field that the trusted proxies write; the other is then not read. Default: both are read, and
+        /// where both are there, they must name the same caller.
+        forwarded: Option<ForwardingField>,
         /// Connections held at once, 1 to 1,000,000.
         max_connections: Number<1, 1_000_000> = "10000",
     }
@@ -90,6 +96,16 @@ words! {
         Optional = "optional",
         /// No connection without one that an account declares.
         Required = "required",
+    }
+}
+
+words! {
+    /// A field in which proxies say whom they call for.
+    pub enum ForwardingField {
+        /// `X-Forwarded-For: 203.0.113.9, 10.0.0.1`.
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded: for=203.0.113.9` (RFC 7239).
+        Forwarded = "forwarded",
     }
 }
 
@@ -197,6 +213,7 @@ impl Listener {
             client_certificates: ClientCertificates::Optional,
             addresses: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded: None,
             max_connections: Number::new(10_000)?,
         };
         Some((name, listener))

@@ -1,0 +1,112 @@
+//! Who calls: what trusted proxies say of it, and what becomes of calls whose caller nobody knows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use ironbridge_audit::detail::DetailKind;
+use ironbridge_testkit::CurlReply;
+use serde_json::json;
+use world::{Declared, World};
+
+const OPERATIONS: &str = "read: { match: GET /read, permission: orders.read }";
+
+/// Behind a proxy on this machine; the account may call only from this machine.
+fn world(listener: &'static str) -> (World, String) {
+    let declared = Declared { operations: OPERATIONS, listener, ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    world
+        .edit(|text| text.replace("roles: [writer]", "roles: [writer]\n    addresses: [127.0.0.0/8]"))
+        .unwrap();
+    world.reload().unwrap();
+    (world, format!("X-API-Key: {key}"))
+}
+
+fn get(world: &World, key: &str, fields: &[&str]) -> CurlReply {
+    let fields = fields.iter().flat_map(|field| ["-H", field]);
+    let arguments: Vec<&str> = ["-H", key].into_iter().chain(fields).collect();
+    world.curl("/erp/v1/read", &arguments).unwrap()
+}
+
+fn code(reply: &CurlReply) -> String {
+    reply.json().unwrap()["code"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The address in the record of a call.
+fn recorded(world: &World, reply: &CurlReply) -> String {
+    let id = world.record_of(reply)["id"].as_str().unwrap().to_owned();
+    let opened = world.opened().unwrap();
+    let (_, details) = opened.iter().find(|(stored, _)| stored.entry.id == id).unwrap();
+    let address = details.iter().find(|detail| detail.kind == DetailKind::Address).unwrap();
+    address.value.as_str().to_owned()
+}
+
+#[test]
+fn a_caller_never_passes_for_its_proxy() {
+    let (world, key) = world(", trusted_proxies: [127.0.0.1/32]");
+    for field in [
+        "X-Forwarded-For: 203.0.113.9",
+        "X-Forwarded-For: 203.0.113.9:51234",
+        "X-Forwarded-For: \"203.0.113.9:51234\"",
+        "X-Forwarded-For: 127.0.0.1, [2001:db8::1]:443",
+        "Forwarded: for=\"203.0.113.9:51234\"",
+        "Forwarded: proto=https;for=\"[2001:db8::1]:443\"",
+    ] {
+        let reply = get(&world, &key, &[field]);
+        assert_eq!((reply.status, code(&reply).as_str()), (403, "account-address-refused"), "{field}");
+        let address = if field.contains("2001") { "2001:db8::1" } else { "203.0.113.9" };
+        assert_eq!(recorded(&world, &reply), address, "{field}");
+    }
+    for field in [
+        "X-Forwarded-For: 203.0.113.9,",
+        "X-Forwarded-For: unknown",
+        "X-Forwarded-For;",
+        "X-Forwarded-For: 203.0.113.9, _hidden, 127.0.0.1",
+        "Forwarded: for=_hidden",
+        "Forwarded: proto=https",
+        "X-Real-IP: 203.0.113.9",
+    ] {
+        let reply = get(&world, &key, &[field]);
+        assert_eq!((reply.status, code(&reply).as_str()), (400, "forwarded-unreadable"), "{field}");
+        assert_eq!(recorded(&world, &reply), "0.0.0.0", "{field}");
+    }
+    let reply = get(&world, &key, &["X-Forwarded-For: 203.0.113.9", "Forwarded: for=198.51.100.1"]);
+    assert_eq!(code(&reply), "forwarded-unreadable");
+    // The proxy's own call, and one through it from an address that is listed.
+    assert_eq!(get(&world, &key, &[]).status, 200);
+    assert_eq!(get(&world, &key, &["X-Forwarded-For: 203.0.113.9, 127.0.0.7:80"]).status, 200);
+    assert_eq!(world.target.seen().last().unwrap().header("x-forwarded-for"), Some("127.0.0.7"));
+    assert_eq!(world.target.seen().len(), 2);
+}
+
+#[test]
+fn the_declared_field_is_the_only_one_that_counts() {
+    let (world, key) =
+        world(", trusted_proxies: [127.0.0.1/32], addresses: [127.0.0.0/8], forwarded: forwarded");
+    let reply = get(&world, &key, &["Forwarded: for=127.0.0.9", "X-Forwarded-For: 203.0.113.9"]);
+    assert_eq!(reply.status, 200);
+    let reply = get(&world, &key, &["X-Forwarded-For: 127.0.0.9"]);
+    assert_eq!(reply.json().unwrap()["code"], json!("forwarded-unreadable"));
+    let reply = get(&world, &key, &["Forwarded: for=203.0.113.9"]);
+    assert_eq!(code(&reply), "address-refused");
+}
+
+/// Whoever sends what cannot be read uses up nobody's share, the proxy's least of all: its health checks would fail.
+#[test]
+fn what_cannot_be_read_counts_for_nobody() {
+    let declared = Declared {
+        operations: OPERATIONS,
+        listener: ", trusted_proxies: [127.0.0.0/8]",
+        bridge: "limits: { per_address: 2/h }",
+        ..Declared::default()
+    };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    for _ in 0..4 {
+        assert!([400, 429].contains(&get(&world, &key, &["X-Forwarded-For: unknown"]).status));
+    }
+    let large = format!("X-Large: {}", "x".repeat(20_000));
+    for _ in 0..4 {
+        assert!([431, 429].contains(&get(&world, &key, &["X-Forwarded-For: 203.0.113.9", &large]).status));
+    }
+    assert_eq!(get(&world, &key, &[]).status, 200);
+}
