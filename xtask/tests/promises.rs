@@ -1,0 +1,105 @@
+//! What the documents promise, and whether a test of that name holds it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn every_promise_of_security_names_a_test() {
+    let (text, known) = (read("SECURITY.md"), known());
+    let promises: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(promises.len() >= 12, "only {} promises", promises.len());
+    for promise in promises {
+        let tests = promise.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let named: Vec<&str> = quoted(tests).collect();
+        assert!(!named.is_empty(), "no test holds: {promise}");
+        for name in named {
+            assert!(known.contains(name), "no test, attack or case file is called {name}: {promise}");
+        }
+    }
+}
+
+/// In every document that is written by hand: what looks like the name of a test is one.
+#[test]
+fn tests_that_documents_name_exist() {
+    let known = known();
+    let mut faults = Vec::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for name in quoted(&text).filter(|name| looks_like_a_test(name)) {
+            if !known.contains(name) {
+                faults.push(format!("{}: no test is called {name}", document.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// `a_name_of_many_words`; options of the manifest have fewer.
+fn looks_like_a_test(name: &str) -> bool {
+    name.matches('_').count() >= 3
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    // Between an odd and an even backtick.
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Names of test functions, and what else can be run or read to see that a promise holds.
+fn known() -> BTreeSet<String> {
+    let mut known = BTreeSet::new();
+    for path in files(&["crates", "xtask"], "rs") {
+        let source = fs::read_to_string(&path).unwrap();
+        for line in source.lines() {
+            let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("async ");
+            if let Some(name) = line.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next()) {
+                known.insert(name.to_owned());
+            }
+        }
+    }
+    for path in files(&["crates"], "yaml") {
+        known.insert(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
+    }
+    for attack in fs::read_dir(root().join("xtask/src/attack")).unwrap() {
+        let name = attack.unwrap().file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
+        // The crowd's attack is called by what it takes.
+        let name = if name == "crowd" { "connections".to_owned() } else { name };
+        known.insert(format!("cargo xtask attack --only {name}"));
+    }
+    known
+}
+
+fn documents() -> Vec<PathBuf> {
+    let top =
+        ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root().join(name));
+    let pages = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    top.into_iter()
+        .chain(pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")))
+        .collect()
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn files(folders: &[&str], extension: &str) -> Vec<PathBuf> {
+    let mut open: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                open.push(path);
+            } else if path.extension().is_some_and(|known| known == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
