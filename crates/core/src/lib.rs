@@ -12,6 +12,7 @@ mod control;
 mod denial;
 mod exchange;
 mod fetch;
+pub mod fields;
 mod flow;
 mod id;
 pub mod json;

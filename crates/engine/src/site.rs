@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use ironbridge_controls::authenticate::Authenticator;
 use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
+use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::rewrite::{Piece, Rewrite};
 use ironbridge_http::target::Target;
 use ironbridge_http::{ForwardingField, Problems, Proxies, Route, Routes, Site, TokenService, Undeclared};
@@ -228,6 +229,7 @@ impl<'a> Builder<'a> {
                 target: Arc::clone(target),
                 mount: declared.http.path.0.trim_end_matches('/').into(),
                 rewrite: operation.target_path.as_ref().map(rewrite),
+                passes: passes(&place, operation, target)?,
                 timeout: operation.timeout.unwrap_or(declared.http.timeout),
                 reply_is_read: plan.reads_reply() || operation.replay.is_some(),
                 upgrades: operation.upgrade.is_some(),
@@ -271,6 +273,28 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
             None => data.is_some(),
         },
     }
+}
+
+/// Which fields cross for an operation.
+fn passes(place: &str, operation: &manifest::Operation, target: &Target) -> Result<Passes, SiteError> {
+    let (request, response) = (&operation.request, &operation.response);
+    Ok(Passes::new(passes::Declared {
+        request_trailers: listed(place, &request.trailers, |field| &field.0)?,
+        reply_trailers: listed(place, &response.trailers, |field| &field.0)?,
+        credential: target.credential.field(),
+    }))
+}
+
+fn listed<T>(
+    place: &str,
+    declared: &manifest::Crossing<T>,
+    name: impl Fn(&T) -> &str,
+) -> Result<passes::Listed, SiteError> {
+    let names = declared.listed().iter().map(|field| HeaderName::try_from(name(field)));
+    let names = names
+        .collect::<Result<_, _>>()
+        .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })?;
+    Ok(passes::Listed { names, all: declared.is_all() })
 }
 
 fn rewrite(template: &manifest::Template) -> Rewrite {

@@ -17,7 +17,7 @@ use world::{Declared, World, eventually, expires_soon, system};
 const OPERATIONS: &str = r#"read: { match: "GET /read/{id}", permission: orders.read }
     head: { match: "HEAD /read/{id}", permission: orders.read }
     delete: { match: "DELETE /read/{id}", permission: orders.write }
-    echo: { match: POST /echo, permission: orders.write }
+    echo: { match: POST /echo, permission: orders.write, request: { trailers: [X-In] }, response: { trailers: [X-Sum] } }
     upload: { match: PUT /upload, permission: orders.write }"#;
 
 /// Toward a target over HTTP/1.1 or HTTP/2.
@@ -185,9 +185,9 @@ fn grpc_passes() {
     let (world, key) = World::with_key(&declared, |dir, _| {
         authority.write(dir.join("grpc-ca.pem"))?;
         let http = format!("url: \"{}\", ca: ./grpc-ca.pem, protocol: http2", server.url());
-        let operations = "unary: { match: POST /echo.Echo/Unary, permission: orders.read }, \
-                          chat: { match: POST /echo.Echo/Chat, permission: orders.read }, \
-                          fail: { match: POST /echo.Echo/Fail, permission: orders.read }";
+        let operations = "unary: { match: POST /echo.Echo/Unary, permission: orders.read, response: { trailers: [X-Received] } }, \
+                          chat: { match: POST /echo.Echo/Chat, permission: orders.read, response: { trailers: [X-Chat] } }, \
+                          fail: { match: POST /echo.Echo/Fail, permission: orders.read, response: { trailers: [X-Reason] } }";
         Ok(std::fs::write(dir.join("grpc.yaml"), system("rpc", &http, operations))?)
     })
     .unwrap();
@@ -231,7 +231,8 @@ fn beside_a_raw_target() -> (World, String, TcpListener) {
         let plain = format!("danger_plaintext: {{ reason: a test, expires: {} }}", expires_soon());
         let http = format!("url: \"http://127.0.0.1:{port}\", {plain}");
         let operations = "get: { match: GET /large, permission: orders.read, timeout: 20s }, \
-                          put: { match: PUT /large, permission: orders.write, timeout: 20s }";
+                          put: { match: PUT /large, permission: orders.write, timeout: 20s, \
+                                 request: { trailers: [X-In] }, response: { trailers: [X-Sum] } }";
         Ok(std::fs::write(dir.join("raw.yaml"), system("raw", &http, operations))?)
     })
     .unwrap();

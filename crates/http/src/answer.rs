@@ -14,6 +14,7 @@ use ironbridge_core::{
 use ironbridge_net::gate::InService;
 use ironbridge_net::upstream::PooledBody;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Marks an answer that was given before (draft-ietf-httpapi-idempotency-key-header).
@@ -54,7 +55,7 @@ fn passed(
 ) -> Response<AnswerBody> {
     let (mut head, streamed) = reply.into_parts();
     let changed = matches!(&tail.exchange().reply, Payload::Whole(document) if document.is_changed());
-    head.headers = fields::toward_caller(head.headers, changed, via);
+    head.headers = fields::toward_caller(head.headers, changed, &route.passes.reply_trailers, via);
     fields::relocate(&mut head.headers, &route.target.origin, &route.target.base, &route.mount);
     problem::stamp(&mut head.headers, tail.exchange());
     let body = match body {
@@ -67,7 +68,10 @@ fn passed(
             ReplyBody::held(bytes, Some(tail))
         }
         None if is_bodiless(tail.exchange(), head.status) => ReplyBody::held(Bytes::new(), Some(tail)),
-        None => ReplyBody::streamed(streamed, tail, route.timeout, route.pipeline.max_reply()),
+        None => {
+            let trailers = Arc::clone(&route.passes.reply_trailers);
+            ReplyBody::streamed(streamed, tail, route.timeout, route.pipeline.max_reply(), trailers)
+        }
     };
     let mut response = Response::new(body.into());
     *response.status_mut() = head.status;

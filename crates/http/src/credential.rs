@@ -21,6 +21,15 @@ pub enum TargetCredential {
 }
 
 impl TargetCredential {
+    /// The field that carries it.
+    pub fn field(&self) -> Option<HeaderName> {
+        match self {
+            TargetCredential::None => None,
+            TargetCredential::Field(field) => Some(field.name.clone()),
+            TargetCredential::OAuth2(_) => Some(AUTHORIZATION),
+        }
+    }
+
     /// Puts the credential into the request. Returns the token, where there is one, so that a refused one can be
     /// given up.
     pub async fn apply(&self, headers: &mut HeaderMap) -> Result<Option<Arc<TargetToken>>, Box<Denial>> {

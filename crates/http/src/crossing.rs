@@ -14,6 +14,7 @@ use ironbridge_core::{Cleared, Code, Crossing, Denial, ReplyFacts, code};
 use ironbridge_net::gate::GateState;
 use ironbridge_net::upstream::{BodyFault, OutBody, PooledBody, SendError};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -102,6 +103,7 @@ impl HttpCrossing<'_> {
                 caller: cleared.exchange().peer.address,
                 reply_is_read: self.route.reply_is_read,
                 upgrades: self.upgrades,
+                trailers: &self.route.passes.request_trailers,
             },
         )
     }
@@ -143,7 +145,8 @@ impl HttpCrossing<'_> {
                     headers.insert(CONTENT_LENGTH, length.into());
                 }
                 let max = self.route.pipeline.max_request();
-                (OutBody::stream(body, max, self.body_timeout, cleared.counter_in()), None)
+                let trailers = Arc::clone(&self.route.passes.request_trailers);
+                (OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers), None)
             }
             None => (OutBody::Empty, Some(OutBody::Empty)),
         }

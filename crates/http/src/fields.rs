@@ -1,11 +1,13 @@
 //! Which header fields cross the bridge, in both directions (RFC 9110 §7.6, RFC 9112 §9.6).
 
+use crate::passes::announced;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, ETAG, EXPECT, FORWARDED, HOST,
     HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SERVER,
-    SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
 };
 use ironbridge_core::{Denial, code};
+use ironbridge_net::Names;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -23,6 +25,8 @@ pub struct Outbound<'a> {
     pub reply_is_read: bool,
     /// The request switches protocols, so Connection and Upgrade go along.
     pub upgrades: bool,
+    /// What may follow the body.
+    pub trailers: &'a Names,
 }
 
 /// The header section for the target: what the caller sent, less hop-by-hop fields, credentials, and everything a
@@ -39,6 +43,9 @@ pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<Hea
     if inbound.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers")) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if let Some(trailer) = announced(inbound, outbound.trailers) {
+        headers.insert(TRAILER, trailer);
+    }
     if outbound.upgrades {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -50,13 +57,27 @@ pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<Hea
 
 /// The header section for the caller: the target's, less hop-by-hop fields, its credentials and challenges, and
 /// what names its software. `changed` says that a control put another body in place.
-pub fn toward_caller(mut headers: HeaderMap, changed: bool, via: &HeaderValue) -> HeaderMap {
+pub fn toward_caller(
+    mut headers: HeaderMap,
+    changed: bool,
+    trailers: &Names,
+    via: &HeaderValue,
+) -> HeaderMap {
+    let trailer = announced(&headers, trailers);
     for named in named_fields(&headers) {
         headers.remove(named);
     }
-    for name in
-        [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, SERVER, SET_COOKIE, WWW_AUTHENTICATE, PROXY_AUTHENTICATE]
-    {
+    for name in [
+        CONNECTION,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        TE,
+        SERVER,
+        SET_COOKIE,
+        WWW_AUTHENTICATE,
+        PROXY_AUTHENTICATE,
+    ] {
         headers.remove(name);
     }
     for name in NOT_TO_CALLER {
@@ -78,6 +99,7 @@ pub fn toward_caller(mut headers: HeaderMap, changed: bool, via: &HeaderValue) -
             headers.remove(name);
         }
     }
+    headers.extend(trailer.map(|value| (TRAILER, value)));
     headers.append(VIA, via.clone());
     headers
 }
@@ -149,13 +171,14 @@ fn assert_caller(headers: &mut HeaderMap, caller: IpAddr) {
 
 /// Fields the caller's side of the bridge consumes: hop-by-hop, credentials, and what only a proxy may assert.
 fn stays_here(name: &HeaderName) -> bool {
-    const CONSUMED: [HeaderName; 12] = [
+    const CONSUMED: [HeaderName; 13] = [
         HOST,
         AUTHORIZATION,
         CONNECTION,
         COOKIE,
         PROXY_AUTHORIZATION,
         TE,
+        TRAILER,
         TRANSFER_ENCODING,
         UPGRADE,
         EXPECT,
@@ -257,7 +280,14 @@ mod tests {
     }
 
     fn outbound(via: &HeaderValue) -> Outbound<'_> {
-        Outbound { via, caller: "192.0.2.7".parse().unwrap(), reply_is_read: true, upgrades: false }
+        static NONE: std::sync::LazyLock<Names> = std::sync::LazyLock::new(Names::default);
+        Outbound {
+            via,
+            caller: "192.0.2.7".parse().unwrap(),
+            reply_is_read: true,
+            upgrades: false,
+            trailers: &NONE,
+        }
     }
 
     #[test]
@@ -336,7 +366,7 @@ mod tests {
             ("content-length", "10"),
             ("content-type", "application/json"),
         ]);
-        let passed = toward_caller(reply, true, &HeaderValue::from_static("1.1 acme"));
+        let passed = toward_caller(reply, true, &Names::default(), &HeaderValue::from_static("1.1 acme"));
         let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-type", "via"]);

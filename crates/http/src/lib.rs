@@ -12,6 +12,7 @@ pub mod credential;
 mod crossing;
 mod fields;
 mod mounted;
+pub mod passes;
 mod path;
 mod problem;
 mod reply;
@@ -32,6 +33,7 @@ use http::HeaderValue;
 use ironbridge_core::{Flow, Pipeline};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token_endpoint::TokenEndpoint;
+use passes::Passes;
 use rewrite::Rewrite;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub struct Route {
     pub mount: Box<str>,
     /// The path at the target, where it is not the matched one.
     pub rewrite: Option<Rewrite>,
+    /// Which fields cross.
+    pub passes: Passes,
     /// Until the target's reply begins, and for every pause within it.
     pub timeout: Duration,
     /// A control reads the reply, so the target is asked for a whole, uncompressed one.

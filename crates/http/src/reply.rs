@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::Tail;
+use ironbridge_net::Names;
 use ironbridge_net::upstream::PooledBody;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
@@ -20,6 +22,8 @@ pub struct Streamed {
     tail: Option<Box<Tail>>,
     /// Bytes that may still pass.
     left: u64,
+    /// What may follow the body.
+    trailers: Arc<Names>,
     /// How long the target may pause.
     pause: Duration,
     /// Armed only while the target pauses.
@@ -48,12 +52,18 @@ impl ReplyBody {
     }
 
     /// Passes at most `max` bytes.
-    pub fn streamed(inner: PooledBody, tail: Box<Tail>, pause: Duration, max: u64) -> ReplyBody {
+    pub fn streamed(
+        inner: PooledBody,
+        tail: Box<Tail>,
+        pause: Duration,
+        max: u64,
+        trailers: Arc<Names>,
+    ) -> ReplyBody {
         if inner.is_end_stream() {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
-        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), left: max, pause, alarm: None })
+        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), left: max, trailers, pause, alarm: None })
     }
 }
 
@@ -101,7 +111,10 @@ impl Streamed {
         };
         self.alarm = None;
         match frame {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    self.trailers.keep_trailers(trailers);
+                }
                 let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, length)) else {
                     self.tail = None;
                     return Poll::Ready(Some(Err(ReplyError::TooLarge)));

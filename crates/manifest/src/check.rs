@@ -4,6 +4,7 @@
 mod audit;
 mod bridge;
 mod checklist;
+mod crossing;
 mod integration;
 mod party;
 

@@ -1,6 +1,7 @@
 //! Scalar values of the manifest: each is parsed once, with its own message when it is wrong.
 
 mod audit;
+mod crossing;
 mod file;
 mod secret;
 mod text;
@@ -8,6 +9,7 @@ mod unit;
 mod web;
 
 pub use audit::{AccessKeyId, BucketName, KeyPrefix, LogOrigin, RegionName, ServiceAddress, VerifierKey};
+pub use crossing::{Crossing, HeaderField, TrailerField};
 pub use file::{Directory, FilePath};
 pub use secret::SecretRef;
 pub use text::{Date, Name, PermissionName, Pointer, San, SubjectPlace, Thumbprint};

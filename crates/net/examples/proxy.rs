@@ -78,7 +78,13 @@ async fn cross(request: Request<Incoming>, pool: Rc<Pool>) -> Result<Reply, Infa
     let body = if hyper::body::Body::is_end_stream(&body) {
         OutBody::Empty
     } else {
-        OutBody::stream(body, u64::MAX, std::time::Duration::from_secs(60), Arc::new(AtomicU64::new(0)))
+        OutBody::stream(
+            body,
+            u64::MAX,
+            std::time::Duration::from_secs(60),
+            Arc::new(AtomicU64::new(0)),
+            Arc::default(),
+        )
     };
     Ok(match pool.send(Request::from_parts(parts, body)).await {
         Ok(mut response) => {

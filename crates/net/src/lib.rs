@@ -8,11 +8,12 @@ pub mod cores;
 pub mod fetch;
 pub mod gate;
 pub mod listen;
+mod names;
 pub mod protocol;
 pub mod session;
 pub mod tls;
-mod trailers;
 pub mod upstream;
 mod wire;
 
+pub use names::Names;
 pub use wire::Wire;

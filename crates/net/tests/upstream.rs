@@ -573,7 +573,8 @@ async fn cross(request: Request<Incoming>, arrival: Arrival, pool: Rc<Pool>, max
             let (mut parts, body) = request.into_parts();
             parts.headers.remove("transfer-encoding");
             parts.headers.remove("connection");
-            let body = OutBody::stream(body, max, std::time::Duration::from_secs(10), count.clone());
+            let body =
+                OutBody::stream(body, max, std::time::Duration::from_secs(10), count.clone(), Arc::default());
             match pool.send(Request::from_parts(parts, body)).await {
                 Ok(mut response) => {
                     response.headers_mut().insert("x-count", count.load(Ordering::Relaxed).into());

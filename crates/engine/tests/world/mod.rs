@@ -1,8 +1,12 @@
 //! A bridge with a target behind it, as real as they get: sockets, TLS, files.
 #![allow(dead_code, unused_imports)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+pub mod frames;
+mod plain;
 mod raw;
 
+pub use plain::PlainTarget;
 pub use raw::{Raw, RawReply};
 
 use anyhow::{Context, Result, anyhow};

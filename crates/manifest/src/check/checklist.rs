@@ -143,6 +143,7 @@ impl Check<'_, '_> {
         for (name, operation) in &integration.http.operations {
             let spot = spot.key("http").key("operations").key(name);
             self.permission(integration, operation, spot, holdings);
+            self.all_crosses(operation, spot);
             if integration.data.is_some() && operation.upgrade.is_none() {
                 self.personal_data(operation, spot);
             }

@@ -28,6 +28,10 @@ impl<'c> Check<'c, '_> {
                 self.authentication(integration, spot, callers);
             }
             self.flow(name, &integration.http, spot.key("http"), &mut routes);
+            for (name, operation) in &integration.http.operations {
+                let spot = spot.key("http").key("operations").key(name);
+                self.declared_fields(integration, operation, spot);
+            }
             self.subject_places(integration, spot.key("data").key("subject_id"));
         }
     }

@@ -1,7 +1,7 @@
 use super::{Map, section, words};
 use crate::{
-    Duration, FilePath, Name, OneOrMore, Path, PermissionName, Pointer, Rate, Route, Size, SubjectPlace,
-    Template,
+    Crossing, Duration, FilePath, Name, OneOrMore, Path, PermissionName, Pointer, Rate, Route, Size,
+    SubjectPlace, Template, TrailerField,
 };
 
 section! {
@@ -169,6 +169,9 @@ section! {
         /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
         /// lets nothing cross. Default: all.
         keep: Option<Vec<Pointer>>,
+        /// Fields that may follow the body and cross, or `all` that may; none cross otherwise. Only a body that no
+        /// control reads keeps what follows it.
+        trailers: Crossing<TrailerField>,
     }
 }
 
@@ -182,6 +185,9 @@ section! {
         /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
         /// lets nothing cross. Default: all.
         keep: Option<Vec<Pointer>>,
+        /// Fields that may follow the body and cross besides gRPC's, or `all` that may. Only a body that no
+        /// control reads keeps what follows it.
+        trailers: Crossing<TrailerField>,
     }
 }
 

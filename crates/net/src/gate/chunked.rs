@@ -2,8 +2,7 @@
 
 use super::Limits;
 use super::head::split_field;
-use crate::trailers;
-use ironbridge_core::{Code, code};
+use ironbridge_core::{Code, code, fields};
 
 /// Hexadecimal digits of a chunk size: 16 always fit in 64 bits.
 const SIZE_DIGITS: u8 = 16;
@@ -110,7 +109,8 @@ impl Chunked {
             return Ok(Step::End);
         }
         let (name, _) = split_field(line)?;
-        if !trailers::may_be(name) {
+        // A field's name is a token, so it is text.
+        if !std::str::from_utf8(name).is_ok_and(fields::may_trail) {
             return Err(&code::HEADER_REFUSED);
         }
         self.trailer_fields += 1;

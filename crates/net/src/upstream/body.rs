@@ -1,5 +1,5 @@
 use super::pool::Lease;
-use crate::trailers;
+use crate::Names;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -25,9 +25,17 @@ pub enum OutBody {
 }
 
 impl OutBody {
-    /// Streams what a caller sends, counting it, up to `max` bytes of data and with pauses up to `pause`.
-    pub fn stream(body: Incoming, max: u64, pause: Duration, count: Arc<AtomicU64>) -> OutBody {
-        OutBody::Stream(StreamedBody { body, max, count, pause, alarm: None, fault: Rc::default() })
+    /// Streams what a caller sends, counting it, up to `max` bytes of data and with pauses up to `pause`; of the
+    /// fields that follow it, those that `trailers` lets pass.
+    pub fn stream(
+        body: Incoming,
+        max: u64,
+        pause: Duration,
+        count: Arc<AtomicU64>,
+        trailers: Arc<Names>,
+    ) -> OutBody {
+        let fault = Rc::default();
+        OutBody::Stream(StreamedBody { body, max, count, pause, trailers, alarm: None, fault })
     }
 
     /// The same body once more, where it is held whole.
@@ -54,6 +62,7 @@ pub struct StreamedBody {
     max: u64,
     count: Arc<AtomicU64>,
     pause: Duration,
+    trailers: Arc<Names>,
     /// Armed only while the caller pauses.
     alarm: Option<Pin<Box<Sleep>>>,
     fault: Rc<RefCell<Option<BodyFault>>>,
@@ -88,7 +97,7 @@ impl StreamedBody {
             }
         }
         if let Some(trailers) = frame.trailers_mut() {
-            trailers::clean(trailers);
+            self.trailers.keep_trailers(trailers);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -176,12 +185,7 @@ impl Body for PooledBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let body = self.get_mut();
-        let mut frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            trailers::clean(trailers);
-        }
+        let frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
         match &frame {
             None => body.release(),
             Some(Ok(_)) if body.inner.is_end_stream() => body.release(),

@@ -1,0 +1,84 @@
+//! Which fields may cross, in a header section or after a body.
+
+use http::{HeaderMap, HeaderName};
+use ironbridge_core::fields;
+
+/// The fields that cross in one place of one operation. Whatever is not among them is left out.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Names {
+    listed: Box<[HeaderName]>,
+    /// Besides the listed ones, all but these and what is the bridge's own.
+    all_but: Option<Box<[HeaderName]>>,
+}
+
+impl Names {
+    pub fn listed(names: impl IntoIterator<Item = HeaderName>) -> Names {
+        Names { listed: names.into_iter().collect(), all_but: None }
+    }
+
+    /// Lets everything pass that is not the bridge's, less `but`.
+    pub fn and_all_but(self, but: impl IntoIterator<Item = HeaderName>) -> Names {
+        Names { all_but: Some(but.into_iter().collect()), ..self }
+    }
+
+    pub fn pass(&self, name: &HeaderName) -> bool {
+        self.listed.contains(name) || self.all_but.as_ref().is_some_and(|but| is_free(name, but))
+    }
+
+    /// Keeps, of what follows a body, what may.
+    pub fn keep_trailers(&self, trailers: &mut HeaderMap) {
+        let refused: Vec<_> = trailers
+            .keys()
+            .filter(|name| !self.pass(name) || !fields::may_trail(name.as_str()))
+            .cloned()
+            .collect();
+        for name in refused {
+            trailers.remove(name);
+        }
+    }
+}
+
+fn is_free(name: &HeaderName, but: &[HeaderName]) -> bool {
+    let name = name.as_str();
+    fields::owned(name).is_none() && !but.iter().any(|other| fields::twins(name, other.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<HeaderName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn only_what_is_declared_and_may_follow_a_body_does() {
+        let sent = [
+            "grpc-status",
+            "x-sum",
+            "x-api-key",
+            "x-forwarded-for",
+            "x-real-ip",
+            "client-cert",
+            "x-http-method-override",
+            "range",
+            "set-cookie",
+            "x-erp-key",
+            "x_erp_key",
+            "server-timing",
+            "via",
+        ];
+        let left = |allowed: &Names| {
+            let mut trailers: HeaderMap =
+                names(&sent).into_iter().map(|name| (name, "x".parse().unwrap())).collect();
+            allowed.keep_trailers(&mut trailers);
+            let mut left: Vec<_> = trailers.keys().map(ToString::to_string).collect();
+            left.sort_unstable();
+            left
+        };
+        assert_eq!(left(&Names::default()), [""; 0]);
+        assert_eq!(left(&Names::listed(names(&["grpc-status", "x-sum", "range"]))), ["grpc-status", "x-sum"]);
+        let all = Names::default().and_all_but(names(&["x-erp-key"]));
+        assert_eq!(left(&all), ["grpc-status", "server-timing", "x-sum"]);
+    }
+}
