@@ -5,12 +5,13 @@ use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
 use crate::{Route, Site, fields, switched};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TRAILER};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TRAILER};
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::{
     Answer, Cleared, Crossing, Denial, Exchange, Fault, Payload, ReplyFacts, StoredAnswer, Tail, code,
 };
+use ironbridge_net::framing;
 use ironbridge_net::gate::InService;
 use ironbridge_net::upstream::PooledBody;
 use std::pin::Pin;
@@ -58,20 +59,23 @@ fn passed(
     head.headers = fields::toward_caller(head.headers, changed, &route.passes.reply_trailers, via);
     fields::relocate(&mut head.headers, &route.target.origin, &route.target.base, &route.mount);
     problem::stamp(&mut head.headers, tail.exchange());
-    let body = match body {
-        Some(bytes) => {
-            // Trailers cross only with a body that streams.
-            head.headers.remove(TRAILER);
-            if changed {
-                head.headers.insert(CONTENT_LENGTH, bytes.len().into());
+    let body = if is_bodiless(tail.exchange(), head.status) {
+        framing::frame_bodiless(&mut head.headers);
+        ReplyBody::held(Bytes::new(), Some(tail))
+    } else {
+        let body = match body {
+            Some(bytes) => {
+                // Trailers cross only with a body that streams.
+                head.headers.remove(TRAILER);
+                ReplyBody::held(bytes, Some(tail))
             }
-            ReplyBody::held(bytes, Some(tail))
-        }
-        None if is_bodiless(tail.exchange(), head.status) => ReplyBody::held(Bytes::new(), Some(tail)),
-        None => {
-            let trailers = Arc::clone(&route.passes.reply_trailers);
-            ReplyBody::streamed(streamed, tail, route.timeout, route.pipeline.max_reply(), trailers)
-        }
+            None => {
+                let trailers = Arc::clone(&route.passes.reply_trailers);
+                ReplyBody::streamed(streamed, tail, route.timeout, route.pipeline.max_reply(), trailers)
+            }
+        };
+        framing::frame(&mut head.headers, body.size_hint().exact(), true);
+        body
     };
     let mut response = Response::new(body.into());
     *response.status_mut() = head.status;
@@ -177,6 +181,11 @@ pub struct AnswerBody {
 impl AnswerBody {
     pub(crate) fn in_service(self, in_service: InService) -> AnswerBody {
         AnswerBody { _in_service: Some(in_service), ..self }
+    }
+
+    /// What a HEAD request gets: hyper would send a held body over HTTP/2.
+    pub(crate) fn without_content(self) -> AnswerBody {
+        AnswerBody { body: self.body.without_content(), ..self }
     }
 
     pub(crate) fn open(self, open: Open) -> AnswerBody {

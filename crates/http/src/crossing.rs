@@ -5,7 +5,7 @@ use crate::connection::Worker;
 use crate::fields::{self, Outbound};
 use crate::request::Inbound;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRAILER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -86,7 +86,7 @@ impl Crossing for HttpCrossing<'_> {
                 .internal("the target's answer is compressed")
                 .into());
         }
-        let read = read_whole(reply.body_mut(), limit, &code::REPLY_TOO_LARGE, &code::TARGET_BROKE_OFF);
+        let read = read_whole(reply.body_mut(), limit, &code::REPLY_TOO_LARGE, |error| refusal(&error));
         match timeout(self.route.timeout, read).await {
             Ok(body) => body,
             Err(_) => Err((&code::TARGET_TIMEOUT).into()),
@@ -126,24 +126,18 @@ impl HttpCrossing<'_> {
     }
 
     /// The body toward the target, and once more where it can be sent twice.
+    /// The connection frames it.
     fn body(&mut self, cleared: &mut Cleared<'_>, headers: &mut HeaderMap) -> (OutBody, Option<OutBody>) {
         if !self.inbound.is_some() {
             // Trailers cross only with a body that streams.
             headers.remove(TRAILER);
         }
         if let Some(bytes) = cleared.exchange().request.bytes().cloned() {
-            let length = bytes.len();
-            cleared.count_in(u64::try_from(length).unwrap_or(u64::MAX));
-            if length > 0 || self.parts.headers.contains_key(CONTENT_LENGTH) {
-                headers.insert(CONTENT_LENGTH, length.into());
-            }
+            cleared.count_in(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             return (OutBody::Full(bytes.clone()), Some(OutBody::Full(bytes)));
         }
         match self.inbound.take() {
             Some(body) => {
-                if let Some(length) = body.size_hint().exact() {
-                    headers.insert(CONTENT_LENGTH, length.into());
-                }
                 let max = self.route.pipeline.max_request();
                 let trailers = Arc::clone(&self.route.passes.request_trailers);
                 (OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers), None)
@@ -217,6 +211,7 @@ fn refusal(error: &SendError) -> Box<Denial> {
         SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,
         SendError::Body(BodyFault::TooSlow) => &code::REQUEST_TIMEOUT,
         SendError::Body(BodyFault::Broken(_)) => &code::BODY_INCOMPLETE,
+        SendError::Malformed(_) => &code::REPLY_MALFORMED,
         SendError::BrokeOff { .. } => &code::TARGET_BROKE_OFF,
     };
     let denial = Denial::new(code).internal(error);
@@ -228,11 +223,10 @@ pub async fn read_whole<B>(
     body: &mut B,
     limit: u64,
     too_large: &'static Code,
-    broken: &'static Code,
+    broken: impl Fn(B::Error) -> Box<Denial>,
 ) -> Result<Bytes, Box<Denial>>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
 {
     if body.size_hint().lower() > limit {
         return Err(too_large.into());
@@ -241,7 +235,7 @@ where
     let mut rest: Option<BytesMut> = None;
     let mut total = 0u64;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Box::new(Denial::new(broken).internal(error)))?;
+        let frame = frame.map_err(&broken)?;
         // Trailers are not part of what was declared, so they do not cross with a body that is read.
         let Ok(data) = frame.into_data() else { continue };
         total = total.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));

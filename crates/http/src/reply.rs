@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::Tail;
 use ironbridge_net::Names;
-use ironbridge_net::upstream::PooledBody;
+use ironbridge_net::upstream::{PooledBody, SendError};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct Streamed {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyError {
-    #[error("the target broke off: {0}")]
-    BrokeOff(#[from] hyper::Error),
+    #[error(transparent)]
+    Target(#[from] SendError),
     #[error("the target paused for too long")]
     Paused,
     #[error("the target's answer is larger than allowed")]
@@ -49,6 +49,14 @@ impl ReplyBody {
             return ReplyBody::Held { bytes: None, tail: None };
         }
         ReplyBody::Held { bytes: Some(bytes), tail }
+    }
+
+    /// The same without its bytes; for its record it has reached its end.
+    pub fn without_content(self) -> ReplyBody {
+        match self {
+            ReplyBody::Held { tail, .. } => ReplyBody::held(Bytes::new(), tail),
+            ReplyBody::Streamed(streamed) => ReplyBody::held(Bytes::new(), streamed.tail),
+        }
     }
 
     /// Passes at most `max` bytes.

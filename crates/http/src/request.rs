@@ -41,7 +41,8 @@ impl Inbound {
     /// Reads it to its end, keeping at most `limit` bytes. After a refusal the rest of it is still here.
     pub async fn read_whole(&mut self, limit: u64) -> Result<Bytes, Box<Denial>> {
         let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
-        let bytes = read_whole(body, limit, &code::BODY_TOO_LARGE, &code::BODY_INCOMPLETE).await?;
+        let incomplete = |error| Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error));
+        let bytes = read_whole(body, limit, &code::BODY_TOO_LARGE, incomplete).await?;
         self.body = None;
         Ok(bytes)
     }

@@ -55,9 +55,13 @@ pub(crate) fn serve(
             }
         };
         let (parts, body) = request.into_parts();
+        let is_head = parts.method == Method::HEAD;
         let response =
             Served { worker: &worker, site: &site, caller: &caller }.answer(parts, body, upgrade).await;
-        response.map(|body| body.in_service(in_service))
+        response.map(|body| {
+            let body = if is_head { body.without_content() } else { body };
+            body.in_service(in_service)
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::address::Policy;
 use crate::connect::{self, Endpoint};
+use crate::gate::ReplyGate;
 use crate::tls::client::client_config;
 use crate::tls::{Protocol, Roots, TlsError};
 use bytes::Bytes;
@@ -39,7 +40,9 @@ impl GuardedClient {
             connect::server_name(endpoint.host()).ok_or_else(|| failed("the URL's host is malformed"))?;
         let stream = endpoint.connect(timeout).await.map_err(failed)?;
         let stream = connect::secure(stream, self.config.clone(), name, timeout).await.map_err(failed)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let (gate, expected) = ReplyGate::new(stream);
+        expected.ask(request.method());
+        let (mut sender, connection) = http1::handshake(TokioIo::new(gate)).await.map_err(failed)?;
         let request = in_origin_form(request);
         let answer = async move {
             let response = sender.send_request(request).await.map_err(failed)?;

@@ -354,10 +354,13 @@ fn a_connection_closed_at_rest_is_not_used() {
 }
 
 #[test]
-fn answers_that_break_http_break_off() {
+fn answers_that_break_http_are_told_from_none() {
     on_core(async {
+        let (port, _) = scripted(vec![vec![""]], true).await;
+        let pool = Pool::new(Upstream::new(plain(port)).unwrap());
+        let error = pool.send(get("/")).await.err().unwrap();
+        assert!(matches!(error, SendError::BrokeOff { maybe_sent: true, .. }), "{error}");
         for answer in [
-            "",
             "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
             "HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
@@ -368,7 +371,7 @@ fn answers_that_break_http_break_off() {
             let (port, _) = scripted(vec![vec![answer]], true).await;
             let pool = Pool::new(Upstream::new(plain(port)).unwrap());
             let error = pool.send(get("/")).await.err().expect(answer);
-            assert!(matches!(error, SendError::BrokeOff { maybe_sent: true, .. }), "{answer}: {error}");
+            assert!(matches!(error, SendError::Malformed(_)), "{answer}: {error}");
         }
     });
 }
@@ -381,7 +384,7 @@ fn a_head_without_end_is_cut_off() {
         let (port, _) = scripted(vec![vec![long]], false).await;
         let pool = Pool::new(Upstream::new(plain(port)).unwrap());
         let error = pool.send(get("/")).await.err().unwrap();
-        assert!(matches!(error, SendError::BrokeOff { .. }), "{error}");
+        assert!(matches!(error, SendError::Malformed(_)), "{error}");
     });
 }
 

@@ -13,11 +13,20 @@ const EXTENSIONS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Chunked {
     at: At,
+    from: From,
     extensions: usize,
     /// The trailer line so far, and what the trailers before it came to.
     line: Vec<u8>,
     trailer_bytes: usize,
     trailer_fields: usize,
+}
+
+/// Whose body it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Caller,
+    /// Trailers that may not be are left out of a reply later on; it is not refused for them.
+    Target,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +53,8 @@ pub(super) enum Progress {
 }
 
 impl Chunked {
-    pub fn new() -> Chunked {
-        Chunked { at: FIRST, extensions: 0, line: Vec::new(), trailer_bytes: 0, trailer_fields: 0 }
+    pub fn new(from: From) -> Chunked {
+        Chunked { at: FIRST, from, extensions: 0, line: Vec::new(), trailer_bytes: 0, trailer_fields: 0 }
     }
 
     pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Progress {
@@ -110,7 +119,7 @@ impl Chunked {
         }
         let (name, _) = split_field(line)?;
         // A field's name is a token, so it is text.
-        if !std::str::from_utf8(name).is_ok_and(fields::may_trail) {
+        if self.from == From::Caller && !std::str::from_utf8(name).is_ok_and(fields::may_trail) {
             return Err(&code::HEADER_REFUSED);
         }
         self.trailer_fields += 1;

@@ -42,10 +42,7 @@ const HOST: usize = 253;
 /// What the lines so far said. Offsets count from the head's first byte.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    /// Start of the first line that is not judged yet.
-    line: usize,
-    /// How far that line was searched for its end.
-    searched: usize,
+    lines: Lines,
     fields: usize,
     request_line: Option<RequestLine>,
     host: Option<(usize, usize)>,
@@ -68,22 +65,11 @@ impl Head {
     /// `bytes` begin where the head begins and hold at least as much as in the call before.
     pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Verdict {
         loop {
-            let unsearched = bytes.get(self.searched..).unwrap_or_default();
-            let Some(found) = memchr::memchr(b'\n', unsearched) else {
-                self.searched = bytes.len();
-                let overrun = bytes.len() >= limits.head;
-                return if overrun { Verdict::Refused(self.too_large()) } else { Verdict::Partial };
-            };
-            let feed = self.searched + found;
-            if feed >= limits.head {
-                return Verdict::Refused(self.too_large());
-            }
-            let start = self.line;
-            self.line = feed + 1;
-            self.searched = self.line;
-            // RFC 9112 §2.2 would let a bare line feed end a line; we do not.
-            let Some(line) = bytes.get(start..feed).and_then(|line| line.strip_suffix(b"\r")) else {
-                return Verdict::Refused(&code::FRAMING_REFUSED);
+            let (start, line) = match self.lines.next(bytes, limits.head) {
+                Line::Partial => return Verdict::Partial,
+                Line::TooLong => return Verdict::Refused(self.too_large()),
+                Line::Bare => return Verdict::Refused(&code::FRAMING_REFUSED),
+                Line::Whole { start, line } => (start, line),
             };
             let judged = match self.request_line {
                 None => self.request_line(line, limits),
@@ -196,7 +182,56 @@ impl Head {
             return Err(&code::HOST_REFUSED);
         }
         let upgrade = first.http_11 && self.upgrade_field && self.connection_upgrade;
-        Ok(Complete { length: self.line, framing, upgrade })
+        Ok(Complete { length: self.lines.judged(), framing, upgrade })
+    }
+}
+
+/// Finds the lines of a head, one after the other, however its bytes come.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// Start of the first line that is not judged yet.
+    line: usize,
+    /// How far that line was searched for its end.
+    searched: usize,
+}
+
+pub(super) enum Line<'b> {
+    /// Its end has not come.
+    Partial,
+    /// The head is longer than allowed.
+    TooLong,
+    /// It ends in a line feed alone. RFC 9112 §2.2 would let that pass; we do not.
+    Bare,
+    Whole {
+        start: usize,
+        /// Without its end.
+        line: &'b [u8],
+    },
+}
+
+impl Lines {
+    /// `bytes` begin where the head begins and hold at least as much as in the call before.
+    pub fn next<'b>(&mut self, bytes: &'b [u8], limit: usize) -> Line<'b> {
+        let Some(found) = memchr::memchr(b'\n', bytes.get(self.searched..).unwrap_or_default()) else {
+            self.searched = bytes.len();
+            return if bytes.len() >= limit { Line::TooLong } else { Line::Partial };
+        };
+        let feed = self.searched + found;
+        if feed >= limit {
+            return Line::TooLong;
+        }
+        let start = self.line;
+        self.line = feed + 1;
+        self.searched = self.line;
+        match bytes.get(start..feed).and_then(|line| line.strip_suffix(b"\r")) {
+            Some(line) => Line::Whole { start, line },
+            None => Line::Bare,
+        }
+    }
+
+    /// Bytes of the lines so far.
+    pub fn judged(&self) -> usize {
+        self.line
     }
 }
 
@@ -224,7 +259,7 @@ fn scheme_length(target: &[u8]) -> Option<usize> {
         .map(<[u8]>::len)
 }
 
-fn content_length(digits: &[u8]) -> Judged<u64> {
+pub(crate) fn content_length(digits: &[u8]) -> Judged<u64> {
     if digits.is_empty() || digits.len() > LENGTH_DIGITS {
         return Err(&code::FRAMING_REFUSED);
     }

@@ -1,5 +1,5 @@
 use super::Limits;
-use super::chunked::{Chunked, Progress};
+use super::chunked::{Chunked, From, Progress};
 use super::head::{Framing, Head, Verdict};
 use ironbridge_core::Code;
 
@@ -69,7 +69,7 @@ impl Judge {
                         self.heads += 1;
                         self.upgrade = complete.upgrade;
                         self.phase = match complete.framing {
-                            Framing::Chunked => Phase::Chunked(Chunked::new()),
+                            Framing::Chunked => Phase::Chunked(Chunked::new(From::Caller)),
                             Framing::Length(length @ 1..) => Phase::Length(length),
                             Framing::None | Framing::Length(0) => Phase::next(),
                         };

@@ -8,10 +8,14 @@ mod chunked;
 mod class;
 mod head;
 mod judge;
+mod reply;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use head::content_length;
+pub use reply::Malformed;
+pub(crate) use reply::{Expected, HEAD as REPLY_HEAD, ReplyGate};
 pub use state::{Arrival, GateState, InService, Upgrade};
 
 use ironbridge_core::code;

@@ -1,7 +1,8 @@
 //! Turning a request toward a target: its name, and framing that fits the body.
 
 use super::{OutBody, Upstream};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use crate::framing;
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Uri, Version, uri};
 use http_body::Body;
 
@@ -12,7 +13,8 @@ impl Upstream {
             *request.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from).unwrap_or_default();
         }
         request.headers_mut().insert(HOST, self.host.clone());
-        if frame(request) == Framing::Unknown {
+        frame(request);
+        if request.body().size_hint().exact().is_none() {
             // Said openly: hyper would take a GET of unknown length to have no body.
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
@@ -32,35 +34,11 @@ impl Upstream {
     }
 }
 
-#[derive(PartialEq)]
-enum Framing {
-    Known,
-    Unknown,
-}
-
-/// Makes Content-Length say what the body is. hyper would believe the field before the body, and a field that is
-/// wrong leaves the target waiting, or reading the next request as this one's body.
-fn frame(request: &mut Request<OutBody>) -> Framing {
+fn frame(request: &mut Request<OutBody>) {
     let length = request.body().size_hint().exact();
-    let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
-    let headers = request.headers_mut();
-    headers.remove(TRANSFER_ENCODING);
-    let Some(length) = length else {
-        headers.remove(CONTENT_LENGTH);
-        return Framing::Unknown;
-    };
-    let said = content_length(headers);
-    if said != Some(length) && (length > 0 || wants_length || headers.contains_key(CONTENT_LENGTH)) {
-        headers.insert(CONTENT_LENGTH, length.into());
-    }
-    Framing::Known
-}
-
-/// The field's number, if there is exactly one field that is one.
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let mut all = headers.get_all(CONTENT_LENGTH).iter();
-    let (only, none) = (all.next()?, all.next());
-    if none.is_some() { None } else { only.to_str().ok()?.parse().ok() }
+    // Without one, servers take these to have a body of unknown length (RFC 9110 §8.6).
+    let says_zero = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
+    framing::frame(request.headers_mut(), length, says_zero);
 }
 
 #[cfg(test)]
@@ -68,6 +46,7 @@ mod tests {
     use super::super::Settings;
     use super::*;
     use bytes::Bytes;
+    use http::header::CONTENT_LENGTH;
 
     #[test]
     fn framing_follows_the_body_whatever_the_fields_say() {

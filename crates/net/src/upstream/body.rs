@@ -1,3 +1,4 @@
+use super::SendError;
 use super::pool::Lease;
 use crate::Names;
 use bytes::Bytes;
@@ -178,12 +179,12 @@ impl PooledBody {
 
 impl Body for PooledBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = SendError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
         let body = self.get_mut();
         let frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
         match &frame {
@@ -192,7 +193,7 @@ impl Body for PooledBody {
             Some(Ok(_)) => {}
             Some(Err(_)) => body.lease = None,
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| SendError::of(&error, true))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,9 +1,10 @@
 use super::BodyFault;
 use crate::connect::ConnectError;
+use crate::gate::Malformed;
 use std::error::Error;
 use std::io;
 
-/// Why a request got no response. The texts are for the operator.
+/// Why a request got no response, or not all of it. The texts are for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     #[error("name resolution failed: {0}")]
@@ -22,6 +23,9 @@ pub enum SendError {
     /// The request's own body failed: the caller's doing, not the target's.
     #[error("request body: {0}")]
     Body(BodyFault),
+    /// The answer breaks HTTP's rules, so that it could be read in more than one way. Its connection is closed.
+    #[error("the target's answer is malformed: {0}")]
+    Malformed(String),
     #[error("the target broke off: {detail}")]
     BrokeOff {
         /// Whether the target may have received (part of) the request and acted on it.
@@ -39,6 +43,9 @@ impl SendError {
             if let Some(fault) = inner.downcast_ref::<BodyFault>() {
                 return SendError::Body(fault.clone());
             }
+            if let Some(fault) = inner.downcast_ref::<io::Error>().and_then(Malformed::within) {
+                return fault.into();
+            }
             // TLS 1.3 tells of a refused client certificate only after the handshake, before any request is read.
             // Sockets never speak of invalid data; rustls does. (HTTP/2 keeps no more than the kind and the text.)
             if inner.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::InvalidData) {
@@ -47,7 +54,17 @@ impl SendError {
             detail = format!("{detail}: {inner}");
             cause = inner.source();
         }
-        SendError::BrokeOff { maybe_sent, detail }
+        if error.is_parse() {
+            SendError::Malformed(detail)
+        } else {
+            SendError::BrokeOff { maybe_sent, detail }
+        }
+    }
+}
+
+impl From<Malformed> for SendError {
+    fn from(fault: Malformed) -> SendError {
+        SendError::Malformed(fault.to_string())
     }
 }
 

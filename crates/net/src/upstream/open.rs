@@ -4,13 +4,15 @@ use super::link::{Link, Stream};
 use super::{OutBody, Permit, Protocol, SendError, Tls, Upstream};
 use crate::connect;
 use crate::cores::LocalExecutor;
+use crate::gate::{Expected, ReplyGate};
 use crate::tls;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// hyper's buffer per HTTP/1 connection and direction; also the largest response head.
-const HTTP1_BUFFER: usize = 64 * 1024;
+/// hyper's buffer per HTTP/1 connection and direction; a response head fits in.
+const HTTP1_BUFFER: usize = crate::gate::REPLY_HEAD;
 
 /// Header list of an HTTP/2 response, as RFC 9113 §6.5.2 counts it.
 const HEADER_LIST: u32 = 32 * 1024;
@@ -24,8 +26,14 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) enum Opened {
-    Http1(http1::SendRequest<OutBody>),
+    Http1(Http1),
     Http2(http2::SendRequest<OutBody>),
+}
+
+/// An HTTP/1 connection: hyper's end of it, and what its gate has to know.
+pub(super) struct Http1 {
+    pub sender: http1::SendRequest<OutBody>,
+    pub expected: Arc<Expected>,
 }
 
 impl Upstream {
@@ -33,9 +41,10 @@ impl Upstream {
     pub(super) async fn connect(&self, permit: Permit) -> Result<Opened, SendError> {
         let (link, protocol) = self.link(permit, |tls| tls.config.clone()).await?;
         if protocol == tls::Protocol::Http1 {
-            let (sender, connection) = http1_client().handshake(TokioIo::new(link)).await.map_err(began)?;
+            let (gate, expected) = ReplyGate::new(link);
+            let (sender, connection) = http1_client().handshake(TokioIo::new(gate)).await.map_err(began)?;
             tokio::task::spawn_local(async move { ended(connection.await) });
-            return Ok(Opened::Http1(sender));
+            return Ok(Opened::Http1(Http1 { sender, expected }));
         }
         let (sender, connection) = http2_client().handshake(TokioIo::new(link)).await.map_err(began)?;
         tokio::task::spawn_local(async move { ended(connection.await) });
@@ -43,15 +52,13 @@ impl Upstream {
     }
 
     /// An HTTP/1 connection that can leave HTTP.
-    pub(super) async fn connect_upgradable(
-        &self,
-        permit: Permit,
-    ) -> Result<http1::SendRequest<OutBody>, SendError> {
+    pub(super) async fn connect_upgradable(&self, permit: Permit) -> Result<Http1, SendError> {
         let (link, _) = self.link(permit, |tls| tls.http1.clone()).await?;
-        let (sender, connection) = http1_client().handshake(TokioIo::new(link)).await.map_err(began)?;
+        let (gate, expected) = ReplyGate::new(link);
+        let (sender, connection) = http1_client().handshake(TokioIo::new(gate)).await.map_err(began)?;
         let connection = connection.with_upgrades();
         tokio::task::spawn_local(async move { ended(connection.await) });
-        Ok(sender)
+        Ok(Http1 { sender, expected })
     }
 
     async fn link(

@@ -1,7 +1,9 @@
-use super::open::Opened;
+use super::open::{Http1, Opened};
 use super::{OutBody, Permit, PooledBody, Protocol, SendError, Upstream};
-use http::{Method, Request, Response, StatusCode};
-use hyper::client::conn::{http1, http2};
+use crate::framing;
+use crate::gate::Malformed;
+use http::{Method, Request, Response};
+use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -82,7 +84,7 @@ pub struct Pool {
 }
 
 struct Idle {
-    sender: http1::SendRequest<OutBody>,
+    http1: Http1,
     since: Instant,
 }
 
@@ -98,14 +100,14 @@ struct Streams {
 
 /// A connection (or a stream on one) taken for one request.
 enum Taken {
-    Http1(http1::SendRequest<OutBody>),
+    Http1(Http1),
     Http2(http2::SendRequest<OutBody>, Stream),
 }
 
 /// What a response body holds of its connection.
 pub(super) enum Lease {
     Http1 {
-        sender: http1::SendRequest<OutBody>,
+        http1: Http1,
         pool: Rc<Pool>,
     },
     Http2 {
@@ -113,15 +115,15 @@ pub(super) enum Lease {
     },
     /// Not to be reused; held so that the connection lives as long as the body.
     Once {
-        _sender: http1::SendRequest<OutBody>,
+        _http1: Http1,
     },
 }
 
 impl Lease {
     /// The response ended well.
     pub fn release(self) {
-        if let Lease::Http1 { sender, pool } = self {
-            pool.give_back(sender);
+        if let Lease::Http1 { http1, pool } = self {
+            pool.give_back(http1);
         }
     }
 }
@@ -192,11 +194,12 @@ impl Pool {
         mut request: Request<OutBody>,
     ) -> Result<Response<PooledBody>, SendError> {
         let permit = self.upstream.permit().ok_or(SendError::Busy)?;
-        let mut sender = self.upstream.connect_upgradable(permit).await?;
+        let mut http1 = self.upstream.connect_upgradable(permit).await?;
         self.upstream.address_http1(&mut request);
-        match sender.send_request(request).await {
+        http1.expected.ask_upgrade();
+        match http1.sender.send_request(request).await {
             Ok(response) => {
-                Ok(response.map(|body| PooledBody::new(body, Some(Lease::Once { _sender: sender }))))
+                Ok(response.map(|body| PooledBody::new(body, Some(Lease::Once { _http1: http1 }))))
             }
             Err(error) => Err(SendError::of(&error, true)),
         }
@@ -211,19 +214,19 @@ impl Pool {
     async fn take_open(&self, now: Instant) -> Option<(Taken, Duration)> {
         loop {
             let popped = self.idle.borrow_mut().pop();
-            let Some(Idle { sender, since }) = popped else { break };
+            let Some(Idle { http1, since }) = popped else { break };
             let rested = now.saturating_duration_since(since);
-            if sender.is_closed() || rested > self.upstream.idle_timeout {
+            if http1.sender.is_closed() || rested > self.upstream.idle_timeout {
                 continue;
             }
-            if !sender.is_ready() {
+            if !http1.sender.is_ready() {
                 // Its task has not yet seen the last response's end.
                 tokio::task::yield_now().await;
-                if !sender.is_ready() {
-                    continue;
-                }
             }
-            return Some((Taken::Http1(sender), rested));
+            if !http1.sender.is_ready() || !http1.expected.is_at_rest() {
+                continue;
+            }
+            return Some((Taken::Http1(http1), rested));
         }
         self.take_stream(STREAMS)
     }
@@ -277,9 +280,9 @@ impl Pool {
             },
         };
         match self.upstream.connect(permit).await? {
-            Opened::Http1(sender) => {
+            Opened::Http1(http1) => {
                 self.speaks_http2.set(Some(false));
-                Ok(Taken::Http1(sender))
+                Ok(Taken::Http1(http1))
             }
             Opened::Http2(sender) => {
                 self.speaks_http2.set(Some(true));
@@ -322,15 +325,12 @@ impl Pool {
         mut request: Request<OutBody>,
     ) -> Result<Response<PooledBody>, Failed> {
         match taken {
-            Taken::Http1(mut sender) => {
+            Taken::Http1(mut http1) => {
                 self.upstream.address_http1(&mut request);
-                match sender.try_send_request(request).await {
-                    Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                        let detail = "101 to a request that asked for no upgrade".to_owned();
-                        Err(Failed { error: SendError::BrokeOff { maybe_sent: true, detail }, unsent: None })
-                    }
+                http1.expected.ask(request.method());
+                match http1.sender.try_send_request(request).await {
                     Ok(response) => {
-                        let lease = Lease::Http1 { sender, pool: self.clone() };
+                        let lease = Lease::Http1 { http1, pool: self.clone() };
                         Ok(response.map(|body| PooledBody::new(body, Some(lease))))
                     }
                     Err(mut failure) => {
@@ -344,6 +344,8 @@ impl Pool {
                 let fault = request.body().fault();
                 match sender.try_send_request(request).await {
                     Ok(response) => {
+                        check_http2(&response)
+                            .map_err(|fault| Failed { error: fault.into(), unsent: None })?;
                         let lease = Lease::Http2 { _stream: stream };
                         Ok(response.map(|body| PooledBody::new(body, Some(lease))))
                     }
@@ -360,11 +362,11 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, sender: http1::SendRequest<OutBody>) {
-        if sender.is_closed() {
+    fn give_back(&self, http1: Http1) {
+        if http1.sender.is_closed() || !http1.expected.is_at_rest() {
             return;
         }
-        self.idle.borrow_mut().push(Idle { sender, since: Instant::now() });
+        self.idle.borrow_mut().push(Idle { http1, since: Instant::now() });
         if self.waiting.get() > 0 {
             self.returned.notify_one();
         }
@@ -373,7 +375,7 @@ impl Pool {
     fn sweep(&self, now: Instant) {
         let timeout = self.upstream.idle_timeout;
         let rests_too_long = |since: Instant| now.saturating_duration_since(since) > timeout;
-        self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && !rests_too_long(idle.since));
+        self.idle.borrow_mut().retain(|idle| !idle.http1.sender.is_closed() && !rests_too_long(idle.since));
         self.shared.borrow_mut().retain(|shared| {
             let unused = shared.streams.open.get() == 0 && rests_too_long(shared.streams.used.get());
             !shared.sender.is_closed() && !unused
@@ -411,6 +413,15 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
+}
+
+/// What the gate checks for HTTP/1 and h2 leaves open: it counts DATA against the first Content-Length, and knows no
+/// bound of a status (RFC 9110 §15).
+fn check_http2<B>(response: &Response<B>) -> Result<(), Malformed> {
+    if response.status().as_u16() > 599 {
+        return Err(Malformed("its status is not between 100 and 599"));
+    }
+    framing::announced(response.headers()).map(|_| ())
 }
 
 /// The same request once more, if sending it twice does no harm.

@@ -1,0 +1,194 @@
+//! How a target's reply is framed, and how what the caller gets is: one and the same, whatever controls read it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use world::{Declared, World, eventually, expires_soon, system};
+
+/// Each way in which a reply may be handled: streamed, kept for a replay, checked against a schema, filtered.
+const OPERATIONS: &str = r#"streamed: { match: "POST /streamed", permission: orders.write },
+    replayed: { match: "POST /replayed", permission: orders.write, replay: { idempotency_key: optional } },
+    checked: { match: "POST /checked", permission: orders.write, response: { schema: ./any.json } },
+    kept: { match: "POST /kept", permission: orders.write, response: { keep: [/a] } },
+    read: { match: "GET /streamed", permission: orders.read },
+    head: { match: "HEAD /streamed", permission: orders.read }"#;
+
+/// The target of its own that every world has.
+const OTHERS: &str = r#"any: { match: "GET /any/{id}", permission: orders.read }"#;
+
+const WAYS: [&str; 4] = ["streamed", "replayed", "checked", "kept"];
+
+struct Scene {
+    world: World,
+    key: String,
+}
+
+/// A target that answers every connection's first request with what `reply` says of the request's head, and then
+/// keeps the connection open.
+fn scene(reply: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Scene {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let reply = std::sync::Arc::new(reply);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let reply = std::sync::Arc::clone(&reply);
+            std::thread::spawn(move || {
+                let mut request = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = stream.read(&mut request) {
+                    let head = String::from_utf8_lossy(&request[..length]).into_owned();
+                    if stream.write_all(&reply(&head)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let (world, key) = World::with_key(&Declared { operations: OTHERS, ..Declared::default() }, |dir, _| {
+        std::fs::write(dir.join("any.json"), "{}")?;
+        let plain = format!("danger_plaintext: {{ reason: a test, expires: {} }}", expires_soon());
+        let http = format!("url: \"http://127.0.0.1:{port}\", {plain}");
+        Ok(std::fs::write(dir.join("raw.yaml"), system("raw", &http, OPERATIONS))?)
+    })
+    .unwrap();
+    Scene { world, key }
+}
+
+impl Scene {
+    fn request(&self, method: &str, way: &str, which: &str) -> String {
+        let key = &self.key;
+        format!(
+            "{method} /raw/{way} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nX-Which: {which}\r\n\
+             Content-Length: 0\r\n\r\n"
+        )
+    }
+}
+
+/// Which reply the request asks for.
+fn which(head: &str) -> usize {
+    let line =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-which: ").map(str::to_owned));
+    line.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX)
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    name: String,
+    reply: String,
+    body: Option<String>,
+    fill: Option<(String, usize)>,
+}
+
+fn cases() -> Vec<Case> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../net/cases/replies.yaml");
+    let mut cases: Vec<Case> = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for case in &mut cases {
+        let fill = case.fill.as_ref().map(|(text, times)| text.repeat(*times)).unwrap_or_default();
+        case.reply = case.reply.replace("@@", &fill);
+    }
+    cases
+}
+
+fn replying(cases: &[Case]) -> Scene {
+    let replies: Vec<Vec<u8>> = cases.iter().map(|case| case.reply.clone().into_bytes()).collect();
+    scene(move |head| replies.get(which(head)).cloned().unwrap_or_default())
+}
+
+#[test]
+fn a_reply_whose_framing_is_doubtful_reaches_nobody() {
+    let cases: Vec<Case> = cases().into_iter().filter(|case| case.body.is_none()).collect();
+    let scene = replying(&cases);
+    for (index, Case { name, .. }) in cases.iter().enumerate() {
+        for way in WAYS {
+            let mut caller = scene.world.raw().unwrap();
+            caller.send(scene.request("POST", way, &index.to_string()));
+            let got = caller.reply();
+            let code = got.json()["code"].clone();
+            assert_eq!((got.status, &code), (502, &json!("reply-malformed")), "{name}, {way}: {got:?}");
+            // Nothing of it is left over for the next.
+            caller.send("GET /.ironbridge/health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let both = caller.replies(2);
+            assert_eq!((both.len(), both[1].body.as_slice()), (2, &b"ready\n"[..]), "{name}, {way}");
+        }
+    }
+    eventually(|| {
+        let records = scene.world.records().unwrap();
+        assert!(records.iter().all(|record| record["code"] != "delivered"), "{records:?}");
+        let failed = records.iter().filter(|record| record["code"] == "reply-malformed").count();
+        (failed == cases.len() * WAYS.len()).then_some(())
+    });
+}
+
+#[test]
+fn what_the_caller_gets_is_framed_by_what_it_is() {
+    let cases: Vec<Case> = cases().into_iter().filter(|case| case.body.is_some()).collect();
+    let scene = replying(&cases);
+    for (index, case) in cases.iter().enumerate() {
+        let (name, body) = (&case.name, case.body.clone().unwrap_or_default());
+        for way in WAYS {
+            let held = way != "streamed";
+            if held && body.is_empty() {
+                continue;
+            }
+            let mut caller = scene.world.raw().unwrap();
+            caller.send(scene.request("POST", way, &index.to_string()));
+            let got = caller.reply();
+            assert_eq!(String::from_utf8_lossy(&got.body), body, "{name}, {way}: {got:?}");
+            let told = (got.header("content-length"), got.header("transfer-encoding"));
+            let length = body.len().to_string();
+            match got.status {
+                204 => assert_eq!(told, (None, None), "{name}, {way}"),
+                304 => assert_eq!(told.1, None, "{name}, {way}"),
+                _ if held || !case.reply.contains("hunked") => {
+                    assert_eq!(told, (Some(&*length), None), "{name}, {way}");
+                }
+                _ => assert_eq!(told, (None, Some("chunked")), "{name}, {way}"),
+            }
+            caller.send("GET /.ironbridge/health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert_eq!(caller.replies(2).len(), 2, "{name}, {way}");
+            // curl holds HTTP/2 to its lengths.
+            let which = format!("X-Which: {index}");
+            let key = format!("X-API-Key: {}", scene.key);
+            let path = format!("/raw/{way}");
+            let got = scene.world.curl(&path, &["--http2", "-H", &key, "-H", &which, "-d", ""]).unwrap();
+            assert_eq!(got.text(), body, "{name}, {way}");
+        }
+    }
+}
+
+/// RFC 9110 §8.6: the length that an answer to HEAD speaks of is that of the answer to GET.
+#[test]
+fn an_answer_to_head_has_no_body_whatever_it_announces() {
+    let scene = scene(|head| {
+        let fields = match which(head) {
+            0 => "Content-Length: 90\r\n\r\n",
+            1 => "Transfer-Encoding: chunked\r\n\r\n",
+            2 => "\r\n",
+            3 => "Content-Length: 2\r\n\r\n{}",
+            4 => return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n".to_vec(),
+            _ => "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        };
+        format!("HTTP/1.1 200 OK\r\n{fields}").into_bytes()
+    });
+    let key = format!("X-API-Key: {}", scene.key);
+    for (index, status, length) in
+        [(0, 200, Some("90")), (1, 200, None), (2, 200, None), (3, 502, None), (4, 404, None), (5, 502, None)]
+    {
+        for version in ["--http1.1", "--http2"] {
+            let which = format!("X-Which: {index}");
+            let got = scene.world.curl("/raw/streamed", &[version, "-I", "-H", &key, "-H", &which]).unwrap();
+            assert_eq!(got.status, status, "{index} {version}");
+            if status == 404 {
+                assert_eq!(scene.world.record_of(&got)["outcome"], "success", "{version}");
+            }
+            if status == 200 {
+                assert_eq!(got.header("content-length"), length, "{index} {version}");
+                assert_eq!(got.header("transfer-encoding"), None, "{index} {version}");
+                assert_eq!(scene.world.record_of(&got)["outcome"], "success", "{index} {version}");
+            }
+        }
+    }
+}
