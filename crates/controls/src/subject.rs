@@ -18,7 +18,6 @@ use ironbridge_core::{
     Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, Subject, SubjectKeys, Verdict, code,
 };
 use serde_json::{Number, Value};
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -154,9 +153,8 @@ impl Found {
 
     fn parameters(&mut self, places: &Places, parameters: &[(Arc<str>, Box<str>)]) -> Result<(), Denial> {
         for wanted in &places.parameters {
-            for (_, raw) in parameters.iter().filter(|(name, _)| **name == **wanted) {
-                let text = percent_decoded(raw).ok_or_else(|| self.no_id(&format!("{{{wanted}}}")))?;
-                self.text(&format!("{{{wanted}}}"), &text)?;
+            for (_, value) in parameters.iter().filter(|(name, _)| **name == **wanted) {
+                self.text(&format!("{{{wanted}}}"), value)?;
             }
         }
         Ok(())
@@ -229,20 +227,6 @@ fn digits(number: &Number) -> Option<String> {
     (number.is_u64() || number.is_i64()).then(|| number.to_string())
 }
 
-/// A path's parameter as it reads (RFC 3986 §2.1). `None` for a broken escape or bytes that are no UTF-8.
-fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut digit = || u8::try_from(char::from(rest.next()?).to_digit(16)?).ok();
-        bytes.push(if byte == b'%' { digit()? << 4 | digit()? } else { byte });
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,12 +248,6 @@ mod tests {
                 }
             }
             prop_assert!(found.new.iter().all(|id| (1..=MAX_ID).contains(&id.len())));
-        }
-
-        #[test]
-        fn escapes_are_undone(text in "\\PC{0,20}") {
-            let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            prop_assert_eq!(percent_decoded(&escaped).unwrap(), text);
         }
     }
 }

@@ -40,7 +40,7 @@ codes! {
         "The request target is longer than 8,000 bytes.",
         "Shorten the query, or send the data in the body.";
     PATH_AMBIGUOUS = "path-ambiguous", 400, Caller, false, "Ambiguous path",
-        "The path holds a dot segment, an empty segment, a backslash, an encoded slash, a control character or broken percent-encoding. Systems read such paths differently, so none is guessed at.",
+        "The path holds a dot segment, an empty segment, a backslash, an encoded slash, a semicolon, a control or invisible character, broken percent-encoding, bytes that are not UTF-8, or something encoded twice; or a part of it differs from the text of a declared path only in case, in blanks or dots at the end, or by a suffix. Systems read such paths differently, so none is guessed at; the detail says which it is.",
         "Send the path in its plain form.";
     QUERY_AMBIGUOUS = "query-ambiguous", 400, Caller, false, "Ambiguous query",
         "The query holds broken percent-encoding, a control character, bytes that are not UTF-8, a member without a name, a name that is encoded twice, or more than 256 members. Systems read such queries differently, so none is guessed at.",

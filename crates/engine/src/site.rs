@@ -228,7 +228,8 @@ impl<'a> Builder<'a> {
                 pipeline: Arc::new(pipeline),
                 target: Arc::clone(target),
                 mount: declared.http.path.0.trim_end_matches('/').into(),
-                rewrite: operation.target_path.as_ref().map(rewrite),
+                parameters: parameters(&operation.route.path),
+                rewrite: operation.target_path.as_ref().map(|target| rewrite(target, &operation.route.path)),
                 passes: passes(&place, operation, target)?,
                 timeout: operation.timeout.unwrap_or(declared.http.timeout),
                 reply_is_read: plan.reads_reply() || operation.replay.is_some(),
@@ -297,14 +298,27 @@ fn listed<T>(
     Ok(passes::Listed { names, all: declared.is_all() })
 }
 
-fn rewrite(template: &manifest::Template) -> Rewrite {
+/// The names of a path's parameters, with the number of the segment that each is.
+fn parameters(template: &manifest::Template) -> Box<[(Arc<str>, usize)]> {
+    let segments = template.segments.iter().enumerate();
+    let named = segments.filter_map(|(number, segment)| match segment {
+        Segment::Parameter(name) => Some((Arc::clone(name), number)),
+        Segment::Literal(_) => None,
+    });
+    named.collect()
+}
+
+/// `target` in terms of the matched path, which has all its parameters.
+fn rewrite(target: &manifest::Template, matched: &manifest::Template) -> Rewrite {
+    let numbers = parameters(matched);
     let mut pieces = Vec::new();
-    for segment in &template.segments {
+    for segment in &target.segments {
         match segment {
             Segment::Literal(text) => pieces.push(Piece::Literal(format!("/{text}").into())),
             Segment::Parameter(name) => {
                 pieces.push(Piece::Literal("/".into()));
-                pieces.push(Piece::Parameter(Arc::clone(name)));
+                let number = numbers.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
+                pieces.extend(number.map(Piece::Segment));
             }
         }
     }

@@ -127,8 +127,10 @@ fn a_persons_exchanges_are_found_by_the_id_and_no_file_holds_it() {
     let items = json!({ "items": [{ "customer": BEN }, { "customer": ADA }, { "customer": 42 }, { "customer": BEN }] });
     scene.world.target.on("GET /orders", Reply::Json(200, items));
     let list = scene.good(&scene.call("/orders", &[]));
-    // The path's escapes are undone: it is the same person.
-    let one = scene.good(&scene.call("/customers/eve%40customers.example", &[]));
+    // The path's escapes are undone, once: it is the same person.
+    let one = scene.good(&scene.call("/customers/%65ve%40customers.example", &[]));
+    let percent = scene.good(&scene.call("/customers/50%25", &[]));
+    assert_eq!(scene.people(&percent), ["50%"]);
     let both = scene.good(&scene.order(&json!(EVE)));
 
     assert_eq!(scene.people(&list), [BEN, ADA, "42"]);

@@ -36,13 +36,13 @@ pub(crate) enum Endpoint {
     Mounted(Arc<dyn Mounted>, Box<str>),
 }
 
-pub(crate) fn find(site: &Site, parts: &Parts) -> Option<Endpoint> {
-    let path = parts.uri.path();
+/// `path` is decoded.
+pub(crate) fn find(site: &Site, method: &Method, path: &str) -> Option<Endpoint> {
     let issuing = || site.token_service.clone();
     if let Some((mount, rest)) = site.mounts.iter().find_map(|mount| Some((mount, mount.rest(path)?))) {
         return Some(Endpoint::Mounted(Arc::clone(&mount.service), rest.into()));
     }
-    match (&parts.method, path) {
+    match (method, path) {
         (&Method::POST, TOKEN_PATH) => issuing().map(Endpoint::Token),
         (&Method::GET, JWKS_PATH) => issuing().map(Endpoint::Jwks),
         (&Method::GET, METADATA_PATH) => issuing().map(Endpoint::Metadata),

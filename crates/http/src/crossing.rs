@@ -22,6 +22,8 @@ pub struct HttpCrossing<'a> {
     pub worker: &'a Rc<Worker>,
     pub route: &'a Route,
     pub parts: Parts,
+    /// The path below the integration's own as it is delivered, where that is not its decoded form.
+    pub spelling: Option<Box<str>>,
     pub inbound: &'a mut Inbound,
     /// For the whole request body.
     pub body_timeout: Duration,
@@ -114,9 +116,13 @@ impl HttpCrossing<'_> {
         let facts = &cleared.exchange().facts;
         let mut text = String::with_capacity(self.route.target.base.len() + self.parts.uri.path().len() + 64);
         text.push_str(&self.route.target.base);
+        let matched = self.spelling.as_deref().unwrap_or(&facts.path);
         match &self.route.rewrite {
-            None => text.push_str(&facts.path),
-            Some(rewrite) => rewrite.write(&mut text, &facts.parameters),
+            None => text.push_str(matched),
+            Some(rewrite) => rewrite.write(&mut text, matched),
+        }
+        if text.is_empty() {
+            text.push('/');
         }
         if !facts.query.is_empty() {
             text.push('?');

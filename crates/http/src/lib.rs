@@ -13,7 +13,6 @@ mod crossing;
 mod fields;
 mod mounted;
 pub mod passes;
-mod path;
 mod problem;
 mod reply;
 mod request;
@@ -48,6 +47,8 @@ pub struct Route {
     pub target: Arc<Target>,
     /// The integration's own path, which the target does not see.
     pub mount: Box<str>,
+    /// Names of segments, counted from 0 below the mount.
+    pub parameters: Box<[(Arc<str>, usize)]>,
     /// The path at the target, where it is not the matched one.
     pub rewrite: Option<Rewrite>,
     /// Which fields cross.
@@ -58,6 +59,15 @@ pub struct Route {
     pub reply_is_read: bool,
     /// The connection may switch to WebSocket (RFC 6455).
     pub upgrades: bool,
+}
+
+impl Route {
+    /// The part of a matched path, in either form, that is below the mount: as many segments are left out as the mount
+    /// has, because they may be spelled in different ways.
+    fn below<'p>(&self, path: &'p str) -> &'p str {
+        let segments = self.mount.matches('/').count();
+        path.match_indices('/').nth(segments).and_then(|(at, _)| path.get(at..)).unwrap_or_default()
+    }
 }
 
 /// Everything one listener serves, compiled from one load of the manifest.

@@ -87,17 +87,21 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then(|| token.trim_ascii_start())
 }
 
+/// `below` is the decoded path below the integration's own.
 pub fn facts(
     parts: &Parts,
     below: &str,
-    parameters: Vec<(Arc<str>, Box<str>)>,
+    parameters: &[(Arc<str>, usize)],
     query: Query,
     has_body: bool,
 ) -> RequestFacts {
     RequestFacts {
         method: parts.method.as_str().into(),
         path: below.into(),
-        parameters,
+        parameters: parameters
+            .iter()
+            .map(|(name, number)| (Arc::clone(name), segment(below, *number)))
+            .collect(),
         query,
         content_type: text(&parts.headers, CONTENT_TYPE).map(|text| media_type(&text)),
         content_encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
@@ -109,6 +113,10 @@ pub fn facts(
         },
         has_body,
     }
+}
+
+fn segment(path: &str, number: usize) -> Box<str> {
+    path.split('/').nth(number + 1).unwrap_or_default().into()
 }
 
 enum One<'h> {

@@ -1,40 +1,24 @@
-use std::fmt::Write;
-use std::sync::Arc;
-
-/// A path at the target: literal text and the parameters of the matched path.
+/// A path at the target: literal text and segments of the matched path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewrite(pub Vec<Piece>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
+    /// With its slashes.
     Literal(Box<str>),
-    Parameter(Arc<str>),
+    /// The segment of this number, counted from 0 below the integration's path.
+    Segment(usize),
 }
 
 impl Rewrite {
-    /// Appends the path. Parameter values are percent-encoded anew, so none can add a segment.
-    pub fn write(&self, path: &mut String, parameters: &[(Arc<str>, Box<str>)]) {
+    /// Appends the path. `matched` is the canonical spelling of what was matched, so no segment of it can become two.
+    pub fn write(&self, path: &mut String, matched: &str) {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => path.push_str(text),
-                Piece::Parameter(wanted) => {
-                    let value = parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-                    encode(path, value.map_or("", |value| value));
+                Piece::Segment(number) => {
+                    path.push_str(matched.split('/').nth(number + 1).unwrap_or_default())
                 }
-            }
-        }
-    }
-}
-
-/// RFC 3986 §2.3: everything but unreserved characters is encoded.
-fn encode(path: &mut String, value: &str) {
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                path.push(char::from(byte))
-            }
-            other => {
-                let _ = write!(path, "%{other:02X}");
             }
         }
     }
@@ -45,10 +29,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_cannot_add_segments() {
-        let rewrite = Rewrite(vec![Piece::Literal("/v2/items/".into()), Piece::Parameter("id".into())]);
-        let mut path = String::from("/base");
-        rewrite.write(&mut path, &[("id".into(), "a/b ?ä".into())]);
-        assert_eq!(path, "/base/v2/items/a%2Fb%20%3F%C3%A4");
+    fn segments_keep_their_spelling() {
+        let rewrite = Rewrite(vec![Piece::Literal("/v2/items/".into()), Piece::Segment(1)]);
+        for (matched, written) in [
+            ("/things/7:cancel", "/base/v2/items/7:cancel"),
+            ("/things/a%20(b)+c@d=e,f'%C3%A4", "/base/v2/items/a%20(b)+c@d=e,f'%C3%A4"),
+            ("/things/50%25", "/base/v2/items/50%25"),
+        ] {
+            let mut path = String::from("/base");
+            rewrite.write(&mut path, matched);
+            assert_eq!(path, written);
+        }
     }
 }

@@ -5,13 +5,13 @@ use crate::connection::Worker;
 use crate::crossing::HttpCrossing;
 use crate::request::{self, Inbound};
 use crate::routes::Found;
-use crate::{Route, Site, answer, builtin, caller, fields, path, switched};
+use crate::{Route, Site, answer, builtin, caller, fields, switched};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
-use ironbridge_core::uri::Query;
-use ironbridge_core::{Code, Denial, Exchange, Flow, Peer, PeerCertificate, code, cross};
+use ironbridge_core::uri::{Ambiguous, CanonicalPath, Query};
+use ironbridge_core::{Code, Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
 use ironbridge_net::gate::{Arrival, GateState};
 use ironbridge_net::listen::Permit;
 use std::net::IpAddr;
@@ -29,8 +29,8 @@ pub(crate) struct Caller {
     pub counted: Rc<Permit>,
 }
 
-/// Named parts of the path, with their values.
-type Parameters = Vec<(Arc<str>, Box<str>)>;
+/// Longest request target over HTTP/2, in bytes: RFC 9110 §4.1 recommends at least 8000. The gate bounds HTTP/1's.
+const MAX_TARGET: usize = 8000;
 
 /// Field lines of one HTTP/2 header section; HTTP/1's are counted by the gate.
 const MAX_FIELDS: usize = 100;
@@ -108,25 +108,25 @@ impl Served<'_> {
                 .refuse_with(address, Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1)))
                 .await;
         };
-        let query = match self.check(&parts) {
-            Ok(query) => query,
+        let target = match self.check(&parts).and_then(|()| Target::read(&parts)) {
+            Ok(target) => target,
             Err(denial) => {
                 inbound.leave_unread();
                 return self.refuse_with(address, denial).await;
             }
         };
-        let path = parts.uri.path();
-        let response = match site.routes.find(&parts.method, path) {
-            Found::Route { route, parameters } => {
-                let parameters = parameters
-                    .iter()
-                    .map(|(name, value)| (Arc::from(name), path::decode(value).unwrap_or_default().into()));
-                let parameters = parameters.collect();
-                self.cross(Arc::clone(route), address, parts, (parameters, query), &mut inbound, upgrade)
-                    .await
+        let response = match site.routes.find(&parts.method, target.path.decoded()) {
+            Found::Route(route) => {
+                let addressed = Addressed::of(target, route, &parts, &inbound);
+                self.cross(Arc::clone(route), address, parts, addressed, &mut inbound, upgrade).await
             }
             Found::OtherMethods(methods) => self.refuse_method(address, &methods).await,
-            Found::Nothing => match builtin::find(site, &parts) {
+            Found::Resembles(literal) => {
+                let why =
+                    format!("some systems would read a part of the path as {literal:?}, which is declared");
+                self.refuse_with(address, Denial::new(&code::PATH_AMBIGUOUS).detail(why)).await
+            }
+            Found::Nothing => match builtin::find(site, &parts.method, target.path.decoded()) {
                 Some(endpoint) => self.builtin(endpoint, address, parts, &mut inbound).await,
                 None => self.refuse_with(address, Denial::new(&code::OPERATION_UNKNOWN)).await,
             },
@@ -141,21 +141,21 @@ impl Served<'_> {
         route: Arc<Route>,
         address: IpAddr,
         parts: Parts,
-        (parameters, query): (Parameters, Query),
+        addressed: Addressed,
         inbound: &mut Inbound,
         upgrade: Option<switched::Asked>,
     ) -> Response<AnswerBody> {
         let site = self.site;
-        let below = parts.uri.path().strip_prefix(&*route.mount).unwrap_or(parts.uri.path());
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
-        exchange.facts = request::facts(&parts, below, parameters, query, inbound.is_some());
+        exchange.facts = addressed.facts;
         let upgrade = upgrade.filter(|_| route.upgrades && fields::asks_for_websocket(&parts.headers));
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
         let mut crossing = HttpCrossing {
             worker: self.worker,
             route: &route,
             parts,
+            spelling: addressed.spelling,
             inbound,
             body_timeout: site.body_timeout,
             gate: &self.caller.gate,
@@ -196,7 +196,7 @@ impl Served<'_> {
     }
 
     /// What is wrong with a request whatever it asks for.
-    fn check(&self, parts: &Parts) -> Result<Query, Denial> {
+    fn check(&self, parts: &Parts) -> Result<(), Denial> {
         if self.worker.is_draining() {
             return Err(Denial::new(&code::BRIDGE_DRAINING).retry_after(Duration::from_secs(1)));
         }
@@ -206,15 +206,47 @@ impl Served<'_> {
         if fields::has_passed(&parts.headers, &self.site.name) {
             return Err(Denial::new(&code::LOOP_DETECTED));
         }
-        path::check(parts.uri.path()).map_err(|why| Denial::new(&code::PATH_AMBIGUOUS).detail(why.0))?;
-        Query::parse(parts.uri.query().unwrap_or_default())
-            .map_err(|why| Denial::new(&code::QUERY_AMBIGUOUS).detail(why.0))
+        Ok(())
+    }
+}
+
+/// Path and query of a request, as they can be read in one way.
+struct Target<'p> {
+    path: CanonicalPath<'p>,
+    query: Query,
+}
+
+impl Target<'_> {
+    fn read(parts: &Parts) -> Result<Target<'_>, Denial> {
+        let ambiguous = |code| move |why: Ambiguous| Denial::new(code).detail(why.0);
+        Ok(Target {
+            path: CanonicalPath::parse(parts.uri.path()).map_err(ambiguous(&code::PATH_AMBIGUOUS))?,
+            query: Query::parse(parts.uri.query().unwrap_or_default())
+                .map_err(ambiguous(&code::QUERY_AMBIGUOUS))?,
+        })
+    }
+}
+
+/// What an exchange keeps of the request's target.
+struct Addressed {
+    facts: RequestFacts,
+    /// See [`HttpCrossing::spelling`].
+    spelling: Option<Box<str>>,
+}
+
+impl Addressed {
+    fn of(target: Target<'_>, route: &Route, parts: &Parts, inbound: &Inbound) -> Addressed {
+        let Target { path, query } = target;
+        let below = route.below(path.decoded());
+        let spelling = Some(route.below(path.spelling())).filter(|spelling| *spelling != below);
+        let facts = request::facts(parts, below, &route.parameters, query, inbound.is_some());
+        Addressed { facts, spelling: spelling.map(Into::into) }
     }
 }
 
 /// What the framing gate checks for HTTP/1 and hyper leaves open for HTTP/2 (RFC 9113 §8.3.1).
 fn check_http2(parts: &Parts) -> Result<(), Denial> {
-    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > path::MAX_TARGET) {
+    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
         return Err(Denial::new(&code::URI_TOO_LONG));
     }
     if parts.headers.len() > MAX_FIELDS {

@@ -61,8 +61,8 @@ pub fn is_plain_segment(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain) && !is_dots(text)
 }
 
-/// Whether lenient systems could take one decoded segment for another: they leave case aside, and blanks and dots at
-/// the end (file systems), or what looks like a file's suffix (frameworks that choose a format by it).
+/// Whether lenient systems could take one decoded segment for another: they leave case and width aside, and blanks and dots
+/// at the end (file systems), or what looks like a file's suffix (frameworks that choose a format by it).
 pub fn resembles(segment: &str, literal: &str) -> bool {
     let (segment, literal) = (fold(segment), fold(literal));
     segment == literal || segment.split_once('.').is_some_and(|(stem, _)| stem.trim_end() == literal)
@@ -70,7 +70,13 @@ pub fn resembles(segment: &str, literal: &str) -> bool {
 
 fn fold(segment: &str) -> String {
     let trimmed = segment.trim().trim_end_matches(|c: char| c == '.' || c.is_whitespace());
-    trimmed.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    trimmed.chars().map(narrow).flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// The ASCII character that a full-width form stands for.
+fn narrow(c: char) -> char {
+    let code = u32::from(c);
+    (0xff01..=0xff5e).contains(&code).then(|| char::from_u32(code - 0xfee0)).flatten().unwrap_or(c)
 }
 
 /// Unreserved characters and those sub-delimiters that nobody takes for structure (RFC 3986 §3.3). Without the

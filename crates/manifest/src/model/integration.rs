@@ -128,9 +128,14 @@ words! {
 section! {
     /// One thing an integration allows.
     pub struct Operation later("mask", "tokenise", "encrypt", "retry", "cache", "openapi") {
-        /// Method and path: `POST /orders/{id}/shipments`. A parameter takes one segment.
+        /// Method and path: `POST /orders/{id}/shipments`. A parameter takes one segment. Paths are compared decoded, so
+        /// `/%6Frders` is `/orders`. What systems are known to read in two ways is refused with `path-ambiguous`: a
+        /// semicolon, encoded or not; an encoded slash, backslash, dot segment or control character; what is encoded
+        /// twice; and, in place of a parameter, what differs from the text of another operation in case, in blanks or
+        /// dots at its end or by a suffix only, such as `/orders/Export` beside `GET /orders/export`. A path that ends
+        /// with a slash is no operation's.
         route as "match": Route,
-        /// The path at the target, with the same parameters. Default: the matched path.
+        /// The path at the target, with the same parameters, which keep the caller's spelling. Default: the matched path.
         target_path: Option<Template>,
         /// The permission it requires.
         permission: PermissionName,
@@ -195,7 +200,8 @@ section! {
     /// Something that must be true of a request.
     pub struct Rule {
         /// A CEL expression over `body`, `request`, `account`, `address` and `now`; true lets the request pass. At
-        /// most 4 KiB.
+        /// most 4 KiB. Of `request` it sees `method`, `path` (below the integration's), `params` and `query`, decoded as
+        /// the target will decode what is delivered; a rule that names a member which the query repeats is undecided.
         check: String,
         /// What the caller is told when it is false.
         otherwise: String,

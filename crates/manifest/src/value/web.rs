@@ -1,5 +1,6 @@
 use super::{FromText, Wrong};
 use crate::schema;
+use ironbridge_core::uri::{CanonicalPath, is_plain_segment};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt;
@@ -21,7 +22,7 @@ pub struct Url {
     pub path: Arc<str>,
 }
 
-/// A fixed absolute path: no trailing slash, no empty or dot segment, no encoding. Empty for the root.
+/// A fixed absolute path: no trailing slash, no empty or dot segment, no semicolon, no encoding. Empty for the root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path(pub Arc<str>);
 
@@ -36,7 +37,7 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
     Literal(Arc<str>),
-    /// Takes exactly one segment of any text; the name without its braces.
+    /// Takes exactly one segment of any text that every system reads alike; the name without its braces.
     Parameter(Arc<str>),
 }
 
@@ -76,7 +77,7 @@ impl FromText for Url {
         let (host, port) =
             split_port(authority).ok_or_else(|| Wrong::malformed("has no valid host or port"))?;
         let path = path.strip_suffix('/').unwrap_or(path);
-        if text.len() > 2048 || !path.split('/').skip(1).all(|part| is_segment(part, b"%")) {
+        if text.len() > 2048 || !is_path(path) {
             return Err(Wrong::malformed("has a path with empty, dot or unencoded segments"));
         }
         let port = port.unwrap_or(if secure { 443 } else { 80 });
@@ -90,6 +91,11 @@ impl FromText for Url {
             "https://erp.internal:8443",
         )
     }
+}
+
+/// Whether every system reads the path alike; it may be encoded.
+fn is_path(path: &str) -> bool {
+    path.is_empty() || (!path.ends_with('/') && CanonicalPath::parse(path).is_ok())
 }
 
 /// Host and port of an authority (RFC 3986 §3.2), the host in lower case.
@@ -130,14 +136,6 @@ pub fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether it is a path segment (RFC 3986 §3.3) that every system reads alike.
-fn is_segment(text: &str, besides: &[u8]) -> bool {
-    let allowed = |byte: u8| {
-        byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) || besides.contains(&byte)
-    };
-    !text.is_empty() && text != "." && text != ".." && text.bytes().all(allowed)
-}
-
 /// The segments of an absolute path, or what is wrong with it.
 fn segments(text: &str) -> Result<Vec<&str>, Wrong> {
     let Some(rest) = text.strip_prefix('/') else {
@@ -161,7 +159,12 @@ fn segments(text: &str) -> Result<Vec<&str>, Wrong> {
 fn bad_segment(part: &str) -> Wrong {
     match part {
         "" => Wrong::malformed("has an empty segment"),
-        "." | ".." => Wrong::malformed("has a dot segment, which systems read differently"),
+        part if part.bytes().all(|byte| byte == b'.') => {
+            Wrong::malformed("has a dot segment, which systems read differently")
+        }
+        part if part.contains(';') => {
+            Wrong::malformed("has a semicolon, where some systems cut a segment off and others do not")
+        }
         part if part.contains('%') => {
             Wrong::malformed("is percent-encoded").help("write the path in its plain form")
         }
@@ -180,7 +183,7 @@ impl FromText for Path {
             if part.contains(['{', '}']) {
                 return Err(Wrong::malformed("has a parameter; only an operation's path may have some"));
             }
-            if !is_segment(part, b"") {
+            if !is_plain_segment(part) {
                 return Err(bad_segment(part));
             }
         }
@@ -207,7 +210,7 @@ impl FromText for Template {
                     part if part.contains(['{', '}']) => {
                         Err(Wrong::malformed("has a parameter that is not a whole segment"))
                     }
-                    part if is_segment(part, b"") => Ok(Segment::Literal(part.into())),
+                    part if is_plain_segment(part) => Ok(Segment::Literal(part.into())),
                     part => Err(bad_segment(part)),
                 };
             };

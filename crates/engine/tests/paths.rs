@@ -1,0 +1,58 @@
+//! One reading of every path and authority, by what matches, by what judges, by what is delivered and recorded.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use world::{Declared, World, issue_key};
+
+/// `order-reader` may read, and nothing else.
+const OPERATIONS: &str = r#"moved: { match: "GET /moved/{id}", permission: orders.read, target_path: "/m/{id}/z" }
+    moved-export: { match: GET /moved/export, permission: orders.write, target_path: /m/export/z }
+    item: { match: "GET /items/{id}", permission: orders.read }
+    export: { match: GET /items/export, permission: orders.write }
+    act: { match: "GET /acts/{id}", permission: orders.read, target_path: "/v2/acts/{id}" }
+    lists: { match: "GET /{area}/list", permission: orders.read }
+    secrets: { match: GET /secret/list, permission: orders.write }
+    ruled: { match: "GET /ruled/{area}/{page}", permission: orders.read, request: { rules: [{ check: "!request.path.startsWith('/ruled/secret')", otherwise: not there }, { check: "request.params.area != 'secret'", otherwise: not there }] } }
+    root: { match: GET /, permission: orders.read }"#;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    path: String,
+    status: u16,
+    /// The code, or the path that the target saw.
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    seen: Option<String>,
+}
+
+#[test]
+fn what_is_matched_is_what_is_judged_and_delivered() {
+    let declared = Declared { operations: OPERATIONS, ..Declared::default() };
+    let mut key = String::new();
+    let (world, _) = World::with_key(&declared, |dir, _| {
+        key = issue_key(dir, "order-reader")?;
+        Ok(())
+    })
+    .unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/paths.yaml")).unwrap();
+    let cases: Vec<Case> = serde_saphyr::from_str(&text).unwrap();
+    let key = format!("X-API-Key: {key}");
+    let mut wrong = Vec::new();
+    for version in ["--http1.1", "--http2"] {
+        for case in &cases {
+            world.target.forget();
+            let path = format!("/erp/v1{}", case.path);
+            let reply = world.curl(&path, &[version, "--path-as-is", "--globoff", "-H", &key]).unwrap();
+            let code = reply.json().ok().and_then(|body| Some(body["code"].as_str()?.to_owned()));
+            let seen = world.target.seen().first().map(|seen| seen.path.clone());
+            if (reply.status, &code, &seen) != (case.status, &case.code, &case.seen) {
+                wrong.push(format!("{version} {}: {} {code:?} {seen:?}", case.path, reply.status));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
