@@ -246,6 +246,9 @@ codes! {
     REPLY_TOO_LARGE = "reply-too-large", 502, Target, false, "Target's answer too large",
         "The target's answer is larger than the operation allows for answers that are read.",
         "Ask for less at once; the operator can raise response.max_body.";
+    REPLY_HOLDS_CREDENTIAL = "reply-holds-credential", 502, Target, false, "Target's answer holds a credential",
+        "The target's answer repeats the credential that the bridge presented to it, as it is, escaped or encoded. It is the bridge's, so nothing of the answer was passed on.",
+        "Tell the operator the correlation id; the bridge's log names where in the answer it stood. The target's owner stops repeating requests in answers.";
     REPLY_REFUSED = "reply-refused", 502, Target, false, "Target's answer refused",
         "The target's answer is not what the operation declares: not JSON where fields are held back, against its schema, or compressed. Nothing undeclared crosses, so nothing of it was passed on.",
         "The operator compares the target's answers with the manifest.";

@@ -52,6 +52,11 @@ pub trait Crossing {
         None
     }
 
+    /// A last look at what of a reply crosses, after every control: `body` is there where one held it.
+    fn last_look(&self, _reply: &Self::Reply, _body: Option<&Bytes>) -> Result<(), Box<Denial>> {
+        Ok(())
+    }
+
     /// Reads the whole body of the reply, at most `limit` bytes.
     fn read_reply(
         &mut self,
@@ -157,6 +162,7 @@ impl Tail {
         let facts = crossing.reply_facts(&reply);
         self.stage = Stage::Replied { status: facts.status };
         if !pipeline.reads_reply() || !facts.has_body {
+            crossing.last_look(&reply, None)?;
             self.streaming = Some(facts);
             return Ok((reply, None));
         }
@@ -164,6 +170,7 @@ impl Tail {
         let body = crossing.read_reply(&mut reply, pipeline.max_reply()).await?;
         exchange.reply = Payload::Whole(Document::new(body));
         pipeline.judge_reply(exchange).await?;
+        crossing.last_look(&reply, exchange.reply.bytes())?;
         Ok((reply, exchange.reply.bytes().cloned()))
     }
 

@@ -150,7 +150,7 @@ impl<'a> Builder<'a> {
                 field(name, FieldFormat::Plain, &header.value)
             }
             Some(manifest::TargetAuth::Oauth2(oauth2)) => {
-                TargetCredential::OAuth2(self.services.target_tokens(http, oauth2, next)?)
+                TargetCredential::oauth2(self.services.target_tokens(http, oauth2, next)?)
             }
         })
     }

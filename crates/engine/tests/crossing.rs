@@ -3,6 +3,8 @@
 
 mod world;
 
+use ironbridge_seal::hash::base64;
+use serde_json::json;
 use std::path::Path;
 use world::{Declared, PlainTarget, World, eventually, frames, set_secret, system};
 
@@ -30,6 +32,10 @@ impl Scene {
         })
         .unwrap();
         Scene { world, key, target }
+    }
+
+    fn get(&self, path: &str) -> world::RawReply {
+        self.send(&format!("GET {path}"), "\r\n")
     }
 
     /// One HTTP/1.1 request with these further lines, and what the caller got.
@@ -149,5 +155,136 @@ fn trailers_of_a_reply_are_grpcs_and_those_that_are_declared() {
         assert_eq!((reply.status, reply.body.as_slice()), (200, &b"abc"[..]), "{path}");
         assert_eq!(reply.header("trailer"), Some(announced), "{path}");
         assert_eq!(reply.trailers.to_lowercase(), follow, "{path}");
+    }
+}
+
+const READ_AND_STREAMED: &str = "kept: { match: GET /kept, permission: orders.read, response: { keep: [/a] } }, \
+                                 streamed: { match: GET /streamed, permission: orders.read }";
+
+/// A reply of known length.
+fn whole(fields: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn no_credential_of_the_bridges_comes_back() {
+    let secret = "s3cr/t-of-the-bridge";
+    for (auth, presented, pieces) in [
+        ("bearer: { token: secret://sealed/erp }", format!("bearer {secret}"), vec![secret.to_owned()]),
+        (
+            "header: { name: X-Erp-Key, value: secret://sealed/erp }",
+            secret.to_owned(),
+            vec![secret.to_owned()],
+        ),
+        (
+            "basic: { username: bridge, password: secret://sealed/erp }",
+            format!("basic {}", base64(format!("bridge:{secret}").as_bytes())).to_lowercase(),
+            vec![secret.to_owned(), base64(format!("bridge:{secret}").as_bytes())],
+        ),
+    ] {
+        let more = format!(", auth: {{ {auth} }}");
+        let scene = Scene::with(&more, READ_AND_STREAMED, |dir| set_secret(dir, "erp", secret));
+        scene.target.answer(whole("", r#"{"a":1}"#));
+        for path in ["kept", "streamed"] {
+            assert_eq!(scene.get(&format!("/raw/{path}")).status, 200, "{auth} {path}");
+        }
+        assert!(scene.target.seen().contains(&presented), "{auth}");
+        for piece in &pieces {
+            let escaped: String = piece.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+            for (name, fields, body) in [
+                ("its field", format!("X-Erp-Key: {piece}\r\n"), json!({ "a": 1 }).to_string()),
+                (
+                    "a field within a text",
+                    format!("Content-Disposition: attachment; filename=\"{piece}\"\r\n"),
+                    "{}".into(),
+                ),
+                ("a link", format!("Location: /kept?key={piece}\r\n"), "{}".into()),
+                ("a kept member", String::new(), json!({ "a": format!("Bearer {piece}") }).to_string()),
+                ("a name", String::new(), json!({ "a": { piece: 1 } }).to_string()),
+                ("escaped", String::new(), format!("{{\"a\":\"{escaped}\"}}")),
+                ("a slash escaped", String::new(), format!("{{\"a\":\"{}\"}}", piece.replace('/', "\\/"))),
+                (
+                    "text in text",
+                    String::new(),
+                    json!({ "a": json!({ "b": piece }).to_string() }).to_string(),
+                ),
+                ("base64", String::new(), json!({ "a": base64(format!("x{piece}").as_bytes()) }).to_string()),
+            ] {
+                scene.target.answer(whole(&fields, &body));
+                let reply = scene.get("/raw/kept");
+                assert_eq!(
+                    (reply.status, &reply.json()["code"]),
+                    (502, &json!("reply-holds-credential")),
+                    "{auth} {name}"
+                );
+                assert!(!String::from_utf8_lossy(&reply.body).contains(secret), "{auth} {name}");
+                let record = scene.world.record(reply.header("x-correlation-id").unwrap());
+                assert_eq!(record["code"], "reply-holds-credential", "{record}");
+            }
+        }
+        // What is not kept does not cross, so it is no reason to refuse.
+        scene.target.answer(whole("", &json!({ "a": 1, "b": secret }).to_string()));
+        let reply = scene.get("/raw/kept");
+        assert_eq!((reply.status, reply.body.as_slice()), (200, &br#"{"a":1}"#[..]), "{auth}");
+    }
+}
+
+#[test]
+fn a_stream_is_cut_before_a_credential_of_the_bridges() {
+    let secret = "s3cret-of-the-bridge";
+    let scene = Scene::with(HEADER_AUTH, READ_AND_STREAMED, |dir| set_secret(dir, "erp", secret));
+    let body = json!({ "headers": { "x-erp-key": secret }, "more": "x".repeat(100) }).to_string();
+    let (first, second) = body.split_at(body.find(secret).unwrap() + 10);
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+        first.len(),
+        second.len()
+    );
+    let trailers = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Grpc-Message\r\n\r\n0\r\nGrpc-Message: {secret}\r\n\r\n"
+    );
+    for answer in [whole("", &body), chunked, trailers] {
+        scene.target.answer(&answer);
+        let mut raw = scene.world.raw().unwrap();
+        raw.send(format!(
+            "GET /raw/streamed HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\n\r\n",
+            scene.key
+        ));
+        raw.wait_until_closed();
+        let received = String::from_utf8_lossy(&raw.received()).into_owned();
+        assert!(!received.contains(&secret[..4]), "{received}");
+        let record = eventually(|| scene.world.records().unwrap().pop());
+        assert_eq!(record["outcome"], "partial", "{record}");
+    }
+    // Whole otherwise, also where it looks like the beginning of one.
+    let alike = format!("{} {}", &secret[..9], &secret[..12]);
+    scene.target.answer(whole("", &alike));
+    assert_eq!(scene.get("/raw/streamed").body, alike.as_bytes());
+}
+
+#[test]
+fn an_older_credential_does_not_come_back_either() {
+    let scene = Scene::with(HEADER_AUTH, READ_AND_STREAMED, |dir| set_secret(dir, "erp", "the-first-secret"));
+    scene.target.answer(whole("", r#"{"a":"the-first-secret"}"#));
+    assert_eq!(scene.get("/raw/kept").status, 502);
+    set_secret(scene.world.dir.path(), "erp", "the-second-secret").unwrap();
+    eventually(|| {
+        scene.target.answer(whole("", r#"{"a":"the-second-secret"}"#));
+        (scene.get("/raw/kept").status == 502).then_some(())
+    });
+    scene.target.answer(whole("", r#"{"a":"the-first-secret"}"#));
+    assert_eq!(scene.get("/raw/kept").status, 502);
+}
+
+#[test]
+fn a_reply_that_is_searched_is_not_asked_for_compressed() {
+    for (auth, asked) in [(HEADER_AUTH, false), ("", true)] {
+        let scene = Scene::with(auth, READ_AND_STREAMED, |dir| set_secret(dir, "erp", "the-erps-own-key"));
+        scene.target.answer(whole("", "{}"));
+        assert_eq!(scene.send("GET /raw/streamed", "Accept-Encoding: gzip\r\n\r\n").status, 200);
+        assert_eq!(scene.target.seen().contains("accept-encoding"), asked, "{auth}");
     }
 }

@@ -3,6 +3,7 @@
 use crate::connection::Open;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
+use crate::watch::Watched;
 use crate::{Route, Site, fields, switched};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TRAILER};
@@ -71,7 +72,8 @@ fn passed(
             }
             None => {
                 let trailers = Arc::clone(&route.passes.reply_trailers);
-                ReplyBody::streamed(streamed, tail, route.timeout, route.pipeline.max_reply(), trailers)
+                let body = Watched::new(streamed, trailers, route.target.credential.presented());
+                ReplyBody::streamed(body, tail, route.timeout, route.pipeline.max_reply())
             }
         };
         framing::frame(&mut head.headers, body.size_hint().exact(), true);
@@ -127,7 +129,7 @@ fn refusal(problems: &Problems, denial: &Denial, tail: &Tail) -> Response<Answer
 }
 
 /// The internal half of a denial goes to the operator's log and nowhere else.
-fn log(denial: &Denial, exchange: &Exchange) {
+pub(crate) fn log(denial: &Denial, exchange: &Exchange) {
     let integration = &*exchange.flow.integration.name;
     let internal = denial.internal.as_deref().unwrap_or("");
     if denial.code.fault == Fault::Caller {

@@ -1,5 +1,6 @@
 //! The bridge's credential toward a target, put in place of the caller's.
 
+use crate::injected::{Injected, Known};
 use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use ironbridge_core::{Clock, Denial, code};
@@ -17,16 +18,29 @@ pub enum TargetCredential {
     /// A header field whose value is made from a secret.
     Field(Arc<SecretField>),
     /// A bearer token from the target's authorization server (RFC 6749 §4.4).
-    OAuth2(Arc<TargetTokens>),
+    OAuth2(Arc<TargetTokens>, Injected),
 }
 
 impl TargetCredential {
+    pub fn oauth2(tokens: Arc<TargetTokens>) -> TargetCredential {
+        TargetCredential::OAuth2(tokens, Injected::new())
+    }
+
+    /// What was presented to the target lately and must not come back from it.
+    pub(crate) fn presented(&self) -> Option<Known> {
+        match self {
+            TargetCredential::None => None,
+            TargetCredential::Field(field) => field.injected.known(),
+            TargetCredential::OAuth2(_, injected) => injected.known(),
+        }
+    }
+
     /// The field that carries it.
     pub fn field(&self) -> Option<HeaderName> {
         match self {
             TargetCredential::None => None,
             TargetCredential::Field(field) => Some(field.name.clone()),
-            TargetCredential::OAuth2(_) => Some(AUTHORIZATION),
+            TargetCredential::OAuth2(..) => Some(AUTHORIZATION),
         }
     }
 
@@ -41,12 +55,17 @@ impl TargetCredential {
                 headers.insert(field.name.clone(), value);
                 Ok(None)
             }
-            TargetCredential::OAuth2(tokens) => {
+            TargetCredential::OAuth2(tokens, injected) => {
                 let token = match tokens.bearer() {
                     Bearer::Now(token) => token?,
                     Bearer::Later(token) => token.await?,
                 };
-                headers.insert(AUTHORIZATION, sensitive(token.authorization())?);
+                let value = sensitive(token.authorization())?;
+                // The scheme before it is no secret.
+                let secret =
+                    |value| <[u8]>::split(value, |byte| *byte == b' ').next_back().into_iter().collect();
+                injected.note(&value, || secret(token.authorization()));
+                headers.insert(AUTHORIZATION, value);
                 Ok(Some(token))
             }
         }
@@ -55,7 +74,7 @@ impl TargetCredential {
     /// The target answered 401 to this token. True when another may now be had.
     pub fn give_up(&self, token: Option<&Arc<TargetToken>>) -> bool {
         match (self, token) {
-            (TargetCredential::OAuth2(tokens), Some(token)) => {
+            (TargetCredential::OAuth2(tokens, _), Some(token)) => {
                 tokens.invalidate(token);
                 true
             }
@@ -93,6 +112,7 @@ pub struct SecretField {
     secrets: Arc<Secrets>,
     clock: Arc<dyn Clock>,
     formatted: ArcSwapOption<Formatted>,
+    injected: Injected,
 }
 
 struct Formatted {
@@ -108,7 +128,8 @@ impl SecretField {
         secrets: Arc<Secrets>,
         clock: Arc<dyn Clock>,
     ) -> SecretField {
-        SecretField { name, format, secret, secrets, clock, formatted: ArcSwapOption::empty() }
+        let (formatted, injected) = (ArcSwapOption::empty(), Injected::new());
+        SecretField { name, format, secret, secrets, clock, formatted, injected }
     }
 
     async fn value(&self) -> Result<HeaderValue, Box<Denial>> {
@@ -129,14 +150,20 @@ impl SecretField {
 
     fn format(&self, secret: &SecretValue) -> Result<HeaderValue, Box<Denial>> {
         let secret = secret.expose();
-        match &self.format {
-            FieldFormat::Bearer => sensitive(&[b"Bearer ", secret].concat()),
+        let pair = match &self.format {
             FieldFormat::Basic { username } => {
-                let pair = [username.as_bytes(), b":", secret].concat();
-                sensitive(format!("Basic {}", ironbridge_seal::hash::base64(&pair)).as_bytes())
+                ironbridge_seal::hash::base64(&[username.as_bytes(), b":", secret].concat())
             }
+            FieldFormat::Bearer | FieldFormat::Plain => String::new(),
+        };
+        let value = match &self.format {
+            FieldFormat::Bearer => sensitive(&[b"Bearer ", secret].concat()),
+            FieldFormat::Basic { .. } => sensitive(format!("Basic {pair}").as_bytes()),
             FieldFormat::Plain => sensitive(secret),
-        }
+        }?;
+        let secrets = [secret, pair.as_bytes()];
+        self.injected.note(&value, || secrets.into_iter().filter(|part| !part.is_empty()).collect());
+        Ok(value)
     }
 }
 

@@ -82,6 +82,21 @@ impl Crossing for HttpCrossing<'_> {
         reply.headers().get(CONTENT_TYPE)?.to_str().ok().map(Into::into)
     }
 
+    fn last_look(&self, reply: &Self::Reply, body: Option<&Bytes>) -> Result<(), Box<Denial>> {
+        let known = self.route.target.credential.presented();
+        let Some(known) = known.filter(|_| !reply.status().is_client_error()) else { return Ok(()) };
+        let found = |place: &dyn std::fmt::Display| {
+            Err(Denial::new(&code::REPLY_HOLDS_CREDENTIAL).internal(format!("it stands in {place}")).into())
+        };
+        if let Some((name, _)) = reply.headers().iter().find(|(_, value)| known.in_value(value.as_bytes())) {
+            return found(&format_args!("the field {name}"));
+        }
+        if body.is_some_and(|body| known.in_body(body)) {
+            return found(&"the body");
+        }
+        Ok(())
+    }
+
     async fn read_reply(&mut self, reply: &mut Self::Reply, limit: u64) -> Result<Bytes, Box<Denial>> {
         if reply.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return Err(Denial::new(&code::REPLY_REFUSED)
@@ -104,6 +119,7 @@ impl HttpCrossing<'_> {
                 via: self.via,
                 caller: cleared.exchange().peer.address,
                 reply_is_read: self.route.reply_is_read,
+                reply_is_searched: self.route.target.credential.field().is_some(),
                 upgrades: self.upgrades,
                 trailers: &self.route.passes.request_trailers,
             },

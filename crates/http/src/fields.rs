@@ -23,6 +23,8 @@ pub struct Outbound<'a> {
     pub caller: IpAddr,
     /// A control reads the reply: it must come whole and uncompressed.
     pub reply_is_read: bool,
+    /// The reply must hold no credential of the bridge's, and in a compressed one none could be seen.
+    pub reply_is_searched: bool,
     /// The request switches protocols, so Connection and Upgrade go along.
     pub upgrades: bool,
     /// What may follow the body.
@@ -35,7 +37,9 @@ pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<Hea
     let named = named_by_connection(inbound)?;
     let mut headers = HeaderMap::with_capacity(inbound.len() + 6);
     for (name, value) in inbound {
-        if stays_here(name) || (outbound.reply_is_read && needs_whole_reply(name)) || names(&named, name) {
+        let alters_reply = (outbound.reply_is_read && needs_whole_reply(name))
+            || (outbound.reply_is_searched && *name == ACCEPT_ENCODING);
+        if stays_here(name) || alters_reply || names(&named, name) {
             continue;
         }
         headers.append(name, value.clone());
@@ -285,6 +289,7 @@ mod tests {
             via,
             caller: "192.0.2.7".parse().unwrap(),
             reply_is_read: true,
+            reply_is_searched: true,
             upgrades: false,
             trailers: &NONE,
         }

@@ -11,6 +11,7 @@ mod connection;
 pub mod credential;
 mod crossing;
 mod fields;
+mod injected;
 mod mounted;
 pub mod passes;
 mod problem;
@@ -21,6 +22,7 @@ mod routes;
 mod service;
 mod switched;
 pub mod target;
+mod watch;
 
 pub use caller::{ForwardingField, Proxies};
 pub use connection::{Front, Shared};

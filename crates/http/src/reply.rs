@@ -1,13 +1,12 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
+use crate::watch::Watched;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use ironbridge_core::Tail;
-use ironbridge_net::Names;
-use ironbridge_net::upstream::{PooledBody, SendError};
+use ironbridge_core::{Denial, Tail, code};
+use ironbridge_net::upstream::SendError;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
@@ -18,12 +17,10 @@ pub enum ReplyBody {
 }
 
 pub struct Streamed {
-    inner: PooledBody,
+    inner: Watched,
     tail: Option<Box<Tail>>,
     /// Bytes that may still pass.
     left: u64,
-    /// What may follow the body.
-    trailers: Arc<Names>,
     /// How long the target may pause.
     pause: Duration,
     /// Armed only while the target pauses.
@@ -38,6 +35,8 @@ pub enum ReplyError {
     Paused,
     #[error("the target's answer is larger than allowed")]
     TooLarge,
+    #[error("the target's answer holds the bridge's credential")]
+    HoldsCredential,
 }
 
 impl ReplyBody {
@@ -60,18 +59,12 @@ impl ReplyBody {
     }
 
     /// Passes at most `max` bytes.
-    pub fn streamed(
-        inner: PooledBody,
-        tail: Box<Tail>,
-        pause: Duration,
-        max: u64,
-        trailers: Arc<Names>,
-    ) -> ReplyBody {
+    pub fn streamed(inner: Watched, tail: Box<Tail>, pause: Duration, max: u64) -> ReplyBody {
         if inner.is_end_stream() {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
-        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), left: max, trailers, pause, alarm: None })
+        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), left: max, pause, alarm: None })
     }
 }
 
@@ -119,10 +112,7 @@ impl Streamed {
         };
         self.alarm = None;
         match frame {
-            Some(Ok(mut frame)) => {
-                if let Some(trailers) = frame.trailers_mut() {
-                    self.trailers.keep_trailers(trailers);
-                }
+            Some(Ok(frame)) => {
                 let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, length)) else {
                     self.tail = None;
                     return Poll::Ready(Some(Err(ReplyError::TooLarge)));
@@ -138,8 +128,11 @@ impl Streamed {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
+                if let (ReplyError::HoldsCredential, Some(tail)) = (&error, &self.tail) {
+                    crate::answer::log(&Denial::new(&code::REPLY_HOLDS_CREDENTIAL), tail.exchange());
+                }
                 self.tail = None;
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             None => {
                 self.finish();

@@ -85,7 +85,7 @@ impl Reply {
     }
 }
 
-fn echo(seen: &Seen) -> Value {
+pub(crate) fn echo(seen: &Seen) -> Value {
     let mut headers = serde_json::Map::new();
     for (name, value) in &seen.headers {
         if let Some(values) = headers.entry(name.clone()).or_insert_with(|| json!([])).as_array_mut() {

@@ -48,7 +48,8 @@ section! {
         protocol: Protocol = "http1",
         /// The bridge's client certificate toward it.
         certificate: Option<ClientCertificate>,
-        /// The bridge's credential toward it.
+        /// The bridge's credential toward it. A reply that repeats it is refused, or cut where it streams; replies
+        /// are not asked for compressed then, because nothing is seen in a compressed one.
         auth: Option<TargetAuth>,
         /// Connections held to it at once, 1 to 1,000,000.
         max_connections: Number<1, 1_000_000> = "512",

@@ -1,0 +1,330 @@
+//! What a target must not give back: the credentials that the bridge presented to it, in the forms in which one
+//! comes back.
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use ironbridge_seal::hash;
+use memchr::memmem::Finder;
+use std::sync::Arc;
+
+/// Credentials presented to one target lately, the newest first. A renewed one may be good for a while, and a
+/// target may have kept it.
+pub struct Injected(ArcSwap<Vec<Arc<Credential>>>);
+
+/// So many, and not more, are looked for.
+const REMEMBERED: usize = 4;
+
+/// A secret of fewer bytes is found only where it stands alone: within a text it would be found by chance.
+const FOUND_WITHIN: usize = 8;
+
+/// So much of a secret that comes in pieces may leave before the rest is seen. Holding back less would now and then
+/// keep the last bytes of a message that has nothing to do with it.
+pub(crate) const HELD_FROM: usize = 4;
+
+/// One credential.
+pub struct Credential {
+    value: HeaderValue,
+    /// What gives it away, wherever it stands.
+    within: Box<[Finder<'static>]>,
+    /// What gives it away where it is the whole of a value.
+    alone: Box<[Box<[u8]>]>,
+    longest: usize,
+}
+
+impl Injected {
+    pub fn new() -> Injected {
+        Injected(ArcSwap::default())
+    }
+
+    /// Remembers what is about to be presented. `secrets` are the parts of the value that are secret by themselves.
+    pub fn note<'s>(&self, value: &HeaderValue, secrets: impl FnOnce() -> Vec<&'s [u8]>) {
+        let known = self.0.load();
+        if known.first().is_some_and(|newest| newest.value == value) {
+            return;
+        }
+        let new = Arc::new(Credential::new(value.clone(), &secrets()));
+        self.0.rcu(|known| {
+            let older = known.iter().filter(|older| older.value != value).take(REMEMBERED - 1);
+            std::iter::once(&new).chain(older).map(Arc::clone).collect::<Vec<_>>()
+        });
+    }
+
+    /// What was presented by now; `None` where that is nothing.
+    pub fn known(&self) -> Option<Known> {
+        let known = self.0.load_full();
+        (!known.is_empty()).then_some(Known(known))
+    }
+}
+
+/// The credentials to look for in one reply.
+#[derive(Clone)]
+pub struct Known(Arc<Vec<Arc<Credential>>>);
+
+impl Known {
+    /// Whether a field's value holds one.
+    pub fn in_value(&self, value: &[u8]) -> bool {
+        self.0.iter().any(|credential| credential.alone.iter().any(|alone| **alone == *value.trim_ascii()))
+            || self.in_bytes(value)
+            || self.in_readings(value)
+    }
+
+    /// Whether a whole body holds one, also where JSON or percent-encoding writes it in another way.
+    pub fn in_body(&self, body: &[u8]) -> bool {
+        self.in_bytes(body) || self.in_readings(body)
+    }
+
+    /// Whether these bytes hold one as it is.
+    pub fn in_bytes(&self, bytes: &[u8]) -> bool {
+        self.0.iter().any(|credential| credential.within.iter().any(|finder| finder.find(bytes).is_some()))
+    }
+
+    /// How many bytes at the end may be the beginning of one.
+    pub fn begun(&self, bytes: &[u8]) -> usize {
+        let finders = self.0.iter().flat_map(|credential| &credential.within);
+        finders.map(|finder| begun(finder.needle(), bytes)).max().unwrap_or(0)
+    }
+
+    /// The longest form of one, in bytes.
+    pub fn longest(&self) -> usize {
+        self.0.iter().map(|credential| credential.longest).max().unwrap_or(0)
+    }
+
+    fn in_readings(&self, bytes: &[u8]) -> bool {
+        let mut read = unescaped(bytes);
+        // JSON within a text of JSON, within another one.
+        for _ in 0..READINGS {
+            let Some(bytes) = read else { break };
+            if self.in_bytes(&bytes) || unpercented(&bytes).is_some_and(|bytes| self.in_bytes(&bytes)) {
+                return true;
+            }
+            read = unescaped(&bytes);
+        }
+        unpercented(bytes).is_some_and(|bytes| {
+            self.in_bytes(&bytes) || unpercented(&bytes).is_some_and(|bytes| self.in_bytes(&bytes))
+        })
+    }
+}
+
+const READINGS: usize = 3;
+
+impl Credential {
+    fn new(value: HeaderValue, secrets: &[&[u8]]) -> Credential {
+        let (mut within, mut alone) = (Vec::new(), Vec::<Box<[u8]>>::new());
+        for secret in secrets {
+            alone.push((*secret).into());
+            if secret.len() < FOUND_WITHIN {
+                within.push([b"\"", *secret, b"\""].concat());
+                continue;
+            }
+            within.push(secret.to_vec());
+            within.extend((0..3).filter_map(|offset| encoded(secret, offset)));
+            within.push(xml(secret));
+        }
+        let in_url: Vec<Vec<u8>> = within.iter().map(|form| url_alphabet(form)).collect();
+        within.extend(in_url);
+        within.retain(|form| form.len() >= FOUND_WITHIN || form.starts_with(b"\""));
+        within.sort();
+        within.dedup();
+        let longest = within.iter().map(Vec::len).max().unwrap_or(0);
+        let within = within.iter().map(|form| Finder::new(form).into_owned()).collect();
+        Credential { value, within, alone: alone.into(), longest }
+    }
+}
+
+/// What base64 makes of a secret that begins so many bytes after a group of three, less the characters at both ends
+/// that depend on what stands beside it.
+fn encoded(secret: &[u8], offset: usize) -> Option<Vec<u8>> {
+    let text = hash::base64(&[&vec![0; offset], secret].concat());
+    let (first, last) = ((offset * 8).div_ceil(6), (offset + secret.len()) * 8 / 6);
+    text.as_bytes().get(first..last).map(<[u8]>::to_vec)
+}
+
+/// The same in the alphabet of base64url; other texts have few of these characters.
+fn url_alphabet(form: &[u8]) -> Vec<u8> {
+    let url = |byte: &u8| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => *other,
+    };
+    form.iter().map(url).collect()
+}
+
+/// As XML and HTML write it.
+fn xml(secret: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(secret.len());
+    for byte in secret {
+        match byte {
+            b'&' => text.extend_from_slice(b"&amp;"),
+            b'<' => text.extend_from_slice(b"&lt;"),
+            b'>' => text.extend_from_slice(b"&gt;"),
+            b'"' => text.extend_from_slice(b"&quot;"),
+            other => text.push(*other),
+        }
+    }
+    text
+}
+
+/// How many bytes at the end of `bytes` are a beginning of `needle`, from [`HELD_FROM`] on.
+fn begun(needle: &[u8], bytes: &[u8]) -> usize {
+    let Some(first) = needle.first() else { return 0 };
+    let from = bytes.len().saturating_sub(needle.len().saturating_sub(1));
+    let end = bytes.get(from..).unwrap_or_default();
+    memchr::memchr_iter(*first, end)
+        .filter_map(|at| end.get(at..))
+        .find(|rest| rest.len() >= HELD_FROM && needle.starts_with(rest))
+        .map_or(0, <[u8]>::len)
+}
+
+/// The text with JSON's escapes resolved (RFC 8259 §7); `None` where there are none.
+fn unescaped(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = bytes;
+    let mut text: Option<Vec<u8>> = None;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let text = text.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
+        let (before, escape) = rest.split_at_checked(at)?;
+        text.extend_from_slice(before);
+        let taken = match escape {
+            [_, b'u', a, b, c, d, ..] => {
+                match std::str::from_utf8(&[*a, *b, *c, *d]).ok().and_then(code_point) {
+                    Some(character) => {
+                        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                        6
+                    }
+                    None => {
+                        text.push(b'?');
+                        2
+                    }
+                }
+            }
+            [_, character, ..] => {
+                text.push(*character);
+                2
+            }
+            _ => 1,
+        };
+        rest = escape.get(taken..).unwrap_or_default();
+    }
+    text.map(|mut text| {
+        text.extend_from_slice(rest);
+        text
+    })
+}
+
+fn code_point(hex: &str) -> Option<char> {
+    u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)
+}
+
+/// The text with percent-encoding resolved (RFC 3986 §2.1); `None` where there is none.
+fn unpercented(bytes: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr(b'%', bytes)?;
+    let digit =
+        |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut text = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte == b'%'
+            && let (Some(high), Some(low)) = (digit(after.first()), digit(after.get(1)))
+        {
+            text.push(high << 4 | low);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            text.push(*byte);
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn known(secrets: &[&str]) -> Known {
+        let injected = Injected::new();
+        for secret in secrets {
+            let value = HeaderValue::try_from(format!("Bearer {secret}")).unwrap();
+            injected.note(&value, || vec![secret.as_bytes()]);
+        }
+        injected.known().unwrap()
+    }
+
+    #[test]
+    fn a_credential_is_found_in_every_form() {
+        let known = known(&["s3cr/t<T>+0\"ken"]);
+        let twice = r#"{"a":"{\"b\":\"s3cr\\/t<T>+0\\\"ken\"}"}"#;
+        for body in [
+            "s3cr/t<T>+0\"ken",
+            r#"{"authorization":"Bearer s3cr/t<T>+0\"ken"}"#,
+            r#"{"a":"s3cr\/t<T>+0\"ken"}"#,
+            r#"{"a":"\u0073\u0033cr\u002Ft\u003cT\u003e+0\u0022ken"}"#,
+            twice,
+            "<a>s3cr/t&lt;T&gt;+0&quot;ken</a>",
+            "?t=s3cr%2Ft%3CT%3E%2b0%22ken",
+            "?t=%73%33cr%252Ft%253CT%253E%252b0%2522ken",
+        ] {
+            assert!(known.in_body(body.as_bytes()), "{body}");
+        }
+        for before in ["", "u:", "us:", "bridge:"] {
+            let encoded = hash::base64(format!("{before}s3cr/t<T>+0\"ken and more").as_bytes());
+            assert!(known.in_body(encoded.as_bytes()), "{before}");
+            let url = hash::base64url(format!("{before}s3cr/t<T>+0\"ken").as_bytes());
+            assert!(known.in_body(url.as_bytes()), "{before}");
+        }
+        for body in ["", "s3cr/t<T>+0", r#"{"a":"\u00"}"#, "%", "%2", "\\", r"\u", r"\ud800"] {
+            assert!(!known.in_body(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_found_where_it_stands_alone() {
+        let known = known(&["pw"]);
+        assert!(known.in_value(b"pw") && known.in_value(b" pw ") && known.in_body(br#"{"a":"pw"}"#));
+        assert!(!known.in_value(b"pwd") && !known.in_body(b"the pw is pw"));
+    }
+
+    #[test]
+    fn older_credentials_are_remembered_for_a_while() {
+        let known = known(&[
+            "token-number-1",
+            "token-number-2",
+            "token-number-3",
+            "token-number-4",
+            "token-number-5",
+        ]);
+        assert!(!known.in_body(b"token-number-1"));
+        for number in 2..=5 {
+            assert!(known.in_body(format!("token-number-{number}").as_bytes()));
+        }
+    }
+
+    #[test]
+    fn what_begins_at_the_end_is_seen() {
+        let known = known(&["abcabcabcd"]);
+        for (bytes, begun) in [
+            ("xabcabc", 6),
+            ("xabc", 0),
+            ("abca", 4),
+            ("abcabcabc", 9),
+            ("abcabcabcabcab", 8),
+            ("abcabcabcabcabc", 9),
+            ("", 0),
+        ] {
+            assert_eq!(known.begun(bytes.as_bytes()), begun, "{bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let known = known(&["abcabcabcd"]);
+            let _ = (known.in_body(&bytes), known.in_value(&bytes), known.begun(&bytes));
+        }
+
+        #[test]
+        fn whatever_stands_around_it(before in "[a-z\\\\%\"]{0,8}", after in "[a-z\\\\%\"]{0,8}") {
+            let text = format!("{before}-abcabcabcd-{after}");
+            prop_assert!(known(&["abcabcabcd"]).in_body(text.as_bytes()));
+        }
+    }
+}
