@@ -20,6 +20,7 @@ const INDEX: Duration = Duration::from_secs(2);
 pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
     [
         tokio::spawn(follow_credentials(Arc::clone(services))).abort_handle(),
+        tokio::spawn(forget_destroyed_keys(Arc::clone(services))).abort_handle(),
         tokio::spawn(write_last_used(Arc::clone(services))).abort_handle(),
         tokio::spawn(rotate_signing_key(Arc::clone(services))).abort_handle(),
         tokio::spawn(actions::follow_outbox(Arc::clone(services))).abort_handle(),
@@ -40,6 +41,14 @@ async fn follow_credentials(services: Arc<Services>) {
                 tracing::error!(%error, "issued credentials could not be read again");
             }
         }
+    }
+}
+
+/// A key that a command destroyed must not stay in an idle bridge's memory until the next exchange.
+async fn forget_destroyed_keys(services: Arc<Services>) {
+    let mut changes = services.home.store.changes();
+    while changes.changed().await.is_ok() {
+        services.owners.forget_destroyed();
     }
 }
 

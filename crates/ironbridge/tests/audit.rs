@@ -13,7 +13,9 @@ use ironbridge_seal::note::{self, NoteSigner, SignatureKind};
 use serde_json::{Value, json};
 use stage::Stage;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -238,6 +240,37 @@ fn a_range_is_verified_alone() {
     let report = stage.bad(&["audit", "verify", "--from", "300", "--format", "json"]).json();
     assert_eq!((&report["verified"], &report["fault"]["entry"]), (&json!(false), &json!(256)));
     assert!(stage.bad(&["audit", "verify", "--key", "nonsense"]).err.contains("audit key"));
+}
+
+/// Somebody reads the store while a person is erased: it is said, and finished once they let go.
+#[test]
+fn an_erasure_that_is_held_up_is_said_to_be_pending() {
+    let stage = stage(3);
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); \
+        db.execute('BEGIN'); db.execute('SELECT * FROM owner').fetchall(); print('reading', flush=True); \
+        sys.stdin.read()";
+    let store = stage.path("data/store.sqlite");
+    let mut reader = Command::new("python3")
+        .args(["-c", script, store.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(reader.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "reading\n");
+    let erased = stage.good(&["subject", "erase", "customer-1", "--yes"]);
+    assert!(erased.out.contains("another process is reading store.sqlite"), "{}", erased.out);
+    assert!(!erased.out.contains("never be read"), "{}", erased.out);
+    let status = ["audit", "status", "--format", "json"];
+    assert_eq!(stage.good(&status).json()["erasure_pending"], true);
+    assert!(stage.good(&["audit", "status"]).out.contains("an erasure is pending"));
+    drop(reader.stdin.take());
+    reader.wait().unwrap();
+    // Whoever opens the store next finishes it.
+    assert_eq!(stage.good(&status).json()["erasure_pending"], false);
+    let erased = stage.good(&["subject", "erase", "customer-2", "--yes", "--format", "json"]).json();
+    assert_eq!(erased["pending"], false);
 }
 
 #[test]

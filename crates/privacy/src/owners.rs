@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 /// The store finds an owner by HMAC-SHA256 of kind and id under a pepper that is sealed in the store, so that a
 /// copy of the store without the key file says neither who the owners are nor whether somebody is among them.
 ///
-/// A key that was destroyed by another process is let go as soon as the store tells of the change, within 250 ms.
+/// A key that was destroyed by another process is let go as soon as the store tells of the change, within 250 ms:
+/// by the next exchange, and without one by whoever calls [`Owners::forget_destroyed`] upon every change.
 pub struct Owners {
     store: Arc<dyn OwnerKeys>,
     pepper: Zeroizing<Vec<u8>>,
@@ -96,6 +97,17 @@ impl Owners {
     /// `subject.erase` in the outbox.
     pub async fn erase_subject(&self, id: &str) -> Result<Option<OwnerTag>, StoreError> {
         self.store.destroy(self.lookup(OwnerKind::Subject, id)).await
+    }
+
+    /// Lets keys at hand go if the store has changed since: any of them may have been destroyed.
+    pub fn forget_destroyed(&self) {
+        self.cache.lock().advance(self.store.generation());
+    }
+
+    /// Whether something that was destroyed may still be in the store's files, because another process reads an older
+    /// state of them. Whoever has the store open then finishes it.
+    pub async fn erasure_pending(&self) -> Result<bool, StoreError> {
+        self.store.erasure_pending().await
     }
 
     async fn one(&self, kind: OwnerKind, id: &str) -> Result<Arc<OwnerKey>, StoreError> {

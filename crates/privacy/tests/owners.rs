@@ -72,6 +72,22 @@ async fn an_erased_subject_is_gone_here_and_in_other_processes() {
     assert_eq!(left.last().unwrap().name, "subject.erase");
 }
 
+/// Without an exchange, too: upkeep tells it of every change.
+#[tokio::test]
+async fn an_idle_bridge_forgets_a_destroyed_key() {
+    let place = Place::new();
+    let (bridge, command) = (place.open().await, place.open().await);
+    let in_memory = Arc::downgrade(&bridge.owners.subject("ada").await.unwrap());
+    let mut changes = bridge.store.changes();
+    changes.borrow_and_update();
+    bridge.owners.forget_destroyed();
+    assert!(in_memory.upgrade().is_some(), "nothing was destroyed yet");
+    command.owners.erase_subject("ada").await.unwrap();
+    changes.changed().await.unwrap();
+    bridge.owners.forget_destroyed();
+    assert!(in_memory.upgrade().is_none());
+}
+
 #[tokio::test]
 async fn the_store_does_not_say_who_the_owners_are() {
     let place = Place::new();
@@ -143,6 +159,9 @@ impl OwnerKeys for Broken {
         Box::pin(std::future::ready(Err(StoreError::Full)))
     }
     fn destroy(&self, _: Lookup) -> StoreFuture<'_, Option<OwnerTag>> {
+        Box::pin(std::future::ready(Err(StoreError::Full)))
+    }
+    fn erasure_pending(&self) -> StoreFuture<'_, bool> {
         Box::pin(std::future::ready(Err(StoreError::Full)))
     }
 }

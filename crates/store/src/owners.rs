@@ -6,9 +6,8 @@ use ironbridge_core::{OwnerKey, OwnerTag};
 /// The store knows an owner by a [`Lookup`] only, and keeps its key sealed, bound to its tag.
 ///
 /// A destroyed key is overwritten in the file, and the write-ahead log, which may hold older pages, is emptied
-/// right after (while another process reads, once a second until it has finished; at the latest when the last
-/// process closes the store, or after a crash the next one opens it). What was copied before is out of reach: a
-/// backup still holds the sealed key until it is deleted, and so may blocks of a file system that copies on write,
+/// right after. While another process reads that cannot be done; the store remembers it then, and whichever process
+/// has it open, or opens it next, tries again once a second. What was copied before is out of reach: a backup still holds the sealed key until it is deleted, and so may blocks of a file system that copies on write,
 /// or of a flash disk. All of them are of use only together with the key file.
 pub trait OwnerKeys: Changes {
     /// The keys of these owners, in their order. An owner that has one keeps it; for another the offered one
@@ -23,6 +22,10 @@ pub trait OwnerKeys: Changes {
     /// Destroys the key for good, leaves the action `subject.erase` in the outbox, and returns the tag; `None`
     /// when there is no such owner. Raises the generation, so that copies in memory go too.
     fn destroy(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerTag>>;
+
+    /// Whether something that was destroyed, by whichever process, may still be in the file, because another process
+    /// reads an older state of it.
+    fn erasure_pending(&self) -> StoreFuture<'_, bool>;
 }
 
 /// A keyed hash of an owner's kind and id: finds the owner, says nothing of it.

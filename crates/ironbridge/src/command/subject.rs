@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -104,8 +105,20 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
         return Err(Failure::new("another process erased that person in the meantime"));
     }
     let tag = hex(&tag);
+    let pending = !keyring.erased_within(PATIENCE)?;
     if args.format.is_json() {
-        output::json(&json!({ "erased": true, "records": records, "tag": tag }))?;
+        output::json(&json!({ "erased": true, "pending": pending, "records": records, "tag": tag }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if pending {
+        output::data(format_args!(
+            "Erased: the detail of {} is found by that id no more. The sealed key is still in the store's\n\
+             write-ahead log, because another process is reading store.sqlite: end it (a backup, an open shell?).\n\
+             A running bridge, or whoever opens the store next, then overwrites the key; until then\n\
+             `ironbridge audit status` says that it is pending.",
+            plural(records, "record")
+        ))?;
+        output::note(format_args!("The trail names the owner's tag only: {tag}"));
         return Ok(ExitCode::SUCCESS);
     }
     output::data(format_args!(
@@ -118,6 +131,9 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
     ));
     Ok(ExitCode::SUCCESS)
 }
+
+/// How long a reader of the store is waited for. A command's reads take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn confirm(records: usize) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {

@@ -96,15 +96,26 @@ impl File {
         db.pragma_update(None, "trusted_schema", false)
     }
 
-    /// Brings the write-ahead log into the file and truncates it; false when others are using it.
+    /// Empties the write-ahead log if it may hold what was erased, by whichever process; false when others are using
+    /// it. They, or whoever opens the store next, will do it then.
     pub(super) fn empty_log(&self, db: &Connection, patience: Patience) -> rusqlite::Result<bool> {
+        let (erased, emptied) = erasures(db)?;
+        if erased <= emptied {
+            return Ok(true);
+        }
         db.busy_timeout(match patience {
             Patience::None => Duration::ZERO,
             Patience::Waits => self.busy_timeout,
         })?;
+        // Brings the log into the file, and truncates it.
         let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
         db.busy_timeout(self.busy_timeout)?;
-        Ok(!busy?)
+        if busy? {
+            return Ok(false);
+        }
+        // What another process erased since is not among them.
+        db.execute("UPDATE meta SET emptied = max(emptied, ?1)", [erased])?;
+        Ok(true)
     }
 
     fn migrate(&self, db: &mut Connection) -> Result<(), StoreError> {
@@ -186,6 +197,11 @@ impl File {
     }
 }
 
+/// How many transactions erased something, and how many of these the write-ahead log was emptied after.
+pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
+    db.prepare_cached("SELECT erased, emptied FROM meta")?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
 /// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("v1.sql"), include_str!("v2.sql")];
-const KNOWN: i64 = 2;
+const MIGRATIONS: [&str; 3] = [include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
+const KNOWN: i64 = 3;

@@ -1,5 +1,5 @@
 use super::queue::Effect;
-use super::{SqliteStore, outbox, to_sql};
+use super::{SqliteStore, file, outbox, to_sql};
 use crate::{Lookup, NewOwner, OwnerKeys, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{OwnerKey, OwnerTag, action};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -67,6 +67,10 @@ impl OwnerKeys for SqliteStore {
             }
             Ok(tag)
         })
+    }
+
+    fn erasure_pending(&self) -> StoreFuture<'_, bool> {
+        self.ask(Effect::Reads, |db| file::erasures(db).map(|(erased, emptied)| erased > emptied))
     }
 }
 

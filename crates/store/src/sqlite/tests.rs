@@ -240,6 +240,33 @@ async fn destroyed_keys_leave_no_trace_after_a_crash() {
     assert!(store.owner_by_lookup([1; 32]).await.unwrap().is_none());
 }
 
+/// A command erases and ends while somebody reads; the bridge, which was open all along, finishes it.
+#[tokio::test]
+async fn an_erasure_that_a_reader_holds_up_is_finished_by_another_process() {
+    let place = Place::new();
+    let clock = clock();
+    let bridge = SqliteStore::open(&place.path(), Arc::new(Xor), Arc::clone(&clock) as _, actor()).unwrap();
+    let needle: Vec<u8> = Xor.seal(&[0x77; 32], b"").unwrap();
+    bridge.obtain(vec![offer(1, 0x77)]).await.unwrap();
+    assert_eq!(bridge.erasure_pending().await, Ok(false));
+    let reader = Connection::open(place.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM owner").unwrap();
+    let command = place.open_impatient();
+    assert_eq!(command.destroy([1; 32]).await, Ok(Some([0x77; 16])));
+    assert_eq!(command.erasure_pending().await, Ok(true));
+    drop(command);
+    assert!(place.holds(&needle));
+    assert_eq!(bridge.erasure_pending().await, Ok(true));
+    drop(reader);
+    while bridge.erasure_pending().await.unwrap() {
+        let later = clock.now().plus(Duration::from_secs(1));
+        *clock.0.lock().unwrap() = later;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!place.holds(&needle));
+    assert!(bridge.owner_by_lookup([1; 32]).await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn what_was_replaced_leaves_no_trace() {
     let place = Place::new();
@@ -310,8 +337,8 @@ fn what_is_no_store_is_refused() {
     let place = Place::new();
     drop(place.open());
     let db = Connection::open(place.path()).unwrap();
-    db.pragma_update(None, "user_version", 3).unwrap();
-    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 3, known: 2 }));
+    db.pragma_update(None, "user_version", 4).unwrap();
+    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 4, known: 3 }));
     db.pragma_update(None, "user_version", 0).unwrap();
     assert!(matches!(place.try_open().err(), Some(StoreError::Open { .. })), "another program's");
     drop(db);
@@ -346,14 +373,18 @@ async fn version_1_still_opens() {
     let tables = |(version, parts): (i64, Vec<(String, Option<String>, i64)>)| {
         (version, parts.into_iter().map(|(name, sql, _)| (name, sql)).collect::<Vec<_>>())
     };
-    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_2.as_ref())));
+    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_3.as_ref())));
 }
 
 #[tokio::test]
-async fn version_2_still_opens() {
-    let place = Place::with(VERSION_2);
-    let store = place.open();
-    holds_what_version_1_held(&store).await;
+async fn versions_2_and_3_still_open() {
+    for fixture in [VERSION_2, VERSION_3] {
+        holds_what_version_2_held(&Place::with(fixture).open()).await;
+    }
+}
+
+async fn holds_what_version_2_held(store: &SqliteStore) {
+    holds_what_version_1_held(store).await;
     let owner = store.owner_by_lookup([1; 32]).await.unwrap().unwrap();
     assert_eq!((owner.tag, owner.expose()), ([2; 16], &[2; 32]));
     let left = store.pending(9).await.unwrap();
@@ -368,10 +399,10 @@ async fn holds_what_version_1_held(store: &SqliteStore) {
     assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
 }
 
-/// What is written today is what version 2 wrote. Should this fail, the schema changed: keep version 2 as it is, give
+/// What is written today is what version 3 wrote. Should this fail, the schema changed: keep version 3 as it is, give
 /// the new one a number, and copy what is written here to a fixture of its own.
 #[tokio::test]
-async fn the_current_schema_is_version_2() {
+async fn the_current_schema_is_version_3() {
     let place = Place::new();
     let store = place.open();
     store.insert(credential()).await.unwrap();
@@ -380,7 +411,10 @@ async fn the_current_schema_is_version_2() {
     let _open = reserve(&store, "open").await.unwrap();
     store.obtain(vec![offer(1, 2)]).await.unwrap();
     drop(store);
-    assert_eq!(schema(&place.path()), schema(VERSION_2.as_ref()));
+    if let Ok(to) = std::env::var("WRITE_FIXTURE") {
+        fs::copy(place.path(), to).unwrap();
+    }
+    assert_eq!(schema(&place.path()), schema(VERSION_3.as_ref()));
 }
 
 /// The version, and every table and index with its number of rows.
@@ -401,6 +435,7 @@ fn schema(path: &Path) -> (i64, Vec<(String, Option<String>, i64)>) {
 
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
 const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.sqlite");
+const VERSION_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v3.sqlite");
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 /// For what happens in milliseconds unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(30);

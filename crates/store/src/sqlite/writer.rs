@@ -24,6 +24,8 @@ pub(super) struct Writer {
     next_sweep: Timestamp,
     /// When to empty the write-ahead log, while it may still hold what was erased.
     empty_log_at: Option<Timestamp>,
+    /// This process erased something.
+    erased: bool,
 }
 
 impl Writer {
@@ -45,6 +47,7 @@ impl Writer {
             clock,
             next_sweep,
             empty_log_at: None,
+            erased: false,
         }
     }
 
@@ -63,7 +66,8 @@ impl Writer {
             self.commit(writes);
             self.commit(reads);
             if stopping && idle {
-                self.empty_log(Patience::Waits);
+                // What others erased is not worth waiting for.
+                self.empty_log(if self.erased { Patience::Waits } else { Patience::None });
                 return;
             }
             self.sweep();
@@ -83,7 +87,7 @@ impl Writer {
             self.publish();
         }
         if committed.is_ok() && effect == Effect::Erases {
-            self.empty_log_at = Some(Timestamp(0));
+            self.erased = true;
             self.empty_log(Patience::None);
         }
         let outcomes = ran.iter().map(|(_, own)| own).chain([&committed]);
@@ -128,6 +132,9 @@ impl Writer {
             if effect >= Effect::Changes {
                 execute(db, "UPDATE meta SET generation = generation + 1").map_err(explain)?;
             }
+            if effect == Effect::Erases {
+                execute(db, "UPDATE meta SET erased = erased + 1").map_err(explain)?;
+            }
             execute(db, "COMMIT").map_err(explain)
         });
         ran.extend(jobs.map(|job| (job, Ok(()))));
@@ -151,6 +158,8 @@ impl Writer {
         if seen != self.data_version {
             self.data_version = seen;
             self.publish();
+            // Whoever erased something may have ended before it could empty the log.
+            self.empty_log(Patience::None);
         }
     }
 
@@ -180,9 +189,6 @@ impl Writer {
     /// Empties the write-ahead log, if it may hold what was erased. While another process reads an older state that
     /// cannot be done; it is tried again then.
     fn empty_log(&mut self, patience: Patience) {
-        if self.empty_log_at.is_none() {
-            return;
-        }
         let Ok((file, db)) = self.database() else { return };
         let emptied = file.empty_log(db, patience).unwrap_or(false);
         self.empty_log_at = (!emptied).then(|| self.clock.now().plus(EMPTY_LOG_EVERY));

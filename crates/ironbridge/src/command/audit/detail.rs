@@ -8,6 +8,7 @@ use ironbridge_store::StoreError;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// The keys of a data directory: they open personal detail and find a person's records.
@@ -20,6 +21,9 @@ pub struct Keyring {
 
 /// Keys at hand; beyond that they are looked up again.
 const AT_HAND: usize = 10_000;
+
+/// How often it is asked whether an erasure is finished.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Keyring {
     pub fn open(home: &Home) -> Result<Keyring, Failure> {
@@ -56,6 +60,17 @@ impl Keyring {
     /// Destroys the key of a person's detail.
     pub fn erase(&self, id: &str) -> Result<Option<OwnerTag>, StoreError> {
         self.runtime.block_on(self.owners.erase_subject(id))
+    }
+
+    /// Whether nothing is left of destroyed keys in the store's files; waits for others to let go of them.
+    pub fn erased_within(&self, patience: Duration) -> Result<bool, StoreError> {
+        let settled = async {
+            while self.owners.erasure_pending().await? {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Ok(true)
+        };
+        self.runtime.block_on(async { tokio::time::timeout(patience, settled).await.unwrap_or(Ok(false)) })
     }
 }
 

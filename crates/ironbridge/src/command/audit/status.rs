@@ -6,6 +6,7 @@ use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_audit::Kept;
 use ironbridge_publish::{Kind, Lag, Snapshot};
+use ironbridge_store::OwnerKeys;
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
@@ -39,6 +40,8 @@ struct Status {
     kept: Kept,
     /// Actions done that wait for their record; `None` where there is no store beside the trail.
     waiting: Option<u64>,
+    /// Something that was erased may still be in the store's files.
+    erasing: bool,
     published: Option<Snapshot>,
 }
 
@@ -47,9 +50,11 @@ impl Status {
         let log = &source.log;
         let head = log.checkpoint(None)?;
         let newest = log.tail(1)?.last().map_or(0, |record| record.index + 1);
-        let waiting = match source.home()? {
-            Some(home) => Some(block_on(async { Ok(home.outbox().count().await?) })?),
-            None => None,
+        let (waiting, erasing) = match source.home()? {
+            Some(home) => block_on(async {
+                Ok((Some(home.outbox().count().await?), home.store.erasure_pending().await?))
+            })?,
+            None => (None, false),
         };
         let published = source.dir.as_deref().map(Snapshot::read).transpose();
         let published = published
@@ -63,6 +68,7 @@ impl Status {
             indexed: log.indexed()?,
             kept: log.kept()?,
             waiting,
+            erasing,
             published,
         })
     }
@@ -72,6 +78,7 @@ impl Status {
         json!({
             "origin": self.origin, "written": self.written, "signed": self.signed,
             "witnessed": self.witnessed, "indexed": self.indexed, "actions_waiting": self.waiting,
+            "erasure_pending": self.erasing,
             "dropped": { "records_below": self.kept.records, "detail_below": self.kept.detail },
             "published": self.published.as_ref().map(|snapshot| times::show(snapshot.time)),
             "destinations": destinations.map(|lag| json!(lag)).collect::<Value>(),
@@ -91,6 +98,11 @@ impl Status {
         }
         if let Some(waiting) = self.waiting.filter(|waiting| *waiting > 0) {
             output::data(format_args!("{waiting} actions wait for a running bridge to record them"))?;
+        }
+        if self.erasing {
+            output::data(
+                "an erasure is pending: another process reads store.sqlite, which still holds the sealed key until it ends",
+            )?;
         }
         let published = self.published.as_ref().filter(|snapshot| !snapshot.destinations.is_empty());
         let Some(snapshot) = published else {

@@ -1,0 +1,4 @@
+-- How many transactions erased something, and how many of these the write-ahead log was emptied after: while the
+-- numbers differ, what was erased may still be in it, whichever process erased it.
+ALTER TABLE meta ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN emptied INTEGER NOT NULL DEFAULT 0;
