@@ -117,6 +117,9 @@ impl Credentials for Nothing {
     fn list<'a>(&'a self, _: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
         unreachable!()
     }
+    fn altered(&self) -> StoreFuture<'_, Vec<String>> {
+        unreachable!()
+    }
 }
 
 impl SubjectKeys for Nothing {

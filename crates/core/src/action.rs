@@ -82,6 +82,11 @@ pub mod name {
     /// Old detail or records were dropped; the facts say up to which index.
     pub const RETENTION: &str = "audit.retention";
 
+    /// Somebody other than the bridge wrote a row of its store; it does not count.
+    pub const STORE_REFUSE: &str = "store.refuse";
+    /// Rows that an older version wrote were taken as they are; from then on every row is authenticated.
+    pub const STORE_ADOPT: &str = "store.adopt";
+
     /// All of them, with what they mean.
     pub const ALL: &[(&str, &str)] = &[
         (BRIDGE_START, "the bridge started"),
@@ -98,5 +103,7 @@ pub mod name {
         (LOG_KEY_ROTATE, "the keys that sign the audit trail changed: new ones came, or the overlap ended"),
         (SUBJECT_ERASE, "a data subject's detail was erased"),
         (RETENTION, "old detail or records were dropped by policy"),
+        (STORE_REFUSE, "a row of the store that another hand had written was refused"),
+        (STORE_ADOPT, "rows that an older version had written to the store were taken as they are"),
     ];
 }

@@ -5,16 +5,18 @@ use crate::material::{self, MaterialError, secret_name};
 use crate::services::{ServiceError, Services};
 use ironbridge_audit::Stored;
 use ironbridge_audit::export;
+use ironbridge_core::action::name;
 use ironbridge_core::{Fetch, Sensitive, Timestamp};
 use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, RecordFormat, SecretRef};
 use ironbridge_net::address::Policy;
 use ironbridge_net::session::Dialer;
 use ironbridge_publish::{
     Bucket, Cosigner, Format, Forward, Framing, Kind, Mirror, Publisher, Settings, Sink, Snapshot, Target,
+    adopt_cursors,
 };
 use ironbridge_seal::hash;
 use ironbridge_seal::note::NoteVerifier;
-use ironbridge_store::Changes;
+use ironbridge_store::{Changes, SealedItems};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +106,9 @@ struct Wanted {
 
 impl Services {
     async fn publishing(&self, audit: &Audit) -> Result<Wanted, PublishingError> {
+        if !audit.forward.is_empty() {
+            self.adopt_cursors().await.map_err(|reason| declared("forward", reason))?;
+        }
         let keys = self.home.log_keys(&self.origin).await.map_err(ServiceError::from)?;
         let signers = keys.signers(&self.origin, self.clock.now());
         let keys = signers.map_err(|error| declared("", error))?.verifiers().to_vec();
@@ -111,6 +116,31 @@ impl Services {
         let mut building = Building { services: self, identity: format!("{audit:?} {texts:?}").into_bytes() };
         let settings = building.settings(audit).await?;
         Ok(Wanted { settings, keys, identity: building.identity })
+    }
+}
+
+/// Where it is kept that cursors without a seal are nobody's any more.
+const CURSORS: (&str, &str) = ("forward", "cursors");
+
+impl Services {
+    /// Seals the cursors of an older version, once.
+    async fn adopt_cursors(&self) -> Result<(), String> {
+        let (namespace, item) = CURSORS;
+        let store = &self.home.store;
+        if store.get(namespace, item).await.map_err(|error| error.to_string())?.is_some() {
+            return Ok(());
+        }
+        let (log, keys) = (self.trail.log(), Arc::clone(&self.home.keys));
+        let adopted = tokio::task::spawn_blocking(move || adopt_cursors(&log, &keys)).await;
+        let adopted = adopted.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        for (receiver, next) in adopted {
+            let action = self.action(name::STORE_ADOPT, format!("forward/{receiver}"));
+            self.note(action.fact("next", next.to_string())).await;
+        }
+        let context = format!("{namespace}/{item}");
+        let mark = self.home.keys.seal(&[], context.as_bytes()).map_err(|error| error.to_string())?;
+        let put = store.put_first(namespace, item, mark, self.clock.now()).await;
+        put.map(drop).map_err(|error| error.to_string())
     }
 }
 
@@ -132,7 +162,8 @@ impl Building<'_> {
         }
         for (name, forward) in &audit.forward {
             let (sink, format) = self.sink(name, forward).await?;
-            settings.forwards.push(Forward { name: name.to_string(), sink, format });
+            let keys = Arc::clone(&self.services.home.keys);
+            settings.forwards.push(Forward { name: name.to_string(), sink, format, keys });
         }
         for (name, witness) in &audit.witnesses {
             let key = NoteVerifier::parse(&witness.key);

@@ -5,7 +5,9 @@ use crate::publishing;
 use crate::services::Services;
 use ironbridge_audit::{Indexer, Limits};
 use ironbridge_core::action::name;
-use ironbridge_store::Changes;
+use ironbridge_core::{Action, Outcome};
+use ironbridge_store::{Changes, Credentials};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -35,13 +37,36 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
 /// Keys issued or revoked by a command take effect here within the store's notice.
 async fn follow_credentials(services: Arc<Services>) {
     let mut changes = services.home.store.changes();
-    while changes.changed().await.is_ok() {
+    let mut told = HashSet::new();
+    loop {
+        changes.borrow_and_update();
         for ring in [&services.api_keys, &services.client_secrets] {
             if let Err(error) = ring.reload().await {
                 tracing::error!(%error, "issued credentials could not be read again");
             }
         }
+        tell_altered(&services, &mut told).await;
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
+}
+
+/// Somebody wrote into the store by hand: that opens nothing, and is recorded once while the bridge runs.
+async fn tell_altered(services: &Services, told: &mut HashSet<String>) {
+    let altered = match services.home.store.altered().await {
+        Ok(altered) => altered,
+        Err(error) => return tracing::error!(%error, "issued credentials could not be checked"),
+    };
+    for id in altered.iter().filter(|id| !told.contains(*id)) {
+        tracing::error!(
+            credential = %id,
+            "another hand has put this credential into the store, or changed it there; it opens nothing"
+        );
+        let refused = services.action(name::STORE_REFUSE, format!("credential/{id}"));
+        services.note(Action { outcome: Outcome::Failed, code: "row-altered".into(), ..refused }).await;
+    }
+    *told = altered.into_iter().collect();
 }
 
 /// A key that a command destroyed must not stay in an idle bridge's memory until the next exchange.

@@ -12,6 +12,7 @@ use ironbridge_testkit::CurlReply;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use world::{Declared, World, eventually, issue_key, set_secret};
@@ -283,4 +284,23 @@ fn new_keys_of_the_token_endpoint_and_of_the_log_are_recorded() {
         assert!(told.iter().all(|action| action["object"] == object), "{told:?}");
         assert_eq!(detail(&world, &told[1]["id"], DetailKind::Actor).unwrap(), "command:alice(1000)");
     }
+}
+
+/// Somebody who can write the store, but not read the key file, gives a key more than it was issued with.
+#[test]
+fn a_credential_that_another_hand_wrote_opens_nothing_and_is_recorded() {
+    let (world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+    let status = || world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
+    assert_eq!(status(), 200);
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+        print(db.execute('UPDATE credential SET expires = expires + 1 RETURNING id').fetchone()[0]); db.commit()";
+    let store = world.data_dir().join("store.sqlite");
+    let ran = Command::new("python3").args(["-c", script, store.to_str().unwrap()]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let id = String::from_utf8(ran.stdout).unwrap();
+    // Another change tells the bridge; a write by hand does not raise the generation.
+    set_secret(world.dir.path(), "any", "thing").unwrap();
+    let refused = one(&world, "store.refuse", &format!("credential/{}", id.trim()));
+    assert_eq!((&refused["outcome"], &refused["code"]), (&json!("failed"), &json!("row-altered")));
+    assert_eq!(status(), 401);
 }

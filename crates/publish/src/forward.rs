@@ -11,9 +11,11 @@ use crate::publisher::Surroundings;
 use crate::status::Report;
 use crate::trouble::Trouble;
 use cursor::Cursor;
+pub use cursor::adopt_cursors;
 use ironbridge_audit::{Fault, Follow, Stored};
 use ironbridge_core::{BoxFuture, Fetch, Sensitive};
 use ironbridge_net::session::Dialer;
+use ironbridge_seal::envelope::Keys;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct Forward {
     pub name: String,
     pub sink: Sink,
     pub format: Format,
+    /// Seal how far it is.
+    pub keys: Arc<Keys>,
 }
 
 /// Appends a record in some format, as UTF-8 without line breaks.
@@ -83,7 +87,7 @@ pub(crate) async fn run(forward: Forward, around: Surroundings, report: Report) 
             Box::new(https::Outlet { url, framing, authorization, client })
         }
     };
-    let cursor = Cursor::of(around.log.dir(), &forward.name);
+    let cursor = Cursor::of(around.log.dir(), &forward.name, forward.keys);
     let format = forward.format;
     Forwarder { cursor, outlet, format, around, report, records: None, most: BATCH_RECORDS }.run().await;
 }
@@ -133,15 +137,7 @@ impl Forwarder {
 
     /// Sends what the log of this size has and the sink has not.
     async fn catch_up(&mut self, size: u64) -> Result<(), Trouble> {
-        let mut next = self.cursor.load().await?;
-        if next > size {
-            // Read again next time: somebody may have removed it.
-            self.cursor.forget();
-            return Err(Trouble::new(format_args!(
-                "{next} records were sent, but the log has {size}: it was rolled back. Remove {} to send it again",
-                self.cursor.path().display()
-            )));
-        }
+        let mut next = self.cursor.load(&self.around.log, size).await?;
         self.report.stands_at(next);
         if next == size {
             self.report.reached(next);
@@ -153,7 +149,7 @@ impl Forwarder {
             if first > next {
                 self.report.lost(first - next, "retention dropped them before they were sent");
                 next = first;
-                self.cursor.store(next).await?;
+                self.cursor.store(next, &self.around.log).await?;
             }
             let mut rest = &batch[..];
             while !rest.is_empty() {
@@ -161,7 +157,7 @@ impl Forwarder {
                 if let Some(last) = now.last() {
                     self.send(now).await?;
                     next = last.stored.index + 1;
-                    self.cursor.store(next).await?;
+                    self.cursor.store(next, &self.around.log).await?;
                     self.report.reached(next);
                 }
                 rest = later;

@@ -18,7 +18,7 @@ mod status;
 mod trouble;
 
 pub use cosign::Cosigner;
-pub use forward::{Format, Forward, Framing, Sink};
+pub use forward::{Format, Forward, Framing, Sink, adopt_cursors};
 pub use mirror::{Bucket, Mirror, Target};
 pub use publisher::{Publisher, Settings};
 pub use served::Served;

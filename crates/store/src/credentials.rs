@@ -15,8 +15,12 @@ pub trait Credentials: Changes {
     /// ids are passed over.
     fn touch(&self, used: Vec<(String, Timestamp)>) -> StoreFuture<'_, ()>;
 
-    /// All credentials, or those of one account, oldest first; expired and revoked ones too.
+    /// All credentials, or those of one account, oldest first; expired and revoked ones too. Only what this bridge
+    /// wrote: see [`Credentials::altered`].
     fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>>;
+
+    /// Ids of credentials that another hand put into the store, or changed there. They open nothing.
+    fn altered(&self) -> StoreFuture<'_, Vec<String>>;
 }
 
 /// One issued credential.

@@ -19,7 +19,8 @@
 //!
 //! # What is encrypted
 //! Sealed items arrive sealed. Kept answers and owners' keys are sealed by the [`Sealer`] that the store is opened
-//! with. The rest (names, hashes, times, idempotency keys, waiting actions) is plain: an idempotency key should mean
+//! with. Issued credentials and waiting actions carry a seal of its own over all they say, so that a row that another
+//! hand wrote does not count. The rest (names, hashes, times, idempotency keys, waiting actions) is plain: an idempotency key should mean
 //! nothing to a reader.
 
 mod changes;

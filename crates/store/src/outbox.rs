@@ -13,7 +13,8 @@ pub trait Outbox: Changes {
     /// account and facts are kept. Who did it is whom the store was opened for.
     fn note(&self, action: Action) -> StoreFuture<'_, ()>;
 
-    /// The oldest, at most `limit`, in the order in which they were done.
+    /// The oldest, at most `limit`, in the order in which they were done. In the place of one that another hand put
+    /// there, or changed, stands `store.refuse`: that somebody did.
     fn pending(&self, limit: u32) -> StoreFuture<'_, Vec<Action>>;
 
     /// They are recorded. Unknown ids are passed over.

@@ -58,8 +58,10 @@ fn severity(entry: &Entry) -> &'static str {
 }
 
 fn push_origin(extension: &mut Extension<'_>, entry: &Entry, opened: &[Detail]) {
+    // An action's account is whom it was done for; only for a token it is who asked, too.
+    let acts = entry.action.is_empty() || entry.action == name::TOKEN_ISSUE;
     let actor = values(opened, DetailKind::Actor).next();
-    extension.text("suser", actor.unwrap_or(&entry.account));
+    extension.text("suser", actor.unwrap_or(if acts { &entry.account } else { "" }));
     // `src` takes IPv4 alone.
     match address(entry, opened).map(|address| (address, address.parse::<IpAddr>())) {
         Some((address, Ok(IpAddr::V6(_)))) => {
@@ -235,6 +237,11 @@ mod tests {
         assert_eq!((&*header[4], &*header[5]), ("key.issue", "an API key or client secret was issued"));
         assert_eq!((&*pairs["suser"], &*pairs["duser"], &*pairs["cs1"]), ("cli:ada", "shop", "ib_1"));
         assert_eq!(pairs["cs2"], "hash=12ab");
+        // Whom it was done for is not who did it, also where that is not told.
+        let (_, pairs) = read(&written(Format::Cef, &action("key.issue", "ib_1"), &[]));
+        assert_eq!((pairs.get("suser"), &*pairs["duser"]), (None, "shop"));
+        let (_, pairs) = read(&written(Format::Cef, &action("token.issue", ""), &[]));
+        assert_eq!(pairs["suser"], "shop");
     }
 
     proptest! {

@@ -53,7 +53,8 @@ fn exchange(record: &Stored, opened: &[Detail]) -> Map<String, Value> {
     };
     let mut event = event(record, API_ACTIVITY, activity, &entry.method);
     let response = entry.status.map(|status| json!({ "code": status }));
-    set(&mut event, "actor", Some(actor(entry, &entry.source, None)));
+    let caller = (!entry.account.is_empty()).then(|| user(entry));
+    set(&mut event, "actor", Some(actor(&entry.source, caller)));
     set(
         &mut event,
         "api",
@@ -81,7 +82,10 @@ fn action(record: &Stored, opened: &[Detail]) -> Map<String, Value> {
     let doer = values(opened, DetailKind::Actor).next();
     let (class, activity, kind) = act(&entry.action);
     let mut event = event(record, class, activity, &entry.action);
-    set(&mut event, "actor", Some(actor(entry, "ironbridge", doer)));
+    // The account is whom it was done for. Only for a token it is who asked, too.
+    let doer = doer.map(|doer| json!({ "name": doer, "type_id": 2 }));
+    let account = || (class.uid == AUTHENTICATION.uid && !entry.account.is_empty()).then(|| user(entry));
+    set(&mut event, "actor", Some(actor("ironbridge", doer.or_else(account))));
     if let Some(address) = address(entry, opened) {
         set(&mut event, "src_endpoint", Some(endpoint("", "", Some(address))));
     }
@@ -119,6 +123,8 @@ fn act(action: &str) -> (Class, u32, &'static str) {
         name::SIGNING_KEY_ROTATE | name::LOG_KEY_ROTATE => (ENTITY_MANAGEMENT, UPDATE, "signing key"),
         name::SUBJECT_ERASE => (ENTITY_MANAGEMENT, DELETE, "data subject"),
         name::RETENTION => (ENTITY_MANAGEMENT, DELETE, "audit records"),
+        name::STORE_REFUSE => (ENTITY_MANAGEMENT, DELETE, "row of the store"),
+        name::STORE_ADOPT => (ENTITY_MANAGEMENT, UPDATE, "row of the store"),
         _ => (ENTITY_MANAGEMENT, OTHER, "other"),
     }
 }
@@ -151,6 +157,7 @@ fn event(record: &Stored, class: Class, activity: u32, activity_name: &str) -> M
             "metadata",
             json!({
                 "version": VERSION,
+                "profiles": profiles(class),
                 "product": product(),
                 "uid": format!("{}{amends}", entry.id),
                 "correlation_uid": entry.id,
@@ -169,17 +176,17 @@ fn event(record: &Stored, class: Class, activity: u32, activity_name: &str) -> M
     event
 }
 
+/// API Activity has `actor` itself; the others get it from this profile.
+fn profiles(class: Class) -> &'static [&'static str] {
+    if class.uid == API_ACTIVITY.uid { &[] } else { &["host"] }
+}
+
 fn product() -> Value {
     json!({ "name": "Ironbridge", "vendor_name": "Ironbridge", "version": env!("CARGO_PKG_VERSION") })
 }
 
 /// Who did it: a system or program, and the account or the person it did it as.
-fn actor(entry: &Entry, program: &str, person: Option<&str>) -> Value {
-    let user = match person {
-        Some(person) => Some(json!({ "name": person, "type_id": 2 })),
-        None if entry.account.is_empty() => None,
-        None => Some(user(entry)),
-    };
+fn actor(program: &str, user: Option<Value>) -> Value {
     object([("app_name", Some(json!(or_unknown(program)))), ("user", user)])
 }
 
@@ -204,7 +211,9 @@ fn endpoint(system: &str, country: &str, address: Option<&str>) -> Value {
 fn unmapped(entry: &Entry) -> Value {
     let list = |list: &[String]| (!list.is_empty()).then(|| json!(list));
     let number = |number: u64| entry.action.is_empty().then(|| json!(number));
+    let concerned = if entry.action.is_empty() { "" } else { &entry.account };
     object([
+        ("account", text(concerned)),
         ("permission", text(&entry.permission)),
         ("transport", text(&entry.transport)),
         ("purpose", text(&entry.purpose)),
@@ -291,6 +300,9 @@ mod tests {
         if uint("/activity_id") == 99 {
             required("/activity_name");
         }
+        // The classes that get `actor` from the profile `host`, and the one that does not know that profile.
+        let profiles = if uint("/class_uid") == 6003 { json!([]) } else { json!(["host"]) };
+        assert_eq!(event["metadata"]["profiles"], profiles);
         const ACTOR: &[&str] = &["process", "user", "invoked_by", "session", "app_name", "app_uid"];
         const ENDPOINT: &[&str] = &["ip", "uid", "name", "hostname", "svc_name", "instance_uid"];
         match uint("/class_uid") {
@@ -367,7 +379,21 @@ mod tests {
             assert_eq!(event["actor"]["user"]["name"], "cli:ada");
             assert_eq!(event["activity_id"] == 99, *name == "later.version", "{name}");
         }
-        assert_eq!(event(&action("token.issue", ""), &[])["user"]["name"], "shop");
+        let token = event(&action("token.issue", ""), &[]);
+        assert_eq!(
+            (&token["user"]["name"], &token["actor"]["user"]["name"]),
+            (&json!("shop"), &json!("shop"))
+        );
+    }
+
+    /// Whom a key was issued for did not issue it.
+    #[test]
+    fn the_account_concerned_is_not_who_acted() {
+        for (name, _) in name::ALL.iter().filter(|(name, _)| *name != name::TOKEN_ISSUE) {
+            let event = event(&action(name, "thing"), &[]);
+            assert_eq!(event["actor"], json!({ "app_name": "ironbridge" }), "{name}");
+            assert_eq!(event["unmapped"]["account"], "shop", "{name}");
+        }
     }
 
     proptest! {

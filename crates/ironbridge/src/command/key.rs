@@ -163,7 +163,15 @@ fn allowed(account: &Account, args: &Issue) -> Result<(Kind, Duration), Failure>
 
 fn list(manifest: &Path, args: &List) -> Outcome {
     let home = args.data_dir.home(manifest)?;
-    let keys = block_on(async { Ok(home.store.list(args.account.as_deref()).await?) })?;
+    let (keys, altered) = block_on(async {
+        Ok((home.store.list(args.account.as_deref()).await?, home.store.altered().await?))
+    })?;
+    for id in &altered {
+        output::note(format_args!(
+            "`{id}` was put into the store, or changed there, by another hand than this bridge's. It opens nothing\n\
+             and is not listed. Find out who can write store.sqlite; issue the account a new key if it was one."
+        ));
+    }
     let now = home.clock.now();
     if args.format.is_json() {
         output::json(&keys.iter().map(|key| to_json(key, now)).collect::<Value>())?;

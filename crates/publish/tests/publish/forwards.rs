@@ -2,19 +2,19 @@
 
 use crate::collectors::{Collector, SyslogNg};
 use crate::stage::{
-    as_stored, caught_up, client, complains, drop_before, only, publish, record, recorded, roots, runtime,
-    settings, trail, until,
+    as_stored, caught_up, client, complains, drop_before, keys, only, publish, record, recorded, roots,
+    runtime, settings, trail, until,
 };
 use ironbridge_core::Sensitive;
 use ironbridge_net::address::Policy;
 use ironbridge_net::session::Dialer;
-use ironbridge_publish::{Forward, Framing, Settings, Sink};
+use ironbridge_publish::{Forward, Framing, Settings, Sink, adopt_cursors};
 use ironbridge_testkit::{Authority, FakeTarget, Reply, Seen};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 fn to(sink: Sink) -> Settings {
-    let forward = Forward { name: "siem".into(), sink, format: as_stored() };
+    let forward = Forward { name: "siem".into(), sink, format: as_stored(), keys: keys() };
     Settings { forwards: vec![forward], ..settings() }
 }
 
@@ -230,15 +230,22 @@ fn a_log_shorter_than_what_was_sent_is_named() {
     let source = tempfile::tempdir().unwrap();
     let authority = Authority::new("lakes").unwrap();
     let target = FakeTarget::start(&authority).unwrap();
-    recorded(source.path(), 5);
-    std::fs::create_dir(source.path().join("forward")).unwrap();
-    std::fs::write(source.path().join("forward/siem"), "9\n").unwrap();
     let runtime = runtime();
     let _entered = runtime.enter();
+    target.otherwise(Reply::Raw(200, Vec::new(), "".into()));
+    // The same name and key, set back to a backup since.
+    let longer = tempfile::tempdir().unwrap();
+    recorded(longer.path(), 9);
+    let publisher = publish(longer.path(), to_https(&target, &authority, Framing::Lines));
+    caught_up(&publisher, 9);
+    runtime.block_on(publisher.stop());
+    target.forget();
+    recorded(source.path(), 5);
+    std::fs::create_dir(source.path().join("forward")).unwrap();
+    std::fs::copy(longer.path().join("forward/siem"), source.path().join("forward/siem")).unwrap();
     let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
     complains(&publisher, "9 records were sent, but the log has 5: it was rolled back");
     assert!(target.seen().is_empty());
-    target.otherwise(Reply::Raw(200, Vec::new(), "".into()));
     std::fs::remove_file(source.path().join("forward/siem")).unwrap();
     caught_up(&publisher, 5);
     assert_eq!(objects(&target.seen()), expected(0..5));
@@ -259,4 +266,70 @@ fn records_that_retention_dropped_unsent_are_counted() {
     caught_up(&publisher, 1001);
     assert_eq!(only(&publisher).lost, 512);
     assert_eq!(objects(&target.seen())[..488], expected(512..1000));
+}
+
+/// A cursor that was moved ahead would pass records over; one that another hand wrote is not believed.
+#[test]
+fn a_cursor_of_another_hand_passes_nothing_over() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    target.otherwise(Reply::Raw(200, Vec::new(), "".into()));
+    let trail = trail(source.path());
+    record(&trail, "sent", 600);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    caught_up(&publisher, 600);
+    runtime.block_on(publisher.stop());
+    record(&trail, "unsent", 100);
+
+    let path = source.path().join("forward/siem");
+    let ours = std::fs::read_to_string(&path).unwrap();
+    let other = std::fs::read_to_string(&path).unwrap().replace("600\n", "");
+    for forged in [
+        ours.replace("600\n", "700\n"),
+        ours.replace("600\n", "0600\n"),
+        "700\n".into(),
+        "700".into(),
+        format!("700\n{other}"),
+        String::new(),
+        "\u{0}".into(),
+    ] {
+        std::fs::write(&path, &forged).unwrap();
+        target.forget();
+        let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+        caught_up(&publisher, 700);
+        let got = objects(&target.seen());
+        assert!(expected(600..700).iter().all(|object| got.contains(object)), "{forged:?}");
+        assert_eq!(only(&publisher).lost, 0);
+        runtime.block_on(publisher.stop());
+    }
+    // Not even one of another receiver of the same bridge.
+    std::fs::copy(&path, source.path().join("forward/other")).unwrap();
+    target.forget();
+    let mut settings = to_https(&target, &authority, Framing::Lines);
+    settings.forwards[0].name = "other".into();
+    let publisher = publish(source.path(), settings);
+    caught_up(&publisher, 700);
+    assert_eq!(objects(&target.seen()), expected(0..700));
+}
+
+#[test]
+fn cursors_of_an_older_version_are_taken_over_once() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    target.otherwise(Reply::Raw(200, Vec::new(), "".into()));
+    let log = recorded(source.path(), 50);
+    std::fs::create_dir(source.path().join("forward")).unwrap();
+    std::fs::write(source.path().join("forward/siem"), "40\n").unwrap();
+    std::fs::write(source.path().join("forward/rolled-back"), "99\n").unwrap();
+    assert_eq!(adopt_cursors(&log, &keys()).unwrap(), [("siem".to_owned(), 40)]);
+    assert_eq!(adopt_cursors(&log, &keys()).unwrap(), []);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    caught_up(&publisher, 50);
+    assert_eq!(objects(&target.seen()), expected(40..50));
 }

@@ -7,11 +7,12 @@ use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::tls::Roots;
 use ironbridge_publish::{Format, Lag, Publisher, Settings};
+use ironbridge_seal::envelope::Keys;
 use ironbridge_seal::note::{NoteSigner, NoteVerifier};
 use ironbridge_seal::random::SystemRandom;
 use ironbridge_testkit::Authority;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub const ORIGIN: &str = "example.com/bridge-1";
@@ -22,6 +23,12 @@ pub fn key() -> NoteVerifier {
 
 fn signer() -> NoteSigner {
     NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap()
+}
+
+/// What a bridge's key file is to it, for the whole test.
+pub fn keys() -> Arc<Keys> {
+    static KEYS: OnceLock<Arc<Keys>> = OnceLock::new();
+    Arc::clone(KEYS.get_or_init(|| Arc::new(Keys::ephemeral().unwrap())))
 }
 
 /// A trail in this directory that integrates at once.

@@ -1,9 +1,10 @@
 use super::queue::{Effect, Failure};
-use super::{SqliteStore, from_sql, outbox, to_sql};
-use crate::{Credentials, IssuedCredential, IssuedKind, StoreError, StoreFuture};
+use super::{SqliteStore, from_sql, row, to_sql};
+use crate::{Credentials, IssuedCredential, IssuedKind, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use std::sync::Arc;
 
 impl Credentials for SqliteStore {
     fn insert(&self, credential: IssuedCredential) -> StoreFuture<'_, ()> {
@@ -11,8 +12,8 @@ impl Credentials for SqliteStore {
         self.queue.ask(Effect::Changes, move |db| {
             let inserted = db
                 .prepare_cached(
-                    "INSERT INTO credential (id, kind, account, hash, created, expires, revoked, last_used)
-                     VALUES (:id, :kind, :account, :hash, :created, :expires, :revoked, :last_used)
+                    "INSERT INTO credential (id, kind, account, hash, created, expires, revoked, last_used, seal)
+                     VALUES (:id, :kind, :account, :hash, :created, :expires, :revoked, :last_used, :seal)
                      ON CONFLICT (id) DO NOTHING",
                 )?
                 .execute(named_params! {
@@ -24,6 +25,7 @@ impl Credentials for SqliteStore {
                     ":expires": to_sql(credential.expires),
                     ":revoked": credential.revoked.map(to_sql),
                     ":last_used": credential.last_used.map(to_sql),
+                    ":seal": seal(author.sealer(), &credential)?,
                 })?;
             if inserted == 0 {
                 return Err(Failure::Refused(StoreError::Conflict(credential.id)));
@@ -33,25 +35,26 @@ impl Credentials for SqliteStore {
                 IssuedKind::Certificate => action::name::CERTIFICATE_ISSUE,
             };
             let issued = author.did(db, name, credential.id)?;
-            Ok(outbox::leave(
+            author.leave(
                 db,
                 &issued.account(credential.account).fact("kind", credential.kind.name().replace('-', "_")),
-            )?)
+            )
         })
     }
 
     fn revoke<'a>(&'a self, id: &'a str, at: Timestamp) -> StoreFuture<'a, bool> {
         let (id, author) = (id.to_owned(), self.author());
-        self.ask(Effect::Changes, move |db| {
-            let revoked: Option<(String, String)> = db
-                .prepare_cached(
-                    "UPDATE credential SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL RETURNING account, kind",
-                )?
-                .query_row(params![id, to_sql(at)], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let Some((account, kind)) = revoked else { return Ok(false) };
-            let action = author.did(db, action::name::KEY_REVOKE, id)?.account(account).fact("kind", kind.replace('-', "_"));
-            outbox::leave(db, &action)?;
+        self.queue.ask(Effect::Changes, move |db| {
+            let mut select = db.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+            let found =
+                select.query_row([&id], |row| Ok(genuine(author.sealer(), row))).optional()?.flatten();
+            // What another hand wrote opens nothing, so there is nothing to revoke.
+            let Some(found) = found.filter(|found| found.revoked.is_none()) else { return Ok(false) };
+            let revoked = IssuedCredential { revoked: Some(from_sql(to_sql(at))), ..found };
+            db.prepare_cached("UPDATE credential SET revoked = ?2, seal = ?3 WHERE id = ?1")?
+                .execute(params![id, to_sql(at), seal(author.sealer(), &revoked)?])?;
+            let action = author.did(db, action::name::KEY_REVOKE, id)?.account(revoked.account);
+            author.leave(db, &action.fact("kind", revoked.kind.name().replace('-', "_")))?;
             Ok(true)
         })
     }
@@ -69,16 +72,65 @@ impl Credentials for SqliteStore {
     }
 
     fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
-        let account = account.map(str::to_owned);
+        let (account, sealer) = (account.map(str::to_owned), Arc::clone(&self.sealer));
         self.ask(Effect::Reads, move |db| {
-            db.prepare_cached(
-                "SELECT id, kind, account, hash, created, expires, revoked, last_used FROM credential
-                 WHERE ?1 IS NULL OR account = ?1 ORDER BY created, id",
-            )?
-            .query_map([account], credential)?
-            .collect()
+            let mut select = db
+                .prepare_cached(&format!("{SELECT} WHERE ?1 IS NULL OR account = ?1 ORDER BY created, id"))?;
+            let listed = select.query_map([account], |row| Ok(genuine(&*sealer, row)))?;
+            listed.filter_map(Result::transpose).collect()
         })
     }
+
+    fn altered(&self) -> StoreFuture<'_, Vec<String>> {
+        let sealer = Arc::clone(&self.sealer);
+        self.ask(Effect::Reads, move |db| {
+            let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
+            let altered = select.query_map([], |row| match genuine(&*sealer, row) {
+                Some(_) => Ok(None),
+                None => row.get::<_, String>("id").map(Some),
+            })?;
+            altered.filter_map(Result::transpose).collect()
+        })
+    }
+}
+
+const SELECT: &str =
+    "SELECT id, kind, account, hash, created, expires, revoked, last_used, seal FROM credential";
+const TABLE: &str = "credential";
+
+/// The row, if this bridge wrote all of it; when it was last used is anybody's to say.
+fn genuine(sealer: &dyn Sealer, row: &Row<'_>) -> Option<IssuedCredential> {
+    let read = credential(row).ok()?;
+    let given: Vec<u8> = row.get("seal").ok()?;
+    row::is_sealed(sealer, &given, TABLE, &fields(&read).each_ref().map(|field| &**field)).then_some(read)
+}
+
+fn seal(sealer: &dyn Sealer, credential: &IssuedCredential) -> Result<Vec<u8>, StoreError> {
+    row::seal(sealer, TABLE, &fields(credential).each_ref().map(|field| &**field))
+}
+
+fn fields(credential: &IssuedCredential) -> [Vec<u8>; 7] {
+    let IssuedCredential { id, kind, account, hash, created, expires, revoked, last_used: _ } = credential;
+    let time = |time: &Timestamp| to_sql(*time).to_be_bytes().to_vec();
+    [
+        id.as_bytes().to_vec(),
+        kind.name().as_bytes().to_vec(),
+        account.as_bytes().to_vec(),
+        hash.to_vec(),
+        time(created),
+        time(expires),
+        revoked.as_ref().map(time).unwrap_or_default(),
+    ]
+}
+
+/// Seals the rows as they are, and tells how many there are.
+pub(super) fn seal_all(db: &Connection, sealer: &dyn Sealer) -> Result<usize, Failure> {
+    let mut select = db.prepare(SELECT)?;
+    let all: Vec<IssuedCredential> = select.query_map([], credential)?.collect::<rusqlite::Result<_>>()?;
+    for one in &all {
+        db.execute("UPDATE credential SET seal = ?2 WHERE id = ?1", params![one.id, seal(sealer, one)?])?;
+    }
+    Ok(all.len())
 }
 
 fn credential(row: &Row<'_>) -> rusqlite::Result<IssuedCredential> {

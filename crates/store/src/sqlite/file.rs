@@ -1,5 +1,8 @@
 //! The file: its permissions, its settings, its schema, and what its errors mean.
 
+use super::outbox::Author;
+use super::queue::Failure;
+use super::row;
 use crate::StoreError;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{DirBuilder, OpenOptions};
@@ -135,6 +138,21 @@ impl File {
             transaction.execute_batch(step).map_err(explain)?;
         }
         transaction.pragma_update(None, "user_version", KNOWN).map_err(explain)?;
+        transaction.commit().map_err(explain)
+    }
+
+    /// Seals rows that an older version wrote.
+    pub(super) fn adopt(&self, db: &mut Connection, author: &Author) -> Result<(), StoreError> {
+        let explain = |error| self.explain(error);
+        let sealed = db.query_row("SELECT rows_sealed FROM meta", [], |row| row.get(0)).map_err(explain)?;
+        if sealed {
+            return Ok(());
+        }
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
+        row::adopt(&transaction, author).map_err(|failure| match failure {
+            Failure::Database(error) => self.explain(error),
+            Failure::Refused(error) => error,
+        })?;
         transaction.commit().map_err(explain)
     }
 

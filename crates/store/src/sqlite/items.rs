@@ -1,6 +1,6 @@
 use super::outbox::Author;
-use super::queue::Effect;
-use super::{SqliteStore, from_sql, outbox, to_sql};
+use super::queue::{Effect, Failure};
+use super::{SqliteStore, from_sql, to_sql};
 use crate::{ItemSummary, SealedItem, SealedItems, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 impl SealedItems for SqliteStore {
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.ask(Effect::Erases, move |db| add(db, &author, &namespace, &name, &sealed, at))
+        self.queue.ask(Effect::Erases, move |db| add(db, &author, &namespace, &name, &sealed, at))
     }
 
     fn put_over(
@@ -20,7 +20,7 @@ impl SealedItems for SqliteStore {
         version: u64,
     ) -> StoreFuture<'_, Option<u64>> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.ask(Effect::Erases, move |db| match newest(db, &namespace, &name)? {
+        self.queue.ask(Effect::Erases, move |db| match newest(db, &namespace, &name)? {
             Some(item) if item.version == version => {
                 add(db, &author, &namespace, &name, &sealed, at).map(Some)
             }
@@ -36,7 +36,7 @@ impl SealedItems for SqliteStore {
         at: Timestamp,
     ) -> StoreFuture<'_, SealedItem> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.ask(Effect::Changes, move |db| match newest(db, &namespace, &name)? {
+        self.queue.ask(Effect::Changes, move |db| match newest(db, &namespace, &name)? {
             Some(item) => Ok(item),
             None => {
                 let version = add(db, &author, &namespace, &name, &sealed, at)?;
@@ -71,13 +71,13 @@ impl SealedItems for SqliteStore {
 
     fn remove(&self, namespace: &str, name: &str) -> StoreFuture<'_, bool> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.ask(Effect::Erases, move |db| {
+        self.queue.ask(Effect::Erases, move |db| {
             let removed = db
                 .prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2")?
                 .execute([&namespace, &name])?;
             if removed > 0 {
                 let action = author.did(db, action::name::SECRET_REMOVE, object(&namespace, &name))?;
-                outbox::leave(db, &action)?;
+                author.leave(db, &action)?;
             }
             Ok(removed > 0)
         })
@@ -106,7 +106,7 @@ fn add(
     name: &str,
     sealed: &[u8],
     at: Timestamp,
-) -> rusqlite::Result<u64> {
+) -> Result<u64, Failure> {
     let version = db
         .prepare_cached(
             "INSERT INTO sealed_item (namespace, name, version, sealed, created)
@@ -117,7 +117,7 @@ fn add(
     db.prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2 AND version < ?3")?
         .execute(params![namespace, name, version])?;
     let action = author.did(db, name_of_putting(namespace, name), object(namespace, name))?;
-    outbox::leave(db, &action.fact("version", version.to_string()))?;
+    author.leave(db, &action.fact("version", version.to_string()))?;
     Ok(version.cast_unsigned())
 }
 

@@ -8,6 +8,7 @@ mod items;
 mod outbox;
 mod owners;
 mod queue;
+mod row;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -15,6 +16,7 @@ mod writer;
 use crate::{Actor, Changes, Sealer, StoreError, StoreFuture};
 use file::{File, Patience};
 use ironbridge_core::{Clock, Timestamp};
+use outbox::Author;
 use queue::{Effect, Queue};
 use rusqlite::Connection;
 use std::path::Path;
@@ -65,7 +67,9 @@ impl SqliteStore {
         actor: Actor,
     ) -> Result<SqliteStore, StoreError> {
         file.make()?;
-        let db = file.open()?;
+        let mut db = file.open()?;
+        let author = Author::new(actor.clone(), clock.now(), Arc::clone(&sealer));
+        file.adopt(&mut db, &author)?;
         // Whoever destroyed a key may have been killed before it did this. While others use the log, they will do it.
         let _ = file.empty_log(&db, Patience::None);
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;

@@ -1,23 +1,28 @@
-use super::queue::Effect;
-use super::{SqliteStore, from_sql, to_sql};
-use crate::{Actor, Outbox, StoreFuture};
-use ironbridge_core::{Action, ExchangeId, Timestamp};
+use super::queue::{Effect, Failure};
+use super::{SqliteStore, from_sql, row, to_sql};
+use crate::{Actor, Outbox, Sealer, StoreError, StoreFuture};
+use ironbridge_core::{Action, ExchangeId, Outcome, Timestamp, action};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
+use std::sync::Arc;
 
 impl Outbox for SqliteStore {
     fn note(&self, action: Action) -> StoreFuture<'_, ()> {
         let action = Action { actor: self.actor.0.to_string(), ..action };
-        self.ask(Effect::Changes, move |db| leave(db, &action))
+        let author = self.author();
+        self.queue.ask(Effect::Changes, move |db| author.leave(db, &action))
     }
 
     fn pending(&self, limit: u32) -> StoreFuture<'_, Vec<Action>> {
+        let author = self.author();
         self.ask(Effect::Reads, move |db| {
-            db.prepare_cached(
-                "SELECT id, time, name, object, account, facts, actor FROM outbox ORDER BY number LIMIT ?1",
-            )?
-            .query_map([limit], read)?
-            .collect()
+            let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY number LIMIT ?1"))?;
+            let mut rows = select.query([limit])?;
+            let mut pending = Vec::new();
+            while let Some(row) = rows.next()? {
+                pending.push(author.believed(row)?);
+            }
+            Ok(pending)
         })
     }
 
@@ -40,15 +45,24 @@ impl Outbox for SqliteStore {
 pub(super) struct Author {
     actor: Actor,
     at: Timestamp,
+    sealer: Arc<dyn Sealer>,
 }
 
 impl SqliteStore {
     pub(super) fn author(&self) -> Author {
-        Author { actor: self.actor.clone(), at: self.clock.now() }
+        Author::new(self.actor.clone(), self.clock.now(), Arc::clone(&self.sealer))
     }
 }
 
 impl Author {
+    pub(super) fn new(actor: Actor, at: Timestamp, sealer: Arc<dyn Sealer>) -> Author {
+        Author { actor, at, sealer }
+    }
+
+    pub(super) fn sealer(&self) -> &dyn Sealer {
+        &*self.sealer
+    }
+
     pub(super) fn did(
         &self,
         db: &Connection,
@@ -60,25 +74,79 @@ impl Author {
         action.actor = self.actor.0.to_string();
         Ok(action)
     }
+
+    /// Leaves an action, in the transaction of the change that it stands for.
+    pub(super) fn leave(&self, db: &Connection, action: &Action) -> Result<(), Failure> {
+        let facts = serde_json::to_string(&action.facts)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let seal = seal(self.sealer(), action, &facts)?;
+        db.prepare_cached(
+            "INSERT INTO outbox (id, time, name, object, account, facts, actor, seal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            action.id.to_u128().to_be_bytes(),
+            to_sql(action.time),
+            action.name,
+            action.object,
+            action.account,
+            facts,
+            action.actor,
+            seal
+        ])?;
+        Ok(())
+    }
+
+    /// What the row says, or, where another hand wrote it, that somebody did.
+    fn believed(&self, row: &Row<'_>) -> rusqlite::Result<Action> {
+        let id: [u8; 16] = row.get("id")?;
+        let sealed = read(row).ok().and_then(|action| {
+            let (facts, given): (String, Vec<u8>) = (row.get("facts").ok()?, row.get("seal").ok()?);
+            is_sealed(self.sealer(), &given, &action, &facts).then_some(action)
+        });
+        Ok(sealed.unwrap_or_else(|| {
+            let claims = row.get("name").unwrap_or_else(|_| String::new());
+            let id = ExchangeId::from_u128(u128::from_be_bytes(id));
+            let mut refused = Action::done(id, self.at, action::name::STORE_REFUSE, "outbox");
+            (refused.outcome, refused.code) = (Outcome::Failed, "row-altered".into());
+            refused.fact("claims", claims)
+        }))
+    }
 }
 
-/// Leaves an action, in the transaction of the change that it stands for.
-pub(super) fn leave(db: &Connection, action: &Action) -> rusqlite::Result<()> {
-    let facts = serde_json::to_string(&action.facts)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    db.prepare_cached(
-        "INSERT INTO outbox (id, time, name, object, account, facts, actor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![
-        action.id.to_u128().to_be_bytes(),
-        to_sql(action.time),
-        action.name,
-        action.object,
-        action.account,
-        facts,
-        action.actor
-    ])
-    .map(drop)
+const SELECT: &str = "SELECT number, id, time, name, object, account, facts, actor, seal FROM outbox";
+const TABLE: &str = "outbox";
+
+fn seal(sealer: &dyn Sealer, action: &Action, facts: &str) -> Result<Vec<u8>, StoreError> {
+    row::seal(sealer, TABLE, &fields(action, facts).each_ref().map(|field| &**field))
+}
+
+fn is_sealed(sealer: &dyn Sealer, seal: &[u8], action: &Action, facts: &str) -> bool {
+    row::is_sealed(sealer, seal, TABLE, &fields(action, facts).each_ref().map(|field| &**field))
+}
+
+fn fields(action: &Action, facts: &str) -> [Vec<u8>; 7] {
+    let texts = [&*action.name, &action.object, &action.account, facts, &action.actor];
+    let [name, object, account, facts, actor] = texts.map(|text| text.as_bytes().to_vec());
+    let time = to_sql(action.time).to_be_bytes().to_vec();
+    [action.id.to_u128().to_be_bytes().to_vec(), time, name, object, account, facts, actor]
+}
+
+/// Seals what waits as it is, and tells how many there are.
+pub(super) fn seal_all(db: &Connection, sealer: &dyn Sealer) -> Result<usize, Failure> {
+    let mut select = db.prepare(SELECT)?;
+    let mut rows = select.query([])?;
+    let mut sealed = Vec::new();
+    while let Some(row) = rows.next()? {
+        sealed.push((
+            row.get::<_, i64>("number")?,
+            seal(sealer, &read(row)?, &row.get::<_, String>("facts")?)?,
+        ));
+    }
+    for (number, seal) in &sealed {
+        db.execute("UPDATE outbox SET seal = ?2 WHERE number = ?1", params![number, seal])?;
+    }
+    Ok(sealed.len())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Action> {

@@ -1,5 +1,5 @@
 use super::queue::Effect;
-use super::{SqliteStore, file, outbox, to_sql};
+use super::{SqliteStore, file, to_sql};
 use crate::{Lookup, NewOwner, OwnerKeys, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{OwnerKey, OwnerTag, action};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -57,13 +57,13 @@ impl OwnerKeys for SqliteStore {
 
     fn destroy(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerTag>> {
         let author = self.author();
-        self.ask(Effect::Erases, move |db| {
+        self.queue.ask(Effect::Erases, move |db| {
             let tag: Option<OwnerTag> = db
                 .prepare_cached("DELETE FROM owner WHERE lookup = ?1 RETURNING tag")?
                 .query_row([lookup], |row| row.get(0))
                 .optional()?;
             if let Some(tag) = tag {
-                outbox::leave(db, &author.did(db, action::name::SUBJECT_ERASE, hex(&tag))?)?;
+                author.leave(db, &author.did(db, action::name::SUBJECT_ERASE, hex(&tag))?)?;
             }
             Ok(tag)
         })
