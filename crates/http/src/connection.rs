@@ -2,12 +2,14 @@
 
 use crate::Site;
 use crate::service::{Caller, serve};
+use crate::unseen;
 use arc_swap::ArcSwap;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ironbridge_core::{Clock, Entropy, IdSource, Recorder};
+use ironbridge_net::frames::Frames;
 use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
 use ironbridge_net::protocol::{http1_server, http2_server};
@@ -124,6 +126,7 @@ impl Worker {
                 drive(pin!(server), |server| server.graceful_shutdown(), &mut draining).await
             }
             Protocol::Http2 => {
+                let (frames, seen) = Frames::new(secured.stream);
                 let (limits, state) = (**self.front.limits.load(), GateState::ungated());
                 let gate = Arc::clone(&state);
                 let caller = Rc::new(Caller { address, certificate, gate, counted });
@@ -131,15 +134,20 @@ impl Worker {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
                 });
-                let server = http2_server().serve_connection(TokioIo::new(secured.stream), service);
+                let server = http2_server().serve_connection(TokioIo::new(frames), service);
                 let mut server = pin!(server);
-                tokio::select! {
+                let ended = tokio::select! {
+                    biased;
                     ended = drive(server.as_mut(), |server| server.graceful_shutdown(), &mut draining) => ended,
+                    // After hyper's turn, whenever it had one.
+                    () = unseen::watch(&self, &caller, &seen) => Ok(()),
                     () = silence(&state, limits) => {
                         server.as_mut().graceful_shutdown();
                         timeout(limits.head_timeout, server).await.unwrap_or(Ok(()))
                     }
-                }
+                };
+                unseen::ended(&self, &caller, &seen, &ended);
+                ended
             }
         };
         if let Err(error) = ended {

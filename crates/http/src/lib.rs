@@ -22,6 +22,7 @@ mod routes;
 mod service;
 mod switched;
 pub mod target;
+mod unseen;
 mod watch;
 
 pub use caller::{ForwardingField, Proxies};

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use ironbridge_core::uri::{Ambiguous, CanonicalPath, Query};
-use ironbridge_core::{Code, Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
+use ironbridge_core::{Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
 use ironbridge_net::gate::{Arrival, GateState};
 use ironbridge_net::listen::Permit;
 use std::net::IpAddr;
@@ -35,6 +35,9 @@ const MAX_TARGET: usize = 8000;
 /// Field lines of one HTTP/2 header section; HTTP/1's are counted by the gate.
 const MAX_FIELDS: usize = 100;
 
+/// Bytes of one HTTP/2 header section, as RFC 9113 §6.5.2 counts them; the gate's limit for HTTP/1.
+const MAX_HEADER_LIST: usize = 16 * 1024;
+
 /// Answers one request. What must happen in the order of arrival happens before the future is made.
 pub(crate) fn serve(
     worker: &Rc<Worker>,
@@ -47,7 +50,7 @@ pub(crate) fn serve(
     async move {
         let site = worker.site();
         let (in_service, upgrade) = match arrival {
-            Arrival::Refused(code) => return refuse_unread(&worker, &site, &caller, code).await,
+            Arrival::Refused(code) => return refuse_unread(&worker, &site, &caller, code.into()).await,
             Arrival::Request(in_service) => (in_service, None),
             Arrival::Upgrade(in_service, upgrade) => {
                 let counted = Rc::clone(&caller.counted);
@@ -65,16 +68,16 @@ pub(crate) fn serve(
     }
 }
 
-/// The gate refused what arrived: there is no request to look at, but there is a record.
-async fn refuse_unread(
+/// What arrived was refused before it was a request: there is nothing to look at, but there is a record.
+pub(crate) async fn refuse_unread(
     worker: &Rc<Worker>,
     site: &Site,
     caller: &Caller,
-    code: &'static Code,
+    denial: Denial,
 ) -> Response<AnswerBody> {
     let served = Served { worker, site, caller };
     let mut exchange = served.exchange(&site.undeclared.flow, site.proxies.caller_unread(caller.address));
-    exchange.refused = Some(code.into());
+    exchange.refused = Some(Box::new(denial));
     served.refuse(exchange).await
 }
 
@@ -249,7 +252,7 @@ fn check_http2(parts: &Parts) -> Result<(), Denial> {
     if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
         return Err(Denial::new(&code::URI_TOO_LONG));
     }
-    if parts.headers.len() > MAX_FIELDS {
+    if parts.headers.len() > MAX_FIELDS || header_list(parts) > MAX_HEADER_LIST {
         return Err(Denial::new(&code::HEADER_TOO_LARGE));
     }
     let authority = parts.uri.authority().map(|authority| authority.as_str());
@@ -259,6 +262,16 @@ fn check_http2(parts: &Parts) -> Result<(), Denial> {
         (None, Ok(Some(_))) => Ok(()),
         _ => Err(Denial::new(&code::HOST_REFUSED)),
     }
+}
+
+fn header_list(parts: &Parts) -> usize {
+    const EACH: usize = 32;
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let pseudo =
+        ":method:scheme:authority:path".len() + "https".len() + parts.method.as_str().len() + 4 * EACH;
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + EACH);
+    pseudo + target + authority + fields.sum::<usize>()
 }
 
 fn host(headers: &HeaderMap) -> Result<Option<&str>, ()> {

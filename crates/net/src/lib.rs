@@ -6,6 +6,7 @@ pub mod address;
 mod connect;
 pub mod cores;
 pub mod fetch;
+pub mod frames;
 pub mod framing;
 pub mod gate;
 pub mod listen;

@@ -1,5 +1,6 @@
 use crate::cores::LocalExecutor;
 use hyper_util::rt::TokioTimer;
+use std::error::Error;
 use std::time::Duration;
 
 /// hyper's buffer per HTTP/1 connection and direction: enough for the largest head and a good stride of body.
@@ -8,8 +9,9 @@ const HTTP1_BUFFER: usize = 64 * 1024;
 /// Streams a caller may have open at once on one connection (RFC 9113 §6.5.2 advises no fewer than 100).
 const STREAMS: u32 = 100;
 
-/// Header list of an HTTP/2 request, as RFC 9113 §6.5.2 counts it.
-const HEADER_LIST: u32 = 16 * 1024;
+/// Header list of an HTTP/2 request that still reaches the service, which refuses it in words from 16 KiB on; hyper
+/// answers what is larger with an empty 431, and ends the connection over what is larger by far.
+const HEADER_LIST: u32 = 64 * 1024;
 
 /// Streams that a caller opened and reset before we looked at them (rapid reset, CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
@@ -42,4 +44,11 @@ pub fn http2_server() -> hyper::server::conn::http2::Builder<LocalExecutor> {
         .keep_alive_interval(Duration::from_secs(60))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
+}
+
+/// What the caller did, where an HTTP/2 connection ended because it broke the protocol; `None` where it went away, or
+/// ended the connection itself.
+pub fn broken_http2(error: &hyper::Error) -> Option<String> {
+    let broken = error.source()?.downcast_ref::<h2::Error>()?;
+    (!broken.is_io() && !broken.is_remote()).then(|| broken.to_string())
 }

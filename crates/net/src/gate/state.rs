@@ -101,6 +101,11 @@ impl GateState {
         }
     }
 
+    /// How many requests were handed to the service.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Acquire)
+    }
+
     /// How many of the requests that arrived have been served; `None` while one is being served.
     pub fn served(&self) -> Option<u64> {
         let finished = self.finished.load(Ordering::Acquire);

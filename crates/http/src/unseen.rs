@@ -1,0 +1,53 @@
+//! Requests that the HTTP/2 library refuses before the service sees them, and connections that it ends: they have no
+//! answer of ours, but they have a record.
+
+use crate::connection::Worker;
+use crate::service::{Caller, refuse_unread};
+use ironbridge_core::{Code, Denial, code};
+use ironbridge_net::frames::{FrameState, Refused};
+use ironbridge_net::protocol::broken_http2;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Refused requests on one connection. Callers that mean well have none; hyper ends the connection about here too, but
+/// not over header sections.
+const MOST_REFUSED: u64 = 64;
+
+/// Records what the library refused, each time it is polled. Resolves when the caller has had enough patience.
+pub(crate) async fn watch(worker: &Rc<Worker>, caller: &Rc<Caller>, seen: &FrameState) {
+    poll_fn(|_| {
+        record(worker, caller, seen.refused(caller.gate.arrived()), None);
+        if seen.told() > MOST_REFUSED { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Records what was still on its way when the connection ended, or else that it ended over a broken protocol.
+pub(crate) fn ended(worker: &Rc<Worker>, caller: &Rc<Caller>, seen: &FrameState, ended: &hyper::Result<()>) {
+    let why = match ended {
+        Err(_) if seen.is_flooded() => Some("too many frames that carry nothing".to_owned()),
+        Err(error) => broken_http2(error),
+        Ok(()) => None,
+    };
+    let refused = seen.refused_at_end(caller.gate.arrived(), why.is_some());
+    record(worker, caller, refused, why);
+}
+
+fn record(worker: &Rc<Worker>, caller: &Rc<Caller>, refused: Refused, why: Option<String>) {
+    let other = if worker.is_draining() { &code::BRIDGE_DRAINING } else { &code::HTTP2_REFUSED };
+    for (code, count) in [(&code::HEADER_TOO_LARGE, refused.large), (other, refused.other)] {
+        for _ in 0..count {
+            append(worker, caller, code, why.clone());
+        }
+    }
+}
+
+/// Beside the connection: it must not wait for the trail, and has nobody to answer.
+fn append(worker: &Rc<Worker>, caller: &Rc<Caller>, code: &'static Code, why: Option<String>) {
+    let (worker, caller) = (Rc::clone(worker), Rc::clone(caller));
+    tokio::task::spawn_local(async move {
+        let denial = Denial { internal: why, ..Denial::new(code) };
+        drop(refuse_unread(&worker, &worker.site(), &caller, denial).await);
+    });
+}
