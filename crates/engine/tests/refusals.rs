@@ -54,6 +54,29 @@ fn more_exchanges_than_may_be_open_are_told_to_come_back() {
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
+/// RFC 9110 §15.5.6, and the operator sees which method it was.
+#[test]
+fn a_method_that_is_not_declared_is_named_in_answer_and_record() {
+    let (world, key) = world("");
+    for (method, path, allowed) in
+        [("DELETE", "/erp/v1/read", "GET"), ("PUT", "/erp/v1/pay", "POST"), ("BREW", "/erp/v1/pay", "POST")]
+    {
+        let reply = world.curl(path, &["-X", method, "-H", &key]).unwrap();
+        assert_eq!(reply.status, 405, "{method}");
+        assert!(
+            reply.header("allow").is_some_and(|list| list.contains(allowed)),
+            "{:?}",
+            reply.header("allow")
+        );
+        let record = world.record_of(&reply);
+        assert_eq!(
+            (&record["code"], &record["method"]),
+            (&json!("method-refused"), &json!(method)),
+            "{record}"
+        );
+    }
+}
+
 /// An HTTP/2 client may send a request after the bridge's GOAWAY, before it has seen it (RFC 9113 §6.8).
 #[test]
 fn a_draining_bridge_takes_no_more() {

@@ -102,7 +102,10 @@ impl Served<'_> {
             Endpoint::Jwks(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.jwks().to_vec())),
             Endpoint::Metadata(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.metadata())),
             Endpoint::Page(code) => Ok(whole(StatusCode::OK, "text/plain; charset=utf-8", page(code))),
-            Endpoint::Mounted(service, rest) => self.mounted(&*service, &rest, &parts, inbound).await,
+            Endpoint::Mounted(service, rest) => {
+                let refused = self.mounted(&*service, &rest, &parts, inbound).await;
+                refused.or_else(|denial| self.with_allow(denial, exchange, &*service))
+            }
             Endpoint::Health => Ok(match self.worker.front.shared.trail.ready() {
                 Ok(()) => whole(StatusCode::OK, "text/plain", "ready\n"),
                 Err(denial) => {
@@ -163,6 +166,25 @@ impl Served<'_> {
         let mut response = whole(status, reply.content_type, reply.body);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(reply.cache));
         Ok(response)
+    }
+
+    /// RFC 9110 §15.5.6: whoever answers 405 says which methods would do.
+    fn with_allow(
+        &self,
+        denial: Box<Denial>,
+        exchange: &Exchange,
+        service: &dyn Mounted,
+    ) -> Result<Response<AnswerBody>, Box<Denial>> {
+        if denial.code.id != code::METHOD_REFUSED.id {
+            return Err(denial);
+        }
+        let methods: &[Method] = match service.method() {
+            "POST" => &[Method::POST],
+            _ => &[Method::GET, Method::HEAD],
+        };
+        let mut response = self.site.problems.refusal(&denial, exchange);
+        crate::problem::allow(response.headers_mut(), methods);
+        Ok(response.map(|bytes| ReplyBody::held(bytes, None).into()))
     }
 
     /// The whole request body.

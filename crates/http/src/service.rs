@@ -123,7 +123,7 @@ impl Served<'_> {
                 let addressed = Addressed::of(target, route, &parts, &inbound);
                 self.cross(Arc::clone(route), address, parts, addressed, &mut inbound, upgrade).await
             }
-            Found::OtherMethods(methods) => self.refuse_method(address, &methods).await,
+            Found::OtherMethods(methods) => self.refuse_method(address, &parts.method, &methods).await,
             Found::Resembles(literal) => {
                 let why =
                     format!("some systems would read a part of the path as {literal:?}, which is declared");
@@ -184,8 +184,16 @@ impl Served<'_> {
         self.refuse(exchange).await
     }
 
-    async fn refuse_method(&self, address: IpAddr, methods: &[Method]) -> Response<AnswerBody> {
-        let mut response = self.refuse_with(address, Denial::new(&code::METHOD_REFUSED)).await;
+    async fn refuse_method(
+        &self,
+        address: IpAddr,
+        method: &Method,
+        methods: &[Method],
+    ) -> Response<AnswerBody> {
+        let mut exchange = self.exchange(&self.site.undeclared.flow, address);
+        exchange.facts.method = method.as_str().into();
+        exchange.refused = Some(Box::new(Denial::new(&code::METHOD_REFUSED)));
+        let mut response = self.refuse(exchange).await;
         crate::problem::allow(response.headers_mut(), methods);
         response
     }

@@ -116,7 +116,8 @@ impl Witness {
         if let Some(known) =
             known.as_ref().filter(|known| known.head.size == head.size && known.head.root != head.root)
         {
-            return Err(Answer { finding: Some(Box::new(forked(&head, known, &request))), ..Answer::at(at) });
+            let answer = Answer::refusal(422, "another tree of this size was cosigned");
+            return Err(Answer { finding: Some(Box::new(forked(&head, known, &request))), ..answer });
         }
         let root = known.as_ref().map_or_else(empty_root, |known| known.head.root);
         let grew = check_consistency(at, &root, head.size, &head.root, &request.proof)
