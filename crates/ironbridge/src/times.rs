@@ -46,6 +46,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration such as 90d, 12h, 30m or 45s".to_owned())
 }
 
+/// As [`duration`], where none at all has a meaning too.
+pub fn duration_or_none(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as 90d, 12h, 30m, 45s or 0s".to_owned())
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at_checked(digits)?;

@@ -454,6 +454,15 @@ fn keys_are_listed_and_rotated() {
     let until = |place: usize| listed[place]["until"].clone();
     assert!(until(0).is_null() && until(first.lines().count()).is_string(), "{listed}");
     assert_eq!(stage.run(&["audit", "key", "rotate", "--overlap", "soon"]).code, 2);
+    // After a theft nothing signs along, as the help says.
+    let help = stage.good(&["audit", "key", "--help"]).out;
+    assert!(help.contains("--overlap 0s"), "{help}");
+    let rotated = stage.good(&["audit", "key", "rotate", "--overlap", "0s"]);
+    assert!(!rotated.err.contains("before the overlap ends"), "{}", rotated.err);
+    assert!(rotated.err.contains("nothing else signs"), "{}", rotated.err);
+    let last = stage.good(&["audit", "key"]).out;
+    assert_eq!(last.lines().count(), first.lines().count(), "{last}");
+    assert!(now.lines().all(|key| !last.contains(key)), "{last}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct Rotate {
     /// How long the keys in force sign along: whoever verifies needs the new ones before
-    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = times::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = times::duration_or_none)]
     overlap: Duration,
     #[command(flatten)]
     format: FormatArg,
@@ -82,10 +82,15 @@ pub fn run(dir: &Path, args: &Args) -> Outcome {
         Some(Command::List(args)) => list(keys, args.format)?,
         Some(Command::Rotate(args)) => {
             list(keys, args.format)?;
-            output::note(
+            let given = if args.overlap.is_zero() {
+                "now: nothing else signs any more."
+            } else {
+                "before the overlap ends."
+            };
+            output::note(format_args!(
                 "A running bridge signs with them at once. Give `ironbridge audit key` to whoever verifies the\n\
-                 trail, before the overlap ends.",
-            );
+                 trail, {given}"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
