@@ -172,7 +172,7 @@ impl Bridge {
             || state
                 .listeners
                 .values()
-                .any(|running| running.validity.is_some_and(|validity| validity.due(now)))
+                .any(|running| running.validity().is_some_and(|validity| validity.due(now)))
     }
 
     /// Takes no more connections, lets open exchanges end (at most the manifest's drain time), closes the audit

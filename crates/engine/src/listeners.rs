@@ -13,7 +13,7 @@ use ironbridge_net::listen::{self, Serving};
 use ironbridge_net::tls::server::{
     ClientAuth, ListenerTls, Protocol, ServerConfig, ServerIdentity, server_config,
 };
-use ironbridge_net::tls::{Roots, TlsError};
+use ironbridge_net::tls::{Identity, Roots, TlsError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,15 @@ pub struct Running {
     declared: SocketAddr,
     front: Arc<Front>,
     serving: Serving,
-    pub validity: Option<Validity>,
+    issued: Option<Issued>,
+}
+
+/// A certificate of the internal CA's, and the names it is for.
+#[derive(Clone)]
+struct Issued {
+    names: Vec<String>,
+    identity: Identity,
+    validity: Validity,
 }
 
 /// What a listener is to become; nothing of it is in force yet.
@@ -32,7 +40,7 @@ pub struct Prepared {
     site: Arc<Site>,
     tls: Arc<ServerConfig>,
     limits: gate::Limits,
-    validity: Option<Validity>,
+    issued: Option<Issued>,
     /// Bound already where the address is new, so that a reload fails before anything changed.
     socket: Option<listen::Listener>,
 }
@@ -64,13 +72,24 @@ pub async fn prepare(
     for (name, listener) in &manifest.bridge.listeners {
         let Some(site) = sites.remove(&name.shared()) else { continue };
         let refused = |reason| ListenerError::Tls { name: name.to_string(), reason };
-        let (identity, validity) = match &listener.certificate {
+        let (identity, issued) = match &listener.certificate {
             // Whoever declares a certificate renews it; the bridge takes the new file up when it is there.
             Some(declared) => (material::server_identity(declared, &services.secrets).await?, None),
             None => {
-                let certificate = issue(manifest, services, name, listener)?;
-                renewed.push(services.renewal("listener", name, &certificate));
-                (material::issued(&certificate).map_err(refused)?, Some(certificate.validity))
+                let names = names(manifest, listener);
+                let in_use = running.get(&name.shared()).and_then(|running| running.issued.clone());
+                let now = services.clock.now();
+                let issued = match in_use.filter(|issued| issued.names == names && !issued.validity.due(now))
+                {
+                    Some(issued) => issued,
+                    None => {
+                        let certificate = issue(services, name, &names)?;
+                        renewed.push(services.renewal("listener", name, &certificate));
+                        let identity = material::issued(&certificate).map_err(refused)?;
+                        Issued { names, identity, validity: certificate.validity }
+                    }
+                };
+                (issued.identity.clone(), Some(issued))
             }
         };
         let client_auth = match listener.client_certificates {
@@ -90,7 +109,7 @@ pub async fn prepare(
             ..gate::Limits::default()
         };
         let listener = listener.clone();
-        prepared.insert(name.shared(), Prepared { listener, site, tls, limits, validity, socket });
+        prepared.insert(name.shared(), Prepared { listener, site, tls, limits, issued, socket });
     }
     Ok(prepared)
 }
@@ -146,14 +165,19 @@ impl Running {
                 handler: Arc::new(move |_core| handling.handler()),
             },
         );
-        Running { declared: prepared.listener.address, front, serving, validity: prepared.validity }
+        Running { declared: prepared.listener.address, front, serving, issued: prepared.issued }
     }
 
     fn become_(self, prepared: Prepared) -> Running {
         self.front.replace(prepared.site, prepared.limits);
         self.front.tls.replace(prepared.tls);
         self.serving.set_max_connections(max_connections(&prepared.listener));
-        Running { validity: prepared.validity, ..self }
+        Running { issued: prepared.issued, ..self }
+    }
+
+    /// Of the certificate that the internal CA issued for it.
+    pub fn validity(&self) -> Option<Validity> {
+        self.issued.as_ref().map(|issued| issued.validity)
     }
 
     /// The address as bound.
@@ -189,22 +213,22 @@ fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerErr
     })
 }
 
-/// A certificate of the internal CA's for every name the listener may be called by.
-fn issue(
-    manifest: &Manifest,
-    services: &Services,
-    name: &str,
-    listener: &Listener,
-) -> Result<IssuedCertificate, ListenerError> {
+/// Every name the listener may be called by.
+fn names(manifest: &Manifest, listener: &Listener) -> Vec<String> {
     let public = manifest.bridge.origin();
     let host = public.trim_start_matches("https://").split(['/', ':']).next().unwrap_or_default().to_owned();
     let mut names = vec![host, "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     if !listener.address.ip().is_unspecified() {
         names.push(listener.address.ip().to_string());
     }
+    names.retain(|name| !name.is_empty());
     names.sort();
     names.dedup();
-    let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    names
+}
+
+fn issue(services: &Services, name: &str, names: &[String]) -> Result<IssuedCertificate, ListenerError> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let issued = services.authority.issue_server(&names, SERVER_LIFETIME);
     issued.map_err(|error| ListenerError::Issue { name: name.to_owned(), reason: error.to_string() })
 }
