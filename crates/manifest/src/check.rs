@@ -6,6 +6,7 @@ mod bridge;
 mod checklist;
 mod crossing;
 mod integration;
+mod overlap;
 mod party;
 
 use crate::findings::{Finding, finding};
@@ -42,6 +43,7 @@ impl Parts {
         check.audit();
         if !check.reader.has_errors() {
             check.checklist();
+            check.overlaps();
         }
     }
 }

@@ -243,4 +243,12 @@ findings! {
         "With `all`, whatever a caller or target sends there crosses, also what it begins to send later; only what is the bridge's own stays back.",
         "List what is needed. What HTTP itself needs crosses without being listed.",
         "request: { headers: all }           # wrong\nrequest: { headers: [X-Tenant] }    # right";
+    ROUTES_OVERLAP = "IB219", Note, "Overlapping paths with different permissions",
+        "One operation has text where another takes any, so the permission that is asked for depends on how a path is read. The bridge reads every path in one way, gives text precedence, and refuses what lenient systems could take for that text; a reader of the manifest should know.",
+        "Give one of them a path of its own, or the same permission.",
+        "match: GET /orders/{id}             # orders.read\nmatch: GET /orders/export           # orders.export";
+    TARGET_PATHS_OVERLAP = "IB220", Warning, "Another permission reaches the same path at the target",
+        "A parameter of one operation can be the text that stands in another's path at the target. Whoever may use the first reaches the second without its permission.",
+        "Give the operation with the text a path beside the other's, with the same text in the parameter's place, so that it takes such requests; or require the same permission.",
+        "match: GET /orders/{id}             # orders.read; GET /orders/export is no operation here\nmatch: GET /reports/orders          # orders.export\ntarget_path: /orders/export";
 }
