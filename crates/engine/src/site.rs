@@ -3,6 +3,7 @@
 mod accounts;
 mod controls;
 mod mounts;
+mod paths;
 
 use crate::material::{MaterialError, secret_name};
 use crate::plan::Plan;
@@ -13,12 +14,11 @@ use ironbridge_controls::authenticate::Authenticator;
 use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
 use ironbridge_http::passes::{self, Passes};
-use ironbridge_http::rewrite::{Piece, Rewrite};
 use ironbridge_http::target::Target;
 use ironbridge_http::{ForwardingField, Problems, Proxies, Route, Routes, Site, TokenService, Undeclared};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token::{Issuer, TokenVerifier, TypePolicy};
-use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest, Segment};
+use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest};
 use ironbridge_seal::jose;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,10 +109,8 @@ impl<'a> Builder<'a> {
             let Some(http) = &system.http else { continue };
             let upstream = self.services.upstream(name, http, next).await?;
             let credential = self.credential(name, http, next)?;
-            let scheme = if http.url.secure { "https" } else { "http" };
-            let origin = format!("{scheme}://{}", upstream.authority()).into();
             let base = upstream.base_path().into();
-            targets.insert(name.shared(), Arc::new(Target { upstream, credential, origin, base }));
+            targets.insert(name.shared(), Arc::new(Target { upstream, credential, base }));
         }
         Ok(targets)
     }
@@ -210,6 +208,14 @@ impl<'a> Builder<'a> {
             targets.get(&declared.target.shared()).ok_or_else(|| undeclared("the target has no http"))?;
         let facts = Arc::new(facts(&self.plan.manifest, name, declared));
         let shared = self.shared_controls(listener, name, declared)?;
+        let url = self
+            .plan
+            .manifest
+            .systems
+            .get(&declared.target)
+            .and_then(|system| Some(&system.http.as_ref()?.url));
+        let url = url.ok_or_else(|| undeclared("the target has no http"))?;
+        let way_back = Arc::new(paths::way_back(&declared.http, url));
         for (operation_name, operation) in &declared.http.operations {
             let plan = self.plan.operations.get(&(name.shared(), operation_name.shared()));
             let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
@@ -222,14 +228,19 @@ impl<'a> Builder<'a> {
                 permission_name: operation.permission.shared(),
             };
             let flow = Flow::new(Arc::clone(&facts), Some(flow_operation), self.generation);
+            let rewrite = operation.target_path.as_ref().map(|to| {
+                let written = paths::rewrite(to, &operation.route.path);
+                written.ok_or_else(|| undeclared("a parameter of target_path is not in the matched path"))
+            });
             let route = Arc::new(Route {
                 pattern: plan.pattern.as_str().into(),
                 flow: Arc::new(flow),
                 pipeline: Arc::new(pipeline),
                 target: Arc::clone(target),
                 mount: declared.http.path.0.trim_end_matches('/').into(),
-                parameters: parameters(&operation.route.path),
-                rewrite: operation.target_path.as_ref().map(|target| rewrite(target, &operation.route.path)),
+                parameters: paths::parameters(&operation.route.path),
+                rewrite: rewrite.transpose()?,
+                way_back: Arc::clone(&way_back),
                 passes: passes(&place, operation, target)?,
                 timeout: operation.timeout.unwrap_or(declared.http.timeout),
                 reply_is_read: plan.reads_reply() || operation.replay.is_some(),
@@ -296,33 +307,6 @@ fn listed<T>(
         .collect::<Result<_, _>>()
         .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })?;
     Ok(passes::Listed { names, all: declared.is_all() })
-}
-
-/// The names of a path's parameters, with the number of the segment that each is.
-fn parameters(template: &manifest::Template) -> Box<[(Arc<str>, usize)]> {
-    let segments = template.segments.iter().enumerate();
-    let named = segments.filter_map(|(number, segment)| match segment {
-        Segment::Parameter(name) => Some((Arc::clone(name), number)),
-        Segment::Literal(_) => None,
-    });
-    named.collect()
-}
-
-/// `target` in terms of the matched path, which has all its parameters.
-fn rewrite(target: &manifest::Template, matched: &manifest::Template) -> Rewrite {
-    let numbers = parameters(matched);
-    let mut pieces = Vec::new();
-    for segment in &target.segments {
-        match segment {
-            Segment::Literal(text) => pieces.push(Piece::Literal(format!("/{text}").into())),
-            Segment::Parameter(name) => {
-                pieces.push(Piece::Literal("/".into()));
-                let number = numbers.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
-                pieces.extend(number.map(Piece::Segment));
-            }
-        }
-    }
-    Rewrite(pieces)
 }
 
 fn issues_tokens(manifest: &Manifest) -> bool {

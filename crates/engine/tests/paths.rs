@@ -3,6 +3,7 @@
 
 mod world;
 
+use ironbridge_testkit::Reply;
 use world::{Declared, World, issue_key};
 
 /// `order-reader` may read, and nothing else.
@@ -55,4 +56,38 @@ fn what_is_matched_is_what_is_judged_and_delivered() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn redirects_lead_to_declared_operations_or_nowhere() {
+    let operations = r#"create: { match: POST /things, permission: orders.write, target_path: /api/v2/things }
+    thing: { match: "GET /things/{id}", permission: orders.read, target_path: "/api/v2/things/{id}" }
+    plain: { match: "GET /plain/{id}", permission: orders.read }"#;
+    let (world, key) =
+        World::with_key(&Declared { operations, ..Declared::default() }, |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    let url = world.target.url();
+    for (status, ask, location, located) in [
+        (201, "POST /things", "/api/v2/things/7", Some("/erp/v1/things/7")),
+        (201, "POST /things", "things/7?a=%7e", Some("/erp/v1/things/7?a=~")),
+        (302, "GET /things/1", "2", Some("/erp/v1/things/2")),
+        (
+            302,
+            "GET /things/1",
+            &format!("{}/api/v2/things/3", url.replace("localhost", "LocalHost")),
+            Some("/erp/v1/things/3"),
+        ),
+        (302, "GET /things/1", "/things/4", None),
+        (302, "GET /things/1", "//10.0.0.7/api/v2/things/4", None),
+        (302, "GET /things/1", "https://idp.example/login?next=x", None),
+        (308, "GET /plain/1", "../plain/%32", Some("/erp/v1/plain/2")),
+        (302, "GET /plain/1", "/plain/..%2Fx", None),
+    ] {
+        let (method, path) = ask.split_once(' ').unwrap();
+        let at_target = if path.starts_with("/plain") { path.to_owned() } else { format!("/api/v2{path}") };
+        let reply = Reply::Raw(status, vec![("location", location.to_owned())], bytes::Bytes::new());
+        world.target.on(&format!("{method} {at_target}"), reply);
+        let reply = world.curl(&format!("/erp/v1{path}"), &["-X", method, "-H", &key]).unwrap();
+        assert_eq!((reply.status, reply.header("location")), (status, located), "{ask} {location}");
+    }
 }

@@ -1,12 +1,13 @@
 //! What the caller gets: the target's reply less what must not cross, a stored answer, or a refusal.
 
 use crate::connection::Open;
+use crate::location::Astray;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
 use crate::watch::Watched;
 use crate::{Route, Site, fields, switched};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TRAILER};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRAILER};
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::{
@@ -27,6 +28,7 @@ pub(crate) fn respond(
     route: &Route,
     answer: Answer<Response<PooledBody>>,
     upgrade: Option<switched::Asked>,
+    spelling: Option<&str>,
 ) -> Response<AnswerBody> {
     match answer {
         Answer::Denied { denial, tail } => refusal(&site.problems, &denial, &tail),
@@ -43,7 +45,7 @@ pub(crate) fn respond(
         Answer::Delivered { reply, body, tail } => {
             // Via names the protocol in which the reply came (RFC 9110 §7.6.3), not the caller's.
             let via = if reply.version() == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
-            passed(route, via, reply, body, tail)
+            passed(route, via, reply, body, tail, spelling)
         }
     }
 }
@@ -54,11 +56,14 @@ fn passed(
     reply: Response<PooledBody>,
     body: Option<Bytes>,
     tail: Box<Tail>,
+    spelling: Option<&str>,
 ) -> Response<AnswerBody> {
     let (mut head, streamed) = reply.into_parts();
     let changed = matches!(&tail.exchange().reply, Payload::Whole(document) if document.is_changed());
     head.headers = fields::toward_caller(head.headers, changed, &route.passes.reply_trailers, via);
-    fields::relocate(&mut head.headers, &route.target.origin, &route.target.base, &route.mount);
+    if let Some(location) = head.headers.remove(LOCATION) {
+        relocate(&mut head.headers, route, &location, tail.exchange(), spelling);
+    }
     problem::stamp(&mut head.headers, tail.exchange());
     let body = if is_bodiless(tail.exchange(), head.status) {
         framing::frame_bodiless(&mut head.headers);
@@ -83,6 +88,29 @@ fn passed(
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// A Location that a declared operation leads to; any other would tell an internal address, or lead nowhere.
+fn relocate(
+    headers: &mut HeaderMap,
+    route: &Route,
+    location: &HeaderValue,
+    exchange: &Exchange,
+    spelling: Option<&str>,
+) {
+    let asked = route.delivered(spelling.unwrap_or(&exchange.facts.path));
+    let located = route.way_back.locate(location.to_str().unwrap_or("\0"), &asked);
+    let why = match located.map(HeaderValue::try_from) {
+        Ok(Ok(located)) => {
+            headers.insert(LOCATION, located);
+            return;
+        }
+        Ok(Err(_)) => Astray::Unreadable,
+        Err(why) => why,
+    };
+    let integration = &*exchange.flow.integration.name;
+    let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
+    tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out");
 }
 
 /// Replies that end with their header section, whatever a target says or sends (RFC 9110 §6.4.1).

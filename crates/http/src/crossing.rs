@@ -130,16 +130,7 @@ impl HttpCrossing<'_> {
     /// operation's own template.
     fn uri(&self, cleared: &Cleared<'_>) -> Result<Uri, Box<Denial>> {
         let facts = &cleared.exchange().facts;
-        let mut text = String::with_capacity(self.route.target.base.len() + self.parts.uri.path().len() + 64);
-        text.push_str(&self.route.target.base);
-        let matched = self.spelling.as_deref().unwrap_or(&facts.path);
-        match &self.route.rewrite {
-            None => text.push_str(matched),
-            Some(rewrite) => rewrite.write(&mut text, matched),
-        }
-        if text.is_empty() {
-            text.push('/');
-        }
+        let mut text = self.route.delivered(self.spelling.as_deref().unwrap_or(&facts.path));
         if !facts.query.is_empty() {
             text.push('?');
             text.push_str(facts.query.spelling());

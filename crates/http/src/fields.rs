@@ -3,8 +3,8 @@
 use crate::passes::announced;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, ETAG, EXPECT, FORWARDED, HOST,
-    HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SERVER,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
+    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SERVER, SET_COOKIE,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
 };
 use ironbridge_core::{Denial, code};
 use ironbridge_net::Names;
@@ -124,23 +124,6 @@ const NOT_TO_CALLER: &[&str] = &[
     "content-location",
     "refresh",
 ];
-
-/// A Location that stays within the target becomes one within the integration; any other is held back, because it
-/// would tell an internal address.
-pub fn relocate(headers: &mut HeaderMap, target_origin: &str, target_base: &str, public_base: &str) {
-    let Some(location) = headers.remove(LOCATION) else { return };
-    let Ok(text) = location.to_str() else { return };
-    let path = text.strip_prefix(target_origin).unwrap_or(text);
-    if !path.starts_with('/') || path.starts_with("//") {
-        return;
-    }
-    if let Some(rest) = path.strip_prefix(target_base)
-        && (rest.is_empty() || rest.starts_with(['/', '?', '#']) || target_base.is_empty())
-        && let Ok(value) = HeaderValue::try_from(format!("{public_base}{rest}"))
-    {
-        headers.insert(LOCATION, value);
-    }
-}
 
 /// Whether Upgrade names WebSocket and nothing else: the one protocol that an operation can declare. Any other would
 /// open a tunnel that no control sees into.
@@ -375,23 +358,6 @@ mod tests {
         let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-type", "via"]);
-    }
-
-    #[test]
-    fn locations_are_mapped_or_held_back() {
-        for (location, mapped) in [
-            ("https://erp:8443/base/orders/1", Some("/erp/v1/orders/1")),
-            ("/base/orders/1?x=1", Some("/erp/v1/orders/1?x=1")),
-            ("https://erp:8443/other", None),
-            ("https://evil/base/x", None),
-            ("//evil/base", None),
-            ("/baseball", None),
-            ("orders/1", None),
-        ] {
-            let mut headers = map(&[("location", location)]);
-            relocate(&mut headers, "https://erp:8443", "/base", "/erp/v1");
-            assert_eq!(headers.get("location").map(|v| v.to_str().unwrap()), mapped, "{location}");
-        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod credential;
 mod crossing;
 mod fields;
 mod injected;
+pub mod location;
 mod mounted;
 pub mod passes;
 mod problem;
@@ -35,6 +36,7 @@ use http::HeaderValue;
 use ironbridge_core::{Flow, Pipeline};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token_endpoint::TokenEndpoint;
+use location::WayBack;
 use passes::Passes;
 use rewrite::Rewrite;
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct Route {
     pub parameters: Box<[(Arc<str>, usize)]>,
     /// The path at the target, where it is not the matched one.
     pub rewrite: Option<Rewrite>,
+    /// Where what the target refers to is reached here.
+    pub way_back: Arc<WayBack>,
     /// Which fields cross.
     pub passes: Passes,
     /// Until the target's reply begins, and for every pause within it.
@@ -65,12 +69,26 @@ pub struct Route {
 }
 
 impl Route {
-    /// The part of a matched path, in either form, that is below the mount: as many segments are left out as the mount
-    /// has, because they may be spelled in different ways.
-    fn below<'p>(&self, path: &'p str) -> &'p str {
-        let segments = self.mount.matches('/').count();
-        path.match_indices('/').nth(segments).and_then(|(at, _)| path.get(at..)).unwrap_or_default()
+    /// The path at the target, for what was matched below the mount.
+    fn delivered(&self, matched: &str) -> String {
+        let mut path = String::with_capacity(self.target.base.len() + matched.len() + 64);
+        path.push_str(&self.target.base);
+        match &self.rewrite {
+            None => path.push_str(matched),
+            Some(rewrite) => rewrite.write(&mut path, matched),
+        }
+        if path.is_empty() {
+            path.push('/');
+        }
+        path
     }
+}
+
+/// The part of a path, in either form, that is below another: as many segments are left out as that one has, because
+/// they may be spelled in different ways.
+fn below<'p>(path: &'p str, base: &str) -> &'p str {
+    let segments = base.matches('/').count();
+    path.match_indices('/').nth(segments).and_then(|(at, _)| path.get(at..)).unwrap_or_default()
 }
 
 /// Everything one listener serves, compiled from one load of the manifest.

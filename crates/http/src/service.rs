@@ -5,7 +5,7 @@ use crate::connection::Worker;
 use crate::crossing::HttpCrossing;
 use crate::request::{self, Inbound};
 use crate::routes::Found;
-use crate::{Route, Site, answer, builtin, caller, fields, switched};
+use crate::{Route, Site, answer, below, builtin, caller, fields, switched};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
@@ -167,7 +167,7 @@ impl Served<'_> {
         };
         let shared = &self.worker.front.shared;
         let answer = cross(&route.pipeline, &shared.trail, &shared.clock, exchange, &mut crossing).await;
-        answer::respond(site, &route, answer, upgrade)
+        answer::respond(site, &route, answer, upgrade, crossing.spelling.as_deref())
     }
 
     /// Refuses what matched nothing declared, after the admit controls have counted it.
@@ -248,9 +248,9 @@ struct Addressed {
 impl Addressed {
     fn of(target: Target<'_>, route: &Route, parts: &Parts, inbound: &Inbound) -> Addressed {
         let Target { path, query } = target;
-        let below = route.below(path.decoded());
-        let spelling = Some(route.below(path.spelling())).filter(|spelling| *spelling != below);
-        let facts = request::facts(parts, below, &route.parameters, query, inbound.is_some());
+        let decoded = below(path.decoded(), &route.mount);
+        let spelling = Some(below(path.spelling(), &route.mount)).filter(|spelling| *spelling != decoded);
+        let facts = request::facts(parts, decoded, &route.parameters, query, inbound.is_some());
         Addressed { facts, spelling: spelling.map(Into::into) }
     }
 }

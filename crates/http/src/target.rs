@@ -8,8 +8,6 @@ use std::sync::Arc;
 pub struct Target {
     pub upstream: Arc<Upstream>,
     pub credential: TargetCredential,
-    /// Scheme, host and port, as the target writes them in Location.
-    pub origin: Box<str>,
     /// The target URL's own path, without a trailing slash; often empty.
     pub base: Box<str>,
 }

@@ -136,6 +136,8 @@ section! {
         /// with a slash is no operation's.
         route as "match": Route,
         /// The path at the target, with the same parameters, which keep the caller's spelling. Default: the matched path.
+        /// A `Location` of the target's is turned into the path of the operation that leads there, the one with GET
+        /// first; one that no operation of the integration leads to is left out, and the log says so.
         target_path: Option<Template>,
         /// The permission it requires.
         permission: PermissionName,
