@@ -34,7 +34,7 @@ pub struct Fetched {
     pub body: Vec<u8>,
     /// `max-age` of Cache-Control, in seconds.
     pub max_age: Option<u64>,
-    /// Retry-After (RFC 9110 §10.2.3) where it is a number of seconds.
+    /// Retry-After (RFC 9110 §10.2.3), in seconds.
     pub retry_after: Option<u64>,
 }
 

@@ -4,6 +4,7 @@
 use crate::address::Policy;
 use crate::connect::{self, Endpoint};
 use crate::gate::ReplyGate;
+use crate::retry_after;
 use crate::tls::client::client_config;
 use crate::tls::{Protocol, Roots, TlsError};
 use bytes::Bytes;
@@ -115,7 +116,7 @@ fn in_origin_form(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
 async fn read(response: Response<Incoming>, max_reply: usize) -> Result<Fetched, FetchError> {
     let status = response.status().as_u16();
     let max_age = max_age(response.headers());
-    let retry_after = retry_after(response.headers());
+    let retry_after = retry_after(response.headers()).map(|wait| wait.as_secs());
     let mut incoming = response.into_body();
     let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
@@ -143,10 +144,6 @@ fn max_age(headers: &HeaderMap) -> Option<u64> {
         }
     }
     age
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
 fn failed(reason: impl std::fmt::Display) -> FetchError {

@@ -12,10 +12,12 @@ pub mod gate;
 pub mod listen;
 mod names;
 pub mod protocol;
+mod retry_after;
 pub mod session;
 pub mod tls;
 pub mod upstream;
 mod wire;
 
 pub use names::Names;
+pub use retry_after::retry_after;
 pub use wire::Wire;

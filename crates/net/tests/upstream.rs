@@ -308,30 +308,6 @@ fn plain(port: u16) -> Settings {
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn a_stale_connection_costs_an_idempotent_request_nothing() {
-    on_core(async {
-        for (method, body, repeated) in [
-            (Method::GET, OutBody::Empty, true),
-            (Method::PUT, OutBody::Full(Bytes::from_static(b"x")), true),
-            (Method::POST, OutBody::Full(Bytes::from_static(b"x")), false),
-        ] {
-            let (port, connections) = scripted(vec![vec![OK], vec![OK]], false).await;
-            let pool = Pool::new(Upstream::new(plain(port)).unwrap());
-            assert_eq!(text(pool.send(get("/")).await.unwrap()).await, "ok");
-            tokio::time::sleep(Duration::from_millis(550)).await;
-            let sent = pool.send(request(method, "/", body)).await;
-            if repeated {
-                assert_eq!(text(sent.unwrap()).await, "ok");
-                assert_eq!(connections.get(), 2);
-            } else {
-                let error = sent.err().unwrap();
-                assert!(matches!(error, SendError::BrokeOff { maybe_sent: true, .. }), "{error}");
-            }
-        }
-    });
-}
-
-#[test]
 fn a_connection_closed_at_rest_is_not_used() {
     on_core(async {
         let (port, connections) = scripted(vec![vec![OK], vec![OK]], true).await;

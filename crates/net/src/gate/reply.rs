@@ -48,6 +48,11 @@ const HEAD_ONLY: u8 = 2;
 const UPGRADE: u8 = 3;
 /// The target broke the rules, and nothing more will be read.
 const SPOILT: u8 = 4;
+const WHAT: u8 = 0x0f;
+
+/// Beside what is expected: something of the request was written, something of the reply came.
+const WRITTEN: u8 = 0x10;
+const ANSWERED: u8 = 0x20;
 
 impl Expected {
     /// Call before a request is sent.
@@ -65,8 +70,18 @@ impl Expected {
         self.0.load(Ordering::Relaxed) == NOTHING
     }
 
+    /// Whether anything of the request may have reached the target, and whether anything of an answer came back.
+    pub fn progress(&self) -> (bool, bool) {
+        let now = self.0.load(Ordering::Relaxed);
+        (now & WRITTEN > 0, now & ANSWERED > 0)
+    }
+
     fn what(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) & WHAT
+    }
+
+    fn note(&self, progress: u8) {
+        self.0.fetch_or(progress, Ordering::Relaxed);
     }
 }
 
@@ -77,6 +92,8 @@ pub(crate) struct ReplyGate<Io> {
     /// The beginning of a head whose rest has not come.
     begun: Vec<u8>,
     interim: u8,
+    /// The target takes no more of the request.
+    deaf: bool,
     expected: Arc<Expected>,
 }
 
@@ -97,6 +114,7 @@ impl<Io> ReplyGate<Io> {
             phase: Phase::Head(Head::default()),
             begun: Vec::new(),
             interim: 0,
+            deaf: false,
             expected: Arc::clone(&expected),
         };
         (gate, expected)
@@ -106,7 +124,7 @@ impl<Io> ReplyGate<Io> {
         let judged = self.follow(bytes);
         if let Err(fault) = judged {
             self.phase = Phase::Spoilt(fault);
-            self.expected.0.store(SPOILT, Ordering::Relaxed);
+            self.expected.0.store(SPOILT | WRITTEN | ANSWERED, Ordering::Relaxed);
         }
         judged
     }
@@ -119,6 +137,7 @@ impl<Io> ReplyGate<Io> {
                     if self.expected.what() == NOTHING {
                         return Err(Malformed("it sent bytes beyond its answer, or without being asked"));
                     }
+                    self.expected.note(ANSWERED);
                     let known = self.begun.len();
                     let complete = if known == 0 {
                         head.scan(bytes)?
@@ -335,13 +354,52 @@ impl<Io: AsyncRead + Unpin> AsyncRead for ReplyGate<Io> {
     }
 }
 
+impl<Io> ReplyGate<Io> {
+    /// A target may answer before it has read the whole request, and close (RFC 9110 §15.5.14, RFC 9112 §9.5). hyper
+    /// would give up at the first write that fails; so the rest of the request is dropped here, and the answer read,
+    /// which the end of the stream follows at once.
+    fn written(&mut self, written: Poll<io::Result<usize>>, asked: usize) -> Poll<io::Result<usize>> {
+        match ready!(written) {
+            Ok(length) => {
+                if length > 0 {
+                    self.expected.note(WRITTEN);
+                }
+                Poll::Ready(Ok(length))
+            }
+            Err(error)
+                if is_closed(&error) && self.expected.progress().0 && self.expected.what() != NOTHING =>
+            {
+                self.deaf = true;
+                Poll::Ready(Ok(asked))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
+}
+
 impl<Io: AsyncWrite + Unpin> AsyncWrite for ReplyGate<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let gate = self.get_mut();
+        if gate.deaf {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut gate.io).poll_write(cx, bytes);
+        gate.written(written, bytes.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let gate = self.get_mut();
+        if gate.deaf {
+            return Poll::Ready(Ok(()));
+        }
+        // TLS writes when it is flushed.
+        let flushed = Pin::new(&mut gate.io).poll_flush(cx).map_ok(|()| 0);
+        gate.written(flushed, 0).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -353,7 +411,13 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for ReplyGate<Io> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let gate = self.get_mut();
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        if gate.deaf {
+            return Poll::Ready(Ok(length));
+        }
+        let written = Pin::new(&mut gate.io).poll_write_vectored(cx, bufs);
+        gate.written(written, length)
     }
 
     fn is_write_vectored(&self) -> bool {

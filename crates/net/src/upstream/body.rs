@@ -39,15 +39,6 @@ impl OutBody {
         OutBody::Stream(StreamedBody { body, max, count, pause, trailers, alarm: None, fault })
     }
 
-    /// The same body once more, where it is held whole.
-    pub(super) fn replay(&self) -> Option<OutBody> {
-        match self {
-            OutBody::Empty => Some(OutBody::Empty),
-            OutBody::Full(bytes) => Some(OutBody::Full(bytes.clone())),
-            OutBody::Stream(_) | OutBody::Boxed(_) => None,
-        }
-    }
-
     /// Where the body will say why it failed. HTTP/2 turns a failed body into a reset and forgets the reason.
     pub(super) fn fault(&self) -> Option<Rc<RefCell<Option<BodyFault>>>> {
         match self {

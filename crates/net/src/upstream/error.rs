@@ -34,6 +34,26 @@ pub enum SendError {
     },
 }
 
+/// What an HTTP/2 target says it did not process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// REFUSED_STREAM: this one (RFC 9113 §8.7); the connection goes on.
+    Stream,
+    /// GOAWAY, and this stream is above the last one that it will process (§6.8).
+    Connection,
+}
+
+impl Refused {
+    pub fn of(error: &hyper::Error) -> Option<Refused> {
+        let error: &h2::Error = error.source()?.downcast_ref()?;
+        if error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM) {
+            return Some(Refused::Stream);
+        }
+        // h2 gives this error only to streams above the last one, and to those that are not open yet.
+        (error.is_go_away() && error.is_remote()).then_some(Refused::Connection)
+    }
+}
+
 impl SendError {
     /// What hyper says after the request began to cross.
     pub(super) fn of(error: &hyper::Error, maybe_sent: bool) -> SendError {
@@ -45,6 +65,9 @@ impl SendError {
             }
             if let Some(fault) = inner.downcast_ref::<io::Error>().and_then(Malformed::within) {
                 return fault.into();
+            }
+            if inner.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_library) {
+                return SendError::Malformed(format!("{detail}: {inner}"));
             }
             // TLS 1.3 tells of a refused client certificate only after the handshake, before any request is read.
             // Sockets never speak of invalid data; rustls does. (HTTP/2 keeps no more than the kind and the text.)

@@ -9,7 +9,7 @@ mod pool;
 
 pub use body::{BodyFault, BoxError, OutBody, PooledBody, StreamedBody};
 pub use error::SendError;
-pub use pool::{Pool, Pools};
+pub use pool::{Pool, Pools, Repeatable, is_idempotent};
 
 use crate::address::Policy;
 use crate::connect::{self, Endpoint};

@@ -1,6 +1,7 @@
 //! Opening a connection to a target: TCP, TLS, and HTTP's own beginning.
 
 use super::link::{Link, Stream};
+use super::pool::Streams;
 use super::{OutBody, Permit, Protocol, SendError, Tls, Upstream};
 use crate::connect;
 use crate::cores::LocalExecutor;
@@ -8,6 +9,9 @@ use crate::gate::{Expected, ReplyGate};
 use crate::tls;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +31,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) enum Opened {
     Http1(Http1),
-    Http2(http2::SendRequest<OutBody>),
+    Http2(http2::SendRequest<OutBody>, Rc<Streams>),
 }
 
 /// An HTTP/1 connection: hyper's end of it, and what its gate has to know.
@@ -47,8 +51,18 @@ impl Upstream {
             return Ok(Opened::Http1(Http1 { sender, expected }));
         }
         let (sender, connection) = http2_client().handshake(TokioIo::new(link)).await.map_err(began)?;
-        tokio::task::spawn_local(async move { ended(connection.await) });
-        Ok(Opened::Http2(sender))
+        let streams = Streams::new();
+        let told = Rc::clone(&streams);
+        tokio::task::spawn_local(async move {
+            let mut connection = pin!(connection);
+            let run = poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                told.limit.set(connection.current_max_send_streams());
+                polled
+            });
+            ended(run.await);
+        });
+        Ok(Opened::Http2(sender, streams))
     }
 
     /// An HTTP/1 connection that can leave HTTP.

@@ -1,3 +1,4 @@
+use super::error::Refused;
 use super::open::{Http1, Opened};
 use super::{OutBody, Permit, PooledBody, Protocol, SendError, Upstream};
 use crate::framing;
@@ -23,9 +24,9 @@ const STREAMS: usize = 100;
 /// How often a waiting request looks whether another core gave a connection up.
 const RECHECK: Duration = Duration::from_millis(25);
 
-/// A connection that rested longer may have been closed by the target while our request is under way; then a
-/// copy of the request is kept, if it may be repeated. Busy connections don't pay for the copy.
-const MAY_BE_STALE: Duration = Duration::from_millis(500);
+/// How often one request is sent at most. Each further try is on another connection, and only of what the target did
+/// not process; a target that closes every connection at once must not keep a caller for ever.
+const TRIES: usize = 5;
 
 /// Every pool of one core. Make one per core and keep it there.
 pub struct Pools {
@@ -93,8 +94,10 @@ struct Shared {
     streams: Rc<Streams>,
 }
 
-struct Streams {
+pub(super) struct Streams {
     open: Cell<usize>,
+    /// What the target allows at once (RFC 9113 §6.5.2), as far as it has said so.
+    pub limit: Cell<usize>,
     used: Cell<Instant>,
 }
 
@@ -138,10 +141,37 @@ impl Drop for Stream {
     }
 }
 
-/// A request that got no response, with the request itself if it never left.
+/// A request that got no response.
 struct Failed {
     error: SendError,
+    /// The request itself, if it never left.
     unsent: Option<Request<OutBody>>,
+    /// The target cannot have acted on it: nothing was written, or it says so (RFC 9113 §6.8, §8.7).
+    unprocessed: bool,
+    /// Nothing of an answer came.
+    unanswered: bool,
+    /// The shared connection it was on.
+    on: Option<Rc<Streams>>,
+}
+
+impl Failed {
+    fn whole(error: SendError, unsent: Option<Request<OutBody>>) -> Failed {
+        Failed { error, unsent, unprocessed: false, unanswered: false, on: None }
+    }
+}
+
+/// A request that can be made a second time.
+pub struct Repeatable<'r> {
+    /// Whether sending it twice is the same as sending it once, also where the target may have acted on it (RFC 9110
+    /// §9.2.2).
+    pub idempotent: bool,
+    /// Makes it once more; `None` where its body is gone.
+    pub again: &'r dyn Fn() -> Option<Request<OutBody>>,
+}
+
+/// Methods that may be repeated without asking (RFC 9110 §9.2.2).
+pub fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE].contains(method)
 }
 
 impl Pool {
@@ -161,30 +191,65 @@ impl Pool {
     /// Sends a request whose URI is in origin form ([`Upstream::target`]). Host or `:authority`, the version and
     /// the framing fields are set here; the other connection fields are the caller's to remove.
     ///
-    /// A request that never left the bridge, or that is idempotent (RFC 9110 §9.2.2) with a body held whole and
-    /// met a connection that had rested, is sent once more on a fresh connection.
-    ///
     /// Dropping the future drops the connection (HTTP/2: the stream).
     pub async fn send(self: &Rc<Self>, request: Request<OutBody>) -> Result<Response<PooledBody>, SendError> {
+        self.send_repeatable(request, Repeatable { idempotent: false, again: &|| None }).await
+    }
+
+    /// The same, and on another connection once more
+    /// - what never left the bridge, or what the target says it did not process, a few times;
+    /// - what met a connection that the target was just closing, once, if it is idempotent and nothing was answered
+    ///   (RFC 9112 §9.3.1).
+    pub async fn send_repeatable(
+        self: &Rc<Self>,
+        request: Request<OutBody>,
+        repeatable: Repeatable<'_>,
+    ) -> Result<Response<PooledBody>, SendError> {
         let now = Instant::now();
         self.used.set(now);
-        let Some((taken, rested)) = self.take_open(now).await else {
-            let taken = self.open().await?;
-            return self.exchange(taken, request).await.map_err(|failed| failed.error);
+        let (taken, reused) = match self.take_open(now).await {
+            Some(taken) => (taken, true),
+            None => (self.open(&[]).await?, false),
         };
-        let spare = if rested > MAY_BE_STALE { replay(&request) } else { None };
-        let failed = match self.exchange(taken, request).await {
-            Ok(response) => return Ok(response),
-            Err(failed) => failed,
-        };
-        let is_body = matches!(failed.error, SendError::Body(_));
-        match failed.unsent.or(spare) {
-            Some(request) if !is_body => {
-                let taken = self.open().await?;
-                self.exchange(taken, request).await.map_err(|failed| failed.error)
-            }
-            _ => Err(failed.error),
+        match self.exchange(taken, request).await {
+            Ok(response) => Ok(response),
+            Err(failed) => Box::pin(self.send_again(failed, reused, repeatable)).await,
         }
+    }
+
+    async fn send_again(
+        self: &Rc<Self>,
+        mut failed: Failed,
+        reused: bool,
+        repeatable: Repeatable<'_>,
+    ) -> Result<Response<PooledBody>, SendError> {
+        // An automatic repetition that fails is not repeated (RFC 9110 §9.2.2).
+        let mut may_repeat = reused && repeatable.idempotent;
+        let mut avoided = Vec::new();
+        for _ in 1..TRIES {
+            if matches!(failed.error, SendError::Body(_)) {
+                break;
+            }
+            let request = match failed.unsent.take() {
+                Some(request) => request,
+                None => {
+                    let harmless = failed.unprocessed || (may_repeat && failed.unanswered);
+                    if !harmless {
+                        break;
+                    }
+                    may_repeat &= failed.unprocessed;
+                    let Some(request) = (repeatable.again)() else { break };
+                    request
+                }
+            };
+            avoided.extend(failed.on.take());
+            let taken = self.open(&avoided).await?;
+            match self.exchange(taken, request).await {
+                Ok(response) => return Ok(response),
+                Err(again) => failed = again,
+            }
+        }
+        Err(failed.error)
     }
 
     /// Sends an HTTP/1.1 request that asks for an upgrade, on a connection of its own. After a 101,
@@ -210,8 +275,8 @@ impl Pool {
         self.idle.borrow().len()
     }
 
-    /// An open connection, and how long it rested.
-    async fn take_open(&self, now: Instant) -> Option<(Taken, Duration)> {
+    /// An open connection.
+    async fn take_open(&self, now: Instant) -> Option<Taken> {
         loop {
             let popped = self.idle.borrow_mut().pop();
             let Some(Idle { http1, since }) = popped else { break };
@@ -226,35 +291,36 @@ impl Pool {
             if !http1.sender.is_ready() || !http1.expected.is_at_rest() {
                 continue;
             }
-            return Some((Taken::Http1(http1), rested));
+            return Some(Taken::Http1(http1));
         }
-        self.take_stream(STREAMS)
+        self.take_stream(&[])
     }
 
-    /// A stream on the least busy shared connection, if that has fewer than `limit`.
-    fn take_stream(&self, limit: usize) -> Option<(Taken, Duration)> {
+    /// A stream on the least busy shared connection that has room, other than `avoided`.
+    fn take_stream(&self, avoided: &[Rc<Streams>]) -> Option<Taken> {
+        self.least_busy(|streams| {
+            streams.has_room() && !avoided.iter().any(|avoided| Rc::ptr_eq(avoided, streams))
+        })
+    }
+
+    fn least_busy(&self, may: impl Fn(&Rc<Streams>) -> bool) -> Option<Taken> {
         let mut shared = self.shared.borrow_mut();
         if shared.is_empty() {
             return None;
         }
         shared.retain(|shared| !shared.sender.is_closed());
-        let least = shared.iter().min_by_key(|shared| shared.streams.open.get())?;
-        let open = least.streams.open.get();
-        if open >= limit {
-            return None;
-        }
-        let rested = if open == 0 { least.streams.used.get().elapsed() } else { Duration::ZERO };
-        Some((least.stream(), rested))
+        let may = shared.iter().filter(|shared| may(&shared.streams));
+        may.min_by_key(|shared| shared.streams.open.get()).map(Shared::stream)
     }
 
-    /// A fresh connection, or one that became free while we waited for our turn to open one.
-    async fn open(self: &Rc<Self>) -> Result<Taken, SendError> {
+    /// A fresh connection, or one other than `avoided` that became free while we waited for our turn to open one.
+    async fn open(self: &Rc<Self>, avoided: &[Rc<Streams>]) -> Result<Taken, SendError> {
         if !self.may_share() {
             return self.connect().await;
         }
         let turn = tokio::time::timeout(self.upstream.connect_timeout, self.opening.lock());
         let turn = turn.await.map_err(|_| SendError::Timeout)?;
-        if let Some((taken, _)) = self.take_stream(STREAMS) {
+        if let Some(taken) = self.take_stream(avoided) {
             return Ok(taken);
         }
         // The one before us may have learnt that the target speaks HTTP/1; then there is no queueing.
@@ -284,9 +350,8 @@ impl Pool {
                 self.speaks_http2.set(Some(false));
                 Ok(Taken::Http1(http1))
             }
-            Opened::Http2(sender) => {
+            Opened::Http2(sender, streams) => {
                 self.speaks_http2.set(Some(true));
-                let streams = Rc::new(Streams { open: Cell::new(0), used: Cell::new(Instant::now()) });
                 let shared = Shared { sender, streams };
                 let taken = shared.stream();
                 self.shared.borrow_mut().push(shared);
@@ -297,7 +362,8 @@ impl Pool {
 
     /// All connections are taken: waits until one returns to this core, or a place becomes free.
     async fn queue(&self) -> Result<Turn, SendError> {
-        if let Some((taken, _)) = self.take_stream(usize::MAX) {
+        // A stream beyond the target's limit waits within its connection.
+        if let Some(taken) = self.least_busy(|_| true) {
             return Ok(Turn::Use(taken));
         }
         let _waiting = Waiting::new(&self.waiting);
@@ -310,7 +376,7 @@ impl Pool {
             let nap = RECHECK.min(deadline - now);
             // Whether notified or not, look again.
             drop(tokio::time::timeout(nap, self.returned.notified()).await);
-            if let Some((taken, _)) = self.take_open(Instant::now()).await {
+            if let Some(taken) = self.take_open(Instant::now()).await {
                 return Ok(Turn::Use(taken));
             }
             if let Some(permit) = self.upstream.permit() {
@@ -335,7 +401,13 @@ impl Pool {
                     }
                     Err(mut failure) => {
                         let unsent = failure.take_message();
-                        Err(Failed { error: SendError::of(failure.error(), unsent.is_none()), unsent })
+                        let (written, answered) = http1.expected.progress();
+                        let error = SendError::of(failure.error(), unsent.is_none() && written);
+                        Err(Failed {
+                            unprocessed: !written,
+                            unanswered: !answered,
+                            ..Failed::whole(error, unsent)
+                        })
                     }
                 }
             }
@@ -344,22 +416,36 @@ impl Pool {
                 let fault = request.body().fault();
                 match sender.try_send_request(request).await {
                     Ok(response) => {
-                        check_http2(&response)
-                            .map_err(|fault| Failed { error: fault.into(), unsent: None })?;
+                        check_http2(&response).map_err(|fault| Failed::whole(fault.into(), None))?;
                         let lease = Lease::Http2 { _stream: stream };
                         Ok(response.map(|body| PooledBody::new(body, Some(lease))))
                     }
                     Err(mut failure) => {
                         let unsent = failure.take_message();
+                        let why = Refused::of(failure.error());
                         let error = match fault.and_then(|fault| fault.borrow_mut().take()) {
                             Some(fault) => SendError::Body(fault),
-                            None => SendError::of(failure.error(), unsent.is_none()),
+                            None => SendError::of(failure.error(), unsent.is_none() && why.is_none()),
                         };
-                        Err(Failed { error, unsent })
+                        let on = Rc::clone(&stream.0);
+                        if why != Some(Refused::Stream) {
+                            self.retire(&on);
+                        }
+                        Err(Failed {
+                            unprocessed: why.is_some(),
+                            unanswered: true,
+                            on: Some(on),
+                            ..Failed::whole(error, unsent)
+                        })
                     }
                 }
             }
         }
+    }
+
+    /// Takes no further stream on this connection; those that are open go on.
+    fn retire(&self, streams: &Rc<Streams>) {
+        self.shared.borrow_mut().retain(|shared| !Rc::ptr_eq(&shared.streams, streams));
     }
 
     fn give_back(&self, http1: Http1) {
@@ -384,6 +470,17 @@ impl Pool {
 
     fn is_empty(&self) -> bool {
         self.idle.borrow().is_empty() && self.shared.borrow().is_empty()
+    }
+}
+
+impl Streams {
+    pub fn new() -> Rc<Streams> {
+        let (open, limit, used) = (Cell::new(0), Cell::new(usize::MAX), Cell::new(Instant::now()));
+        Rc::new(Streams { open, limit, used })
+    }
+
+    fn has_room(&self) -> bool {
+        self.open.get() < self.limit.get().min(STREAMS)
     }
 }
 
@@ -422,17 +519,4 @@ fn check_http2<B>(response: &Response<B>) -> Result<(), Malformed> {
         return Err(Malformed("its status is not between 100 and 599"));
     }
     framing::announced(response.headers()).map(|_| ())
-}
-
-/// The same request once more, if sending it twice does no harm.
-fn replay(request: &Request<OutBody>) -> Option<Request<OutBody>> {
-    let idempotent = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE];
-    if !idempotent.contains(request.method()) {
-        return None;
-    }
-    let mut copy = Request::new(request.body().replay()?);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }

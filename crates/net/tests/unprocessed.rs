@@ -1,0 +1,306 @@
+//! What a target did not process, or did not answer, is sent again where that does no harm.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use ironbridge_net::tls::Roots;
+use ironbridge_net::upstream::{
+    OutBody, Pool, PooledBody, Protocol, Repeatable, SendError, Settings, Upstream, is_idempotent,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{LocalSet, spawn_local};
+
+fn on_core<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+fn settings(port: u16, protocol: Protocol) -> Settings {
+    Settings {
+        danger_plaintext: true,
+        roots: Roots::System,
+        protocol,
+        ..Settings::new(format!("http://127.0.0.1:{port}"))
+    }
+}
+
+fn pool(port: u16, protocol: Protocol) -> Rc<Pool> {
+    Pool::new(Upstream::new(settings(port, protocol)).unwrap())
+}
+
+/// Sends as the bridge does: with the request at hand for another time.
+async fn send(pool: &Rc<Pool>, method: Method) -> Result<Response<PooledBody>, SendError> {
+    let request = || {
+        let body =
+            if method == Method::GET { OutBody::Empty } else { OutBody::Full(Bytes::from_static(b"x")) };
+        Request::builder().method(&method).uri("/").body(body).unwrap()
+    };
+    let again = || Some(request());
+    let repeatable = Repeatable { idempotent: is_idempotent(&method), again: &again };
+    pool.send_repeatable(request(), repeatable).await
+}
+
+/// A server that handles every connection with the next of these; the last one stays.
+async fn serve<S, F>(handlers: Vec<S>) -> (u16, Rc<Cell<usize>>)
+where
+    S: Fn(TcpStream) -> F + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Rc::new(Cell::new(0));
+    let count = connections.clone();
+    let mut handlers = VecDeque::from(handlers);
+    spawn_local(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            count.set(count.get() + 1);
+            let handler = if handlers.len() > 1 { handlers.pop_front() } else { None };
+            spawn_local(match handler {
+                Some(handler) => handler(stream),
+                None => handlers[0](stream),
+            });
+        }
+    });
+    (port, connections)
+}
+
+/// What an HTTP/2 target does with each request of a connection.
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    Answer,
+    /// REFUSED_STREAM.
+    Refuse,
+    /// GOAWAY that leaves this stream out, and the end.
+    GoAway,
+    /// Resets the stream for another reason: it may have acted.
+    Cancel,
+    /// Answers with two lengths, or with one that is not that of its body.
+    TwoLengths,
+    WrongLength,
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+async fn http2(mut stream: TcpStream, script: Vec<Does>) {
+    stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+    let mut script = script.into_iter();
+    let mut last = Does::Answer;
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface).await.unwrap();
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await.unwrap();
+        let out = match head[3] {
+            4 if head[4] == 0 => frame(4, 1, 0, &[]),
+            6 if head[4] == 0 => frame(6, 1, 0, &payload),
+            1 => {
+                last = script.next().unwrap_or(last);
+                let lengths: &[u8] = &[0x88, 0x0f, 0x0d, 1, b'2', 0x0f, 0x0d, 1, b'3'];
+                match last {
+                    Does::Answer => frame(1, 5, id, &[0x88]),
+                    Does::Refuse => frame(3, 0, id, &7_u32.to_be_bytes()),
+                    Does::Cancel => frame(3, 0, id, &8_u32.to_be_bytes()),
+                    Does::GoAway => frame(7, 0, 0, &[0; 8]),
+                    Does::TwoLengths => [frame(1, 4, id, lengths), frame(0, 1, id, b"{}")].concat(),
+                    Does::WrongLength => [frame(1, 4, id, &lengths[..5]), frame(0, 1, id, b"{}!")].concat(),
+                }
+            }
+            _ => continue,
+        };
+        stream.write_all(&out).await.unwrap();
+        if last == Does::GoAway && head[3] == 1 {
+            return;
+        }
+    }
+}
+
+/// Every request goes to a fresh pool; the result for GET and for POST.
+async fn outcomes(script: &[&[Does]]) -> Vec<Result<StatusCode, SendError>> {
+    let mut outcomes = Vec::new();
+    for method in [Method::GET, Method::POST] {
+        let handlers = script.iter().map(|script| {
+            let script = script.to_vec();
+            move |stream| http2(stream, script.clone())
+        });
+        let (port, _) = serve(handlers.collect()).await;
+        outcomes.push(send(&pool(port, Protocol::Http2), method).await.map(|response| response.status()));
+    }
+    outcomes
+}
+
+#[test]
+fn what_an_http2_target_did_not_process_goes_to_another_connection() {
+    on_core(async {
+        use Does::{Answer, Cancel, GoAway, Refuse};
+        for script in [
+            &[&[Refuse][..], &[Answer]][..],
+            &[&[GoAway], &[Answer]],
+            &[&[Refuse], &[GoAway], &[Refuse], &[Answer]],
+        ] {
+            for outcome in outcomes(script).await {
+                assert_eq!(outcome, Ok(StatusCode::OK));
+            }
+        }
+        // Not for ever, and not what it may have acted on.
+        for script in [&[&[Refuse][..]][..], &[&[GoAway]], &[&[Cancel], &[Answer]]] {
+            for outcome in outcomes(script).await {
+                assert!(matches!(outcome, Err(SendError::BrokeOff { .. })), "{outcome:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn http2_replies_are_held_to_one_length() {
+    on_core(async {
+        for outcome in outcomes(&[&[Does::TwoLengths]]).await {
+            assert!(matches!(outcome, Err(SendError::Malformed(_))), "{outcome:?}");
+        }
+        let (port, _) = serve(vec![|stream| http2(stream, vec![Does::WrongLength])]).await;
+        let response = send(&pool(port, Protocol::Http2), Method::GET).await;
+        let ended = match response {
+            Ok(response) => response.into_body().collect().await.map(|body| body.to_bytes()),
+            Err(error) => Err(error),
+        };
+        assert!(matches!(ended, Err(SendError::Malformed(_))), "{ended:?}");
+    });
+}
+
+/// One stream at a time on a connection: further connections are opened, as many as may be.
+#[test]
+fn a_limit_of_streams_is_met_with_further_connections() {
+    on_core(async {
+        let handler = |stream| async move {
+            let mut server =
+                h2::server::Builder::new().max_concurrent_streams(1).handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) =
+                h2::server::Connection::<_, Bytes>::accept(&mut server).await
+            {
+                spawn_local(async move {
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                    drop(respond.send_response(Response::new(()), true));
+                });
+            }
+        };
+        let (port, connections) = serve(vec![handler]).await;
+        for (max_connections, least) in [(1024, 4), (3, 1)] {
+            connections.set(0);
+            let settings = Settings {
+                max_connections,
+                queue_timeout: Duration::from_secs(10),
+                ..settings(port, Protocol::Http2)
+            };
+            let pool = Pool::new(Upstream::new(settings).unwrap());
+            let statuses = Rc::new(RefCell::new(Vec::new()));
+            let callers: Vec<_> = (0..8)
+                .map(|_| {
+                    let (pool, statuses) = (pool.clone(), statuses.clone());
+                    spawn_local(async move {
+                        for _ in 0..3 {
+                            let status = send(&pool, Method::POST).await.map(|response| response.status());
+                            statuses.borrow_mut().push(status);
+                        }
+                    })
+                })
+                .collect();
+            for caller in callers {
+                caller.await.unwrap();
+            }
+            assert!(statuses.borrow().iter().all(|status| *status == Ok(StatusCode::OK)), "{statuses:?}");
+            let opened = connections.get();
+            assert!((least..=max_connections.min(8)).contains(&opened), "{opened} of {max_connections}");
+        }
+    });
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Answers so many requests, then reads one more and closes, whatever it was.
+async fn then_closes(mut stream: TcpStream, answers: usize, partly: &'static [u8]) {
+    let mut buf = [0; 4096];
+    for _ in 0..answers {
+        if stream.read(&mut buf).await.unwrap_or(0) == 0 {
+            return;
+        }
+        stream.write_all(OK).await.unwrap();
+    }
+    drop(stream.read(&mut buf).await);
+    drop(stream.write_all(partly).await);
+}
+
+#[test]
+fn a_connection_that_the_target_just_closed_costs_an_idempotent_request_nothing() {
+    on_core(async {
+        for (method, answers, partly, succeeds) in [
+            (Method::GET, 1, &b""[..], true),
+            (Method::PUT, 1, b"", true),
+            (Method::DELETE, 1, b"", true),
+            // It may have acted.
+            (Method::POST, 1, b"", false),
+            (Method::PATCH, 1, b"", false),
+            // It began to answer.
+            (Method::GET, 1, b"HTTP/1.1 20", false),
+            // A fresh connection that is closed is no matter of chance.
+            (Method::GET, 0, b"", false),
+        ] {
+            let (port, connections) = serve(vec![move |stream| then_closes(stream, answers, partly)]).await;
+            let pool = pool(port, Protocol::Http1);
+            if answers > 0 {
+                let response = send(&pool, Method::GET).await.unwrap();
+                assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
+            }
+            let outcome = send(&pool, method.clone()).await;
+            assert_eq!(outcome.is_ok(), succeeds, "{method} {partly:?}");
+            assert_eq!(connections.get(), 1 + usize::from(succeeds));
+        }
+    });
+}
+
+/// RFC 9110 §15.5.14: a target may refuse a body before it has read it, and close.
+#[test]
+fn an_early_answer_arrives_though_the_target_takes_no_more() {
+    on_core(async {
+        let answer: &[u8] =
+            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 5\r\n\r\nsmall";
+        let handler = move |mut stream: TcpStream| async move {
+            drop(stream.read(&mut [0; 1024]).await);
+            drop(stream.write_all(answer).await);
+            // Closed with bytes unread: the kernel resets the connection.
+        };
+        let (port, _) = serve(vec![handler]).await;
+        let pool = pool(port, Protocol::Http1);
+        for _ in 0..30 {
+            let body = OutBody::Full(Bytes::from(vec![b'x'; 5_000_000]));
+            let request = Request::builder().method(Method::POST).uri("/").body(body).unwrap();
+            let response = pool.send(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "small");
+        }
+    });
+}
+
+#[test]
+fn a_target_that_takes_no_more_and_says_nothing_broke_off() {
+    on_core(async {
+        let handler = |mut stream: TcpStream| async move { drop(stream.read(&mut [0; 1024]).await) };
+        let (port, _) = serve(vec![handler]).await;
+        let body = OutBody::Full(Bytes::from(vec![b'x'; 5_000_000]));
+        let request = Request::builder().method(Method::POST).uri("/").body(body).unwrap();
+        let error = pool(port, Protocol::Http1).send(request).await.err().unwrap();
+        assert!(matches!(error, SendError::BrokeOff { maybe_sent: true, .. }), "{error}");
+    });
+}
