@@ -243,6 +243,7 @@ impl<'a> Builder<'a> {
                 way_back: Arc::clone(&way_back),
                 passes: passes(&place, operation, target)?,
                 timeout: operation.timeout.unwrap_or(declared.http.timeout),
+                idle_timeout: operation.idle_timeout.unwrap_or(declared.http.idle_timeout),
                 reply_is_read: plan.reads_reply() || operation.replay.is_some(),
                 upgrades: operation.upgrade.is_some(),
             });

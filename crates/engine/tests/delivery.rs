@@ -114,6 +114,12 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
         assert_eq!(scene.refused(path), (status, code.to_owned()), "{path}");
     }
     assert_eq!(scene.get("/erp/v1/any/503").header("retry-after"), Some("7"));
+    let dated = vec![
+        ("retry-after", "Fri, 27 Nov 2026 12:01:30 GMT".into()),
+        ("date", "Fri, 27 Nov 2026 12:00:00 GMT".into()),
+    ];
+    target.on("GET /any/dated", Reply::Raw(503, dated, Bytes::new()));
+    assert_eq!(scene.get("/erp/v1/any/dated").header("retry-after"), Some("90"));
     let declined = scene.get("/erp/v1/any/404");
     assert_eq!(declined.header("server"), None);
     let record = scene.world.record_of(&declined);
@@ -359,6 +365,47 @@ fn a_token_is_fetched_once_kept_and_renewed() {
     assert_eq!((reply.status, reply.json().unwrap()["code"].as_str()), (502, Some("target-refused-us")));
     assert_eq!(scene.curl("/erp/v1/echo", &["-d", "x"]).unwrap().status, 200);
     assert_eq!(target.tokens_issued(), 3);
+}
+
+#[test]
+fn a_path_that_refuses_every_token_does_not_cost_the_others_theirs() {
+    let (world, key) = oauth2(3600, "s3cret-simple");
+    world.target.require_token("ironbridge", "s3cret-simple", 3600);
+    let scene = Scene { world, key };
+    let target = &scene.world.target;
+    target.on("GET /any/always", Reply::Raw(401, vec![], Bytes::new()));
+    let begun = std::time::Instant::now();
+    for _ in 0..30 {
+        assert_eq!(scene.refused("/erp/v1/any/always"), (502, "target-refused-us".to_owned()));
+        // Of the same operation, and fine.
+        assert_eq!(scene.get("/erp/v1/any/1").status, 200);
+    }
+    // At first, and once for the refusal; then after 15, 30 and 60 seconds on a slow machine.
+    let most = 2 + usize::try_from(begun.elapsed().as_secs() / 15).unwrap();
+    assert!(target.tokens_issued() <= most, "{}", target.tokens_issued());
+}
+
+#[test]
+fn the_timeout_covers_the_token_and_the_fetch_goes_on() {
+    let authority = Authority::new("erp authority").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    let token = json!({ "access_token": "late!", "token_type": "BearerToken", "expires_in": "3600.0" });
+    target.on("POST /token", Reply::After(Duration::from_secs(2), Box::new(Reply::Json(201, token))));
+    let declared = Declared {
+        system: format!("auth: {{ oauth2: {{ token_url: \"{}/token\", {OAUTH2} }} }}", target.url()),
+        ..operations()
+    };
+    let mut key = String::new();
+    let world = World::with(&declared, authority, target, |dir| {
+        key = world::issue_key(dir, "order-service")?;
+        set_secret(dir, "erp", &json!({ "client_secret": "s" }).to_string())
+    });
+    let scene = Scene { world: world.unwrap(), key };
+    let reply = scene.get("/erp/v1/quick/1");
+    assert_eq!((reply.status, reply.json().unwrap()["code"].as_str()), (503, Some("secret-unavailable")));
+    eventually(|| (scene.get("/erp/v1/quick/1").status == 200).then_some(()));
+    assert_eq!(scene.world.target.seen_on("POST /token").len(), 1);
+    assert_eq!(scene.world.target.seen_on("GET /quick/1")[0].header("authorization"), Some("Bearer late!"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod world;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::Duration;
 use world::{Declared, World, eventually, expires_soon, system};
 
 /// Each way in which a reply may be handled: streamed, kept for a replay, checked against a schema, filtered.
@@ -14,12 +15,19 @@ const OPERATIONS: &str = r#"streamed: { match: "POST /streamed", permission: ord
     checked: { match: "POST /checked", permission: orders.write, response: { schema: ./any.json } },
     kept: { match: "POST /kept", permission: orders.write, response: { keep: [/a] } },
     read: { match: "GET /streamed", permission: orders.read },
-    head: { match: "HEAD /streamed", permission: orders.read }"#;
+    head: { match: "HEAD /streamed", permission: orders.read },
+    patient: { match: "GET /patient", permission: orders.read, timeout: 400ms },
+    impatient: { match: "GET /impatient", permission: orders.read, idle_timeout: 300ms },
+    whole: { match: "GET /whole", permission: orders.read, timeout: 400ms, response: { keep: [/a] } }"#;
 
 /// The target of its own that every world has.
 const OTHERS: &str = r#"any: { match: "GET /any/{id}", permission: orders.read }"#;
 
 const WAYS: [&str; 4] = ["streamed", "replayed", "checked", "kept"];
+
+/// Stands in a reply where the target pauses.
+const PAUSE: &str = "~";
+const SLOW: &str = "event\r\n";
 
 struct Scene {
     world: World,
@@ -40,8 +48,13 @@ fn scene(reply: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Scene {
                 let mut request = vec![0; 64 * 1024];
                 while let Ok(length @ 1..) = stream.read(&mut request) {
                     let head = String::from_utf8_lossy(&request[..length]).into_owned();
-                    if stream.write_all(&reply(&head)).is_err() {
-                        return;
+                    for part in String::from_utf8(reply(&head)).unwrap().split(PAUSE) {
+                        if stream.write_all(part.as_bytes()).is_err() {
+                            return;
+                        }
+                        if part.ends_with(SLOW) {
+                            std::thread::sleep(Duration::from_millis(1200));
+                        }
                     }
                 }
             });
@@ -191,4 +204,24 @@ fn an_answer_to_head_has_no_body_whatever_it_announces() {
             }
         }
     }
+}
+
+/// An event stream may be quiet for longer than its first event may take; one that is read must come whole in time.
+#[test]
+fn a_stream_has_an_idle_limit_of_its_own() {
+    let scene = scene(|_| {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}7\r\nevent\r\n{PAUSE}\r\n7\r\nevent\r\n\r\n0\r\n\r\n").into_bytes()
+    });
+    let ask = |path: &str| scene.world.curl(path, &["-H", &format!("X-API-Key: {}", scene.key)]);
+    let patient = ask("/raw/patient").unwrap();
+    assert_eq!(patient.text(), "event\r\nevent\r\n");
+    assert_eq!(scene.world.record_of(&patient)["outcome"], "success");
+    let whole = ask("/raw/whole").unwrap();
+    assert_eq!((whole.status, whole.json().unwrap()["code"].as_str()), (504, Some("target-timeout")));
+    assert!(ask("/raw/impatient").is_err());
+    eventually(|| {
+        let records = scene.world.records().unwrap();
+        records.iter().any(|record| record["outcome"] == "partial").then_some(())
+    });
 }

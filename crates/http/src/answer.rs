@@ -78,7 +78,7 @@ fn passed(
             None => {
                 let trailers = Arc::clone(&route.passes.reply_trailers);
                 let body = Watched::new(streamed, trailers, route.target.credential.presented());
-                ReplyBody::streamed(body, tail, route.timeout, route.pipeline.max_reply())
+                ReplyBody::streamed(body, tail, route.idle_timeout, route.pipeline.max_reply())
             }
         };
         framing::frame(&mut head.headers, body.size_hint().exact(), true);

@@ -3,7 +3,7 @@
 use crate::injected::{Injected, Known};
 use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use ironbridge_core::{Clock, Denial, code};
+use ironbridge_core::{Clock, Denial, Flow, code};
 use ironbridge_identity::target_token::{Bearer, TargetToken, TargetTokens};
 use ironbridge_secrets::{SecretName, SecretValue, Secrets};
 use std::sync::Arc;
@@ -44,43 +44,60 @@ impl TargetCredential {
         }
     }
 
-    /// Puts the credential into the request. Returns the token, where there is one, so that a refused one can be
-    /// given up.
-    pub async fn apply(&self, headers: &mut HeaderMap) -> Result<Option<Arc<TargetToken>>, Box<Denial>> {
+    /// The credential to show now. A token may have to be fetched first.
+    pub async fn show(&self) -> Result<Option<Shown>, Box<Denial>> {
         match self {
             TargetCredential::None => Ok(None),
             TargetCredential::Field(field) => {
                 let value = field.value().await?;
-                remove_twins(headers, &field.name);
-                headers.insert(field.name.clone(), value);
-                Ok(None)
+                Ok(Some(Shown { name: field.name.clone(), value, token: None }))
             }
-            TargetCredential::OAuth2(tokens, injected) => {
-                let token = match tokens.bearer() {
-                    Bearer::Now(token) => token?,
-                    Bearer::Later(token) => token.await?,
-                };
-                let value = sensitive(token.authorization())?;
-                // The scheme before it is no secret.
-                let secret =
-                    |value| <[u8]>::split(value, |byte| *byte == b' ').next_back().into_iter().collect();
-                injected.note(&value, || secret(token.authorization()));
-                headers.insert(AUTHORIZATION, value);
-                Ok(Some(token))
-            }
+            TargetCredential::OAuth2(tokens, injected) => fetched(tokens.bearer(), injected).await.map(Some),
         }
     }
 
-    /// The target answered 401 to this token. True when another may now be had.
-    pub fn give_up(&self, token: Option<&Arc<TargetToken>>) -> bool {
-        match (self, token) {
-            (TargetCredential::OAuth2(tokens, _), Some(token)) => {
-                tokens.invalidate(token);
-                true
-            }
-            _ => false,
+    /// The target answered 401 to what was shown: another credential, where one may help. It is on its way also if
+    /// nobody waits for it.
+    pub fn instead_of<'s>(
+        &'s self,
+        shown: Option<&Shown>,
+        flow: &Flow,
+    ) -> Option<impl Future<Output = Result<Shown, Box<Denial>>> + use<'s>> {
+        let TargetCredential::OAuth2(tokens, injected) = self else { return None };
+        Some(fetched(tokens.refused(shown?.token.as_ref()?, flow)?, injected))
+    }
+
+    /// The target took what was shown instead.
+    pub fn helped(&self, flow: &Flow) {
+        if let TargetCredential::OAuth2(tokens, _) = self {
+            tokens.helped(flow);
         }
     }
+}
+
+/// A credential as it goes to the target, in a header field of its own.
+pub struct Shown {
+    name: HeaderName,
+    value: HeaderValue,
+    token: Option<Arc<TargetToken>>,
+}
+
+impl Shown {
+    pub fn put(&self, headers: &mut HeaderMap) {
+        remove_twins(headers, &self.name);
+        headers.insert(self.name.clone(), self.value.clone());
+    }
+}
+
+async fn fetched(bearer: Bearer, injected: &Injected) -> Result<Shown, Box<Denial>> {
+    let token = match bearer {
+        Bearer::Now(token) => token?,
+        Bearer::Later(token) => token.await?,
+    };
+    let value = sensitive(token.authorization())?;
+    // The scheme before it is no secret.
+    injected.note(&value, || token.authorization().strip_prefix(b"Bearer ").into_iter().collect());
+    Ok(Shown { name: AUTHORIZATION, value, token: Some(token) })
 }
 
 /// Targets that speak CGI read `x_api_key` as `x-api-key`: a caller's field must not stand beside the bridge's.

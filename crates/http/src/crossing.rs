@@ -2,21 +2,23 @@
 
 use crate::Route;
 use crate::connection::Worker;
+use crate::credential::Shown;
 use crate::fields::{self, Outbound};
 use crate::request::Inbound;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, TRAILER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use ironbridge_core::{Cleared, Code, Crossing, Denial, ReplyFacts, code};
 use ironbridge_net::gate::GateState;
-use ironbridge_net::upstream::{BodyFault, OutBody, PooledBody, SendError};
+use ironbridge_net::retry_after;
+use ironbridge_net::upstream::{BodyFault, OutBody, PooledBody, Repeatable, SendError, is_idempotent};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub struct HttpCrossing<'a> {
     pub worker: &'a Rc<Worker>,
@@ -31,6 +33,10 @@ pub struct HttpCrossing<'a> {
     pub gate: &'a GateState,
     /// The caller asked to switch protocols, and the operation allows it.
     pub upgrades: bool,
+    /// The request body streams past, so that it can be sent only once.
+    pub streams: bool,
+    /// Set when it is delivered: until then the reply must have begun, or have ended where a control reads it.
+    pub deadline: Option<Instant>,
     pub via: &'a HeaderValue,
 }
 
@@ -46,23 +52,16 @@ impl Crossing for HttpCrossing<'_> {
     }
 
     async fn deliver(&mut self, mut cleared: Cleared<'_>) -> Result<Self::Reply, Box<Denial>> {
-        let mut headers = self.headers(&cleared)?;
-        let uri = self.uri(&cleared)?;
-        let target = &self.route.target;
-        let token = target.credential.apply(&mut headers).await?;
-        let (body, again) = self.body(&mut cleared, &mut headers);
-        let request = self.request(headers, uri.clone(), body);
-        // Only a token that may be renewed is worth the copy.
-        let retried = again.filter(|_| token.is_some()).map(|body| (request.headers().clone(), uri, body));
-        let reply = self.send(request).await?;
-        if reply.status() != StatusCode::UNAUTHORIZED || !target.credential.give_up(token.as_ref()) {
-            return self.checked(reply);
+        let deadline = Instant::now() + self.route.timeout;
+        self.deadline = Some(deadline);
+        let credential = &self.route.target.credential;
+        let shown = in_time(deadline, credential.show()).await.unwrap_or_else(|| Err(token_too_late()))?;
+        let body = self.body(&mut cleared);
+        let request = self.request(&cleared, shown.as_ref(), body)?;
+        let reply = self.send(deadline, &cleared, shown.as_ref(), request).await?;
+        if reply.status() == StatusCode::UNAUTHORIZED {
+            return Box::pin(self.send_with_another(deadline, &cleared, shown, reply)).await;
         }
-        // The token was refused before it expired: once more with a fresh one, if the body can be sent again.
-        let Some((mut headers, uri, body)) = retried else { return self.checked(reply) };
-        drop(reply);
-        target.credential.apply(&mut headers).await?;
-        let reply = self.send(self.request(headers, uri, body)).await?;
         self.checked(reply)
     }
 
@@ -104,28 +103,12 @@ impl Crossing for HttpCrossing<'_> {
                 .into());
         }
         let read = read_whole(reply.body_mut(), limit, &code::REPLY_TOO_LARGE, |error| refusal(&error));
-        match timeout(self.route.timeout, read).await {
-            Ok(body) => body,
-            Err(_) => Err((&code::TARGET_TIMEOUT).into()),
-        }
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + self.route.timeout);
+        in_time(deadline, read).await.unwrap_or_else(|| Err((&code::TARGET_TIMEOUT).into()))
     }
 }
 
 impl HttpCrossing<'_> {
-    fn headers(&self, cleared: &Cleared<'_>) -> Result<HeaderMap, Box<Denial>> {
-        fields::toward_target(
-            &self.parts.headers,
-            &Outbound {
-                via: self.via,
-                caller: cleared.exchange().peer.address,
-                reply_is_read: self.route.reply_is_read,
-                reply_is_searched: self.route.target.credential.field().is_some(),
-                upgrades: self.upgrades,
-                trailers: &self.route.passes.request_trailers,
-            },
-        )
-    }
-
     /// The request target for the target system: its base path, then the path below the integration's, or the
     /// operation's own template.
     fn uri(&self, cleared: &Cleared<'_>) -> Result<Uri, Box<Denial>> {
@@ -138,47 +121,107 @@ impl HttpCrossing<'_> {
         Uri::try_from(text).map_err(|error| Box::new(Denial::new(&code::PATH_AMBIGUOUS).internal(error)))
     }
 
-    /// The body toward the target, and once more where it can be sent twice.
-    /// The connection frames it.
-    fn body(&mut self, cleared: &mut Cleared<'_>, headers: &mut HeaderMap) -> (OutBody, Option<OutBody>) {
-        if !self.inbound.is_some() {
+    /// The target refused the credential before it expired: once more with another, if there may be one and the body
+    /// can be sent again.
+    async fn send_with_another(
+        &self,
+        deadline: Instant,
+        cleared: &Cleared<'_>,
+        shown: Option<Shown>,
+        refused: Response<PooledBody>,
+    ) -> Result<Response<PooledBody>, Box<Denial>> {
+        let (credential, flow) = (&self.route.target.credential, &cleared.exchange().flow);
+        let Some(another) = credential.instead_of(shown.as_ref(), flow) else { return self.checked(refused) };
+        let Some(body) = self.body_again(cleared) else { return self.checked(refused) };
+        drop(refused);
+        let shown = in_time(deadline, another).await.unwrap_or_else(|| Err(token_too_late()))?;
+        let request = self.request(cleared, Some(&shown), body)?;
+        let reply = self.send(deadline, cleared, Some(&shown), request).await?;
+        if reply.status() != StatusCode::UNAUTHORIZED {
+            credential.helped(flow);
+        }
+        self.checked(reply)
+    }
+
+    /// The body toward the target; the connection frames it.
+    fn body(&mut self, cleared: &mut Cleared<'_>) -> OutBody {
+        if let Some(bytes) = cleared.exchange().request.bytes().cloned() {
+            cleared.count_in(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            return OutBody::Full(bytes);
+        }
+        let max = self.route.pipeline.max_request();
+        match self.inbound.take() {
+            Some(body) => {
+                self.streams = true;
+                let trailers = Arc::clone(&self.route.passes.request_trailers);
+                OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers)
+            }
+            None => OutBody::Empty,
+        }
+    }
+
+    /// The same once more, where it can be sent twice.
+    fn body_again(&self, cleared: &Cleared<'_>) -> Option<OutBody> {
+        match cleared.exchange().request.bytes() {
+            Some(bytes) => Some(OutBody::Full(bytes.clone())),
+            None => (!self.streams).then_some(OutBody::Empty),
+        }
+    }
+
+    /// What goes to the target, as often as it is sent.
+    fn request(
+        &self,
+        cleared: &Cleared<'_>,
+        shown: Option<&Shown>,
+        body: OutBody,
+    ) -> Result<Request<OutBody>, Box<Denial>> {
+        let mut headers = fields::toward_target(
+            &self.parts.headers,
+            &Outbound {
+                via: self.via,
+                caller: cleared.exchange().peer.address,
+                reply_is_read: self.route.reply_is_read,
+                reply_is_searched: self.route.target.credential.field().is_some(),
+                upgrades: self.upgrades,
+                trailers: &self.route.passes.request_trailers,
+            },
+        )?;
+        if !self.streams {
             // Trailers cross only with a body that streams.
             headers.remove(TRAILER);
         }
-        if let Some(bytes) = cleared.exchange().request.bytes().cloned() {
-            cleared.count_in(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-            return (OutBody::Full(bytes.clone()), Some(OutBody::Full(bytes)));
+        if let Some(shown) = shown {
+            shown.put(&mut headers);
         }
-        match self.inbound.take() {
-            Some(body) => {
-                let max = self.route.pipeline.max_request();
-                let trailers = Arc::clone(&self.route.passes.request_trailers);
-                (OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers), None)
-            }
-            None => (OutBody::Empty, Some(OutBody::Empty)),
-        }
-    }
-
-    fn request(&self, headers: HeaderMap, uri: Uri, body: OutBody) -> Request<OutBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.parts.method.clone();
-        *request.uri_mut() = uri;
+        *request.uri_mut() = self.uri(cleared)?;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
-        request
+        Ok(request)
     }
 
-    async fn send(&self, request: Request<OutBody>) -> Result<Response<PooledBody>, Box<Denial>> {
+    async fn send(
+        &self,
+        deadline: Instant,
+        cleared: &Cleared<'_>,
+        shown: Option<&Shown>,
+        request: Request<OutBody>,
+    ) -> Result<Response<PooledBody>, Box<Denial>> {
         let pool = self.worker.pool(&self.route.target.upstream);
         let sent = if self.upgrades {
-            timeout(self.route.timeout, pool.send_upgrade(request)).await
+            in_time(deadline, pool.send_upgrade(request)).await
         } else {
-            timeout(self.route.timeout, pool.send(request)).await
+            // An exchange that holds an idempotency key is declared to act once at most, whatever its method says.
+            let reserved = cleared.exchange().reservation.is_some();
+            let idempotent = !reserved && is_idempotent(&self.parts.method);
+            let again = || self.request(cleared, shown, self.body_again(cleared)?).ok();
+            in_time(deadline, pool.send_repeatable(request, Repeatable { idempotent, again: &again })).await
         };
         match sent {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
-            Err(_) => Err((&code::TARGET_TIMEOUT).into()),
+            Some(Ok(reply)) => Ok(reply),
+            Some(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
+            None => Err((&code::TARGET_TIMEOUT).into()),
         }
     }
 
@@ -197,6 +240,16 @@ impl HttpCrossing<'_> {
     }
 }
 
+/// `None` when it took longer.
+async fn in_time<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
+    timeout_at(deadline, work).await.ok()
+}
+
+fn token_too_late() -> Box<Denial> {
+    let internal = "the token for the target did not come within the operation's timeout";
+    Box::new(Denial::new(&code::SECRET_UNAVAILABLE).internal(internal).retry_after(Duration::from_secs(1)))
+}
+
 /// Server errors and refused credentials of the target are failures of ours toward the caller.
 fn checked(reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
     let status = reply.status();
@@ -207,9 +260,7 @@ fn checked(reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Deni
         return Ok(reply);
     }
     let mut denial = Denial::new(&code::TARGET_FAILED).internal(status);
-    let wait =
-        reply.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    denial.retry_after = wait.map(Duration::from_secs);
+    denial.retry_after = retry_after(reply.headers());
     Err(denial.into())
 }
 

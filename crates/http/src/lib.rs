@@ -60,8 +60,10 @@ pub struct Route {
     pub way_back: Arc<WayBack>,
     /// Which fields cross.
     pub passes: Passes,
-    /// Until the target's reply begins, and for every pause within it.
+    /// Until the target's reply begins; until it ended, where a control reads it.
     pub timeout: Duration,
+    /// For every pause within a reply that streams.
+    pub idle_timeout: Duration,
     /// A control reads the reply, so the target is asked for a whole, uncompressed one.
     pub reply_is_read: bool,
     /// The connection may switch to WebSocket (RFC 6455).

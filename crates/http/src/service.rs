@@ -163,6 +163,8 @@ impl Served<'_> {
             body_timeout: site.body_timeout,
             gate: &self.caller.gate,
             upgrades: upgrade.is_some(),
+            streams: false,
+            deadline: None,
             via,
         };
         let shared = &self.worker.front.shared;

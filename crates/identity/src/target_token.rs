@@ -1,28 +1,28 @@
 //! The bridge's own access tokens toward a target: client credentials (RFC 6749 §4.4) at the target's
 //! authorization server, cached, renewed before they expire, never fetched twice at a time.
 
+mod refusals;
+mod reply;
+
 use arc_swap::ArcSwapOption;
-use ironbridge_core::{
-    BoxFuture, Clock, Denial, Fetch, FetchMethod, FetchRequest, Fetched, Sensitive, code, json,
-};
+use ironbridge_core::{BoxFuture, Clock, Denial, Fetch, FetchMethod, FetchRequest, Flow, Sensitive, code};
 use ironbridge_seal::hash;
 use parking_lot::Mutex;
-use serde_json::Value;
+use refusals::Refusals;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 const MAX_REPLY: usize = 64 * 1024;
-const MAX_TOKEN: usize = 16 * 1024;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// A little more than a fetch may take, reading the secret included.
 const WAIT: Duration = Duration::from_secs(15);
-/// After a failure, callers are refused for so long without another attempt.
+/// After a failure, callers are refused for so long without another attempt; after each further one twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Life of a token whose reply does not say (RFC 6749 §5.1 only recommends it). Ours.
-const DEFAULT_LIFE: Duration = Duration::from_secs(300);
-const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest that the token endpoint's own Retry-After is heeded.
+const LONGEST_WISH: Duration = Duration::from_secs(3600);
 
 /// Reads the client secret anew for each fetch, so that a rotated one is used at once.
 pub type ReadSecret = Arc<dyn Fn() -> BoxFuture<'static, Result<Zeroizing<Vec<u8>>, String>> + Send + Sync>;
@@ -55,13 +55,37 @@ pub struct TargetTokens {
     current: ArcSwapOption<TargetToken>,
     flight: Mutex<Flight>,
     ended: watch::Sender<u64>,
+    refusals: Refusals,
+    /// What was odd of the last reply, told once.
+    oddities: Mutex<Vec<&'static str>>,
 }
 
 #[derive(Default)]
 struct Flight {
     under_way: bool,
-    /// The last failure, and when (monotonic) it happened.
-    failed: Option<(Duration, Box<Denial>)>,
+    failed: Option<Failed>,
+}
+
+/// The last fetch failed.
+struct Failed {
+    problem: String,
+    /// How often in a row.
+    times: u32,
+    /// Monotonic; nothing is asked before.
+    until: Duration,
+}
+
+/// Why a fetch brought no token.
+struct Trouble {
+    problem: String,
+    /// What the token endpoint asked for (RFC 9110 §10.2.3).
+    wait: Option<Duration>,
+}
+
+impl From<String> for Trouble {
+    fn from(problem: String) -> Trouble {
+        Trouble { problem, wait: None }
+    }
 }
 
 /// A token in the form in which it is sent.
@@ -95,6 +119,8 @@ impl TargetTokens {
             current: ArcSwapOption::empty(),
             flight: Mutex::default(),
             ended: watch::Sender::new(0),
+            refusals: Refusals::default(),
+            oddities: Mutex::default(),
         })
     }
 
@@ -109,18 +135,34 @@ impl TargetTokens {
             }
             return Bearer::Now(Ok(token));
         }
-        let ended = self.ended.subscribe();
-        match self.start(now) {
-            Err(recent) => Bearer::Now(Err(recent)),
-            Ok(()) => Bearer::Later(Box::pin(Arc::clone(self).wait(ended))),
-        }
+        self.fetched(now)
     }
 
-    /// Drops a token that the target refused (401), unless another took its place already.
-    pub fn invalidate(&self, refused: &Arc<TargetToken>) {
-        let _flight = self.flight.lock();
-        if self.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, refused)) {
-            self.current.store(None);
+    /// The target answered 401 to this token. What may be sent instead: the token that took its place, or one fetched
+    /// now, once per token and operation. `None` when fetching would not help: the operation refuses fresh tokens too.
+    /// Until another is there, the refused one serves the other operations.
+    pub fn refused(self: &Arc<Self>, refused: &Arc<TargetToken>, flow: &Flow) -> Option<Bearer> {
+        let now = self.clock.monotonic();
+        match self.usable(now) {
+            Some(current) if !Arc::ptr_eq(&current, refused) => return Some(Bearer::Now(Ok(current))),
+            _ => {}
+        }
+        let joins = self.flight.lock().under_way;
+        (joins || self.refusals.may_renew(flow, now)).then(|| self.fetched(now))
+    }
+
+    /// The target took the token that was sent instead: fetching it helped, and a later refusal is a new one. (That it
+    /// takes other requests of the operation says nothing: it may refuse every token for one path.)
+    pub fn helped(&self, flow: &Flow) {
+        self.refusals.forget(flow);
+    }
+
+    /// A token yet to come.
+    fn fetched(self: &Arc<Self>, now: Duration) -> Bearer {
+        let (ended, before) = (self.ended.subscribe(), self.current.load_full());
+        match self.start(now) {
+            Err(recent) => Bearer::Now(Err(recent)),
+            Ok(()) => Bearer::Later(Box::pin(Arc::clone(self).wait(ended, before))),
         }
     }
 
@@ -134,23 +176,33 @@ impl TargetTokens {
         if flight.under_way {
             return Ok(());
         }
-        if let Some((at, denial)) = &flight.failed
-            && now.saturating_sub(*at) < PAUSE
+        if let Some(failed) = &flight.failed
+            && now < failed.until
         {
-            return Err(denial.clone());
+            return Err(self.unavailable(&failed.problem, failed.until.saturating_sub(now)));
         }
         flight.under_way = true;
         drop(tokio::spawn(Arc::clone(self).fly()));
         Ok(())
     }
 
-    async fn wait(self: Arc<Self>, mut ended: watch::Receiver<u64>) -> Result<Arc<TargetToken>, Box<Denial>> {
+    /// Waits for the flight to end. `before` is the token that was there when it began, and does not count.
+    async fn wait(
+        self: Arc<Self>,
+        mut ended: watch::Receiver<u64>,
+        before: Option<Arc<TargetToken>>,
+    ) -> Result<Arc<TargetToken>, Box<Denial>> {
         let _ = tokio::time::timeout(WAIT, ended.changed()).await;
-        if let Some(token) = self.usable(self.clock.monotonic()) {
+        let now = self.clock.monotonic();
+        let is_new =
+            |token: &Arc<TargetToken>| !before.as_ref().is_some_and(|before| Arc::ptr_eq(before, token));
+        if let Some(token) = self.usable(now).filter(is_new) {
             return Ok(token);
         }
-        let failed = self.flight.lock().failed.as_ref().map(|(_, denial)| denial.clone());
-        Err(failed.unwrap_or_else(|| self.unavailable("no answer within 15 seconds")))
+        Err(match &self.flight.lock().failed {
+            Some(failed) => self.unavailable(&failed.problem, failed.until.saturating_sub(now)),
+            None => self.unavailable("no answer within 15 seconds", PAUSE),
+        })
     }
 
     async fn fly(self: Arc<Self>) {
@@ -163,24 +215,52 @@ impl TargetTokens {
                     flight.failed = None;
                     self.current.store(Some(Arc::new(token)));
                 }
-                Err(problem) => flight.failed = Some((self.clock.monotonic(), self.unavailable(problem))),
+                Err(trouble) => {
+                    let times = flight.failed.as_ref().map_or(0, |failed| failed.times).saturating_add(1);
+                    let wait = trouble.wait.map_or(Duration::ZERO, |wait| wait.min(LONGEST_WISH));
+                    let until = self.clock.monotonic().saturating_add(pause(times).max(wait));
+                    flight.failed = Some(Failed { problem: trouble.problem, times, until });
+                }
             }
         }
         self.ended.send_modify(|count| *count += 1);
     }
 
-    async fn request_token(&self) -> Result<TargetToken, String> {
+    async fn request_token(&self) -> Result<TargetToken, Trouble> {
         let request = self.client.request().await?;
         // Its life is counted from before it was asked for, so that it never looks younger than it is.
         let asked = self.clock.monotonic();
         let reply = self.fetch.fetch(request).await.map_err(|error| error.to_string())?;
-        read(&reply, asked)
+        let read = reply::read(&reply, asked);
+        let read =
+            read.map_err(|problem| Trouble { problem, wait: reply.retry_after.map(Duration::from_secs) })?;
+        self.tell(read.oddities);
+        Ok(read.token)
     }
 
-    fn unavailable(&self, problem: impl std::fmt::Display) -> Box<Denial> {
-        let internal = format!("token from {}: {problem}", self.client.token_url);
-        Box::new(Denial::new(&code::SECRET_UNAVAILABLE).internal(internal).retry_after(PAUSE))
+    /// What a token endpoint does against the standard, once for as long as it does it.
+    fn tell(&self, oddities: Vec<&'static str>) {
+        let mut told = self.oddities.lock();
+        if !oddities.is_empty() && *told != oddities {
+            let url = &*self.client.token_url;
+            tracing::warn!(
+                url,
+                odd = oddities.join("; "),
+                "the token endpoint's reply was taken, and is odd"
+            );
+        }
+        *told = oddities;
     }
+
+    fn unavailable(&self, problem: &str, wait: Duration) -> Box<Denial> {
+        let internal = format!("token from {}: {problem}", self.client.token_url);
+        Box::new(Denial::new(&code::SECRET_UNAVAILABLE).internal(internal).retry_after(wait))
+    }
+}
+
+/// After so many failures in a row.
+fn pause(times: u32) -> Duration {
+    PAUSE.saturating_mul(1 << times.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
 }
 
 impl TargetClient {
@@ -248,46 +328,5 @@ impl Form {
                 _ => self.0.push_str(&format!("%{byte:02X}")),
             }
         }
-    }
-}
-
-/// Reads a token reply (RFC 6749 §5.1) that was asked for at `asked`.
-fn read(reply: &Fetched, asked: Duration) -> Result<TargetToken, String> {
-    let members = json::parse(&reply.body).ok();
-    let text = |name: &str| members.as_ref()?.get(name)?.as_str();
-    if reply.status != 200 {
-        let error = text("error").filter(|error| error.len() <= 64).unwrap_or("no error code");
-        return Err(format!("status {}, {}", reply.status, error.escape_debug()));
-    }
-    if !text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
-        return Err("token_type is not Bearer".to_owned());
-    }
-    // What is not of this alphabet (RFC 6750 §2.1) could break out of the header field.
-    let token =
-        text("access_token").filter(|token| is_b64token(token)).ok_or("no well-formed access_token")?;
-    let life = life(members.as_ref().and_then(|members| members.get("expires_in")))?;
-    Ok(TargetToken {
-        authorization: Sensitive::new(["Bearer ".as_bytes(), token.as_bytes()].concat()),
-        renew_from: asked.saturating_add(life / 5 * 4),
-        // The rest covers the way to the target and its clock.
-        unusable_from: asked.saturating_add(life / 20 * 19),
-    })
-}
-
-fn is_b64token(token: &str) -> bool {
-    (1..=MAX_TOKEN).contains(&token.len())
-        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
-}
-
-/// Some servers write `expires_in` as a text.
-fn life(expires_in: Option<&Value>) -> Result<Duration, String> {
-    let seconds = match expires_in {
-        None | Some(Value::Null) => return Ok(DEFAULT_LIFE),
-        Some(Value::String(text)) => text.parse().ok(),
-        Some(value) => value.as_u64(),
-    };
-    match seconds {
-        None | Some(0) => Err("expires_in is not a positive number".to_owned()),
-        Some(seconds) => Ok(Duration::from_secs(seconds).min(MAX_LIFE)),
     }
 }

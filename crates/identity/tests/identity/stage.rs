@@ -66,6 +66,11 @@ impl FakeNetwork {
             .insert(url.to_owned(), Fetched { status, body: body.into(), max_age, retry_after: None });
     }
 
+    pub fn put_with_retry(&self, url: &str, status: u16, wait: u64) {
+        let fetched = Fetched { status, body: Vec::new(), max_age: None, retry_after: Some(wait) };
+        self.replies.lock().insert(url.to_owned(), fetched);
+    }
+
     pub fn cut(&self) {
         self.replies.lock().clear();
     }

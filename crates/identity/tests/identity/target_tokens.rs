@@ -1,5 +1,5 @@
 use crate::stage::{FakeNetwork, TestClock};
-use ironbridge_core::{Denial, FetchMethod};
+use ironbridge_core::{Denial, FetchMethod, Flow, Integration, Operation, PermissionTable};
 use ironbridge_identity::target_token::{
     Bearer, ClientAuthentication, TargetClient, TargetToken, TargetTokens,
 };
@@ -54,9 +54,37 @@ impl Scene {
         String::from_utf8(self.bearer().await.0.unwrap().authorization().to_vec()).unwrap()
     }
 
+    /// What may be sent in place of a token that an operation refused.
+    fn refused(
+        &self,
+        token: &Arc<TargetToken>,
+        operation: &str,
+    ) -> impl Future<Output = Option<Result<Arc<TargetToken>, Box<Denial>>>> + use<> {
+        let bearer = self.tokens.refused(token, &flow(operation));
+        async move {
+            Some(match bearer? {
+                Bearer::Now(result) => result,
+                Bearer::Later(result) => result.await,
+            })
+        }
+    }
+
     fn fetches(&self) -> usize {
         self.network.count(URL)
     }
+}
+
+fn flow(operation: &str) -> Flow {
+    let operation = Operation {
+        name: operation.into(),
+        permission: PermissionTable::default().intern("orders.read"),
+        permission_name: "orders.read".into(),
+    };
+    Flow::new(Arc::new(Integration::default()), Some(operation), 0)
+}
+
+fn text(token: Result<Arc<TargetToken>, Box<Denial>>) -> String {
+    String::from_utf8(token.unwrap().authorization().to_vec()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,18 +144,100 @@ async fn a_token_is_renewed_in_the_background_from_four_fifths_of_its_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_is_replaced_once() {
+async fn a_refused_token_is_replaced_once_and_serves_others_until_then() {
     let scene = Scene::new(ClientAuthentication::SecretBasic);
     scene.answers("t1", 600);
     let first = scene.bearer().await.0.unwrap();
     scene.answers("t2", 600);
     *scene.secret.lock() = Ok("rotated".to_owned());
-    scene.tokens.invalidate(&first);
+    let renewed = scene.refused(&first, "a");
+    let at_once = scene.refused(&first, "a");
+    // Others go on with the old one, those who were refused wait for the same flight.
+    assert_eq!(scene.sent().await, "Bearer t1");
+    assert_eq!(
+        (text(renewed.await.unwrap()), text(at_once.await.unwrap())),
+        ("Bearer t2".into(), "Bearer t2".into())
+    );
     assert_eq!(scene.sent().await, "Bearer t2");
-    // Another exchange that was refused with the same old token does not throw the new one away.
-    scene.tokens.invalidate(&first);
-    assert_eq!(scene.sent().await, "Bearer t2");
+    // Another exchange that was refused with the same old token takes the new one.
+    assert_eq!(text(scene.refused(&first, "b").await.unwrap()), "Bearer t2");
     assert_eq!(scene.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_refuses_every_token_does_not_use_up_the_token_endpoint() {
+    let scene = Scene::new(ClientAuthentication::SecretBasic);
+    scene.answers("t1", 36_000);
+    for _ in 0..30 {
+        let token = scene.bearer().await.0.unwrap();
+        if let Some(Ok(again)) = scene.refused(&token, "always").await {
+            assert!(scene.refused(&again, "always").await.is_none());
+        }
+    }
+    assert_eq!(scene.fetches(), 2);
+    // In an hour: 15 s, 30 s, then 60 s apart.
+    for _ in 0..3600 {
+        sleep(Duration::from_secs(1)).await;
+        let token = scene.bearer().await.0.unwrap();
+        drop(scene.refused(&token, "always").await);
+    }
+    assert!((55..=66).contains(&scene.fetches()), "{}", scene.fetches());
+    // Taken at last, the next refusal counts as a new one.
+    scene.tokens.helped(&flow("always"));
+    let (before, token) = (scene.fetches(), scene.bearer().await.0.unwrap());
+    assert!(scene.refused(&token, "always").await.unwrap().is_ok());
+    assert_eq!(scene.fetches(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_operations_that_refuse_every_token_do_not_take_turns() {
+    let scene = Scene::new(ClientAuthentication::SecretBasic);
+    scene.answers("t1", 36_000);
+    for round in 0..20 {
+        let token = scene.bearer().await.0.unwrap();
+        drop(scene.refused(&token, &format!("operation-{round}")).await);
+    }
+    assert!(scene.fetches() <= 3, "{}", scene.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_renewal_leaves_the_old_token_to_others() {
+    let scene = Scene::new(ClientAuthentication::SecretBasic);
+    scene.answers("t1", 600);
+    let first = scene.bearer().await.0.unwrap();
+    scene.network.cut();
+    assert!(scene.refused(&first, "a").await.unwrap().is_err());
+    assert_eq!(scene.sent().await, "Bearer t1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_endpoint_is_asked_less_and_less_often_and_as_it_wishes() {
+    let scene = Scene::new(ClientAuthentication::SecretBasic);
+    let ask_for = async |seconds: u64| {
+        for _ in 0..seconds {
+            drop(scene.bearer().await);
+            sleep(Duration::from_secs(1)).await;
+        }
+        scene.fetches()
+    };
+    // 1, 2, 4, … 60 seconds apart.
+    let fetches = ask_for(600).await;
+    assert!((13..=17).contains(&fetches), "{fetches}");
+    for status in [429, 503] {
+        let scene = Scene::new(ClientAuthentication::SecretBasic);
+        scene.network.put_with_retry(URL, status, 90);
+        let denial = scene.bearer().await.0.unwrap_err();
+        let told = denial.retry_after.unwrap();
+        assert!(told > Duration::from_secs(80) && told <= Duration::from_secs(90), "{told:?}");
+        for _ in 0..80 {
+            sleep(Duration::from_secs(1)).await;
+            assert!(scene.bearer().await.0.is_err());
+        }
+        assert_eq!(scene.fetches(), 1);
+        scene.answers("t1", 600);
+        sleep(Duration::from_secs(12)).await;
+        assert_eq!(scene.sent().await, "Bearer t1");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,10 +292,19 @@ async fn replies_that_are_no_bearer_token_are_refused() {
         (200, with("token_type", Value::Null), "token_type"),
         (200, with("access_token", json!("")), "access_token"),
         (200, with("access_token", json!("a\r\nx-evil: 1")), "access_token"),
-        (200, with("access_token", json!("a b")), "access_token"),
+        (200, with("access_token", json!(" a")), "access_token"),
+        (200, with("access_token", json!("a ")), "access_token"),
+        (200, with("access_token", json!("a\tb")), "access_token"),
+        (200, with("access_token", json!("a\u{7f}")), "access_token"),
+        (200, with("access_token", json!("\u{e9}")), "access_token"),
+        (202, good().to_string(), "status 202"),
         (200, with("access_token", json!(7)), "access_token"),
         (200, with("access_token", json!("a".repeat(16 * 1024 + 1))), "access_token"),
-        (200, with("expires_in", json!(0)), "expires_in"),
+        (200, with("expires_in", json!("inf")), "expires_in"),
+        (200, with("expires_in", json!("NaN")), "expires_in"),
+        (200, with("expires_in", json!(true)), "expires_in"),
+        (200, with("token_type", json!("mac")), "token_type"),
+        (200, with("token_type", json!("Bearer DPoP")), "token_type"),
         (200, with("expires_in", json!(-5)), "expires_in"),
         (200, with("expires_in", json!("soon")), "expires_in"),
         (200, r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#.to_owned(), "token_type"),
@@ -196,13 +315,42 @@ async fn replies_that_are_no_bearer_token_are_refused() {
         let told = denial.internal.unwrap();
         assert!(told.contains(problem), "{body}: {told}");
     }
-    for body in [
-        with("expires_in", Value::Null),
-        with("expires_in", json!("60")),
-        with("expires_in", json!(u64::MAX)),
+    // Not quite as the standard has it, and in use.
+    for (status, body, token) in [
+        (201, good().to_string(), "t"),
+        (200, format!("\u{feff}{}", good()), "t"),
+        (200, with("token_type", json!("bearer")), "t"),
+        (200, with("token_type", json!("BEARER")), "t"),
+        (200, with("token_type", json!("BearerToken")), "t"),
+        (200, with("token_type", json!("bearer_token")), "t"),
+        (200, with("access_token", json!("a!|:$@#\"{}[]\\^`%&'()*,;<>?")), "a!|:$@#\"{}[]\\^`%&'()*,;<>?"),
+        (200, with("access_token", json!("a b")), "a b"),
+        (200, with("expires_in", Value::Null), "t"),
+        (200, with("expires_in", json!("60")), "t"),
+        (200, with("expires_in", json!(" 60 ")), "t"),
+        (200, with("expires_in", json!(3600.0)), "t"),
+        (200, with("expires_in", json!("3600.0")), "t"),
+        (200, with("expires_in", json!(3599.7)), "t"),
+        (200, with("expires_in", json!(1e300)), "t"),
+        (200, with("expires_in", json!(0)), "t"),
+        (200, with("expires_in", json!("0")), "t"),
+        (200, with("expires_in", json!(0.0)), "t"),
+        (200, with("expires_in", json!(u64::MAX)), "t"),
     ] {
         let scene = Scene::new(ClientAuthentication::SecretBasic);
-        scene.network.put(URL, 200, body, None);
-        assert_eq!(scene.sent().await, "Bearer t");
+        scene.network.put(URL, status, body, None);
+        assert_eq!(scene.sent().await, format!("Bearer {token}"));
     }
+}
+
+/// `expires_in: 0` is no reason to fetch for every request, nor to keep the token.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_says_it_has_no_life_serves_those_who_wait_and_not_for_long() {
+    let scene = Scene::new(ClientAuthentication::SecretBasic);
+    scene.answers("t1", 0);
+    assert_eq!((scene.sent().await, scene.sent().await), ("Bearer t1".to_owned(), "Bearer t1".to_owned()));
+    assert_eq!(scene.fetches(), 1);
+    scene.answers("t2", 0);
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(scene.sent().await, "Bearer t2");
 }

@@ -102,6 +102,7 @@ impl<'c> Check<'c, '_> {
     fn flow(&mut self, integration: &str, flow: &HttpFlow, spot: Spot<'_>, routes: &mut Routes) {
         let listener = self.listener(flow, spot.key("listener"));
         self.exchange_time(spot.key("timeout"), flow.timeout);
+        self.exchange_time(spot.key("idle_timeout"), flow.idle_timeout);
         if flow.operations.is_empty() {
             let message = "this flow allows nothing: it has no operations";
             self.report(
@@ -161,6 +162,9 @@ impl<'c> Check<'c, '_> {
     fn operation(&mut self, operation: &Operation, spot: Spot<'_>) {
         if let Some(timeout) = operation.timeout {
             self.exchange_time(spot.key("timeout"), timeout);
+        }
+        if let Some(timeout) = operation.idle_timeout {
+            self.exchange_time(spot.key("idle_timeout"), timeout);
         }
         if let Some(replay) = &operation.replay {
             self.within(spot.key("replay").key("window"), replay.window, SECOND, DAY * 31);

@@ -104,8 +104,11 @@ section! {
         path: Path,
         /// Which credentials are accepted. Default: all that the source's accounts have.
         accept: Vec<CredentialKind>,
-        /// For a whole exchange until the target's reply begins.
+        /// For a whole exchange until the target's reply begins, a token for the target fetched on the way included.
+        /// Where a control reads the reply, it must have ended by then.
         timeout: Duration = "30s",
+        /// How long a reply that streams may pause. Event streams need more than their longest silence.
+        idle_timeout: Duration = "60s",
         /// What it allows, by name.
         operations: Map<Operation>,
     }
@@ -143,6 +146,8 @@ section! {
         permission: PermissionName,
         /// For this operation, instead of the flow's timeout.
         timeout: Option<Duration>,
+        /// For this operation, instead of the flow's idle timeout.
+        idle_timeout: Option<Duration>,
         /// Lets the connection change its protocol.
         upgrade: Option<Upgrade>,
         /// What a request must be like, and what of it crosses.
