@@ -6,6 +6,7 @@
 mod bucket;
 mod directory;
 mod partial;
+mod sample;
 mod signature;
 
 pub use bucket::Bucket;
@@ -94,6 +95,8 @@ pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
         copied: 0,
         dropped: false,
         partial: Partial::default(),
+        rounds: 0,
+        differs: None,
         held: None,
         seen: 0,
         keys: None,
@@ -133,6 +136,10 @@ struct Copier {
     /// Some of them were not, because retention had dropped them.
     dropped: bool,
     partial: Partial,
+    /// Since a file was last looked at.
+    rounds: u32,
+    /// A file of the copy that is not what was copied.
+    differs: Option<LogFile>,
     /// The head that the copy holds, as far as we know.
     held: Option<SignedCheckpoint>,
     /// The size of the tree that the copy held when it was last asked, or written.
@@ -164,10 +171,14 @@ impl Copier {
                 return Ok(Round::Outpaced);
             }
             (self.held, self.seen) = (Some(head.clone()), head.checkpoint.size);
-            self.report.reached(head.checkpoint.size);
+            match self.differs {
+                None => self.report.reached(head.checkpoint.size),
+                Some(_) => self.report.stands_at(head.checkpoint.size),
+            }
         }
         self.copy_witnessed(head.checkpoint.size).await?;
         self.tidy().await;
+        self.sample().await?;
         Ok(Round::Done)
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Surroundings {
     pub keys: Vec<NoteVerifier>,
     pub heads: watch::Receiver<Option<SignedCheckpoint>>,
     pub clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    pub entropy: Arc<dyn Entropy>,
     retry: Duration,
     longest_retry: Duration,
 }
