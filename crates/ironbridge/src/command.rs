@@ -26,6 +26,11 @@ pub struct DataDir {
 }
 
 impl DataDir {
+    /// Whether it was named, so that no manifest is read.
+    fn is_named(&self) -> bool {
+        self.data_dir.is_some()
+    }
+
     fn home(&self, manifest: &Path) -> Result<Home, Failure> {
         let Some(dir) = &self.data_dir else {
             let help = "mend what is marked above, or work without the manifest: --data-dir DIR";

@@ -437,6 +437,50 @@ fn status_and_index() {
     assert!(Stage::new().bad(&["audit", "status"]).err.contains("there is no audit trail"));
 }
 
+/// A slip of the pen must not look like an answer.
+#[test]
+fn names_that_nobody_knows_are_refused() {
+    let stage = stage(30);
+    for (arguments, words) in [
+        (
+            ["--integration", "orderz"],
+            "there is no integration `orderz`: neither the manifest nor any record names it",
+        ),
+        (["--operation", "nope"], "there is no operation `nope`"),
+        (["--account", "shap"], "did you mean `shop`?"),
+        (["--source", "nope"], "there is no system `nope`"),
+        (["--target", "nope"], "there is no system `nope`"),
+        (["--permission", "nope"], "there is no permission `nope`"),
+        (["--code", "rate-limitet"], "did you mean `rate-limited`?"),
+        (["--code", "Delivered"], "did you mean `delivered`?"),
+    ] {
+        for command in ["query", "export"] {
+            let mut all = vec!["audit", command];
+            all.extend(arguments);
+            if command == "export" {
+                all.extend(["--as", "csv"]);
+            }
+            let refused = stage.bad(&all);
+            assert!(refused.err.contains(words) && refused.out.is_empty(), "{all:?}: {}", refused.err);
+        }
+    }
+    // What records name was declared once; what is declared need not have a record.
+    for known in [
+        ["--integration", "orders"],
+        ["--account", "shop"],
+        ["--code", "rate-limited"],
+        ["--code", "replayed"],
+    ] {
+        stage.good(&["audit", "query", known[0], known[1]]);
+    }
+    let trail = stage.path("data/audit");
+    let elsewhere = stage.bad(&["audit", "query", "--trail", trail.to_str().unwrap(), "--account", "nobody"]);
+    assert!(elsewhere.err.contains("no record names it"), "{}", elsewhere.err);
+    let keys = stage.bad(&["key", "list", "shap"]);
+    assert!(keys.err.contains("did you mean `shop`?"), "{}", keys.err);
+    stage.good(&["key", "list", "shop"]);
+}
+
 #[test]
 fn keys_are_listed_and_rotated() {
     let stage = Stage::new();

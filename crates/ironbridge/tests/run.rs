@@ -92,7 +92,7 @@ fn from_init_to_a_verified_trail() {
     let id = refused["correlation_id"].as_str().unwrap();
     let found = world.stage.good(&["audit", "query", "--id", id, "--since", "1h", "--format", "json"]).json();
     assert_eq!((&found["outcome"], &found["id"]), (&json!("denied"), &json!(id)));
-    let none = world.stage.good(&["audit", "query", "--account", "nobody"]);
+    let none = world.stage.good(&["audit", "query", "--code", "replayed"]);
     assert!(none.out.is_empty() && none.err.contains("No record matches"));
 
     // A broken manifest changes nothing; a mended one is in force without a restart.

@@ -166,6 +166,24 @@ fn list(manifest: &Path, args: &List) -> Outcome {
     let (keys, altered) = block_on(async {
         Ok((home.store.list(args.account.as_deref()).await?, home.store.altered().await?))
     })?;
+    if let Some(account) = args.account.as_deref().filter(|_| keys.is_empty()) {
+        // Not where there is no manifest to ask: an account may have been taken out of it, too.
+        let all = block_on(async { Ok(home.store.list(None).await?) })?;
+        let declared = if args.data_dir.is_named() { None } else { Some(inspect::manifest(manifest)?) };
+        let declared: Vec<&str> =
+            declared.iter().flat_map(|manifest| manifest.accounts.keys()).map(|name| &**name).collect();
+        if !declared.contains(&account) {
+            let mut known: Vec<&str> =
+                declared.into_iter().chain(all.iter().map(|key| &*key.account)).collect();
+            known.sort_unstable();
+            known.dedup();
+            let failure = Failure::new(format!("there is no account `{account}`, and no key of one"));
+            return Err(match suggestion(account, known) {
+                Some(help) => failure.help(help),
+                None => failure,
+            });
+        }
+    }
     for id in &altered {
         output::note(format_args!(
             "`{id}` was put into the store, or changed there, by another hand than this bridge's. It opens nothing\n\

@@ -1,9 +1,11 @@
 use super::trail::{KeysArg, Source};
 use crate::failure::Failure;
+use crate::nearest::suggestion;
 use crate::times;
 use ironbridge_audit::Query;
 use ironbridge_core::action::name;
-use ironbridge_core::{Clock, SystemClock, Timestamp};
+use ironbridge_core::{Clock, SystemClock, Timestamp, all_codes};
+use ironbridge_manifest::Manifest;
 
 /// Which records.
 #[derive(Debug, clap::Args)]
@@ -51,7 +53,12 @@ pub struct Filter {
 
 impl Filter {
     /// `None` where there is nothing to look for: the person is not known, which is said.
+    ///
+    /// # Errors
+    /// When a name is one that neither the manifest nor any record has: it would find nothing, and look like an
+    /// answer.
     pub fn query(&self, source: &Source, keys: &KeysArg) -> Result<Option<Query>, Failure> {
+        self.refuse_unknown(source)?;
         let subject = match &self.subject {
             None => None,
             Some(id) => match source.subject(id, keys)? {
@@ -77,6 +84,86 @@ impl Filter {
         }))
     }
 }
+
+/// A name in a filter: what it is called, how it is looked for, and those that are declared.
+type Wanted<'f> = (&'static str, &'f Option<String>, fn(String) -> Query, fn(&Manifest) -> Vec<&str>);
+
+impl Filter {
+    fn refuse_unknown(&self, source: &Source) -> Result<(), Failure> {
+        let all: [Wanted<'_>; 7] = [
+            (
+                "integration",
+                &self.integration,
+                |name| Query { integration: Some(name), ..Query::default() },
+                |manifest| manifest.integrations.keys().map(|name| &**name).collect(),
+            ),
+            (
+                "operation",
+                &self.operation,
+                |name| Query { operation: Some(name), ..Query::default() },
+                |manifest| {
+                    let integrations = manifest.integrations.values();
+                    integrations.flat_map(|one| one.http.operations.keys()).map(|name| &**name).collect()
+                },
+            ),
+            (
+                "account",
+                &self.account,
+                |name| Query { account: Some(name), ..Query::default() },
+                |manifest| manifest.accounts.keys().map(|name| &**name).collect(),
+            ),
+            (
+                "system",
+                &self.source,
+                |name| Query { source: Some(name), ..Query::default() },
+                |manifest| manifest.systems.keys().map(|name| &**name).collect(),
+            ),
+            (
+                "system",
+                &self.target,
+                |name| Query { target: Some(name), ..Query::default() },
+                |manifest| manifest.systems.keys().map(|name| &**name).collect(),
+            ),
+            (
+                "permission",
+                &self.permission,
+                |name| Query { permission: Some(name), ..Query::default() },
+                |manifest| {
+                    let roles = manifest.roles.values();
+                    roles.flat_map(|role| &role.permissions).map(|name| &**name).collect()
+                },
+            ),
+            ("code", &self.code, |code| Query { code: Some(code), ..Query::default() }, |_| Vec::new()),
+        ];
+        for (what, wanted, query, declared) in all {
+            let Some(wanted) = wanted else { continue };
+            let mut known = source.manifest.as_ref().map(declared).unwrap_or_default();
+            if what == "code" {
+                known.extend(ENDINGS.iter().copied().chain(all_codes().iter().map(|code| code.id)));
+            }
+            if known.contains(&&**wanted) {
+                continue;
+            }
+            // It may have been declared once, or stand in a copy of another bridge's trail.
+            if source.log.query(Query { limit: Some(1), ..query(wanted.clone()) })?.next().is_some() {
+                continue;
+            }
+            known.sort_unstable();
+            known.dedup();
+            let by_whom =
+                if source.manifest.is_some() { "neither the manifest nor any record" } else { "no record" };
+            let failure = Failure::new(format!("there is no {what} `{wanted}`: {by_whom} names it"));
+            return Err(match suggestion(wanted, known) {
+                Some(help) => failure.help(help),
+                None => failure,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What records say as code that is no refusal.
+const ENDINGS: [&str; 5] = ["delivered", "replayed", "broken-off", "caller-gone", "done"];
 
 /// A name that no version knows is a slip of the pen, and would find nothing.
 fn action(text: &str) -> Result<String, String> {

@@ -8,6 +8,7 @@ use crate::output;
 use ironbridge_audit::{FaultKind, Log};
 use ironbridge_core::OwnerTag;
 use ironbridge_engine::Home;
+use ironbridge_manifest::Manifest;
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::tls::Roots;
@@ -50,13 +51,20 @@ pub struct Source {
     pub dir: Option<PathBuf>,
     /// The data directory, unless the trail was named itself.
     data_dir: Option<PathBuf>,
+    /// As the trail.
+    pub manifest: Option<Manifest>,
 }
 
 impl Trail {
     pub fn open(&self, manifest: &Path) -> Result<Source, Failure> {
-        let (dir, data_dir) = match &self.trail {
+        let (dir, manifest) = match &self.trail {
             Some(Place::Served(url)) => {
-                return Ok(Source { log: served(url, self.ca.as_deref())?, dir: None, data_dir: None });
+                return Ok(Source {
+                    log: served(url, self.ca.as_deref())?,
+                    dir: None,
+                    data_dir: None,
+                    manifest: None,
+                });
             }
             Some(Place::Directory(_)) if self.ca.is_some() => {
                 return Err(Failure::new("--ca has no use here: a directory is read without a connection"));
@@ -65,8 +73,7 @@ impl Trail {
             None => {
                 let help = "mend what is marked above, or name the trail itself: --trail data/audit";
                 let manifest = inspect::manifest(manifest).map_err(|failure| failure.help(help))?;
-                let data_dir = manifest.bridge.data_dir.to_path_buf();
-                (ironbridge_engine::audit_dir(&data_dir), Some(data_dir))
+                (ironbridge_engine::audit_dir(&manifest.bridge.data_dir), Some(manifest))
             }
         };
         let log = Log::open(&dir).map_err(|fault| match fault.kind {
@@ -76,7 +83,8 @@ impl Trail {
             }
             _ => tampered(&fault),
         })?;
-        Ok(Source { log, dir: Some(dir), data_dir })
+        let data_dir = manifest.as_ref().map(|manifest| manifest.bridge.data_dir.to_path_buf());
+        Ok(Source { log, dir: Some(dir), data_dir, manifest })
     }
 }
 
