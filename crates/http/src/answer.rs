@@ -158,13 +158,20 @@ fn refusal(problems: &Problems, denial: &Denial, tail: &Tail) -> Response<Answer
 
 /// The internal half of a denial goes to the operator's log and nowhere else.
 pub(crate) fn log(denial: &Denial, exchange: &Exchange) {
-    let integration = &*exchange.flow.integration.name;
-    let internal = denial.internal.as_deref().unwrap_or("");
+    let integration = &exchange.flow.integration;
+    let (id, code, internal) = (&exchange.id, denial.code.id, denial.internal.as_deref());
+    let (target, name) = (known(&integration.target.name), known(&integration.name));
+    let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
+    let account = exchange.principal.as_ref().map(|principal| &*principal.account().name);
     if denial.code.fault == Fault::Caller {
-        tracing::debug!(id = %exchange.id, integration, code = denial.code.id, internal, "refused");
+        tracing::debug!(%id, integration = name, operation, account, target, code, internal, "refused");
     } else {
-        tracing::warn!(id = %exchange.id, integration, code = denial.code.id, internal, "failed");
+        tracing::warn!(%id, integration = name, operation, account, target, code, internal, "failed");
     }
+}
+
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// The answer to something that matched nothing declared.

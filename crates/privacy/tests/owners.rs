@@ -150,19 +150,19 @@ impl Changes for Broken {
 
 impl OwnerKeys for Broken {
     fn obtain(&self, _: Vec<NewOwner>) -> StoreFuture<'_, Vec<OwnerKey>> {
-        Box::pin(std::future::ready(Err(StoreError::Full)))
+        Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
     }
     fn owner_by_lookup(&self, _: Lookup) -> StoreFuture<'_, Option<OwnerKey>> {
-        Box::pin(std::future::ready(Err(StoreError::Full)))
+        Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
     }
     fn owners_by_tag(&self, _: Vec<OwnerTag>) -> StoreFuture<'_, Vec<OwnerKey>> {
-        Box::pin(std::future::ready(Err(StoreError::Full)))
+        Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
     }
     fn destroy(&self, _: Lookup) -> StoreFuture<'_, Option<OwnerTag>> {
-        Box::pin(std::future::ready(Err(StoreError::Full)))
+        Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
     }
     fn erasure_pending(&self) -> StoreFuture<'_, bool> {
-        Box::pin(std::future::ready(Err(StoreError::Full)))
+        Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
     }
 }
 

@@ -12,8 +12,8 @@ pub enum StoreError {
     Locked(u64),
     #[error("more than {0} operations wait for the store; its disk is too slow for this load")]
     Overloaded(usize),
-    #[error("the disk with the store is full; free some space, the bridge then goes on by itself")]
-    Full,
+    #[error("the disk with {} is full; free some space, the bridge then goes on by itself", .0.display())]
+    Full(PathBuf),
     #[error("the store is damaged ({0}); stop the bridge and restore the file from a backup")]
     Corrupt(String),
     #[error(
@@ -36,7 +36,7 @@ impl StoreError {
             StoreError::Conflict(_) => Fault::Caller,
             StoreError::Locked(_)
             | StoreError::Overloaded(_)
-            | StoreError::Full
+            | StoreError::Full(_)
             | StoreError::Corrupt(_)
             | StoreError::Newer { .. }
             | StoreError::Permissions { .. }
@@ -50,7 +50,7 @@ impl StoreError {
     pub const fn retry(&self) -> bool {
         matches!(
             self,
-            StoreError::Locked(_) | StoreError::Overloaded(_) | StoreError::Full | StoreError::Io(_)
+            StoreError::Locked(_) | StoreError::Overloaded(_) | StoreError::Full(_) | StoreError::Io(_)
         )
     }
 }

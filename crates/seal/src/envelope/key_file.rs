@@ -146,7 +146,7 @@ pub enum KeyFileError {
     NotAFile(PathBuf),
     #[error("{} can be read or written by others (mode {mode:04o}); run: chmod 600 {}", path.display(), path.display())]
     Mode { path: PathBuf, mode: u32 },
-    #[error("{} belongs to user {owner}, not to user {us} under whom the bridge runs, nor to root; run: chown {us} {}", path.display(), path.display())]
+    #[error("{} belongs to user {owner}, and this runs as user {us}; run it as the user whose data it is, as the bridge does: sudo -u '#{owner}' ironbridge …", path.display())]
     Owner { path: PathBuf, owner: u32, us: u32 },
     #[error("everyone may write in {}, so anyone could put another key file there; run: chmod o-w {}, or keep the file elsewhere", .0.display(), .0.display())]
     ParentWritable(PathBuf),

@@ -203,14 +203,19 @@ impl File {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 StoreError::Locked(self.busy_timeout.as_secs())
             }
-            Some(ErrorCode::DiskFull) => StoreError::Full,
+            Some(ErrorCode::DiskFull) => StoreError::Full(self.path.clone()),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Corrupt(error.to_string())
             }
             Some(ErrorCode::CannotOpen) => {
                 StoreError::Open { path: self.path.clone(), reason: error.to_string() }
             }
-            _ => StoreError::Io(error.to_string()),
+            // A full disk shows so too, where it is met first beside the file: in its log, or its shared memory.
+            Some(ErrorCode::SystemIoFailure) => StoreError::Io(format!(
+                "{}: {error}; is the disk full or failing, or the directory read-only?",
+                self.path.display()
+            )),
+            _ => StoreError::Io(format!("{}: {error}", self.path.display())),
         }
     }
 }

@@ -117,7 +117,7 @@ async fn a_full_disk_is_an_error_and_then_over() {
         .unwrap();
     store.settle(ticket, Settlement::Finished(answer(&"long".repeat(10_000))));
     let error = store.put("n", "big", vec![7; 100_000], Timestamp(0)).await;
-    assert!(matches!(error, Ok(1) | Err(StoreError::Full)), "{error:?}");
+    assert!(matches!(error, Ok(1) | Err(StoreError::Full(_))), "{error:?}");
     assert_eq!(
         reserve(&store, "k").await,
         Ok(Reservation::Finished(answer(&"long".repeat(10_000)))),
