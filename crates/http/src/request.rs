@@ -22,8 +22,8 @@ pub struct Inbound {
 }
 
 /// What is read of a body that nobody wants, and for how long.
-const LINGER_BYTES: usize = 64 * 1024;
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(15);
 
 impl Inbound {
     pub fn new(body: Incoming, version: Version) -> Inbound {
@@ -48,7 +48,7 @@ impl Inbound {
     }
 
     /// The answer needs no more of the body. Over HTTP/2 its stream would be reset while the caller may still be
-    /// sending (RFC 9113 §8.1), and some callers then lose the answer; so a small rest is read and forgotten.
+    /// sending (RFC 9113 §8.1), and some callers then lose the answer; so a rest is read and forgotten.
     /// HTTP/1's connection takes care of that itself.
     pub fn leave_unread(&mut self) {
         let Some(mut body) = self.body.take().filter(|_| self.version == Version::HTTP_2) else { return };

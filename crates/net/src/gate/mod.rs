@@ -57,10 +57,12 @@ impl Default for Limits {
 /// What hyper reads in place of a refused request.
 const STAND_IN: &[u8] = b"GET /.refused HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n";
 
-/// How much of an unwanted rest is read after the last answer, and for how long: closing with unread bytes makes
-/// TCP reset the connection, and the caller could lose the answer (RFC 9112 §9.6).
-const LINGER_BYTES: usize = 256 * 1024;
-const LINGER: Duration = Duration::from_secs(1);
+/// How much of an unwanted rest is read after the last answer, and for how long, in all and without a byte: closing
+/// with unread bytes makes TCP reset the connection, and a caller that writes all before it reads would lose the answer
+/// (RFC 9112 §9.6). Enough for uploads that people send at once; the times are near those of nginx's lingering close.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(15);
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// One read of a head that comes in pieces.
 const PIECE: usize = 4096;
@@ -80,6 +82,12 @@ pub struct Gate<Io> {
     wait: Wait,
     timer: Option<Pin<Box<Sleep>>>,
     lingered: usize,
+    /// Something came since the timer was set, while lingering.
+    heard: bool,
+    /// When lingering ends at the latest.
+    linger_until: Option<Instant>,
+    /// The caller sends no more, and may still wait for an answer.
+    half_closed: bool,
     state: Arc<GateState>,
 }
 
@@ -120,6 +128,9 @@ impl<Io> Gate<Io> {
             wait: Wait::Nothing,
             timer: None,
             lingered: 0,
+            heard: false,
+            linger_until: None,
+            half_closed: false,
             state: state.clone(),
         };
         (gate, state)
@@ -167,6 +178,11 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Gate<Io> {
     }
 }
 
+/// The end of the stream, with or without TLS's own (RFC 8446 §6.1).
+fn says_no_more(read: &io::Result<()>) -> bool {
+    read.as_ref().map_or_else(|error| error.kind() == io::ErrorKind::UnexpectedEof, |()| true)
+}
+
 enum Step {
     Return,
     Again,
@@ -181,12 +197,19 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
     /// The usual way: read into hyper's own buffer and judge there; only what belongs to an incomplete head is
     /// taken back.
     fn poll_in_place(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
+        if self.half_closed {
+            return self.poll_last_answer(cx);
+        }
         let before = buf.filled().len();
         let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(cx, buf) else {
             return self.poll_wait(cx);
         };
-        read?;
         let new = buf.filled().get(before..).unwrap_or_default();
+        if new.is_empty() && self.judge.is_between_requests() && says_no_more(&read) {
+            self.half_closed = true;
+            return self.poll_last_answer(cx);
+        }
+        read?;
         if new.is_empty() {
             return Poll::Ready(Ok(Step::Return));
         }
@@ -198,6 +221,15 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
         self.obey(then);
         buf.set_filled(before + passed);
         Poll::Ready(Ok(if passed > 0 { Step::Return } else { Step::Again }))
+    }
+
+    /// The caller closed its half after its request (RFC 9112 §9.6 allows it), or is gone, which looks the same: what
+    /// is in service is answered first. Should nobody be there, writing tells.
+    fn poll_last_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        match self.state.poll_served(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(Step::Return)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// While part of a head is held: read the next piece beside it.
@@ -321,18 +353,25 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
 
     /// Reads and forgets what the caller still sends, for a little while.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = *self.linger_until.get_or_insert_with(|| Instant::now() + LINGER);
         let mut scratch = [0; PIECE];
         while self.lingered < LINGER_BYTES {
             let mut scratch = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.io).poll_read(cx, &mut scratch) {
                 Poll::Ready(Ok(())) if !scratch.filled().is_empty() => {
-                    self.lingered += scratch.filled().len()
+                    self.lingered += scratch.filled().len();
+                    self.heard = true;
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => match &mut self.timer {
-                    Some(timer) => return timer.as_mut().poll(cx),
-                    None => return Poll::Ready(()),
-                },
+                Poll::Pending => {
+                    if std::mem::take(&mut self.heard) {
+                        self.set_timer(until.min(Instant::now() + LINGER_SILENCE));
+                    }
+                    match &mut self.timer {
+                        Some(timer) => return timer.as_mut().poll(cx),
+                        None => return Poll::Ready(()),
+                    }
+                }
             }
         }
         Poll::Ready(())
@@ -361,7 +400,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<Io> {
                 return Poll::Ready(Ok(()));
             }
             gate.mode = Mode::Lingering;
-            gate.set_timer(Instant::now() + LINGER);
+            gate.heard = true;
         }
         gate.poll_linger(cx).map(Ok)
     }

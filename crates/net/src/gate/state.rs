@@ -1,5 +1,5 @@
 use ironbridge_core::Code;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,6 +15,9 @@ pub struct GateState {
     refusal: OnceLock<&'static Code>,
     body_fault: OnceLock<&'static Code>,
     decision: Mutex<Decision>,
+    /// Set, then kept, when somebody waits until everything is served.
+    waits: AtomicBool,
+    waiting: Mutex<Option<Waker>>,
 }
 
 const NONE: u64 = u64::MAX;
@@ -46,6 +49,8 @@ impl GateState {
             refusal: OnceLock::new(),
             body_fault: OnceLock::new(),
             decision: Mutex::new(Decision::Open(None)),
+            waits: AtomicBool::new(false),
+            waiting: Mutex::new(None),
         }
     }
 
@@ -112,6 +117,15 @@ impl GateState {
         (self.arrived.load(Ordering::Acquire) == finished).then_some(finished)
     }
 
+    /// Resolves when no request is being served.
+    pub(super) fn poll_served(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.served().is_none() {
+            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+            self.waits.store(true, Ordering::Release);
+        }
+        if self.served().is_some() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn decide(&self, decision: Decision) {
         let before = std::mem::replace(&mut *self.decision(), decision);
         if let Decision::Open(Some(waker)) = before {
@@ -130,6 +144,11 @@ pub struct InService(Arc<GateState>);
 impl Drop for InService {
     fn drop(&mut self) {
         self.0.finished.fetch_add(1, Ordering::Release);
+        if self.0.waits.load(Ordering::Acquire)
+            && let Some(waker) = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            waker.wake();
+        }
     }
 }
 
