@@ -1,7 +1,7 @@
 //! Is the request's body JSON that every reader reads alike? (E5, E8)
 
 use ironbridge_core::json::{JsonFault, MAX_DEPTH};
-use ironbridge_core::{Control, Denial, Exchange, Judgement, Phase, Reads, code};
+use ironbridge_core::{Control, Denial, Exchange, FieldError, Phase, Reads, code};
 
 /// Demands a body of strict JSON from operations whose other controls read it.
 ///
@@ -28,22 +28,19 @@ impl Control for JsonBody {
         Reads::Request
     }
 
-    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+    fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
         let facts = &exchange.facts;
-        let Some(document) = exchange.request.document() else { return Judgement::PASS };
+        let Some(document) = exchange.request.document() else { return Ok(()) };
         if document.bytes().is_empty() {
-            return Judgement::PASS;
+            return Ok(());
         }
         if facts.content_encoding.as_deref().is_some_and(|encoding| encoding != "identity") {
-            return Judgement::deny(Denial::new(&code::CONTENT_ENCODING_REFUSED));
+            return Err((&code::CONTENT_ENCODING_REFUSED).into());
         }
         if !facts.content_type.as_deref().is_some_and(is_json) {
-            return Judgement::deny(Denial::new(&code::CONTENT_TYPE_REFUSED));
+            return Err((&code::CONTENT_TYPE_REFUSED).into());
         }
-        match document.json() {
-            Ok(_) => Judgement::PASS,
-            Err(fault) => Judgement::deny(refusal(fault)),
-        }
+        document.json().map(drop).map_err(|fault| Box::new(refusal(fault)))
     }
 }
 
@@ -52,6 +49,12 @@ fn is_json(content_type: &str) -> bool {
         || content_type
             .split_once('/')
             .is_some_and(|(_, subtype)| subtype.len() > 5 && subtype.ends_with("+json"))
+}
+
+/// The caller's refusal of a number that cannot be judged as it is written, by its place.
+pub(crate) fn inexact(pointer: String) -> Denial {
+    let rule = "has more digits than can be judged exactly".to_owned();
+    Denial::new(&code::NUMBER_INEXACT).fields(vec![FieldError { pointer, rule }])
 }
 
 /// The caller's refusal for a body that is not strict JSON. It says where, never what stood there.
@@ -67,5 +70,7 @@ pub(crate) fn refusal(fault: JsonFault) -> Denial {
             Denial::new(&code::JSON_TOO_DEEP).detail(format!("more than {MAX_DEPTH} levels"))
         }
         JsonFault::HostileName => Denial::new(&code::JSON_NAME_REFUSED),
+        JsonFault::TooLong => Denial::new(&code::BODY_TOO_LARGE),
+        JsonFault::Unheld(full) => *full.denial(&code::BODY_TOO_LARGE),
     }
 }

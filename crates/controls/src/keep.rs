@@ -20,9 +20,8 @@ pub use pattern::{KeepList, PatternError};
 pub(crate) use pattern::{Step, parse};
 
 use crate::Side;
-use bytes::Bytes;
-use ironbridge_core::{Control, Denial, Document, Exchange, Judgement, Phase, Reads, code};
-use projection::NotStrict;
+use ironbridge_core::json::JsonFault;
+use ironbridge_core::{Control, Denial, Exchange, Phase, Reads};
 use std::sync::Arc;
 
 /// Holds back every field that the keep list does not name, before the body is delivered or passed on.
@@ -54,19 +53,18 @@ impl Keep {
         let Some(document) = payload.document().filter(|document| !document.bytes().is_empty()) else {
             return Ok(());
         };
-        let kept = self.list.project(document.bytes()).map_err(|NotStrict| self.refusal(document))?;
-        document.replace(Bytes::from(kept.text));
-        exchange.records = exchange.records.max(kept.records);
+        let mut records = 0;
+        let replaced = document.replace(|bytes| {
+            let kept = self.list.project(bytes)?;
+            records = kept.records;
+            Ok(kept.text)
+        });
+        replaced.map_err(|fault: JsonFault| match self.side {
+            Side::Request => crate::body::refusal(fault),
+            Side::Reply => crate::schema::reply_refusal(fault),
+        })?;
+        exchange.records = exchange.records.max(records);
         Ok(())
-    }
-
-    /// Reads the body again, slowly, to say what is wrong with it.
-    fn refusal(&self, document: &mut Document) -> Denial {
-        match (document.json(), self.side) {
-            (Err(fault), Side::Request) => crate::body::refusal(fault),
-            (Err(fault), Side::Reply) => crate::schema::reply_refusal(fault),
-            (Ok(_), _) => Denial::new(&code::INTERNAL).internal("the two readers of JSON disagree"),
-        }
     }
 }
 
@@ -86,7 +84,7 @@ impl Control for Keep {
         self.side.reads()
     }
 
-    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        self.minimise(exchange).into()
+    fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
+        self.minimise(exchange).map_err(Box::new)
     }
 }

@@ -31,9 +31,11 @@ pub use compile::{Rule, RuleError};
 use cel::common::types::CelBool;
 use cel::{Context, Env, ExecutionError, Value};
 use compile::Needs;
-use ironbridge_core::{Control, Denial, Exchange, Judgement, Phase, Reads, code};
+use ironbridge_core::json::Tape;
+use ironbridge_core::memory::Charge;
+use ironbridge_core::{Control, Denial, Exchange, Phase, Reads, code};
 use std::sync::{Arc, LazyLock};
-use variables::{Seen, Undecided, Variables};
+use variables::{Costs, Seen, Unseen, Variables};
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
@@ -58,16 +60,22 @@ impl Rules {
 
     fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
         let Exchange { request, principal, facts, peer, received, .. } = exchange;
-        let body = match request.document() {
-            Some(document) if !document.bytes().is_empty() && self.needs.of("body").is_some() => {
-                Some(document.json().map_err(crate::body::refusal)?)
+        let document = request.document().filter(|document| !document.bytes().is_empty());
+        let (body, charge) = match document.filter(|_| self.needs.of("body").is_some()) {
+            Some(document) => {
+                let charge = document.charge();
+                (Some(document.json().map_err(crate::body::refusal)?), charge)
             }
-            _ => None,
+            None => (None, Charge::default()),
         };
         let account = principal.as_ref().map(|principal| &**principal.account());
-        let seen = Seen { body, account, facts, address: peer.address, now: *received };
-        let variables = Variables::new(&seen, &self.needs)
-            .map_err(|Undecided(why)| Denial::new(&code::RULE_UNDECIDED).internal(why))?;
+        let seen = Seen { body: body.map(Tape::root), account, facts, address: peer.address, now: *received };
+        let mut costs = Costs::new(charge);
+        let variables = Variables::new(&seen, &self.needs, &mut costs).map_err(|unseen| match unseen {
+            Unseen::Undecided(why) => Denial::new(&code::RULE_UNDECIDED).internal(why),
+            Unseen::Inexact => crate::body::inexact(body.and_then(Tape::inexact).unwrap_or_default()),
+            Unseen::Full(full) => *full.denial(&code::BODY_TOO_LARGE),
+        })?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&variables);
         self.rules.iter().try_for_each(|rule| rule.apply(&context))
@@ -125,7 +133,7 @@ impl Control for Rules {
         if self.needs.of("body").is_some() { Reads::Request } else { Reads::Nothing }
     }
 
-    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        self.apply(exchange).into()
+    fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
+        self.apply(exchange).map_err(Box::new)
     }
 }

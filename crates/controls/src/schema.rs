@@ -1,11 +1,13 @@
 //! Does a body fit its declared shape? (E1: JSON Schema 2020-12)
 
+mod instance;
 mod recursion;
 mod words;
 
 use crate::Side;
+use instance::{Body, Instance};
 use ironbridge_core::json::JsonFault;
-use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Judgement, Phase, Reads, code};
+use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Phase, Reads, code};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ pub struct JsonSchema(Arc<Compiled>);
 
 #[derive(Debug)]
 struct Compiled {
-    validator: Validator,
+    validator: Validator<Body>,
     /// Whether telling what is wrong could take exponential time; see [`recursion`].
     branches_recursively: bool,
 }
@@ -71,7 +73,7 @@ impl JsonSchema {
         {
             return Err(SchemaError::Dialect(dialect.to_owned()));
         }
-        let compiled = jsonschema::options()
+        let compiled = jsonschema::options_for::<Body>()
             .with_draft(Draft::Draft202012)
             .offline()
             .should_validate_formats(true)
@@ -82,14 +84,19 @@ impl JsonSchema {
         Ok(JsonSchema(Arc::new(Compiled { validator, branches_recursively })))
     }
 
-    /// What of the document breaks the schema; empty when it fits.
-    fn violations(&self, document: &mut Document) -> Result<Vec<FieldError>, JsonFault> {
+    /// What of the document breaks the schema.
+    fn judge(&self, document: &mut Document) -> Result<(), Unfit> {
         let size = document.bytes().len();
-        let value = document.json()?;
+        let tape = document.json().map_err(Unfit::NotStrict)?;
+        let value = Instance::Value(tape.root());
         let Compiled { validator, branches_recursively } = &*self.0;
         // Errors cost far more than the answer, and nearly every document fits.
-        if validator.is_valid(value) {
-            return Ok(Vec::new());
+        let fits = validator.is_valid(value.clone());
+        if let Some(pointer) = tape.inexact() {
+            return Err(Unfit::Inexact(pointer));
+        }
+        if fits {
+            return Ok(());
         }
         let mut violations = Vec::new();
         if *branches_recursively {
@@ -101,8 +108,16 @@ impl JsonSchema {
             validator.iter_errors(value).for_each(|error| words::violation(&error, &mut violations));
         }
         violations.truncate(MAX_VIOLATIONS);
-        Ok(violations)
+        Err(Unfit::Breaks(violations))
     }
+}
+
+/// Why a document does not fit.
+enum Unfit {
+    NotStrict(JsonFault),
+    /// A number that the schema judges, by its place, has no exact reading.
+    Inexact(String),
+    Breaks(Vec<FieldError>),
 }
 
 /// Refuses bodies that break a schema: requests with `schema-violated`, replies with `reply-refused`.
@@ -129,26 +144,30 @@ impl Schema {
             let missing = FieldError { pointer: String::new(), rule: "a body is required".to_owned() };
             return Err(Denial::new(&code::SCHEMA_VIOLATED).fields(vec![missing]));
         };
-        let violations = self.schema.violations(document).map_err(crate::body::refusal)?;
-        if violations.is_empty() {
-            Ok(())
-        } else {
-            Err(Denial::new(&code::SCHEMA_VIOLATED).fields(violations))
-        }
+        self.schema.judge(document).map_err(|unfit| match unfit {
+            Unfit::NotStrict(fault) => crate::body::refusal(fault),
+            Unfit::Inexact(pointer) => crate::body::inexact(pointer),
+            Unfit::Breaks(fields) => Denial::new(&code::SCHEMA_VIOLATED).fields(fields),
+        })
     }
 
     fn judge_reply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
         let document = exchange.reply.document().filter(|document| !document.bytes().is_empty());
         let Some(document) = document else { return Ok(()) };
-        let violations = self.schema.violations(document).map_err(reply_refusal)?;
-        match violations.first() {
-            None => Ok(()),
-            // The caller learns that the target answered wrongly; what and where is the operator's.
-            Some(FieldError { pointer, rule }) => {
-                let refusal = Denial::new(&code::REPLY_REFUSED);
-                Err(refusal.internal(format_args!("against the schema at {pointer:?}: {rule}")))
+        // The caller learns that the target answered wrongly; what and where is the operator's.
+        let refusal = Denial::new(&code::REPLY_REFUSED);
+        self.schema.judge(document).map_err(|unfit| match unfit {
+            Unfit::NotStrict(fault) => reply_refusal(fault),
+            Unfit::Inexact(pointer) => {
+                refusal.internal(format_args!("the number at {pointer:?} is not exact"))
             }
-        }
+            Unfit::Breaks(fields) => match fields.first() {
+                Some(FieldError { pointer, rule }) => {
+                    refusal.internal(format_args!("against the schema at {pointer:?}: {rule}"))
+                }
+                None => refusal.internal("against the schema"),
+            },
+        })
     }
 }
 
@@ -168,18 +187,22 @@ impl Control for Schema {
         self.side.reads()
     }
 
-    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+    fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
         match self.side {
             Side::Request => self.judge_request(exchange),
             Side::Reply => self.judge_reply(exchange),
         }
-        .into()
+        .map_err(Box::new)
     }
 }
 
 /// The refusal of a reply that is not strict JSON.
 pub(crate) fn reply_refusal(fault: JsonFault) -> Denial {
-    Denial::new(&code::REPLY_REFUSED).internal(format_args!("not strict JSON: {fault:?}"))
+    match fault {
+        JsonFault::TooLong => Denial::new(&code::REPLY_TOO_LARGE),
+        JsonFault::Unheld(full) => *full.denial(&code::REPLY_TOO_LARGE),
+        fault => Denial::new(&code::REPLY_REFUSED).internal(format_args!("not strict JSON: {fault:?}")),
+    }
 }
 
 fn is_modest(schema: &Value) -> bool {

@@ -14,10 +14,10 @@
 
 use crate::Side;
 use crate::keep::{PatternError, Step, parse};
+use ironbridge_core::json::{Kind, Node, Number};
 use ironbridge_core::{
     Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, Subject, SubjectKeys, Verdict, code,
 };
-use serde_json::{Number, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ impl DataSubjects {
                 Side::Reply => crate::schema::reply_refusal(fault),
             })?;
             for (place, steps) in &self.places.pointers {
-                found.values(place, steps, body)?;
+                found.values(place, steps, body.root())?;
             }
         }
         Ok(found.new)
@@ -130,11 +130,15 @@ impl Control for DataSubjects {
         if self.places.reads_body() { self.side.reads() } else { Reads::Nothing }
     }
 
+    fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
+        exchange.found = self.find(exchange)?;
+        Ok(())
+    }
+
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        match self.find(exchange) {
-            Ok(ids) if ids.is_empty() => Judgement::PASS,
-            Ok(ids) => Judgement::Later(Box::pin(self.identify(exchange, ids))),
-            Err(denial) => Judgement::deny(denial),
+        match std::mem::take(&mut exchange.found) {
+            ids if ids.is_empty() => Judgement::PASS,
+            ids => Judgement::Later(Box::pin(self.identify(exchange, ids))),
         }
     }
 }
@@ -161,31 +165,29 @@ impl Found {
     }
 
     /// Follows the steps. Their number is bounded by that of the compiled place, at most 64.
-    fn values(&mut self, place: &str, steps: &[Step], value: &Value) -> Result<(), Denial> {
+    fn values(&mut self, place: &str, steps: &[Step], value: Node<'_>) -> Result<(), Denial> {
         let Some((step, rest)) = steps.split_first() else { return self.value(place, value) };
-        match (step, value) {
-            (Step::Name(name), Value::Object(members)) => match members.get(name) {
+        match (step, value.kind()) {
+            (Step::Name(name), Kind::Object) => match value.member(name) {
                 Some(member) => self.values(place, rest, member),
                 None => Ok(()),
             },
-            (Step::Star, Value::Array(items)) => {
-                items.iter().try_for_each(|item| self.values(place, rest, item))
-            }
-            (Step::Star, Value::Object(members)) => {
-                members.values().try_for_each(|member| self.values(place, rest, member))
+            (Step::Star, Kind::Array) => value.elements().try_for_each(|item| self.values(place, rest, item)),
+            (Step::Star, Kind::Object) => {
+                value.members().try_for_each(|(_, member)| self.values(place, rest, member))
             }
             _ => Ok(()),
         }
     }
 
-    fn value(&mut self, place: &str, value: &Value) -> Result<(), Denial> {
-        match value {
-            Value::String(text) => self.text(place, text),
-            Value::Number(number) => match digits(number) {
+    fn value(&mut self, place: &str, value: Node<'_>) -> Result<(), Denial> {
+        match (value.text(), value.number()) {
+            (Some(text), _) => self.text(place, &text),
+            (None, Some(number)) => match digits(number) {
                 Some(digits) => self.text(place, &digits),
                 None => Err(self.no_id(place)),
             },
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Ok(()),
+            (None, None) => Ok(()),
         }
     }
 
@@ -223,8 +225,9 @@ impl Found {
     }
 }
 
-fn digits(number: &Number) -> Option<String> {
-    (number.is_u64() || number.is_i64()).then(|| number.to_string())
+fn digits(number: Number<'_>) -> Option<String> {
+    let signed = number.signed().map(|number| number.to_string());
+    signed.or_else(|| number.unsigned().map(|number| number.to_string()))
 }
 
 #[cfg(test)]
@@ -242,9 +245,9 @@ mod tests {
             let Ok(places) = Places::compile([&place]) else { return Ok(()) };
             let mut found = Found::new(Side::Request, &[]);
             let _ = found.parameters(&places, &[("a".into(), raw.into())]);
-            if let Ok(body) = ironbridge_core::json::parse(body.as_bytes()) {
+            if let Ok(body) = ironbridge_core::json::Tape::read(body.into(), Default::default()) {
                 for (place, steps) in &places.pointers {
-                    let _ = found.values(place, steps, &body);
+                    let _ = found.values(place, steps, body.root());
                 }
             }
             prop_assert!(found.new.iter().all(|id| (1..=MAX_ID).contains(&id.len())));

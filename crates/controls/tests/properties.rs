@@ -4,9 +4,7 @@
 use bytes::Bytes;
 use ironbridge_controls::keep::{Keep, KeepList};
 use ironbridge_controls::rules::{Rule, Rules};
-use ironbridge_core::{
-    Control, Document, Exchange, ExchangeId, Flow, Judgement, Payload, Peer, Stop, Timestamp, json,
-};
+use ironbridge_core::{Control, Document, Exchange, ExchangeId, Flow, Payload, Peer, Timestamp, json};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -72,7 +70,7 @@ proptest! {
     fn no_value_stops_a_rule_from_ending(body in hostile_body(), rule in sensible_rule()) {
         let rules = Rules::new(vec![Rule::compile(&rule, "otherwise").expect(&rule)]);
         let told = applied(&rules, &body);
-        prop_assert!(["pass", "rule-violated", "rule-undecided"].contains(&told), "{}", told);
+        prop_assert!(["pass", "rule-violated", "rule-undecided", "number-inexact"].contains(&told), "{}", told);
     }
 }
 
@@ -147,16 +145,15 @@ fn kept(patterns: &[String], text: &[u8]) -> Result<(Vec<u8>, u64), ()> {
         return Err(());
     }
     let mut exchange = exchange(text);
-    let passes = matches!(control.judge(&mut exchange), Judgement::Now(Ok(())));
+    let passes = control.inspect(&mut exchange).is_ok();
     let body = exchange.request.bytes().unwrap().to_vec();
     if passes { Ok((body, exchange.records)) } else { Err(()) }
 }
 
 fn applied(rules: &Rules, body: &str) -> &'static str {
-    match rules.judge(&mut exchange(body.as_bytes())) {
-        Judgement::Now(Ok(())) => "pass",
-        Judgement::Now(Err(Stop::Deny(denial))) => denial.code.id,
-        _ => "odd",
+    match rules.inspect(&mut exchange(body.as_bytes())) {
+        Ok(()) => "pass",
+        Err(denial) => denial.code.id,
     }
 }
 

@@ -63,6 +63,9 @@ codes! {
     BRIDGE_BUSY = "bridge-busy", 503, Bridge, true, "Bridge busy",
         "The bridge holds as many connections or exchanges as it may.",
         "Try again after the time in Retry-After; the operator can raise the limit.";
+    BRIDGE_FULL = "bridge-full", 503, Bridge, true, "Bridge holds too much",
+        "Bodies that are judged are held whole. All of them together, or those of this account, take as much memory as they may (bridge.limits.memory). An account may hold as much as is still free beside it.",
+        "Try again after the time in Retry-After, with fewer large requests at once; the operator can raise bridge.limits.memory.";
     BRIDGE_DRAINING = "bridge-draining", 503, Bridge, true, "Bridge shutting down",
         "This bridge is finishing its open exchanges before it stops.",
         "Try again; another bridge, or this one after its restart, will answer.";
@@ -182,6 +185,9 @@ codes! {
     JSON_NAME_REFUSED = "json-name-refused", 400, Caller, false, "Member name refused",
         "The body has a member named __proto__, constructor or prototype, which some receivers treat as code.",
         "Rename the member.";
+    NUMBER_INEXACT = "number-inexact", 422, Caller, false, "Number not exact",
+        "A number that a schema or a rule judges has more digits, or a larger exponent, than a double holds (IEEE 754 binary64, RFC 8259 §6). It would be judged as one number and delivered as another. Integers of 64 bits are exact.",
+        "Send the number with at most 15 significant digits, or as a string.";
     SCHEMA_VIOLATED = "schema-violated", 422, Caller, false, "Body does not fit the schema",
         "The body breaks the operation's JSON Schema; errors lists where and which rule.",
         "Correct the fields listed in errors.";

@@ -13,7 +13,15 @@ pub trait Control: Send + Sync {
         Reads::Nothing
     }
 
-    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a>;
+    /// The part of judging that reads bodies and waits for nothing. All controls of a phase do it before the first of
+    /// them [judges](Control::judge); for large bodies on a thread of its own.
+    fn inspect(&self, _exchange: &mut Exchange) -> Result<(), Box<Denial>> {
+        Ok(())
+    }
+
+    fn judge<'a>(&'a self, _exchange: &'a mut Exchange) -> Judgement<'a> {
+        Judgement::PASS
+    }
 
     /// Commits or releases what [`Control::judge`] reserved, once the ending is known; called for every ending,
     /// a caller that went away included, so it must not wait.

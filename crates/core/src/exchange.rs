@@ -30,6 +30,8 @@ pub struct Exchange {
     pub reservation: Option<(i64, i64)>,
     /// The media type of the target's reply as it stands in the reply, where the body of the reply is read.
     pub reply_content_type: Option<Box<str>>,
+    /// Ids of subjects that a control found in a body and whose keys are still to be had.
+    pub found: Vec<Box<str>>,
     /// Whose data it carries, each once, as far as the integration names where to look.
     pub subjects: Vec<Subject>,
     /// How many records of data crossed, where a control could count them.
@@ -62,6 +64,7 @@ impl Exchange {
             limit: None,
             reservation: None,
             reply_content_type: None,
+            found: Vec::new(),
             subjects: Vec::new(),
             records: 0,
             bytes_in: 0,
@@ -69,6 +72,39 @@ impl Exchange {
             bytes_out: 0,
             uncounted_in: false,
             uncounted_out: false,
+        }
+    }
+
+    /// Bytes of bodies that controls read.
+    pub(crate) fn holds(&self) -> usize {
+        [&self.request, &self.reply].iter().filter_map(|payload| payload.bytes()).map(bytes::Bytes::len).sum()
+    }
+
+    /// All that a record and a settlement need of it.
+    pub(crate) fn without_bodies(&self) -> Exchange {
+        Exchange {
+            id: self.id,
+            received: self.received,
+            started: self.started,
+            flow: Arc::clone(&self.flow),
+            peer: self.peer.clone(),
+            presented: Presented::default(),
+            facts: self.facts.clone(),
+            request: Payload::Streamed,
+            reply: Payload::Streamed,
+            refused: None,
+            principal: self.principal.clone(),
+            limit: self.limit,
+            reservation: self.reservation,
+            reply_content_type: None,
+            found: Vec::new(),
+            subjects: self.subjects.clone(),
+            records: self.records,
+            bytes_in: self.bytes_in,
+            streamed_in: self.streamed_in.clone(),
+            bytes_out: self.bytes_out,
+            uncounted_in: self.uncounted_in,
+            uncounted_out: self.uncounted_out,
         }
     }
 

@@ -3,9 +3,21 @@
 //! Refused beyond plain syntax errors: duplicate member names, nesting deeper than [`MAX_DEPTH`], and member
 //! names that JavaScript receivers treat as code (`__proto__`, `constructor`, `prototype`). Lone surrogates,
 //! NaN, trailing data and invalid UTF-8 are syntax errors already.
+//!
+//! Bodies are read to a [`Tape`], whose size is a small multiple of the text's. [`parse`] builds a tree of values, for
+//! what the bridge reads for itself: schemas, tokens, key sets.
 
+mod number;
+mod reader;
+mod tape;
+
+pub use number::{Number, exact_double};
+pub use reader::{Read, Reader};
+pub use tape::{Elements, Kind, Members, Node, Tape};
+
+use crate::memory::Full;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::fmt;
 
@@ -27,6 +39,16 @@ pub enum JsonFault {
     },
     TooDeep,
     HostileName,
+    /// 4 GiB or more.
+    TooLong,
+    /// There is no memory for what was read.
+    Unheld(Full),
+}
+
+impl From<Full> for JsonFault {
+    fn from(full: Full) -> JsonFault {
+        JsonFault::Unheld(full)
+    }
 }
 
 /// Reads one document; the whole input must be it.
@@ -104,7 +126,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+        Ok(serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {

@@ -1,6 +1,6 @@
-use crate::json::{self, JsonFault};
+use crate::json::{JsonFault, Tape};
+use crate::memory::{Charge, Full};
 use bytes::Bytes;
-use serde_json::Value;
 
 /// A body on its way: streaming past unread, or held whole because a control reads it.
 #[derive(Debug, Default)]
@@ -27,17 +27,27 @@ impl Payload {
     }
 }
 
-/// A whole body, parsed at most once however many controls look at it.
+/// A whole body, read at most once however many controls look at it.
 #[derive(Debug, Default)]
 pub struct Document {
     bytes: Bytes,
-    parsed: Option<Value>,
+    /// What was read of it, until the last control has seen it.
+    read: Option<Tape>,
+    /// On whose account it is held; itself of nothing.
+    account: Charge,
     changed: bool,
 }
 
 impl Document {
+    /// A body that counts nowhere.
     pub fn new(bytes: Bytes) -> Document {
-        Document { bytes, parsed: None, changed: false }
+        Document { bytes, ..Document::default() }
+    }
+
+    /// A body that was read under a charge, which it keeps.
+    pub fn held(bytes: Bytes, charge: Charge) -> Document {
+        let account = charge.another();
+        Document { bytes: charge.keep(bytes), account, ..Document::default() }
     }
 
     pub fn bytes(&self) -> &Bytes {
@@ -45,16 +55,43 @@ impl Document {
     }
 
     /// The body as JSON, under the strict rules of [`crate::json`].
-    pub fn json(&mut self) -> Result<&Value, JsonFault> {
-        if self.parsed.is_none() {
-            self.parsed = Some(json::parse(&self.bytes)?);
-        }
-        Ok(self.parsed.get_or_insert(Value::Null))
+    pub fn json(&mut self) -> Result<&Tape, JsonFault> {
+        let read = match self.read.take() {
+            Some(read) => read,
+            None => Tape::read(self.bytes.clone(), self.account.another())?,
+        };
+        Ok(self.read.insert(read))
     }
 
-    /// Puts another body in place of this one; what was parsed is forgotten.
-    pub fn replace(&mut self, bytes: Bytes) {
-        *self = Document { bytes, parsed: None, changed: true };
+    /// A charge on the account that the body is held on, of nothing yet.
+    pub fn charge(&self) -> Charge {
+        self.account.another()
+    }
+
+    /// Gives back what was read of it; whoever looks again has it read again.
+    pub fn forget(&mut self) {
+        self.read = None;
+    }
+
+    /// Puts what `make` makes of the bytes in their place. `make` may hold as much as they take.
+    ///
+    /// # Errors
+    /// What `make` says, or that there is no room.
+    pub fn replace<E: From<Full>>(
+        &mut self,
+        make: impl FnOnce(&Bytes) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        let mut charge = self.account.another();
+        charge.grow_beside(self.bytes.len(), self.bytes.len())?;
+        let mut made = make(&self.bytes)?;
+        made.shrink_to_fit();
+        *self = Document {
+            bytes: charge.keep(made.into()),
+            read: None,
+            account: self.account.another(),
+            changed: true,
+        };
+        Ok(())
     }
 
     /// Whether a control put another body in place.

@@ -1,18 +1,62 @@
-use crate::{Control, Denial, Ending, Exchange, Judgement, Phase, Stop, Verdict};
-use std::sync::Arc;
+use crate::memory::{Charge, Full, Memory};
+use crate::{Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Stop, Verdict, code};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The controls of one operation, sorted by phase once, when the manifest is loaded.
 pub struct Pipeline {
     /// Request controls of the phases that precede the body.
     early: Box<[Arc<dyn Control>]>,
-    /// Request controls of the phases that may read the body.
-    late: Box<[Arc<dyn Control>]>,
-    reply: Box<[Arc<dyn Control>]>,
+    /// Request controls of the phases that may read the body, phase by phase.
+    late: Box<[Step]>,
+    reply: Box<[Step]>,
+    room: Arc<Room>,
     reads_request: bool,
     reads_reply: bool,
     max_request: u64,
     max_reply: u64,
+}
+
+/// The controls of one phase.
+type Step = Arc<[Arc<dyn Control>]>;
+
+/// What all exchanges of a bridge share to hold and judge bodies.
+pub struct Room {
+    pub memory: Arc<Memory>,
+    /// Started with the first large body.
+    judges: OnceLock<Judges>,
+}
+
+/// From this size on, in bytes, a body is judged on another thread. Reading a quarter of a mebibyte and holding it
+/// against a schema takes 2 to 5 ms.
+const LARGE: usize = 256 << 10;
+
+/// How long whoever found no memory is asked to wait.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+impl Room {
+    pub fn new(memory: Arc<Memory>) -> Room {
+        Room { memory, judges: OnceLock::new() }
+    }
+
+    /// Half as many threads as cores: the rest goes on with small exchanges.
+    fn judges(&self) -> &Judges {
+        self.judges.get_or_init(|| {
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+            Judges::start(cores.div_ceil(2))
+        })
+    }
+}
+
+impl Full {
+    /// The refusal of a body for which there is no room; `never` is the code where there never is.
+    pub fn denial(self, never: &'static crate::Code) -> Box<Denial> {
+        Box::new(match self {
+            Full::Now => Denial::new(&code::BRIDGE_FULL).retry_after(COME_BACK),
+            Full::Ever => Denial::new(never).detail("more than the bridge can hold at once for one account"),
+        })
+    }
 }
 
 impl Pipeline {
@@ -30,10 +74,12 @@ impl Pipeline {
         let reads_request = request.iter().any(|control| control.reads().request());
         let reads_reply = request.iter().chain(&reply).any(|control| control.reads().reply());
         let late = request.split_off(request.partition_point(|control| control.phase().precedes_body()));
+        let room = Arc::new(Room::new(Memory::new(u64::MAX)));
         Pipeline {
             early: request.into(),
-            late: late.into(),
-            reply: reply.into(),
+            late: steps(&late),
+            reply: steps(&reply),
+            room,
             reads_request,
             reads_reply,
             max_request,
@@ -41,10 +87,21 @@ impl Pipeline {
         }
     }
 
+    /// Holds and judges bodies in this room; without, in one of its own that has no bound.
+    pub fn within(self, room: Arc<Room>) -> Pipeline {
+        Pipeline { room, ..self }
+    }
+
+    /// Where what is held for an exchange is counted.
+    pub fn charge(&self, exchange: &Exchange) -> Charge {
+        self.room.memory.charge(exchange.account().map_or("", |account| &account.name))
+    }
+
     /// The order in which controls run: their phase and name, requests first.
     pub fn order(&self) -> impl Iterator<Item = (&'static str, Phase, &'static str)> + '_ {
-        let request = self.early.iter().chain(&self.late).map(|control| ("request", control));
-        let reply = self.reply.iter().map(|control| ("reply", control));
+        let late = self.late.iter().flat_map(|step| &**step);
+        let request = self.early.iter().chain(late).map(|control| ("request", control));
+        let reply = self.reply.iter().flat_map(|step| &**step).map(|control| ("reply", control));
         request.chain(reply).map(|(side, control)| (side, control.phase(), control.name()))
     }
 
@@ -67,7 +124,7 @@ impl Pipeline {
     /// Everything that is decided before a byte of the body is read. The runner calls it; a transport does for
     /// endpoints of the bridge's own.
     pub async fn open(&self, exchange: &mut Exchange) -> Verdict {
-        run(&self.early, exchange).await
+        judge(&self.early, exchange).await
     }
 
     /// The rest of the request's controls. The only place that makes a [`Cleared`].
@@ -76,22 +133,70 @@ impl Pipeline {
             let denial = Denial::new(&crate::code::CREDENTIALS_MISSING);
             return Err(denial.internal("no authenticate control ran").into());
         }
-        run(&self.late, exchange).await?;
+        self.run(&self.late, exchange).await?;
         Ok(Cleared(exchange))
     }
 
     pub(crate) async fn judge_reply(&self, exchange: &mut Exchange) -> Verdict {
-        run(&self.reply, exchange).await
+        self.run(&self.reply, exchange).await
+    }
+
+    async fn run(&self, steps: &[Step], exchange: &mut Exchange) -> Verdict {
+        for step in steps {
+            if exchange.holds() < LARGE {
+                inspect(step, exchange)?;
+            } else {
+                self.inspect_away(step, exchange).await?;
+            }
+            judge(step, exchange).await?;
+        }
+        Ok(())
+    }
+
+    /// Inspects on another thread. Should the caller go away meanwhile, what is left here is enough for the record.
+    fn inspect_away<'a>(
+        &'a self,
+        step: &Step,
+        exchange: &'a mut Exchange,
+    ) -> crate::BoxFuture<'a, Result<(), Box<Denial>>> {
+        let step = Arc::clone(step);
+        Box::pin(async move {
+            let left = exchange.without_bodies();
+            let mut away = std::mem::replace(exchange, left);
+            let work = move || {
+                let verdict = inspect(&step, &mut away);
+                (away, verdict)
+            };
+            let Some((back, verdict)) = self.room.judges().run(work).await else {
+                return Err(Box::new(Denial::new(&code::INTERNAL).internal("judging a body panicked")));
+            };
+            *exchange = back;
+            verdict
+        })
     }
 
     pub(crate) fn settle(&self, exchange: &Exchange, ending: &Ending) {
-        for control in self.early.iter().chain(&self.late).chain(&self.reply) {
+        let with_bodies = self.late.iter().chain(&self.reply).flat_map(|step| &**step);
+        for control in self.early.iter().chain(with_bodies) {
             control.settle(exchange, ending);
         }
     }
 }
 
-async fn run(controls: &[Arc<dyn Control>], exchange: &mut Exchange) -> Verdict {
+fn steps(controls: &[Arc<dyn Control>]) -> Box<[Step]> {
+    controls.chunk_by(|a, b| a.phase() == b.phase()).map(Step::from).collect()
+}
+
+/// What was read of a body lasts as long as the controls of one phase that look at it.
+fn inspect(controls: &[Arc<dyn Control>], exchange: &mut Exchange) -> Result<(), Box<Denial>> {
+    let verdict = controls.iter().try_for_each(|control| control.inspect(exchange));
+    for payload in [&mut exchange.request, &mut exchange.reply] {
+        payload.document().into_iter().for_each(Document::forget);
+    }
+    verdict
+}
+
+async fn judge(controls: &[Arc<dyn Control>], exchange: &mut Exchange) -> Verdict {
     for control in controls {
         match control.judge(exchange) {
             Judgement::Now(verdict) => verdict?,

@@ -1,6 +1,7 @@
+use crate::memory::Charge;
 use crate::{
     Cleared, Clock, Denial, Document, Ending, Exchange, Payload, Pipeline, Record, Recorder, Stop,
-    StoredAnswer,
+    StoredAnswer, code,
 };
 use bytes::Bytes;
 use std::future::Future;
@@ -39,8 +40,12 @@ pub trait Crossing {
     /// The target's reply, its body not yet read.
     type Reply;
 
-    /// Reads the whole request body, at most `limit` bytes.
-    fn read_request(&mut self, limit: u64) -> impl Future<Output = Result<Bytes, Box<Denial>>>;
+    /// Reads the whole request body, at most `limit` bytes. `charge` grows before bytes are held.
+    fn read_request(
+        &mut self,
+        limit: u64,
+        charge: &mut Charge,
+    ) -> impl Future<Output = Result<Bytes, Box<Denial>>>;
 
     /// Delivers to the target and waits for the head of its reply.
     fn deliver(&mut self, cleared: Cleared<'_>) -> impl Future<Output = Result<Self::Reply, Box<Denial>>>;
@@ -57,11 +62,12 @@ pub trait Crossing {
         Ok(())
     }
 
-    /// Reads the whole body of the reply, at most `limit` bytes.
+    /// Reads the whole body of the reply, at most `limit` bytes. `charge` grows before bytes are held.
     fn read_reply(
         &mut self,
         reply: &mut Self::Reply,
         limit: u64,
+        charge: &mut Charge,
     ) -> impl Future<Output = Result<Bytes, Box<Denial>>>;
 }
 
@@ -109,6 +115,10 @@ pub struct Tail {
 enum Stage {
     Judging,
     Delivering,
+    /// The target's reply is here, and nothing of it may cross yet.
+    Reading {
+        status: u16,
+    },
     /// The target's reply is here and on its way to the caller.
     Replied {
         status: u16,
@@ -119,6 +129,10 @@ enum Stage {
     },
     Ended,
 }
+
+/// Held for the reply before the request is delivered, in bytes: that there is no room for a reply of ordinary size
+/// must be known while nothing has happened.
+const FORESEEN: usize = 8 << 10;
 
 impl Tail {
     pub fn exchange(&self) -> &Exchange {
@@ -153,24 +167,34 @@ impl Tail {
             return Err(denial.into());
         }
         if pipeline.reads_request() {
-            let body = crossing.read_request(pipeline.max_request()).await?;
-            exchange.request = Payload::Whole(Document::new(body));
+            let mut charge = pipeline.charge(exchange);
+            let body = crossing.read_request(pipeline.max_request(), &mut charge).await?;
+            exchange.request = Payload::Whole(Document::held(body, charge));
         }
         let cleared = pipeline.clear(exchange).await?;
+        let mut charge = Charge::default();
+        if pipeline.reads_reply() {
+            charge = pipeline.charge(cleared.exchange());
+            charge.grow_to(FORESEEN).map_err(|full| full.denial(&code::BRIDGE_FULL))?;
+        }
         self.stage = Stage::Delivering;
         let mut reply = crossing.deliver(cleared).await?;
+        // The target has it; nobody looks at it again.
+        exchange.request = Payload::Streamed;
         let facts = crossing.reply_facts(&reply);
-        self.stage = Stage::Replied { status: facts.status };
         if !pipeline.reads_reply() || !facts.has_body {
             crossing.last_look(&reply, None)?;
+            self.stage = Stage::Replied { status: facts.status };
             self.streaming = Some(facts);
             return Ok((reply, None));
         }
+        self.stage = Stage::Reading { status: facts.status };
         exchange.reply_content_type = crossing.reply_content_type(&reply);
-        let body = crossing.read_reply(&mut reply, pipeline.max_reply()).await?;
-        exchange.reply = Payload::Whole(Document::new(body));
+        let body = crossing.read_reply(&mut reply, pipeline.max_reply(), &mut charge).await?;
+        exchange.reply = Payload::Whole(Document::held(body, charge));
         pipeline.judge_reply(exchange).await?;
         crossing.last_look(&reply, exchange.reply.bytes())?;
+        self.stage = Stage::Replied { status: facts.status };
         Ok((reply, exchange.reply.bytes().cloned()))
     }
 
@@ -203,6 +227,7 @@ impl Tail {
     }
 
     async fn stop<R>(mut self: Box<Self>, stop: Stop) -> Answer<R> {
+        let stop = self.hold(stop);
         let ending = match &stop {
             Stop::Replay(answer) => {
                 self.exchange.bytes_out = length(&answer.body);
@@ -210,11 +235,25 @@ impl Tail {
             }
             Stop::Deny(denial) => Ending::refused(denial, self.stage != Stage::Judging),
         };
+        self.exchange.request = Payload::Streamed;
         let taken = self.record(ending);
         self.stage = Stage::Ended;
         match (taken.await, stop) {
             (Err(denial), _) | (Ok(()), Stop::Deny(denial)) => Answer::Denied { denial, tail: self },
             (Ok(()), Stop::Replay(answer)) => Answer::Replayed { answer, tail: self },
+        }
+    }
+
+    /// A stored answer counts like one that was just read.
+    fn hold(&self, stop: Stop) -> Stop {
+        let Stop::Replay(mut answer) = stop else { return stop };
+        let mut charge = self.pipeline.charge(&self.exchange);
+        match charge.grow_to(answer.body.len()) {
+            Ok(()) => {
+                answer.body = charge.keep(answer.body);
+                Stop::Replay(answer)
+            }
+            Err(full) => full.denial(&code::BRIDGE_FULL).into(),
         }
     }
 
@@ -254,6 +293,11 @@ impl Drop for Tail {
         match self.stage {
             Stage::Judging => self.end(Ending::Abandoned { sent: false }),
             Stage::Delivering => self.end(Ending::Abandoned { sent: true }),
+            Stage::Reading { status } => {
+                // What no control let pass must not be kept as an answer.
+                self.exchange.reply = Payload::Streamed;
+                self.end(Ending::Partial { status });
+            }
             Stage::Replied { status } => self.end(Ending::Partial { status }),
             Stage::Recorded { status } => {
                 let _ = self.append(Ending::Partial { status }, true);

@@ -249,7 +249,7 @@ async fn replace(
             state.leaving.extend(leaving);
             let renewed = std::mem::take(&mut next.renewed);
             services.keep(next);
-            services.set_audit(&plan.manifest.bridge.audit);
+            services.apply(&plan.manifest.bridge);
             state.generation = generation;
             Ok(renewed)
         }

@@ -6,9 +6,10 @@ use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::Rule;
 use ironbridge_controls::schema::JsonSchema;
 use ironbridge_controls::subject::Places;
-use ironbridge_core::{Clock, PermissionTable};
+use ironbridge_core::memory::Charge;
+use ironbridge_core::{Clock, PermissionTable, json};
 use ironbridge_manifest::{
-    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Operation, Pointer, Segment, Template,
+    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Operation, Pointer, Segment, Size, Template,
 };
 use ironbridge_seal::note::NoteVerifier;
 use std::collections::{BTreeMap, HashMap};
@@ -70,6 +71,7 @@ impl Plan {
                 let place: Vec<String> = place.iter().map(ToString::to_string).collect();
                 let mut plan = compiler.operation(&place, &integration.http.path.0, operation);
                 plan.subjects.clone_from(&subjects);
+                compiler.sizes(&place, operation, &plan, manifest.bridge.limits.memory);
                 let listener =
                     integration.http.listener.as_ref().map(ToString::to_string).unwrap_or_default();
                 let route = (listener, operation.route.method.to_string(), anonymous(&plan.pattern));
@@ -180,6 +182,26 @@ impl Compiler {
         rules
     }
 
+    /// A body that may be read must fit into what one account may hold.
+    fn sizes(&mut self, place: &[String], operation: &Operation, plan: &OperationPlan, memory: Size) {
+        let stored = operation.replay.is_some();
+        for (side, size, is_read) in [
+            ("request", operation.request.max_body, plan.reads_request() || stored),
+            ("response", operation.response.max_body, plan.reads_reply() || stored),
+        ] {
+            let size = size.unwrap_or(manifest::DEFAULT_MAX_BODY);
+            if !is_read || size.0 <= memory.0 / BODIES_IN_MEMORY {
+                continue;
+            }
+            let least = size.0.saturating_mul(BODIES_IN_MEMORY).div_ceil(1 << 20);
+            let message = format!(
+                "bodies of {} bytes are held whole, for which bridge.limits.memory must be at least {least}MiB",
+                size.0
+            );
+            self.problem(place, &[side, "max_body"], message);
+        }
+    }
+
     fn keep(&mut self, place: &[String], side: &str, list: &[Pointer]) -> Option<Arc<KeepList>> {
         match KeepList::compile(list.iter().map(|pointer| &*pointer.text)) {
             Ok(list) => Some(Arc::new(list)),
@@ -196,6 +218,9 @@ impl Compiler {
     }
 }
 
+/// One account may hold half of the memory, and a body of which fields are held back is there twice for a moment.
+const BODIES_IN_MEMORY: u64 = 4;
+
 /// A schema file may be so large. Real ones stay below 100 KiB.
 const MAX_SCHEMA: u64 = 1024 * 1024;
 
@@ -206,8 +231,12 @@ fn read_schema(file: &Path) -> Result<JsonSchema, String> {
         return Err(format!("{shown} is larger than 1 MiB"));
     }
     let bytes = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
-    let schema =
-        ironbridge_core::json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault:?}"))?;
+    let schema = json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault:?}"))?;
+    // A limit that is rounded would let pass what it says to refuse.
+    let tape = json::Tape::read(bytes.into(), Charge::default());
+    if let Some(pointer) = tape.ok().and_then(|tape| tape.first_inexact()) {
+        return Err(format!("{shown}: the number at {pointer} has more digits than a double holds"));
+    }
     JsonSchema::compile(&schema).map_err(|error| format!("{shown}: {error}"))
 }
 

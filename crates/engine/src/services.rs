@@ -7,7 +7,8 @@ use ironbridge_audit::Trail;
 use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
-use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Timestamp};
+use ironbridge_core::memory::Memory;
+use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Room, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::{CertificateAuthority, IssueError, IssuedCertificate, Validity};
 use ironbridge_identity::certificate::CertificateVerifier;
@@ -40,6 +41,8 @@ pub struct Services {
     pub trail: Arc<Trail>,
     pub owners: Arc<Owners>,
     pub limits: Arc<LimitTable>,
+    /// Where exchanges hold and judge bodies.
+    pub room: Arc<Room>,
     pub api_keys: Arc<KeyRing>,
     pub client_secrets: Arc<KeyRing>,
     pub signing: Arc<SigningKeys>,
@@ -112,6 +115,7 @@ impl Services {
             trail,
             owners: Arc::new(owners),
             limits: Arc::new(LimitTable::new(LIMIT_COUNTERS)),
+            room: Arc::new(Room::new(Memory::new(bridge.limits.memory.0))),
             api_keys,
             client_secrets,
             signing,
@@ -144,8 +148,10 @@ impl Services {
         Ok(Arc::clone(held.insert(state)))
     }
 
-    pub fn set_audit(&self, audit: &Audit) {
-        self.audit.send_replace(Some(audit.clone()));
+    /// What holds from now on of what a manifest says about the bridge itself.
+    pub fn apply(&self, bridge: &Bridge) {
+        self.audit.send_replace(Some(bridge.audit.clone()));
+        self.room.memory.set_limit(bridge.limits.memory.0);
     }
 
     pub fn recorder(&self) -> Arc<dyn Recorder> {

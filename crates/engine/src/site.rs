@@ -171,11 +171,12 @@ impl<'a> Builder<'a> {
         let cores =
             bridge.workers.map_or_else(cores, |workers| usize::try_from(workers.value()).unwrap_or(1));
         let max_exchanges = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
+        let undeclared = Pipeline::new(self.admission(listener)?, Vec::new(), 0, 0);
         Ok(Site {
             routes,
             undeclared: Undeclared {
                 flow: Arc::new(Flow::undeclared("http", self.generation)),
-                pipeline: Arc::new(Pipeline::new(self.admission(listener)?, Vec::new(), 0, 0)),
+                pipeline: Arc::new(undeclared.within(Arc::clone(&self.services.room))),
             },
             problems: Problems { public_url: self.public_url.as_str().into(), realm: (*bridge.name).into() },
             name: (*bridge.name).into(),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRAILER};
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
+use ironbridge_core::memory::Charge;
 use ironbridge_core::{
     Answer, Cleared, Crossing, Denial, Exchange, Fault, Payload, ReplyFacts, StoredAnswer, Tail, code,
 };
@@ -190,7 +191,7 @@ pub(crate) struct Nowhere;
 impl Crossing for Nowhere {
     type Reply = ();
 
-    async fn read_request(&mut self, _limit: u64) -> Result<Bytes, Box<Denial>> {
+    async fn read_request(&mut self, _limit: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {
         Err((&code::OPERATION_UNKNOWN).into())
     }
 
@@ -202,7 +203,7 @@ impl Crossing for Nowhere {
         ReplyFacts { status: code::OPERATION_UNKNOWN.status, length: None, has_body: false }
     }
 
-    async fn read_reply(&mut self, (): &mut (), _limit: u64) -> Result<Bytes, Box<Denial>> {
+    async fn read_reply(&mut self, (): &mut (), _limit: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {
         Err((&code::OPERATION_UNKNOWN).into())
     }
 }

@@ -103,7 +103,7 @@ impl Served<'_> {
             Endpoint::Metadata(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.metadata())),
             Endpoint::Page(code) => Ok(whole(StatusCode::OK, "text/plain; charset=utf-8", page(code))),
             Endpoint::Mounted(service, rest) => {
-                let refused = self.mounted(&*service, &rest, &parts, inbound).await;
+                let refused = self.mounted(&*service, &rest, &parts, inbound, exchange).await;
                 refused.or_else(|denial| self.with_allow(denial, exchange, &*service))
             }
             Endpoint::Health => Ok(match self.worker.front.shared.trail.ready() {
@@ -151,6 +151,7 @@ impl Served<'_> {
         path: &str,
         parts: &Parts,
         inbound: &mut Inbound,
+        exchange: &Exchange,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
         let asked = match parts.method.as_str() {
             // RFC 9110 §9.3.2: whoever answers GET answers HEAD, and hyper leaves the body out.
@@ -160,7 +161,7 @@ impl Served<'_> {
         if asked != service.method() {
             return Err((&code::METHOD_REFUSED).into());
         }
-        let body = self.body(inbound, service.max_body()).await?;
+        let body = self.body(inbound, service.max_body(), exchange).await?;
         let reply = service.answer(path, body).await;
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = whole(status, reply.content_type, reply.body);
@@ -188,9 +189,16 @@ impl Served<'_> {
     }
 
     /// The whole request body.
-    async fn body(&self, inbound: &mut Inbound, limit: u64) -> Result<Bytes, Box<Denial>> {
-        let read = timeout(self.site.body_timeout, inbound.read_whole(limit)).await;
-        read.map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))?
+    async fn body(
+        &self,
+        inbound: &mut Inbound,
+        limit: u64,
+        exchange: &Exchange,
+    ) -> Result<Bytes, Box<Denial>> {
+        let mut charge = self.site.undeclared.pipeline.charge(exchange);
+        let read = timeout(self.site.body_timeout, inbound.read_whole(limit, &mut charge)).await;
+        let body = read.map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))??;
+        Ok(charge.keep(body))
     }
 
     async fn token(
@@ -200,7 +208,7 @@ impl Served<'_> {
         parts: &Parts,
         inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
-        let form = self.body(inbound, MAX_FORM).await?;
+        let form = self.body(inbound, MAX_FORM, exchange).await?;
         let mut credentials = parts.headers.get_all(AUTHORIZATION).iter();
         let authorization = credentials.next().map(HeaderValue::as_bytes);
         if credentials.next().is_some() {

@@ -5,12 +5,13 @@ use crate::connection::Worker;
 use crate::credential::Shown;
 use crate::fields::{self, Outbound};
 use crate::request::Inbound;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
+use ironbridge_core::memory::Charge;
 use ironbridge_core::{Cleared, Code, Crossing, Denial, ReplyFacts, code};
 use ironbridge_net::gate::GateState;
 use ironbridge_net::retry_after;
@@ -43,8 +44,8 @@ pub struct HttpCrossing<'a> {
 impl Crossing for HttpCrossing<'_> {
     type Reply = Response<PooledBody>;
 
-    async fn read_request(&mut self, limit: u64) -> Result<Bytes, Box<Denial>> {
-        match timeout(self.body_timeout, self.inbound.read_whole(limit)).await {
+    async fn read_request(&mut self, limit: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
+        match timeout(self.body_timeout, self.inbound.read_whole(limit, charge)).await {
             Ok(Err(denial)) => Err(self.body_fault().unwrap_or(denial)),
             Ok(body) => body,
             Err(_) => Err((&code::REQUEST_TIMEOUT).into()),
@@ -96,13 +97,19 @@ impl Crossing for HttpCrossing<'_> {
         Ok(())
     }
 
-    async fn read_reply(&mut self, reply: &mut Self::Reply, limit: u64) -> Result<Bytes, Box<Denial>> {
+    async fn read_reply(
+        &mut self,
+        reply: &mut Self::Reply,
+        limit: u64,
+        charge: &mut Charge,
+    ) -> Result<Bytes, Box<Denial>> {
         if reply.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return Err(Denial::new(&code::REPLY_REFUSED)
                 .internal("the target's answer is compressed")
                 .into());
         }
-        let read = read_whole(reply.body_mut(), limit, &code::REPLY_TOO_LARGE, |error| refusal(&error));
+        let read =
+            read_whole(reply.body_mut(), limit, charge, &code::REPLY_TOO_LARGE, |error| refusal(&error));
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + self.route.timeout);
         in_time(deadline, read).await.unwrap_or_else(|| Err((&code::TARGET_TIMEOUT).into()))
     }
@@ -282,36 +289,53 @@ fn refusal(error: &SendError) -> Box<Denial> {
     Box::new(if *code == code::TARGET_BUSY { denial.retry_after(Duration::from_secs(1)) } else { denial })
 }
 
-/// Reads a body to its end, keeping at most `limit` bytes.
+/// Reads a body to its end, keeping at most `limit` bytes and no more than `charge` may grow to: by the announced
+/// length before any of it is read, by what comes otherwise.
 pub async fn read_whole<B>(
     body: &mut B,
     limit: u64,
+    charge: &mut Charge,
     too_large: &'static Code,
     broken: impl Fn(B::Error) -> Box<Denial>,
 ) -> Result<Bytes, Box<Denial>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if body.size_hint().lower() > limit {
+    let announced = body.size_hint().lower();
+    if announced > limit {
         return Err(too_large.into());
     }
+    let mut hold = |bytes: usize| charge.grow_to(bytes).map_err(|full| full.denial(too_large));
+    hold(usize::try_from(announced).unwrap_or(usize::MAX))?;
     let mut first = Bytes::new();
-    let mut rest: Option<BytesMut> = None;
-    let mut total = 0u64;
+    let mut rest = Vec::new();
+    let mut total = 0usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(&broken)?;
         // Trailers are not part of what was declared, so they do not cross with a body that is read.
         let Ok(data) = frame.into_data() else { continue };
-        total = total.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
-        if total > limit {
+        total = total.saturating_add(data.len());
+        if u64::try_from(total).unwrap_or(u64::MAX) > limit {
             return Err(too_large.into());
         }
         // Most bodies arrive in one piece, which then is not copied.
-        match (&mut rest, first.is_empty()) {
-            (Some(rest), _) => rest.extend_from_slice(&data),
-            (None, true) => first = data,
-            (None, false) => rest.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data),
+        if total == data.len() {
+            hold(total)?;
+            first = data;
+            continue;
         }
+        if rest.capacity() < total {
+            // A half more each time, so that no more is held than twice what came.
+            let room = (total + total / 2).max(usize::try_from(announced).unwrap_or(0));
+            hold(room)?;
+            rest.reserve_exact(room - rest.len());
+            rest.extend_from_slice(&std::mem::take(&mut first));
+        }
+        rest.extend_from_slice(&data);
     }
-    Ok(rest.map_or(first, BytesMut::freeze))
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    rest.shrink_to_fit();
+    Ok(rest.into())
 }

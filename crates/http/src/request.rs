@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
 use std::borrow::Cow;
@@ -39,10 +40,10 @@ impl Inbound {
     }
 
     /// Reads it to its end, keeping at most `limit` bytes. After a refusal the rest of it is still here.
-    pub async fn read_whole(&mut self, limit: u64) -> Result<Bytes, Box<Denial>> {
+    pub async fn read_whole(&mut self, limit: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
         let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
         let incomplete = |error| Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error));
-        let bytes = read_whole(body, limit, &code::BODY_TOO_LARGE, incomplete).await?;
+        let bytes = read_whole(body, limit, charge, &code::BODY_TOO_LARGE, incomplete).await?;
         self.body = None;
         Ok(bytes)
     }

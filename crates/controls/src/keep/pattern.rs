@@ -1,4 +1,5 @@
-use super::projection::{Kept, NotStrict, project};
+use super::projection::{Kept, project};
+use ironbridge_core::json::JsonFault;
 use std::collections::BTreeMap;
 
 /// Compiled patterns: a tree whose edges are member names, so that a body is walked once however many patterns
@@ -40,7 +41,7 @@ impl KeepList {
     }
 
     /// What the patterns keep of a JSON text.
-    pub(super) fn project(&self, text: &[u8]) -> Result<Kept, NotStrict> {
+    pub(super) fn project(&self, text: &[u8]) -> Result<Kept, JsonFault> {
         project(&self.root, text)
     }
 }

@@ -6,8 +6,9 @@ use cel::common::types::{
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
+use ironbridge_core::json::{Kind, Node};
+use ironbridge_core::memory::{Charge, Full};
 use ironbridge_core::{Account, RequestFacts, Timestamp};
-use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,7 +18,7 @@ const MAX_TEXT_IN_LOOP: usize = 256;
 
 /// The parts of an exchange that rules see.
 pub(super) struct Seen<'x> {
-    pub body: Option<&'x Value>,
+    pub body: Option<Node<'x>>,
     pub account: Option<&'x Account>,
     pub facts: &'x RequestFacts,
     pub address: IpAddr,
@@ -26,18 +27,42 @@ pub(super) struct Seen<'x> {
 
 /// Why the rules cannot be evaluated for an exchange; names no value of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Undecided(pub &'static str);
+pub(super) enum Unseen {
+    Undecided(&'static str),
+    /// The body tells which number.
+    Inexact,
+    Full(Full),
+}
 
-type Converted<'x> = Result<Box<dyn Val + 'x>, Undecided>;
+type Converted<'x> = Result<Box<dyn Val + 'x>, Unseen>;
+
+/// What the evaluator's values take: 112 bytes for each value and name, measured on lists of small objects.
+pub(super) struct Costs {
+    charge: Charge,
+    values: usize,
+}
+
+const COST: usize = 112;
+
+impl Costs {
+    pub fn new(charge: Charge) -> Costs {
+        Costs { charge, values: 0 }
+    }
+
+    fn add(&mut self, values: usize) -> Result<(), Unseen> {
+        self.values = self.values.saturating_add(values);
+        self.charge.grow_to(self.values.saturating_mul(COST)).map_err(Unseen::Full)
+    }
+}
 
 /// The variables that rules name, in the order of [`VARIABLES`].
 pub(super) struct Variables<'x>([Option<Box<dyn Val + 'x>>; VARIABLES.len()]);
 
 impl<'x> Variables<'x> {
-    pub fn new(seen: &Seen<'x>, needs: &Needs) -> Result<Variables<'x>, Undecided> {
+    pub fn new(seen: &Seen<'x>, needs: &Needs, costs: &mut Costs) -> Result<Variables<'x>, Unseen> {
         seen.check_singles(needs)?;
-        let variable = |name: &str, needs: &Needs| match name {
-            "body" => Ok(seen.body.map(|body| json(body, needs))),
+        let mut variable = |name: &str, needs: &Needs| match name {
+            "body" => seen.body.map(|body| json(body, needs, costs)).transpose(),
             "request" => request(seen.facts, needs).map(Some),
             "account" => Ok(seen.account.map(|account| caller(account, needs))),
             "address" => Ok(Some(text(seen.address.to_canonical().to_string()))),
@@ -60,54 +85,77 @@ impl VariableResolver for Variables<'_> {
     }
 }
 
-fn json<'x>(value: &'x Value, needs: &Needs) -> Box<dyn Val + 'x> {
-    match value {
-        Value::Null => Box::new(CelNull),
-        Value::Bool(truth) => Box::new(CelBool::from(*truth)),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(integer), _) => Box::new(CelInt::from(integer)),
-            (None, Some(large)) => Box::new(CelUInt::from(large)),
-            (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
-        },
-        Value::String(string) => Box::new(CelString::from(string.as_str())),
-        Value::Array(items) if needs.whole => {
-            Box::new(CelList::from(items.iter().map(|item| json(item, needs)).collect::<Vec<_>>()))
-        }
-        // Elements cannot be reached by a name.
-        Value::Array(_) => Box::new(CelList::default()),
-        Value::Object(members) if needs.whole => {
-            map(members.iter().map(|(name, member)| (name.as_str(), json(member, needs))))
-        }
-        Value::Object(members) => map(needs.named().filter_map(|(name, needs)| {
-            let (name, member) = members.get_key_value(name)?;
-            Some((name.as_str(), json(member, needs)))
-        })),
+fn json<'x>(value: Node<'x>, needs: &Needs, costs: &mut Costs) -> Converted<'x> {
+    // Of a part that is needed whole the parts are, so it is counted once.
+    if needs.whole {
+        costs.add(value.size())?;
+        return whole(value);
     }
+    Ok(match value.kind() {
+        // Elements cannot be reached by a name.
+        Kind::Array => Box::new(CelList::default()),
+        Kind::Object => {
+            let members = needs.named().filter_map(|(name, needs)| {
+                let (name, member) = value.members().find(|(written, _)| written == name)?;
+                Some(json(member, needs, costs).map(|value| (name, value)))
+            });
+            map(members.collect::<Result<Vec<_>, _>>()?)
+        }
+        _ => whole(value)?,
+    })
+}
+
+fn whole(value: Node<'_>) -> Converted<'_> {
+    Ok(match value.kind() {
+        Kind::Null => Box::new(CelNull),
+        Kind::Truth => Box::new(CelBool::from(value.truth() == Some(true))),
+        Kind::Number => number(value)?,
+        Kind::Text => Box::new(CelString::from(value.text().unwrap_or_default())),
+        Kind::Array => Box::new(CelList::from(value.elements().map(whole).collect::<Result<Vec<_>, _>>()?)),
+        Kind::Object => {
+            let members = value.members().map(|(name, member)| Ok((name, whole(member)?)));
+            map(members.collect::<Result<Vec<_>, Unseen>>()?)
+        }
+    })
+}
+
+/// JSON knows one kind of number, so 5 and 5.0 are the same integer to a rule.
+fn number(value: Node<'_>) -> Converted<'_> {
+    let Some(number) = value.number() else { return Ok(Box::new(CelNull)) };
+    let signed = number.signed().or_else(|| i64::try_from(number.integer()?).ok());
+    let unsigned = || number.integer().and_then(|integer| u64::try_from(integer).ok());
+    Ok(match signed {
+        Some(integer) => Box::new(CelInt::from(integer)),
+        None => match unsigned() {
+            Some(large) => Box::new(CelUInt::from(large)),
+            None => Box::new(CelDouble::from(number.double().ok_or(Unseen::Inexact)?)),
+        },
+    })
 }
 
 fn request<'x>(facts: &'x RequestFacts, needs: &Needs) -> Converted<'x> {
-    let mut members: Vec<(&str, Box<dyn Val + 'x>)> = Vec::new();
+    let mut members: Vec<(Cow<'x, str>, Box<dyn Val + 'x>)> = Vec::new();
     if needs.of("method").is_some() {
-        members.push(("method", text(&*facts.method)));
+        members.push(("method".into(), text(&*facts.method)));
     }
     if needs.of("path").is_some() {
-        members.push(("path", text(&*facts.path)));
+        members.push(("path".into(), text(&*facts.path)));
     }
     if let Some(needs) = needs.of("params") {
         let parameters = facts.parameters.iter().map(|(name, value)| (&**name, &**value));
-        members.push(("params", texts(parameters, needs)?));
+        members.push(("params".into(), texts(parameters, needs)?));
     }
     if let Some(needs) = needs.of("query") {
-        members.push(("query", texts(facts.query.members(), needs)?));
+        members.push(("query".into(), texts(facts.query.members(), needs)?));
     }
     Ok(map(members))
 }
 
 fn caller<'x>(account: &'x Account, needs: &Needs) -> Box<dyn Val + 'x> {
-    let mut members: Vec<(&str, Box<dyn Val + 'x>)> = Vec::new();
+    let mut members: Vec<(Cow<'x, str>, Box<dyn Val + 'x>)> = Vec::new();
     for (name, value) in [("name", &account.name), ("system", &account.system)] {
         if needs.of(name).is_some() {
-            members.push((name, text(&**value)));
+            members.push((name.into(), text(&**value)));
         }
     }
     map(members)
@@ -127,7 +175,7 @@ fn texts<'x>(pairs: impl IntoIterator<Item = (&'x str, &'x str)>, needs: &Needs)
             continue;
         }
         if members.insert(CelMapKey::from(name), text(value)).is_some() {
-            return Err(Undecided("a parameter comes twice"));
+            return Err(Unseen::Undecided("a parameter comes twice"));
         }
     }
     Ok(Box::new(CelMap::from(members)))
@@ -137,15 +185,22 @@ fn text<'x>(text: impl Into<Cow<'x, str>>) -> Box<dyn Val + 'x> {
     Box::new(CelString::from(text.into()))
 }
 
-fn map<'x>(members: impl IntoIterator<Item = (&'x str, Box<dyn Val + 'x>)>) -> Box<dyn Val + 'x> {
+fn map<'x>(members: impl IntoIterator<Item = (Cow<'x, str>, Box<dyn Val + 'x>)>) -> Box<dyn Val + 'x> {
     let members: HashMap<CelMapKey<'x>, Box<dyn Val + 'x>> =
-        members.into_iter().map(|(name, value)| (CelMapKey::from(name), value)).collect();
+        members.into_iter().map(|(name, value)| (key(name), value)).collect();
     Box::new(CelMap::from(members))
+}
+
+fn key(name: Cow<'_, str>) -> CelMapKey<'_> {
+    match name {
+        Cow::Borrowed(name) => CelMapKey::from(name),
+        Cow::Owned(name) => CelMapKey::String(name.into()),
+    }
 }
 
 impl Seen<'_> {
     /// Refuses what would let a loop do more than look at its own element in each round.
-    fn check_singles(&self, needs: &Needs) -> Result<(), Undecided> {
+    fn check_singles(&self, needs: &Needs) -> Result<(), Unseen> {
         for path in &needs.singles {
             let is_single = match &**path {
                 [variable, path @ ..] if &**variable == "body" => {
@@ -159,17 +214,21 @@ impl Seen<'_> {
                 _ => true,
             };
             if !is_single {
-                return Err(Undecided("what is read inside a loop is no single value, or a long text"));
+                return Err(Unseen::Undecided(
+                    "what is read inside a loop is no single value, or a long text",
+                ));
             }
         }
         Ok(())
     }
 }
 
-fn leads_to_single(body: &Value, path: &[Box<str>]) -> bool {
-    match path.iter().try_fold(body, |value, name| value.get(&**name)) {
+fn leads_to_single(body: Node<'_>, path: &[Box<str>]) -> bool {
+    match path.iter().try_fold(body, |value, name| value.member(name)) {
         None => true,
-        Some(Value::String(text)) => text.len() <= MAX_TEXT_IN_LOOP,
-        Some(value) => !value.is_array() && !value.is_object(),
+        Some(value) => match value.text() {
+            Some(text) => text.len() <= MAX_TEXT_IN_LOOP,
+            None => !matches!(value.kind(), Kind::Array | Kind::Object),
+        },
     }
 }

@@ -20,8 +20,14 @@ pub fn cases<C: DeserializeOwned>(control: &str) -> Vec<C> {
 /// Lets one control judge an arrival and compares.
 pub fn judge(name: &str, control: &dyn Control, arrival: &Arrival, expected: &Expected) {
     let mut exchange = arrival.exchange();
-    let verdict = block_on(control.judge(&mut exchange));
+    let verdict = judged(control, &mut exchange);
     expected.check(name, &verdict, &mut exchange, arrival.is_reply());
+}
+
+/// Both parts of judging, as a pipeline does them.
+pub fn judged(control: &dyn Control, exchange: &mut Exchange) -> Verdict {
+    control.inspect(exchange)?;
+    block_on(control.judge(exchange))
 }
 
 pub fn code(id: &str) -> &'static Code {

@@ -5,7 +5,7 @@
 mod arrangement;
 mod stateful;
 
-use arrangement::{Arrival, Expected, block_on, cases, code, judge};
+use arrangement::{Arrival, Expected, block_on, cases, code, judge, judged};
 use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authorise::Authorise;
 use ironbridge_controls::body::JsonBody;
@@ -186,9 +186,9 @@ fn subject() {
         let keys: Arc<dyn SubjectKeys> = Arc::new(Numbered { unavailable: case.keys_unavailable });
         let mut exchange = case.arrives.exchange();
         let request = DataSubjects::request(Arc::clone(&places), Arc::clone(&keys));
-        let mut verdict = block_on(request.judge(&mut exchange));
+        let mut verdict = judged(&request, &mut exchange);
         if verdict.is_ok() {
-            verdict = block_on(DataSubjects::reply(places, keys).judge(&mut exchange));
+            verdict = judged(&DataSubjects::reply(places, keys), &mut exchange);
         }
         case.expect.check(&case.name, &verdict, &mut exchange, case.arrives.is_reply());
         for subject in &exchange.subjects {

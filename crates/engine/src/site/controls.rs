@@ -124,19 +124,21 @@ impl Builder<'_> {
         };
         let reads_request = plan.reads_request() || operation.replay.is_some();
         let reads_reply = plan.reads_reply() || operation.replay.is_some();
-        Ok(Pipeline::new(request, reply, bound(max_request, reads_request), bound(max_reply, reads_reply)))
+        let (max_request, max_reply) = (bound(max_request, reads_request), bound(max_reply, reads_reply));
+        let pipeline = Pipeline::new(request, reply, max_request, max_reply);
+        Ok(pipeline.within(Arc::clone(&self.services.room)))
     }
 }
 
 impl OperationPlan {
-    pub(super) fn reads_request(&self) -> bool {
+    pub(crate) fn reads_request(&self) -> bool {
         self.request_schema.is_some()
             || !self.rules.is_empty()
             || self.request_keep.is_some()
             || self.finds_subjects()
     }
 
-    pub(super) fn reads_reply(&self) -> bool {
+    pub(crate) fn reads_reply(&self) -> bool {
         self.response_schema.is_some() || self.response_keep.is_some() || self.finds_subjects()
     }
 

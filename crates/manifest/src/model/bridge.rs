@@ -1,6 +1,6 @@
 use super::{Audit, Danger, Map, section, words};
 use crate::value::FromText;
-use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Url};
+use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Size, Url};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
@@ -157,6 +157,11 @@ section! {
         per_address: Rate = "6000/min",
         /// Exchanges open at once, 1 to 1,000,000; more are told to come back.
         max_exchanges: Number<1, 1_000_000> = "20000",
+        /// What the bridge holds of bodies that a control reads, at most: as they come, as they are read (up to six
+        /// times the text of a body, while it is judged), and until they are sent on. One account may hold as much as is
+        /// still free beside it: alone half of it, with two a third each. What finds no room is refused with
+        /// `bridge-full`, before more of it is read. Bodies that no control reads stream past and are not held.
+        memory: Size = "256MiB",
     }
 }
 

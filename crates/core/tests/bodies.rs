@@ -1,0 +1,246 @@
+//! What an exchange holds of bodies: counted, bounded, judged away from the core where it is large, and gone as soon
+//! as nobody needs it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use bytes::Bytes;
+use ironbridge_core::memory::{Charge, Memory};
+use ironbridge_core::*;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::thread::{self, ThreadId};
+
+#[derive(Default)]
+struct Trail(Mutex<Vec<(&'static str, usize)>>);
+
+impl Recorder for Trail {
+    fn ready(&self) -> Result<(), Box<Denial>> {
+        Ok(())
+    }
+    fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
+        let account = record.exchange.account().map_or(0, |account| account.name.len());
+        self.0.lock().unwrap().push((record.ending.code(), account));
+        Ok(Position(0))
+    }
+    fn act(&self, _: &Action) -> Result<Position, Box<Denial>> {
+        Ok(Position(0))
+    }
+    fn durable(&self, _: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Says who the caller is.
+struct Known;
+impl Control for Known {
+    fn name(&self) -> &'static str {
+        "known"
+    }
+    fn phase(&self) -> Phase {
+        Phase::Authenticate
+    }
+    fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
+        let account = Account {
+            name: "shop".into(),
+            system: "s".into(),
+            permissions: PermissionSet::default(),
+            addresses: vec![],
+            owner: None,
+        };
+        let credential = Credential { kind: CredentialKind::ApiKey, id: "k".into(), expires: None };
+        exchange.principal = Some(Principal::verified(Arc::new(account), Arc::new(credential), None));
+        Judgement::PASS
+    }
+}
+
+/// Reads bodies as JSON and remembers on which threads, and what was stored of the reply.
+#[derive(Default)]
+struct Reading {
+    threads: Mutex<Vec<ThreadId>>,
+    settled: Mutex<Vec<Option<Bytes>>>,
+    /// Judging, which comes after reading, has no end.
+    hangs: bool,
+}
+impl Control for Reading {
+    fn name(&self) -> &'static str {
+        "reading"
+    }
+    fn phase(&self) -> Phase {
+        Phase::Inspect
+    }
+    fn reads(&self) -> Reads {
+        Reads::Both
+    }
+    fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
+        self.threads.lock().unwrap().push(thread::current().id());
+        let Exchange { request, reply, .. } = exchange;
+        for document in [request, reply].into_iter().filter_map(|payload| payload.document()) {
+            match document.json() {
+                Ok(_) => {}
+                Err(json::JsonFault::Unheld(full)) => return Err(full.denial(&code::BODY_TOO_LARGE)),
+                Err(_) => return Err((&code::JSON_MALFORMED).into()),
+            }
+        }
+        Ok(())
+    }
+    fn judge<'a>(&'a self, _: &'a mut Exchange) -> Judgement<'a> {
+        if self.hangs { Judgement::Later(Box::pin(pending())) } else { Judgement::PASS }
+    }
+    fn settle(&self, exchange: &Exchange, _: &Ending) {
+        self.settled.lock().unwrap().push(exchange.reply.bytes().cloned());
+    }
+}
+
+struct Target {
+    request: Bytes,
+    reply: Bytes,
+    memory: Arc<Memory>,
+    /// What was held when the request was delivered.
+    held: u64,
+}
+
+impl Target {
+    fn new(request: &str, reply: &str, memory: &Arc<Memory>) -> Target {
+        let (request, reply) = (request.to_owned().into(), reply.to_owned().into());
+        Target { request, reply, memory: Arc::clone(memory), held: 0 }
+    }
+}
+
+impl Crossing for Target {
+    type Reply = u16;
+    async fn read_request(&mut self, _: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
+        charge.grow_to(self.request.len()).map_err(|full| full.denial(&code::BODY_TOO_LARGE))?;
+        Ok(self.request.clone())
+    }
+    async fn deliver(&mut self, _: Cleared<'_>) -> Result<u16, Box<Denial>> {
+        self.held = self.memory.held();
+        Ok(200)
+    }
+    fn reply_facts(&self, reply: &u16) -> ReplyFacts {
+        ReplyFacts { status: *reply, length: None, has_body: true }
+    }
+    async fn read_reply(&mut self, _: &mut u16, _: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
+        charge.grow_to(self.reply.len()).map_err(|full| full.denial(&code::REPLY_TOO_LARGE))?;
+        Ok(self.reply.clone())
+    }
+}
+
+struct Scene {
+    trail: Arc<Trail>,
+    memory: Arc<Memory>,
+    pipeline: Arc<Pipeline>,
+}
+
+impl Scene {
+    fn new(memory: u64, request: Vec<Arc<dyn Control>>, reply: Vec<Arc<dyn Control>>) -> Scene {
+        let memory = Memory::new(memory);
+        let pipeline = Pipeline::new(request, reply, 1 << 30, 1 << 30);
+        let pipeline = Arc::new(pipeline.within(Arc::new(Room::new(Arc::clone(&memory)))));
+        Scene { trail: Arc::default(), memory, pipeline }
+    }
+
+    async fn cross(&self, target: &mut Target) -> Answer<u16> {
+        let flow = Arc::new(Flow::new(Arc::new(Integration::default()), None, 1));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let exchange =
+            Exchange::new(ExchangeId::default(), clock.now(), clock.monotonic(), flow, Peer::default());
+        let trail: Arc<dyn Recorder> = self.trail.clone();
+        cross(&self.pipeline, &trail, &clock, exchange, target).await
+    }
+}
+
+fn large() -> String {
+    format!("[{}0]", r#"{"a":0},"#.repeat(64 << 10))
+}
+
+#[tokio::test]
+async fn what_was_read_is_given_back_before_delivery_and_the_rest_with_the_answer() {
+    let reading = Arc::new(Reading::default());
+    let scene = Scene::new(64 << 20, vec![Arc::new(Known), reading.clone()], vec![]);
+    let mut target = Target::new(&large(), "[1]", &scene.memory);
+    let answer = scene.cross(&mut target).await;
+    // The body itself, and the room for an ordinary reply; what was read of it took six times as much.
+    assert_eq!(target.held, large().len() as u64 + (8 << 10));
+    assert_eq!(scene.memory.held(), 3);
+    drop(answer);
+    // What was settled may still be on its way to a store.
+    assert_eq!(scene.memory.held(), 3);
+    reading.settled.lock().unwrap().clear();
+    assert_eq!(scene.memory.held(), 0);
+}
+
+#[tokio::test]
+async fn large_bodies_are_judged_on_another_thread_and_small_ones_here() {
+    let (request, reply) = (Arc::new(Reading::default()), Arc::new(Reading::default()));
+    let scene = Scene::new(64 << 20, vec![Arc::new(Known), request.clone()], vec![reply.clone()]);
+    let here = thread::current().id();
+    for (body, answered, is_here) in
+        [("{}", "{}", (true, true)), (&large(), "{}", (false, true)), ("{}", &large(), (true, false))]
+    {
+        assert!(matches!(
+            scene.cross(&mut Target::new(body, answered, &scene.memory)).await,
+            Answer::Delivered { .. }
+        ));
+        let was_here = |control: &Reading| control.threads.lock().unwrap().pop() == Some(here);
+        assert_eq!((was_here(&request), was_here(&reply)), is_here);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_while_a_large_body_is_judged_is_recorded_as_who_it_is() {
+    let scene = Scene::new(64 << 20, vec![Arc::new(Known), Arc::new(Reading::default())], vec![]);
+    let mut target = Target::new(&large(), "{}", &scene.memory);
+    {
+        let mut crossing = pin!(scene.cross(&mut target));
+        assert!(crossing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(*scene.trail.0.lock().unwrap(), [("caller-gone", 4)]);
+}
+
+#[tokio::test]
+async fn a_reply_that_no_control_let_pass_is_no_answer_to_keep() {
+    let settled = Arc::new(Reading::default());
+    let hangs = Arc::new(Reading { hangs: true, ..Reading::default() });
+    let scene = Scene::new(1 << 20, vec![Arc::new(Known), settled.clone()], vec![hangs]);
+    let mut target = Target::new("{}", r#"{"hidden":1}"#, &scene.memory);
+    {
+        let mut crossing = pin!(scene.cross(&mut target));
+        assert!(crossing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(*scene.trail.0.lock().unwrap(), [("broken-off", 4)]);
+    assert_eq!(*settled.settled.lock().unwrap(), [None]);
+}
+
+#[tokio::test]
+async fn without_room_an_exchange_is_refused_before_anything_happens() {
+    let large = large();
+    for (memory, others, expected) in [
+        // The body alone is more than may ever be held, or what is read of it.
+        (large.len(), 0, "body-too-large"),
+        (large.len() * 4, 0, "body-too-large"),
+        // It would fit if others held less.
+        (large.len() * 20, large.len() * 18, "bridge-full"),
+        // There must be room for a reply.
+        (24 << 10, 0, "body-too-large"),
+    ] {
+        let scene = Scene::new(memory as u64, vec![Arc::new(Known), Arc::new(Reading::default())], vec![]);
+        let held = scene.memory.charge("");
+        let mut others_hold: Vec<Charge> = Vec::new();
+        let mut left = others;
+        while left > 0 {
+            let mut charge = scene.memory.charge(&left.to_string());
+            let step = left.min(large.len());
+            charge.grow_to(step).unwrap();
+            left -= step;
+            others_hold.push(charge);
+        }
+        let mut target = Target::new(&large, "{}", &scene.memory);
+        let Answer::Denied { denial, .. } = scene.cross(&mut target).await else { panic!("{expected}") };
+        assert_eq!(denial.code.id, expected);
+        assert_eq!(denial.retry_after.is_some(), expected == "bridge-full");
+        assert_eq!(target.held, 0, "nothing was delivered");
+        drop((held, others_hold));
+        assert_eq!(scene.memory.held(), 0);
+    }
+}
