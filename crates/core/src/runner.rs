@@ -100,6 +100,16 @@ pub enum Answer<R> {
     },
 }
 
+impl<R> Answer<R> {
+    pub fn exchange(&self) -> &Exchange {
+        match self {
+            Answer::Delivered { tail, .. } | Answer::Replayed { tail, .. } | Answer::Denied { tail, .. } => {
+                tail.exchange()
+            }
+        }
+    }
+}
+
 /// An exchange on its way to its record. Dropped before it ended, it records that the caller went away.
 pub struct Tail {
     exchange: Exchange,

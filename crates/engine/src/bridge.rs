@@ -1,4 +1,5 @@
 use crate::actions::{manifest_facts, refused_reload};
+use crate::descriptors;
 use crate::listeners::{self, ListenerError, Running};
 use crate::plan::Plan;
 use crate::services::{Kept, ServiceError, Services};
@@ -86,6 +87,7 @@ impl Bridge {
             .map_err(|wrong| StartError::Manifest(Box::new(wrong)))?;
         let manifest = &plan.manifest;
         let fixed = Fixed::of(manifest);
+        descriptors::prepare(manifest);
         let services = Arc::new(Services::open(&manifest.bridge).await?);
         let workers = NonZeroUsize::new(fixed.workers).unwrap_or(NonZeroUsize::MIN);
         let cores = Cores::start(workers, "core").map_err(StartError::Threads)?;

@@ -3,6 +3,7 @@
 
 mod actions;
 mod bridge;
+mod descriptors;
 mod home;
 mod listeners;
 mod log_keys;

@@ -41,6 +41,7 @@ pub struct Prepared {
     tls: Arc<ServerConfig>,
     limits: gate::Limits,
     issued: Option<Issued>,
+    connections: listen::Limits,
     /// Bound already where the address is new, so that a reload fails before anything changed.
     socket: Option<listen::Listener>,
 }
@@ -108,8 +109,9 @@ pub async fn prepare(
             idle_timeout: timeouts.idle,
             ..gate::Limits::default()
         };
+        let connections = connection_limits(manifest, listener, &site);
         let listener = listener.clone();
-        prepared.insert(name.shared(), Prepared { listener, site, tls, limits, issued, socket });
+        prepared.insert(name.shared(), Prepared { listener, site, tls, limits, connections, issued, socket });
     }
     Ok(prepared)
 }
@@ -159,9 +161,8 @@ impl Running {
         let serving = socket.serve(
             cores,
             listen::Options {
-                max_connections: max_connections(&prepared.listener),
                 // Address lists are a control, so that their refusals are answered and recorded.
-                admit: Arc::new(|_| true),
+                limits: prepared.connections,
                 handler: Arc::new(move |_core| handling.handler()),
             },
         );
@@ -171,7 +172,7 @@ impl Running {
     fn become_(self, prepared: Prepared) -> Running {
         self.front.replace(prepared.site, prepared.limits);
         self.front.tls.replace(prepared.tls);
-        self.serving.set_max_connections(max_connections(&prepared.listener));
+        self.serving.set_limits(prepared.connections);
         Running { issued: prepared.issued, ..self }
     }
 
@@ -201,8 +202,14 @@ impl Running {
     }
 }
 
-fn max_connections(listener: &Listener) -> usize {
-    usize::try_from(listener.max_connections.value()).unwrap_or(usize::MAX)
+fn connection_limits(manifest: &Manifest, listener: &Listener, site: &Arc<Site>) -> listen::Limits {
+    let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+    let site = Arc::clone(site);
+    listen::Limits {
+        max: count(listener.max_connections.value()),
+        per_address: count(manifest.bridge.limits.connections_per_address.value()),
+        exempt: Arc::new(move |address| site.proxies.trust(address)),
+    }
 }
 
 fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerError> {

@@ -1,6 +1,7 @@
 //! What of a manifest can be compiled without a running bridge: schemas, rules, keep lists, routes. `ironbridge
 //! check` stops here.
 
+use crate::descriptors;
 use crate::publishing;
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::Rule;
@@ -49,12 +50,13 @@ impl Plan {
         Plan::compile(ironbridge_manifest::load(dir, today(clock))?)
     }
 
-    /// As [`Plan::load`], with what is seen of the data directory among the findings.
+    /// As [`Plan::load`], with what is seen of the data directory and of the machine among the findings.
     pub fn observe(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         let loaded = ironbridge_manifest::load(dir, today(clock))?;
         let behind = loaded.behind(publishing::behind(&loaded.manifest.bridge, clock.now()));
+        let few = loaded.descriptors(descriptors::too_few(&loaded.manifest));
         let plan = Plan::compile(loaded)?;
-        Ok(Plan { findings: plan.findings.and(behind), ..plan })
+        Ok(Plan { findings: plan.findings.and(behind).and(few), ..plan })
     }
 
     /// Compiles what was loaded, or says all that does not compile.

@@ -13,7 +13,7 @@ use ironbridge_net::frames::Frames;
 use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
 use ironbridge_net::protocol::{http1_server, http2_server};
-use ironbridge_net::tls::server::{ListenerTls, Protocol};
+use ironbridge_net::tls::server::{ListenerTls, Protocol, Turns};
 use ironbridge_net::upstream::{Pool, Pools, Upstream};
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -69,6 +69,7 @@ impl Front {
             pools: Pools::new(),
             ids: RefCell::default(),
             open: Cell::new(0),
+            turns: Turns::default(),
         });
         Rc::new(move |connection| Box::pin(Rc::clone(&worker).connection(connection)))
     }
@@ -81,6 +82,7 @@ pub(crate) struct Worker {
     pub ids: RefCell<IdSource>,
     /// Exchanges open now.
     open: Cell<usize>,
+    turns: Turns,
 }
 
 impl Worker {
@@ -108,7 +110,13 @@ impl Worker {
     async fn connection(self: Rc<Self>, connection: Connection) {
         let Connection { stream, peer, permit, .. } = connection;
         let counted = Rc::new(permit);
-        let secured = match self.front.tls.accept(stream).await {
+        let patience = self.front.limits.load().head_timeout;
+        let accepting = self.front.tls.accept(stream, patience, &self.turns);
+        let secured = tokio::select! {
+            accepted = accepting => accepted,
+            () = counted.asked_to_leave() => return,
+        };
+        let secured = match secured {
             Ok(secured) => secured,
             Err(error) => return tracing::debug!(address = %peer.ip(), %error, "connection refused"),
         };
@@ -117,17 +125,24 @@ impl Worker {
         let ended = match secured.protocol {
             Protocol::Http1 => {
                 let (gate, state) = Gate::new(secured.stream, **self.front.limits.load());
+                counted.serves(&state);
                 let caller = Rc::new(Caller { address, certificate, gate: state, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
                 });
                 let server = http1_server().serve_connection(TokioIo::new(gate), service).with_upgrades();
-                drive(pin!(server), |server| server.graceful_shutdown(), &mut draining).await
+                let server = pin!(server);
+                tokio::select! {
+                    biased;
+                    ended = drive(server, |server| server.graceful_shutdown(), &mut draining) => ended,
+                    () = caller.counted.asked_to_leave() => Ok(()),
+                }
             }
             Protocol::Http2 => {
                 let (frames, seen) = Frames::new(secured.stream);
                 let (limits, state) = (**self.front.limits.load(), GateState::ungated());
+                counted.serves(&state);
                 let gate = Arc::clone(&state);
                 let caller = Rc::new(Caller { address, certificate, gate, counted });
                 let service = service_fn(|request: Request<Incoming>| {
@@ -141,6 +156,7 @@ impl Worker {
                     ended = drive(server.as_mut(), |server| server.graceful_shutdown(), &mut draining) => ended,
                     // After hyper's turn, whenever it had one.
                     () = unseen::watch(&self, &caller, &seen) => Ok(()),
+                    () = caller.counted.asked_to_leave() => Ok(()),
                     () = silence(&state, limits) => {
                         server.as_mut().graceful_shutdown();
                         timeout(limits.head_timeout, server).await.unwrap_or(Ok(()))

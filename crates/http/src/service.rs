@@ -169,6 +169,9 @@ impl Served<'_> {
         };
         let shared = &self.worker.front.shared;
         let answer = cross(&route.pipeline, &shared.trail, &shared.clock, exchange, &mut crossing).await;
+        if answer.exchange().principal.is_some() {
+            self.caller.counted.authenticated();
+        }
         answer::respond(site, &route, answer, upgrade, crossing.spelling.as_deref())
     }
 

@@ -251,4 +251,8 @@ findings! {
         "A parameter of one operation can be the text that stands in another's path at the target. Whoever may use the first reaches the second without its permission.",
         "Give the operation with the text a path beside the other's, with the same text in the parameter's place, so that it takes such requests; or require the same permission.",
         "match: GET /orders/{id}             # orders.read; GET /orders/export is no operation here\nmatch: GET /reports/orders          # orders.export\ntarget_path: /orders/export";
+    DESCRIPTORS_FEW = "IB230", Warning, "More connections than open files",
+        "Every connection is an open file, and the system's hard limit for them, as it is here, is below what the listeners may hold. The last ones are kept for the audit trail and the store, so fewer connections than declared are accepted.",
+        "Raise the limit for the service (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `max_connections`.",
+        "api: { address: 0.0.0.0:8443, max_connections: 100000 }   # and ulimit -Hn says 4096";
 }

@@ -31,6 +31,11 @@ impl Loaded {
         self.report(&finding::TRAIL_BEHIND, behind)
     }
 
+    /// Warnings of those who look at the machine: listeners that declare more connections than it gives.
+    pub fn descriptors(&self, few: impl IntoIterator<Item = (Vec<String>, String)>) -> Diagnostics {
+        self.report(&finding::DESCRIPTORS_FEW, few)
+    }
+
     fn report(
         &self,
         finding: &'static Finding,

@@ -10,15 +10,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ironbridge_net::cores::Cores;
 use ironbridge_net::gate::{Arrival, Gate, Limits};
-use ironbridge_net::listen::{Connection, Handler, Listener, Options};
+use ironbridge_net::listen::{self, Connection, Handler, Listener, Options};
 use ironbridge_net::protocol::{http1_server, http2_server};
-use ironbridge_net::tls::server::{ClientAuth, ListenerTls, Protocol, ServerIdentity, server_config};
+use ironbridge_net::tls::server::{ClientAuth, ListenerTls, Protocol, ServerIdentity, Turns, server_config};
 use ironbridge_net::tls::{Identity, install_provider};
 use ironbridge_net::upstream::{OutBody, Pool, PooledBody, Settings, Upstream};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,7 +42,10 @@ fn main() {
             Rc::new(move |connection| Box::pin(serve(connection, tls.clone(), pool.clone())));
         handler
     });
-    let options = Options { max_connections: 10_000, admit: Arc::new(|_| true), handler };
+    let options = Options {
+        limits: listen::Limits { max: 10_000, per_address: 10_000, exempt: Arc::new(|_| false) },
+        handler,
+    };
     let _serving = Listener::bind(listen.parse().unwrap()).unwrap().serve(&cores.handle(), options);
     loop {
         std::thread::park();
@@ -50,7 +54,9 @@ fn main() {
 
 async fn serve(connection: Connection, tls: Arc<ListenerTls>, pool: Rc<Pool>) {
     let _permit = connection.permit;
-    let Ok(secured) = tls.accept(connection.stream).await else { return };
+    let Ok(secured) = tls.accept(connection.stream, Duration::from_secs(10), &Turns::default()).await else {
+        return;
+    };
     if secured.protocol == Protocol::Http2 {
         let service = service_fn(move |request| cross(request, pool.clone()));
         drop(http2_server().serve_connection(TokioIo::new(secured.stream), service).await);

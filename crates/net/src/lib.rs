@@ -5,6 +5,7 @@
 pub mod address;
 mod connect;
 pub mod cores;
+pub mod descriptors;
 pub mod fetch;
 pub mod frames;
 pub mod framing;
@@ -13,6 +14,7 @@ pub mod listen;
 mod names;
 pub mod protocol;
 mod retry_after;
+pub mod seats;
 pub mod session;
 pub mod tls;
 pub mod upstream;

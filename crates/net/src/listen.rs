@@ -1,17 +1,21 @@
 //! Listeners: one accepting task each, which hands every connection to the least loaded core.
 
 use crate::cores::{self, Load};
+use crate::descriptors;
+use crate::gate::GateState;
+pub use crate::seats::Limits;
+use crate::seats::{Full, Seat, Seats};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 /// Connections the kernel holds for us between two rounds of the accepting core (bounded by `somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -50,17 +54,15 @@ impl Listener {
     pub fn serve(self, cores: &cores::Handle, options: Options) -> Serving {
         let shared = Arc::new(Shared {
             address: self.address,
-            max_connections: AtomicUsize::new(options.max_connections),
-            admit: options.admit,
-            open: AtomicUsize::new(0),
+            seats: Seats::new(options.limits),
             refused_by_address: AtomicU64::new(0),
             refused_by_limit: AtomicU64::new(0),
-            emptied: Notify::new(),
             draining: watch::channel(false).0,
         });
         let inboxes =
             (0..cores.count()).map(|core| hand_over(cores, core, options.handler.clone())).collect();
-        let acceptor = Acceptor { inboxes, cores: cores.clone(), shared: shared.clone() };
+        let acceptor =
+            Acceptor { inboxes, cores: cores.clone(), shared: shared.clone(), told: Told::default() };
         let socket = self.socket;
         cores.spawn_on(0, move || acceptor.run(socket));
         Serving { shared }
@@ -68,10 +70,8 @@ impl Listener {
 }
 
 pub struct Options {
-    /// Most connections open at once; further ones are closed unheard.
-    pub max_connections: usize,
-    /// Asked before the first byte; `false` closes the connection.
-    pub admit: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Connections above these are closed unheard.
+    pub limits: Limits,
     /// Called once on every core; what it makes is called for every connection of that core.
     pub handler: Arc<dyn Fn(usize) -> Handler + Send + Sync>,
 }
@@ -91,14 +91,31 @@ pub struct Connection {
 
 pub struct Permit {
     shared: Arc<Shared>,
+    seat: Arc<Seat>,
     load: Load,
+}
+
+impl Permit {
+    /// After the handshake: what knows of this connection's requests. Until then it counts as idle.
+    pub fn serves(&self, requests: &Arc<GateState>) {
+        self.seat.serves(Arc::clone(requests));
+    }
+
+    /// Somebody authenticated on this connection: its address is known for a while, and a share of the connections is
+    /// kept for those.
+    pub fn authenticated(&self) {
+        self.shared.seats.authenticated(&self.seat);
+    }
+
+    /// Resolves when the connection should close, to make room for another. Nothing is under way on it then.
+    pub async fn asked_to_leave(&self) {
+        self.seat.asked_to_leave().await;
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.shared.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.emptied.notify_waiters();
-        }
+        self.shared.seats.give_back(&self.seat);
     }
 }
 
@@ -112,14 +129,14 @@ impl Serving {
         self.shared.address
     }
 
-    /// Changes how many connections may be open at once; those that are stay.
-    pub fn set_max_connections(&self, max: usize) {
-        self.shared.max_connections.store(max, Ordering::Relaxed);
+    /// Changes how many connections may be open; those that are stay.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.seats.set_limits(limits);
     }
 
     /// Connections open now.
     pub fn open(&self) -> usize {
-        self.shared.open.load(Ordering::Acquire)
+        self.shared.seats.open()
     }
 
     /// Connections closed unheard since the start.
@@ -142,13 +159,7 @@ impl Serving {
 
     /// Resolves when no connection is open.
     pub async fn idle(&self) {
-        loop {
-            let emptied = self.shared.emptied.notified();
-            if self.open() == 0 {
-                return;
-            }
-            emptied.await;
-        }
+        self.shared.seats.empty().await;
     }
 }
 
@@ -166,12 +177,9 @@ pub struct Refused {
 
 struct Shared {
     address: SocketAddr,
-    max_connections: AtomicUsize,
-    admit: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    open: AtomicUsize,
+    seats: Seats,
     refused_by_address: AtomicU64,
     refused_by_limit: AtomicU64,
-    emptied: Notify,
     draining: watch::Sender<bool>,
 }
 
@@ -187,10 +195,21 @@ struct Acceptor {
     inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
     cores: cores::Handle,
     shared: Arc<Shared>,
+    told: Told,
 }
 
+/// What the log was told of refused connections.
+#[derive(Default)]
+struct Told {
+    at: Option<Instant>,
+    before: Refused,
+}
+
+/// Refused connections are told at most this often: whoever floods must not flood the log too.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
 impl Acceptor {
-    async fn run(self, socket: std::net::TcpListener) {
+    async fn run(mut self, socket: std::net::TcpListener) {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => {
@@ -213,18 +232,26 @@ impl Acceptor {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        let shared = &self.shared;
-        if !(shared.admit)(peer.ip().to_canonical()) {
-            shared.refused_by_address.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        if shared.open.fetch_add(1, Ordering::AcqRel) >= shared.max_connections.load(Ordering::Relaxed) {
-            shared.open.fetch_sub(1, Ordering::AcqRel);
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let shared = Arc::clone(&self.shared);
+        if descriptors::is_reserved(&stream) {
+            // The last descriptors are the trail's and the store's.
+            shared.seats.make_room();
             shared.refused_by_limit.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.tell(peer);
         }
-        let permit = Permit { shared: shared.clone(), load: self.cores.take_least_loaded() };
+        let seat = match shared.seats.take(peer.ip()) {
+            Ok(seat) => seat,
+            Err(full) => {
+                let counter = match full {
+                    Full::Address => &shared.refused_by_address,
+                    Full::Listener => &shared.refused_by_limit,
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+                return self.tell(peer);
+            }
+        };
+        let permit = Permit { shared, seat, load: self.cores.take_least_loaded() };
         let core = permit.load.core();
         let arrived = match stream.set_nodelay(true) {
             Ok(()) if cores::current() == Some(core) => Ok(Arrived::Here(stream)),
@@ -236,6 +263,28 @@ impl Acceptor {
             (Err(error), _) => tracing::debug!(%error, "connection lost before it began"),
             (_, None) => {}
         }
+    }
+
+    fn tell(&mut self, peer: SocketAddr) {
+        let now = Instant::now();
+        if self.told.at.is_some_and(|at| now.saturating_duration_since(at) < TOLD_EVERY) {
+            return;
+        }
+        let shared = &self.shared;
+        let by_address = shared.refused_by_address.load(Ordering::Relaxed);
+        let by_limit = shared.refused_by_limit.load(Ordering::Relaxed);
+        let before = std::mem::replace(
+            &mut self.told,
+            Told { at: Some(now), before: Refused { by_address, by_limit } },
+        )
+        .before;
+        tracing::warn!(
+            listener = %shared.address,
+            last = %peer.ip(),
+            over_the_limit_of_their_address = by_address - before.by_address,
+            with_all_places_taken = by_limit - before.by_limit,
+            "connections were closed unheard; see bridge.limits.connections_per_address and max_connections"
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use authority::Authority;
 use ironbridge_core::{Fetch, FetchMethod, FetchRequest, Sensitive};
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
-use ironbridge_net::tls::server::{ClientAuth, ListenerTls, Protocol, ServerIdentity, server_config};
+use ironbridge_net::tls::server::{ClientAuth, ListenerTls, Protocol, ServerIdentity, Turns, server_config};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,9 @@ async fn server(authority: &Authority, answer: &'static str) -> (u16, oneshot::R
     let (asked, question) = oneshot::channel();
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        let Ok(secured) = ListenerTls::new(config).accept(stream).await else { return };
+        let turns = Turns::default();
+        let tls = ListenerTls::new(config);
+        let Ok(secured) = tls.accept(stream, Duration::from_secs(10), &turns).await else { return };
         let mut stream = secured.stream;
         let mut request = vec![0; 4096];
         let mut length = 0;

@@ -12,14 +12,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ironbridge_net::cores::{self, Cores};
 use ironbridge_net::gate::{Arrival, Gate, Limits};
-use ironbridge_net::listen::{Connection, Handler, Listener, Options, Serving};
+use ironbridge_net::listen::{self, Connection, Handler, Listener, Options, Serving};
 use ironbridge_net::protocol::{http1_server, http2_server};
 use ironbridge_net::tls::server::{
-    ClientAuth, ListenerTls, Protocol, Secured, ServerIdentity, server_config,
+    ClientAuth, ListenerTls, Protocol, Secured, ServerIdentity, Turns, server_config,
 };
 use std::convert::Infallible;
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::num::NonZeroUsize;
 use std::process::{Command, Output};
 use std::rc::Rc;
@@ -38,14 +38,10 @@ struct Bridge {
 
 impl Bridge {
     fn start(client_auth: impl FnOnce(&Authority) -> ClientAuth) -> Bridge {
-        Bridge::with(client_auth, 100, Arc::new(|_| true))
+        Bridge::with(client_auth, bounds(100, 100))
     }
 
-    fn with(
-        client_auth: impl FnOnce(&Authority) -> ClientAuth,
-        max_connections: usize,
-        admit: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    ) -> Bridge {
+    fn with(client_auth: impl FnOnce(&Authority) -> ClientAuth, limits: listen::Limits) -> Bridge {
         let authority = Authority::new("bridge");
         let identity = ServerIdentity::new(authority.issue(&["localhost"]).identity());
         let tls = Arc::new(ListenerTls::new(config(&identity, &client_auth(&authority))));
@@ -58,7 +54,7 @@ impl Bridge {
             let handler: Handler = Rc::new(move |connection| Box::pin(talk(connection, tls.clone(), core)));
             handler
         });
-        let serving = listener.serve(&cores.handle(), Options { max_connections, admit, handler });
+        let serving = listener.serve(&cores.handle(), Options { limits, handler });
         let files = tempfile::tempdir().unwrap();
         std::fs::write(files.path().join("ca.pem"), &authority.pem).unwrap();
         Bridge { cores, serving, tls, identity, authority, files }
@@ -100,13 +96,22 @@ impl Bridge {
     }
 }
 
+fn bounds(max: usize, per_address: usize) -> listen::Limits {
+    listen::Limits { max, per_address, exempt: Arc::new(|_| false) }
+}
+
 fn config(identity: &Arc<ServerIdentity>, client_auth: &ClientAuth) -> Arc<rustls::ServerConfig> {
     server_config(identity.clone(), client_auth, &[Protocol::Http2, Protocol::Http1]).unwrap()
 }
 
 async fn talk(connection: Connection, tls: Arc<ListenerTls>, core: usize) {
-    let _permit = connection.permit;
-    let Ok(secured) = tls.accept(connection.stream).await else { return };
+    let permit = connection.permit;
+    let turns = Turns::default();
+    let secured = tokio::select! {
+        secured = tls.accept(connection.stream, Duration::from_secs(10), &turns) => secured,
+        () = permit.asked_to_leave() => return,
+    };
+    let Ok(secured) = secured else { return };
     let Secured { stream, protocol, certificate, server_name } = secured;
     let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
     let about = format!(
@@ -261,22 +266,27 @@ async fn refusals_are_answered_in_order_over_tls() {
 
 #[tokio::test]
 async fn connections_are_bounded_listed_and_spread() {
-    let bridge = Bridge::with(|_| ClientAuth::Off, 2, Arc::new(|_| true));
+    // The one that has been idle the longest makes room.
+    let bridge = Bridge::with(|_| ClientAuth::Off, bounds(2, 100));
     let address = bridge.serving.address();
-    let held = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
+    let mut held = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
     while bridge.serving.open() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    assert!(bridge.curl(&[]).status.success());
+    assert_eq!(bridge.serving.refused().by_limit, 0);
+    assert_eq!(held[0].read(&mut [0]).unwrap(), 0);
+    drop(held);
+    bridge.serving.idle().await;
+    bridge.end().await;
+
+    let bridge = Bridge::with(|_| ClientAuth::Off, bounds(10, 1));
+    let held = TcpStream::connect(bridge.serving.address()).unwrap();
     assert!(!bridge.curl(&[]).status.success());
-    assert_eq!(bridge.serving.refused().by_limit, 1);
+    assert_eq!(bridge.serving.refused().by_address, 1);
     drop(held);
     bridge.serving.idle().await;
     assert!(bridge.curl(&[]).status.success());
-    bridge.end().await;
-
-    let bridge = Bridge::with(|_| ClientAuth::Off, 10, Arc::new(|address| address.is_ipv6()));
-    assert!(!bridge.curl(&[]).status.success());
-    assert_eq!((bridge.serving.refused().by_address, bridge.serving.open()), (1, 0));
     bridge.end().await;
 
     let bridge = Bridge::start(|_| ClientAuth::Off);

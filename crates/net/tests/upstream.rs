@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use ironbridge_net::address::Policy;
 use ironbridge_net::gate::{Arrival, Gate, Limits};
 use ironbridge_net::protocol::{http1_server, http2_server};
-use ironbridge_net::tls::server::{ClientAuth, ListenerTls, ServerIdentity, server_config};
+use ironbridge_net::tls::server::{ClientAuth, ListenerTls, ServerIdentity, Turns, server_config};
 use ironbridge_net::tls::{self, Roots};
 use ironbridge_net::upstream::{
     BodyFault, OutBody, Pool, PooledBody, Pools, Protocol, SendError, Settings, Upstream,
@@ -65,7 +65,10 @@ impl Peer {
                 count.set(count.get() + 1);
                 let (tls, stop, number) = (tls.clone(), stop.clone(), count.get());
                 spawn_local(async move {
-                    let Ok(secured) = tls.accept(stream).await else { return };
+                    let Ok(secured) = tls.accept(stream, Duration::from_secs(10), &Turns::default()).await
+                    else {
+                        return;
+                    };
                     let shown = secured.certificate.is_some();
                     let service = service_fn(move |request| answer(request, number, shown));
                     let io = TokioIo::new(secured.stream);

@@ -9,11 +9,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ironbridge_net::tls::Identity;
-use ironbridge_net::tls::server::{ClientAuth, ListenerTls, Protocol, ServerIdentity, server_config};
+use ironbridge_net::tls::server::{ClientAuth, ListenerTls, Protocol, ServerIdentity, Turns, server_config};
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -72,7 +73,7 @@ async fn accept(listener: TcpListener, tls: Arc<ListenerTls>, site: Arc<dyn Site
 
 async fn serve(stream: TcpStream, tls: Arc<ListenerTls>, site: Arc<dyn Site>) {
     // A caller that does not trust us, or goes away, is no concern of ours.
-    let Ok(secured) = tls.accept(stream).await else { return };
+    let Ok(secured) = tls.accept(stream, Duration::from_secs(10), &Turns::default()).await else { return };
     let service = service_fn(move |request| answer(request, Arc::clone(&site)));
     let connection = hyper::server::conn::http1::Builder::new();
     let _ = connection.serve_connection(TokioIo::new(secured.stream), service).await;

@@ -65,7 +65,9 @@ section! {
         /// The one field that the trusted proxies write; the other is then not read. Default: both are read, and
         /// where both are there, they must name the same caller.
         forwarded: Option<ForwardingField>,
-        /// Connections held at once, 1 to 1,000,000.
+        /// Connections held at once, 1 to 1,000,000. When all are taken, those make room that have no request under
+        /// way: those on which nobody authenticated first, and of these those idle the longest. A quarter is kept
+        /// for addresses from which somebody authenticated in the last 15 minutes.
         max_connections: Number<1, 1_000_000> = "10000",
     }
 }
@@ -155,6 +157,10 @@ section! {
     pub struct BridgeLimits {
         /// Requests from one address (one /64 network for IPv6).
         per_address: Rate = "6000/min",
+        /// Connections from one address (one /64 network for IPv6), 1 to 1,000,000; more are closed before the TLS
+        /// handshake. A listener's `trusted_proxies` are not bound by it, since they carry many callers: raise it
+        /// for others behind which many callers share an address.
+        connections_per_address: Number<1, 1_000_000> = "256",
         /// Exchanges open at once, 1 to 1,000,000; more are told to come back.
         max_exchanges: Number<1, 1_000_000> = "20000",
         /// What the bridge holds of bodies that a control reads, at most: as they come, as they are read (up to six

@@ -2,6 +2,7 @@ use ironbridge_core::Code;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// What the gate and the transport of one connection know together. It travels outside the byte stream, so no
 /// caller can imitate it. (hyper wants upgradable connections to be `Send`, hence atomics; nothing contends.)
@@ -9,6 +10,9 @@ pub struct GateState {
     /// Requests handed to the service, and those whose [`InService`] is gone.
     arrived: AtomicU64,
     finished: AtomicU64,
+    begun: Instant,
+    /// When the last of them was gone: nanoseconds after `begun`, 0 for never.
+    rested: AtomicU64,
     /// Which request, counted from 0, is the refused one, and which asks for an upgrade.
     refused_at: AtomicU64,
     upgrade_at: AtomicU64,
@@ -44,6 +48,8 @@ impl GateState {
         GateState {
             arrived: AtomicU64::new(0),
             finished: AtomicU64::new(0),
+            begun: Instant::now(),
+            rested: AtomicU64::new(0),
             refused_at: AtomicU64::new(NONE),
             upgrade_at: AtomicU64::new(NONE),
             refusal: OnceLock::new(),
@@ -126,6 +132,17 @@ impl GateState {
         if self.served().is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Since when no request has been in service: the inner `None` is "since the beginning", the outer one says that
+    /// one is, or that the connection switched protocols.
+    pub fn idle_since(&self) -> Option<Option<Instant>> {
+        self.served()?;
+        if matches!(*self.decision(), Decision::Accepted) {
+            return None;
+        }
+        let rested = self.rested.load(Ordering::Relaxed);
+        Some((rested > 0).then(|| self.begun + Duration::from_nanos(rested)))
+    }
+
     fn decide(&self, decision: Decision) {
         let before = std::mem::replace(&mut *self.decision(), decision);
         if let Decision::Open(Some(waker)) = before {
@@ -143,6 +160,8 @@ pub struct InService(Arc<GateState>);
 
 impl Drop for InService {
     fn drop(&mut self) {
+        let rested = u64::try_from(self.0.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.rested.store(rested.max(1), Ordering::Relaxed);
         self.0.finished.fetch_add(1, Ordering::Release);
         if self.0.waits.load(Ordering::Acquire)
             && let Some(waker) = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()

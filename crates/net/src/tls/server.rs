@@ -6,17 +6,18 @@ use arc_swap::ArcSwap;
 use ironbridge_core::PeerCertificate;
 pub use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{Acceptor, ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::Semaphore;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-
-/// From the first byte to the handshake's end: slow clients hold a descriptor no longer.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The certificate a listener shows, replaceable while it serves.
 #[derive(Debug)]
@@ -89,12 +90,16 @@ impl ListenerTls {
         self.0.store(config);
     }
 
-    /// The handshake, within 10 s.
-    pub async fn accept(&self, stream: TcpStream) -> Result<Secured, HandshakeError> {
-        let accepting = TlsAcceptor::from(self.0.load_full()).accept(Wire::new(stream));
-        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting)
+    /// The handshake, within `patience` as a whole: slow clients hold a descriptor no longer.
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+        patience: Duration,
+        turns: &Turns,
+    ) -> Result<Secured, HandshakeError> {
+        let stream = tokio::time::timeout(patience, self.shake(stream, turns))
             .await
-            .map_err(|_| HandshakeError::TooSlow)?
+            .map_err(|_| HandshakeError::TooSlow(patience))?
             .map_err(HandshakeError::Failed)?;
         let session = stream.get_ref().1;
         let protocol = Protocol::chosen(session.alpn_protocol());
@@ -104,6 +109,38 @@ impl ListenerTls {
             Arc::new(PeerCertificate { chain, facts: OnceLock::new() })
         });
         Ok(Secured { stream, protocol, certificate, server_name })
+    }
+
+    async fn shake(&self, stream: TcpStream, turns: &Turns) -> io::Result<TlsStream<Wire>> {
+        // Whoever has not said hello waits for nobody, and nobody for them.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), Wire::new(stream)).await?;
+        let mut accepting = pin!(hello.into_stream(self.0.load_full()));
+        match turns.take(accepting.as_mut()).await {
+            Poll::Ready(done) => done,
+            Poll::Pending => accepting.await,
+        }
+    }
+}
+
+/// Handshakes of one core take turns. Answering a hello is a millisecond of arithmetic, a hundred times an exchange: with
+/// one of them between any two turns of everything else, a thousand callers that connect at once delay nobody's exchange
+/// by more than that.
+pub struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns(Semaphore::new(1))
+    }
+}
+
+impl Turns {
+    /// Polls once when it is its turn; the next may be as soon as all that is ready to run has run.
+    async fn take<F: Future>(&self, mut answering: Pin<&mut F>) -> Poll<F::Output> {
+        // A closed semaphore would be no reason to refuse; this one is never closed.
+        let _turn = self.0.acquire().await;
+        let polled = poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx))).await;
+        tokio::task::yield_now().await;
+        polled
     }
 }
 
@@ -120,8 +157,8 @@ pub struct Secured {
 
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    #[error("no handshake within 10 s")]
-    TooSlow,
+    #[error("no handshake within {0:?}")]
+    TooSlow(Duration),
     #[error("TLS handshake failed: {0}")]
     Failed(io::Error),
 }

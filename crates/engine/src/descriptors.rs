@@ -1,0 +1,54 @@
+//! Whether the system gives as many file descriptors as the manifest may need.
+
+use ironbridge_manifest::Manifest;
+use ironbridge_net::descriptors;
+
+/// Raises the process's limit as far as it may, reserves descriptors for the trail and the store, and says so where
+/// the rest is fewer than the manifest declares connections.
+pub fn prepare(manifest: &Manifest) {
+    for (_, shortage) in shortages(manifest, descriptors::prepare()) {
+        tracing::warn!("{shortage}");
+    }
+}
+
+/// The same for whoever checks a manifest on the machine that is to run it: where, and what.
+pub fn too_few(manifest: &Manifest) -> Vec<(Vec<String>, String)> {
+    shortages(manifest, descriptors::available())
+}
+
+fn shortages(manifest: &Manifest, available: u64) -> Vec<(Vec<String>, String)> {
+    let listeners = &manifest.bridge.listeners;
+    let declared: u64 = listeners.values().map(|listener| u64::from(listener.max_connections.value())).sum();
+    if declared <= available {
+        return Vec::new();
+    }
+    let told = listeners.iter().map(|(name, listener)| {
+        let of = if listeners.len() > 1 { format!(", {declared} with the others") } else { String::new() };
+        let message = format!(
+            "listener `{name}` may hold {} connections{of}; the limit of open files leaves {available}, \
+             those to targets included, so fewer are accepted",
+            listener.max_connections.value(),
+        );
+        (["bridge", "listeners", name].map(str::to_owned).to_vec(), message)
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Plan;
+    use ironbridge_core::SystemClock;
+
+    #[test]
+    fn a_shortage_is_told_in_numbers_and_at_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "bridge: { name: b, listeners: { api: { address: \"127.0.0.1:8443\", max_connections: 1000 } } }\n";
+        std::fs::write(dir.path().join("ironbridge.yaml"), text).unwrap();
+        let plan = Plan::load(dir.path(), &SystemClock::default()).unwrap();
+        assert!(shortages(&plan.manifest, 1000).is_empty());
+        let told = shortages(&plan.manifest, 896);
+        assert_eq!(told[0].0, ["bridge", "listeners", "api"]);
+        assert!(told[0].1.contains("1000 connections;") && told[0].1.contains("leaves 896"), "{told:?}");
+    }
+}
