@@ -205,12 +205,16 @@ class Detail:
         self.there = bool(segments)
         for segment, following in zip(segments, segments[1:] + [None]):
             end = int(following.stem) if following else 1 << 63
-            self.read(segment.name, segment.read_bytes()[24:], end)
+            self.read(segment.name, segment.read_bytes(), end)
 
     def read(self, name, data, end):
+        # From version 3 on the segment's header and every frame have a MAC, whose key does not lie here.
+        authenticated = int.from_bytes(data[8:12], "big") > 2
+        data = data[88 if authenticated else 24 :]
+        header = 56 if authenticated else 24
         while data:
             length, count, index = (int.from_bytes(data[a:b], "big") for a, b in ((0, 4), (4, 8), (8, 16)))
-            body = data[24 : 24 + length]
+            body = data[header : header + length]
             if len(body) < length:
                 return  # a frame that a crash left unfinished
             demand(zlib.crc32(body) == int.from_bytes(data[16:20], "big"), name, "a checksum does not fit")
@@ -218,7 +222,7 @@ class Detail:
                 size = int.from_bytes(body[2:6], "big")
                 self.commitments[place] = list(pieces(body[6 : 6 + size]))
                 body = body[6 + size :]
-            data = data[24 + length :]
+            data = data[header + length :]
 
     def verify(self, place, record):
         if self.there and record.get("details"):

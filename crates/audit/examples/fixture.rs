@@ -1,5 +1,5 @@
 //! Writes the fixture of the trail's current format, once per format, for the tests to open for ever:
-//! `cargo run -p ironbridge-audit --example fixture -- crates/audit/tests/fixtures/v2`.
+//! `cargo run -p ironbridge-audit --example fixture -- crates/audit/tests/fixtures/v3`.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::cast_possible_truncation)]
 

@@ -8,7 +8,7 @@ mod exchanges;
 #[path = "../tests/suite/memory_disk.rs"]
 mod memory_disk;
 
-use ironbridge_audit::{Indexer, Log, Options, Query, Trail};
+use ironbridge_audit::{Indexer, Log, Query, Trail};
 use ironbridge_core::{
     Ending, Exchange, ExchangeId, Flow, Peer, Position, Principal, Record, Recorder, Timestamp,
 };
@@ -53,9 +53,7 @@ fn main() {
 }
 
 fn open(dir: &Path) -> Trail {
-    let signers = exchanges::signer().try_into().unwrap();
-    let options = Options::new(dir, exchanges::ORIGIN, signers, exchanges::callers());
-    Trail::open(options, exchanges::clock()).unwrap()
+    Trail::open(exchanges::plain_options(dir), exchanges::clock()).unwrap()
 }
 
 /// A hundred records every millisecond, until the time is over. How long each waits for a checkpoint.

@@ -1,8 +1,8 @@
 //! The committer: one thread that writes whatever gathered during the last sync as one frame, syncs it, and only
 //! then says that it is durable.
 
-use crate::journal::Segment;
-use crate::queue::{Pending, Work};
+use crate::queue::Work;
+use crate::segment::{Frame, Link, Part, Segment};
 use crate::trail::Shared;
 use std::io;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
     /// `None` after a failure: the next frame starts a fresh segment.
     segment: Option<Segment>,
+    /// Of the last frame that was acknowledged.
+    link: Link,
     /// When it was begun, as the clock's monotonic time.
     began: Duration,
 }
@@ -19,7 +21,8 @@ pub(crate) struct Committer {
 impl Committer {
     pub fn new(shared: Arc<Shared>, segment: Segment) -> Committer {
         let began = shared.clock.monotonic();
-        Committer { shared, segment: Some(segment), began }
+        let link = segment.link;
+        Committer { shared, segment: Some(segment), link, began }
     }
 
     /// Runs until the queue is closed and empty. How many records could not be written.
@@ -41,7 +44,7 @@ impl Committer {
     }
 
     /// Writes the records, however long the disk refuses them; gives up only when the trail closes.
-    fn commit(&mut self, pending: &mut Pending) -> bool {
+    fn commit(&mut self, pending: &mut Frame) -> bool {
         let mut last_try = false;
         while let Err(error) = self.write(pending) {
             self.segment = None;
@@ -63,7 +66,8 @@ impl Committer {
         true
     }
 
-    fn write(&mut self, pending: &mut Pending) -> io::Result<()> {
+    /// One write, one sync; then what is remembered of it, which is not synced.
+    fn write(&mut self, pending: &mut Frame) -> io::Result<()> {
         let (shared, now) = (&self.shared, self.shared.clock.monotonic());
         let young = now.saturating_sub(self.began) < shared.segment_age;
         let segment =
@@ -71,9 +75,13 @@ impl Committer {
                 Some(segment) => segment,
                 None => {
                     self.began = now;
-                    shared.new_segment(pending.first)?
+                    shared.new_segment(Part::Journal, pending.first, self.link)?
                 }
             };
-        self.segment.insert(segment).append(pending.finish())
+        let segment = self.segment.insert(segment);
+        segment.append(pending)?;
+        shared.acknowledge(pending.end(), segment.link)?;
+        self.link = segment.link;
+        Ok(())
     }
 }

@@ -2,12 +2,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A file open for appending.
 pub trait DiskFile: Send {
     /// Writes all of it or fails. After a failure some part may have been written.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Overwrites from `offset` on. Less than a sector is written whole or not at all.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Returns once what was written would survive a power cut. After a failure nothing is known about what was
     /// written since the last success, and a later success says nothing about it either.
@@ -27,6 +31,8 @@ pub trait Disk: Send + Sync {
     /// Makes everything written and named so far survive a power cut: one call for many files, each of which would
     /// cost a commit of the file system's journal of its own.
     fn sync_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes what was written to this file survive a power cut, whoever has it open.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// At most `limit` bytes from `offset`; fewer only at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>>;
     /// Names in the directory, in no order. A directory that does not exist has none.
@@ -42,6 +48,10 @@ pub struct RealDisk;
 impl DiskFile for File {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         Write::write_all(self, bytes)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -81,6 +91,10 @@ impl Disk for RealDisk {
     fn sync_all(&self, path: &Path) -> io::Result<()> {
         // Reports failed writes since Linux 5.8.
         Ok(rustix::fs::syncfs(File::open(path)?)?)
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_data()
     }
 
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {

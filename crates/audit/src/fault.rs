@@ -86,6 +86,9 @@ pub enum AuditError {
     Locked(PathBuf),
     #[error("the audit trail is damaged: {0}")]
     Damaged(#[from] Fault),
+    /// It contradicts what is remembered of it, or itself. The operator may have it go on: [`crate::Options::accept_loss`].
+    #[error("the audit trail is not as it was left: {0}")]
+    NotAsLeft(Fault),
     #[error("{action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("the audit trail closed with {0} records not yet on disk")]

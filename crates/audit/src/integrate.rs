@@ -4,8 +4,10 @@
 use crate::checkpoint::{self, Checkpoint, Signers};
 use crate::disk;
 use crate::fault::{AuditError, Fault};
-use crate::journal::{self, Cursor, FRAME_HEADER, Segment, Taken, finish_frame, push_taken};
+use crate::journal::{self, Cursor};
+use crate::merkle::Hash;
 use crate::outgrown::Outgrown;
+use crate::segment::{Frame, Link, Part, Segment, Taken};
 use crate::tiles::{Edge, Tile, WIDTH};
 use crate::trail::Shared;
 use ironbridge_seal::note::NoteError;
@@ -87,7 +89,7 @@ impl Bell {
 
 impl Integrator {
     pub fn new(shared: Arc<Shared>, origin: String, edge: Edge) -> Integrator {
-        let cursor = Cursor::new(shared.places.journal.clone(), edge.size);
+        let cursor = shared.journal_from(edge.size);
         let shown = edge.partial().iter().map(Tile::path).collect();
         let now = shared.clock.monotonic();
         let outgrown = Outgrown::left(&*shared.disk, &shared.places.log, edge.size, now);
@@ -102,6 +104,11 @@ impl Integrator {
             outgrown,
             directories: HashSet::new(),
         }
+    }
+
+    /// Size and root of the tree at the last checkpoint.
+    pub fn tree(&self) -> (u64, Hash) {
+        (self.edge.size, self.edge.root())
     }
 
     /// Integrates all that the journal holds when the trail is opened.
@@ -126,7 +133,7 @@ impl Integrator {
                         tracing::error!(%error, "the audit log cannot be written; exchanges are refused until it can");
                     }
                     shared.log.fail(format_args!("the log cannot be written: {error}"));
-                    self.cursor = Cursor::new(shared.places.journal.clone(), self.edge.size);
+                    self.cursor = shared.journal_from(self.edge.size);
                     // It may hold detail of records that the log does not hold yet; the next begins with those.
                     self.detail = None;
                     if closing {
@@ -186,12 +193,14 @@ impl Integrator {
         self.write_checkpoint(&edge)?;
         self.edge = edge;
         self.shared.integrated.store(self.edge.size, SeqCst);
+        self.shared.signed(self.edge.size, self.edge.root())?;
         self.tidy(shown, &tiles);
         Ok(())
     }
 
     /// Detail is on disk before a checkpoint covers its records, because the journal may forget them then.
     fn write_detail(&mut self, detail: DetailFrames) -> io::Result<()> {
+        let first = detail.first;
         let (shared, now) = (&self.shared, self.shared.clock.monotonic());
         let going_on = |segment: &DetailSegment| {
             segment.segment.bytes < shared.segment_bytes
@@ -199,9 +208,13 @@ impl Integrator {
         };
         let segment = match self.detail.take().filter(going_on) {
             Some(segment) => segment,
-            None => DetailSegment { segment: shared.new_detail_segment(detail.first)?, began: now },
+            None => DetailSegment {
+                segment: shared.new_segment(Part::Detail, first, Link::default())?,
+                began: now,
+            },
         };
-        self.detail.insert(segment).segment.append(&detail.finish())
+        let segment = &mut self.detail.insert(segment).segment;
+        segment.append_all(&mut detail.finish())
     }
 
     /// Nothing refers to these files before the checkpoint is written, so they are written in place, and may be
@@ -294,41 +307,36 @@ impl Integrator {
 /// detail by reading one frame of at most 256 records.
 struct DetailFrames {
     first: u64,
-    next: u64,
-    finished: Vec<u8>,
-    frame: Vec<u8>,
-    count: u32,
+    finished: Vec<Frame>,
+    bytes: usize,
+    frame: Frame,
 }
 
 impl DetailFrames {
     fn starting_at(first: u64) -> DetailFrames {
-        let frame = vec![0; FRAME_HEADER];
-        DetailFrames { first, next: first, finished: Vec::new(), frame, count: 0 }
+        DetailFrames { first, finished: Vec::new(), bytes: 0, frame: Frame::starting_at(first, Vec::new()) }
     }
 
     fn push(&mut self, detail: &[u8]) {
-        push_taken(&mut self.frame, Taken { leaf: &[], detail });
-        self.count += 1;
-        self.next += 1;
-        if self.next.is_multiple_of(WIDTH) {
+        self.frame.push(Taken { leaf: &[], detail });
+        if self.frame.end().is_multiple_of(WIDTH) {
             self.end_frame();
         }
     }
 
     fn end_frame(&mut self) {
-        if self.count > 0 {
-            finish_frame(&mut self.frame, self.next - u64::from(self.count), self.count);
-            self.finished.extend_from_slice(&self.frame);
-            self.frame.truncate(FRAME_HEADER);
-            self.count = 0;
+        if self.frame.count > 0 {
+            let next = Frame::starting_at(self.frame.end(), Vec::new());
+            self.bytes += self.frame.len();
+            self.finished.push(std::mem::replace(&mut self.frame, next));
         }
     }
 
     fn bytes(&self) -> usize {
-        self.finished.len() + self.frame.len()
+        self.bytes + self.frame.len()
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Vec<Frame> {
         self.end_frame();
         self.finished
     }

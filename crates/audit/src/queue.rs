@@ -1,7 +1,7 @@
 //! Where records wait for the next commit. One short lock; the committer takes everything at once by giving an
 //! empty buffer for a full one.
 
-use crate::journal::{FRAME_HEADER, Taken, finish_frame, push_taken};
+use crate::segment::{Frame, Taken};
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -12,39 +12,6 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// What of a buffer is kept for the next records, in bytes: a burst must not hold its memory for ever.
 const KEPT_BUFFER: usize = 1 << 20;
-
-/// Records in the order of their index, ready to be written as one frame.
-#[derive(Default)]
-pub(crate) struct Pending {
-    /// Room for the frame's header, then the entries.
-    frame: Vec<u8>,
-    pub first: u64,
-    pub count: u32,
-}
-
-impl Pending {
-    fn starting_at(first: u64, mut frame: Vec<u8>) -> Pending {
-        frame.clear();
-        frame.shrink_to(KEPT_BUFFER);
-        frame.resize(FRAME_HEADER, 0);
-        Pending { frame, first, count: 0 }
-    }
-
-    /// Index after the last record.
-    pub fn end(&self) -> u64 {
-        self.first.saturating_add(u64::from(self.count))
-    }
-
-    /// The frame as it goes to disk.
-    pub fn finish(&mut self) -> &[u8] {
-        finish_frame(&mut self.frame, self.first, self.count);
-        &self.frame
-    }
-
-    fn into_buffer(self) -> Vec<u8> {
-        self.frame
-    }
-}
 
 /// What may wait at once. From here on no new exchange is let in; those already under way may fill it to twice
 /// as much, so that what crossed is recorded.
@@ -64,7 +31,8 @@ pub(crate) struct Queue {
 }
 
 struct Inner {
-    pending: Pending,
+    /// Records in the order of their index.
+    pending: Frame,
     committer: Committer,
     closing: bool,
 }
@@ -83,7 +51,7 @@ pub(crate) struct Refused;
 
 /// What the committer finds when it looks for work.
 pub(crate) enum Work {
-    Commit(Pending),
+    Commit(Frame),
     /// Nothing came for a while after the last commit.
     Quiet,
     Closed,
@@ -91,7 +59,7 @@ pub(crate) enum Work {
 
 impl Queue {
     pub fn new(next: u64, bounds: Bounds) -> Queue {
-        let pending = Pending::starting_at(next, Vec::with_capacity(64 * 1024));
+        let pending = Frame::starting_at(next, Vec::with_capacity(64 * 1024));
         Queue {
             bounds,
             inner: Mutex::new(Inner { pending, committer: Committer::Working, closing: false }),
@@ -117,13 +85,12 @@ impl Queue {
         let closing = inner.closing;
         let pending = &mut inner.pending;
         let brim = self.bounds.records.saturating_mul(2);
-        if closing || pending.count >= brim || pending.frame.len() >= self.bounds.bytes.saturating_mul(2) {
+        if closing || pending.count >= brim || pending.len() >= self.bounds.bytes.saturating_mul(2) {
             return Err(Refused);
         }
         let index = pending.end();
-        push_taken(&mut pending.frame, record);
-        pending.count += 1;
-        if pending.count >= self.bounds.records || pending.frame.len() >= self.bounds.bytes {
+        pending.push(record);
+        if pending.count >= self.bounds.records || pending.len() >= self.bounds.bytes {
             self.full.store(true, SeqCst);
         }
         if inner.committer == Committer::Asleep {
@@ -149,7 +116,7 @@ impl Queue {
     }
 
     /// Waits for records and takes them all. `buffer` is that of the last commit, to be filled next.
-    pub fn take(&self, buffer: Option<Pending>, quiet: &mut bool) -> Work {
+    pub fn take(&self, buffer: Option<Frame>, quiet: &mut bool) -> Work {
         let mut inner = self.inner.lock();
         loop {
             let empty = inner.pending.count == 0;
@@ -180,7 +147,10 @@ impl Queue {
         self.wanted.store(false, SeqCst);
         self.full.store(inner.closing, SeqCst);
         let end = inner.pending.end();
-        let fresh = Pending::starting_at(end, buffer.map(Pending::into_buffer).unwrap_or_default());
+        let mut spent = buffer.map(Frame::into_buffer).unwrap_or_default();
+        spent.clear();
+        spent.shrink_to(KEPT_BUFFER);
+        let fresh = Frame::starting_at(end, spent);
         Work::Commit(std::mem::replace(&mut inner.pending, fresh))
     }
 

@@ -6,6 +6,7 @@ use crate::entry::Entry;
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::journal;
 use crate::reader::{Log, settled};
+use crate::segment;
 use crate::tiles::{self, Kind, WIDTH};
 use crate::trail::Trail;
 use ironbridge_core::action::name;
@@ -121,7 +122,7 @@ impl Log {
     }
 
     fn detail_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {
-        let segments = journal::segments(&*self.disk, &self.places.detail)
+        let segments = segment::segments(&*self.disk, &self.places.detail)
             .map_err(|error| Fault::reading("detail", &error))?;
         let mut kept = from;
         for next in segments.into_iter().skip(1).filter(|next| *next > from) {

@@ -1,14 +1,18 @@
-use crate::checkpoint::{self, Checkpoint, SignedCheckpoint, Signers};
+use crate::checkpoint::{self, Checkpoint, Signers};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
+use crate::head::{Anchor, Head, Remembered};
 use crate::integrate::{Bell, Integrator};
-use crate::journal::{self, Cursor, MAX_DETAIL, Segment, Taken};
+use crate::journal::{self, Cursor, Trust};
 use crate::leaf::{Encoded, MAX_ENTRY};
-use crate::outage::{Outage, Part, unavailable};
+use crate::merkle::Hash;
+use crate::outage::{self, Outage, unavailable};
 use crate::progress::{Durable, Progress};
 use crate::queue::{Bounds, Queue, Refused};
 use crate::reader::Log;
+use crate::recover::{self, Found};
+use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken};
 use crate::tiles::Edge;
 use ironbridge_core::{Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder, Timestamp};
 use ironbridge_seal::envelope::SealError;
@@ -16,8 +20,8 @@ use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -29,6 +33,12 @@ pub struct Options {
     pub origin: String,
     /// The keys of the log, whose origin they all are named after.
     pub signers: Signers,
+    /// What is remembered of the trail outside of it, and the key that authenticates it.
+    pub anchor: Anchor,
+    /// Has the trail go on where it is not as it was left: what contradicts is set aside, and a record says so.
+    pub accept_loss: bool,
+    /// Who opens it.
+    pub actor: String,
     /// Owns the detail of callers that did not authenticate, and of actions that are nobody's in particular.
     pub callers: Arc<OwnerKey>,
     /// How long durable records may wait for the next checkpoint. Every checkpoint replaces a few small files, and
@@ -51,12 +61,16 @@ impl Options {
         origin: impl Into<String>,
         signers: Signers,
         callers: Arc<OwnerKey>,
+        anchor: Anchor,
     ) -> Options {
         Options {
             dir: dir.into(),
             origin: origin.into(),
             signers,
             callers,
+            anchor,
+            accept_loss: false,
+            actor: "bridge".to_owned(),
             max_lag: Duration::from_millis(600),
             retry: Duration::from_millis(500),
             segment_bytes: 16 << 20,
@@ -97,11 +111,14 @@ pub struct Status {
 pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub places: Places,
+    pub trust: Trust,
+    /// Written once the trail is as it should be.
+    pub head: OnceLock<Head>,
     pub queue: Queue,
     pub progress: Arc<Progress>,
     pub integrated: AtomicU64,
-    pub journal: Part,
-    pub log: Part,
+    pub journal: outage::Part,
+    pub log: outage::Part,
     pub bell: Bell,
     pub max_lag: Duration,
     pub retry: Duration,
@@ -113,14 +130,54 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new_segment(&self, first: u64) -> io::Result<Segment> {
-        let (journal, temporary) = (&self.places.journal, self.places.temporary("segment"));
-        Segment::create(&*self.disk, journal, &temporary, first)
+    /// A new segment that follows the frame with this link.
+    pub fn new_segment(&self, part: Part, first: u64, link: Link) -> io::Result<Segment> {
+        let key = self.trust.key.as_ref().ok_or_else(|| io::Error::other("the trail has no key"))?;
+        let (disk, temporary) = (&*self.disk, self.places.temporary(part.name()));
+        Segment::create(
+            &segment::Place { disk, dir: self.places.of(part), temporary, part, key },
+            first,
+            link,
+        )
     }
 
-    pub fn new_detail_segment(&self, first: u64) -> io::Result<Segment> {
-        let (detail, temporary) = (&self.places.detail, self.places.temporary("detail"));
-        Segment::create(&*self.disk, detail, &temporary, first)
+    /// The first segment of a trail that was opened, with what is to be recorded of that; then the head is put in place.
+    /// As long as it is not, the next start finds what this one did.
+    fn begin(
+        &self,
+        anchor: &Anchor,
+        mut head: Remembered,
+        note: Option<&Action>,
+        callers: &OwnerKey,
+    ) -> io::Result<Segment> {
+        let mut segment = self.new_segment(Part::Journal, head.acknowledged, head.link)?;
+        if let Some(action) = note {
+            let mut encoded = Encoded::default();
+            encoded.action(action, callers).map_err(io::Error::other)?;
+            let mut frame = Frame::starting_at(head.acknowledged, Vec::new());
+            frame.push(Taken { leaf: &encoded.leaf, detail: &encoded.details.bytes });
+            segment.append(&mut frame)?;
+            (head.acknowledged, head.link) = (frame.end(), segment.link);
+        }
+        head.time = self.clock.now();
+        let begun = Head::begin(Arc::clone(&self.disk), anchor, head)?;
+        let _ = self.head.set(begun);
+        self.progress.advance(head.acknowledged);
+        Ok(segment)
+    }
+
+    pub fn journal_from(&self, index: u64) -> Cursor {
+        Cursor::new(Part::Journal, self.places.journal.clone(), index, self.trust.clone())
+    }
+
+    /// The journal is durable below this index, and ends with this link.
+    pub fn acknowledge(&self, below: u64, link: Link) -> io::Result<()> {
+        self.head.get().map_or(Ok(()), |head| head.acknowledge(below, link, self.clock.now()))
+    }
+
+    /// A checkpoint over this is on disk.
+    pub fn signed(&self, size: u64, root: Hash) -> io::Result<()> {
+        self.head.get().map_or(Ok(()), |head| head.signed(size, root))
     }
 }
 
@@ -142,6 +199,13 @@ impl Places {
             log: base.join("log"),
             detail: base.join("detail"),
             temporary: base.join("tmp"),
+        }
+    }
+
+    pub fn of(&self, part: Part) -> &Path {
+        match part {
+            Part::Journal => &self.journal,
+            Part::Detail => &self.detail,
         }
     }
 
@@ -175,14 +239,31 @@ impl Trail {
         let lock = lock.ok_or(AuditError::Locked(lock_file))?;
         journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
 
-        let edge = recover_log(&*disk, &places, &options, clock.now())?;
-        let next = recover_journal(&*disk, &places, edge.size)?;
+        let found = Found::at(&*disk, &places, &options)?;
+        let note = found.note(&options.actor, clock.now());
+        let aside = (!found.contradictions.is_empty()).then(|| recover::aside(&places, clock.now()));
+        if let Some(aside) = &aside {
+            make_way(&*disk, &places, found.edge.as_ref().map(|edge| edge.size), aside)
+                .map_err(failed("setting aside what is in", &places.base))?;
+        }
+        let edge = match found.edge {
+            Some(edge) => edge,
+            None => start_log(&*disk, &places, &options, clock.now())?,
+        };
+        let (next, link) = (found.next, found.link);
+        let trust =
+            Trust { key: Some(options.anchor.key.clone()), from: found.remembered.authenticated_from };
         let shared = Arc::new(Shared {
-            queue: Queue::new(next, Bounds { records: options.queue_records, bytes: options.queue_bytes }),
+            trust,
+            head: OnceLock::new(),
+            queue: Queue::new(
+                next + u64::from(note.is_some()),
+                Bounds { records: options.queue_records, bytes: options.queue_bytes },
+            ),
             progress: Progress::new(next),
             integrated: AtomicU64::new(edge.size),
-            journal: Part::working(&clock),
-            log: Part::working(&clock),
+            journal: outage::Part::working(&clock),
+            log: outage::Part::working(&clock),
             bell: Bell::default(),
             max_lag: options.max_lag,
             retry: options.retry,
@@ -197,7 +278,15 @@ impl Trail {
         // of which it is not known how much ever reached the disk.
         let mut integrator = Integrator::new(Arc::clone(&shared), options.origin, edge);
         integrator.recover()?;
-        let segment = shared.new_segment(next).map_err(failed("writing", &shared.places.journal))?;
+        if let Some(aside) = &aside {
+            recover::set_aside(&*shared.disk, &shared.places, Part::Journal, 0, aside)
+                .map_err(failed("setting aside what is in", &shared.places.journal))?;
+        }
+        let (size, root) = integrator.tree();
+        let head = Remembered { size, root, acknowledged: next, link, ..found.remembered };
+        let segment = shared
+            .begin(&options.anchor, head, note.as_ref(), &options.callers)
+            .map_err(failed("writing", &shared.places.journal))?;
         journal::remove_below(&*shared.disk, &shared.places.journal, next)
             .map_err(failed("clearing", &shared.places.journal))?;
         let committer = Committer::new(Arc::clone(&shared), segment);
@@ -215,6 +304,24 @@ impl Trail {
         Ok(Trail { shared, callers: options.callers, threads: Mutex::new(Some(threads)), _lock: lock })
     }
 
+    /// Whether the trail is as it was left; nothing is changed. A trail that a running bridge writes was examined when
+    /// that started, and is not again.
+    ///
+    /// # Errors
+    /// As [`Trail::open`].
+    pub fn examine(options: &Options) -> Result<(), AuditError> {
+        let (disk, places) = (&RealDisk, Places::below(&options.dir));
+        let file = places.base.join("lock");
+        let lock = match disk.lock(&file) {
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            lock => lock.map_err(failed("locking", &file))?,
+        };
+        let examined = Found::at(disk, &places, options).map(drop);
+        drop(lock);
+        examined
+    }
+
     /// Signs with these keys from now on; a checkpoint under them follows within [`Options::max_lag`].
     pub fn set_signers(&self, signers: Signers) {
         *self.shared.signers.lock() = Arc::new(signers);
@@ -222,7 +329,7 @@ impl Trail {
 
     /// For reading what this trail writes.
     pub fn log(&self) -> Log {
-        Log::at(Arc::clone(&self.shared.disk), self.shared.places.clone())
+        Log::at(Arc::clone(&self.shared.disk), self.shared.places.clone(), self.shared.trust.clone())
     }
 
     pub fn status(&self) -> Status {
@@ -343,6 +450,15 @@ impl Trail {
     }
 }
 
+/// Moves out of the way what an accepted trail does not go on from. The journal's own turn comes when what is good of it
+/// is in the log.
+fn make_way(disk: &dyn Disk, places: &Places, size: Option<u64>, aside: &Path) -> io::Result<()> {
+    match size {
+        Some(size) => recover::set_aside(disk, places, Part::Detail, size, aside),
+        None => recover::set_all_aside(disk, places, aside),
+    }
+}
+
 fn make_directories(disk: &dyn Disk, places: &Places) -> Result<(), AuditError> {
     for directory in [&places.base, &places.journal, &places.log, &places.detail, &places.temporary] {
         disk.create_dir_all(directory).map_err(failed("making", directory))?;
@@ -354,51 +470,14 @@ fn make_directories(disk: &dyn Disk, places: &Places) -> Result<(), AuditError> 
     Ok(())
 }
 
-/// The tree's edge at the last checkpoint, which must be ours and fit the tiles. A new log gets its first
-/// checkpoint, of the empty tree, before anything else is written: where there is a journal there is one.
-fn recover_log(
-    disk: &dyn Disk,
-    places: &Places,
-    options: &Options,
-    now: Timestamp,
-) -> Result<Edge, AuditError> {
-    let file = places.log.join(checkpoint::FILE);
-    let note = match disk::read(disk, &file) {
-        Ok(note) => note,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return start_log(disk, places, options, now);
-        }
-        Err(source) => return Err(AuditError::Io { action: "reading", path: file, source }),
-    };
-    let head = own_checkpoint(&note, options)?;
-    Ok(Edge::load(disk, &places.log, head.size, &head.root)?)
-}
-
-fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {
-    let file = "log/checkpoint";
-    let refused = |detail: String| Fault::new(FaultKind::Signature, file, detail);
-    let note = std::str::from_utf8(note).map_err(|_| Fault::new(FaultKind::Malformed, file, "not text"))?;
-    let head = SignedCheckpoint::open(note.to_owned(), options.signers.verifiers())
-        .map_err(|error| refused(error.to_string()))?
-        .checkpoint;
-    if head.origin != options.origin {
-        return Err(refused(format!("the checkpoint is of the log {}", head.origin)));
-    }
-    Ok(head)
-}
-
+/// A new log gets its first checkpoint, of the empty tree, before anything else is written: where there is a journal
+/// there is one.
 fn start_log(
     disk: &dyn Disk,
     places: &Places,
     options: &Options,
     now: Timestamp,
 ) -> Result<Edge, AuditError> {
-    let segments = journal::segments(disk, &places.journal).map_err(failed("listing", &places.journal))?;
-    let tiles = disk.list(&places.log.join("tile")).map_err(failed("listing", &places.log))?;
-    if !segments.is_empty() || !tiles.is_empty() {
-        let detail = "the checkpoint is missing, but there are records";
-        return Err(Fault::new(FaultKind::Missing, "log/checkpoint", detail).into());
-    }
     let head = Checkpoint::empty(&options.origin);
     let note = options
         .signers
@@ -412,11 +491,4 @@ fn start_log(
     }
     disk.sync_dir(&places.log).map_err(failed("syncing", &places.log))?;
     Ok(Edge::default())
-}
-
-/// Reads the journal past the checkpoint. The index after the last record that is there.
-fn recover_journal(disk: &dyn Disk, places: &Places, integrated: u64) -> Result<u64, AuditError> {
-    let mut cursor = Cursor::new(places.journal.clone(), integrated);
-    while cursor.read(disk)?.is_some() {}
-    Ok(cursor.next)
 }

@@ -81,6 +81,10 @@ pub mod name {
     pub const SUBJECT_ERASE: &str = "subject.erase";
     /// Old detail or records were dropped; the facts say up to which index.
     pub const RETENTION: &str = "audit.retention";
+    /// The operator had the trail go on although it was not as it was left; the facts say what was found and lost.
+    pub const LOSS: &str = "audit.loss";
+    /// From the record of this index on, journal and detail are authenticated; those before were taken as they were.
+    pub const AUTHENTICATE: &str = "audit.authenticate";
 
     /// Somebody other than the bridge wrote a row of its store; it does not count.
     pub const STORE_REFUSE: &str = "store.refuse";
@@ -105,5 +109,7 @@ pub mod name {
         (RETENTION, "old detail or records were dropped by policy"),
         (STORE_REFUSE, "a row of the store that another hand had written was refused"),
         (STORE_ADOPT, "rows that an older version had written to the store were taken as they are"),
+        (LOSS, "the operator had the audit trail go on although it was not as it was left"),
+        (AUTHENTICATE, "the audit trail's journal and detail are authenticated from here on"),
     ];
 }

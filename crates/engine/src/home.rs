@@ -1,10 +1,12 @@
 use crate::log_keys::{LogKeys, LogKeysError};
+use ironbridge_audit::{Anchor, Options, TrailKey};
 use ironbridge_core::{Clock, SystemClock, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_privacy::Owners;
 use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
 use ironbridge_seal::note::{NoteSigner, SignatureKind};
+use ironbridge_seal::random;
 use ironbridge_secrets::{SealedStore, Secrets};
 use ironbridge_store::{
     Actor, Credentials, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
@@ -14,6 +16,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A bridge's data directory: its keys, its store, its audit trail. The commands and the running bridge open the
 /// same one, side by side.
@@ -23,6 +26,7 @@ use std::time::Duration;
 /// | `keys` | the key-encryption keys; whoever has it can open the rest |
 /// | `store.sqlite` | issued credentials (hashes), sealed secrets and keys, idempotency keys |
 /// | `audit/` | the transparency log |
+/// | `audit-head` | what is remembered of the log outside of it |
 pub struct Home {
     dir: PathBuf,
     pub clock: Arc<dyn Clock>,
@@ -51,6 +55,11 @@ const LOG_NAMESPACE: &str = "audit";
 const LOG_KEY: &str = "log-key";
 const WITNESS_NAMESPACE: &str = "witness";
 const LOG_CONTEXT: &[u8] = b"audit/log-key";
+/// Where the key is sealed that authenticates journal and detail.
+const TRAIL_KEY: &str = "trail-key";
+const TRAIL_CONTEXT: &[u8] = b"audit/trail-key";
+/// Beside the audit directory, not in it.
+const TRAIL_HEAD: &str = "audit-head";
 
 impl Home {
     /// Opens the data directory, and makes it, with fresh keys, where there is none. `actor` is who acts: what it
@@ -166,6 +175,60 @@ impl Home {
         };
         let opened = self.keys.open(&item.sealed, LOG_CONTEXT).map_err(kept)?;
         Ok((LogKeys::read(origin, &opened, item.created).map_err(kept)?, item.version))
+    }
+
+    /// How the audit trail is opened for writing. Whoever has opened it says so with [`Home::trail_begun`].
+    pub async fn trail_options(&self, origin: &str) -> Result<Options, HomeError> {
+        let signers = self.log_keys(origin).await?.signers(origin, self.clock.now()).map_err(kept)?;
+        let callers = self.owners().await?.callers().await?;
+        let anchor = match self.trail_anchor().await? {
+            Some(anchor) => anchor,
+            None => {
+                let fresh = Zeroizing::new(random::bytes());
+                let sealed = self.seal_trail_key(&fresh, false)?;
+                self.store.put_first(LOG_NAMESPACE, TRAIL_KEY, sealed, self.clock.now()).await?;
+                self.trail_anchor().await?.ok_or_else(|| kept("the audit trail's key was removed"))?
+            }
+        };
+        Ok(Options::new(self.audit_dir(), origin, signers, callers, anchor))
+    }
+
+    /// What proves what the bridge wrote of the trail; `None` where no bridge of this version has run yet.
+    pub async fn trail_anchor(&self) -> Result<Option<Anchor>, HomeError> {
+        Ok(self.kept_trail_key().await?.map(|(key, begun, _)| Anchor {
+            key: TrailKey::new(&key),
+            head: self.dir.join(TRAIL_HEAD),
+            begun,
+        }))
+    }
+
+    /// From now on a trail without what is remembered of it is refused.
+    pub async fn trail_begun(&self) -> Result<(), HomeError> {
+        if let Some((key, false, version)) = self.kept_trail_key().await? {
+            let sealed = self.seal_trail_key(&key, true)?;
+            self.store.put_over(LOG_NAMESPACE, TRAIL_KEY, sealed, self.clock.now(), version).await?;
+        }
+        Ok(())
+    }
+
+    /// The key, whether it was in use, and the version of the item.
+    async fn kept_trail_key(&self) -> Result<Option<(Zeroizing<[u8; TrailKey::LEN]>, bool, u64)>, HomeError> {
+        let Some(item) = self.store.get(LOG_NAMESPACE, TRAIL_KEY).await? else { return Ok(None) };
+        let opened = self.keys.open(&item.sealed, TRAIL_CONTEXT).map_err(kept)?;
+        match opened.split_last_chunk::<1>() {
+            Some((key, [begun])) if key.len() == TrailKey::LEN => {
+                let mut whole = Zeroizing::new([0; TrailKey::LEN]);
+                whole.copy_from_slice(key);
+                Ok(Some((whole, *begun != 0, item.version)))
+            }
+            _ => Err(kept("the audit trail's key has another length")),
+        }
+    }
+
+    /// The key, and whether it is in use.
+    fn seal_trail_key(&self, key: &[u8; TrailKey::LEN], begun: bool) -> Result<Vec<u8>, HomeError> {
+        let plain = Zeroizing::new([key.as_slice(), &[u8::from(begun)]].concat());
+        self.keys.seal(&plain, TRAIL_CONTEXT).map_err(kept)
     }
 
     /// The keys that this bridge cosigns other logs' checkpoints with, made at first use: Ed25519 and ML-DSA-44.

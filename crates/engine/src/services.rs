@@ -97,12 +97,9 @@ impl Services {
     pub async fn open(bridge: &Bridge) -> Result<Services, ServiceError> {
         let home = Home::open(&bridge.data_dir, Actor::new("bridge"))?;
         let (clock, public_url) = (Arc::clone(&home.clock), bridge.origin());
-        let signers = home.log_keys(&bridge.name).await?.signers(&bridge.name, clock.now());
-        let signers = signers.map_err(|error| HomeError::Kept(error.to_string()))?;
         let owners = home.owners().await?;
-        let callers = owners.callers().await.map_err(HomeError::from)?;
-        let options = ironbridge_audit::Options::new(home.audit_dir(), &*bridge.name, signers, callers);
-        let trail = Arc::new(Trail::open(options, Arc::clone(&clock))?);
+        let trail = Arc::new(Trail::open(home.trail_options(&bridge.name).await?, Arc::clone(&clock))?);
+        home.trail_begun().await?;
         let api_keys = Arc::new(home.key_ring(KeyKind::ApiKey).await?);
         let client_secrets = Arc::new(home.key_ring(KeyKind::ClientSecret).await?);
         let signing =

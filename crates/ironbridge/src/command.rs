@@ -14,7 +14,9 @@ pub mod subject;
 
 use crate::actor;
 use crate::failure::Failure;
+use crate::output;
 use ironbridge_engine::Home;
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 /// Where commands find what they work on, when the manifest cannot be read or is elsewhere.
@@ -51,4 +53,16 @@ fn home(manifest: &ironbridge_manifest::Manifest) -> Result<Home, Failure> {
 /// Commands wait for one thing at a time; only `run` has threads, and those are the engine's.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Asks whoever sits there to type the word; for what cannot be undone.
+fn confirm(word: &str, question: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new("this cannot be undone, and nobody is there to be asked")
+            .help("say that it is meant: --yes"));
+    }
+    output::note(question);
+    let mut answer = String::new();
+    io::stdin().lock().take(64).read_line(&mut answer)?;
+    if answer.trim() == word { Ok(()) } else { Err(Failure::new("nothing was done")) }
 }

@@ -42,12 +42,12 @@ fn write(stage: &Stage, numbers: std::ops::Range<u64>) {
 fn write_signed(home: &Home, signers: Signers, numbers: std::ops::Range<u64>) {
     let clock = Arc::clone(&home.clock);
     let people: Vec<Box<str>> = (0..3).map(|n| format!("customer-{n}").into()).collect();
-    let (callers, shop, subjects) = runtime().block_on(async {
+    let (options, shop, subjects) = runtime().block_on(async {
         let owners = home.owners().await.unwrap();
-        let (callers, shop) = (owners.callers().await.unwrap(), owners.account("shop").await.unwrap());
-        (callers, shop, owners.subjects(&people).await.unwrap())
+        let options = home.trail_options(ORIGIN).await.unwrap();
+        (options, owners.account("shop").await.unwrap(), owners.subjects(&people).await.unwrap())
     });
-    let options = Options::new(home.audit_dir(), ORIGIN, signers, callers);
+    let options = Options { signers, ..options };
     let trail = Trail::open(options, Arc::clone(&clock)).unwrap();
     let began = Timestamp::from_seconds(clock.now().seconds() - 3 * 86_400);
     let (orders, treatment) = (flow("orders", ""), flow("care", "treatment"));

@@ -210,3 +210,37 @@ fn what_cannot_start_says_why() {
     let level = other.bad(&["run", "--log", "x=y=z"]);
     assert!(level.err.contains("log level"), "{}", level.err);
 }
+
+/// A bridge does not begin anew in silence where its trail was taken away; who accepts that leaves a record.
+#[test]
+fn a_trail_that_is_not_as_it_was_left_stops_the_start() {
+    let mut world = world(&["--no-watch"]);
+    assert_eq!(world.call(&[]).status, 401);
+    world.bridge.signal("TERM").unwrap();
+    assert!(world.bridge.wait(LONG).unwrap().success());
+    let stage = &world.stage;
+    for part in ["log", "journal", "detail"] {
+        fs::remove_dir_all(stage.path("data/audit").join(part)).unwrap();
+    }
+    let said = "the audit trail is not as it was left: log/checkpoint, entry 0: the log is gone";
+    let refused = stage.bad(&["run"]);
+    assert!(
+        refused.err.contains(said) && refused.err.contains("ironbridge audit accept-loss"),
+        "{}",
+        refused.err
+    );
+    assert!(!stage.path("data/audit/log/checkpoint").exists(), "nothing was begun");
+    let status = stage.bad(&["audit", "status"]);
+    assert!(status.err.contains("not as it was left"), "{}", status.err);
+    let unasked = stage.bad(&["audit", "accept-loss"]);
+    assert!(unasked.err.contains("the log is gone") && unasked.err.contains("--yes"), "{}", unasked.err);
+
+    let accepted = stage.good(&["audit", "accept-loss", "--yes"]);
+    assert!(accepted.out.contains("Accepted"), "{}", accepted.out);
+    let records = stage.good(&["audit", "query", "--action", "audit.loss", "--format", "json"]).out;
+    assert!(records.contains("lost_below"), "{records}");
+    assert!(stage.good(&["audit", "accept-loss"]).out.contains("nothing to accept"));
+    let mut bridge = Process::start(&mut stage.command(&["run", "--no-watch"])).unwrap();
+    bridge.wait_for_line("127.0.0.1:", LONG).unwrap();
+    stage.good(&["audit", "verify"]);
+}

@@ -105,6 +105,10 @@ impl Disk for Served {
         read_only()
     }
 
+    fn sync_file(&self, _: &Path) -> io::Result<()> {
+        read_only()
+    }
+
     fn sync_all(&self, _: &Path) -> io::Result<()> {
         read_only()
     }

@@ -19,13 +19,27 @@ pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
     fixed(context.finish().as_ref())
 }
 
+/// A key of HMAC-SHA-256 that is used often. AWS-LC clears its memory when it is dropped.
+pub struct MacKey(hmac::Key);
+
+impl MacKey {
+    pub fn new(key: &[u8]) -> MacKey {
+        MacKey(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// HMAC-SHA-256 (RFC 2104) over the parts one after another, as if they were one text.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(part);
+        }
+        fixed(context.sign().as_ref())
+    }
+}
+
 /// HMAC-SHA-256 (RFC 2104) over the parts one after another, as if they were one text.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    for part in parts {
-        context.update(part);
-    }
-    fixed(context.sign().as_ref())
+    MacKey::new(key).mac(parts)
 }
 
 /// Whether both are the same bytes. Time depends on the lengths, never on the contents.

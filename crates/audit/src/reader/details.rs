@@ -4,7 +4,8 @@
 use super::{Log, settled};
 use crate::disk::Disk;
 use crate::fault::{Fault, FaultKind};
-use crate::journal::{self, Cursor};
+use crate::journal::{Cursor, Trust};
+use crate::segment::{self, Part};
 use crate::tiles::WIDTH;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(super) struct Forward {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    trust: Trust,
     cursor: Option<Cursor>,
     ahead: VecDeque<(u64, Vec<u8>)>,
     /// Nothing is there below this index.
@@ -23,7 +25,7 @@ pub(super) struct Forward {
 impl Forward {
     pub fn new(log: &Log) -> Forward {
         let (disk, dir) = (Arc::clone(&log.disk), log.places.detail.clone());
-        Forward { disk, dir, cursor: None, ahead: VecDeque::new(), absent_below: 0 }
+        Forward { disk, dir, trust: log.trust.clone(), cursor: None, ahead: VecDeque::new(), absent_below: 0 }
     }
 
     pub fn at(&mut self, index: u64) -> Result<Vec<u8>, Fault> {
@@ -46,13 +48,14 @@ impl Forward {
     pub fn fault(&self, kind: FaultKind, index: u64, detail: &str) -> Fault {
         let segments = segments(&*self.disk, &self.dir).unwrap_or_default();
         let home = segments.iter().rfind(|first| **first <= index);
-        let file = home.map(|first| PathBuf::from("detail").join(journal::segment_name(*first)));
+        let file = home.map(|first| Part::Detail.named(*first));
         Fault::new(kind, file.unwrap_or_else(|| "detail".into()), detail).entry(index)
     }
 
     fn refill(&mut self, index: u64) -> Result<(), Fault> {
         let cursor = self.cursor.take().filter(|cursor| cursor.next <= index);
-        let mut cursor = cursor.unwrap_or_else(|| Cursor::new(self.dir.clone(), index));
+        let mut cursor =
+            cursor.unwrap_or_else(|| Cursor::new(Part::Detail, self.dir.clone(), index, self.trust.clone()));
         match cursor.read(&*self.disk) {
             Ok(Some(batch)) => {
                 let records = (batch.first..).zip(batch.records());
@@ -63,7 +66,7 @@ impl Forward {
             Err(fault) if fault.kind == FaultKind::Missing => {
                 self.absent_below = self.resumes_after(index)?
             }
-            Err(fault) => return Err(in_detail(fault)),
+            Err(fault) => return Err(fault),
         }
         Ok(())
     }
@@ -78,6 +81,7 @@ impl Forward {
 pub(super) struct Anywhere {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    trust: Trust,
     segment: Option<Segment>,
 }
 
@@ -91,7 +95,12 @@ struct Segment {
 
 impl Anywhere {
     pub fn new(log: &Log) -> Anywhere {
-        Anywhere { disk: Arc::clone(&log.disk), dir: log.places.detail.clone(), segment: None }
+        Anywhere {
+            disk: Arc::clone(&log.disk),
+            dir: log.places.detail.clone(),
+            trust: log.trust.clone(),
+            segment: None,
+        }
     }
 
     pub fn at(&mut self, index: u64) -> Result<Vec<u8>, Fault> {
@@ -111,10 +120,10 @@ impl Anywhere {
         let segments = segments(&*self.disk, &self.dir)?;
         let Some(first) = segments.iter().rfind(|first| **first <= index).copied() else { return Ok(None) };
         let after = segments.iter().find(|first| **first > index).copied().unwrap_or(u64::MAX);
-        let mut cursor = Cursor::new(self.dir.clone(), first);
+        let mut cursor = Cursor::new(Part::Detail, self.dir.clone(), first, self.trust.clone());
         let mut details = Vec::new();
         while cursor.next < after {
-            match cursor.read(&*self.disk).map_err(in_detail)? {
+            match cursor.read(&*self.disk)? {
                 Some(batch) => {
                     let records = (batch.first..).zip(batch.records());
                     details.extend(records.map(|(at, taken)| (at, taken.detail.to_vec())));
@@ -127,13 +136,5 @@ impl Anywhere {
 }
 
 fn segments(disk: &dyn Disk, dir: &std::path::Path) -> Result<Vec<u64>, Fault> {
-    journal::segments(disk, dir).map_err(|error| Fault::reading("detail", &error))
-}
-
-/// Segments name themselves after the journal.
-fn in_detail(mut fault: Fault) -> Fault {
-    if let Ok(name) = fault.file.strip_prefix("journal") {
-        fault.file = PathBuf::from("detail").join(name);
-    }
-    fault
+    segment::segments(disk, dir).map_err(|error| Fault::reading("detail", &error))
 }

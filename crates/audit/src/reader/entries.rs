@@ -3,7 +3,8 @@ use super::{Log, settled};
 use crate::detail::{self, Detail, DetailKind, SealedDetail};
 use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
-use crate::journal::{Cursor, Taken};
+use crate::journal::Cursor;
+use crate::segment::{Part, Taken};
 use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
 use ironbridge_core::{ExchangeId, OwnerKey, OwnerTag};
 use std::collections::VecDeque;
@@ -99,8 +100,10 @@ impl Follow {
             if self.next < self.integrated {
                 return self.refill_from_log();
             }
-            let (journal, next) = (&self.log.places.journal, self.next);
-            let cursor = self.cursor.get_or_insert_with(|| Cursor::new(journal.clone(), next));
+            let (log, next) = (&self.log, self.next);
+            let cursor = self.cursor.get_or_insert_with(|| {
+                Cursor::new(Part::Journal, log.places.journal.clone(), next, log.trust.clone())
+            });
             match cursor.read(&*self.log.disk) {
                 Ok(Some(batch)) => self.ahead = batch.records().map(Held::from).collect(),
                 Ok(None) => self.refresh(false)?,

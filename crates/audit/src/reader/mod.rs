@@ -19,6 +19,8 @@ pub use verify::{Place, Verification, Verified};
 use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{Fault, FaultKind};
+use crate::head::Anchor;
+use crate::journal::Trust;
 use crate::retention::Kept;
 use crate::trail::Places;
 use ironbridge_seal::note::NoteVerifier;
@@ -30,6 +32,8 @@ use std::sync::Arc;
 pub struct Log {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) places: Places,
+    /// What is demanded of journal and detail.
+    pub(crate) trust: Trust,
 }
 
 const CHECKPOINT: &str = "log/checkpoint";
@@ -46,13 +50,25 @@ impl Log {
 
     /// As [`Log::open`], on another disk.
     pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Log, Fault> {
-        let log = Log::at(disk, Places::below(dir.as_ref()));
+        let log = Log::at(disk, Places::below(dir.as_ref()), Trust::default());
         log.unverified_checkpoint()?;
         Ok(log)
     }
 
-    pub(crate) fn at(disk: Arc<dyn Disk>, places: Places) -> Log {
-        Log { disk, places }
+    pub(crate) fn at(disk: Arc<dyn Disk>, places: Places, trust: Trust) -> Log {
+        Log { disk, places, trust }
+    }
+
+    /// The trail, of whose journal and detail only what the bridge itself wrote is believed. Without the key that the
+    /// anchor holds, their checksums show damage, but not a forger.
+    ///
+    /// # Errors
+    /// When what is remembered of the trail cannot be read.
+    pub fn authenticated(mut self, anchor: &Anchor) -> Result<Log, Fault> {
+        if let Some(remembered) = anchor.remembered_on(&*self.disk)? {
+            self.trust = Trust { key: Some(anchor.key.clone()), from: remembered.authenticated_from };
+        }
+        Ok(self)
     }
 
     /// The head of the log, if this key signed it. Without a key, those that lie beside the log are taken: that

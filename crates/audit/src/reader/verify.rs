@@ -439,7 +439,7 @@ impl Log {
             return Ok(integrated);
         }
         let missing = |detail: String| Fault::new(FaultKind::Missing, "journal", detail).entry(integrated);
-        let Some((first, end)) = journal::check(&*self.disk, &self.places.journal)? else {
+        let Some((first, end)) = journal::check(&*self.disk, &self.places.journal, &self.trust)? else {
             return Err(missing("the journal has no segment".into()));
         };
         if first > integrated && self.unverified_checkpoint()?.size < first {

@@ -1,7 +1,7 @@
 //! Many threads and runtimes that append and wait at once.
 
-use crate::exchanges::{ORIGIN, append, callers, clock, flow, open, runtime, signer, verify};
-use ironbridge_audit::{Log, Options, Trail};
+use crate::exchanges::{append, clock, flow, open, plain_options, runtime, verify};
+use ironbridge_audit::{Log, Trail};
 use ironbridge_core::Recorder;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,9 +111,7 @@ fn reading_and_verifying_while_it_is_written() {
 fn a_burst_is_committed_in_groups() {
     const BURST: u64 = 20_000;
     let dir = tempfile::tempdir().unwrap();
-    let trail =
-        Trail::open(Options::new(dir.path(), ORIGIN, signer().try_into().unwrap(), callers()), clock())
-            .unwrap();
+    let trail = Trail::open(plain_options(dir.path()), clock()).unwrap();
     let flow = flow("orders");
     let begin = Instant::now();
     let last = (0..BURST).map(|number| append(&trail, number, &flow).unwrap()).last();

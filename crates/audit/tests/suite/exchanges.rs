@@ -2,7 +2,7 @@
 
 use crate::memory_disk::MemoryDisk;
 use ironbridge_audit::disk::Disk;
-use ironbridge_audit::{AuditError, Log, Options, Trail};
+use ironbridge_audit::{Anchor, AuditError, Log, Options, Trail, TrailKey};
 use ironbridge_core::{
     Account, Clock, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow, Integration,
     Operation, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock,
@@ -26,11 +26,18 @@ pub fn callers() -> Arc<OwnerKey> {
 }
 
 pub fn options(dir: impl Into<PathBuf>) -> Options {
-    Options {
-        max_lag: Duration::from_millis(1),
-        retry: Duration::from_millis(1),
-        ..Options::new(dir, ORIGIN, signer().try_into().unwrap(), callers())
-    }
+    Options { max_lag: Duration::from_millis(1), retry: Duration::from_millis(1), ..plain_options(dir) }
+}
+
+pub fn plain_options(dir: impl Into<PathBuf>) -> Options {
+    let dir = dir.into();
+    let anchor = anchor(&dir);
+    Options::new(dir, ORIGIN, signer().try_into().unwrap(), callers(), anchor)
+}
+
+/// As of a trail that may be new. The head lies in the audit directory, so that it is copied with it.
+pub fn anchor(dir: &Path) -> Anchor {
+    Anchor { key: TrailKey::new(&[3; 32]), head: dir.join("head"), begun: false }
 }
 
 pub fn clock() -> Arc<dyn Clock> {

@@ -1,8 +1,10 @@
 //! Trails that earlier versions wrote must open, verify and go on, for ever.
 
-use crate::exchanges::{callers, copy_all, fixture as write, id, open, record, verify};
+use crate::exchanges::{
+    anchor, callers, clock, copy_all, fixture as write, id, open, options, record, verify,
+};
 use ironbridge_audit::detail::DetailKind;
-use ironbridge_audit::{Log, Stored};
+use ironbridge_audit::{Anchor, Log, Options, Stored, Trail};
 use ironbridge_seal::hash::hex;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,10 @@ fn v1() -> PathBuf {
 
 fn v2() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2")
+}
+
+fn v3() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v3")
 }
 
 /// 300 records in the log, three in the journal of a bridge that was killed.
@@ -27,13 +33,7 @@ fn version_1_opens_verifies_and_goes_on() {
     let first = log.follow(0).next().unwrap().unwrap();
     assert_eq!(first.json, include_str!("../fixtures/v1.first.json").trim_end());
 
-    let trail = open(dir.path());
-    assert_eq!(trail.status().size, 303);
-    record(&trail, 303..310);
-    trail.close().unwrap();
-    assert_eq!(verify(&log).size, 310);
-    let ids: Vec<String> = log.follow(0).map(|stored| stored.unwrap().entry.id).collect();
-    assert_eq!(ids, (0..310).map(id).collect::<Vec<_>>());
+    go_on(dir.path());
 }
 
 /// As version 1, and every record with its detail beside it.
@@ -45,12 +45,10 @@ fn version_2_opens_verifies_and_goes_on() {
     let verified = verify(&log);
     assert_eq!((verified.size, verified.pending), (300, 3));
     assert_eq!(hex(&verified.root), include_str!("../fixtures/v2.root").trim());
-    let trail = open(dir.path());
-    record(&trail, 303..310);
-    trail.close().unwrap();
-    assert_eq!(verify(&log).size, 310);
-    for stored in log.follow(0) {
-        assert_eq!(address(&stored.unwrap()), Some("0.0.0.0".into()));
+    go_on(dir.path());
+    for stored in log.follow(0).map(|stored| stored.unwrap()).filter(|stored| stored.entry.action.is_empty())
+    {
+        assert_eq!(address(&stored), Some("0.0.0.0".into()));
     }
 }
 
@@ -60,16 +58,54 @@ fn address(stored: &Stored) -> Option<String> {
     opened.into_iter().flatten().find(|detail| detail.kind == DetailKind::Address).map(|detail| detail.value)
 }
 
-/// What is written today is what version 2 wrote. Should this fail, the format changed: keep version 2 as it is,
+/// Nothing authenticated what is there: it is taken as it is, once, and a record says so before anything else is
+/// recorded.
+fn go_on(dir: &Path) {
+    for round in 0..2 {
+        let trail = open(dir);
+        record(&trail, 303 + round * 7..310 + round * 7);
+        trail.close().unwrap();
+    }
+    let log = Log::open(dir).unwrap();
+    assert_eq!(verify(&log).size, 318);
+    let entries: Vec<_> = log.follow(0).map(|stored| stored.unwrap().entry).collect();
+    let (exchanges, actions): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.action.is_empty());
+    let ids: Vec<String> = exchanges.iter().map(|entry| entry.id.clone()).collect();
+    assert_eq!(ids, (0..317).map(id).collect::<Vec<_>>());
+    assert_eq!((actions.len(), &*actions[0].action), (1, "audit.authenticate"));
+    assert_eq!(entries[303].action, "audit.authenticate");
+    assert_eq!((&*actions[0].facts["from"], &*actions[0].facts["pending"]), ("303", "3"));
+}
+
+/// As version 2, and journal and detail are authenticated; with what is remembered of the trail.
+#[test]
+fn version_3_opens_verifies_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_all(&v3(), dir.path());
+    let anchor = Anchor { begun: true, ..anchor(dir.path()) };
+    let log = Log::open(dir.path()).unwrap().authenticated(&anchor).unwrap();
+    let verified = verify(&log);
+    assert_eq!((verified.size, verified.pending), (300, 3));
+    let trail = Trail::open(Options { anchor, ..options(dir.path()) }, clock()).unwrap();
+    record(&trail, 303..310);
+    trail.close().unwrap();
+    assert_eq!(verify(&log).size, 310);
+    for stored in log.follow(0) {
+        assert_eq!(address(&stored.unwrap()), Some("0.0.0.0".into()));
+    }
+}
+
+/// What is written today is what version 3 wrote. Should this fail, the format changed: keep version 3 as it is,
 /// give the new one a number, and write its fixture with `cargo run -p ironbridge-audit --example fixture`.
 #[test]
-fn the_current_format_is_version_2() {
+fn the_current_format_is_version_3() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path());
     let log = Log::open(dir.path()).unwrap();
-    assert_eq!(hex(&verify(&log).root), include_str!("../fixtures/v2.root").trim());
-    for file in files(&v2()) {
-        let name = file.strip_prefix(v2()).unwrap();
+    assert_eq!(hex(&verify(&log).root), include_str!("../fixtures/v3.root").trim());
+    // The head tells the time.
+    for file in files(&v3()).into_iter().filter(|file| !file.ends_with("head")) {
+        let name = file.strip_prefix(v3()).unwrap();
         assert_eq!(
             std::fs::read(dir.path().join(name)).ok(),
             std::fs::read(&file).ok(),

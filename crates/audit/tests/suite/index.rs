@@ -154,6 +154,10 @@ impl Disk for Watched {
         RealDisk.sync_dir(path)
     }
 
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_file(path)
+    }
+
     fn sync_all(&self, path: &Path) -> io::Result<()> {
         RealDisk.sync_all(path)
     }

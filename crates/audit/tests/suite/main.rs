@@ -14,6 +14,7 @@ mod exchanges;
 mod fixture;
 mod growing;
 mod index;
+mod left;
 mod memory_disk;
 mod openssl;
 mod outage;

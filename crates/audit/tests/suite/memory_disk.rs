@@ -140,6 +140,16 @@ impl File {
     fn after_power_cut(&self, unsynced: Unsynced) -> Vec<u8> {
         let kept = self.synced.len();
         let Some(tail) = self.bytes.get(kept..) else { return self.synced.clone() };
+        // What was overwritten in place: whole sectors are there or are not.
+        let there = |sector: usize| match unsynced {
+            Unsynced::Lost => false,
+            Unsynced::Kept => true,
+            Unsynced::Half => sector < kept.div_ceil(512) / 2,
+            Unsynced::Holes => sector.is_multiple_of(2),
+        };
+        let overwritten = self.synced.iter().zip(&self.bytes).enumerate();
+        let begin: Vec<u8> =
+            overwritten.map(|(n, (old, new))| if there(n / 512) { *new } else { *old }).collect();
         let tail = match unsynced {
             Unsynced::Lost => Vec::new(),
             Unsynced::Kept => tail.to_vec(),
@@ -150,7 +160,7 @@ impl File {
                 tail.iter().enumerate().map(hole).collect()
             }
         };
-        [self.synced.as_slice(), &tail].concat()
+        [begin, tail].concat()
     }
 }
 
@@ -177,6 +187,16 @@ impl DiskFile for OpenFile {
             (None, true) => Err(io::ErrorKind::StorageFull.into()),
             (None, false) => Ok(()),
         }
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = changing(&self.state)?;
+        if state.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let from = offset as usize;
+        state.files[self.file].bytes[from..from + bytes.len()].copy_from_slice(bytes);
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -253,6 +273,18 @@ impl Disk for MemoryDisk {
         synced_names.retain(|name, _| !within(name) || names.contains_key(name));
         synced_names
             .extend(names.iter().filter(|(name, _)| within(name)).map(|(name, node)| (name.clone(), *node)));
+        Ok(())
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        take_time(&self.state);
+        let mut state = self.changing()?;
+        if state.failing_syncs > 0 {
+            state.failing_syncs -= 1;
+            return Err(io::Error::other("input/output error"));
+        }
+        let Some(Node::File(file)) = state.names.get(path).copied() else { return Err(missing()) };
+        state.files[file].synced = state.files[file].bytes.clone();
         Ok(())
     }
 

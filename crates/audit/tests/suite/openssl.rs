@@ -181,10 +181,10 @@ fn the_script_finds_every_flipped_bit_and_missing_file() {
     let detail = dir.path().join("audit/detail/0000000000000000.wal");
     let original = fs::read(&detail).unwrap();
     let mut altered = original.clone();
-    altered[24 + 24 + 2 + 4 + 20] ^= 1;
+    altered[88 + 56 + 2 + 4 + 20] ^= 1;
     fs::write(&detail, &altered).unwrap();
     assert!(by_script(dir.path()).unwrap_err().contains("a checksum does not fit"));
-    fs::write(&detail, &original[..24]).unwrap();
+    fs::write(&detail, &original[..88]).unwrap();
     assert!(by_script(dir.path()).unwrap_err().contains("not what it commits to"));
     fs::write(&detail, &original).unwrap();
     by_script(dir.path()).unwrap();

@@ -1,5 +1,6 @@
 //! Reading, proving and keeping the audit trail; one module per command.
 
+pub mod accept_loss;
 mod check_receipt;
 mod detail;
 mod disclosures;
@@ -48,6 +49,8 @@ pub enum Command {
     Status(status::Args),
     /// Drop what is older than the manifest says it is kept
     Retention(retention::Args),
+    /// Have a trail go on that is not as it was left, without what is missing
+    AcceptLoss(accept_loss::Args),
     /// Build the index that makes queries fast again, such as for a copied trail
     Reindex(reindex::Args),
     /// Print the keys that verify this bridge's trail, to be kept elsewhere; list and rotate them
@@ -67,6 +70,7 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
         Command::Disclosures(args) => disclosures::run(manifest, &args),
         Command::Status(args) => status::run(manifest, &args),
         Command::Retention(args) => retention::run(manifest, &args),
+        Command::AcceptLoss(args) => accept_loss::run(manifest, &args),
         Command::Reindex(args) => reindex::run(manifest, &args),
         Command::Key(args) => key::run(manifest, &args),
     }

@@ -1,7 +1,9 @@
 use crate::cli::Outcome;
+use crate::command::audit::accept_loss;
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output;
+use ironbridge_audit::AuditError;
 use ironbridge_engine::{Bridge, ListenerError, ReloadError, ServiceError, StartError, Watch};
 use ironbridge_manifest::{Diagnostics, Severity};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -232,10 +234,11 @@ fn start_failure(dir: &Path, error: StartError) -> Failure {
             ),
             _ => format!("correct bridge.listeners.{name}.address"),
         },
-        StartError::Service(ServiceError::Audit(ironbridge_audit::AuditError::Locked(_))) => {
+        StartError::Service(ServiceError::Audit(AuditError::Locked(_))) => {
             "another bridge runs on this data directory; stop it first, or give this one its own `data_dir`"
                 .into()
         }
+        StartError::Service(ServiceError::Audit(AuditError::NotAsLeft(_))) => accept_loss::HELP.into(),
         _ => return Failure::from(error),
     };
     Failure::from(error).help(help)

@@ -3,6 +3,7 @@
 use super::audit::query;
 use super::audit::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
+use crate::command::confirm;
 use crate::failure::Failure;
 use crate::inspect::plural;
 use crate::output::{self, FormatArg};
@@ -10,7 +11,6 @@ use ironbridge_audit::Query;
 use ironbridge_seal::hash::hex;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -99,7 +99,10 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
     let found = source.log.query(Query { subject: Some(tag), ..Query::default() }).into_iter().flatten();
     let records = found.filter(Result::is_ok).count();
     if !args.yes {
-        confirm(records)?;
+        let records = plural(records, "record");
+        let question =
+            format!("The personal detail of {records} will be destroyed for ever. Type `erase` to go on:");
+        confirm("erase", &question)?;
     }
     if keyring.erase(&args.id)?.is_none() {
         return Err(Failure::new("another process erased that person in the meantime"));
@@ -134,17 +137,3 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
 
 /// How long a reader of the store is waited for. A command's reads take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-fn confirm(records: usize) -> Result<(), Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::new("erasing cannot be undone, and nobody is there to be asked")
-            .help("say that it is meant: --yes"));
-    }
-    let records = plural(records, "record");
-    output::note(format_args!(
-        "The personal detail of {records} will be destroyed for ever. Type `erase` to go on:"
-    ));
-    let mut answer = String::new();
-    io::stdin().lock().take(64).read_line(&mut answer)?;
-    if answer.trim() == "erase" { Ok(()) } else { Err(Failure::new("nothing was erased")) }
-}

@@ -1,6 +1,6 @@
 //! A log to publish, and patience.
 
-use ironbridge_audit::{Limits, Log, Options, Signers, Trail, Verified};
+use ironbridge_audit::{Anchor, Limits, Log, Options, Signers, Trail, TrailKey, Verified};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, ExchangeId, OwnerKey, Position, Recorder, SystemClock, Timestamp};
 use ironbridge_net::address::Policy;
@@ -35,7 +35,9 @@ pub fn keys() -> Arc<Keys> {
 pub fn trail(dir: &Path) -> Trail {
     let owner = Arc::new(OwnerKey::new([1; 16], [2; 32]));
     let signers = Signers::new(ORIGIN, vec![signer()], Vec::new()).unwrap();
-    let options = Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signers, owner) };
+    let anchor = Anchor { key: TrailKey::new(&[3; 32]), head: dir.join("head"), begun: false };
+    let options =
+        Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signers, owner, anchor) };
     Trail::open(options, Arc::new(SystemClock::default())).unwrap()
 }
 

@@ -4,7 +4,7 @@ use crate::command::{block_on, home};
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output::{self, FormatArg};
-use ironbridge_audit::{AuditError, Kept, Limits, Log, Options, Trail};
+use ironbridge_audit::{AuditError, Kept, Limits, Log, Trail};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, ExchangeId, Timestamp};
 use ironbridge_engine::Home;
@@ -71,11 +71,7 @@ fn limits(manifest: &Manifest, now: Timestamp) -> Result<Limits, Failure> {
 /// Opens the trail as a bridge would, which no other process may do at the time.
 fn drop_old(manifest: &Manifest, home: &Home, limits: Limits) -> Result<Option<Kept>, Failure> {
     let (origin, now) = (&*manifest.bridge.name, home.clock.now());
-    let (signers, callers) = block_on(async {
-        let signers = home.log_keys(origin).await?.signers(origin, now)?;
-        Ok((signers, home.owners().await?.callers().await?))
-    })?;
-    let options = Options::new(home.audit_dir(), origin, signers, callers);
+    let options = block_on(async { Ok(home.trail_options(origin).await?) })?;
     let trail = Trail::open(options, Arc::clone(&home.clock)).map_err(|error| match error {
         AuditError::Locked(_) => Failure::new("the bridge is running, and drops what is old by itself")
             .help("`ironbridge audit retention --dry-run` tells what would go; `audit status` what went"),

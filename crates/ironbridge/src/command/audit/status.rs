@@ -1,10 +1,12 @@
+use super::accept_loss::not_as_left;
+use super::fault;
 use super::trail::{Source, Trail};
 use crate::cli::Outcome;
 use crate::command::block_on;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use crate::times;
-use ironbridge_audit::Kept;
+use ironbridge_audit::{Fault, Kept};
 use ironbridge_publish::{Kind, Lag, Snapshot};
 use ironbridge_store::OwnerKeys;
 use serde_json::{Value, json};
@@ -38,6 +40,8 @@ struct Status {
     witnessed: u64,
     indexed: u64,
     kept: Kept,
+    /// What contradicts what the bridge remembers of its trail.
+    contradiction: Option<Fault>,
     /// Actions done that wait for their record; `None` where there is no store beside the trail.
     waiting: Option<u64>,
     /// Something that was erased may still be in the store's files.
@@ -67,6 +71,7 @@ impl Status {
             witnessed: log.witnessed_checkpoint(&[])?.map_or(0, |signed| signed.checkpoint.size),
             indexed: log.indexed()?,
             kept: log.kept()?,
+            contradiction: source.contradiction()?,
             waiting,
             erasing,
             published,
@@ -81,6 +86,7 @@ impl Status {
             "erasure_pending": self.erasing,
             "dropped": { "records_below": self.kept.records, "detail_below": self.kept.detail },
             "published": self.published.as_ref().map(|snapshot| times::show(snapshot.time)),
+            "not_as_left": self.contradiction.as_ref().map(fault::as_json),
             "destinations": destinations.map(|lag| json!(lag)).collect::<Value>(),
         })
     }
@@ -90,6 +96,9 @@ impl Status {
         output::data(format_args!(
             "{origin}: {written} records written, {signed} signed, {witnessed} cosigned, {indexed} indexed"
         ))?;
+        if let Some(fault) = &self.contradiction {
+            output::note(not_as_left(fault).text(output::color_of_stderr()).trim_end());
+        }
         if kept.records > 0 || kept.detail > 0 {
             let Kept { records, detail } = kept;
             output::data(format_args!(

@@ -1,13 +1,15 @@
+use super::accept_loss::not_as_left;
 use super::detail::Keyring;
 use super::fault::tampered;
 use super::file;
 use crate::actor;
+use crate::command::block_on;
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output;
-use ironbridge_audit::{FaultKind, Log};
+use ironbridge_audit::{self as audit, AuditError, Fault, FaultKind, Log};
 use ironbridge_core::OwnerTag;
-use ironbridge_engine::Home;
+use ironbridge_engine::{Home, HomeError};
 use ironbridge_manifest::Manifest;
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
@@ -76,16 +78,46 @@ impl Trail {
                 (ironbridge_engine::audit_dir(&manifest.bridge.data_dir), Some(manifest))
             }
         };
+        let data_dir = manifest.as_ref().map(|manifest| manifest.bridge.data_dir.to_path_buf());
+        let home = data_dir.as_deref().filter(|dir| dir.join("store.sqlite").exists());
+        let home = home.map(|dir| Home::open(dir, actor::of_command())).transpose();
         let log = Log::open(&dir).map_err(|fault| match fault.kind {
+            FaultKind::Missing if home.as_ref().is_ok_and(|home| begun(home.as_ref())) => not_as_left(&fault),
             FaultKind::Missing if !dir.join("log").exists() => {
                 Failure::new(format!("there is no audit trail in {}", dir.display()))
                     .help("the bridge begins it when it first runs: ironbridge run")
             }
             _ => tampered(&fault),
         })?;
-        let data_dir = manifest.as_ref().map(|manifest| manifest.bridge.data_dir.to_path_buf());
+        let log = authenticated(log, home)?;
         Ok(Source { log, dir: Some(dir), data_dir, manifest })
     }
+}
+
+/// Whether a bridge has written a trail here.
+fn begun(home: Option<&Home>) -> bool {
+    let anchor = home.map(|home| block_on(async { Ok(home.trail_anchor().await?) }));
+    anchor.is_some_and(|anchor| anchor.is_ok_and(|anchor| anchor.is_some_and(|anchor| anchor.begun)))
+}
+
+/// Believes only what the bridge wrote, where its keys can be read. Whoever may read the trail only is told what that
+/// means, and so is who looks at a trail that is not as it was left.
+fn authenticated(log: Log, home: Result<Option<Home>, HomeError>) -> Result<Log, Failure> {
+    let anchor = match home {
+        Ok(None) => None,
+        Ok(Some(home)) => block_on(async { Ok(home.trail_anchor().await?) })?,
+        Err(error) => {
+            output::note(format_args!(
+                "Records that no checkpoint covers yet are not authenticated: {error}"
+            ));
+            None
+        }
+    };
+    let Some(anchor) = anchor else { return Ok(log) };
+    log.clone().authenticated(&anchor).or_else(|fault| {
+        output::note(format_args!("Records that no checkpoint covers yet are not authenticated: {fault}"));
+        Ok(log)
+    })
 }
 
 impl Place {
@@ -125,6 +157,21 @@ impl Source {
     pub fn home(&self) -> Result<Option<Home>, Failure> {
         match &self.data_dir {
             Some(dir) if dir.join("store.sqlite").exists() => Ok(Some(Home::open(dir, actor::of_command())?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What contradicts what the bridge remembers of its trail; nothing for a copy, or while the bridge runs.
+    pub fn contradiction(&self) -> Result<Option<Fault>, Failure> {
+        let Some(home) = self.home()? else { return Ok(None) };
+        let origin = self.log.checkpoint(None).map_err(|fault| tampered(&fault))?.origin;
+        let options = block_on(async {
+            let begun = home.trail_anchor().await?.is_some();
+            Ok(if begun { Some(home.trail_options(&origin).await?) } else { None })
+        })?;
+        match options.map(|options| audit::Trail::examine(&options)) {
+            Some(Err(AuditError::NotAsLeft(fault))) => Ok(Some(fault)),
+            // Whatever else is wrong, verification tells better.
             _ => Ok(None),
         }
     }

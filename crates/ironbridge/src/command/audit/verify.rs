@@ -98,7 +98,8 @@ impl From<Failure> for Problem {
 fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Problem> {
     let keys = parse_keys("--key", &args.key)?;
     let witnesses = parse_keys("--witness-key", &args.witness_key)?;
-    let log = args.trail.open(manifest)?.log;
+    let source = args.trail.open(manifest)?;
+    let log = source.log.clone();
     let older = match &args.against {
         Some(file) => Some(log.check_against(&file::read(file, note::MAX_BYTES)?, &keys)?.0),
         None => None,
@@ -112,6 +113,9 @@ fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Prob
             (verified, Some(range))
         }
     };
+    if let Some(fault) = source.contradiction()? {
+        return Err(fault.into());
+    }
     Ok(Report { verified, range, older, cosigned, own_key: args.key.is_empty() })
 }
 

@@ -1,0 +1,239 @@
+//! Finding out how a trail was left: what a crash left is read back, and what does not follow from what is remembered
+//! of the trail ([`Remembered`]) is refused, so that nothing foreign is ever signed, and nothing acknowledged is missed
+//! in silence. Nothing is changed here.
+
+use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
+use crate::disk::{self, Disk};
+use crate::fault::{AuditError, Fault, FaultKind, failed};
+use crate::head::Remembered;
+use crate::journal::{Cursor, Trust};
+use crate::segment::{self, Link, Part};
+use crate::tiles::Edge;
+use crate::trail::{Options, Places};
+use ironbridge_core::action::{Action, name};
+use ironbridge_core::{ExchangeId, Timestamp};
+use ironbridge_seal::random;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How a trail was left.
+pub(crate) struct Found {
+    /// The tree at the last checkpoint; `None` where there is no log yet.
+    pub edge: Option<Edge>,
+    /// Index after the last record of the journal, and the link of its last frame.
+    pub next: u64,
+    pub link: Link,
+    /// What the head goes on from.
+    pub remembered: Remembered,
+    /// Whether a version that authenticated nothing wrote what is there.
+    adopted: bool,
+    /// What contradicts what is remembered, where the operator has the trail go on all the same.
+    pub contradictions: Vec<Fault>,
+}
+
+const CHECKPOINT: &str = "log/checkpoint";
+
+impl Found {
+    /// # Errors
+    /// [`AuditError::NotAsLeft`] where the operator may have the trail go on, [`AuditError::Damaged`] where nobody can.
+    pub fn at(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Found, AuditError> {
+        let mut refusals = Refusals { accept: options.accept_loss, accepted: Vec::new() };
+        let remembered = match options.anchor.remembered_on(disk) {
+            Ok(remembered) => remembered,
+            Err(fault) => {
+                refusals.refuse(fault)?;
+                None
+            }
+        };
+        let edge = read_log(disk, places, options, &mut refusals)?;
+        let size = edge.as_ref().map_or(0, |edge| edge.size);
+        let adopted = remembered.is_none() && !options.anchor.begun;
+        let known = remembered.unwrap_or_else(Remembered::nothing);
+        compare_log(disk, places, edge.as_ref(), &known, &mut refusals)?;
+
+        let from = if adopted { u64::MAX } else { known.authenticated_from };
+        let trust = Trust { key: Some(options.anchor.key.clone()), from };
+        let mut journal = Cursor::new(Part::Journal, places.journal.clone(), size, trust);
+        read_journal(disk, &mut journal, &known, &mut refusals)?;
+        // A log that is begun anew begins with nothing, whatever lies about.
+        let begun_anew = edge.is_none() && !refusals.accepted.is_empty();
+        let next = if begun_anew { 0 } else { journal.next };
+        let expected = (next == known.acknowledged).then_some(known.link);
+        let link = journal.link().or(expected).unwrap_or_default();
+        let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
+        Ok(Found { edge, next, link, remembered, adopted, contradictions: refusals.accepted })
+    }
+
+    /// What is to be recorded of it, before anything else is.
+    pub fn note(&self, actor: &str, now: Timestamp) -> Option<Action> {
+        let id = ExchangeId::new(now, random::bytes());
+        let action = |name| Action { actor: actor.to_owned(), ..Action::done(id, now, name, "") };
+        if let Some(first) = self.contradictions.first() {
+            let lost = self.next..self.remembered.acknowledged;
+            let action = action(name::LOSS).fact("found", first.to_string());
+            return Some(match lost.is_empty() {
+                true => action,
+                false => {
+                    let (from, below) = (lost.start.to_string(), lost.end.to_string());
+                    action.fact("lost_from", from).fact("lost_below", below)
+                }
+            });
+        }
+        let size = self.edge.as_ref().map_or(0, |edge| edge.size);
+        (self.adopted && self.next > 0).then(|| {
+            let pending = self.next.saturating_sub(size).to_string();
+            action(name::AUTHENTICATE).fact("from", self.next.to_string()).fact("pending", pending)
+        })
+    }
+}
+
+/// What contradicts: refused, unless the operator accepts it.
+struct Refusals {
+    accept: bool,
+    accepted: Vec<Fault>,
+}
+
+impl Refusals {
+    fn refuse(&mut self, fault: Fault) -> Result<(), AuditError> {
+        if !self.accept {
+            return Err(AuditError::NotAsLeft(fault));
+        }
+        self.accepted.push(fault);
+        Ok(())
+    }
+}
+
+/// The tree's edge at the last checkpoint, which must be ours and fit the tiles.
+fn read_log(
+    disk: &dyn Disk,
+    places: &Places,
+    options: &Options,
+    refusals: &mut Refusals,
+) -> Result<Option<Edge>, AuditError> {
+    let file = places.log.join(checkpoint::FILE);
+    let note = match disk::read(disk, &file) {
+        Ok(note) => note,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let segments =
+                segment::segments(disk, &places.journal).map_err(failed("listing", &places.journal))?;
+            let tiles = disk.list(&places.log.join("tile")).map_err(failed("listing", &places.log))?;
+            if !segments.is_empty() || !tiles.is_empty() {
+                let detail = "the checkpoint is missing, but there are records";
+                refusals.refuse(Fault::new(FaultKind::Missing, CHECKPOINT, detail))?;
+            }
+            return Ok(None);
+        }
+        Err(source) => return Err(AuditError::Io { action: "reading", path: file, source }),
+    };
+    let head = own_checkpoint(&note, options)?;
+    Ok(Some(Edge::load(disk, &places.log, head.size, &head.root)?))
+}
+
+fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {
+    let refused = |detail: String| Fault::new(FaultKind::Signature, CHECKPOINT, detail);
+    let note =
+        std::str::from_utf8(note).map_err(|_| Fault::new(FaultKind::Malformed, CHECKPOINT, "not text"))?;
+    let head = SignedCheckpoint::open(note.to_owned(), options.signers.verifiers())
+        .map_err(|error| refused(error.to_string()))?
+        .checkpoint;
+    if head.origin != options.origin {
+        return Err(refused(format!("the checkpoint is of the log {}", head.origin)));
+    }
+    Ok(head)
+}
+
+/// The log must hold what it held at the last checkpoint that is remembered; it may hold more.
+fn compare_log(
+    disk: &dyn Disk,
+    places: &Places,
+    edge: Option<&Edge>,
+    known: &Remembered,
+    refusals: &mut Refusals,
+) -> Result<(), AuditError> {
+    let size = edge.map_or(0, |edge| edge.size);
+    if size < known.size {
+        let detail = match edge {
+            None => format!("the log is gone: {} records were signed", known.size),
+            Some(_) => format!(
+                "the log was set back: it has {size} records, but {} were signed; records {size} to {} are missing",
+                known.size,
+                known.size - 1
+            ),
+        };
+        return refusals.refuse(Fault::new(FaultKind::RolledBack, CHECKPOINT, detail).entry(size));
+    }
+    if known.size > 0 && Edge::load_hashes(disk, &places.log, known.size)?.root() != known.root {
+        let detail = format!(
+            "the log is another one: its first {} records are not those that were signed",
+            known.size
+        );
+        return refusals.refuse(Fault::new(FaultKind::Forked, CHECKPOINT, detail));
+    }
+    Ok(())
+}
+
+/// Reads the journal past the checkpoint, to its end, which must not come before what was acknowledged.
+fn read_journal(
+    disk: &dyn Disk,
+    journal: &mut Cursor,
+    known: &Remembered,
+    refusals: &mut Refusals,
+) -> Result<(), AuditError> {
+    let begin = journal.next;
+    loop {
+        match journal.read(disk) {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(fault) => {
+                refusals.refuse(fault)?;
+                break;
+            }
+        }
+        let other = journal.link().is_some_and(|link| link != known.link);
+        if journal.next == known.acknowledged && other {
+            let detail =
+                format!("records {begin} to {} are not those that were acknowledged", journal.next - 1);
+            refusals.refuse(Fault::new(FaultKind::Altered, Part::Journal.name(), detail).entry(begin))?;
+        }
+    }
+    if journal.next < known.acknowledged {
+        let (first, last) = (journal.next, known.acknowledged - 1);
+        let detail = format!("records {first} to {last} were acknowledged, and are missing");
+        refusals.refuse(Fault::new(FaultKind::Missing, Part::Journal.name(), detail).entry(first))?;
+    }
+    Ok(())
+}
+
+/// Where what contradicts is put, so that it can be looked at: below the audit directory, by the time.
+pub(crate) fn aside(places: &Places, now: Timestamp) -> PathBuf {
+    places.base.join("set-aside").join(now.micros().to_string())
+}
+
+/// Moves segments that begin at this index or later out of the way.
+pub(crate) fn set_aside(
+    disk: &dyn Disk,
+    places: &Places,
+    part: Part,
+    from: u64,
+    to: &Path,
+) -> io::Result<()> {
+    let dir = places.of(part);
+    let into = to.join(part.name());
+    disk.create_dir_all(&into)?;
+    for first in segment::segments(disk, dir)?.into_iter().filter(|first| *first >= from) {
+        let name = segment::segment_name(first);
+        disk.rename(&dir.join(&name), &into.join(&name))?;
+    }
+    disk.sync_dir(&into)?;
+    disk.sync_dir(dir)
+}
+
+/// Moves all of it out of the way.
+pub(crate) fn set_all_aside(disk: &dyn Disk, places: &Places, to: &Path) -> io::Result<()> {
+    disk.create_dir_all(to)?;
+    for whole in [&places.log, &places.journal, &places.detail] {
+        disk.rename(whole, &to.join(whole.file_name().unwrap_or_default()))?;
+        disk.create_dir_all(whole)?;
+    }
+    disk.sync_dir(&places.base)
+}
