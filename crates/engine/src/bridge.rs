@@ -5,6 +5,7 @@ use crate::plan::Plan;
 use crate::services::{Kept, ServiceError, Services};
 use crate::site::{self, SiteError};
 use crate::tend;
+use ironbridge_audit::AuditError;
 use ironbridge_core::SystemClock;
 use ironbridge_core::action::{Action, name};
 use ironbridge_manifest::{Diagnostics, Manifest};
@@ -67,6 +68,16 @@ pub enum ReloadError {
     Start(#[from] StartError),
     #[error("{what} changed, and only a restart can change that")]
     NeedsRestart { what: &'static str },
+}
+
+/// How a bridge ended.
+#[derive(Debug)]
+#[must_use]
+pub struct Stopped {
+    /// Connections that had to be cut.
+    pub connections_cut: usize,
+    /// Whether every record is on disk and under the last checkpoint.
+    pub trail: Result<(), AuditError>,
 }
 
 /// What a reload did.
@@ -178,13 +189,13 @@ impl Bridge {
     }
 
     /// Takes no more connections, lets open exchanges end (at most the manifest's drain time), closes the audit
-    /// trail with a last checkpoint. Returns how many connections had to be cut.
-    pub async fn stop(self) -> usize {
+    /// trail with a last checkpoint.
+    pub async fn stop(self) -> Stopped {
         self.stop_by(std::future::pending()).await
     }
 
     /// As [`Bridge::stop`], but waits no longer than `deadline`. Exchanges that are cut still get their record.
-    pub async fn stop_by(self, deadline: impl Future<Output = ()>) -> usize {
+    pub async fn stop_by(self, deadline: impl Future<Output = ()>) -> Stopped {
         let state = self.state.lock().await;
         state.listeners.values().for_each(Running::drain);
         let all_idle = async {
@@ -196,7 +207,7 @@ impl Bridge {
             _ = tokio::time::timeout(state.drain, all_idle) => {}
             () = deadline => {}
         }
-        let cut = state.all().map(Running::open).sum();
+        let connections_cut = state.all().map(Running::open).sum();
         self.tending.iter().for_each(AbortHandle::abort);
         self.cores.stop();
         for ring in [&self.services.api_keys, &self.services.client_secrets] {
@@ -210,10 +221,7 @@ impl Bridge {
         let stopped = self.services.action(name::BRIDGE_STOP, &*self.services.origin);
         note_in_force(&self.services, [stopped], &state).await;
         drop(state);
-        if let Err(error) = self.services.trail.close() {
-            tracing::error!(%error, "the audit trail was not closed cleanly; the next start recovers it");
-        }
-        cut
+        Stopped { connections_cut, trail: self.services.trail.close() }
     }
 }
 

@@ -15,7 +15,7 @@ mod site;
 mod tend;
 mod watch;
 
-pub use bridge::{Bridge, ReloadError, Reloaded, StartError};
+pub use bridge::{Bridge, ReloadError, Reloaded, StartError, Stopped};
 pub use home::{Home, HomeError, audit_dir};
 pub use ironbridge_store::Actor;
 pub use listeners::ListenerError;

@@ -162,7 +162,7 @@ fn what_was_done_while_no_bridge_ran_is_recorded_at_the_next_start() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (bridge, _) = Bridge::start(&dir).await.unwrap();
-        bridge.stop().await;
+        bridge.stop().await.trail.unwrap();
     });
     assert_eq!(one(&world, "key.issue", &id)["account"], "order-reader");
     assert_eq!(as_alice(&dir, async |home| home.outbox().count().await.unwrap()), 0);

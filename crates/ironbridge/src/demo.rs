@@ -78,7 +78,7 @@ async fn play(args: &Args, directory: &Directory) -> Outcome {
     if args.stay {
         stay::stay(&world, args.format.is_json()).await?;
     }
-    world.bridge.stop().await;
+    world.bridge.stop().await.trail?;
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -4,6 +4,7 @@
 mod stage;
 
 use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Process, Reply, curl};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 use stage::Stage;
 use std::fs;
@@ -243,4 +244,28 @@ fn a_trail_that_is_not_as_it_was_left_stops_the_start() {
     let mut bridge = Process::start(&mut stage.command(&["run", "--no-watch"])).unwrap();
     bridge.wait_for_line("127.0.0.1:", LONG).unwrap();
     stage.good(&["audit", "verify"]);
+}
+
+/// No file may grow any more: like a full disk, but of this process alone.
+#[test]
+fn a_stop_with_unwritten_records_is_a_failure() {
+    let mut world = world(&["--no-watch"]);
+    world.bridge.kill().unwrap();
+    // Else the signal of that limit would end it.
+    let run = format!("trap '' XFSZ; exec {} run --no-watch", stage::BINARY);
+    let mut command = std::process::Command::new("sh");
+    let mut bridge = Process::start(command.args(["-c", &run]).current_dir(world.stage.dir())).unwrap();
+    let line = bridge.wait_for_line("127.0.0.1:", LONG).unwrap();
+    let port = line.rsplit("127.0.0.1:").next().unwrap();
+    world.port = port.chars().take_while(char::is_ascii_digit).collect();
+    assert_eq!(world.call(&[]).status, 401);
+    let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+    prlimit(Pid::from_raw(bridge.id().cast_signed()), Resource::Fsize, nothing).unwrap();
+    let refused = |status| [401, 503].contains(&status);
+    assert!(refused(world.call(&[]).status));
+    bridge.signal("TERM").unwrap();
+    let status = bridge.wait(LONG).unwrap();
+    assert_eq!(status.code(), Some(1), "{}", bridge.output());
+    let said = bridge.output();
+    assert!(said.contains("stopped, but not in order") && said.contains("not yet on disk"), "{said}");
 }

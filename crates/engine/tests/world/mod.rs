@@ -371,7 +371,9 @@ fn run(
                     let _ = answer.send(reloaded);
                 }
                 Ask::Stop(answer) => {
-                    let _ = answer.send(bridge.stop().await);
+                    let stopped = bridge.stop().await;
+                    stopped.trail.unwrap();
+                    let _ = answer.send(stopped.connections_cut);
                     return;
                 }
             }

@@ -102,11 +102,12 @@ async fn serve(dir: &Path, manner: &Manner, more: Announce<'_>) -> Outcome {
         signals.stop().await;
         hurried = true;
     };
-    let cut = bridge.stop_by(told_again).await;
+    let stopped = bridge.stop_by(told_again).await;
+    stopped.trail.map_err(|error| unclosed(&error))?;
     if hurried {
         return Err(Failure::new("stopped at once; open exchanges were cut"));
     }
-    tracing::info!(connections_cut = cut, "stopped");
+    tracing::info!(connections_cut = stopped.connections_cut, "stopped");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -220,6 +221,17 @@ async fn announce(bridge: &Bridge, manner: &Manner, more: Announce<'_>) -> Resul
         "Ironbridge {version} is running.{listeners}\n  {label:width$}  {shown} (curl --cacert {shown})"
     ))?;
     more(&running)
+}
+
+/// Records are lost, or not signed yet: whoever stopped the bridge must not take that for a good end.
+fn unclosed(error: &AuditError) -> Failure {
+    let help = match error {
+        AuditError::Unwritten(_) => {
+            "these records are lost, though their exchanges crossed; the lines above say why the disk refused them"
+        }
+        _ => "every record is on disk; the next start integrates what is not under a checkpoint yet",
+    };
+    Failure::new(format!("stopped, but not in order: {error}")).help(help)
 }
 
 fn start_failure(dir: &Path, error: StartError) -> Failure {
