@@ -316,6 +316,36 @@ fn personal_detail_is_opened_until_it_is_erased() {
     assert!(status["actions_waiting"].as_u64().unwrap() >= 1, "{status}");
 }
 
+/// Whoever removes a person's key from the store by hand erases nothing: it is a fault.
+#[test]
+fn only_a_recorded_erasure_reads_as_one() {
+    let stage = stage(3);
+    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    let options = runtime().block_on(home.trail_options(ORIGIN)).unwrap();
+    let options = Options { signers: signer().try_into().unwrap(), ..options };
+    let trail = Trail::open(options, Arc::clone(&home.clock)).unwrap();
+    let shop = runtime().block_on(async { home.owners().await.unwrap().account("shop").await.unwrap() });
+    let mut exchange = exchange(9, &flow("orders", ""), home.clock.now(), &shop);
+    // As if its row had been deleted.
+    let owner = Arc::new(OwnerKey::new([9; 16], [9; 32]));
+    exchange.subjects = vec![Subject { id: "customer-9".into(), owner }];
+    let ending = Ending::Delivered { status: 200 };
+    trail.append(Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false }).unwrap();
+    trail.close().unwrap();
+    drop(trail);
+
+    let said = "subject: its owner's key is missing, and no record says that it was erased";
+    let shown = stage.bad(&["audit", "show", &id(9)]);
+    assert!(shown.err.contains(said) && !shown.out.contains("erased: its key"), "{}{}", shown.out, shown.err);
+    let json = stage.bad(&["audit", "show", &id(9), "--format", "json"]).json();
+    assert_eq!(json["records"][0]["faults"].as_array().unwrap().len(), 1, "{json}");
+    for command in [&["query", "--details"][..], &["export", "--as", "csv", "--details"]] {
+        let refused = stage.bad(&[&["audit"], command].concat());
+        assert!(refused.err.contains(said), "{command:?}: {}", refused.err);
+    }
+    stage.good(&["audit", "show", &id(1)]);
+}
+
 #[test]
 fn a_copied_trail_is_read_without_keys() {
     let stage = stage(10);

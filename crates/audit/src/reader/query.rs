@@ -1,9 +1,12 @@
 use super::Log;
 use super::entries::{Backward, Follow, Stored};
 use super::search::Search;
-use crate::fault::Fault;
+use crate::detail;
+use crate::fault::{Fault, FaultKind};
 use crate::index::BLOCKS;
+use crate::merkle::Hash;
 use ironbridge_core::{OwnerTag, Timestamp};
+use ironbridge_seal::hash::base64;
 
 /// Which records, and in which order. What is `None` does not narrow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +77,12 @@ impl Log {
     pub fn query(&self, query: Query) -> Result<Records, Fault> {
         let limit = query.limit.unwrap_or(usize::MAX);
         let records = Search::new(self, &query, BLOCKS).records()?;
+        let (log, by_subject) = (self.clone(), query.subject.is_some());
+        // A person's records are known by their detail only: without it, none would be found, and nothing said.
+        let records = records.map(move |record| match record {
+            Ok(stored) if by_subject => log.demand_detail(&stored).map(|()| stored),
+            record => record,
+        });
         let mut failed = false;
         let until_fault = records.take_while(move |record| !std::mem::replace(&mut failed, record.is_err()));
         let wanted = move |record: &Result<Stored, Fault>| match record {
@@ -81,6 +90,21 @@ impl Log {
             Err(_) => true,
         };
         Ok(Box::new(until_fault.filter(wanted).take(limit)))
+    }
+
+    /// On the bridge's own machine, a record that retention did not touch has the detail that it commits to beside it.
+    fn demand_detail(&self, stored: &Stored) -> Result<(), Fault> {
+        let commitments: Vec<Hash> = stored.details.iter().map(|piece| piece.commitment).collect();
+        let entry = &stored.entry;
+        let whole = entry.details == 0 || base64(&detail::root(&commitments)) == entry.detail;
+        if self.trust.key.is_none() || whole || stored.index < self.kept()?.detail {
+            return Ok(());
+        }
+        let (kind, said) = match stored.details.is_empty() {
+            true => (FaultKind::Missing, "the record's detail is missing, and no retention says so"),
+            false => (FaultKind::Altered, "the detail is not what the record commits to"),
+        };
+        Err(Fault::new(kind, "detail", said).entry(stored.index))
     }
 
     /// The last `count` records, oldest first.

@@ -284,10 +284,13 @@ fn an_accepted_loss_is_recorded_with_its_range_and_the_evidence_is_kept() {
     }
 }
 
+/// What is done to a directory, with an older copy at hand, and how it is told.
+type SetBack = (&'static str, fn(&Path, &Path), FaultKind);
+
 /// A log that is gone, or older than it was, does not begin anew in silence.
 #[test]
 fn a_log_that_was_set_back_is_not_gone_on_with() {
-    let set_back: [(&str, fn(&Path, &Path), FaultKind); 5] = [
+    let set_back: [SetBack; 5] = [
         ("all is deleted", |dir, _| clear(dir, &["head"]), FaultKind::RolledBack),
         ("all and what is remembered is deleted", |dir, _| clear(dir, &[]), FaultKind::Missing),
         (

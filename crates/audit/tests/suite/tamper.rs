@@ -267,3 +267,65 @@ fn a_journal_frame_that_is_damaged_is_located() {
     });
     assert_eq!((fault.offset, fault.entry), (Some(88), Some(600)), "{fault}");
 }
+
+/// One frame's detail with a change in it, and the checksums made to fit again.
+fn rewrite_detail(dir: &Path, change: impl FnOnce(&mut [u8])) {
+    let path = dir.join("detail/0000000000000000.wal");
+    let mut bytes = fs::read(&path).unwrap();
+    let end = 88 + 56 + u32::from_be_bytes(bytes[88..92].try_into().unwrap()) as usize;
+    change(&mut bytes[88 + 56..end]);
+    let checksum = crc32fast::hash(&bytes[88 + 56..end]).to_be_bytes();
+    bytes[88 + 16..88 + 20].copy_from_slice(&checksum);
+    let checksum = crc32fast::hash(&bytes[88..88 + 20]).to_be_bytes();
+    bytes[88 + 20..88 + 24].copy_from_slice(&checksum);
+    fs::write(path, bytes).unwrap();
+}
+
+/// The first piece of the frame: length of the record, which is none, and of its detail; kind, owner's tag, commitment,
+/// length, value.
+const PIECE: usize = 2 + 4;
+
+/// What is done to a frame's records.
+type Alteration = (&'static str, fn(&mut [u8]));
+
+#[test]
+fn detail_that_was_altered_is_never_taken_for_an_erasure() {
+    let alterations: [Alteration; 5] = [
+        ("the value is zeroed", |frame| frame[PIECE + 51..PIECE + 51 + 20].fill(0)),
+        ("the owner's tag is zeroed", |frame| frame[PIECE + 1..PIECE + 17].fill(0)),
+        ("the kind is another", |frame| frame[PIECE] = 2),
+        ("the kind is unknown", |frame| frame[PIECE] = 9),
+        ("the commitment is another", |frame| frame[PIECE + 20] ^= 1),
+    ];
+    for (what, alter) in alterations {
+        let dir = stored();
+        rewrite_detail(dir.path(), alter);
+        let anchor = options(dir.path()).anchor;
+        let log = Log::open(dir.path()).unwrap().authenticated(&anchor).unwrap();
+        let fault = log.verify(None, &mut |_, _| {}).unwrap_err();
+        let place = (fault.kind, fault.file.as_path(), fault.offset);
+        assert_eq!(
+            place,
+            (FaultKind::Altered, Path::new("detail/0000000000000000.wal"), Some(88)),
+            "{what}: {fault}"
+        );
+        for query in [
+            Query { details: true, id: Some(crate::exchanges::id(0)), ..Query::default() },
+            Query { subject: Some([5; 16]), ..Query::default() },
+        ] {
+            let read: Result<Vec<_>, _> = log.query(query).unwrap().collect();
+            assert_eq!(read.unwrap_err().kind, FaultKind::Altered, "{what}");
+        }
+    }
+}
+
+/// No record is found by a person whose detail was taken away: that is said, not passed over.
+#[test]
+fn a_person_is_not_lost_with_the_detail() {
+    let dir = stored();
+    fs::remove_file(dir.path().join("detail/0000000000000000.wal")).unwrap();
+    let log = Log::open(dir.path()).unwrap().authenticated(&options(dir.path()).anchor).unwrap();
+    let by_person = Query { subject: Some([5; 16]), ..Query::default() };
+    let read: Result<Vec<_>, _> = log.query(by_person).unwrap().collect();
+    assert_eq!(read.unwrap_err().kind, FaultKind::Missing);
+}

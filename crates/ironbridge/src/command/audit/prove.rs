@@ -56,7 +56,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 
 /// All commitments, and the pieces of these kinds: what is not disclosed stays a hash of an unknown salt.
 fn disclosure(record: &Stored, kinds: &[String], keyring: &mut Keyring) -> Result<Disclosure, Failure> {
-    let opened = keyring.details(record)?.into_iter().enumerate();
+    let opened = keyring.whole_details(record)?.into_iter().enumerate();
     let opened = opened.filter_map(|(place, detail)| Some((place, detail?)));
     let opened: Vec<_> =
         opened.filter(|(_, detail)| kinds.iter().any(|kind| kind == detail.kind.name())).collect();

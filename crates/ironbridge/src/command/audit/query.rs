@@ -70,7 +70,7 @@ pub fn print_all(
 }
 
 pub fn print(record: &Stored, keyring: Option<&mut Keyring>, format: FormatArg) -> Result<(), Failure> {
-    let details = keyring.map(|keyring| keyring.details(record)).transpose()?;
+    let details = keyring.map(|keyring| keyring.whole_details(record)).transpose()?;
     match details {
         None if format.is_json() => output::data(&record.json)?,
         Some(details) if format.is_json() => output::data(detail::as_json(record, &details)?)?,

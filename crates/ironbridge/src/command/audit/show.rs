@@ -1,10 +1,9 @@
-use super::detail;
+use super::detail::{self, Piece};
 use super::text;
 use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
-use ironbridge_audit::detail::Detail;
 use ironbridge_audit::{Log, Query, Stored};
 use ironbridge_core::ExchangeId;
 use serde_json::{Value, json};
@@ -83,12 +82,19 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let source = args.trail.open(manifest)?;
     let mut keyring = source.keyring(&args.keys)?;
     let place = Places::of(&source.log)?;
-    let mut shown = Vec::new();
+    let (mut shown, mut faults) = (Vec::new(), Vec::new());
     for record in args.id.find(&source.log)? {
         let details = match &mut keyring {
             Some(keyring) => Details::Opened(keyring.details(&record)?),
             None => Details::Sealed,
         };
+        if let Details::Opened(pieces) = &details {
+            let found = record.details.iter().zip(pieces).filter_map(|(sealed, piece)| match piece {
+                Piece::Faulty(fault) => Some(detail::at_fault(&record, sealed.kind.name(), fault)),
+                Piece::Opened(_) | Piece::Erased => None,
+            });
+            faults.extend(found);
+        }
         if args.format.is_json() {
             shown.push(as_json(&record, &details, &place)?);
         } else {
@@ -98,7 +104,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     if args.format.is_json() {
         output::json(&json!({ "records": shown }))?;
     }
-    Ok(ExitCode::SUCCESS)
+    faults.into_iter().next().map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// How far the log is signed and cosigned.
@@ -129,7 +135,7 @@ impl Places {
 enum Details {
     /// There are no keys here.
     Sealed,
-    Opened(Vec<Option<Detail>>),
+    Opened(Vec<Piece>),
 }
 
 fn page(record: &Stored, details: &Details, place: &Places) -> String {
@@ -143,10 +149,11 @@ fn page(record: &Stored, details: &Details, place: &Places) -> String {
     for (place, sealed) in record.details.iter().enumerate() {
         let value = match details {
             Details::Sealed => "sealed; --keys DIR opens it",
-            Details::Opened(opened) => {
-                let opened = opened.get(place).and_then(Option::as_ref);
-                opened.map_or("erased: its key was destroyed", |detail| &detail.value)
-            }
+            Details::Opened(opened) => match opened.get(place) {
+                Some(Piece::Opened(detail)) => detail.value.as_str(),
+                Some(Piece::Faulty(fault)) => fault,
+                Some(Piece::Erased) | None => "erased: its key was destroyed",
+            },
         };
         page.push_str(&text::row(sealed.kind.name(), value));
     }
@@ -157,9 +164,19 @@ fn page(record: &Stored, details: &Details, place: &Places) -> String {
 fn as_json(record: &Stored, details: &Details, place: &Places) -> Result<Value, Failure> {
     let mut shown = match details {
         Details::Sealed => detail::as_json(record, &[])?,
-        Details::Opened(opened) => detail::as_json(record, opened)?,
+        Details::Opened(pieces) => {
+            let opened: Vec<_> = pieces.iter().map(Piece::opened).map(Option::<&_>::cloned).collect();
+            detail::as_json(record, &opened)?
+        }
     };
     if let Value::Object(members) = &mut shown {
+        if let Details::Opened(pieces) = details {
+            let at_fault = pieces.iter().filter_map(|piece| match piece {
+                Piece::Faulty(fault) => Some(*fault),
+                Piece::Opened(_) | Piece::Erased => None,
+            });
+            members.insert("faults".into(), at_fault.collect());
+        }
         members.insert("signed".into(), json!(record.index < place.signed));
         members.insert("witnessed".into(), json!(record.index < place.witnessed));
     }

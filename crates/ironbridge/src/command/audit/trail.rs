@@ -179,9 +179,9 @@ impl Source {
     /// The keys that were named, or those that belong to the trail.
     pub fn keyring(&self, keys: &KeysArg) -> Result<Option<Keyring>, Failure> {
         match &keys.keys {
-            None => self.home()?.as_ref().map(Keyring::open).transpose(),
+            None => self.home()?.as_ref().map(|home| Keyring::open(home, self.log.clone())).transpose(),
             Some(dir) if dir.join("store.sqlite").exists() => {
-                Keyring::open(&Home::open(dir, actor::of_command())?).map(Some)
+                Keyring::open(&Home::open(dir, actor::of_command())?, self.log.clone()).map(Some)
             }
             Some(dir) => Err(Failure::new(format!("{} is no data directory", dir.display()))
                 .help("name the directory that the manifest calls `data_dir`")),
