@@ -91,6 +91,11 @@ pub enum AuditError {
     NotAsLeft(Fault),
     #[error("{action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+    /// Somebody must confirm it: [`crate::Options::confirm_clock`].
+    #[error(
+        "the clock is at {clock}, but {believed} was expected: nothing is dropped until somebody confirms that it is right"
+    )]
+    ClockInDoubt { clock: String, believed: String },
     #[error("the audit trail closed with {0} records not yet on disk")]
     Unwritten(u64),
     #[error("the last records could not be integrated into the log: {0}")]

@@ -7,6 +7,7 @@
 //!
 //! `docs/audit-format.md` describes every file and the schema of a record.
 
+mod believed;
 mod checkpoint;
 mod commit;
 pub mod detail;

@@ -7,6 +7,7 @@ use crate::disk::{self, Disk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::head::Remembered;
 use crate::journal::{Cursor, Trust};
+use crate::reader::Log;
 use crate::segment::{self, Link, Part};
 use crate::tiles::Edge;
 use crate::trail::{Options, Places};
@@ -62,6 +63,15 @@ impl Found {
         let link = journal.link().or(expected).unwrap_or_default();
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
         Ok(Found { edge, next, link, remembered, adopted, contradictions: refusals.accepted })
+    }
+
+    /// When the trail was last written, as far as anything tells: what is remembered, or its newest record.
+    pub fn last_time(&self, log: &Log) -> Option<Timestamp> {
+        if self.remembered.time > Timestamp::default() {
+            return Some(self.remembered.time);
+        }
+        let newest = log.tail(1).ok()?;
+        newest.first().map(|record| record.entry.time)
     }
 
     /// What is to be recorded of it, before anything else is.

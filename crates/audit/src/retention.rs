@@ -141,8 +141,9 @@ impl Trail {
     /// `None` when there was nothing to drop.
     ///
     /// # Errors
-    /// When the trail cannot be read or written. What was not removed then is removed by the next call.
+    /// When the trail cannot be read or written, and [`AuditError::ClockInDoubt`]. What was not removed then is removed by the next call.
     pub fn retain(&self, limits: Limits, action: Action) -> Result<Option<Kept>, AuditError> {
+        self.check_clock()?;
         let log = self.log();
         let (now, kept) = (log.kept()?, log.kept_under(limits)?);
         if kept == now {

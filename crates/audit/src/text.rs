@@ -65,6 +65,13 @@ pub(crate) fn push_time(out: &mut Vec<u8>, time: Timestamp) {
     out.push(b'Z');
 }
 
+/// As [`push_time`].
+pub(crate) fn time_text(time: Timestamp) -> String {
+    let mut text = Vec::new();
+    push_time(&mut text, time);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {

@@ -1,3 +1,4 @@
+use crate::believed::{Believed, Doubt};
 use crate::checkpoint::{self, Checkpoint, Signers};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, RealDisk};
@@ -13,6 +14,7 @@ use crate::queue::{Bounds, Queue, Refused};
 use crate::reader::Log;
 use crate::recover::{self, Found};
 use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken};
+use crate::text::time_text;
 use crate::tiles::Edge;
 use ironbridge_core::{Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder, Timestamp};
 use ironbridge_seal::envelope::SealError;
@@ -37,6 +39,8 @@ pub struct Options {
     pub anchor: Anchor,
     /// Has the trail go on where it is not as it was left: what contradicts is set aside, and a record says so.
     pub accept_loss: bool,
+    /// Makes the clock right, however far it is ahead of when the trail was last written.
+    pub confirm_clock: bool,
     /// Who opens it.
     pub actor: String,
     /// Owns the detail of callers that did not authenticate, and of actions that are nobody's in particular.
@@ -70,6 +74,7 @@ impl Options {
             callers,
             anchor,
             accept_loss: false,
+            confirm_clock: false,
             actor: "bridge".to_owned(),
             max_lag: Duration::from_millis(600),
             retry: Duration::from_millis(500),
@@ -112,6 +117,7 @@ pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub places: Places,
     pub trust: Trust,
+    pub believed: Believed,
     /// Written once the trail is as it should be.
     pub head: OnceLock<Head>,
     pub queue: Queue,
@@ -159,7 +165,7 @@ impl Shared {
             segment.append(&mut frame)?;
             (head.acknowledged, head.link) = (frame.end(), segment.link);
         }
-        head.time = self.clock.now();
+        head.time = self.believed.now();
         let begun = Head::begin(Arc::clone(&self.disk), anchor, head)?;
         let _ = self.head.set(begun);
         self.progress.advance(head.acknowledged);
@@ -172,7 +178,7 @@ impl Shared {
 
     /// The journal is durable below this index, and ends with this link.
     pub fn acknowledge(&self, below: u64, link: Link) -> io::Result<()> {
-        self.head.get().map_or(Ok(()), |head| head.acknowledge(below, link, self.clock.now()))
+        self.head.get().map_or(Ok(()), |head| head.acknowledge(below, link, self.believed.now()))
     }
 
     /// A checkpoint over this is on disk.
@@ -234,9 +240,7 @@ impl Trail {
     ) -> Result<Trail, AuditError> {
         let places = Places::below(&options.dir);
         make_directories(&*disk, &places)?;
-        let lock_file = places.base.join("lock");
-        let lock = disk.lock(&lock_file).map_err(failed("locking", &lock_file))?;
-        let lock = lock.ok_or(AuditError::Locked(lock_file))?;
+        let lock = take_lock(&*disk, &places)?;
         journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
 
         let found = Found::at(&*disk, &places, &options)?;
@@ -246,15 +250,20 @@ impl Trail {
             make_way(&*disk, &places, found.edge.as_ref().map(|edge| edge.size), aside)
                 .map_err(failed("setting aside what is in", &places.base))?;
         }
+        let trust =
+            Trust { key: Some(options.anchor.key.clone()), from: found.remembered.authenticated_from };
+        let last = match options.confirm_clock {
+            true => None,
+            false => found.last_time(&Log::at(Arc::clone(&disk), places.clone(), trust.clone())),
+        };
         let edge = match found.edge {
             Some(edge) => edge,
             None => start_log(&*disk, &places, &options, clock.now())?,
         };
         let (next, link) = (found.next, found.link);
-        let trust =
-            Trust { key: Some(options.anchor.key.clone()), from: found.remembered.authenticated_from };
         let shared = Arc::new(Shared {
             trust,
+            believed: Believed::since(Arc::clone(&clock), last),
             head: OnceLock::new(),
             queue: Queue::new(
                 next + u64::from(note.is_some()),
@@ -311,15 +320,24 @@ impl Trail {
     /// As [`Trail::open`].
     pub fn examine(options: &Options) -> Result<(), AuditError> {
         let (disk, places) = (&RealDisk, Places::below(&options.dir));
-        let file = places.base.join("lock");
-        let lock = match disk.lock(&file) {
-            Ok(None) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            lock => lock.map_err(failed("locking", &file))?,
+        let examined = match is_written(disk, &places)? {
+            true => Ok(()),
+            false => Found::at(disk, &places, options).map(drop),
         };
-        let examined = Found::at(disk, &places, options).map(drop);
-        drop(lock);
-        examined
+        match examined {
+            // A bridge may have started since.
+            Err(_) if is_written(disk, &places)? => Ok(()),
+            examined => examined,
+        }
+    }
+
+    /// Whether the clock can be believed: else retention drops nothing.
+    pub(crate) fn check_clock(&self) -> Result<(), AuditError> {
+        let doubted = |Doubt { clock, believed }| AuditError::ClockInDoubt {
+            clock: time_text(clock),
+            believed: time_text(believed),
+        };
+        self.shared.believed.check().map_err(doubted)
     }
 
     /// Signs with these keys from now on; a checkpoint under them follows within [`Options::max_lag`].
@@ -447,6 +465,29 @@ impl Trail {
             true => Err(self.shared.journal.denial()),
             false => Ok(Position(index)),
         }
+    }
+}
+
+/// Whoever only looks whether somebody writes holds the lock for a moment: it is asked for more than once.
+fn take_lock(disk: &dyn Disk, places: &Places) -> Result<Box<dyn Send + Sync>, AuditError> {
+    const TRIES: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(20);
+    let file = places.base.join("lock");
+    for _ in 1..TRIES {
+        if let Some(lock) = disk.lock(&file).map_err(failed("locking", &file))? {
+            return Ok(lock);
+        }
+        thread::sleep(PAUSE);
+    }
+    disk.lock(&file).map_err(failed("locking", &file))?.ok_or(AuditError::Locked(file))
+}
+
+/// Whether another process writes the trail.
+fn is_written(disk: &dyn Disk, places: &Places) -> Result<bool, AuditError> {
+    let file = places.base.join("lock");
+    match disk.lock(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        lock => Ok(lock.map_err(failed("locking", &file))?.is_none()),
     }
 }
 

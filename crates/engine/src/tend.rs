@@ -3,7 +3,7 @@
 use crate::actions;
 use crate::publishing;
 use crate::services::Services;
-use ironbridge_audit::{Indexer, Limits};
+use ironbridge_audit::{AuditError, Indexer, Limits};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, Outcome};
 use ironbridge_store::{Changes, Credentials};
@@ -146,6 +146,10 @@ async fn index(services: Arc<Services>) {
     }
 }
 
+fn doubts_clock(error: &AuditError) -> bool {
+    matches!(error, AuditError::ClockInDoubt { .. })
+}
+
 /// Applies the manifest's retention: at start, when it changes, and daily.
 async fn drop_what_is_old(services: Arc<Services>) {
     let mut declared = services.audit();
@@ -161,16 +165,19 @@ async fn drop_what_is_old(services: Arc<Services>) {
         if limits != Limits::default() {
             let (trail, action) = (Arc::clone(&services.trail), services.action(name::RETENTION, ""));
             let dropped = tokio::task::spawn_blocking(move || trail.retain(limits, action)).await;
-            match dropped
-                .map_err(|error| error.to_string())
-                .and_then(|dropped| dropped.map_err(|error| error.to_string()))
-            {
+            let Ok(dropped) = dropped else { return };
+            match dropped {
                 Ok(Some(kept)) => tracing::info!(
                     records_from = kept.records,
                     detail_from = kept.detail,
                     "old records of the audit trail were dropped"
                 ),
                 Ok(None) => {}
+                Err(error) if doubts_clock(&error) => tracing::error!(
+                    %error,
+                    "retention of the audit trail holds back; if the clock is right, stop the bridge and run \
+                     `ironbridge audit retention --confirm-clock`"
+                ),
                 Err(error) => {
                     tracing::error!(%error, "retention of the audit trail did not finish; the next run does")
                 }

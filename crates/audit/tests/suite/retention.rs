@@ -5,9 +5,9 @@ use crate::exchanges::{
 };
 use crate::memory_disk::{MemoryDisk, Unsynced};
 use ironbridge_audit::disk::Disk;
-use ironbridge_audit::{FaultKind, Kept, Limits, Options, Trail};
+use ironbridge_audit::{AuditError, FaultKind, Kept, Limits, Options, Trail};
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{Ending, ExchangeId, Record, Recorder, Timestamp};
+use ironbridge_core::{Clock, Ending, ExchangeId, Record, Recorder, SystemClock, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +110,38 @@ fn a_clock_that_was_wrong_takes_no_young_detail_along() {
     record(&trail, 720..730);
     drop(trail);
     assert_eq!(memory_log(&disk).kept_under(before(0, 600)).unwrap(), Kept::default());
+}
+
+/// A clock 60 days ahead drops nothing, however often the bridge starts, until somebody says that it is right.
+#[test]
+fn a_clock_that_leapt_drops_nothing_until_it_is_confirmed() {
+    struct Ahead(SystemClock, Duration);
+    impl Clock for Ahead {
+        fn now(&self) -> Timestamp {
+            self.0.now().plus(self.1)
+        }
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+    }
+    let disk = MemoryDisk::new();
+    fill(&disk).close().unwrap();
+    let start = |confirm_clock| {
+        let ahead = Arc::new(Ahead(SystemClock::default(), Duration::from_secs(60 * 86_400)));
+        let small = Options { segment_bytes: 5_000, confirm_clock, ..options(MEMORY) };
+        Trail::open_on(Arc::clone(&disk) as Arc<dyn Disk>, small, ahead).unwrap()
+    };
+    for _ in 0..2 {
+        let trail = start(false);
+        record(&trail, 2000..2001);
+        let held = trail.retain(before(600, 1200), action()).unwrap_err();
+        assert!(matches!(held, AuditError::ClockInDoubt { .. }), "{held}");
+        assert!(held.to_string().contains("until somebody confirms"), "{held}");
+        trail.close().unwrap();
+        assert_eq!(memory_log(&disk).kept().unwrap(), Kept::default());
+    }
+    assert_eq!(start(true).retain(before(600, 1200), action()).unwrap().unwrap().records, 512);
+    assert_eq!(start(false).retain(before(900, 1200), action()).unwrap().unwrap().records, 768);
 }
 
 #[test]

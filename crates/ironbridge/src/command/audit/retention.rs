@@ -4,7 +4,7 @@ use crate::command::{block_on, home};
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output::{self, FormatArg};
-use ironbridge_audit::{AuditError, Kept, Limits, Log, Trail};
+use ironbridge_audit::{AuditError, Kept, Limits, Log, Options, Trail};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, ExchangeId, Timestamp};
 use ironbridge_engine::Home;
@@ -20,11 +20,16 @@ use std::time::Duration;
 #[command(after_help = "\
 What is kept for how long stands in the manifest, under `bridge.audit.retention`. A running bridge
 drops what is older by itself; this is for a bridge that is stopped, and to see what would go.
+Where the clock is more than a day ahead of when the trail was last written, nothing goes until
+somebody confirms that it is right.
 Hashes are never dropped: every proof of what is kept still verifies, and so does the whole log.
 
 Example:
   ironbridge audit retention --dry-run")]
 pub struct Args {
+    /// The clock is right, although it is more than a day ahead of when the trail was last written
+    #[arg(long, conflicts_with = "dry_run")]
+    confirm_clock: bool,
     /// Only tell what would be dropped
     #[arg(long)]
     dry_run: bool,
@@ -40,7 +45,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let before = log.kept()?;
     let after = match args.dry_run {
         true => log.kept_under(limits)?,
-        false => drop_old(&manifest, &home, limits)?.unwrap_or(before),
+        false => drop_old(&manifest, &home, limits, args.confirm_clock)?.unwrap_or(before),
     };
     if args.format.is_json() {
         output::json(&json!({
@@ -69,9 +74,15 @@ fn limits(manifest: &Manifest, now: Timestamp) -> Result<Limits, Failure> {
 }
 
 /// Opens the trail as a bridge would, which no other process may do at the time.
-fn drop_old(manifest: &Manifest, home: &Home, limits: Limits) -> Result<Option<Kept>, Failure> {
+fn drop_old(
+    manifest: &Manifest,
+    home: &Home,
+    limits: Limits,
+    confirm_clock: bool,
+) -> Result<Option<Kept>, Failure> {
     let (origin, now) = (&*manifest.bridge.name, home.clock.now());
     let options = block_on(async { Ok(home.trail_options(origin).await?) })?;
+    let options = Options { confirm_clock, ..options };
     let trail = Trail::open(options, Arc::clone(&home.clock)).map_err(|error| match error {
         AuditError::Locked(_) => Failure::new("the bridge is running, and drops what is old by itself")
             .help("`ironbridge audit retention --dry-run` tells what would go; `audit status` what went"),
@@ -82,7 +93,12 @@ fn drop_old(manifest: &Manifest, home: &Home, limits: Limits) -> Result<Option<K
     action.actor = actor::of_command().0.to_string();
     let kept = trail.retain(limits, action);
     trail.close()?;
-    Ok(kept?)
+    kept.map_err(|error| match error {
+        AuditError::ClockInDoubt { .. } => {
+            Failure::from(error).help("if it is right, say so: ironbridge audit retention --confirm-clock")
+        }
+        error => error.into(),
+    })
 }
 
 fn report(before: Kept, after: Kept, dry_run: bool) -> std::io::Result<()> {
