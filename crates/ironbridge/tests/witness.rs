@@ -103,9 +103,11 @@ fn a_laptop_keeps_a_bridge_honest_over_the_network() {
     world.stop();
     fs::create_dir(world.stage.path("older")).unwrap();
     copy(&world.stage, "data", "older/data");
+    let written =
+        world.stage.good(&["audit", "status", "--format", "json"]).json()["written"].as_u64().unwrap();
     world.act(6);
     world.start();
-    let status = world.status_until("what came since is cosigned", is_cosigned(8));
+    let status = world.status_until("what came since is cosigned", is_cosigned(written + 6));
     assert_eq!(status["destinations"][0]["last_error"], Value::Null, "{status}");
     assert!(world.stage.path("data/audit/log/witnessed").exists());
 
