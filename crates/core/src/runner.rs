@@ -28,6 +28,7 @@ pub async fn cross<C: Crossing>(
         clock: Arc::clone(clock),
         stage: Stage::Judging,
         streaming: None,
+        passed: 0,
     });
     match tail.carry(crossing).await {
         Ok((reply, body)) => tail.answer(reply, body).await,
@@ -119,6 +120,8 @@ pub struct Tail {
     stage: Stage,
     /// What the target said of a reply that streams.
     streaming: Option<ReplyFacts>,
+    /// Bytes of the answer that passed so far.
+    passed: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +136,7 @@ enum Stage {
     Replied {
         status: u16,
     },
-    /// As before, and the record is already taken: only a broken answer is still worth telling.
+    /// As before, and the record is already taken: only what it could not know is still worth telling.
     Recorded {
         status: u16,
     },
@@ -149,8 +152,9 @@ impl Tail {
         &self.exchange
     }
 
-    /// Counts bytes of a streaming reply as they pass.
+    /// Counts bytes of the answer as they pass.
     pub fn count_out(&mut self, bytes: u64) {
+        self.passed = self.passed.saturating_add(bytes);
         if let Stage::Replied { .. } = self.stage {
             self.exchange.bytes_out = self.exchange.bytes_out.saturating_add(bytes);
         }
@@ -163,8 +167,12 @@ impl Tail {
 
     /// The answer reached its end.
     pub fn finish(mut self: Box<Self>) {
-        if let Stage::Replied { status } = self.stage {
-            self.end(Ending::Delivered { status });
+        match self.stage {
+            Stage::Replied { status } => self.end(Ending::Delivered { status }),
+            Stage::Recorded { status } if self.exchange.uncounted_out || self.exchange.uncounted_in => {
+                self.amend(Ending::Delivered { status });
+            }
+            _ => {}
         }
         self.stage = Stage::Ended;
     }
@@ -288,6 +296,13 @@ impl Tail {
         let _ = self.append(ending, false);
     }
 
+    /// Records what crossed, where the record that is on disk already could not know it.
+    fn amend(&mut self, ending: Ending) {
+        self.exchange.bytes_out = self.passed;
+        (self.exchange.uncounted_in, self.exchange.uncounted_out) = (false, false);
+        let _ = self.append(ending, true);
+    }
+
     fn append(&self, ending: Ending, amends: bool) -> Result<crate::Position, Box<Denial>> {
         let duration = self.clock.monotonic().saturating_sub(self.exchange.started);
         self.trail.append(Record { exchange: &self.exchange, ending, duration, amends })
@@ -309,9 +324,7 @@ impl Drop for Tail {
                 self.end(Ending::Partial { status });
             }
             Stage::Replied { status } => self.end(Ending::Partial { status }),
-            Stage::Recorded { status } => {
-                let _ = self.append(Ending::Partial { status }, true);
-            }
+            Stage::Recorded { status } => self.amend(Ending::Partial { status }),
             Stage::Ended => {}
         }
     }

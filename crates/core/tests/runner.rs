@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 struct Trail {
     endings: Mutex<Vec<(Ending, bool)>>,
+    bytes_out: Mutex<Vec<u64>>,
     broken: AtomicBool,
     durable_asked: AtomicU64,
 }
@@ -26,6 +27,7 @@ impl Recorder for Trail {
         self.check()
     }
     fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
+        self.bytes_out.lock().unwrap().push(record.exchange.bytes_out);
         self.check()?;
         self.endings.lock().unwrap().push((record.ending, record.amends));
         Ok(Position(0))
@@ -189,6 +191,26 @@ async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_bre
     drop(answer);
     assert_eq!(scene.endings().last(), Some(&(Ending::Partial { status: 200 }, true)));
     assert_eq!(scene.settled(), 1);
+}
+
+#[tokio::test]
+async fn a_durable_record_that_could_not_count_is_amended_with_what_crossed() {
+    for (broken, ending) in
+        [(false, Ending::Delivered { status: 200 }), (true, Ending::Partial { status: 200 })]
+    {
+        let scene = Scene { durable: true, ..Scene::new(Phase::Throttle, pass) };
+        let Answer::Delivered { mut tail, .. } = scene.cross().await else { panic!() };
+        tail.count_out(40);
+        tail.count_out(18);
+        if broken {
+            drop(tail)
+        } else {
+            tail.finish()
+        }
+        assert_eq!(scene.endings(), [(Ending::Delivered { status: 200 }, false), (ending, true)]);
+        assert_eq!(*scene.trail.bytes_out.lock().unwrap(), [0, 58]);
+        assert_eq!(scene.settled(), 1);
+    }
 }
 
 #[tokio::test]

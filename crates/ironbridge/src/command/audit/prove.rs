@@ -69,7 +69,7 @@ fn disclosure(record: &Stored, kinds: &[String], keyring: &mut Keyring) -> Resul
     Ok(Disclosure { commitments, opened })
 }
 
-/// An exchange whose answer broke off has two records, and a receipt proves one.
+/// An exchange whose answer broke off, or did not say its length, may have two records, and a receipt proves one.
 fn only(records: Vec<Stored>) -> Result<Stored, Failure> {
     let indexes: Vec<String> = records.iter().map(|record| record.index.to_string()).collect();
     match <[Stored; 1]>::try_from(records) {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Of an exchange whose answer broke off there are two records.
+Of an exchange whose answer broke off, or did not say its length beforehand, there may be two records.
 
 Examples:
   ironbridge audit show 019aa7c0-3f1e-7c52-9d51-2f0d8f9f6a11
