@@ -1,6 +1,7 @@
 use crate::root;
 use anyhow::{Context, Result, bail};
 use ironbridge_controls::ORDER;
+use ironbridge_core::fields::{self, When};
 use ironbridge_core::{Code, all_codes};
 use ironbridge_manifest::{Finding, findings};
 use std::collections::BTreeMap;
@@ -58,6 +59,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     let schema = serde_json::to_string_pretty(&ironbridge_manifest::json_schema())?;
     pages.insert("docs/reference/manifest.schema.json".into(), schema + "\n");
     pages.insert("docs/reference/controls.md".into(), control_order());
+    pages.insert("docs/reference/fields.md".into(), fields_page());
     pages.insert("docs/reference/findings.md".into(), finding_index());
     pages.insert("docs/reference/errors.md".into(), error_index());
     for code in all_codes() {
@@ -130,6 +132,57 @@ fn control_order() -> String {
         let _ = writeln!(page, "| {id} | {phase} | {} | {} |", control.name, control.what);
     }
     page
+}
+
+fn fields_page() -> String {
+    let mut page = format!(
+        "{NOTE}# Header fields, trailers and query members\n\n\
+         Of what stands beside a body, only this crosses: the header fields that HTTP, gRPC and WebSocket need, and what \
+         an operation declares in `headers`, `trailers` and `query` ([Request](manifest.md#request), \
+         [Response](manifest.md#response)). Other fields are left out; with `RUST_LOG=debug` the log names them. A query \
+         member that is not declared is refused with [`query-undeclared`](errors/query-undeclared.md), because a \
+         question without it would be another one.\n\n\
+         ## What crosses without being declared\n\n| | fields | in requests | in replies |\n|---|---|---|---|\n"
+    );
+    for group in fields::CROSSING {
+        let names = listed(group.names);
+        let _ =
+            writeln!(page, "| {} | {names} | {} | {} |", group.what, when(group.request), when(group.reply));
+    }
+    let _ = write!(
+        page,
+        "\n`Location` crosses where it leads to a declared operation, as its path at the bridge. `Retry-After` crosses \
+         where it is a number of seconds or a date. `Accept-Encoding` crosses only to targets that get no credential of \
+         the bridge's, because a compressed reply cannot be searched for it; it may be declared. `Content-Length`, \
+         `Transfer-Encoding`, `TE: trailers` and `Trailer` are written anew for each side. The body of a redirection \
+         (3xx) does not cross, and of a client error (4xx) the status and `Retry-After` alone.\n\n\
+         After the body of a reply, {} cross; other trailers, in both directions, only where they are declared. No \
+         trailer may be a field of these tables otherwise (RFC 9110 §6.5.1).\n\n\
+         Where a keep list filters a body, what tells of the whole body does not cross: {}. That holds for HEAD where GET \
+         of the same path at the target is filtered.\n\n\
+         ## What no declaration lets across\n\nA `*` stands for any ending, and an underscore counts as a hyphen. The field \
+         in which a target takes the bridge's credential belongs here too.\n\n| a field that | fields |\n|---|---|\n",
+        listed(&fields::TRAILERS),
+        listed(fields::OF_THE_WHOLE_BODY),
+    );
+    for owned in fields::OWNED {
+        let _ = writeln!(page, "| {} | {} |", owned.why, listed(owned.names));
+    }
+    page
+}
+
+fn when(when: When) -> &'static str {
+    match when {
+        When::Declared => "where declared",
+        When::Always => "always",
+        When::Unread => "where no control reads the reply",
+        When::Unfiltered => "where no keep list filters replies",
+        When::Handshake => "in its handshake",
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn finding_index() -> String {

@@ -48,6 +48,12 @@ codes! {
     QUERY_AMBIGUOUS = "query-ambiguous", 400, Caller, false, "Ambiguous query",
         "The query holds broken percent-encoding, a control character, bytes that are not UTF-8, a member without a name, a name that is encoded twice, or more than 256 members. Systems read such queries differently, so none is guessed at.",
         "Send the query as a form: name=value, divided by &, each encoded once.";
+    QUERY_UNDECLARED = "query-undeclared", 400, Caller, false, "Query member not declared",
+        "The query has a member that the operation does not declare. Left out, it would change what is asked for, so the request is refused.",
+        "Leave the member out that the detail names, or have the operator list it in request.query.";
+    QUERY_REPEATED = "query-repeated", 400, Caller, false, "Query member repeated",
+        "The query has a member more than once that the operation declares once. Systems disagree on which one counts.",
+        "Send the member that the detail names once, or have the operator declare that it may be repeated.";
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
         "Host is missing, repeated, malformed, or differs from the request's authority (RFC 9112 §3.2).",
         "Send exactly one Host field that names the bridge.";
@@ -241,7 +247,7 @@ codes! {
         "The target closed the connection before its answer was complete. Whether it acted is unknown.",
         "Try again later; retry writes only with an Idempotency-Key.";
     REPLY_MALFORMED = "reply-malformed", 502, Target, false, "Target's answer breaks HTTP's rules",
-        "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, or bytes beyond its end (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
+        "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, or a status that is none (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
         "Tell the target's owner, with the reason that the bridge's log gives; a proxy in front of the target may be rewriting its answers.";
     TARGET_REFUSED_US = "target-refused-us", 502, Operator, false, "Target refused the bridge's credentials",
         "The target answered 401 to the credentials that the bridge presented, also after they were renewed.",

@@ -217,6 +217,7 @@ pub const OWNED: &[Owned] = &[
             "clear-site-data",
             "content-location",
             "expect-ct",
+            "link",
             "nel",
             "public-key-pins*",
             "refresh",
@@ -272,7 +273,7 @@ pub fn twins(one: &str, other: &str) -> bool {
 
 /// Further fields that control how a message is taken (RFC 9110 §6.5.1).
 const OF_CONTROL: &[&str] =
-    &["accept-charset", "allow", "link", "origin", "pragma", "referer", "user-agent", "warning"];
+    &["accept-charset", "allow", "origin", "pragma", "referer", "user-agent", "warning"];
 
 /// `known` is in lower case.
 fn alike(name: &[u8], known: &str) -> bool {
@@ -302,7 +303,8 @@ mod tests {
         ] {
             assert!(owned(name).is_some(), "{name}");
         }
-        for name in ["x-tenant", "etag", "hosts", "x-request-id", "x-forward", "link", "server-timing", ""] {
+        for name in ["x-tenant", "etag", "hosts", "x-request-id", "x-forward", "linked", "server-timing", ""]
+        {
             assert_eq!(owned(name), None, "{name}");
         }
     }

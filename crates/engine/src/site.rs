@@ -6,7 +6,7 @@ mod mounts;
 mod paths;
 
 use crate::material::{MaterialError, secret_name};
-use crate::plan::Plan;
+use crate::plan::{OperationPlan, Plan};
 use crate::services::{Kept, ServiceError, Services};
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -242,7 +242,7 @@ impl<'a> Builder<'a> {
                 parameters: paths::parameters(&operation.route.path),
                 rewrite: rewrite.transpose()?,
                 way_back: Arc::clone(&way_back),
-                passes: passes(&place, operation, target)?,
+                passes: passes(&self.plan.manifest, &place, declared, operation, plan, target)?,
                 timeout: operation.timeout.unwrap_or(declared.http.timeout),
                 idle_timeout: operation.idle_timeout.unwrap_or(declared.http.idle_timeout),
                 reply_is_read: plan.reads_reply() || operation.replay.is_some(),
@@ -290,13 +290,52 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
 }
 
 /// Which fields cross for an operation.
-fn passes(place: &str, operation: &manifest::Operation, target: &Target) -> Result<Passes, SiteError> {
+fn passes(
+    manifest: &Manifest,
+    place: &str,
+    integration: &manifest::Integration,
+    operation: &manifest::Operation,
+    plan: &OperationPlan,
+    target: &Target,
+) -> Result<Passes, SiteError> {
     let (request, response) = (&operation.request, &operation.response);
     Ok(Passes::new(passes::Declared {
+        query: match &request.query {
+            manifest::Crossing::All => passes::Members::All,
+            manifest::Crossing::Listed(members) => passes::Members::Listed(
+                members.iter().map(|member| ((*member.name).into(), member.repeats)).collect(),
+            ),
+        },
+        request: listed(place, &request.headers, |field| &field.0)?,
         request_trailers: listed(place, &request.trailers, |field| &field.0)?,
+        reply: listed(place, &response.headers, |field| &field.0)?,
         reply_trailers: listed(place, &response.trailers, |field| &field.0)?,
+        reads_reply: plan.reads_reply() || operation.replay.is_some(),
+        filters_reply: filters_reply(manifest, integration, operation),
+        filters_request: request.keep.is_some(),
         credential: target.credential.field(),
     }))
+}
+
+/// Whether a keep list holds back parts of what the target answers. HEAD tells of what GET answers, so that it counts
+/// there too, whichever operation reads the same thing.
+fn filters_reply(
+    manifest: &Manifest,
+    integration: &manifest::Integration,
+    operation: &manifest::Operation,
+) -> bool {
+    let at_target = |operation: &manifest::Operation| {
+        operation.target_path.as_ref().unwrap_or(&operation.route.path).shape()
+    };
+    let reads_the_same = |other: &manifest::Operation| {
+        &*operation.route.method == "HEAD"
+            && &*other.route.method == "GET"
+            && at_target(other) == at_target(operation)
+    };
+    let beside = manifest.integrations.values().filter(|other| other.target == integration.target);
+    let mut beside = beside.flat_map(|other| other.http.operations.values());
+    operation.response.keep.is_some()
+        || beside.any(|other| other.response.keep.is_some() && reads_the_same(other))
 }
 
 fn listed<T>(

@@ -158,7 +158,7 @@ fn trailers_of_a_reply_are_grpcs_and_those_that_are_declared() {
     }
 }
 
-const READ_AND_STREAMED: &str = "kept: { match: GET /kept, permission: orders.read, response: { keep: [/a] } }, \
+const READ_AND_STREAMED: &str = "kept: { match: GET /kept, permission: orders.read, response: { keep: [/a], headers: [X-Echo] } }, \
                                  streamed: { match: GET /streamed, permission: orders.read }";
 
 /// A reply of known length.
@@ -195,7 +195,7 @@ fn no_credential_of_the_bridges_comes_back() {
         for piece in &pieces {
             let escaped: String = piece.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
             for (name, fields, body) in [
-                ("its field", format!("X-Erp-Key: {piece}\r\n"), json!({ "a": 1 }).to_string()),
+                ("a field", format!("X-Echo: {piece}\r\n"), json!({ "a": 1 }).to_string()),
                 (
                     "a field within a text",
                     format!("Content-Disposition: attachment; filename=\"{piece}\"\r\n"),
@@ -287,4 +287,170 @@ fn a_reply_that_is_searched_is_not_asked_for_compressed() {
         assert_eq!(scene.send("GET /raw/streamed", "Accept-Encoding: gzip\r\n\r\n").status, 200);
         assert_eq!(scene.target.seen().contains("accept-encoding"), asked, "{auth}");
     }
+}
+
+#[test]
+fn header_fields_are_those_of_http_and_those_that_are_declared() {
+    let scene = Scene::new(
+        "",
+        "some: { match: GET /some, permission: orders.read, request: { headers: [X-Tenant] }, response: { headers: [X-Order] } }, \
+         all: { match: GET /all, permission: orders.read, request: { headers: all }, response: { headers: all } }",
+    );
+    let sent = "Accept: application/json\r\nX-Tenant: 1\r\nX-Debug: 2\r\nX-Real-IP: 3\r\nX_Tenant: 4\r\nUser-Agent: x\r\n\r\n";
+    let answered = "X-Order: 7\r\nX-Backend: erp-7\r\nServer-Timing: db;dur=1\r\nServer: ERP\r\nVia: 1.1 squid\r\n\
+                    Set-Cookie: a=b\r\nIdempotency-Replayed: true\r\nRetry-After: http://erp.internal/\r\nETag: \"1\"\r\n";
+    for (path, crosses, comes_back) in [
+        ("some", &["accept", "x-tenant"][..], &["etag", "x-order"][..]),
+        (
+            "all",
+            &["accept", "user-agent", "x-debug", "x-tenant", "x_tenant"],
+            &["etag", "server-timing", "x-backend", "x-order"],
+        ),
+    ] {
+        scene.target.answer(whole(answered, "{}"));
+        let reply = scene.send(&format!("GET /raw/{path}"), sent);
+        let seen = scene.target.seen();
+        let mut names: Vec<&str> = seen.lines().skip(1).filter_map(|line| line.split(':').next()).collect();
+        names.retain(|name| {
+            !["", "host", "via", "forwarded", "x-forwarded-for", "x-forwarded-proto"].contains(name)
+        });
+        names.sort_unstable();
+        assert_eq!(names, crosses, "{path}");
+        let bridges = [
+            "content-length",
+            "content-type",
+            "date",
+            "ratelimit",
+            "ratelimit-policy",
+            "via",
+            "x-correlation-id",
+        ];
+        let mut names: Vec<&str> = reply.headers.iter().map(|(name, _)| name.as_str()).collect();
+        names.retain(|name| !bridges.contains(name));
+        names.sort_unstable();
+        assert_eq!(names, comes_back, "{path}");
+    }
+}
+
+#[test]
+fn what_is_no_status_is_not_passed_on() {
+    let scene = Scene::new("", READ_AND_STREAMED);
+    for (status, code) in [
+        ("600 Own", "reply-malformed"),
+        ("999 Own", "reply-malformed"),
+        ("101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket", "reply-malformed"),
+    ] {
+        for path in ["kept", "streamed"] {
+            scene.target.answer(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}"));
+            let reply = scene.get(&format!("/raw/{path}"));
+            assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some(code)), "{status} {path}");
+        }
+    }
+    // A part of something, where the whole was asked for and is judged.
+    scene.target.answer("HTTP/1.1 206 Partial\r\nContent-Type: application/json\r\nContent-Range: bytes 0-6/90\r\nContent-Length: 7\r\n\r\n{\"a\":1}");
+    let reply = scene.get("/raw/kept");
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (502, Some("reply-refused")));
+}
+
+#[test]
+fn the_words_of_a_redirection_stay_at_the_target() {
+    let scene = Scene::new("", READ_AND_STREAMED);
+    for status in [300, 301, 302, 303, 307, 308, 399] {
+        for path in ["kept", "streamed"] {
+            let words = "<a href=\"http://erp.internal:8080/x\">moved</a>";
+            scene.target.answer(format!(
+                "HTTP/1.1 {status} Moved\r\nContent-Type: text/html\r\nLocation: /streamed\r\nContent-Length: {}\r\n\r\n{words}",
+                words.len()
+            ));
+            let reply = scene.get(&format!("/raw/{path}"));
+            assert_eq!((reply.status, reply.body.as_slice()), (status, &b""[..]), "{path}");
+            assert_eq!(
+                (reply.header("content-length"), reply.header("content-type")),
+                (Some("0"), None),
+                "{status}"
+            );
+            assert_eq!(reply.header("location"), Some("/raw/streamed"), "{status} {path}");
+        }
+    }
+}
+
+#[test]
+fn nothing_tells_of_what_a_keep_list_holds_back() {
+    let operations = "kept: { match: GET /kept, permission: orders.read, response: { keep: [/a], headers: all } }, \
+                      head: { match: HEAD /kept, permission: orders.read, response: { headers: all } }, \
+                      other: { match: HEAD /other, target_path: /kept, permission: orders.read }, \
+                      free: { match: HEAD /free, permission: orders.read }";
+    let scene = Scene::new("", operations);
+    let fields = "ETag: \"whole\"\r\nContent-Digest: sha-256=:x:\r\nAccept-Ranges: bytes\r\nContent-MD5: x\r\nLast-Modified: Fri, 27 Nov 2026 12:00:00 GMT\r\n";
+    let of_the_whole = ["etag", "content-digest", "accept-ranges", "content-md5"];
+    for (request, answer) in [
+        ("GET /raw/kept", whole(fields, r#"{"a":1,"b":2}"#)),
+        // Also where nothing was held back this time.
+        ("GET /raw/kept", whole(fields, r#"{"a":1}"#)),
+        ("GET /raw/kept", format!("HTTP/1.1 304 Not Modified\r\n{fields}Content-Length: 13\r\n\r\n")),
+        ("HEAD /raw/kept", format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 13\r\n\r\n")),
+        ("HEAD /raw/other", format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 13\r\n\r\n")),
+    ] {
+        scene.target.answer(answer);
+        let mut raw = scene.world.raw().unwrap();
+        raw.send(format!(
+            "{request} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\nConnection: close\r\n\r\n",
+            scene.key
+        ));
+        raw.wait_until_closed();
+        let received = String::from_utf8_lossy(&raw.received()).to_lowercase();
+        assert!(received.contains("last-modified:"), "{request}: {received}");
+        assert!(!received.contains("content-length: 13"), "{request}: {received}");
+        for name in of_the_whole {
+            assert!(!received.contains(name), "{request}: {received}");
+        }
+    }
+    // Where nothing is filtered, HEAD says what GET would.
+    scene.target.answer(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 13\r\n\r\n"));
+    let mut raw = scene.world.raw().unwrap();
+    raw.send(format!(
+        "HEAD /raw/free HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\nConnection: close\r\n\r\n",
+        scene.key
+    ));
+    raw.wait_until_closed();
+    let received = String::from_utf8_lossy(&raw.received()).to_lowercase();
+    assert!(received.contains("content-length: 13") && received.contains("etag: \"whole\""), "{received}");
+}
+
+#[test]
+fn a_query_holds_the_members_that_are_declared() {
+    let scene = Scene::new(
+        "",
+        "some: { match: GET /some, permission: orders.read, request: { query: [page, tag*] } }, \
+         all: { match: GET /all, permission: orders.read, request: { query: all } }, \
+         none: { match: GET /none, permission: orders.read }, \
+         theirs: { match: GET /theirs, permission: orders.delete }",
+    );
+    for (path, arrives) in [
+        ("some", "/some"),
+        ("some?page=2&tag=a&tag=b", "/some?page=2&tag=a&tag=b"),
+        ("all?x=1&x=2&y", "/all?x=1&x=2&y"),
+        ("none?", "/none"),
+    ] {
+        scene.target.answer(whole("", "{}"));
+        assert_eq!(scene.get(&format!("/raw/{path}")).status, 200, "{path}");
+        assert!(scene.target.seen().starts_with(&format!("get {arrives} http/1.1\r\n")), "{path}");
+    }
+    scene.target.answer(whole("", "{}"));
+    for (path, code, named) in [
+        ("some?page=1&debug=s3cret", "query-undeclared", "`debug`"),
+        ("some?page=1&page=2", "query-repeated", "`page`"),
+        ("some?PAGE=1", "query-undeclared", "`PAGE`"),
+        ("none?a=1", "query-undeclared", "`a`"),
+        // Who may not call at all does not learn what is declared.
+        ("theirs?a=1", "permission-missing", ""),
+    ] {
+        let reply = scene.get(&format!("/raw/{path}"));
+        let problem = reply.json();
+        assert_eq!(problem["code"], code, "{path}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(named) && !detail.contains("s3cret"), "{path}: {detail}");
+        assert_eq!(scene.world.record(reply.header("x-correlation-id").unwrap())["code"], code, "{path}");
+    }
+    assert!(scene.target.saw_nothing());
 }

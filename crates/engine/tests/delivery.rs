@@ -12,7 +12,7 @@ use std::time::Duration;
 use world::{Declared, World, eventually, expires_soon, in_home, set_secret, system};
 
 const OPERATIONS: &str = r#"list-orders: { match: GET /orders, permission: orders.read, response: { keep: [/items/*/id] } }
-    any: { match: "GET /any/{id}", permission: orders.read }
+    any: { match: "GET /any/{id}", permission: orders.read, response: { headers: [X-Order] } }
     quick: { match: "GET /quick/{id}", permission: orders.read, timeout: 300ms }
     quick-kept: { match: GET /quick-kept, permission: orders.read, timeout: 300ms, response: { keep: [/a] } }
     small: { match: "GET /small/{id}", permission: orders.read, response: { max_body: 1KiB } }
@@ -194,6 +194,7 @@ fn what_names_or_binds_the_target_stays_there() {
                     ("connection", "x-internal".into()),
                     ("x-internal", "10.0.0.7".into()),
                     ("x-order", "7".into()),
+                    ("x-backend", "erp-7".into()),
                     ("etag", "\"v1\"".into()),
                 ],
                 Bytes::from("{}"),
@@ -205,7 +206,7 @@ fn what_names_or_binds_the_target_stays_there() {
     let reply = scene.get("/erp/v1/any/1");
     assert_eq!((reply.header("x-order"), reply.header("etag")), (Some("7"), Some("\"v1\"")));
     assert_eq!(reply.header("via"), Some("1.1 test-bridge"));
-    for gone in ["set-cookie", "server", "x-powered-by", "x-internal", "connection"] {
+    for gone in ["set-cookie", "server", "x-powered-by", "x-internal", "x-backend", "connection"] {
         assert_eq!(reply.header(gone), None, "{gone}");
     }
     for (path, to) in [

@@ -9,7 +9,7 @@ use world::{Declared, World};
 
 const ORDERS: &str = r#"
     list-orders: { match: GET /orders, permission: orders.read, response: { keep: [/items/*/id, /items/*/status] } }
-    echo: { match: POST /echo, permission: orders.write }
+    echo: { match: POST /echo, permission: orders.write, request: { headers: [X-Trace], query: [x] } }
     read-one: { match: "GET /orders/{id}", permission: orders.read }
 "#;
 
@@ -48,6 +48,8 @@ fn the_callers_credentials_stay_here() {
                 "Cookie: a=b",
                 "-H",
                 "X-Trace: t",
+                "-H",
+                "X-Span: t",
                 "-d",
                 r#"{"a":1}"#,
             ],
@@ -59,6 +61,7 @@ fn the_callers_credentials_stay_here() {
     assert_eq!(echo["path"], "/echo?x=1");
     let headers = echo["headers"].as_object().unwrap();
     assert!(headers.contains_key("x-trace") && headers.contains_key("x-forwarded-for"), "{headers:?}");
+    assert!(!headers.contains_key("x-span"), "{headers:?}");
     assert!(!headers.contains_key("cookie") && !headers.contains_key("x-api-key"), "{headers:?}");
     assert!(!reply.text().contains(&key));
 }

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use world::{Declared, World, eventually, expires_soon, system};
 
 const OPERATIONS: &str = r#"read: { match: "GET /read/{id}", permission: orders.read }
-    head: { match: "HEAD /read/{id}", permission: orders.read }
+    head: { match: "HEAD /read/{id}", permission: orders.read, response: { headers: [X-Order] } }
     delete: { match: "DELETE /read/{id}", permission: orders.write }
-    echo: { match: POST /echo, permission: orders.write, request: { trailers: [X-In] }, response: { trailers: [X-Sum] } }
+    echo: { match: POST /echo, permission: orders.write, request: { trailers: [X-In], query: [x] }, response: { trailers: [X-Sum] } }
     upload: { match: PUT /upload, permission: orders.write }"#;
 
 /// Toward a target over HTTP/1.1 or HTTP/2.

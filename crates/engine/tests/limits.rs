@@ -7,7 +7,7 @@ use ironbridge_testkit::CurlReply;
 use std::time::{Duration, Instant};
 use world::{Declared, World, eventually, issue_key};
 
-const OPERATIONS: &str = r#"free: { match: GET /free, permission: orders.read }
+const OPERATIONS: &str = r#"free: { match: GET /free, permission: orders.read, request: { query: all } }
     tight: { match: GET /tight, permission: orders.read, limits: { per_operation: 2/h } }
     other: { match: GET /other, permission: orders.read, limits: { per_account: 1/h } }
     quick: { match: GET /quick, permission: orders.read, limits: { per_account: 2/s } }"#;

@@ -9,7 +9,7 @@ use world::{Declared, World, issue_key};
 /// `order-reader` may read, and nothing else.
 const OPERATIONS: &str = r#"moved: { match: "GET /moved/{id}", permission: orders.read, target_path: "/m/{id}/z" }
     moved-export: { match: GET /moved/export, permission: orders.write, target_path: /m/export/z }
-    item: { match: "GET /items/{id}", permission: orders.read }
+    item: { match: "GET /items/{id}", permission: orders.read, request: { query: all } }
     export: { match: GET /items/export, permission: orders.write }
     act: { match: "GET /acts/{id}", permission: orders.read, target_path: "/v2/acts/{id}" }
     lists: { match: "GET /{area}/list", permission: orders.read }

@@ -7,15 +7,19 @@ use crate::reply::{ReplyBody, ReplyError};
 use crate::watch::Watched;
 use crate::{Route, Site, fields, switched};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRAILER};
+use http::header::{
+    CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, RETRY_AFTER, TRAILER,
+};
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::memory::Charge;
 use ironbridge_core::{
-    Answer, Cleared, Crossing, Denial, Exchange, Fault, Payload, ReplyFacts, StoredAnswer, Tail, code,
+    Answer, Cleared, Crossing, Denial, Exchange, Fault, ReplyFacts, StoredAnswer, Tail, code,
 };
 use ironbridge_net::framing;
 use ironbridge_net::gate::InService;
+use ironbridge_net::retry_after;
 use ironbridge_net::upstream::PooledBody;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -60,13 +64,19 @@ fn passed(
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
     let (mut head, streamed) = reply.into_parts();
-    let changed = matches!(&tail.exchange().reply, Payload::Whole(document) if document.is_changed());
-    head.headers = fields::toward_caller(head.headers, changed, &route.passes.reply_trailers, via);
+    head.headers = fields::toward_caller(head.headers, &route.passes, via);
     if let Some(location) = head.headers.remove(LOCATION) {
         relocate(&mut head.headers, route, &location, tail.exchange(), spelling);
     }
     problem::stamp(&mut head.headers, tail.exchange());
-    let body = if is_bodiless(tail.exchange(), head.status) {
+    let body = if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
+        // A redirection's own words name where it leads at the target; Location says it to the caller.
+        for name in OF_A_BODY {
+            head.headers.remove(name);
+        }
+        framing::frame(&mut head.headers, Some(0), true);
+        ReplyBody::held(Bytes::new(), Some(tail))
+    } else if is_bodiless(tail.exchange(), head.status) {
         framing::frame_bodiless(&mut head.headers);
         ReplyBody::held(Bytes::new(), Some(tail))
     } else {
@@ -90,6 +100,10 @@ fn passed(
     *response.headers_mut() = head.headers;
     response
 }
+
+/// Fields of no use without the body they describe.
+const OF_A_BODY: [HeaderName; 5] =
+    [CONTENT_TYPE, CONTENT_LANGUAGE, CONTENT_ENCODING, CONTENT_DISPOSITION, TRAILER];
 
 /// A Location that a declared operation leads to; any other would tell an internal address, or lead nowhere.
 fn relocate(
@@ -123,7 +137,7 @@ fn is_bodiless(exchange: &Exchange, status: StatusCode) -> bool {
 
 fn declined(problems: &Problems, reply: &Response<PooledBody>, tail: Box<Tail>) -> Response<AnswerBody> {
     let mut response = problems.declined(reply.status(), tail.exchange());
-    if let Some(wait) = reply.headers().get(RETRY_AFTER) {
+    if let Some(wait) = reply.headers().get(RETRY_AFTER).filter(|_| retry_after(reply.headers()).is_some()) {
         response.headers_mut().insert(RETRY_AFTER, wait.clone());
     }
     response.map(|bytes| ReplyBody::held(bytes, Some(tail)).into())

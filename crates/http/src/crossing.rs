@@ -68,11 +68,11 @@ impl Crossing for HttpCrossing<'_> {
 
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts {
         let status = reply.status();
-        // A client error's body is replaced, so no control reads it and nothing of it passes; a switched protocol has
-        // none, and its bytes are known only once they passed.
+        // A client error's body is replaced and a redirection's left out, so no control reads it and nothing of it
+        // passes; a switched protocol has none, and its bytes are known only once they passed.
         let (has_body, length) = match status {
             StatusCode::SWITCHING_PROTOCOLS => (false, None),
-            _ if status.is_client_error() => (false, Some(0)),
+            _ if status.is_client_error() || status.is_redirection() => (false, Some(0)),
             _ => (true, reply.body().size_hint().exact()),
         };
         ReplyFacts { status: status.as_u16(), length, has_body }
@@ -88,7 +88,10 @@ impl Crossing for HttpCrossing<'_> {
         let found = |place: &dyn std::fmt::Display| {
             Err(Denial::new(&code::REPLY_HOLDS_CREDENTIAL).internal(format!("it stands in {place}")).into())
         };
-        if let Some((name, _)) = reply.headers().iter().find(|(_, value)| known.in_value(value.as_bytes())) {
+        let passes = &self.route.passes;
+        let crosses = |name| passes.reply.pass(name) || passes.handshake.pass(name);
+        let mut fields = reply.headers().iter().filter(|(name, _)| crosses(name));
+        if let Some((name, _)) = fields.find(|(_, value)| known.in_value(value.as_bytes())) {
             return found(&format_args!("the field {name}"));
         }
         if body.is_some_and(|body| known.in_body(body)) {
@@ -187,10 +190,8 @@ impl HttpCrossing<'_> {
             &Outbound {
                 via: self.via,
                 caller: cleared.exchange().peer.address,
-                reply_is_read: self.route.reply_is_read,
-                reply_is_searched: self.route.target.credential.field().is_some(),
                 upgrades: self.upgrades,
-                trailers: &self.route.passes.request_trailers,
+                passes: &self.route.passes,
             },
         )?;
         if !self.streams {
@@ -239,6 +240,10 @@ impl HttpCrossing<'_> {
         if !reply.status().is_client_error() && announced > self.route.pipeline.max_reply() {
             return Err((&code::REPLY_TOO_LARGE).into());
         }
+        // Not asked for, it would be judged as if it were the whole.
+        if self.route.reply_is_read && reply.status() == StatusCode::PARTIAL_CONTENT {
+            return Err(Denial::new(&code::REPLY_REFUSED).internal("a part that nobody asked for").into());
+        }
         Ok(reply)
     }
 
@@ -260,6 +265,10 @@ fn token_too_late() -> Box<Denial> {
 /// Server errors and refused credentials of the target are failures of ours toward the caller.
 fn checked(reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
     let status = reply.status();
+    // RFC 9110 §15: what is no status cannot be passed on as one.
+    if status.as_u16() > 599 {
+        return Err(Denial::new(&code::REPLY_MALFORMED).internal(format!("the status {status}")).into());
+    }
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         return Err(Denial::new(&code::TARGET_REFUSED_US).internal(status).into());
     }

@@ -1,13 +1,12 @@
-//! Which header fields cross the bridge, in both directions (RFC 9110 §7.6, RFC 9112 §9.6).
+//! The header sections toward target and caller (RFC 9110 §7.6, RFC 9112 §9.6).
 
-use crate::passes::announced;
+use crate::passes::{Passes, announced};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, ETAG, EXPECT, FORWARDED, HOST,
-    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SERVER, SET_COOKIE,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, TRAILER,
+    UPGRADE, VIA,
 };
-use ironbridge_core::{Denial, code};
-use ironbridge_net::Names;
+use ironbridge_core::{Denial, code, fields};
+use ironbridge_net::{Names, retry_after};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -21,33 +20,30 @@ pub struct Outbound<'a> {
     /// This bridge's entry in Via.
     pub via: &'a HeaderValue,
     pub caller: IpAddr,
-    /// A control reads the reply: it must come whole and uncompressed.
-    pub reply_is_read: bool,
-    /// The reply must hold no credential of the bridge's, and in a compressed one none could be seen.
-    pub reply_is_searched: bool,
     /// The request switches protocols, so Connection and Upgrade go along.
     pub upgrades: bool,
-    /// What may follow the body.
-    pub trailers: &'a Names,
+    /// What crosses.
+    pub passes: &'a Passes,
 }
 
-/// The header section for the target: what the caller sent, less hop-by-hop fields, credentials, and everything a
-/// proxy asserts; plus what this bridge asserts itself.
+/// The header section for the target: of what the caller sent, the fields that cross; and what this bridge asserts
+/// itself.
 pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<HeaderMap, Box<Denial>> {
-    let named = named_by_connection(inbound)?;
+    let passes = outbound.passes;
+    let named = named_by_connection(inbound, &passes.request)?;
     let mut headers = HeaderMap::with_capacity(inbound.len() + 6);
     for (name, value) in inbound {
-        let alters_reply = (outbound.reply_is_read && needs_whole_reply(name))
-            || (outbound.reply_is_searched && *name == ACCEPT_ENCODING);
-        if stays_here(name) || alters_reply || names(&named, name) {
-            continue;
+        let crosses = passes.request.pass(name) || (outbound.upgrades && passes.handshake.pass(name));
+        if crosses && !names(&named, name) {
+            headers.append(name, value.clone());
+        } else {
+            left_out(name, "request.headers does not list it");
         }
-        headers.append(name, value.clone());
     }
     if inbound.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers")) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if let Some(trailer) = announced(inbound, outbound.trailers) {
+    if let Some(trailer) = announced(inbound, &passes.request_trailers) {
         headers.insert(TRAILER, trailer);
     }
     if outbound.upgrades {
@@ -59,71 +55,32 @@ pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<Hea
     Ok(headers)
 }
 
-/// The header section for the caller: the target's, less hop-by-hop fields, its credentials and challenges, and
-/// what names its software. `changed` says that a control put another body in place.
-pub fn toward_caller(
-    mut headers: HeaderMap,
-    changed: bool,
-    trailers: &Names,
-    via: &HeaderValue,
-) -> HeaderMap {
-    let trailer = announced(&headers, trailers);
-    for named in named_fields(&headers) {
-        headers.remove(named);
-    }
-    for name in [
-        CONNECTION,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-        SERVER,
-        SET_COOKIE,
-        WWW_AUTHENTICATE,
-        PROXY_AUTHENTICATE,
-    ] {
-        headers.remove(name);
-    }
-    for name in NOT_TO_CALLER {
-        headers.remove(*name);
-    }
-    if changed {
-        headers.remove(CONTENT_LENGTH);
-        // These commit to the whole body, held-back fields included.
-        headers.remove(ETAG);
-        for name in [
-            "content-digest",
-            "repr-digest",
-            "digest",
-            "content-md5",
-            "accept-ranges",
-            "signature",
-            "signature-input",
-        ] {
-            headers.remove(name);
+/// The header section for the caller: of what the target answered, the fields that cross.
+pub fn toward_caller(answered: HeaderMap, passes: &Passes, via: &HeaderValue) -> HeaderMap {
+    let named = named_fields(&answered);
+    let trailer = announced(&answered, &passes.reply_trailers);
+    let waits = retry_after(&answered).is_some();
+    let mut headers = HeaderMap::with_capacity(answered.len() + 4);
+    let mut crossing = None;
+    for (name, value) in answered {
+        // The name of a repeated field comes once.
+        if let Some(name) = name {
+            // Of a body that nothing filters, the length is a fact, also where only the header section is asked for.
+            let crosses = passes.reply.pass(&name) || (name == CONTENT_LENGTH && !passes.filters_reply);
+            let crosses = crosses && !names(&named, &name) && (name != RETRY_AFTER || waits);
+            if !crosses {
+                left_out(&name, "response.headers does not list it");
+            }
+            crossing = crosses.then_some(name);
+        }
+        if let Some(name) = &crossing {
+            headers.append(name, value);
         }
     }
     headers.extend(trailer.map(|value| (TRAILER, value)));
     headers.append(VIA, via.clone());
     headers
 }
-
-/// Fields that name a target's software or address, or speak to its own proxy.
-const NOT_TO_CALLER: &[&str] = &[
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authentication-info",
-    "authentication-info",
-    "x-powered-by",
-    "x-aspnet-version",
-    "x-aspnetmvc-version",
-    "x-backend-server",
-    "x-served-by",
-    "x-upstream",
-    "alt-svc",
-    "content-location",
-    "refresh",
-];
 
 /// Whether Upgrade names WebSocket and nothing else: the one protocol that an operation can declare. Any other would
 /// open a tunnel that no control sees into.
@@ -156,83 +113,15 @@ fn assert_caller(headers: &mut HeaderMap, caller: IpAddr) {
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
 }
 
-/// Fields the caller's side of the bridge consumes: hop-by-hop, credentials, and what only a proxy may assert.
-fn stays_here(name: &HeaderName) -> bool {
-    const CONSUMED: [HeaderName; 13] = [
-        HOST,
-        AUTHORIZATION,
-        CONNECTION,
-        COOKIE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        EXPECT,
-        FORWARDED,
-        CONTENT_LENGTH,
-        API_KEY,
-    ];
-    if CONSUMED.contains(name) {
-        return true;
-    }
-    let name = name.as_str();
-    if name.contains('_') {
-        // Targets in the manner of CGI (RFC 3875 §4.1.18) cannot tell an underscore from a hyphen.
-        return name.replace('_', "-").parse().is_ok_and(|twin| stays_here(&twin));
-    }
-    matches!(name.as_bytes().first(), Some(b'x' | b'c' | b'k' | b'p' | b'h' | b's' | b't' | b'r'))
-        && (CONSUMED_TOO.contains(&name) || PROXY_FAMILIES.iter().any(|family| name.starts_with(family)))
-}
-
-/// What proxies assert in several fields: addresses, and client certificates that they verified.
-const PROXY_FAMILIES: [&str; 5] = ["x-forwarded-", "x-ssl-", "ssl-client-", "x-client-cert", "x-amzn-mtls-"];
-
-const CONSUMED_TOO: &[&str] = &[
-    "keep-alive",
-    "proxy-connection",
-    "http2-settings",
-    "client-cert",
-    "client-cert-chain",
-    "x-arr-clientcert",
-    "remote-user",
-    "x-remote-user",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-    "x-correlation-id",
-];
-
-/// Parts and encodings of a reply cannot be judged as a whole.
-fn needs_whole_reply(name: &HeaderName) -> bool {
-    *name == ACCEPT_ENCODING || *name == RANGE || name.as_str() == "if-range"
-}
-
 /// The fields that Connection names, which end at this hop. Naming an end-to-end field is how a request makes a
 /// proxy drop what a later check relies on, so it is refused.
-fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, Box<Denial>> {
+fn named_by_connection(headers: &HeaderMap, crossing: &Names) -> Result<Vec<HeaderName>, Box<Denial>> {
     let named = named_fields(headers);
     let end_to_end = |name: &&HeaderName| {
-        [
-            AUTHORIZATION,
-            HOST,
-            COOKIE,
-            CONTENT_LENGTH,
-            http::header::CONTENT_TYPE,
-            VIA,
-            FORWARDED,
-            API_KEY,
-            IDEMPOTENCY_KEY,
-        ]
-        .contains(name)
-            || name.as_str().starts_with("x-forwarded-")
+        let of_connection =
+            ["keep-alive", "proxy-connection", "http2-settings", "trailer", "transfer-encoding"];
+        crossing.lists(name)
+            || (fields::owned(name.as_str()).is_some() && !of_connection.contains(&name.as_str()))
     };
     match named.iter().find(end_to_end) {
         Some(name) => {
@@ -251,6 +140,13 @@ fn named_fields(headers: &HeaderMap) -> Vec<HeaderName> {
     options.filter_map(|option| option.parse().ok()).collect()
 }
 
+/// Says it to an operator who looks for a field that does not arrive. Of the bridge's own none does.
+fn left_out(name: &HeaderName, why: &'static str) {
+    if tracing::enabled!(tracing::Level::DEBUG) && fields::owned(name.as_str()).is_none() {
+        tracing::debug!(field = %name, why, "a field is left out");
+    }
+}
+
 fn names(named: &[HeaderName], name: &HeaderName) -> bool {
     !named.is_empty() && named.contains(name)
 }
@@ -258,6 +154,7 @@ fn names(named: &[HeaderName], name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passes::{Declared, Listed};
 
     fn map(fields: &[(&str, &str)]) -> HeaderMap {
         fields
@@ -266,16 +163,39 @@ mod tests {
             .collect()
     }
 
-    fn outbound(via: &HeaderValue) -> Outbound<'_> {
-        static NONE: std::sync::LazyLock<Names> = std::sync::LazyLock::new(Names::default);
-        Outbound {
-            via,
-            caller: "192.0.2.7".parse().unwrap(),
-            reply_is_read: true,
-            reply_is_searched: true,
-            upgrades: false,
-            trailers: &NONE,
-        }
+    fn listed(names: &[&str]) -> Listed {
+        Listed { names: names.iter().map(|name| name.parse().unwrap()).collect(), all: false }
+    }
+
+    fn all() -> Listed {
+        Listed { names: Vec::new(), all: true }
+    }
+
+    /// The names of what crosses toward a target.
+    fn sent(inbound: &HeaderMap, declared: Declared) -> Vec<String> {
+        let via = HeaderValue::from_static("1.1 acme");
+        let passes = Passes::new(declared);
+        let outbound =
+            Outbound { via: &via, caller: "192.0.2.7".parse().unwrap(), upgrades: false, passes: &passes };
+        let headers = toward_target(inbound, &outbound).unwrap();
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["forwarded"], "for=192.0.2.7;proto=https");
+        let bridges = ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto"];
+        sorted(headers.keys().map(HeaderName::as_str).filter(|name| !bridges.contains(name)))
+    }
+
+    /// The names of what crosses toward a caller.
+    fn passed(answered: &HeaderMap, declared: Declared) -> Vec<String> {
+        let headers =
+            toward_caller(answered.clone(), &Passes::new(declared), &HeaderValue::from_static("1.1 acme"));
+        assert_eq!(headers["via"], "1.1 acme");
+        sorted(headers.keys().map(HeaderName::as_str).filter(|name| *name != "via"))
+    }
+
+    fn sorted<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort_unstable();
+        names
     }
 
     #[test]
@@ -297,6 +217,8 @@ mod tests {
             ("x_api-key", "ibk_x"),
             ("true-client-ip", "203.0.113.1"),
             ("forwarded", "for=1.1.1.1"),
+            ("x-erp-key", "forged"),
+            ("x_erp_key", "forged"),
             ("x-original-url", "/admin"),
             ("connection", "keep-alive, x-hop"),
             ("x-hop", "1"),
@@ -307,16 +229,28 @@ mod tests {
             ("accept", "application/json"),
             ("x-trace", "t"),
         ]);
-        let via = HeaderValue::from_static("1.1 acme");
-        let sent = toward_target(&inbound, &outbound(&via)).unwrap();
-        let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(
-            names,
-            ["accept", "forwarded", "te", "via", "x-forwarded-for", "x-forwarded-proto", "x-trace"]
-        );
-        assert_eq!(sent["x-forwarded-for"], "192.0.2.7");
-        assert_eq!(sent["forwarded"], "for=192.0.2.7;proto=https");
+        let credential = || "x-erp-key".parse().ok();
+        assert_eq!(sent(&inbound, Declared::default()), ["accept", "accept-encoding", "range", "te"]);
+        let read = Declared { reads_reply: true, credential: credential(), ..Declared::default() };
+        assert_eq!(sent(&inbound, read), ["accept", "te"]);
+        let some =
+            Declared { request: listed(&["x-trace"]), credential: credential(), ..Declared::default() };
+        assert_eq!(sent(&inbound, some), ["accept", "range", "te", "x-trace"]);
+        let everything =
+            Declared { request: all(), credential: credential(), reads_reply: true, ..Declared::default() };
+        assert_eq!(sent(&inbound, everything), ["accept", "te", "x-trace"]);
+    }
+
+    #[test]
+    fn a_filtered_request_carries_nothing_of_the_whole() {
+        let inbound =
+            map(&[("content-digest", "sha-256=:x:"), ("content-type", "application/json"), ("etag", "x")]);
+        for request in [all(), listed(&["content-digest", "etag"])] {
+            let declared = Declared { request, filters_request: true, ..Declared::default() };
+            assert_eq!(sent(&inbound, declared), ["content-type"]);
+        }
+        let declared = Declared { request: listed(&["content-digest"]), ..Declared::default() };
+        assert_eq!(sent(&inbound, declared), ["content-digest", "content-type"]);
     }
 
     #[test]
@@ -335,29 +269,101 @@ mod tests {
     #[test]
     fn connection_may_not_name_end_to_end_fields() {
         let via = HeaderValue::from_static("1.1 acme");
-        for name in ["Authorization", "host", "X-Forwarded-For", "content-type", "x-api-key"] {
-            let refused = toward_target(&map(&[("connection", name)]), &outbound(&via));
+        let passes = Passes::new(Declared { request: listed(&["x-tenant"]), ..Declared::default() });
+        let outbound =
+            Outbound { via: &via, caller: "192.0.2.7".parse().unwrap(), upgrades: false, passes: &passes };
+        for name in [
+            "Authorization",
+            "host",
+            "X-Forwarded-For",
+            "content-type",
+            "x-api-key",
+            "Idempotency-Key",
+            "if-match",
+            "X-Tenant",
+            "cookie",
+            "via",
+            "x_real_ip",
+        ] {
+            let refused = toward_target(&map(&[("connection", name)]), &outbound);
             assert_eq!(refused.unwrap_err().code, &code::HEADER_REFUSED, "{name}");
         }
     }
 
     #[test]
-    fn the_targets_credentials_and_software_stay_there() {
-        let reply = map(&[
+    fn of_a_reply_crosses_what_http_needs_and_what_is_declared() {
+        let internals = [
             ("set-cookie", "session=1"),
+            ("set-cookie2", "session=1"),
             ("www-authenticate", "Basic"),
             ("server", "ERP/1"),
             ("x-powered-by", "COBOL"),
+            ("via", "1.1 squid"),
+            ("proxy-status", "squid; error=x"),
+            ("proxy-authenticate", "Basic"),
+            ("idempotency-replayed", "true"),
+            ("x-correlation-id", "forged"),
+            ("ratelimit", "\"x\";r=1"),
+            ("strict-transport-security", "max-age=1"),
+            ("alt-svc", "h2=\"erp:443\""),
+            ("content-location", "/internal"),
+            ("link", "<https://erp.internal/2>; rel=next"),
             ("connection", "x-internal"),
             ("x-internal", "10.0.0.7"),
-            ("etag", "\"x\""),
+            ("x-erp-key", "s3cret"),
+            ("x_erp_key", "s3cret"),
+        ];
+        let undeclared = [
+            ("server-timing", "db;dur=53"),
+            ("x-backend", "erp-7"),
+            ("x-error", "stack"),
+            ("warning", "199 erp x"),
+            ("x-order", "7"),
+            ("content-digest", "sha-256=:x:"),
+        ];
+        let standard = [
+            ("cache-control", "no-store"),
+            ("content-disposition", "attachment"),
             ("content-length", "10"),
             ("content-type", "application/json"),
-        ]);
-        let passed = toward_caller(reply, true, &Names::default(), &HeaderValue::from_static("1.1 acme"));
-        let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["content-type", "via"]);
+            ("etag", "\"x\""),
+            ("last-modified", "Fri, 27 Nov 2026 12:00:00 GMT"),
+            ("location", "/x"),
+            ("retry-after", "7"),
+            ("vary", "accept"),
+        ];
+        let reply = map(&[&internals[..], &undeclared, &standard].concat());
+        let credential = || "x-erp-key".parse().ok();
+        let names = |fields: &[(&'static str, &str)]| sorted(fields.iter().map(|(name, _)| *name));
+        assert_eq!(passed(&reply, Declared::default()), names(&standard));
+        let some = Declared { reply: listed(&["x-order"]), credential: credential(), ..Declared::default() };
+        assert_eq!(passed(&reply, some), names(&[&standard[..], &[("x-order", "")]].concat()));
+        let everything = Declared { reply: all(), credential: credential(), ..Declared::default() };
+        assert_eq!(passed(&reply, everything), names(&[&standard[..], &undeclared].concat()));
+        // Nothing that tells of what a keep list holds back, whatever is declared.
+        let filtered =
+            |reply: Listed| Declared { reply, filters_reply: true, reads_reply: true, ..Declared::default() };
+        let of_the_whole = ["content-digest", "content-length", "etag"];
+        let kept =
+            |fields: Vec<String>| fields.into_iter().filter(|name| !of_the_whole.contains(&name.as_str()));
+        let kept: Vec<String> = kept(names(&standard)).collect();
+        assert_eq!(passed(&reply, filtered(Listed::default())), kept);
+        assert_eq!(passed(&reply, filtered(listed(&of_the_whole[..1]))), kept);
+        assert!(!passed(&reply, filtered(all())).iter().any(|name| of_the_whole.contains(&name.as_str())));
+    }
+
+    #[test]
+    fn a_retry_after_that_says_no_time_does_not_cross() {
+        for (value, crosses) in [
+            ("7", true),
+            ("Fri, 27 Nov 2026 12:00:00 GMT", true),
+            ("http://erp.internal/wait", false),
+            ("-7", false),
+            ("soon", false),
+        ] {
+            let reply = map(&[("retry-after", value)]);
+            assert_eq!(passed(&reply, Declared::default()).len(), usize::from(crosses), "{value}");
+        }
     }
 
     #[test]

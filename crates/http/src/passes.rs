@@ -1,23 +1,41 @@
-//! What crosses for one operation: the fields that HTTP needs, and those that it declares. Built once, when the
-//! manifest is loaded.
+//! What crosses for one operation besides the body: the fields that HTTP needs, and those that it declares. Built
+//! once, when the manifest is loaded.
 
 use http::HeaderName;
-use http::header::{HeaderMap, HeaderValue, TRAILER};
-use ironbridge_core::fields;
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, TRAILER};
+use ironbridge_core::fields::{self, Group, When};
+use ironbridge_core::uri::Query;
+use ironbridge_core::{Code, Denial, code};
 use ironbridge_net::Names;
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub struct Passes {
+    pub query: Members,
+    pub request: Names,
     pub request_trailers: Arc<Names>,
+    pub reply: Names,
     pub reply_trailers: Arc<Names>,
+    /// Of a request that asks for WebSocket, besides.
+    pub handshake: Names,
+    /// A keep list filters what the target answers, so that nothing may tell of the whole.
+    pub filters_reply: bool,
 }
 
 /// What an operation declares.
 #[derive(Debug, Default)]
 pub struct Declared {
+    pub query: Members,
+    pub request: Listed,
     pub request_trailers: Listed,
+    pub reply: Listed,
     pub reply_trailers: Listed,
+    /// A control reads the reply, so that it must come whole and uncompressed.
+    pub reads_reply: bool,
+    /// A keep list filters what the target answers to this, or to a GET of the same thing.
+    pub filters_reply: bool,
+    /// A keep list filters what the caller sends.
+    pub filters_request: bool,
     /// The field in which the target takes the bridge's credential. Nobody else's crosses, whatever is declared.
     pub credential: Option<HeaderName>,
 }
@@ -29,18 +47,98 @@ pub struct Listed {
     pub all: bool,
 }
 
+/// The query members that cross.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Members {
+    /// By their decoded names, and whether they may be repeated.
+    Listed(Box<[(Box<str>, bool)]>),
+    All,
+}
+
+impl Default for Members {
+    fn default() -> Members {
+        Members::Listed(Box::default())
+    }
+}
+
+impl Members {
+    /// Refuses what is not declared: left out, it would change the question.
+    pub fn judge(&self, query: &Query) -> Result<(), Box<Denial>> {
+        let Members::Listed(listed) = self else { return Ok(()) };
+        for (index, (name, _)) in query.members().enumerate() {
+            let Some((_, repeats)) = listed.iter().find(|(known, _)| &**known == name) else {
+                return refuse(&code::QUERY_UNDECLARED, name);
+            };
+            if !repeats && query.members().take(index).any(|(earlier, _)| earlier == name) {
+                return refuse(&code::QUERY_REPEATED, name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names the member, never its value. A name may be as long as a request target.
+fn refuse(code: &'static Code, name: &str) -> Result<(), Box<Denial>> {
+    let shown: String = name.chars().take(64).collect();
+    Err(Box::new(Denial::new(code).detail(format!("the query member `{shown}`"))))
+}
+
 impl Passes {
     pub fn new(declared: Declared) -> Passes {
-        let but = declared.credential;
-        let names = |known: &mut dyn Iterator<Item = &'static str>, listed: Listed| {
-            let names = Names::listed(known.map(HeaderName::from_static).chain(listed.names));
-            if listed.all { names.and_all_but(but.clone()) } else { names }
+        let Declared { reads_reply, filters_reply, filters_request, .. } = declared;
+        let crosses = |when: When| match when {
+            When::Always => true,
+            When::Unread => !reads_reply,
+            When::Unfiltered => !filters_reply,
+            When::Declared | When::Handshake => false,
         };
+        let known = |side: fn(&Group) -> When| {
+            let groups = fields::CROSSING.iter().filter(move |group| crosses(side(group)));
+            groups.flat_map(|group| group.names).copied()
+        };
+        let credential = declared.credential.as_ref();
+        // A compressed reply cannot be searched for a credential, so it is asked for only where that is declared.
+        let request = known(|group| group.request);
+        let request = request.filter(|name| credential.is_none() || *name != "accept-encoding");
+        let whole = fields::CROSSING.iter().filter(|group| reads_reply && group.request == When::Unread);
+        let whole: Vec<&str> = whole.flat_map(|group| group.names).copied().collect();
+        // Without a body, gRPC puts its trailers into the header section.
+        let mut replied = declared.reply;
+        replied.names.extend(declared.reply_trailers.names.iter().cloned());
+        let of_whole = |filters: bool| if filters { fields::OF_THE_WHOLE_BODY } else { &[] };
+        let not_in_request = [&whole, of_whole(filters_request)].concat();
         Passes {
-            request_trailers: Arc::new(names(&mut std::iter::empty(), declared.request_trailers)),
-            reply_trailers: Arc::new(names(&mut fields::TRAILERS.into_iter(), declared.reply_trailers)),
+            query: declared.query,
+            request: names(request, declared.request, &not_in_request, credential),
+            request_trailers: Arc::new(names([], declared.request_trailers, &[], credential)),
+            handshake: Names::listed(handshake(|group| group.request)),
+            reply: names(known(|group| group.reply), replied, of_whole(filters_reply), credential),
+            reply_trailers: Arc::new(names(fields::TRAILERS, declared.reply_trailers, &[], credential)),
+            filters_reply,
         }
     }
+}
+
+fn handshake(side: fn(&Group) -> When) -> impl Iterator<Item = HeaderName> {
+    let groups = fields::CROSSING.iter().filter(move |group| side(group) == When::Handshake);
+    groups.flat_map(|group| group.names).map(|name| HeaderName::from_static(name))
+}
+
+/// What crosses of its own and what is declared, less what never does; for `all` also the rest.
+fn names(
+    known: impl IntoIterator<Item = &'static str>,
+    declared: Listed,
+    never: &[&str],
+    credential: Option<&HeaderName>,
+) -> Names {
+    let listed = declared.names.into_iter().filter(|name| !never.contains(&name.as_str()));
+    let names = Names::listed(known.into_iter().map(HeaderName::from_static).chain(listed));
+    if !declared.all {
+        return names;
+    }
+    let compressed = credential.map(|_| ACCEPT_ENCODING);
+    let never = never.iter().filter_map(|name| name.parse().ok());
+    names.and_all_but(never.chain(credential.cloned()).chain(compressed))
 }
 
 /// The Trailer field anew: of the names that the sender announces, those that cross (RFC 9110 §6.6.2).
@@ -52,4 +150,40 @@ pub fn announced(headers: &HeaderMap, trailers: &Names) -> Option<HeaderValue> {
         names.filter(|name| trailers.pass(name) && fields::may_trail(name.as_str())).collect();
     let text: Vec<&str> = crossing.iter().map(HeaderName::as_str).collect();
     if text.is_empty() { None } else { HeaderValue::try_from(text.join(", ")).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_holds_what_is_declared_as_often_as_it_is_declared() {
+        let some =
+            Members::Listed([("page".into(), false), ("tag".into(), true), ("a[b]".into(), false)].into());
+        for (query, refused) in [
+            ("", None),
+            ("page=1", None),
+            ("page", None),
+            ("%70age=1", None),
+            ("tag=1&page=2&tag=1", None),
+            ("a%5Bb%5D=1", None),
+            ("a[b]=1", None),
+            ("page=1&&page=2", Some("query-repeated")),
+            ("page=1&%70age=2", Some("query-repeated")),
+            ("page=1&tag=2&debug=true", Some("query-undeclared")),
+            ("Page=1", Some("query-undeclared")),
+            ("page[]=1", Some("query-undeclared")),
+            ("page%20=1", Some("query-undeclared")),
+            ("page;debug=1", Some("query-undeclared")),
+        ] {
+            let query = Query::parse(query).unwrap();
+            let judged = some.judge(&query).map_err(|denial| denial.code.id).err();
+            assert_eq!(judged, refused, "{query:?}");
+            assert_eq!(Members::default().judge(&query).is_ok(), query.is_empty(), "{query:?}");
+            assert!(Members::All.judge(&query).is_ok());
+        }
+        let long = Query::parse(&format!("{}=s3cret", "x".repeat(5000))).unwrap();
+        let detail = some.judge(&long).unwrap_err().detail.unwrap();
+        assert!(detail.len() < 100 && !detail.contains("s3cret"), "{detail}");
+    }
 }

@@ -152,6 +152,7 @@ impl Served<'_> {
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
         exchange.facts = addressed.facts;
+        exchange.refused = route.passes.query.judge(&exchange.facts.query).err();
         let upgrade = upgrade.filter(|_| route.upgrades && fields::asks_for_websocket(&parts.headers));
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
         let mut crossing = HttpCrossing {

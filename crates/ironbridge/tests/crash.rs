@@ -37,9 +37,9 @@ integrations:
     http:
       path: /erp
       operations:
-        list-orders: { match: GET /orders, permission: orders.read, response: { keep: [/items/*/id] } }
+        list-orders: { match: GET /orders, permission: orders.read, request: { query: [n] }, response: { keep: [/items/*/id] } }
         orders-of: { match: 'GET /customers/{customer}/orders', permission: orders.read }
-        stream-orders: { match: GET /stream, permission: orders.read }
+        stream-orders: { match: GET /stream, permission: orders.read, request: { query: [n] } }
         ship-order: { match: POST /orders, permission: orders.write }
 "#;
 

@@ -9,7 +9,7 @@ mod unit;
 mod web;
 
 pub use audit::{AccessKeyId, BucketName, KeyPrefix, LogOrigin, RegionName, ServiceAddress, VerifierKey};
-pub use crossing::{Crossing, HeaderField, TrailerField};
+pub use crossing::{Crossing, HeaderField, QueryMember, TrailerField};
 pub use file::{Directory, FilePath};
 pub use secret::SecretRef;
 pub use text::{Date, Name, PermissionName, Pointer, San, SubjectPlace, Thumbprint};

@@ -21,6 +21,10 @@ impl Names {
         Names { all_but: Some(but.into_iter().collect()), ..self }
     }
 
+    pub fn lists(&self, name: &HeaderName) -> bool {
+        self.listed.contains(name)
+    }
+
     pub fn pass(&self, name: &HeaderName) -> bool {
         self.listed.contains(name) || self.all_but.as_ref().is_some_and(|but| is_free(name, but))
     }

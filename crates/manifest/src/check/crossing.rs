@@ -5,12 +5,40 @@ use crate::findings::finding;
 use crate::place::Spot;
 use crate::{Crossing, HeaderField, Integration, Operation, TargetAuth, TrailerField};
 use ironbridge_core::fields;
+use std::collections::HashSet;
 
 impl<'c> Check<'c, '_> {
     /// Fields that an operation declares, and could not cross or would have no use.
     pub fn declared_fields(&mut self, integration: &Integration, operation: &Operation, spot: Spot<'_>) {
         let credential = self.credential_of(integration);
         let (request, response) = (&operation.request, &operation.response);
+        let mut seen = HashSet::new();
+        for (index, member) in request.query.listed().iter().enumerate() {
+            if !seen.insert(&member.name) {
+                let at = spot.key("request").key("query").item(index).at_value();
+                let message = format!("`{}` is listed already", member.name);
+                self.report(&finding::CONTRADICTION, at, message, "listed again");
+            }
+        }
+        self.not_the_credential(names(&request.headers), credential, spot.key("request").key("headers"));
+        self.not_the_credential(names(&response.headers), credential, spot.key("response").key("headers"));
+        let reads_reply = response.reads_body() || operation.replay.is_some();
+        self.without_use(names(&request.headers), spot.key("request").key("headers"), |name| {
+            let part = reads_reply
+                && fields::CROSSING
+                    .iter()
+                    .any(|group| group.request == fields::When::Unread && group.names.contains(&name));
+            part.then_some("a control reads the reply, which must come whole and uncompressed")
+        });
+        for (side, headers, filters) in [
+            ("request", &request.headers, request.keep.is_some()),
+            ("response", &response.headers, response.keep.is_some()),
+        ] {
+            self.without_use(names(headers), spot.key(side).key("headers"), |name| {
+                let of_whole = filters && fields::OF_THE_WHOLE_BODY.contains(&name);
+                of_whole.then_some("it tells of the whole body, of which `keep` holds parts back")
+            });
+        }
         for (side, trailers, reads) in [
             ("request", &request.trailers, request.reads_body()),
             ("response", &response.trailers, response.reads_body()),
@@ -25,10 +53,27 @@ impl<'c> Check<'c, '_> {
         }
     }
 
+    fn without_use<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n str>,
+        spot: Spot<'_>,
+        why: impl Fn(&str) -> Option<&'static str>,
+    ) {
+        for (index, name) in names.enumerate() {
+            if let Some(why) = why(name) {
+                let message = format!("`{name}` does not cross: {why}");
+                self.report(&finding::CONTRADICTION, spot.item(index).at_value(), message, "has no effect");
+            }
+        }
+    }
+
     /// Names the keys where everything crosses instead of what is listed.
     pub fn all_crosses(&mut self, operation: &Operation, spot: Spot<'_>) {
         let (request, response) = (&operation.request, &operation.response);
         for (side, key, all, what) in [
+            ("request", "query", request.query.is_all(), "every member of a query, once or repeated,"),
+            ("request", "headers", request.headers.is_all(), "every header field that callers send"),
+            ("response", "headers", response.headers.is_all(), "every header field that the target answers"),
             ("request", "trailers", request.trailers.is_all(), "every field that callers send after a body"),
             (
                 "response",

@@ -1,7 +1,7 @@
 use super::{Map, section, words};
 use crate::{
-    Crossing, Duration, FilePath, Name, OneOrMore, Path, PermissionName, Pointer, Rate, Route, Size,
-    SubjectPlace, Template, TrailerField,
+    Crossing, Duration, FilePath, HeaderField, Name, OneOrMore, Path, PermissionName, Pointer, QueryMember,
+    Rate, Route, Size, SubjectPlace, Template, TrailerField,
 };
 
 section! {
@@ -181,6 +181,12 @@ section! {
         /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
         /// lets nothing cross. Default: all.
         keep: Option<Vec<Pointer>>,
+        /// Members of the query that cross, by their decoded names, or `all`; a request with any other is refused. A
+        /// member comes once, unless a `*` follows its name: `[page, tag*]`. Default: none.
+        query: Crossing<QueryMember>,
+        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own. Which
+        /// these are stands in [fields.md](fields.md).
+        headers: Crossing<HeaderField>,
         /// Fields that may follow the body and cross, or `all` that may; none cross otherwise. Only a body that no
         /// control reads keeps what follows it.
         trailers: Crossing<TrailerField>,
@@ -197,8 +203,12 @@ section! {
         /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
         /// lets nothing cross. Default: all.
         keep: Option<Vec<Pointer>>,
-        /// Fields that may follow the body and cross besides gRPC's, or `all` that may. Only a body that no
-        /// control reads keeps what follows it.
+        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own. Which
+        /// these are stands in [fields.md](fields.md).
+        headers: Crossing<HeaderField>,
+        /// Fields that may follow the body and cross besides gRPC's, or `all` that may; those that are listed cross
+        /// in the header section too, where gRPC puts them when there is no body. Only a body that no control reads
+        /// keeps what follows it.
         trailers: Crossing<TrailerField>,
     }
 }

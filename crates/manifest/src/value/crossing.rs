@@ -23,6 +23,14 @@ pub struct HeaderField(pub Arc<str>);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrailerField(pub Arc<str>);
 
+/// A member of the query that may be let across: its name as it reads decoded. With a `*` behind it, as in URI
+/// templates (RFC 6570 §2.4.2), it may come more than once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryMember {
+    pub name: Arc<str>,
+    pub repeats: bool,
+}
+
 impl<T> Crossing<T> {
     /// What is listed; nothing, where all cross.
     pub fn listed(&self) -> &[T] {
@@ -93,6 +101,44 @@ impl FromText for TrailerField {
 
     fn schema() -> Value {
         schema::text("The name of a field that may follow a body.", FIELD_PATTERN, "X-Checksum")
+    }
+}
+
+impl FromText for QueryMember {
+    const EXPECTED: &'static str = "a query member's name, such as page, or tag* where it may be repeated";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let (name, repeats) = match text.strip_suffix('*') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        if !(1..=128).contains(&name.len()) || name.trim() != name || name.chars().any(char::is_control) {
+            return Err(Wrong::malformed("is no query member's name of 1 to 128 bytes"));
+        }
+        if name == "all" {
+            return Err(Wrong::malformed("is no name here").help("write `all` without the brackets"));
+        }
+        if name.contains('%') {
+            return Err(Wrong::malformed("is percent-encoded").help("write the name as it reads decoded"));
+        }
+        if name.contains('*') {
+            return Err(Wrong::malformed("stands for no family of names here").help("list the names"));
+        }
+        if name.contains(['&', '=', '#', '?']) {
+            // A member written with its value is a likely cause, and the value may be a credential.
+            return Err(
+                Wrong::hidden("this is no query member's name").help("write the name without its value")
+            );
+        }
+        Ok(QueryMember { name: name.into(), repeats })
+    }
+
+    fn schema() -> Value {
+        schema::text(
+            "The name of a query member that crosses, decoded; with `*` behind it, it may be repeated.",
+            "^[^%&=#?*]{1,128}[*]?$",
+            "page",
+        )
     }
 }
 
