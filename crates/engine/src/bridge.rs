@@ -1,5 +1,6 @@
 use crate::actions::{manifest_facts, refused_reload};
 use crate::descriptors;
+use crate::home::Home;
 use crate::listeners::{self, ListenerError, Running};
 use crate::plan::Plan;
 use crate::services::{Kept, ServiceError, Services};
@@ -10,6 +11,7 @@ use ironbridge_core::SystemClock;
 use ironbridge_core::action::{Action, name};
 use ironbridge_manifest::{Diagnostics, Manifest};
 use ironbridge_net::cores::Cores;
+use ironbridge_store::Actor;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -94,12 +96,15 @@ impl Bridge {
     /// Loads the manifest directory and starts what it declares. Must be called within a tokio runtime, which
     /// then does the upkeep; exchanges have threads of their own.
     pub async fn start(dir: &Path) -> Result<(Bridge, Diagnostics), StartError> {
-        let plan = Plan::load(dir, &SystemClock::default())
-            .map_err(|wrong| StartError::Manifest(Box::new(wrong)))?;
+        let wrong = |found| StartError::Manifest(Box::new(found));
+        let plan = Plan::load(dir, &SystemClock::default()).map_err(wrong)?;
+        let fixed = Fixed::of(&plan.manifest);
+        let home = Home::open(&plan.manifest.bridge.data_dir, Actor::new("bridge"));
+        let home = home.map_err(ServiceError::from)?;
+        let plan = plan.with_secrets(&home.secrets(), home.clock.now()).await.map_err(wrong)?;
         let manifest = &plan.manifest;
-        let fixed = Fixed::of(manifest);
         descriptors::prepare(manifest);
-        let services = Arc::new(Services::open(&manifest.bridge).await?);
+        let services = Arc::new(Services::open(home, &manifest.bridge).await?);
         let workers = NonZeroUsize::new(fixed.workers).unwrap_or(NonZeroUsize::MIN);
         let cores = Cores::start(workers, "core").map_err(StartError::Threads)?;
         let mut state = State {
@@ -141,9 +146,12 @@ impl Bridge {
 
     async fn replace(&self, state: &mut State) -> Result<(Reloaded, Manifest, Vec<Action>), ReloadError> {
         let started = Instant::now();
-        let plan = Plan::load(&self.dir, &*self.services.clock)
-            .map_err(|wrong| StartError::Manifest(Box::new(wrong)))?;
+        let wrong = |found| StartError::Manifest(Box::new(found));
+        // As the store has them now: what is in memory may be older than a command that has just ended.
+        let (secrets, clock) = (self.services.home.secrets(), &self.services.clock);
+        let plan = Plan::load(&self.dir, &**clock).map_err(wrong)?;
         state.fixed.check(&Fixed::of(&plan.manifest))?;
+        let plan = plan.with_secrets(&secrets, clock.now()).await.map_err(wrong)?;
         let renewed = replace(state, &plan, &self.services, &self.cores.handle()).await?;
         state.drain = plan.manifest.bridge.timeouts.drain;
         state.files.clone_from(&plan.manifest.files);
@@ -160,6 +168,14 @@ impl Bridge {
     pub async fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         let state = self.state.lock().await;
         state.listeners.iter().map(|(name, running)| (Arc::clone(name), running.address())).collect()
+    }
+
+    /// The files that listeners' certificates come from, by listener; none for those of the internal CA.
+    pub async fn chains(&self) -> BTreeMap<Arc<str>, PathBuf> {
+        let state = self.state.lock().await;
+        let declared =
+            state.listeners.iter().filter_map(|(name, on)| Some((Arc::clone(name), on.chain.clone()?)));
+        declared.collect()
     }
 
     /// The files the manifest was read from, and those it names.

@@ -1,22 +1,23 @@
 //! Whether the system gives as many file descriptors as the manifest may need.
 
-use ironbridge_manifest::Manifest;
+use ironbridge_manifest::finding::DESCRIPTORS_FEW;
+use ironbridge_manifest::{Manifest, Observed};
 use ironbridge_net::descriptors;
 
 /// Raises the process's limit as far as it may, reserves descriptors for the trail and the store, and says so where
 /// the rest is fewer than the manifest declares connections.
 pub fn prepare(manifest: &Manifest) {
-    for (_, shortage) in shortages(manifest, descriptors::prepare()) {
-        tracing::warn!("{shortage}");
+    for shortage in shortages(manifest, descriptors::prepare()) {
+        tracing::warn!("{}", shortage.message);
     }
 }
 
 /// The same for whoever checks a manifest on the machine that is to run it: where, and what.
-pub fn too_few(manifest: &Manifest) -> Vec<(Vec<String>, String)> {
+pub fn too_few(manifest: &Manifest) -> Vec<Observed> {
     shortages(manifest, descriptors::available())
 }
 
-fn shortages(manifest: &Manifest, available: u64) -> Vec<(Vec<String>, String)> {
+fn shortages(manifest: &Manifest, available: u64) -> Vec<Observed> {
     let listeners = &manifest.bridge.listeners;
     let declared: u64 = listeners.values().map(|listener| u64::from(listener.max_connections.value())).sum();
     if declared <= available {
@@ -29,7 +30,7 @@ fn shortages(manifest: &Manifest, available: u64) -> Vec<(Vec<String>, String)> 
              those to targets included, so fewer are accepted",
             listener.max_connections.value(),
         );
-        (["bridge", "listeners", name].map(str::to_owned).to_vec(), message)
+        Observed::new(&DESCRIPTORS_FEW, &["bridge", "listeners", name], message)
     });
     told.collect()
 }
@@ -48,7 +49,7 @@ mod tests {
         let plan = Plan::load(dir.path(), &SystemClock::default()).unwrap();
         assert!(shortages(&plan.manifest, 1000).is_empty());
         let told = shortages(&plan.manifest, 896);
-        assert_eq!(told[0].0, ["bridge", "listeners", "api"]);
-        assert!(told[0].1.contains("1000 connections;") && told[0].1.contains("leaves 896"), "{told:?}");
+        assert_eq!(told[0].at, ["bridge", "listeners", "api"]);
+        assert!(told[0].message.contains("1000 connections;") && told[0].message.contains("leaves 896"), "{told:?}");
     }
 }

@@ -84,6 +84,13 @@ impl Home {
         Ok(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) })
     }
 
+    /// As [`Home::open`], but makes nothing: `None` where there is no store yet.
+    pub fn open_existing(dir: &Path, actor: Actor) -> Result<Option<Home>, HomeError> {
+        // Also where it cannot be told: then opening says why.
+        let there = |name: &str| dir.join(name).try_exists().unwrap_or(true);
+        if there("keys") && there("store.sqlite") { Home::open(dir, actor).map(Some) } else { Ok(None) }
+    }
+
     /// The data directory itself.
     pub fn dir(&self) -> &Path {
         &self.dir

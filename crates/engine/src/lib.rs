@@ -5,6 +5,7 @@ mod actions;
 mod bridge;
 mod descriptors;
 mod home;
+mod judge;
 mod listeners;
 mod log_keys;
 mod material;

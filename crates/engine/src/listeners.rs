@@ -16,6 +16,7 @@ use ironbridge_net::tls::server::{
 use ironbridge_net::tls::{Identity, Roots, TlsError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A listener at work.
@@ -24,6 +25,8 @@ pub struct Running {
     front: Arc<Front>,
     serving: Serving,
     issued: Option<Issued>,
+    /// The file that its certificate comes from, where that is declared.
+    pub chain: Option<PathBuf>,
 }
 
 /// A certificate of the internal CA's, and the names it is for.
@@ -75,7 +78,7 @@ pub async fn prepare(
         let refused = |reason| ListenerError::Tls { name: name.to_string(), reason };
         let (identity, issued) = match &listener.certificate {
             // Whoever declares a certificate renews it; the bridge takes the new file up when it is there.
-            Some(declared) => (material::server_identity(declared, &services.secrets).await?, None),
+            Some(declared) => (material::server_identity(declared, &services.home.secrets()).await?, None),
             None => {
                 let names = names(manifest, listener);
                 let in_use = running.get(&name.shared()).and_then(|running| running.issued.clone());
@@ -166,14 +169,16 @@ impl Running {
                 handler: Arc::new(move |_core| handling.handler()),
             },
         );
-        Running { declared: prepared.listener.address, front, serving, issued: prepared.issued }
+        let Prepared { listener, issued, .. } = prepared;
+        let chain = chain(&listener);
+        Running { declared: listener.address, front, serving, issued, chain }
     }
 
     fn become_(self, prepared: Prepared) -> Running {
         self.front.replace(prepared.site, prepared.limits);
         self.front.tls.replace(prepared.tls);
         self.serving.set_limits(prepared.connections);
-        Running { issued: prepared.issued, ..self }
+        Running { issued: prepared.issued, chain: chain(&prepared.listener), ..self }
     }
 
     /// Of the certificate that the internal CA issued for it.
@@ -202,6 +207,10 @@ impl Running {
     }
 }
 
+fn chain(listener: &Listener) -> Option<PathBuf> {
+    listener.certificate.as_ref().map(|declared| declared.chain.to_path_buf())
+}
+
 fn connection_limits(manifest: &Manifest, listener: &Listener, site: &Arc<Site>) -> listen::Limits {
     let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
     let site = Arc::clone(site);
@@ -222,13 +231,11 @@ fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerErr
 
 /// Every name the listener may be called by.
 fn names(manifest: &Manifest, listener: &Listener) -> Vec<String> {
-    let public = manifest.bridge.origin();
-    let host = public.trim_start_matches("https://").split(['/', ':']).next().unwrap_or_default().to_owned();
-    let mut names = vec![host, "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    names.extend(manifest.bridge.public_url.iter().map(|url| url.host.to_string()));
     if !listener.address.ip().is_unspecified() {
         names.push(listener.address.ip().to_string());
     }
-    names.retain(|name| !name.is_empty());
     names.sort();
     names.dedup();
     names

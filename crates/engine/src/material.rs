@@ -73,7 +73,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
     read_bounded(path, &file)
 }
 
-fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, MaterialError> {
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, MaterialError> {
     // The open file is checked, so that it cannot be exchanged afterwards.
     let file = std::fs::File::open(path).map_err(|reason| unreadable(path, reason))?;
     let mode = file.metadata().map_err(|reason| unreadable(path, reason))?.mode();

@@ -2,17 +2,23 @@
 //! check` stops here.
 
 use crate::descriptors;
+use crate::home::Home;
+use crate::judge;
 use crate::publishing;
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::Rule;
 use ironbridge_controls::schema::JsonSchema;
 use ironbridge_controls::subject::Places;
 use ironbridge_core::memory::Charge;
-use ironbridge_core::{Clock, PermissionTable, json};
+use ironbridge_core::{Clock, PermissionTable, Timestamp, json};
+use ironbridge_manifest::finding::NOT_COMPILED;
 use ironbridge_manifest::{
-    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Operation, Pointer, Segment, Size, Template,
+    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, Operation, Pointer, Positions,
+    Segment, Size, Template,
 };
 use ironbridge_seal::note::NoteVerifier;
+use ironbridge_secrets::Secrets;
+use ironbridge_store::Actor;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +31,7 @@ pub struct Plan {
     pub permissions: Arc<PermissionTable>,
     /// By integration, then operation.
     pub operations: BTreeMap<(Arc<str>, Arc<str>), OperationPlan>,
+    positions: Positions,
 }
 
 /// One operation's compiled parts.
@@ -42,25 +49,57 @@ pub struct OperationPlan {
 }
 
 impl Plan {
-    /// Loads a manifest directory and compiles it.
+    /// Loads a manifest directory and compiles it, for who does not build on it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at the line where it stands.
+    pub fn read(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
+        Plan::compile(ironbridge_manifest::load(dir, today(clock))?, Vec::new())
+    }
+
+    /// Loads a manifest directory, compiles it and judges the files that it names.
     ///
     /// # Errors
     /// Everything that is wrong, at the line where it stands.
     pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
-        Plan::compile(ironbridge_manifest::load(dir, today(clock))?)
-    }
-
-    /// As [`Plan::load`], with what is seen of the data directory and of the machine among the findings.
-    pub fn observe(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         let loaded = ironbridge_manifest::load(dir, today(clock))?;
-        let behind = loaded.behind(publishing::behind(&loaded.manifest.bridge, clock.now()));
-        let few = loaded.descriptors(descriptors::too_few(&loaded.manifest));
-        let plan = Plan::compile(loaded)?;
-        Ok(Plan { findings: plan.findings.and(behind).and(few), ..plan })
+        let judged = judge::files(&loaded.manifest, clock.now());
+        Plan::compile(loaded, judged)
     }
 
-    /// Compiles what was loaded, or says all that does not compile.
-    pub fn compile(loaded: Loaded) -> Result<Plan, Diagnostics> {
+    /// As [`Plan::load`], with what data directory and machine say: whether secrets are set, how far the audit trail is
+    /// elsewhere, how many files may be open.
+    pub async fn observe(dir: &Path, clock: &dyn Clock, actor: Actor) -> Result<Plan, Diagnostics> {
+        let loaded = ironbridge_manifest::load(dir, today(clock))?;
+        let Loaded { manifest, positions, .. } = &loaded;
+        let mut judged = judge::files(manifest, clock.now());
+        match Home::open_existing(&manifest.bridge.data_dir, actor) {
+            Ok(Some(home)) => {
+                judged.extend(judge::secrets(manifest, positions, &home.secrets(), clock.now()).await);
+            }
+            Ok(None) => judged.extend(judge::secrets_unseen(positions, "there is no data directory yet")),
+            Err(error) => judged.extend(judge::secrets_unseen(positions, &error.to_string())),
+        }
+        judged.extend(publishing::behind(&manifest.bridge, clock.now()));
+        judged.extend(descriptors::too_few(manifest));
+        Plan::compile(loaded, judged)
+    }
+
+    /// Judges the secrets that the manifest names.
+    ///
+    /// # Errors
+    /// Those that cannot be used, where they are named.
+    pub async fn with_secrets(self, secrets: &Secrets, now: Timestamp) -> Result<Plan, Diagnostics> {
+        let observed = judge::secrets(&self.manifest, &self.positions, secrets, now).await;
+        let observed = self.positions.show(observed);
+        if observed.has_errors() {
+            return Err(self.findings.and(observed));
+        }
+        Ok(Plan { findings: self.findings.and(observed), ..self })
+    }
+
+    /// Compiles what was loaded, or says all that does not compile, with what was observed of it already.
+    fn compile(loaded: Loaded, mut observed: Vec<Observed>) -> Result<Plan, Diagnostics> {
         let manifest = &loaded.manifest;
         let mut compiler = Compiler::default();
         let mut operations = BTreeMap::new();
@@ -83,8 +122,10 @@ impl Plan {
                 operations.insert((name.shared(), operation_name.shared()), plan);
             }
         }
-        if !compiler.problems.is_empty() {
-            return Err(loaded.problems(compiler.problems));
+        observed.extend(compiler.problems);
+        let observed = loaded.positions.show(observed);
+        if observed.has_errors() {
+            return Err(loaded.findings.and(observed));
         }
         let mut permissions = PermissionTable::default();
         for role in manifest.roles.values() {
@@ -97,8 +138,9 @@ impl Plan {
         {
             permissions.intern(&operation.permission);
         }
-        let Loaded { manifest, findings, .. } = loaded;
-        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations })
+        let Loaded { manifest, findings, positions } = loaded;
+        let findings = findings.and(observed);
+        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations, positions })
     }
 }
 
@@ -109,8 +151,7 @@ fn today(clock: &dyn Clock) -> Date {
 
 #[derive(Default)]
 struct Compiler {
-    /// Where (the keys that lead there) and what.
-    problems: Vec<(Vec<String>, String)>,
+    problems: Vec<Observed>,
     /// A schema file that several operations name is compiled once.
     schemas: HashMap<PathBuf, Option<JsonSchema>>,
 }
@@ -215,8 +256,8 @@ impl Compiler {
     }
 
     fn problem(&mut self, place: &[String], below: &[&str], message: String) {
-        let place = place.iter().cloned().chain(below.iter().map(ToString::to_string)).collect();
-        self.problems.push((place, message));
+        let at = place.iter().cloned().chain(below.iter().map(ToString::to_string)).collect();
+        self.problems.push(Observed { finding: &NOT_COMPILED, at, message, help: None });
     }
 }
 

@@ -7,7 +7,8 @@ use ironbridge_audit::Stored;
 use ironbridge_audit::export;
 use ironbridge_core::action::name;
 use ironbridge_core::{Fetch, Sensitive, Timestamp};
-use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, RecordFormat, SecretRef};
+use ironbridge_manifest::finding::TRAIL_BEHIND;
+use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, Observed, RecordFormat, SecretRef};
 use ironbridge_net::address::Policy;
 use ironbridge_net::session::Dialer;
 use ironbridge_publish::{
@@ -75,7 +76,7 @@ pub async fn follow(services: Arc<Services>, mut declared: watch::Receiver<Optio
 const LATE: Duration = Duration::from_secs(300);
 
 /// Where in the manifest a destination stands that is late, or contradicts the log, and what is known of it.
-pub fn behind(bridge: &manifest::Bridge, now: Timestamp) -> Vec<(Vec<String>, String)> {
+pub fn behind(bridge: &manifest::Bridge, now: Timestamp) -> Vec<Observed> {
     // What cannot be read says nothing; `audit status` tells why.
     let Ok(Some(snapshot)) = Snapshot::read(&audit_dir(&bridge.data_dir)) else { return Vec::new() };
     let audit = &bridge.audit;
@@ -91,8 +92,8 @@ pub fn behind(bridge: &manifest::Bridge, now: Timestamp) -> Vec<(Vec<String>, St
         }
         let records = lag.of.saturating_sub(lag.position);
         let why = lag.last_error.map_or_else(String::new, |error| format!(": {error}"));
-        let place = ["bridge", "audit", key, &lag.name].map(str::to_owned).to_vec();
-        Some((place, format!("`{}` does not have the last {records} records{why}", lag.name)))
+        let message = format!("`{}` does not have the last {records} records{why}", lag.name);
+        Some(Observed::new(&TRAIL_BEHIND, &["bridge", "audit", key, &lag.name], message))
     });
     told.collect()
 }

@@ -19,12 +19,12 @@ use ironbridge_identity::token_endpoint::TokenEndpoint;
 use ironbridge_manifest::{self as manifest, Audit, Bridge, HttpTarget, Oauth2};
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
+use ironbridge_net::tls::{Identity, Roots};
 use ironbridge_net::upstream::{self, Upstream};
 use ironbridge_privacy::Owners;
 use ironbridge_seal::hash;
 use ironbridge_seal::random::SystemRandom;
 use ironbridge_secrets::{SecretName, Secrets};
-use ironbridge_store::Actor;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
@@ -94,8 +94,7 @@ const REMEMBERED_CERTIFICATES: usize = 10_000;
 const LIMIT_COUNTERS: usize = 1 << 18;
 
 impl Services {
-    pub async fn open(bridge: &Bridge) -> Result<Services, ServiceError> {
-        let home = Home::open(&bridge.data_dir, Actor::new("bridge"))?;
+    pub async fn open(home: Home, bridge: &Bridge) -> Result<Services, ServiceError> {
         let (clock, public_url) = (Arc::clone(&home.clock), bridge.origin());
         let owners = home.owners().await?;
         let trail = Arc::new(Trail::open(home.trail_options(&bridge.name).await?, Arc::clone(&clock))?);
@@ -190,13 +189,11 @@ impl Services {
         next: &mut Kept,
     ) -> Result<(Arc<Upstream>, Option<Validity>), ServiceError> {
         let refused = |reason: String| ServiceError::Target { system: system.to_owned(), reason };
-        let mut settings = upstream::Settings::new(&*target.url.text);
-        settings.roots = material::roots_or_system(target.ca.as_deref())?;
         let mut issued = None;
-        settings.identity = match &target.certificate {
+        let identity = match &target.certificate {
             None => None,
             Some(manifest::ClientCertificate::Files { chain, key }) => {
-                Some(material::identity(chain, key, &self.secrets).await?)
+                Some(material::identity(chain, key, &self.home.secrets()).await?)
             }
             Some(manifest::ClientCertificate::Issued) => {
                 let certificate = self.issue_toward(system).map_err(|error| refused(error.to_string()))?;
@@ -206,16 +203,9 @@ impl Services {
                 Some(identity)
             }
         };
-        settings.server_name = target.server_name.clone();
-        settings.protocol = match target.protocol {
-            manifest::Protocol::Http1 => upstream::Protocol::Http1,
-            manifest::Protocol::Http2 => upstream::Protocol::Http2,
-            manifest::Protocol::Auto => upstream::Protocol::Auto,
-        };
-        settings.max_connections = usize::try_from(target.max_connections.value()).unwrap_or(usize::MAX);
-        settings.connect_timeout = target.connect_timeout;
-        settings.danger_plaintext = target.danger_plaintext.is_some();
-        let upstream = Upstream::new(settings).map_err(|error| refused(error.to_string()))?;
+        let roots = material::roots_or_system(target.ca.as_deref())?;
+        let upstream =
+            Upstream::new(settings(target, roots, identity)).map_err(|error| refused(error.to_string()))?;
         Ok((upstream, issued))
     }
 
@@ -336,6 +326,22 @@ impl Services {
         };
         Ok(format!("{system} {target:?} {} {certificate}", digest(target.ca.as_deref())?))
     }
+}
+
+/// How connections to a target are made.
+pub fn settings(target: &HttpTarget, roots: Roots, identity: Option<Identity>) -> upstream::Settings {
+    let mut settings = upstream::Settings::new(&*target.url.text);
+    (settings.roots, settings.identity) = (roots, identity);
+    settings.server_name = target.server_name.clone();
+    settings.protocol = match target.protocol {
+        manifest::Protocol::Http1 => upstream::Protocol::Http1,
+        manifest::Protocol::Http2 => upstream::Protocol::Http2,
+        manifest::Protocol::Auto => upstream::Protocol::Auto,
+    };
+    settings.max_connections = usize::try_from(target.max_connections.value()).unwrap_or(usize::MAX);
+    settings.connect_timeout = target.connect_timeout;
+    settings.danger_plaintext = target.danger_plaintext.is_some();
+    settings
 }
 
 fn digest(file: Option<&Path>) -> Result<String, MaterialError> {

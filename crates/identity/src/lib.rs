@@ -9,6 +9,7 @@
 //! | [`api_key`] | API keys, OAuth client secrets | both |
 //! | [`token`] | JWT access tokens (RFC 9068) | |
 //! | [`certificate`] | client certificates | |
+//! | [`certificate_file`] | what a PEM file holds | |
 //! | [`authority`] | | certificates of the internal CA |
 //! | [`token_endpoint`] | OAuth clients (RFC 6749 §4.4) | access tokens |
 //! | [`target_token`] | | fetches the bridge's own tokens toward targets |
@@ -17,6 +18,7 @@ pub mod accounts;
 pub mod api_key;
 pub mod authority;
 pub mod certificate;
+pub mod certificate_file;
 pub mod issuer_keys;
 mod remembered;
 mod sealed;

@@ -1,5 +1,6 @@
 //! A manifest directory, read and compiled as far as that goes without a running bridge.
 
+use crate::actor;
 use crate::failure::Failure;
 use crate::output;
 use ironbridge_core::SystemClock;
@@ -7,19 +8,24 @@ use ironbridge_engine::Plan;
 use ironbridge_manifest::{Diagnostics, Manifest, Severity};
 use std::path::Path;
 
-/// The manifest with its warnings and notes, or everything that is wrong with it.
-pub fn inspect(dir: &Path) -> Result<(Manifest, Diagnostics), Diagnostics> {
-    Plan::load(dir, &SystemClock::default()).map(|plan| (plan.manifest, plan.findings))
-}
-
-/// As [`inspect`], with what is seen of the bridge's data directory among the findings.
+/// The manifest with its warnings and notes, or everything that is wrong with it, with the files and secrets that it
+/// names and what is seen of the bridge's data directory.
 pub fn observe(dir: &Path) -> Result<(Manifest, Diagnostics), Diagnostics> {
-    Plan::observe(dir, &SystemClock::default()).map(|plan| (plan.manifest, plan.findings))
+    let clock = SystemClock::default();
+    let observed = Plan::observe(dir, &clock, actor::of_command());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let plan = match runtime {
+        Ok(runtime) => runtime.block_on(observed)?,
+        // Without one nothing else would work either; the manifest can still be read.
+        Err(_) => Plan::load(dir, &clock)?,
+    };
+    Ok((plan.manifest, plan.findings))
 }
 
-/// The manifest, for commands that need some of it: warnings are `check`'s business.
+/// The manifest, for commands that need some of it: whether a bridge could run is `check`'s business.
 pub fn manifest(dir: &Path) -> Result<Manifest, Failure> {
-    inspect(dir).map(|(manifest, _)| manifest).map_err(|found| failure(dir, &found))
+    let plan = Plan::read(dir, &SystemClock::default());
+    plan.map(|plan| plan.manifest).map_err(|found| failure(dir, &found))
 }
 
 /// For commands that cannot go on with such a manifest.

@@ -107,9 +107,13 @@ impl Diagnostics {
         Diagnostics { kept, omitted }
     }
 
-    /// These, and then those.
+    /// These and those, in the order of files and lines.
     pub fn and(mut self, more: Diagnostics) -> Diagnostics {
         self.kept.extend(more.kept);
+        self.kept.sort_by(|one, other| {
+            let place = |found: &Diagnostic| (found.place.line, found.place.column);
+            one.place.file.cmp(&other.place.file).then_with(|| place(one).cmp(&place(other)))
+        });
         self.omitted += more.omitted;
         self
     }

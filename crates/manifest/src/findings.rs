@@ -38,7 +38,8 @@ pub struct Finding {
 
 macro_rules! findings {
     ($($name:ident = $id:literal, $severity:ident, $title:literal, $why:literal, $mend:literal, $example:literal;)*) => {
-        pub(crate) mod finding {
+        /// Each kind of finding by name, for those who compile a manifest further and report with [`crate::Loaded`].
+        pub mod finding {
             use super::{Finding, Severity};
             $(
                 #[doc = concat!("`", $id, "`: ", $title, ".")]
@@ -171,6 +172,19 @@ findings! {
         "Correct it as the message says.",
         "check: body.quantity >              # wrong: the expression is not complete";
 
+    MATERIAL_UNUSABLE = "IB130", Error, "A certificate, key or CA cannot be used",
+        "The file is there, but no connection could be made with what is in it: it holds something else than the key names, its parts do not belong together, or others could read a private key.",
+        "Put the right file there, as the message says. `openssl x509 -in FILE -noout -subject -issuer -dates` shows what a certificate is.",
+        "ca: ./erp.key                       # wrong: a private key\nca: ./ca/erp.pem                    # right: the certificate of the CA that erp's own comes from";
+    NOT_VALID_NOW = "IB131", Error, "A certificate is not valid today",
+        "Whoever is shown it refuses it, so nothing could work. Its life is over, or has not begun; or this machine's clock is wrong.",
+        "Put a current certificate there. The bridge takes it up by itself while it runs.",
+        "certificate: { chain: ./tls/2025.pem, key: ./tls/2025.key }   # and it is 2026";
+    SECRET_UNUSABLE = "IB132", Error, "A secret cannot be used",
+        "The manifest names it, but the secret store does not have it, or not in the form that is needed. What needs it could only fail.",
+        "Set it with `ironbridge secret set NAME`, or correct the reference.",
+        "password: secret://sealed/epr       # and it was set as `erp`";
+
     DANGER_EXPIRED = "IB201", Error, "A danger has expired",
         "A weaker-than-default choice was accepted until this date. It has passed, so the manifest does not load any more.",
         "Remove the `danger` key. If there is still no better way, write down why and until when.",
@@ -255,4 +269,16 @@ findings! {
         "Every connection is an open file, and the system's hard limit for them, as it is here, is below what the listeners may hold. The last ones are kept for the audit trail and the store, so fewer connections than declared are accepted.",
         "Raise the limit for the service (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `max_connections`.",
         "api: { address: 0.0.0.0:8443, max_connections: 100000 }   # and ulimit -Hn says 4096";
+    VALID_NOT_FOR_LONG = "IB235", Warning, "A certificate's life ends soon",
+        "From that moment on every connection that needs it fails. The bridge renews certificates of its internal CA by itself, and others not.",
+        "Renew it where it comes from, and put the new file in its place: the bridge takes it up by itself while it runs.",
+        "chain: ./tls/chain.pem              # and a week of its year is left";
+    SECRETS_NOT_LOOKED_UP = "IB231", Note, "Secrets were not looked up",
+        "The secret store lies in the data directory, and that is not there, or cannot be opened by whoever asks. So nobody knows yet whether the secrets that the manifest names are set.",
+        "Check again on the machine where the bridge runs, as the user that it runs as. A bridge does not start without them.",
+        "password: secret://sealed/erp       # checked where there is no data directory";
+    NAME_NOT_COVERED = "IB232", Warning, "The certificate does not carry the public name",
+        "Callers who use `public_url` compare the name in it with the certificate they are shown, and would refuse this one. That is right only where something before the bridge ends TLS.",
+        "Use a certificate that carries the name, or correct `public_url`.",
+        "public_url: https://bridge.acme.example\nlisteners:\n  api: { address: 0.0.0.0:443, certificate: { ... } }   # of www.acme.example";
 }

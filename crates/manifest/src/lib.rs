@@ -21,9 +21,9 @@ mod value;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
-pub use findings::{Finding, Severity, findings};
+pub use findings::{Finding, Severity, finding, findings};
 pub use init::init_files;
-pub use load::{Loaded, load, load_sources};
+pub use load::{Loaded, Observed, Positions, load, load_sources};
 pub use model::*;
 pub use reader::Files;
 pub use reference::reference_markdown;

@@ -7,8 +7,9 @@ use crate::outline::{Names, Outline};
 use crate::place::{FileId, Site};
 use crate::reader::{Files, Reader, plain};
 use crate::yaml::{self, Kind};
-use crate::{Bridge, Date, Listener, Manifest};
+use crate::{Bridge, Date, Listener, Manifest, SecretRef};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A manifest that loads.
 #[derive(Debug)]
@@ -16,36 +17,56 @@ pub struct Loaded {
     pub manifest: Manifest,
     /// Warnings and notes.
     pub findings: Diagnostics,
-    outline: Outline,
+    pub positions: Positions,
 }
 
-impl Loaded {
-    /// Errors found by those who compile the manifest further, at the places they name: the keys that lead there
-    /// (`integrations`, `order-sync`, ..., a list's index as a number) with a message.
-    pub fn problems(&self, problems: impl IntoIterator<Item = (Vec<String>, String)>) -> Diagnostics {
-        self.report(&finding::NOT_COMPILED, problems)
+/// Where everything of a manifest is written.
+#[derive(Debug)]
+pub struct Positions {
+    outline: Outline,
+    sources: Arc<[(PathBuf, String)]>,
+}
+
+/// What is found by those who compile a manifest further, or look at what it names.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    pub finding: &'static Finding,
+    /// The keys that lead there (`integrations`, `order-sync`, ..., a list's index as a number), as far as they are
+    /// written; none for the directory as a whole.
+    pub at: Vec<String>,
+    /// One sentence without its full stop. Never holds a secret.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Observed {
+    pub fn new(finding: &'static Finding, at: &[&str], message: impl Into<String>) -> Observed {
+        let at = at.iter().map(ToString::to_string).collect();
+        Observed { finding, at, message: message.into(), help: None }
     }
 
-    /// Warnings of those who look at the data directory: where the audit trail is behind, with a message.
-    pub fn behind(&self, behind: impl IntoIterator<Item = (Vec<String>, String)>) -> Diagnostics {
-        self.report(&finding::TRAIL_BEHIND, behind)
+    pub fn help(self, help: impl Into<String>) -> Observed {
+        Observed { help: Some(help.into()), ..self }
+    }
+}
+
+impl Positions {
+    /// Every reference to a secret, with the keys that lead to it.
+    pub fn secrets(&self) -> Vec<(Vec<String>, SecretRef)> {
+        self.outline.secrets()
     }
 
-    /// Warnings of those who look at the machine: listeners that declare more connections than it gives.
-    pub fn descriptors(&self, few: impl IntoIterator<Item = (Vec<String>, String)>) -> Diagnostics {
-        self.report(&finding::DESCRIPTORS_FEW, few)
-    }
-
-    fn report(
-        &self,
-        finding: &'static Finding,
-        found: impl IntoIterator<Item = (Vec<String>, String)>,
-    ) -> Diagnostics {
-        let mut reader = Reader::new(&Nowhere, &self.manifest.sources);
-        for (path, message) in found {
-            match self.outline.find(&path) {
-                Some(site) => drop(reader.report(finding, site, message)),
-                None => drop(reader.report_whole(finding, message)),
+    /// Each observation at the line it is about.
+    pub fn show(&self, observed: impl IntoIterator<Item = Observed>) -> Diagnostics {
+        let mut reader = Reader::new(&Nowhere, &self.sources);
+        for Observed { finding, at, message, help } in observed {
+            let report = match self.outline.find(&at) {
+                Some(site) => reader.report(finding, site, message),
+                None => reader.report_whole(finding, message),
+            };
+            if let Some(help) = help {
+                report.help(help);
             }
         }
         reader.finish(Path::new("")).1
@@ -132,8 +153,10 @@ fn check(
     named.extend(sources.iter().map(|(path, _)| path.clone()));
     named.sort();
     named.dedup();
+    let sources: Arc<[(PathBuf, String)]> = sources.into();
+    let positions = Positions { outline, sources: Arc::clone(&sources) };
     let manifest = Manifest { bridge, systems, roles, accounts, integrations, files: named, sources };
-    Ok(Loaded { manifest, findings, outline })
+    Ok(Loaded { manifest, findings, positions })
 }
 
 fn report_fault(fault: yaml::Fault, file: FileId, reader: &mut Reader<'_>) {

@@ -13,6 +13,7 @@ pub use party::*;
 use crate::{Date, Name};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Things by their declared names.
 pub type Map<T> = BTreeMap<Name, T>;
@@ -28,7 +29,7 @@ pub struct Manifest {
     /// Everything that was read or named (manifest files, schemas, certificates), for watching.
     pub files: Vec<PathBuf>,
     /// The text of the manifest files, in the order they were read.
-    pub sources: Vec<(PathBuf, String)>,
+    pub sources: Arc<[(PathBuf, String)]>,
 }
 
 section! {

@@ -4,8 +4,9 @@ use crate::findings::finding;
 use crate::keys::{Read, Section, read_key};
 use crate::place::{FileId, Site, Spot};
 use crate::reader::{Reader, quoted};
+use crate::value::FromText;
 use crate::yaml::{Entry, Kind, Node};
-use crate::{Map, Name};
+use crate::{Map, Name, SecretRef};
 use std::collections::{BTreeMap, btree_map};
 
 /// The kinds of things that have names.
@@ -125,6 +126,19 @@ impl Outline {
         self.bridge.as_ref().map(|declared| Spot::new(declared.file, &declared.entry))
     }
 
+    /// Every reference to a secret, with the keys that lead to it.
+    pub fn secrets(&self) -> Vec<(Vec<String>, SecretRef)> {
+        let mut found = Vec::new();
+        if let Some(bridge) = &self.bridge {
+            collect(&bridge.entry.value, &mut vec!["bridge".to_owned()], &mut found);
+        }
+        // Nothing else of a manifest can name one.
+        for (name, system) in &self.systems {
+            collect(&system.entry.value, &mut vec!["systems".to_owned(), name.clone()], &mut found);
+        }
+        found
+    }
+
     /// The place that keys lead to, beginning with a top-level key; as far as they lead.
     pub fn find(&self, path: &[String]) -> Option<Site> {
         let (top, rest) = path.split_first()?;
@@ -146,6 +160,32 @@ impl Outline {
             Err(_) => spot.key(key),
         });
         Some(spot.at_value())
+    }
+}
+
+/// The references to secrets in a value, `at` being the keys that lead to it.
+fn collect(node: &Node, at: &mut Vec<String>, found: &mut Vec<(Vec<String>, SecretRef)>) {
+    match &node.kind {
+        Kind::Text(text) => {
+            if let Ok(reference) = SecretRef::from_text(text) {
+                found.push((at.clone(), reference));
+            }
+        }
+        Kind::Nothing => {}
+        Kind::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                at.push(index.to_string());
+                collect(item, at, found);
+                at.pop();
+            }
+        }
+        Kind::Map(entries) => {
+            for entry in entries {
+                at.push(entry.key.clone());
+                collect(&entry.value, at, found);
+                at.pop();
+            }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ fn examples_load_without_a_warning() {
         let loaded = load(&path, TODAY).unwrap_or_else(|wrong| panic!("{}\n{wrong}", path.display()));
         assert!(loaded.findings.is_empty(), "{}\n{}", path.display(), loaded.findings);
         assert!(loaded.manifest.files.len() > loaded.manifest.sources.len());
-        for (file, text) in &loaded.manifest.sources {
+        for (file, text) in loaded.manifest.sources.iter() {
             satisfies_schema(file, text);
         }
     }
@@ -103,8 +103,10 @@ fn what_does_not_compile_is_shown_where_it_stands() {
     let loaded = load_text(include_str!("../cases/standard.txt"));
     let path =
         ["integrations", "orders", "http", "operations", "list", "response", "keep", "0"].map(String::from);
-    let found =
-        loaded.problems([(path.to_vec(), "no list".to_owned()), (vec!["roles".into()], "whole".into())]);
+    let found = loaded.positions.show([
+        Observed { at: path.to_vec(), ..Observed::new(&finding::NOT_COMPILED, &[], "no list") },
+        Observed::new(&finding::NOT_COMPILED, &["roles"], "whole"),
+    ]);
     let places: Vec<(usize, usize)> = found.iter().map(|one| (one.place.line, one.place.column)).collect();
     assert_eq!(places, [(0, 0), (42, 30)]);
     assert!(found.iter().all(|one| one.id() == "IB126"));

@@ -202,24 +202,34 @@ async fn announce(bridge: &Bridge, manner: &Manner, more: Announce<'_>) -> Resul
     let ca = bridge.data_dir().join("ca.pem");
     fs::write(&ca, bridge.ca_pem())
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", ca.display())))?;
-    let addresses = bridge.addresses().await;
+    let (addresses, chains) = (bridge.addresses().await, bridge.chains().await);
     let for_people = manner.log_format == output::Format::Text;
     let running = Running { addresses: &addresses, ca: &ca, for_people };
     if !for_people {
         for (listener, address) in &addresses {
-            tracing::info!(%listener, %address, ca = %ca.display(), "listening");
+            match chains.get(listener) {
+                Some(chain) => {
+                    tracing::info!(%listener, %address, certificate = %chain.display(), "listening");
+                }
+                None => tracing::info!(%listener, %address, ca = %ca.display(), "listening"),
+            }
         }
         return more(&running);
     }
     let width = addresses.iter().map(|(listener, _)| listener.len()).max().unwrap_or(0).max(2);
-    let listeners: String = addresses
+    let mut lines: String = addresses
         .iter()
-        .map(|(listener, address)| format!("\n  {listener:width$}  https://{address}"))
+        .map(|(listener, address)| {
+            let of = chains.get(listener).map(|chain| format!(" (certificate: {})", chain.display()));
+            format!("\n  {listener:width$}  https://{address}{}", of.unwrap_or_default())
+        })
         .collect();
-    let (version, label, shown) = (env!("CARGO_PKG_VERSION"), "CA", ca.display());
-    output::data(format_args!(
-        "Ironbridge {version} is running.{listeners}\n  {label:width$}  {shown} (curl --cacert {shown})"
-    ))?;
+    // Where every certificate is declared, callers trust whoever issued those, and we do not know them.
+    if addresses.iter().any(|(listener, _)| !chains.contains_key(listener)) {
+        let (label, shown) = ("CA", ca.display());
+        lines.push_str(&format!("\n  {label:width$}  {shown} (curl --cacert {shown})"));
+    }
+    output::data(format_args!("Ironbridge {} is running.{lines}", env!("CARGO_PKG_VERSION")))?;
     more(&running)
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 pub struct SecretRef {
     /// `sealed`, the only store of this version.
     pub store: Name,
-    /// Letters, digits and `._/-`, at most 128 characters.
+    /// 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first.
     pub name: Arc<str>,
-    /// Likewise.
+    /// Likewise, upper-case letters too, and `_` may come first.
     pub field: Option<Arc<str>>,
 }
 
@@ -38,7 +38,7 @@ impl FromText for SecretRef {
         };
         let (store, name) = path.split_once('/').ok_or_else(malformed)?;
         let store = Name::from_text(store).map_err(|_| malformed())?;
-        if !is_part(name) || !field.is_none_or(is_part) {
+        if !is_name(name) || !field.is_none_or(is_field) {
             return Err(malformed());
         }
         if &*store != "sealed" {
@@ -53,15 +53,25 @@ impl FromText for SecretRef {
     fn schema() -> Value {
         crate::schema::text(
             "A reference to a secret; never the secret itself.",
-            "^secret://[a-z0-9][a-z0-9._-]*/[A-Za-z0-9._/-]+(#[A-Za-z0-9._/-]+)?$",
+            "^secret://[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]{0,63}(#[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?$",
             "secret://sealed/erp#client_secret",
         )
     }
 }
 
-fn is_part(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
-    (1..=128).contains(&text.len()) && text.bytes().all(allowed)
+/// As the secret store allows it: a name that it could never hold would only be missed when it is needed.
+fn is_name(text: &str) -> bool {
+    let first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    is_part(text, first, |byte| first(byte) || b"._-".contains(&byte))
+}
+
+fn is_field(text: &str) -> bool {
+    let first = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    is_part(text, first, |byte| first(byte) || b".-".contains(&byte))
+}
+
+fn is_part(text: &str, first: impl Fn(u8) -> bool, rest: impl Fn(u8) -> bool) -> bool {
+    text.len() <= 64 && text.bytes().next().is_some_and(first) && text.bytes().all(rest)
 }
 
 impl fmt::Display for SecretRef {

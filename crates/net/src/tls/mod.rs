@@ -78,8 +78,12 @@ impl Identity {
         let chain = certificates(chain)?;
         // The reason is left out: it could quote the key.
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::new("no readable private key"))?;
-        let certified = CertifiedKey::from_der(chain, key, &provider())
-            .map_err(|error| TlsError(format!("certificate and key: {error}")))?;
+        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                TlsError::new("the certificate and the private key do not belong together")
+            }
+            error => TlsError(format!("certificate and key: {error}")),
+        })?;
         Ok(Identity(Arc::new(certified)))
     }
 }
