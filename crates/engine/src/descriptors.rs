@@ -50,6 +50,9 @@ mod tests {
         assert!(shortages(&plan.manifest, 1000).is_empty());
         let told = shortages(&plan.manifest, 896);
         assert_eq!(told[0].at, ["bridge", "listeners", "api"]);
-        assert!(told[0].message.contains("1000 connections;") && told[0].message.contains("leaves 896"), "{told:?}");
+        assert!(
+            told[0].message.contains("1000 connections;") && told[0].message.contains("leaves 896"),
+            "{told:?}"
+        );
     }
 }

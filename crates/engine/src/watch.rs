@@ -1,7 +1,11 @@
+//! Noticing that a manifest changed: by the system's notices, and by looking every few seconds where those do not come
+//! (network file systems, some container mounts).
+
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +18,12 @@ pub struct Watch {
     /// Something changed and nobody was told yet.
     unsettled: AtomicBool,
     named: Arc<Mutex<BTreeSet<PathBuf>>>,
-    data_dir: PathBuf,
+    dir: PathBuf,
+    /// As they are named, links and all.
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+    /// What was there when it was last looked at.
+    seen: Mutex<BTreeSet<Seen>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +36,15 @@ pub struct WatchError {
 /// Editors and deployments write several files in a row; the last of them counts.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// As deep as the manifest is read.
-const MAX_LEVELS: usize = 8;
+/// How often to look without having been told. A look reads the directory and asks for the state of every file once.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Links followed on the way to one file, as the system bounds them (ELOOP).
+const MAX_LINKS: usize = 40;
 
 impl Watch {
-    /// Watches the manifest directory and the folders of the files it names, less the data directory.
-    pub fn new(dir: &Path, files: &[PathBuf], data_dir: &Path) -> Result<Watch, WatchError> {
+    /// Watches the manifest directory, the folders of the files it names, and every link on the way there.
+    pub fn new(dir: &Path, files: &[PathBuf]) -> Result<Watch, WatchError> {
         let changed = Arc::new(Notify::new());
         let named = Arc::new(Mutex::new(BTreeSet::new()));
         let (tell, known) = (Arc::clone(&changed), Arc::clone(&named));
@@ -44,71 +56,145 @@ impl Watch {
             }
         });
         let watcher = watcher.map_err(|reason| WatchError { path: dir.to_owned(), reason })?;
-        let data_dir = absolute(data_dir);
-        let mut watch = Watch { watcher, changed, unsettled: AtomicBool::new(false), named, data_dir };
-        watch.follow(dir, files)?;
+        let mut watch = Watch {
+            watcher,
+            changed,
+            unsettled: AtomicBool::new(false),
+            named,
+            dir: dir.to_owned(),
+            files: Vec::new(),
+            folders: Vec::new(),
+            seen: Mutex::default(),
+        };
+        watch.follow(files)?;
         Ok(watch)
     }
 
-    /// Also watches what a reload newly named.
-    pub fn follow(&mut self, dir: &Path, files: &[PathBuf]) -> Result<(), WatchError> {
-        let files: BTreeSet<PathBuf> = files.iter().map(|file| in_its_folder(file)).collect();
-        let mut folders: BTreeSet<PathBuf> =
-            files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
-        *self.named.lock() = files;
-        self.folders_below(&absolute(dir), MAX_LEVELS, &mut folders);
-        for folder in folders {
-            // Also one that is watched: it may have been removed and made anew.
-            self.watcher
-                .watch(&folder, RecursiveMode::NonRecursive)
-                .map_err(|reason| WatchError { path: folder, reason })?;
+    /// Also watches what a reload newly named, or where links lead by now.
+    ///
+    /// # Errors
+    /// The first folder that cannot be watched; the others are.
+    pub fn follow(&mut self, files: &[PathBuf]) -> Result<(), WatchError> {
+        self.files = files.to_vec();
+        self.folders = ironbridge_manifest::folders(&self.dir);
+        let mut way = Way::default();
+        for path in self.folders.iter().chain(files) {
+            way.to(path);
         }
-        Ok(())
+        way.folders.extend(self.folders.iter().map(|folder| absolute(folder)));
+        *self.seen.lock() = look(&self.folders, files);
+        *self.named.lock() = way.named;
+        let mut outcome = Ok(());
+        for folder in way.folders {
+            // Also one that is watched: it may have been removed and made anew.
+            if let Err(reason) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                outcome = outcome.and(Err(WatchError { path: folder, reason }));
+            }
+        }
+        outcome
     }
 
     /// Resolves once something changed and then stayed quiet for 200 ms. When it is dropped before that, the next
     /// call tells of the same change.
     pub async fn changed(&self) {
         if !self.unsettled.load(Ordering::Relaxed) {
-            self.changed.notified().await;
+            while tokio::time::timeout(LOOK, self.changed.notified()).await.is_err() {
+                if self.looks_different() {
+                    break;
+                }
+            }
             self.unsettled.store(true, Ordering::Relaxed);
         }
         while tokio::time::timeout(SETTLE, self.changed.notified()).await.is_ok() {}
         self.unsettled.store(false, Ordering::Relaxed);
     }
 
-    /// Where a new manifest file may appear. Not by the watcher's own recursion: that would follow every write
-    /// below the data directory.
-    fn folders_below(&self, dir: &Path, levels: usize, folders: &mut BTreeSet<PathBuf>) {
-        if levels == 0 || *dir == self.data_dir {
-            return;
-        }
-        folders.insert(dir.to_owned());
-        let Ok(entries) = std::fs::read_dir(dir) else { return };
-        for entry in entries.flatten() {
-            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            if !hidden && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.folders_below(&entry.path(), levels - 1, folders);
+    fn looks_different(&self) -> bool {
+        let now = look(&self.folders, &self.files);
+        let mut seen = self.seen.lock();
+        let different = *seen != now;
+        *seen = now;
+        different
+    }
+}
+
+/// A folder or file that was looked at, and which one it is, with a file's size and time of change.
+type Seen = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
+
+fn look(folders: &[PathBuf], files: &[PathBuf]) -> BTreeSet<Seen> {
+    let state = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        // A folder changes with everything that is put into it, so only which one it is counts.
+        let (size, seconds, nanos) =
+            if found.is_dir() { (0, 0, 0) } else { (found.size(), found.mtime(), found.mtime_nsec()) };
+        Some((found.dev(), found.ino(), size, seconds, nanos))
+    };
+    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    // What may hold manifest files, or be one.
+    let within = entries.map(|entry| entry.path()).filter(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && (is_manifest(path) || path.is_dir())
+    });
+    let all = folders.iter().chain(files).cloned().chain(within);
+    all.map(|path| (path.clone(), state(&path))).collect()
+}
+
+/// What must be watched so that it shows when a path leads to something else.
+#[derive(Default)]
+struct Way {
+    /// Files, and links on the way to them, each in the folder where it really is.
+    named: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Way {
+    fn to(&mut self, path: &Path) {
+        let mut left: Vec<PathBuf> = parts(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        let (mut here, mut links) = (PathBuf::from("/"), 0);
+        while let Some(part) = left.pop() {
+            if part == Path::new("..") {
+                here.pop();
+                continue;
+            }
+            let next = here.join(&part);
+            let link = std::fs::read_link(&next).ok().filter(|_| links < MAX_LINKS);
+            if link.is_some() || left.is_empty() {
+                self.named.insert(next.clone());
+                self.folders.insert(here.clone());
+            }
+            match link {
+                Some(target) => {
+                    links += 1;
+                    if target.is_absolute() {
+                        here = PathBuf::from("/");
+                    }
+                    left.extend(parts(&target));
+                }
+                None => here = next,
             }
         }
     }
 }
 
-/// A file that the manifest is read from or names, one that it will be read from, or a folder that may hold
-/// such. A log that is written beside the manifest does not: each reload writes to it.
-fn matters(path: &Path, named: &BTreeSet<PathBuf>) -> bool {
-    let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-    // Kubernetes exchanges a mounted directory's whole content by renaming the link `..data`.
-    let link = path.file_name().is_some_and(|name| name == "..data");
-    yaml || link || named.contains(path) || path.is_dir()
+/// A path's parts, the last first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let parts = path.components().rev();
+    parts
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| PathBuf::from(part.as_os_str()))
+        .collect()
 }
 
-/// Absolute, also when the file itself is gone or a link.
-fn in_its_folder(file: &Path) -> PathBuf {
-    match (file.parent(), file.file_name()) {
-        (Some(folder), Some(name)) => absolute(folder).join(name),
-        _ => absolute(file),
-    }
+/// A file that the manifest is read from or names, one that it will be read from, a link on the way to one, or a
+/// folder that may hold such. A log that is written beside the manifest does not: each reload writes to it.
+fn matters(path: &Path, named: &BTreeSet<PathBuf>) -> bool {
+    // Kubernetes exchanges a mounted directory's whole content by renaming the link `..data`.
+    let link = path.file_name().is_some_and(|name| name == "..data");
+    is_manifest(path) || link || named.contains(path) || path.is_dir()
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -123,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_outlives_who_waits_for_it() {
         let dir = tempfile::tempdir().unwrap();
-        let watch = Watch::new(dir.path(), &[], &dir.path().join("data")).unwrap();
+        let watch = Watch::new(dir.path(), &[]).unwrap();
         watch.changed.notify_one();
         // Long enough to hear of it, too short for it to settle.
         tokio::select! {
@@ -133,6 +219,45 @@ mod tests {
         }
         watch.changed().await;
         assert!(!watch.unsettled.load(Ordering::Relaxed));
+    }
+
+    /// Each of these is one rename, as deployments make it; whoever was told follows, as a reload does.
+    #[tokio::test]
+    async fn a_link_that_is_exchanged_is_noticed_wherever_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |path: &str| dir.path().join(path);
+        for version in ["1", "2", "3"] {
+            std::fs::create_dir_all(path(&format!("releases/{version}/tls"))).unwrap();
+            std::fs::write(path(&format!("releases/{version}/bridge.yaml")), "bridge: { name: b }").unwrap();
+            std::fs::write(path(&format!("releases/{version}/tls/chain.pem")), version).unwrap();
+        }
+        let exchange = |link: &str, to: &Path| {
+            std::os::unix::fs::symlink(to, path("new")).unwrap();
+            std::fs::rename(path("new"), path(link)).unwrap();
+        };
+        exchange("current", Path::new("releases/1"));
+        exchange("tls", Path::new("releases/1/tls"));
+        let files = [path("current/bridge.yaml"), path("tls/chain.pem")];
+        let mut watch = Watch::new(&path("current"), &files).unwrap();
+        // Everything that was made before is told of once; then it is quiet.
+        let _ = tokio::time::timeout(SETTLE * 2, watch.changed()).await;
+        for (link, to) in [
+            ("current", Path::new("releases/2")),
+            ("tls", Path::new("releases/2/tls")),
+            ("current", &path("releases/3")),
+            ("tls", &path("releases/3/tls")),
+            ("releases/3/tls/chain.pem", Path::new("../../1/tls/chain.pem")),
+        ] {
+            exchange(link, to);
+            assert!(watch.looks_different(), "{link}");
+            let told = tokio::time::timeout(Duration::from_secs(60), watch.changed.notified()).await;
+            assert!(told.is_ok(), "{link} -> {}", to.display());
+            watch.follow(&files).unwrap();
+            let _ = tokio::time::timeout(SETTLE * 2, watch.changed()).await;
+        }
+        assert!(!watch.looks_different());
+        std::fs::create_dir(path("releases/3/below")).unwrap();
+        assert!(watch.looks_different());
     }
 
     #[test]

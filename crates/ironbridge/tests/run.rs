@@ -174,6 +174,48 @@ fn a_changed_file_is_enough() {
     assert!(world.bridge.wait(LONG).unwrap().success());
 }
 
+/// As Kubernetes mounts a ConfigMap: everything behind one link, which is exchanged by a rename.
+#[test]
+fn a_mounted_directory_that_is_exchanged_is_read_again() {
+    let stage = Stage::new();
+    stage.edit("ironbridge.yaml", "127.0.0.1:8443", "127.0.0.1:0");
+    let mount = stage.path("mount");
+    let copy = |version: &str, path: &str| {
+        fs::create_dir_all(mount.join("..v1/integrations")).unwrap();
+        for file in ["ironbridge.yaml", "parties.yaml", "integrations/orders.yaml", "schemas/shipment.json"] {
+            let to = mount.join(version).join(file);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            let text = fs::read_to_string(stage.path(file)).unwrap();
+            let text = text.replace("./data", stage.path("state").to_str().unwrap());
+            fs::write(to, text.replace("GET /orders", path)).unwrap();
+        }
+    };
+    let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, mount.join(from)).unwrap();
+    copy("..v1", "GET /orders");
+    link("..v1", "..data");
+    for name in ["ironbridge.yaml", "parties.yaml", "integrations", "schemas"] {
+        link(&format!("..data/{name}"), name);
+    }
+    let checked = stage.good(&["check", "mount"]).out;
+    assert!(checked.contains("1 integration, 2 operations"), "{checked}");
+    std::os::unix::fs::symlink("mount", stage.path("current")).unwrap();
+    let mut bridge = Process::start(&mut stage.command(&["run", "current"])).unwrap();
+    bridge.wait_for_line("https://127.0.0.1:", LONG).unwrap();
+
+    copy("..v2", "GET /open-orders");
+    link("..v2", "..data_tmp");
+    fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+    bridge.wait_for_line("its files changed\" generation=2", LONG).unwrap();
+
+    // And the directory itself, which is a link.
+    copy("../other", "GET /other-orders");
+    std::os::unix::fs::symlink("other", stage.path("new")).unwrap();
+    fs::rename(stage.path("new"), stage.path("current")).unwrap();
+    bridge.wait_for_line("its files changed\" generation=3", LONG).unwrap();
+    bridge.signal("TERM").unwrap();
+    assert!(bridge.wait(LONG).unwrap().success());
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let mut world = world(&["--no-watch"]);

@@ -281,4 +281,12 @@ findings! {
         "Callers who use `public_url` compare the name in it with the certificate they are shown, and would refuse this one. That is right only where something before the bridge ends TLS.",
         "Use a certificate that carries the name, or correct `public_url`.",
         "public_url: https://bridge.acme.example\nlisteners:\n  api: { address: 0.0.0.0:443, certificate: { ... } }   # of www.acme.example";
+    NOTHING_DECLARED = "IB233", Warning, "No integration",
+        "What is not declared does not cross, so every call is answered with 404. Often the files that declare integrations are somewhere else than where they are read from.",
+        "Declare an integration, or see that its file is below the manifest's directory, ends in `.yaml` or `.yml` and does not begin with a dot.",
+        "bridge: { name: acme-bridge }       # and nothing else in the directory";
+    LINK_LEADS_OUT = "IB234", Warning, "Link out of the manifest's directory",
+        "Linked directories are followed below the manifest's directory only, so that a manifest is what lies there. Files that are named in it (certificates, schemas) may lie anywhere.",
+        "Put the directory itself there, link its files one by one, or give the directory that holds both.",
+        "integrations -> /srv/integrations   # and the manifest is in /etc/ironbridge";
 }

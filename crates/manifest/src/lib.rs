@@ -18,12 +18,13 @@ mod reference;
 mod schema;
 mod suggest;
 mod value;
+mod walk;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use findings::{Finding, Severity, finding, findings};
 pub use init::init_files;
-pub use load::{Loaded, Observed, Positions, load, load_sources};
+pub use load::{Loaded, Observed, Positions, folders, load, load_sources};
 pub use model::*;
 pub use reader::Files;
 pub use reference::reference_markdown;

@@ -31,16 +31,84 @@ fn the_data_directory_is_left_alone_without_being_named() {
     assert_eq!(loaded(&directory).manifest.sources.len(), 1);
     let below = with(&[("a/bridge.yaml", "bridge: { name: b }"), ("a/data/x.yaml", "not: [read")]);
     assert_eq!(loaded(&below).manifest.sources.len(), 1);
+    // Also where it is written as an absolute path.
+    let absolute = with(&[("state/x.yaml", "not: [read")]);
+    let bridge = format!("bridge: {{ name: b, data_dir: {} }}", absolute.path().join("state").display());
+    fs::write(absolute.path().join("bridge.yaml"), bridge).unwrap();
+    assert_eq!(loaded(&absolute).manifest.sources.len(), 1);
 }
 
-#[cfg(unix)]
+/// As Kubernetes mounts a ConfigMap with items in folders.
 #[test]
-fn linked_files_are_read_and_linked_directories_are_not_entered() {
-    let directory = with(&[("..data/bridge.yaml", "bridge: { name: b }")]);
+fn links_below_the_directory_are_followed_and_nothing_is_read_twice() {
+    let directory = with(&[
+        ("..2026/bridge.yaml", "bridge: { name: b }"),
+        ("..2026/roles/one.yaml", "roles: { one: { permissions: [] } }"),
+        ("..2026/roles/deeper/two.YML", "roles: { two: { permissions: [] } }"),
+        ("real/three.yaml", "roles: { three: { permissions: [] } }"),
+    ]);
     let path = directory.path();
-    std::os::unix::fs::symlink("..data/bridge.yaml", path.join("bridge.yaml")).unwrap();
-    std::os::unix::fs::symlink(path, path.join("loop")).unwrap();
-    assert_eq!(loaded(&directory).manifest.sources.len(), 1);
+    let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, path.join(from)).unwrap();
+    link("..2026", "..data");
+    link("..data/bridge.yaml", "bridge.yaml");
+    link("..data/roles", "roles");
+    // All of these lead to what is read already, or to no manifest.
+    link("..data/roles", "again");
+    link("real", "a-real");
+    link("real/three.yaml", "a-three.yaml");
+    link(".", "loop");
+    link("../real", "real/loop");
+    link("/", "real/everything.txt");
+    link("/var/lib/nowhere", "data");
+    let loaded = loaded(&directory);
+    let names: Vec<String> = loaded
+        .manifest
+        .sources
+        .iter()
+        .map(|(file, _)| file.strip_prefix(path).unwrap().display().to_string())
+        .collect();
+    assert_eq!(names, ["again/deeper/two.YML", "again/one.yaml", "bridge.yaml", "real/three.yaml"]);
+    assert_eq!(loaded.manifest.roles.len(), 3);
+}
+
+#[test]
+fn a_link_that_leads_out_or_nowhere_is_told() {
+    let elsewhere = with(&[("x.yaml", "roles: { far: { permissions: [] } }")]);
+    let certificates = with(&[("erp.pem", "")]);
+    let directory = with(&[("bridge.yaml", "bridge: { name: b }")]);
+    let link = |to: &Path, from: &str| std::os::unix::fs::symlink(to, directory.path().join(from)).unwrap();
+    link(certificates.path(), "ca");
+    link(&elsewhere.path().join("x.yaml"), "far.yaml");
+    let loaded = loaded(&directory);
+    assert_eq!(
+        (loaded.manifest.sources.len(), messages(&loaded.findings).len()),
+        (2, 2),
+        "{}",
+        loaded.findings
+    );
+    link(elsewhere.path(), "integrations");
+    let found = load(directory.path(), TODAY).unwrap().findings;
+    let found = messages(&found);
+    assert!(
+        found.iter().any(|one| one.starts_with("IB234 integrations the manifest files in it are not read")),
+        "{found:?}"
+    );
+    link(Path::new("..data/gone"), "more");
+    link(Path::new("..data/gone.yaml"), "more.yaml");
+    link(Path::new("..data/gone.pem"), "more.pem");
+    let wrong = messages(&load(directory.path(), TODAY).unwrap_err());
+    let nowhere = wrong.iter().filter(|one| one.starts_with("IB115 more")).count();
+    assert_eq!(nowhere, 2, "{wrong:?}");
+}
+
+#[test]
+fn a_manifest_without_integrations_is_a_warning() {
+    let directory =
+        with(&[("bridge.yaml", "bridge: { name: b }"), ("empty.yaml", ""), ("notes.yaml", "# none")]);
+    assert_eq!(
+        messages(&loaded(&directory).findings),
+        ["IB233 bridge.yaml the manifest declares no integration, so every call is refused"]
+    );
 }
 
 #[test]

@@ -94,7 +94,7 @@ async fn serve(dir: &Path, manner: &Manner, more: Announce<'_>) -> Outcome {
     // Before anybody is told that it runs: a change from then on must not be missed.
     let watch = if manner.no_watch { None } else { watch(&bridge, dir).await };
     announce(&bridge, manner, more).await?;
-    attend(&bridge, dir, watch, manner, &mut signals).await;
+    attend(&bridge, watch, manner, &mut signals).await;
 
     tracing::info!("stopping: open exchanges may finish; another signal stops at once");
     let mut hurried = false;
@@ -112,13 +112,7 @@ async fn serve(dir: &Path, manner: &Manner, more: Announce<'_>) -> Outcome {
 }
 
 /// Until it is told to stop.
-async fn attend(
-    bridge: &Bridge,
-    dir: &Path,
-    mut watch: Option<Watch>,
-    manner: &Manner,
-    signals: &mut Signals,
-) {
+async fn attend(bridge: &Bridge, mut watch: Option<Watch>, manner: &Manner, signals: &mut Signals) {
     /// Certificates are renewed weeks ahead; an hour more does not matter.
     const RENEWAL: Duration = Duration::from_secs(3600);
     let mut renewal = tokio::time::interval(RENEWAL);
@@ -138,7 +132,7 @@ async fn attend(
         };
         reload(bridge, why, manner).await;
         if let Some(watch) = &mut watch
-            && let Err(error) = watch.follow(dir, &bridge.files().await)
+            && let Err(error) = watch.follow(&bridge.files().await)
         {
             tracing::warn!(%error, "not all files of the manifest are watched");
         }
@@ -146,7 +140,7 @@ async fn attend(
 }
 
 async fn watch(bridge: &Bridge, dir: &Path) -> Option<Watch> {
-    match Watch::new(dir, &bridge.files().await, bridge.data_dir()) {
+    match Watch::new(dir, &bridge.files().await) {
         Ok(watch) => Some(watch),
         Err(error) => {
             tracing::warn!(%error, "the manifest is not watched; send SIGHUP after a change");

@@ -10,7 +10,7 @@ use ironbridge_engine::{ReloadError, StartError, Watch};
 pub async fn stay(world: &World, aside: bool) -> Result<(), Failure> {
     let say = |text: String| if aside { output::note(text) } else { drop(output::data(text)) };
     say(commands(world).await?);
-    let mut watch = Watch::new(&world.places.bridge(), &world.bridge.files().await, &world.places.data())?;
+    let mut watch = Watch::new(&world.places.bridge(), &world.bridge.files().await)?;
     loop {
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
@@ -18,7 +18,7 @@ pub async fn stay(world: &World, aside: bool) -> Result<(), Failure> {
         }
         match world.bridge.reload().await {
             Ok(done) => {
-                watch.follow(&world.places.bridge(), &world.bridge.files().await)?;
+                watch.follow(&world.bridge.files().await)?;
                 let count = plural(done.integrations, "integration");
                 say(format!("reloaded: {count} in force"));
             }

@@ -42,6 +42,7 @@ impl<'p> Holdings<'p> {
 impl Check<'_, '_> {
     pub fn checklist(&mut self) {
         let holdings = Holdings::of(self.parts);
+        self.anything();
         self.listeners();
         self.trail();
         self.unused(&holdings);
@@ -50,6 +51,15 @@ impl Check<'_, '_> {
             if let Some(spot) = self.outline.spot(Names::Integrations, name) {
                 self.integration(integration, spot, &holdings);
             }
+        }
+    }
+
+    /// A bridge may be there to witness other logs, else it is there for its integrations.
+    fn anything(&mut self) {
+        let (Some(bridge), Some(spot)) = (&self.parts.bridge, self.outline.bridge()) else { return };
+        if self.parts.integrations.is_empty() && bridge.audit.witness.is_none() {
+            let message = "the manifest declares no integration, so every call is refused";
+            self.report(&finding::NOTHING_DECLARED, spot.at_key(), message, "nothing crosses this bridge");
         }
     }
 
