@@ -255,6 +255,9 @@ fn start_failure(dir: &Path, error: StartError) -> Failure {
                 .into()
         }
         StartError::Service(ServiceError::Audit(AuditError::NotAsLeft(_))) => accept_loss::HELP.into(),
+        StartError::Service(ServiceError::Audit(AuditError::Damaged(_))) => {
+            "keep `audit/` in the data directory as evidence, and bring its `log/` back from a mirror or a backup".into()
+        }
         _ => return Failure::from(error),
     };
     Failure::from(error).help(help)
