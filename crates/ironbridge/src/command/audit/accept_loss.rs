@@ -19,7 +19,8 @@ the trail go on without it. What contradicts is moved to `audit/set-aside`, and 
 was found, and which records are lost. The log goes on with the numbers of those.
 
 Where the log itself was set back, whoever kept a later checkpoint, such as a mirror or a witness,
-will see that its history forked, and rightly so. Give the bridge another `name` then.
+will see that its history forked, and rightly so. To begin another log instead, move `audit/` away
+and give the bridge another `name` first.
 
 Example:
   ironbridge audit accept-loss")]
