@@ -163,9 +163,8 @@ impl<'a> Builder<'a> {
             }
         }
         let via = |version: &str| {
-            HeaderValue::try_from(format!("{version} {}", bridge.name)).map_err(|error| SiteError::Declared {
-                place: "bridge.name".to_owned(),
-                reason: error.to_string(),
+            HeaderValue::try_from(format!("{version} {}", bridge.name.pseudonym())).map_err(|error| {
+                SiteError::Declared { place: "bridge.name".to_owned(), reason: error.to_string() }
             })
         };
         let cores =
@@ -179,7 +178,7 @@ impl<'a> Builder<'a> {
                 pipeline: Arc::new(undeclared.within(Arc::clone(&self.services.room))),
             },
             problems: Problems { public_url: self.public_url.as_str().into(), realm: (*bridge.name).into() },
-            name: (*bridge.name).into(),
+            name: bridge.name.pseudonym().into(),
             via_http1: via("1.1")?,
             via_http2: via("2.0")?,
             proxies: proxies(listener),

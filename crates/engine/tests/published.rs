@@ -327,6 +327,26 @@ fn a_live_log_is_followed_from_far_away() {
     assert!(ended.unwrap().success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+/// The origin should be the log's URL without its scheme (c2sp.org/tlog-tiles), so a bridge's name may be one.
+#[test]
+fn a_log_may_be_named_by_its_url() {
+    let bridge = Named::start("bridge.example:8443/log", "serve: {}");
+    bridge.exchanges(3);
+    let head = bridge.settled();
+    assert_eq!(head.origin, "bridge.example:8443/log");
+    let served = bridge.get("/log/checkpoint", &[]).text();
+    assert_eq!(served.lines().next(), Some("bridge.example:8443/log"));
+    let dir = bridge.audit_dir().join("log");
+    assert!(verified_by_script(&dir, &bridge.log_keys()[0]).contains(&format!("{} entries", head.size)));
+    // In fields it is one token (RFC 9110 §7.6.3), and the bridge still knows itself.
+    let seen = bridge.world.target.seen_on("GET /read/1");
+    assert!(seen[0].header("via").is_some_and(|via| via.ends_with(" bridge.example-8443-log")));
+    let key = format!("X-API-Key: {}", bridge.key);
+    let around = bridge.get("/erp/v1/read/1", &["-H", &key, "-H", "Via: 1.1 bridge.example-8443-log"]);
+    assert_eq!(around.json().unwrap()["code"], "loop-detected");
+    assert_eq!(bridge.witness_keys()[0].name(), "bridge.example:8443/log/witness");
+}
+
 #[test]
 fn a_log_can_be_served_without_its_records() {
     let bridge = Named::start("first", "serve: { entries: false, path: /public/log }");

@@ -8,7 +8,9 @@ mod text;
 mod unit;
 mod web;
 
-pub use audit::{AccessKeyId, BucketName, KeyPrefix, LogOrigin, RegionName, ServiceAddress, VerifierKey};
+pub use audit::{
+    AccessKeyId, BridgeName, BucketName, KeyPrefix, LogOrigin, RegionName, ServiceAddress, VerifierKey,
+};
 pub use crossing::{Crossing, HeaderField, QueryMember, TrailerField};
 pub use file::{Directory, FilePath};
 pub use secret::SecretRef;

@@ -1,14 +1,19 @@
 use super::{Audit, Danger, Map, section, words};
 use crate::value::FromText;
-use crate::{Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Size, Url};
+use crate::{
+    BridgeName, Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Size, Url,
+};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
 section! {
     /// The bridge itself.
     pub struct Bridge later("secret_stores", "cluster", "telemetry", "acme", "keys", "admin") {
-        /// Its name, which is also the origin of its audit trail.
-        name: Name,
+        /// Its name, which is also the origin of its audit trail. Where the log is served to others it should be the
+        /// log's URL without `https://` (C2SP tlog-tiles), such as `bridge.example/log`: lower-case letters, digits,
+        /// `.`, `_` and `-` between slashes, a port after the first part, at most 64 characters. In Via, slash and
+        /// colon become `-`. It cannot change later.
+        name: BridgeName,
         /// The address under which callers reach it. Tokens of the built-in token endpoint name it as their
         /// issuer. Required as soon as an account has `oauth_client` credentials; otherwise
         /// `https://localhost:PORT` of the first listener.

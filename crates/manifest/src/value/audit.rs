@@ -36,6 +36,9 @@ checked! {
     VerifierKey;
     /// The origin of a log: the first line of its checkpoints.
     LogOrigin;
+    /// The name of a bridge: parts as names have them, between slashes; a port may follow the first. At most 64
+    /// characters.
+    BridgeName;
     /// The name of a bucket: 3 to 63 lower-case letters, digits, `.` and `-`.
     BucketName;
     /// What the keys of objects in a bucket begin with; no leading slash.
@@ -88,6 +91,45 @@ impl FromText for VerifierKey {
             r"^[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{42,}={0,2}$",
             "auditor.example/w+0123abcd+BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         )
+    }
+}
+
+impl FromText for BridgeName {
+    const EXPECTED: &'static str = "a name, such as bridge.example/log";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        let part =
+            |part: &str| part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(allowed);
+        let (first, rest) = text.split_once('/').map_or((text, None), |(first, rest)| (first, Some(rest)));
+        let host = match first.split_once(':') {
+            None => first,
+            Some((host, port)) if !port.starts_with('0') && port.parse::<u16>().is_ok() => host,
+            Some(_) => "",
+        };
+        if text.len() > 64 {
+            Err(Wrong::malformed("is longer than 64 characters"))
+        } else if part(host) && rest.is_none_or(|rest| rest.split('/').all(part)) {
+            Ok(BridgeName(text.into()))
+        } else {
+            Err(Wrong::malformed(
+                "is no name: lower-case letters, digits, `.`, `_` and `-` are allowed, each part between slashes \
+                 beginning with a letter or digit, and a port after the first",
+            ))
+        }
+    }
+
+    fn schema() -> Value {
+        let part = "[a-z0-9][a-z0-9._-]*";
+        let pattern = format!("^{part}(:[1-9][0-9]{{0,4}})?(/{part})*$");
+        schema::text("The name of a bridge.", &pattern, "bridge.example/log")
+    }
+}
+
+impl BridgeName {
+    /// As one token, for fields that name who passed something on (RFC 9110 §7.6.3).
+    pub fn pseudonym(&self) -> String {
+        self.0.replace(['/', ':'], "-")
     }
 }
 
@@ -225,6 +267,44 @@ mod tests {
     use proptest::prelude::*;
 
     const KEY: &str = "auditor.example/w+0123abcd+BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    #[test]
+    fn a_bridge_may_be_named_as_its_log_is_reached() {
+        for (name, token) in [
+            ("bridge-1", "bridge-1"),
+            ("bridge.example/log", "bridge.example-log"),
+            ("bridge.example:8443/a/b_2.c", "bridge.example-8443-a-b_2.c"),
+        ] {
+            assert_eq!(BridgeName::from_text(name).unwrap().pseudonym(), token);
+        }
+        for wrong in [
+            "",
+            "/",
+            "/log",
+            "log/",
+            "a//b",
+            "a/../b",
+            "a/.",
+            "a:b",
+            "a:0",
+            "a:08",
+            "a:65536",
+            "a:",
+            ":1",
+            "a/b:1",
+            "A",
+            "a b",
+            "a+b",
+            "a/-b",
+            "https://a/log",
+            "a,b",
+            "a\tb",
+            "a\u{e9}",
+            &"a".repeat(65),
+        ] {
+            assert!(BridgeName::from_text(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn verifier_keys_have_three_parts() {
