@@ -1,4 +1,5 @@
 mod rows;
+mod versions;
 
 use super::file::File;
 use super::*;
@@ -361,88 +362,6 @@ fn many_may_make_the_store_at_once() {
     });
 }
 
-/// A file written by schema version 1 still opens, with all it holds, and is brought up to date.
-#[tokio::test]
-async fn version_1_still_opens() {
-    let place = Place::with(VERSION_1);
-    let store = place.open();
-    holds_what_version_1_held(&store).await;
-    let adopted = store.pending(9).await.unwrap();
-    assert_eq!(
-        (adopted.len(), &*adopted[0].name),
-        (1, "store.adopt"),
-        "what was done before is nobody's to record now"
-    );
-    assert_eq!(adopted[0].facts, [("credentials".into(), "1".into()), ("actions".into(), "0".into())]);
-    store.done(vec![adopted[0].id]).await.unwrap();
-    store.obtain(vec![offer(1, 1)]).await.unwrap();
-    assert!(store.revoke("key-1", NOW).await.unwrap());
-    assert_eq!(store.pending(9).await.unwrap()[0].object, "key-1");
-    drop(store);
-    let tables = |(version, parts): (i64, Vec<(String, Option<String>, i64)>)| {
-        (version, parts.into_iter().map(|(name, sql, _)| (name, sql)).collect::<Vec<_>>())
-    };
-    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_3.as_ref())));
-}
-
-#[tokio::test]
-async fn versions_2_and_3_still_open() {
-    for fixture in [VERSION_2, VERSION_3] {
-        holds_what_version_2_held(&Place::with(fixture).open()).await;
-    }
-}
-
-async fn holds_what_version_2_held(store: &SqliteStore) {
-    holds_what_version_1_held(store).await;
-    let owner = store.owner_by_lookup([1; 32]).await.unwrap().unwrap();
-    assert_eq!((owner.tag, owner.expose()), ([2; 16], &[2; 32]));
-    let left = store.pending(9).await.unwrap();
-    let left: Vec<_> = left.iter().map(|action| (&*action.name, &*action.object, &*action.actor)).collect();
-    assert_eq!(left[..2], [("key.issue", "key-1", "cli:ada"), ("secret.set", "a", "cli:ada")]);
-    assert!(left[2..].iter().all(|(name, ..)| *name == "store.adopt"));
-}
-
-async fn holds_what_version_1_held(store: &SqliteStore) {
-    assert_eq!(Credentials::list(store, None).await.unwrap(), [credential()]);
-    assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"sealed");
-    assert_eq!(reserve(store, "finished").await, Ok(Reservation::Finished(answer("kept"))));
-    assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
-}
-
-/// What is written today is what version 3 wrote. Should this fail, the schema changed: keep version 3 as it is, give
-/// the new one a number, and copy what is written here to a fixture of its own.
-#[tokio::test]
-async fn the_current_schema_is_version_3() {
-    let place = Place::new();
-    let store = place.open();
-    store.insert(credential()).await.unwrap();
-    store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
-    store.settle(taken(reserve(&store, "finished").await.unwrap()), Settlement::Finished(answer("kept")));
-    let _open = reserve(&store, "open").await.unwrap();
-    store.obtain(vec![offer(1, 2)]).await.unwrap();
-    drop(store);
-    assert_eq!(schema(&place.path()), schema(VERSION_3.as_ref()));
-}
-
-/// The version, and every table and index with its number of rows.
-fn schema(path: &Path) -> (i64, Vec<(String, Option<String>, i64)>) {
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
-    let db = Connection::open_with_flags(format!("file:{}?immutable=1", path.display()), flags).unwrap();
-    let version = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    let mut parts = db.prepare("SELECT name, sql, type FROM sqlite_schema ORDER BY name").unwrap();
-    let parts = parts.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))).unwrap();
-    let counted = parts.map(|part| {
-        let (name, sql, kind): (String, Option<String>, String) = part.unwrap();
-        let count = format!("SELECT count(*) FROM \"{name}\"");
-        let rows = if kind == "table" { db.query_row(&count, (), |row| row.get(0)).unwrap() } else { 0 };
-        (name, sql, rows)
-    });
-    (version, counted.collect())
-}
-
-const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
-const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.sqlite");
-const VERSION_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v3.sqlite");
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 /// For what happens in milliseconds unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
