@@ -55,11 +55,14 @@ codes! {
         "The query has a member more than once that the operation declares once. Systems disagree on which one counts.",
         "Send the member that the detail names once, or have the operator declare that it may be repeated.";
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
-        "Host is missing, repeated, malformed, or differs from the request's authority (RFC 9112 §3.2).",
+        "Host is missing, repeated, malformed, or differs from the request's authority; or the authority has a user, percent-encoding or anything else that is no host with an optional port (RFC 9112 §3.2, RFC 9113 §8.3.1).",
         "Send exactly one Host field that names the bridge.";
     FORWARDED_UNREADABLE = "forwarded-unreadable", 400, Operator, false, "Caller's address unreadable",
         "The request comes from a trusted proxy, and its X-Forwarded-For or Forwarded field does not say for whom: an element is empty or no address, the two fields name different callers, or another field is used in their place. Who calls is unknown, and is recorded as 0.0.0.0.",
         "Have the proxy write the caller's address into one of the two fields, as its last element; with forwarded in the manifest only the one it writes is read. The bridge's log names the proxy.";
+    MISDIRECTED = "misdirected", 421, Caller, false, "Not a host of this bridge",
+        "The request is for a host that is none of the listener's, or its scheme is not https (RFC 9110 §7.4). A listener is for the bridge's public_url, its certificate's names, the names declared in its hosts, and the address that the connection was made to.",
+        "Send the request to the bridge under its own name. The operator can declare further names in the listener's hosts.";
     LOOP_DETECTED = "loop-detected", 508, Operator, false, "Loop detected",
         "The request's Via field names this bridge: it has already passed here (RFC 9110 §7.6.3).",
         "Check the target's URL: it leads back to the bridge.";

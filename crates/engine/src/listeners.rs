@@ -3,9 +3,11 @@
 use crate::material::{self, MaterialError};
 use crate::services::Services;
 use crate::site::SiteError;
-use ironbridge_core::Action;
+use ironbridge_core::{Action, PeerCertificate};
+use ironbridge_http::hosts::Hosts;
 use ironbridge_http::{Front, Shared, Site};
 use ironbridge_identity::authority::{IssuedCertificate, SERVER_LIFETIME, Validity};
+use ironbridge_identity::certificate;
 use ironbridge_manifest::{ClientCertificates, Listener, Manifest};
 use ironbridge_net::cores;
 use ironbridge_net::gate;
@@ -17,7 +19,7 @@ use ironbridge_net::tls::{Identity, Roots, TlsError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A listener at work.
 pub struct Running {
@@ -67,7 +69,7 @@ pub enum ListenerError {
 pub async fn prepare(
     manifest: &Manifest,
     services: &Services,
-    mut sites: BTreeMap<Arc<str>, Arc<Site>>,
+    mut sites: BTreeMap<Arc<str>, Site>,
     running: &BTreeMap<Arc<str>, Running>,
     renewed: &mut Vec<Action>,
 ) -> Result<BTreeMap<Arc<str>, Prepared>, ListenerError> {
@@ -96,6 +98,7 @@ pub async fn prepare(
                 (issued.identity.clone(), Some(issued))
             }
         };
+        let site = Arc::new(Site { hosts: hosts(manifest, listener, &identity), ..site });
         let client_auth = match listener.client_certificates {
             ClientCertificates::Off => ClientAuth::Off,
             ClientCertificates::Optional => ClientAuth::Optional(roots.clone()),
@@ -233,6 +236,7 @@ fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerErr
 fn names(manifest: &Manifest, listener: &Listener) -> Vec<String> {
     let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     names.extend(manifest.bridge.public_url.iter().map(|url| url.host.to_string()));
+    names.extend(listener.hosts.iter().map(|host| host.0.to_string()));
     if !listener.address.ip().is_unspecified() {
         names.push(listener.address.ip().to_string());
     }
@@ -245,6 +249,19 @@ fn issue(services: &Services, name: &str, names: &[String]) -> Result<IssuedCert
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let issued = services.authority.issue_server(&names, SERVER_LIFETIME);
     issued.map_err(|error| ListenerError::Issue { name: name.to_owned(), reason: error.to_string() })
+}
+
+/// What the listener may be called: as the bridge, its certificate and its declaration say.
+fn hosts(manifest: &Manifest, listener: &Listener, identity: &Identity) -> Hosts {
+    let certificate = PeerCertificate {
+        chain: identity.leaf().map(<[u8]>::to_vec).into_iter().collect(),
+        facts: OnceLock::new(),
+    };
+    let named = certificate::facts(&certificate).map(|facts| &*facts.names).unwrap_or_default();
+    let named = named.iter().filter_map(|name| name.strip_prefix("dns:").or(name.strip_prefix("ip:")));
+    let declared = listener.hosts.iter().map(|host| &*host.0);
+    let public = manifest.bridge.public_url.iter().map(|url| &*url.host);
+    Hosts::new(public.chain(named).chain(declared))
 }
 
 /// Who may vouch for client certificates: the internal CA, and those that accounts name.

@@ -13,6 +13,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use ironbridge_controls::authenticate::Authenticator;
 use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
+use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::target::Target;
 use ironbridge_http::{ForwardingField, Problems, Proxies, Route, Routes, Site, TokenService, Undeclared};
@@ -36,19 +37,19 @@ pub enum SiteError {
 /// Verified tokens remembered across all issuers; see `reference/performance` in the docs.
 const REMEMBERED_TOKENS: usize = 100_000;
 
-/// Builds every listener's site. Nothing of the running bridge is changed.
+/// Builds every listener's site, but for its hosts, which depend on its certificate. Nothing of the running bridge is changed.
 pub async fn build(
     plan: &Plan,
     services: &Services,
     generation: u64,
     next: &mut Kept,
-) -> Result<BTreeMap<Arc<str>, Arc<Site>>, SiteError> {
+) -> Result<BTreeMap<Arc<str>, Site>, SiteError> {
     let builder = Builder::new(plan, services, generation, next).await?;
     let targets = builder.targets(next).await?;
     let manifest = &plan.manifest;
     let mut sites = BTreeMap::new();
     for (name, listener) in &manifest.bridge.listeners {
-        sites.insert(name.shared(), Arc::new(builder.site(name, listener, &targets).await?));
+        sites.insert(name.shared(), builder.site(name, listener, &targets).await?);
     }
     Ok(sites)
 }
@@ -172,6 +173,7 @@ impl<'a> Builder<'a> {
         let max_exchanges = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
         let undeclared = Pipeline::new(self.admission(listener)?, Vec::new(), 0, 0);
         Ok(Site {
+            hosts: Hosts::default(),
             routes,
             undeclared: Undeclared {
                 flow: Arc::new(Flow::undeclared("http", self.generation)),

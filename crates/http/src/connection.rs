@@ -109,6 +109,7 @@ impl Worker {
 
     async fn connection(self: Rc<Self>, connection: Connection) {
         let Connection { stream, peer, permit, .. } = connection;
+        let local = stream.local_addr().ok().map(|local| local.ip().to_canonical());
         let counted = Rc::new(permit);
         let patience = self.front.limits.load().head_timeout;
         let accepting = self.front.tls.accept(stream, patience, &self.turns);
@@ -126,7 +127,7 @@ impl Worker {
             Protocol::Http1 => {
                 let (gate, state) = Gate::new(secured.stream, **self.front.limits.load());
                 counted.serves(&state);
-                let caller = Rc::new(Caller { address, certificate, gate: state, counted });
+                let caller = Rc::new(Caller { address, local, certificate, gate: state, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
@@ -144,7 +145,7 @@ impl Worker {
                 let (limits, state) = (**self.front.limits.load(), GateState::ungated());
                 counted.serves(&state);
                 let gate = Arc::clone(&state);
-                let caller = Rc::new(Caller { address, certificate, gate, counted });
+                let caller = Rc::new(Caller { address, local, certificate, gate, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }

@@ -11,6 +11,7 @@ mod connection;
 pub mod credential;
 mod crossing;
 mod fields;
+pub mod hosts;
 mod injected;
 pub mod location;
 mod mounted;
@@ -32,6 +33,7 @@ pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
 pub use routes::{Collision, Routes};
 
+use hosts::Hosts;
 use http::HeaderValue;
 use ironbridge_core::{Flow, Pipeline};
 use ironbridge_identity::accounts::Directory;
@@ -99,6 +101,8 @@ pub struct Site {
     /// Judges what matches nothing declared: the admit controls, and then the refusal.
     pub undeclared: Undeclared,
     pub problems: Problems,
+    /// The hosts it is for; requests for others are misdirected.
+    pub hosts: Hosts,
     /// The bridge's name, as Via carries it.
     pub name: Box<str>,
     pub via_http1: HeaderValue,

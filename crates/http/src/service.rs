@@ -8,11 +8,12 @@ use crate::routes::Found;
 use crate::{Route, Site, answer, below, builtin, caller, fields, switched};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use ironbridge_core::uri::{Ambiguous, CanonicalPath, Query};
 use ironbridge_core::{Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
-use ironbridge_net::gate::{Arrival, GateState};
+use ironbridge_net::gate::{self, Arrival, GateState};
 use ironbridge_net::listen::Permit;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -22,6 +23,8 @@ use std::time::Duration;
 /// Who is at the other end of a connection.
 pub(crate) struct Caller {
     pub address: IpAddr,
+    /// The address that the connection was made to.
+    pub local: Option<IpAddr>,
     pub certificate: Option<Arc<PeerCertificate>>,
     /// Counts requests; with HTTP/1 it also says what the framing gate found.
     pub gate: Arc<GateState>,
@@ -220,6 +223,11 @@ impl Served<'_> {
         if parts.version == Version::HTTP_2 {
             check_http2(parts)?;
         }
+        let host = parts.uri.authority().map(|authority| authority.as_str());
+        let host = host.or_else(|| host_field(&parts.headers).ok()?).unwrap_or_default();
+        if !self.site.hosts.serve(host, self.caller.local) {
+            return Err(Denial::new(&code::MISDIRECTED).internal(host));
+        }
         if fields::has_passed(&parts.headers, &self.site.name) {
             return Err(Denial::new(&code::LOOP_DETECTED));
         }
@@ -269,13 +277,17 @@ fn check_http2(parts: &Parts) -> Result<(), Denial> {
     if parts.headers.len() > MAX_FIELDS || header_list(parts) > MAX_HEADER_LIST {
         return Err(Denial::new(&code::HEADER_TOO_LARGE));
     }
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    match (authority, host(&parts.headers)) {
-        (Some(_), Ok(None)) => Ok(()),
-        (Some(authority), Ok(Some(host))) if authority.eq_ignore_ascii_case(host) => Ok(()),
-        (None, Ok(Some(_))) => Ok(()),
-        _ => Err(Denial::new(&code::HOST_REFUSED)),
+    if parts.uri.scheme() != Some(&Scheme::HTTPS) {
+        return Err(Denial::new(&code::MISDIRECTED).detail("The scheme is not https."));
     }
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let host = match (authority, host_field(&parts.headers)) {
+        (Some(authority), Ok(None)) => authority,
+        (Some(authority), Ok(Some(host))) if authority.eq_ignore_ascii_case(host) => authority,
+        (None, Ok(Some(host))) => host,
+        _ => return Err(Denial::new(&code::HOST_REFUSED)),
+    };
+    if gate::is_host(host.as_bytes()) { Ok(()) } else { Err(Denial::new(&code::HOST_REFUSED)) }
 }
 
 fn header_list(parts: &Parts) -> usize {
@@ -288,7 +300,7 @@ fn header_list(parts: &Parts) -> usize {
     pseudo + target + authority + fields.sum::<usize>()
 }
 
-fn host(headers: &HeaderMap) -> Result<Option<&str>, ()> {
+fn host_field(headers: &HeaderMap) -> Result<Option<&str>, ()> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) => Ok(None),

@@ -17,7 +17,7 @@ pub use secret::SecretRef;
 pub use text::{Date, Name, PermissionName, Pointer, San, SubjectPlace, Thumbprint};
 pub(crate) use unit::written;
 pub use unit::{Duration, Number, OneOrMore, Rate, Size};
-pub use web::{Country, FieldName, Path, Route, Segment, Template, Url};
+pub use web::{Country, FieldName, Host, Path, Route, Segment, Template, Url};
 
 use crate::findings::{Finding, finding};
 use crate::keys::Read;

@@ -30,3 +30,11 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     }
     block
 }
+
+/// One request on stream 1 without a body, behind the connection's preface.
+pub fn without_body(headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    frame(&mut bytes, 0x4, 0, 0, &[]);
+    frame(&mut bytes, 0x1, 0x4 | 0x1, 1, &block(headers));
+    bytes
+}

@@ -43,7 +43,7 @@ bridge:
   data_dir: ./data
   workers: 1
   listeners:
-    api: { address: 127.0.0.1:@PORT@@LISTENER@ }
+    api: { address: 127.0.0.1:@PORT@, hosts: [a, declared.example, '*.declared.example']@LISTENER@ }
   @BRIDGE@
 systems:
   order-service: { owner: fulfilment@acme.example, country: DE }

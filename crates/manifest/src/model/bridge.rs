@@ -1,7 +1,8 @@
 use super::{Audit, Danger, Map, section, words};
 use crate::value::FromText;
 use crate::{
-    BridgeName, Country, Directory, Duration, FilePath, Name, Number, OneOrMore, Rate, SecretRef, Size, Url,
+    BridgeName, Country, Directory, Duration, FilePath, Host, Name, Number, OneOrMore, Rate, SecretRef, Size,
+    Url,
 };
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -56,6 +57,11 @@ section! {
     pub struct Listener {
         /// Address and port: `0.0.0.0:8443`, `[::]:8443`.
         address: SocketAddr,
+        /// Further hosts that it is for: names, with `*.` for any one label, and addresses. It is always for
+        /// `public_url`'s host, for its certificate's names, and for the address that a connection was made to, whatever
+        /// the port. Requests for any other host are refused with `misdirected`. A certificate of the internal CA's
+        /// carries these names too.
+        hosts: Vec<Host>,
         /// Its server certificate. Default: issued and renewed by the internal CA.
         certificate: Option<CertificateFiles>,
         /// Whether clients are asked for a certificate.
@@ -225,6 +231,7 @@ impl Listener {
         let name = Name::from_text("api").ok()?;
         let listener = Listener {
             address: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            hosts: Vec::new(),
             certificate: None,
             client_certificates: ClientCertificates::Optional,
             addresses: Vec::new(),

@@ -4,7 +4,7 @@ use ironbridge_core::uri::{CanonicalPath, is_plain_segment};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// A URL without user information, query or fragment. It is `https`, except a target's under
@@ -48,6 +48,10 @@ pub struct Route {
     pub method: Arc<str>,
     pub path: Template,
 }
+
+/// A host that a listener is for: a name in lower case, perhaps beginning with `*.`, or an address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Host(pub Arc<str>);
 
 /// ISO 3166-1 alpha-2 code of a country.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -278,6 +282,34 @@ impl FromText for Route {
             "Method and path; a parameter in braces takes one segment.",
             "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) +/[^?#%\\s]*$",
             "POST /orders/{id}/shipments",
+        )
+    }
+}
+
+impl FromText for Host {
+    const EXPECTED: &'static str = "a host without a port, such as bridge.acme.example or 192.0.2.7";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Host(address.to_string().into()));
+        }
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        if is_host_name(name) {
+            return Ok(Host(text.to_ascii_lowercase().into()));
+        }
+        let wrong = Wrong::malformed("is neither a host name nor an address");
+        Err(match split_port(text) {
+            Some((host, Some(_))) => wrong.help(format!("any port is meant: write `{host}`")),
+            Some((host, None)) => wrong.help(format!("write `{host}`")),
+            None => wrong,
+        })
+    }
+
+    fn schema() -> Value {
+        schema::text(
+            "A host name, with `*.` for any one label, or an address.",
+            "^[A-Za-z0-9*._:-]+$",
+            "bridge.acme.example",
         )
     }
 }

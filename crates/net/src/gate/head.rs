@@ -72,7 +72,9 @@ impl Head {
                 Line::Whole { start, line } => (start, line),
             };
             let judged = match self.request_line {
-                None => self.request_line(line, limits),
+                // RFC 9112 §2.2: some clients send one empty line too many after a body.
+                None if line.is_empty() && start == 0 => Ok(()),
+                None => self.request_line(line, start, limits),
                 Some(_) if !line.is_empty() => self.field(line, start, limits),
                 Some(first) => {
                     return match self.end(first, bytes) {
@@ -92,7 +94,7 @@ impl Head {
     }
 
     /// `method SP target SP HTTP/1.x`, with nothing more lenient (RFC 9112 §3).
-    fn request_line(&mut self, line: &[u8], limits: &Limits) -> Judged<()> {
+    fn request_line(&mut self, line: &[u8], from: usize, limits: &Limits) -> Judged<()> {
         let mut parts = line.splitn(3, |byte| *byte == b' ');
         let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(&code::FRAMING_REFUSED);
@@ -118,10 +120,10 @@ impl Head {
             [b'/', ..] => None,
             b"*" if method == b"OPTIONS" => None,
             _ => {
-                let scheme = scheme_length(target).ok_or(&code::FRAMING_REFUSED)?;
-                let rest = target.get(scheme..).unwrap_or_default();
+                let rest = after_scheme(target)?;
+                let scheme = target.len() - rest.len();
                 let length = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
-                let start = method.len() + 1 + scheme;
+                let start = from + method.len() + 1 + scheme;
                 Some((start, start + length))
             }
         };
@@ -252,11 +254,17 @@ pub(super) fn split_field(line: &[u8]) -> Judged<(&[u8], &[u8])> {
     Ok((name, value))
 }
 
-fn scheme_length(target: &[u8]) -> Option<usize> {
-    [b"http://".as_slice(), b"https://"]
-        .into_iter()
-        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
-        .map(<[u8]>::len)
+/// What follows `https://`: a listener speaks TLS, and is for no other scheme (RFC 9110 §7.4).
+fn after_scheme(target: &[u8]) -> Judged<&[u8]> {
+    let after = |scheme: &[u8]| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    match (after(b"https://"), after(b"http://")) {
+        (Some(rest), _) => Ok(rest),
+        (None, Some(_)) => Err(&code::MISDIRECTED),
+        (None, None) => Err(&code::FRAMING_REFUSED),
+    }
 }
 
 pub(crate) fn content_length(digits: &[u8]) -> Judged<u64> {
@@ -270,7 +278,7 @@ pub(crate) fn content_length(digits: &[u8]) -> Judged<u64> {
 }
 
 /// A name, IPv4 or bracketed IPv6 address, with an optional port (RFC 9110 §7.2); no percent-encoding, no user.
-fn is_host(host: &[u8]) -> bool {
+pub fn is_host(host: &[u8]) -> bool {
     let (name, rest) = match host {
         [b'[', inner @ ..] => {
             let Some(end) = memchr::memchr(b']', inner) else { return false };

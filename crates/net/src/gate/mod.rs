@@ -14,6 +14,7 @@ mod state;
 mod tests;
 
 pub(crate) use head::content_length;
+pub use head::is_host;
 pub use reply::Malformed;
 pub(crate) use reply::{Expected, HEAD as REPLY_HEAD, ReplyGate};
 pub use state::{Arrival, GateState, InService, Upgrade};
@@ -300,7 +301,8 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
         if !self.judge.is_between_requests() {
             return Poll::Pending; // Within a body the operation's own time limit rules.
         }
-        let partial = !self.held.is_empty();
+        // One empty line too many after a body (RFC 9112 §2.2) begins no request.
+        let partial = !matches!(self.held.as_slice(), b"" | b"\r" | b"\r\n");
         let begun = match self.wait {
             Wait::Nothing => true,
             Wait::Request(..) => partial,

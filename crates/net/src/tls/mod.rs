@@ -88,6 +88,13 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// The certificate itself, in DER.
+    pub fn leaf(&self) -> Option<&[u8]> {
+        self.0.cert.first().map(|leaf| leaf.as_ref())
+    }
+}
+
 /// Who is trusted to vouch for the other end.
 #[derive(Debug, Clone)]
 pub enum Roots {
