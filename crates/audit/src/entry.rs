@@ -79,6 +79,15 @@ pub struct Entry {
     pub status: Option<u16>,
     #[serde(default)]
     pub amends: bool,
+    /// How many refusals it stands for.
+    #[serde(default = "one")]
+    pub count: u64,
+    /// When the last of them came; `time` is when the first did.
+    #[serde(default, deserialize_with = "time_if_any")]
+    pub last: Option<Timestamp>,
+    /// From how many sources, where it stands for those of several.
+    #[serde(default)]
+    pub sources: Option<u64>,
     /// How many pieces of personal detail it commits to.
     #[serde(default)]
     pub details: u32,
@@ -97,4 +106,12 @@ impl Entry {
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_time(&text).ok_or_else(|| serde::de::Error::custom("not a time in RFC 3339 with microseconds"))
+}
+
+fn time_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    time(deserializer).map(Some)
+}
+
+const fn one() -> u64 {
+    1
 }

@@ -3,6 +3,7 @@
 
 use crate::detail::{DetailKind, Details};
 use crate::merkle::Hash;
+use crate::refusals::Gathered;
 use crate::text::{push_address, push_number, push_string, push_time};
 use ironbridge_core::{Action, Exchange, ExchangeId, Flow, Outcome, OwnerKey, Record, Timestamp};
 use ironbridge_seal::envelope::SealError;
@@ -30,6 +31,33 @@ impl Encoded {
     /// Encodes an exchange. `callers` owns the detail of those who did not authenticate.
     pub fn exchange(&mut self, record: &Record<'_>, callers: &OwnerKey) -> Result<(), SealError> {
         self.seal_exchange(record, callers)?;
+        self.begin_exchange(record);
+        self.end();
+        Ok(())
+    }
+
+    /// Encodes refusals that share a record: the first of them, with how many there were until when. Those of several
+    /// sources name none.
+    pub fn refusals(&mut self, gathered: &Gathered, callers: &OwnerKey) -> Result<(), SealError> {
+        let record = gathered.record();
+        match gathered.sources() {
+            None => self.seal_exchange(&record, callers)?,
+            Some(_) => self.clear(),
+        }
+        self.begin_exchange(&record);
+        let out = &mut self.leaf;
+        number(out, b",\"count\":", gathered.count);
+        out.extend_from_slice(b",\"last\":\"");
+        push_time(out, gathered.last);
+        out.push(b'"');
+        if let Some(sources) = gathered.sources() {
+            number(out, b",\"sources\":", sources);
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn begin_exchange(&mut self, record: &Record<'_>) {
         let out = &mut self.leaf;
         let exchange = record.exchange;
         let flow = &*exchange.flow;
@@ -50,8 +78,6 @@ impl Encoded {
         if record.amends {
             out.extend_from_slice(b",\"amends\":true");
         }
-        self.end();
-        Ok(())
     }
 
     fn seal_exchange(&mut self, record: &Record<'_>, callers: &OwnerKey) -> Result<(), SealError> {

@@ -29,6 +29,7 @@ mod queue;
 mod reader;
 pub mod receipt;
 mod recover;
+mod refusals;
 mod retention;
 mod segment;
 mod text;

@@ -13,6 +13,7 @@ use crate::progress::{Durable, Progress};
 use crate::queue::{Bounds, Queue, Refused};
 use crate::reader::Log;
 use crate::recover::{self, Found};
+use crate::refusals::Refusals;
 use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken};
 use crate::text::time_text;
 use crate::tiles::Edge;
@@ -90,12 +91,14 @@ impl Options {
 pub struct Trail {
     shared: Arc<Shared>,
     callers: Arc<OwnerKey>,
+    refusals: Arc<Refusals>,
     threads: Mutex<Option<Threads>>,
     _lock: Box<dyn Send + Sync>,
 }
 
 struct Threads {
     committer: JoinHandle<u64>,
+    refusals: JoinHandle<()>,
     integrator: JoinHandle<Result<(), String>>,
 }
 
@@ -301,16 +304,28 @@ impl Trail {
         let committer = Committer::new(Arc::clone(&shared), segment);
         let spawn = failed("starting a thread for", &shared.places.base);
         let committer = thread::Builder::new().name("audit-commit".into()).spawn(move || committer.run());
+        let (refusals, kept, callers) =
+            (Arc::<Refusals>::default(), Arc::clone(&shared), Arc::clone(&options.callers));
+        let gathered = Arc::clone(&refusals);
+        let writer = thread::Builder::new().name("audit-refusals".into());
+        let writer = writer.spawn(move || write_refusals(&gathered, &kept, &callers));
         let integrator = thread::Builder::new().name("audit-log".into()).spawn(move || integrator.run());
-        let threads = match (committer, integrator) {
-            (Ok(committer), Ok(integrator)) => Threads { committer, integrator },
-            (Err(error), _) | (_, Err(error)) => {
+        let threads = match (committer, integrator, writer) {
+            (Ok(committer), Ok(integrator), Ok(refusals)) => Threads { committer, refusals, integrator },
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+                refusals.close();
                 shared.queue.close();
                 shared.bell.close();
                 return Err(spawn(error));
             }
         };
-        Ok(Trail { shared, callers: options.callers, threads: Mutex::new(Some(threads)), _lock: lock })
+        Ok(Trail {
+            shared,
+            callers: options.callers,
+            refusals,
+            threads: Mutex::new(Some(threads)),
+            _lock: lock,
+        })
     }
 
     /// Whether the trail is as it was left; nothing is changed. A trail that a running bridge writes was examined when
@@ -364,6 +379,8 @@ impl Trail {
     /// meanwhile. A second call does nothing.
     pub fn close(&self) -> Result<(), AuditError> {
         let Some(threads) = self.threads.lock().take() else { return Ok(()) };
+        self.refusals.close();
+        let _ = threads.refusals.join();
         self.shared.queue.close();
         let unwritten = threads.committer.join().unwrap_or_default();
         self.shared.journal.fail("the trail is closed");
@@ -405,7 +422,11 @@ impl Recorder for Trail {
     /// Refuses while the journal cannot be written, but keeps the record as long as there is room: what crossed
     /// is written once the disk lets it.
     fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
-        let pushed = self.push(|encoded| encoded.exchange(&record, &self.callers));
+        if self.refusals.gather(&record) {
+            // Nothing of its own to wait for.
+            return self.taken(0);
+        }
+        let pushed = self.shared.push(|encoded| encoded.exchange(&record, &self.callers));
         // Where the answer is on its way already, nobody else can tell.
         let index = pushed.inspect_err(|denial| {
             tracing::error!(id = %record.exchange.id, code = record.ending.code(), %denial, "an exchange has no record");
@@ -414,7 +435,7 @@ impl Recorder for Trail {
     }
 
     fn act(&self, action: &Action) -> Result<Position, Box<Denial>> {
-        let pushed = self.push(|encoded| encoded.action(action, &self.callers));
+        let pushed = self.shared.push(|encoded| encoded.action(action, &self.callers));
         let index = pushed.inspect_err(|denial| {
             tracing::error!(id = %action.id, action = %action.name, %denial, "an action has no record");
         })?;
@@ -434,6 +455,29 @@ impl Recorder for Trail {
 }
 
 impl Trail {
+    fn taken(&self, index: u64) -> Result<Position, Box<Denial>> {
+        match self.shared.journal.is_out() {
+            true => Err(self.shared.journal.denial()),
+            false => Ok(Position(index)),
+        }
+    }
+}
+
+/// Writes what is gathered as its windows end.
+fn write_refusals(refusals: &Refusals, shared: &Shared, callers: &OwnerKey) {
+    while let Some(ended) = refusals.ended(|| shared.clock.monotonic()) {
+        for gathered in ended {
+            if let Err(denial) = shared.push(|encoded| encoded.refusals(&gathered, callers)) {
+                tracing::error!(
+                    code = gathered.record().ending.code(), count = gathered.count, %denial,
+                    "refusals have no record"
+                );
+            }
+        }
+    }
+}
+
+impl Shared {
     fn push(&self, encode: impl FnOnce(&mut Encoded) -> Result<(), SealError>) -> Result<u64, Box<Denial>> {
         let mut encode = Some(encode);
         let mut push = |encoded: &mut Encoded| {
@@ -457,14 +501,7 @@ impl Trail {
                 "a record of {leaf} bytes with {detail} of detail is too long"
             )));
         }
-        self.shared.queue.push(taken).map_err(|Refused| unavailable("no room for another record"))
-    }
-
-    fn taken(&self, index: u64) -> Result<Position, Box<Denial>> {
-        match self.shared.journal.is_out() {
-            true => Err(self.shared.journal.denial()),
-            false => Ok(Position(index)),
-        }
+        self.queue.push(taken).map_err(|Refused| unavailable("no room for another record"))
     }
 }
 

@@ -81,7 +81,7 @@ impl Exchange {
     }
 
     /// All that a record and a settlement need of it.
-    pub(crate) fn without_bodies(&self) -> Exchange {
+    pub fn without_bodies(&self) -> Exchange {
         Exchange {
             id: self.id,
             received: self.received,

@@ -81,6 +81,11 @@ fn push_exchange(extension: &mut Extension<'_>, entry: &Entry, opened: &[Detail]
     extension.text("destinationServiceName", &entry.target);
     extension.text("app", &entry.transport);
     extension.text("requestMethod", &entry.method);
+    if let Some(last) = entry.last {
+        extension.number("cnt", entry.count);
+        extension.number("start", entry.time.micros() / 1000);
+        extension.number("end", last.micros() / 1000);
+    }
     extension.number("in", entry.bytes_in);
     extension.number("out", entry.bytes_out);
     let subjects = values(opened, DetailKind::Subject).collect::<Vec<_>>().join(";");

@@ -5,7 +5,7 @@ use crate::detail::{Detail, DetailKind};
 use crate::text::{push_number, push_time};
 use crate::{Entry, Stored};
 
-const COLUMNS: [&str; 36] = [
+const COLUMNS: [&str; 39] = [
     "index",
     "id",
     "time",
@@ -42,6 +42,9 @@ const COLUMNS: [&str; 36] = [
     "address",
     "subject_ids",
     "actor",
+    "count",
+    "last",
+    "sources",
 ];
 
 pub(super) fn header() -> String {
@@ -86,6 +89,9 @@ pub(super) fn write(record: &Stored, opened: &[Detail], out: &mut Vec<u8>) {
     row.text(address(entry, opened).unwrap_or_default());
     row.text(&values(opened, DetailKind::Subject).collect::<Vec<_>>().join(";"));
     row.text(values(opened, DetailKind::Actor).next().unwrap_or_default());
+    row.number(Some(entry.count));
+    row.field(|out| entry.last.iter().for_each(|last| push_time(out, *last)));
+    row.number(entry.sources);
 }
 
 fn declared(entry: &Entry) -> [&str; 10] {

@@ -70,6 +70,12 @@ fn exchange(record: &Stored, opened: &[Detail]) -> Map<String, Value> {
     set(&mut event, "dst_endpoint", Some(endpoint(&entry.target, &entry.target_country, None)));
     set(&mut event, "http_response", response);
     set(&mut event, "duration", Some(json!(entry.duration_us / 1000)));
+    // Refusals that share a record.
+    if let Some(last) = entry.last {
+        set(&mut event, "count", Some(json!(entry.count)));
+        set(&mut event, "start_time", Some(json!(entry.time.micros() / 1000)));
+        set(&mut event, "end_time", Some(json!(last.micros() / 1000)));
+    }
     let subjects: Vec<Value> =
         values(opened, DetailKind::Subject).map(|id| json!({ "uid": id, "type": "data subject" })).collect();
     set(&mut event, "resources", (!subjects.is_empty()).then_some(Value::Array(subjects)));

@@ -85,7 +85,7 @@ pub fn exchange(number: u64, flow: &Arc<Flow>) -> Exchange {
     let mut exchange = Exchange::new(
         id,
         Timestamp::from_seconds(START + number),
-        Duration::ZERO,
+        Duration::from_secs(number),
         Arc::clone(flow),
         Peer::default(),
     );

@@ -20,6 +20,7 @@ mod openssl;
 mod outage;
 mod query;
 mod receipt;
+mod refusals;
 mod retention;
 mod tamper;
 mod tree;

@@ -13,7 +13,8 @@ pub fn line(record: &Stored, opened: &[Detail]) -> String {
         let status = entry.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
         let (code, what, id) = (or_dash(&entry.code), operation(entry), &entry.id);
         let (millis, amends) = (millis(entry.duration_us), if entry.amends { " (amends)" } else { "" });
-        format!("{time} {outcome:<7} {status:<3} {code:<20} {account} {what} {millis} ms {id}{amends}")
+        let times = if entry.count > 1 { format!(" ({} times)", entry.count) } else { String::new() };
+        format!("{time} {outcome:<7} {status:<3} {code:<20} {account} {what} {millis} ms {id}{amends}{times}")
     } else {
         let (action, object, id) = (&entry.action, or_dash(&entry.object), &entry.id);
         format!("{time} {outcome:<7} -   {action:<20} {account} {object} {id}")
@@ -39,6 +40,9 @@ pub fn page(entry: &Entry) -> String {
             "amends",
             if entry.amends { "an earlier record of the same exchange".into() } else { String::new() },
         ),
+        ("times", if entry.count > 1 { entry.count.to_string() } else { String::new() }),
+        ("last", entry.last.map(times::show).unwrap_or_default()),
+        ("sources", entry.sources.map(|sources| sources.to_string()).unwrap_or_default()),
         ("action", entry.action.clone()),
         ("object", entry.object.clone()),
         ("facts", facts.join(", ")),

@@ -1,0 +1,255 @@
+//! Refusals that cost their sender nothing, gathered so that they cost the log little: the first few of a source are
+//! recorded one by one, those that follow within a window as one record with their count.
+
+use ironbridge_core::{Ending, Exchange, Flow, Peer, Record, Timestamp, code};
+use parking_lot::{Condvar, Mutex};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// From the first refusal of a source to the record of those that followed.
+pub(crate) const WINDOW: Duration = Duration::from_secs(10);
+
+/// Refusals of a source with one code that are recorded one by one in a window: so many a person can look at, and whoever
+/// asks about one by its correlation id finds it.
+const ALONE: u32 = 20;
+
+/// Refusals recorded one by one in one second, over all sources. Those of further sources share one record for each
+/// code and window.
+const ALONE_PER_SECOND: u32 = 100;
+
+/// How many sources are told apart among the others; beyond, the number recorded is this one.
+const MAX_OTHERS: usize = 10_000;
+
+/// How often windows are looked at that may have ended.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub(crate) struct Refusals {
+    inner: Mutex<Inner>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    sources: HashMap<Key, Window>,
+    /// By code.
+    others: HashMap<&'static str, Window>,
+    /// The second that `alone` counts in.
+    second: u64,
+    alone: u32,
+    closed: bool,
+}
+
+/// What is gathered together. The number of keys is bounded by [`ALONE_PER_SECOND`] and [`WINDOW`].
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    source: Source,
+    code: &'static str,
+    integration: Arc<str>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Source {
+    /// An IPv4 address, or a /64 of IPv6, the least that one subscriber gets (RFC 6177).
+    Address(IpAddr),
+    Account(Arc<str>),
+}
+
+struct Window {
+    opened: Duration,
+    /// Recorded one by one so far.
+    alone: u32,
+    gathered: Option<Gathered>,
+}
+
+/// Refusals that share a record.
+pub(crate) struct Gathered {
+    /// The first of them.
+    exchange: Exchange,
+    ending: Ending,
+    pub count: u64,
+    pub last: Timestamp,
+    /// Where they come from more sources than one: from which.
+    sources: Option<HashSet<IpAddr>>,
+}
+
+impl Gathered {
+    pub fn record(&self) -> Record<'_> {
+        Record { exchange: &self.exchange, ending: self.ending, duration: Duration::ZERO, amends: false }
+    }
+
+    /// How many sources, where they are not of one.
+    pub fn sources(&self) -> Option<u64> {
+        self.sources.as_ref().map(|sources| u64::try_from(sources.len()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Refusals {
+    /// Whether the record was taken here, to be written with others. What says `false` is to be written by itself.
+    pub fn gather(&self, record: &Record<'_>) -> bool {
+        let Some(key) = key(record) else { return false };
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return false;
+        }
+        let exchange = record.exchange;
+        let (now, is_first) = (exchange.started, inner.sources.is_empty() && inner.others.is_empty());
+        // Where nothing was gathered there is nothing to write before the next window begins.
+        let has_passed = |window: &mut Window| window.gathered.is_none() && window.has_ended(now);
+        if inner.sources.get_mut(&key).is_some_and(has_passed) {
+            inner.sources.remove(&key);
+        }
+        let has_had_its_own = inner.sources.get(&key).is_some_and(|window| window.alone >= ALONE);
+        if has_had_its_own || !inner.may_stand_alone(now) {
+            match inner.sources.get_mut(&key) {
+                Some(window) => window.add(record, Exchange::without_bodies, None),
+                None => {
+                    let window = inner.others.entry(key.code).or_insert_with(|| Window::opened(now));
+                    window.add(record, nameless, Some(subscriber(exchange.peer.address)));
+                }
+            }
+            if is_first {
+                self.bell.notify_one();
+            }
+            return true;
+        }
+        inner.sources.entry(key).or_insert_with(|| Window::opened(now)).alone += 1;
+        if is_first {
+            self.bell.notify_one();
+        }
+        false
+    }
+
+    /// Waits until windows have ended, and takes what was gathered in them. `None` once closed and all is taken.
+    pub fn ended(&self, now: impl Fn() -> Duration) -> Option<Vec<Gathered>> {
+        let mut inner = self.inner.lock();
+        loop {
+            let closed = inner.closed;
+            let gathered = inner.take_ended(now(), closed);
+            if !gathered.is_empty() {
+                return Some(gathered);
+            }
+            if closed {
+                return None;
+            }
+            if inner.sources.is_empty() && inner.others.is_empty() {
+                self.bell.wait(&mut inner);
+            } else {
+                self.bell.wait_for(&mut inner, LOOK);
+            }
+        }
+    }
+
+    /// Gathers no more; what is gathered is taken at once.
+    pub fn close(&self) {
+        self.inner.lock().closed = true;
+        self.bell.notify_all();
+    }
+}
+
+impl Inner {
+    fn may_stand_alone(&mut self, now: Duration) -> bool {
+        if self.second != now.as_secs() {
+            (self.second, self.alone) = (now.as_secs(), 0);
+        }
+        self.alone = self.alone.saturating_add(1);
+        self.alone <= ALONE_PER_SECOND
+    }
+
+    fn take_ended(&mut self, now: Duration, all: bool) -> Vec<Gathered> {
+        let has_ended = |window: &Window| all || window.has_ended(now);
+        let of_sources = self.sources.extract_if(|_, window| has_ended(window)).map(|(_, window)| window);
+        let mut windows: Vec<Window> = of_sources.collect();
+        windows.extend(self.others.extract_if(|_, window| has_ended(window)).map(|(_, window)| window));
+        windows.into_iter().filter_map(|window| window.gathered).collect()
+    }
+}
+
+impl Window {
+    fn opened(opened: Duration) -> Window {
+        Window { opened, alone: 0, gathered: None }
+    }
+
+    fn has_ended(&self, now: Duration) -> bool {
+        now.saturating_sub(self.opened) >= WINDOW
+    }
+
+    fn add(&mut self, record: &Record<'_>, keep: impl FnOnce(&Exchange) -> Exchange, source: Option<IpAddr>) {
+        let gathered = self.gathered.get_or_insert_with(|| Gathered {
+            exchange: keep(record.exchange),
+            ending: record.ending,
+            count: 0,
+            last: record.exchange.received,
+            sources: source.map(|_| HashSet::new()),
+        });
+        gathered.count = gathered.count.saturating_add(1);
+        gathered.last = gathered.last.max(record.exchange.received);
+        if let (Some(sources), Some(source)) = (&mut gathered.sources, source)
+            && sources.len() < MAX_OTHERS
+        {
+            sources.insert(source);
+        }
+    }
+}
+
+/// Refusals of those who did not say who they are, and of those who send more than they may.
+fn key(record: &Record<'_>) -> Option<Key> {
+    let Ending::Denied(refusal) = record.ending else { return None };
+    let exchange = record.exchange;
+    let source = match exchange.account() {
+        None => Source::Address(subscriber(exchange.peer.address)),
+        Some(account) if [code::RATE_LIMITED.id, code::BRIDGE_FULL.id].contains(&refusal.id) => {
+            Source::Account(Arc::clone(&account.name))
+        }
+        Some(_) => return None,
+    };
+    Some(Key { source, code: refusal.id, integration: Arc::clone(&exchange.flow.integration.name) })
+}
+
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            [a, b, c, d, 0, 0, 0, 0].into()
+        }
+        v4 => v4,
+    }
+}
+
+/// What many sources have in common: nothing but the time.
+fn nameless(exchange: &Exchange) -> Exchange {
+    let Flow { integration, generation, .. } = &*exchange.flow;
+    let flow = Flow::undeclared(integration.transport, *generation);
+    Exchange::new(exchange.id, exchange.received, exchange.started, Arc::new(flow), Peer::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironbridge_core::ExchangeId;
+
+    fn refusal(refusals: &Refusals, at: Duration) -> bool {
+        let flow = Arc::new(Flow::undeclared("http", 1));
+        let exchange = Exchange::new(ExchangeId::default(), Timestamp(7), at, flow, Peer::default());
+        let ending = Ending::Denied(&code::CREDENTIALS_MISSING);
+        refusals.gather(&Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false })
+    }
+
+    #[test]
+    fn a_window_ends_and_the_next_begins_one_by_one() {
+        let refusals = Refusals::default();
+        for window in 0..3 {
+            let opened = window * WINDOW;
+            for number in 0..100 {
+                assert_eq!(refusal(&refusals, opened), number >= ALONE);
+            }
+            let ended = refusals.ended(|| opened + WINDOW).unwrap();
+            assert_eq!(ended.iter().map(|gathered| gathered.count).collect::<Vec<_>>(), [80]);
+        }
+        refusals.close();
+        assert!(refusals.ended(|| Duration::ZERO).is_none());
+        assert!(!refusal(&refusals, Duration::ZERO), "what comes after is recorded by itself");
+    }
+}

@@ -1,0 +1,111 @@
+//! A flood of refusals leaves few records, which count every one of them.
+
+use crate::exchanges::{callers, exchange, flow, open, verify, wait};
+use ironbridge_audit::{Entry, Log, Query, Stored, Trail};
+use ironbridge_core::{Code, Ending, Exchange, Record, Recorder, code};
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// A refused stranger's exchange; its number is also when it came, in milliseconds.
+fn stranger(number: u64, from: &str) -> Exchange {
+    let mut exchange = exchange(number, &flow("orders"));
+    exchange.principal = None;
+    exchange.started = Duration::from_millis(number);
+    exchange.peer.address = from.parse::<IpAddr>().unwrap();
+    exchange
+}
+
+fn refuse(trail: &Trail, exchange: &Exchange, refusal: &'static Code) {
+    let ending = Ending::Denied(refusal);
+    let record = Record { exchange, ending, duration: Duration::ZERO, amends: false };
+    wait(trail, trail.append(record).unwrap()).unwrap();
+}
+
+fn records(dir: &Path) -> Vec<Stored> {
+    let log = Log::open(dir).unwrap();
+    verify(&log);
+    let query = Query { details: true, ..Query::default() };
+    log.query(query).unwrap().map(Result::unwrap).collect()
+}
+
+fn size(dir: &Path) -> u64 {
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(Result::unwrap)
+        .map(
+            |entry| if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() },
+        )
+        .sum()
+}
+
+#[test]
+fn forty_thousand_from_one_address_are_a_few_records_that_count_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    let mut exchange = stranger(0, "203.0.113.9");
+    for number in 0..40_000 {
+        exchange.id = ironbridge_core::ExchangeId::from_u128(number);
+        refuse(&trail, &exchange, &code::RATE_LIMITED);
+    }
+    trail.close().unwrap();
+    let records = records(dir.path());
+    assert_eq!(records.iter().map(|record| record.entry.count).sum::<u64>(), 40_000);
+    assert!(records.len() <= 40, "{}", records.len());
+    assert!(size(dir.path()) < 200_000, "{}", size(dir.path()));
+    let last: &Entry = &records.last().unwrap().entry;
+    assert_eq!((&*last.code, last.status, last.sources), ("rate-limited", Some(429), None));
+    assert_eq!(last.last, Some(last.time));
+    // Where they came from is sealed beside it, as with every record.
+    let callers = callers();
+    let opened = records.last().unwrap().open_details(|_| Some(&*callers));
+    assert_eq!(opened[0].as_ref().unwrap().value, "203.0.113.9");
+}
+
+#[test]
+fn sources_codes_and_accounts_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    for number in 0..60 {
+        // One subscriber has all of a /64, and an IPv4 address may come mapped.
+        refuse(&trail, &stranger(number * 100, &format!("2001:db8::{number}")), &code::CREDENTIALS_MISSING);
+        let mapped = if number % 2 == 0 { "192.0.2.7" } else { "::ffff:192.0.2.7" };
+        refuse(&trail, &stranger(number * 100, mapped), &code::CREDENTIALS_MISSING);
+        refuse(&trail, &stranger(number * 100, "192.0.2.7"), &code::OPERATION_UNKNOWN);
+        let mut limited = exchange(3 * number, &flow("orders"));
+        limited.started = Duration::from_millis(number * 100);
+        refuse(&trail, &limited, &code::RATE_LIMITED);
+        // What an account's exchange breaks otherwise is no flood: each has a record.
+        refuse(&trail, &limited, &code::SCHEMA_VIOLATED);
+    }
+    trail.close().unwrap();
+    let records = records(dir.path());
+    let counted = |code: &str, account: &str| {
+        let of = records.iter().filter(|record| record.entry.code == code && record.entry.account == account);
+        let counts: Vec<u64> = of.map(|record| record.entry.count).collect();
+        (counts.len(), counts.iter().sum::<u64>())
+    };
+    // Twenty one by one, and one record for the forty that followed in the same window.
+    assert_eq!(counted("credentials-missing", ""), (42, 120));
+    assert_eq!(counted("operation-unknown", ""), (21, 60));
+    assert_eq!(counted("rate-limited", "account-0"), (21, 60));
+    assert_eq!(counted("schema-violated", "account-0"), (60, 60));
+}
+
+#[test]
+fn many_sources_at_once_share_a_record_that_says_how_many_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    for number in 0..3_000u32 {
+        let from = IpAddr::from((0x0a00_0000 + number % 1000).to_be_bytes());
+        refuse(&trail, &stranger(0, &from.to_string()), &code::TOKEN_MALFORMED);
+    }
+    trail.close().unwrap();
+    let records = records(dir.path());
+    assert_eq!(records.iter().map(|record| record.entry.count).sum::<u64>(), 3_000);
+    assert!(records.len() <= 201, "{}", records.len());
+    let of_many: Vec<&Stored> = records.iter().filter(|record| record.entry.sources.is_some()).collect();
+    assert_eq!(of_many.len(), 1);
+    assert_eq!((of_many[0].entry.sources, of_many[0].entry.count), (Some(900), 2_700));
+    assert_eq!((of_many[0].entry.details, &*of_many[0].entry.integration), (0, ""));
+}
