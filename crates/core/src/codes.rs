@@ -235,7 +235,7 @@ codes! {
         "The secret that the bridge needs toward the target cannot be read, or the target's token endpoint refused it.",
         "Try again; the operator finds the cause in the bridge's log.";
     TARGET_UNREACHABLE = "target-unreachable", 502, Target, true, "Target unreachable",
-        "No connection to the target could be made.",
+        "No connection to the target could be made, or it closed each of them before it took the request.",
         "Try again; if it persists, tell the target's owner.";
     TARGET_TLS_FAILED = "target-tls-failed", 502, Target, false, "Target not trusted",
         "The TLS handshake with the target failed: its certificate does not verify under the declared CA, or the names differ.",

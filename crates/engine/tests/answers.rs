@@ -6,9 +6,10 @@ mod world;
 
 use ironbridge_testkit::{Authority, FakeTarget, Process, Reply, free_port, peer};
 use serde_json::json;
+use std::io::{Read, Write};
 use std::process::Command;
 use std::time::Duration;
-use world::{Declared, World, eventually, issue_key, system};
+use world::{Declared, World, eventually, expires_soon, issue_key, system};
 
 const OPERATIONS: &str = r#"read: { match: "GET /read/{id}", permission: orders.read }
     write: { match: POST /write, permission: orders.write }
@@ -116,6 +117,51 @@ fn a_caller_that_closes_its_half_is_answered() {
     });
 }
 
+/// Uploads of 5 MB that the target refuses with 413 by their heads.
+fn uploads_are_declined(world: &World, key: &str, path: &str) {
+    let (port, ca) = (world.port.to_string(), world.ca());
+    let told = python(DECLINED, &[&port, ca.to_str().unwrap(), key, path]);
+    assert_eq!(told.lines().count(), 12, "{told}");
+    assert!(told.lines().all(|line| line == "413 target-declined"), "{path}: {told}");
+}
+
+const DECLINED: &str = r#"
+import http.client, json, ssl, sys
+port, ca, key, path = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+context = ssl.create_default_context(cafile=ca)
+for attempt in range(12):
+    connection = http.client.HTTPSConnection("localhost", port, context=context)
+    try:
+        connection.request("POST", path, body=b"x" * 5_000_000, headers={"X-API-Key": key})
+        reply = connection.getresponse()
+        print(reply.status, json.loads(reply.read())["code"])
+    except Exception as error:
+        print(repr(error))
+"#;
+
+#[test]
+fn an_early_answer_of_the_target_is_passed_on() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 5\r\n\r\nsmall",
+            );
+        }
+    });
+    let (world, key) = World::with_key(&declared(), |dir, _| {
+        let plain = format!("danger_plaintext: {{ reason: a test, expires: {} }}", expires_soon());
+        let http = format!("url: \"http://127.0.0.1:{port}\", {plain}");
+        let operations = "upload: { match: POST /upload, permission: orders.write }";
+        Ok(std::fs::write(dir.join("raw.yaml"), system("raw", &http, operations))?)
+    })
+    .unwrap();
+    uploads_are_declined(&world, &key, "/raw/upload");
+}
+
 fn python(script: &str, arguments: &[&str]) -> String {
     let output =
         Command::new(peer("python3").unwrap()).args(["-c", script]).args(arguments).output().unwrap();
@@ -133,6 +179,7 @@ http {
         listen 127.0.0.1:@PORT@ ssl @HTTP2@;
         ssl_certificate @DIR@/nginx.crt; ssl_certificate_key @DIR@/nginx.key;
         location / { return 200 'ok'; }
+        location /upload { client_max_body_size 1k; proxy_pass http://127.0.0.1:1; }
     }
 }
 ";
@@ -158,7 +205,8 @@ fn a_target_that_ends_connections_under_load_costs_nobody_an_answer() {
             started.wait_for_line("event method", Duration::from_secs(10))?;
             process = Some(started);
             let http = format!("url: \"https://localhost:{nginx}\", ca: ./erp-ca.pem");
-            let operations = r#"read: { match: "GET /{id}", permission: orders.read }"#;
+            let operations = r#"read: { match: "GET /{id}", permission: orders.read },
+                upload: { match: POST /upload, permission: orders.write }"#;
             std::fs::write(dir.join("more.yaml"), system("nginx", &http, operations))?;
             key = issue_key(dir, "order-service")?;
             Ok(())
@@ -171,6 +219,8 @@ fn a_target_that_ends_connections_under_load_costs_nobody_an_answer() {
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("status codes: 1200 2xx, 0 3xx, 0 4xx, 0 5xx"), "{version}: {text}");
+        // It refuses a body before it has read it.
+        uploads_are_declined(&world, &key, "/nginx/upload");
         drop(process);
     }
 }

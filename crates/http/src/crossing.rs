@@ -292,6 +292,8 @@ fn refusal(error: &SendError) -> Box<Denial> {
         SendError::Body(BodyFault::TooSlow) => &code::REQUEST_TIMEOUT,
         SendError::Body(BodyFault::Broken(_)) => &code::BODY_INCOMPLETE,
         SendError::Malformed(_) => &code::REPLY_MALFORMED,
+        // It took no part of the request, on any connection.
+        SendError::BrokeOff { maybe_sent: false, .. } => &code::TARGET_UNREACHABLE,
         SendError::BrokeOff { .. } => &code::TARGET_BROKE_OFF,
     };
     let denial = Denial::new(code).internal(error);

@@ -100,7 +100,7 @@ pub(crate) struct ReplyGate<Io> {
 enum Phase {
     Head(Head),
     Length(u64),
-    Chunked(Box<Chunked>),
+    Chunked(Chunked),
     /// A body that ends with the connection, or what follows a switch of protocols.
     Open,
     Spoilt(Malformed),
@@ -200,7 +200,7 @@ impl<Io> ReplyGate<Io> {
             // Whatever the fields say, these end here (RFC 9112 §6.3).
             (204 | 304, _) => return self.bodiless(),
             _ if asked == HEAD_ONLY => return self.bodiless(),
-            _ if complete.chunked => Phase::Chunked(Box::new(Chunked::new(From::Target))),
+            _ if complete.chunked => Phase::Chunked(Chunked::new(From::Target)),
             (_, Some(0)) => return self.bodiless(),
             (_, Some(length)) => Phase::Length(length),
             (_, None) => Phase::Open,
