@@ -5,6 +5,8 @@ use arc_swap::ArcSwapOption;
 use ironbridge_core::{Clock, Fetch, FetchMethod, FetchRequest, Fetched, Timestamp, json};
 use ironbridge_seal::jose::JwkSet;
 use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,8 +23,14 @@ const MAX_FRESH: Duration = Duration::from_secs(24 * 3600);
 const DEFAULT_FRESH: Duration = Duration::from_secs(3600);
 /// While the issuer is down, keys serve so long after they stopped being fresh.
 const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
-/// Tokens with an unknown kid cause at most one fetch in this time.
-const REFETCH_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two attempts that tokens with an unknown kid cause, whoever sends them: so long at most are the tokens of a
+/// new key refused because somebody asked for another just before.
+const REFETCH_INTERVAL: Duration = Duration::from_secs(5);
+/// A kid that an attempt did not find causes the next one after so long, doubled up to a minute.
+const UNFOUND_PAUSE: Duration = Duration::from_secs(10);
+const MAX_UNFOUND_PAUSE: Duration = Duration::from_secs(60);
+/// Such kids that are remembered; they come from callers that nobody knows.
+const MAX_UNFOUND: usize = 1024;
 /// Between failing attempts: 1 s, doubled up to this.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
@@ -55,8 +63,43 @@ struct Remote {
 
 struct Flight {
     under_way: bool,
-    /// When a token last asked for keys that were not known.
-    asked: Option<Timestamp>,
+    /// No attempt for the sake of a token before.
+    not_before: Timestamp,
+    /// Kids, hashed, that were asked for and not found.
+    unfound: HashMap<u64, Unfound>,
+    hasher: RandomState,
+}
+
+struct Unfound {
+    not_before: Timestamp,
+    pause: Duration,
+}
+
+impl Flight {
+    fn new(now: Timestamp) -> Flight {
+        Flight { under_way: true, not_before: now, unfound: HashMap::new(), hasher: RandomState::new() }
+    }
+
+    /// Whether a token with this kid may cause an attempt now. Then it is taken as made.
+    fn allows(&mut self, kid: &str, now: Timestamp) -> bool {
+        if now < self.not_before {
+            return false;
+        }
+        let kid = self.hasher.hash_one(kid);
+        let pause = match self.unfound.get(&kid) {
+            Some(unfound) if now < unfound.not_before => return false,
+            Some(unfound) => (unfound.pause * 2).min(MAX_UNFOUND_PAUSE),
+            None => UNFOUND_PAUSE,
+        };
+        if self.unfound.len() >= MAX_UNFOUND {
+            self.unfound.retain(|_, unfound| now < unfound.not_before);
+        }
+        if self.unfound.len() >= MAX_UNFOUND {
+            self.unfound.clear();
+        }
+        self.unfound.insert(kid, Unfound { not_before: now.plus(pause), pause });
+        true
+    }
 }
 
 /// A fetched set and how long it is fresh.
@@ -82,9 +125,9 @@ impl IssuerKeys {
             remote: Some(Remote {
                 source,
                 fetch,
-                clock,
-                flight: Mutex::new(Flight { under_way: true, asked: None }),
+                flight: Mutex::new(Flight::new(clock.now())),
                 wanted: Notify::new(),
+                clock,
                 attempts: watch::Sender::new(0),
                 problem: Mutex::default(),
             }),
@@ -111,8 +154,8 @@ impl IssuerKeys {
         self.remote.as_ref()?.problem.lock().clone()
     }
 
-    /// Fetches now, then keeps the keys fresh for as long as it is polled: by their max-age (5 min to 24 h),
-    /// at once when a token names an unknown key (once a minute at most), with growing pauses while the issuer
+    /// Fetches now, then keeps the keys fresh for as long as it is polled: a little before their max-age (5 min to 24 h)
+    /// is over, at once when a token names an unknown key (every 5 s at most), with growing pauses while the issuer
     /// fails. To be spawned once; returns only for local keys.
     pub async fn keep_fresh(self: Arc<Self>) {
         let Some(remote) = &self.remote else { return };
@@ -120,7 +163,7 @@ impl IssuerKeys {
         let mut backoff = Duration::from_secs(1);
         loop {
             remote.flight.lock().under_way = true;
-            let pause = match remote.attempt(&self.issuer).await {
+            let (pause, refetch) = match remote.attempt(&self.issuer).await {
                 Ok(fresh) => {
                     fresh_until = Some(remote.clock.now().plus(fresh.life));
                     if fresh.document != document {
@@ -129,7 +172,7 @@ impl IssuerKeys {
                     }
                     *remote.problem.lock() = None;
                     backoff = Duration::from_secs(1);
-                    fresh.life
+                    (fresh.life - fresh.life / 10, REFETCH_INTERVAL)
                 }
                 Err(problem) => {
                     *remote.problem.lock() = Some(problem);
@@ -139,10 +182,15 @@ impl IssuerKeys {
                     }
                     let pause = backoff;
                     backoff = (backoff * 2).min(MAX_BACKOFF);
-                    pause
+                    // Nor do tokens shorten the pauses of an issuer that fails.
+                    (pause, pause.max(REFETCH_INTERVAL))
                 }
             };
-            remote.flight.lock().under_way = false;
+            {
+                let mut flight = remote.flight.lock();
+                flight.under_way = false;
+                flight.not_before = remote.clock.now().plus(refetch);
+            }
             remote.attempts.send_modify(|attempts| *attempts += 1);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -161,8 +209,9 @@ impl IssuerKeys {
         self.current.load_full()
     }
 
-    /// Something to wait for, when a fetch is under way or may be made because of a key that is not known.
-    pub(crate) fn more(&self, now: Timestamp) -> Option<NextAttempt> {
+    /// Something to wait for, when a fetch is under way or may be made because of a key that is not known. What it costs
+    /// is each kid's own, so that tokens with made-up ones do not use up what a new key needs.
+    pub(crate) fn more(&self, kid: &str, now: Timestamp) -> Option<NextAttempt> {
         let remote = self.remote.as_ref()?;
         // Subscribed before the flight is looked at: an attempt that ends in between is then not missed.
         let next = NextAttempt(remote.attempts.subscribe());
@@ -174,10 +223,9 @@ impl IssuerKeys {
             // The pauses between failing attempts are kept; waiting for the next would hold the caller up.
             return None;
         }
-        if flight.asked.is_some_and(|asked| now.since(asked) < REFETCH_INTERVAL) {
+        if !flight.allows(kid, now) {
             return None;
         }
-        flight.asked = Some(now);
         flight.under_way = true;
         remote.wanted.notify_one();
         Some(next)
@@ -227,6 +275,10 @@ impl Remote {
             }
             let keys = metadata.get("jwks_uri").and_then(|uri| uri.as_str());
             return match keys.filter(|uri| uri.starts_with("https://")) {
+                // Whoever writes the metadata may not make this bridge ask other hosts, internal ones least of all.
+                Some(uri) if host(uri) != host(issuer) => Err(format!(
+                    "{url}: its jwks_uri `{uri}` is on another host than the issuer; declare it as jwks_url"
+                )),
                 Some(uri) => Ok(uri.to_owned()),
                 None => Err(format!("{url}: no jwks_uri with https")),
             };
@@ -248,6 +300,14 @@ impl Remote {
             status => Err(format!("{url}: status {status}")),
         }
     }
+}
+
+/// Host and port, as far as they are written; `None` for what is no https URL.
+fn host(url: &str) -> Option<String> {
+    let authority = url.strip_prefix("https://")?.split(['/', '?', '#', '\\']).next()?;
+    let host = authority.strip_suffix(":443").unwrap_or(authority);
+    // Userinfo would make the host another than it seems.
+    (!host.is_empty() && !host.contains('@')).then(|| host.to_ascii_lowercase())
 }
 
 /// Where an issuer's metadata may be: RFC 8414 inserts the well-known part before the issuer's path, OpenID

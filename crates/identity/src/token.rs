@@ -210,7 +210,7 @@ impl Issuer {
             let denial = Denial::new(&code::ISSUER_UNAVAILABLE)
                 .internal(format!("issuer `{}`: {problem}", self.name))
                 .retry_after(UNAVAILABLE_RETRY);
-            return Err(self.unless_fetched(denial, now));
+            return Err(self.unless_fetched(denial, token.kid.as_deref(), now));
         };
         match check_with(&keys, &token) {
             Some(result) => result.map_err(refused),
@@ -218,12 +218,15 @@ impl Issuer {
                 Denial::new(&code::TOKEN_ALGORITHM_REFUSED)
                     .internal("the key named by kid is for another alg"),
             ),
-            None => Err(self.unless_fetched(Denial::new(&code::TOKEN_KEY_UNKNOWN), now)),
+            None => {
+                let denial = Denial::new(&code::TOKEN_KEY_UNKNOWN);
+                Err(self.unless_fetched(denial, token.kid.as_deref(), now))
+            }
         }
     }
 
-    fn unless_fetched(&self, denial: Denial, now: Timestamp) -> Halt {
-        match self.keys.more(now) {
+    fn unless_fetched(&self, denial: Denial, kid: Option<&str>, now: Timestamp) -> Halt {
+        match self.keys.more(kid.unwrap_or_default(), now) {
             Some(next) => Halt::Keys(next, Box::new(denial)),
             None => Halt::deny(denial),
         }

@@ -120,21 +120,77 @@ async fn key_sets_that_cannot_be_trusted_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_kid_fetches_once_a_minute() {
+async fn an_unknown_kid_causes_fetches_ever_more_rarely() {
     let (old, new) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
     let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, published(&[&old]), None));
     assert_eq!(scene.code(&scene.token(&old)).await, "accepted");
+    sleep(Duration::from_secs(5)).await;
     // The issuer has not published it yet: one fetch, however many tokens.
     for _ in 0..5 {
         assert_eq!(scene.code(&scene.token(&new)).await, "token-key-unknown");
     }
     assert_eq!(scene.network.count(JWKS), 2);
+    for _ in 0..600 {
+        assert_eq!(scene.code(&scene.token(&new)).await, "token-key-unknown");
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!((12..=14).contains(&scene.network.count(JWKS)), "{}", scene.network.count(JWKS));
     scene.network.put(JWKS, 200, published(&[&old, &new]), None);
-    assert_eq!(scene.code(&scene.token(&new)).await, "token-key-unknown");
     sleep(Duration::from_secs(61)).await;
     let (result, waited) = scene.verify(&scene.token(&new)).await;
     assert!(result.is_ok() && waited);
-    assert_eq!(scene.network.count(JWKS), 3);
+}
+
+/// The budget for unknown keys is nobody's to use up: not with one made-up kid a minute, nor with a new one each second.
+#[tokio::test(start_paused = true)]
+async fn made_up_kids_do_not_keep_a_new_key_out() {
+    for (every, most) in [(Duration::from_secs(55), 12), (Duration::from_secs(1), 140)] {
+        let (old, new) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+        let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, published(&[&old]), None));
+        assert_eq!(scene.code(&scene.token(&old)).await, "accepted");
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed() < Duration::from_secs(600) {
+            let made_up = SigningKey::generate().unwrap();
+            assert_eq!(scene.code(&scene.token(&made_up)).await, "token-key-unknown");
+            sleep(every).await;
+        }
+        assert!(scene.network.count(JWKS) <= most, "{}", scene.network.count(JWKS));
+        // The issuer rotates, and somebody asks for another key just then.
+        scene.code(&scene.token(&SigningKey::generate().unwrap())).await;
+        scene.network.put(JWKS, 200, published(&[&new]), None);
+        let rotated = tokio::time::Instant::now();
+        while scene.code(&scene.token(&new)).await != "accepted" {
+            assert!(rotated.elapsed() < Duration::from_secs(7), "{every:?}");
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_may_name_keys_only_on_the_issuers_host() {
+    let key = SigningKey::generate().unwrap();
+    for (uri, good) in [
+        ("https://idp.example/elsewhere/keys", true),
+        ("https://IDP.example:443/keys", true),
+        ("https://keys.idp.example/keys", false),
+        ("https://idp.example.evil.example/keys", false),
+        ("https://idp.example:8443/keys", false),
+        ("https://idp.example@10.0.0.7/keys", false),
+        ("https://10.0.0.7/keys", false),
+        ("https://[::1]/keys", false),
+        ("https:///keys", false),
+    ] {
+        let scene = Scene::new(KeySource::Discovery, |network| {
+            network.put(OAUTH, 200, metadata(ISSUER, uri), None);
+            network.put(uri, 200, published(&[&key]), None);
+        });
+        let code = scene.code(&scene.token(&key)).await;
+        assert_eq!(code, if good { "accepted" } else { "issuer-unavailable" }, "{uri}");
+        assert_eq!(scene.network.count(uri), usize::from(good), "{uri}");
+        if !good {
+            assert!(scene.keys.problem().unwrap().contains("declare it as jwks_url"), "{uri}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +206,8 @@ async fn a_withdrawn_key_ends_remembered_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn freshness_follows_max_age_within_bounds() {
-    for (max_age, every) in [(Some(1), 300), (Some(600), 600), (None, 3600), (Some(u64::MAX), 24 * 3600)] {
+    // A tenth early, so that keys are never older than they may be.
+    for (max_age, every) in [(Some(1), 270), (Some(600), 540), (None, 3240), (Some(u64::MAX), 77_760)] {
         let scene = Scene::new(jwks(), |network| network.put(JWKS, 200, r#"{"keys":[]}"#, max_age));
         sleep(Duration::from_secs(every - 2)).await;
         assert_eq!(scene.network.count(JWKS), 1, "{max_age:?}");

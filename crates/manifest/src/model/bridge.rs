@@ -129,7 +129,8 @@ section! {
         issuer: Url,
         /// What its tokens must carry in `aud`: one of these.
         audience: OneOrMore<String>,
-        /// Where its keys are. Default: discovered (RFC 8414, then OpenID Connect Discovery).
+        /// Where its keys are. Default: discovered (RFC 8414, then OpenID Connect Discovery), on the host of `issuer`.
+        /// Issuers that keep them on another host, as Google does, need it declared.
         jwks_url: Option<Url>,
         /// PEM file of the CA that its server's certificate comes from. Default: the system's.
         ca: Option<FilePath>,
