@@ -1,7 +1,8 @@
 //! Who is it? (A1, A2, A4, A6)
 
 use ironbridge_core::{
-    Control, CredentialKind, Denial, Exchange, Judgement, Phase, Presented, Principal, Stop, code,
+    Code, Control, CredentialKind, Denial, Exchange, Judgement, Phase, Presented, Principal, Sensitive, Stop,
+    code,
 };
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::api_key::KeyRing;
@@ -20,7 +21,7 @@ pub struct Authenticator {
 ///
 /// A credential in the header (a bearer token or an API key) is what the caller chose to be known by; a client
 /// certificate counts only without one. Two credentials in the header are `credentials-ambiguous`, and so is
-/// what the transport could not read; a credential of a kind that is not accepted is as good as none
+/// a repeated one; a credential of a kind that is not accepted is as good as none
 /// (`credentials-missing`). Other refusals are those of the verifiers.
 #[derive(Clone)]
 pub struct Authenticate {
@@ -47,8 +48,19 @@ impl Authenticate {
         let Authenticator { keys, tokens, certificates } = &*self.authenticator;
         let now = exchange.received;
         match &exchange.presented {
-            Presented { ambiguous: true, .. } | Presented { bearer: Some(_), api_key: Some(_), .. } => {
+            Presented { ambiguous: true, .. }
+            | Presented { unspoken: true, api_key: Some(_), .. }
+            | Presented { bearer: Some(_), api_key: Some(_), .. } => {
                 Outcome::Now(Err((&code::CREDENTIALS_AMBIGUOUS).into()))
+            }
+            Presented { unspoken: true, .. } => {
+                let what = "The scheme of the Authorization field is not spoken here";
+                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_UNSPOKEN, what)))
+            }
+            // Before a verifier calls it a malformed token.
+            Presented { bearer: Some(token), .. } if looks_like_a_key(token) => {
+                let what = "An API key came in the Authorization field";
+                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, what)))
             }
             // Which of the two kinds a token is, its issuer tells.
             Presented { bearer: Some(token), .. }
@@ -62,23 +74,56 @@ impl Authenticate {
             Presented { bearer: None, api_key: None, .. } if self.accepts(CredentialKind::Certificate) => {
                 Outcome::Now(match &exchange.peer.certificate {
                     Some(certificate) => certificates.verify(certificate, &self.directory, now),
-                    None => Err((&code::CREDENTIALS_MISSING).into()),
+                    None => Err(self.refusal(&code::CREDENTIALS_MISSING, "No credential came")),
                 })
             }
-            _ => Outcome::Now(Err((&code::CREDENTIALS_MISSING).into())),
+            Presented { bearer: Some(_), .. } => {
+                let what = "A token came, and none is accepted";
+                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, what)))
+            }
+            Presented { api_key: Some(_), .. } => {
+                let what = "An API key came, and none is accepted";
+                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, what)))
+            }
+            _ => Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, "No credential came"))),
         }
+    }
+
+    /// What came, and what this integration accepts in its place.
+    fn refusal(&self, code: &'static Code, what: &str) -> Box<Denial> {
+        let ways = [
+            (&[CredentialKind::ApiKey][..], "an API key in X-API-Key"),
+            (
+                &[CredentialKind::Token, CredentialKind::OauthClient][..],
+                "an access token as Authorization: Bearer",
+            ),
+            (&[CredentialKind::Certificate][..], "a client certificate"),
+        ];
+        let ways = ways.iter().filter(|(kinds, _)| kinds.iter().any(|kind| self.accepts(*kind)));
+        let ways: Vec<&str> = ways.map(|(_, way)| *way).collect();
+        let ways = if ways.is_empty() {
+            "nobody can call".to_owned()
+        } else {
+            format!("send {}", ways.join(", or "))
+        };
+        Box::new(Denial::new(code).detail(format!("{what}; {ways}.")))
     }
 
     fn admit(&self, exchange: &mut Exchange, proven: Result<Principal, Box<Denial>>) -> Result<(), Stop> {
         let principal = proven?;
         let kind = principal.credential().kind;
         if !self.accepts(kind) {
-            let refusal = Denial::new(&code::CREDENTIALS_MISSING);
+            let refusal = self.refusal(&code::CREDENTIALS_MISSING, "This kind of credential is not accepted");
             return Err(refusal.internal(format_args!("a credential of kind {}", kind.name())).into());
         }
         exchange.principal = Some(principal);
         Ok(())
     }
+}
+
+/// Keys of this bridge begin like this; tokens, which are base64url with dots, never do.
+fn looks_like_a_key(token: &Sensitive) -> bool {
+    token.expose().starts_with(b"ibk_")
 }
 
 impl Control for Authenticate {

@@ -50,7 +50,22 @@ impl Control for Authorise {
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
         match self.refusal(exchange) {
             None => Judgement::PASS,
-            Some(code) => Judgement::deny(Denial::new(code)),
+            Some(code) => Judgement::deny(explained(code, exchange)),
         }
     }
+}
+
+/// The caller is known by now, and what an operation requires is part of what its integration promises.
+fn explained(code: &'static Code, exchange: &Exchange) -> Denial {
+    let denial = Denial::new(code);
+    let (Some(operation), Some(account)) = (&exchange.flow.operation, exchange.account()) else {
+        return denial;
+    };
+    let permission = &operation.permission_name;
+    if *code != code::PERMISSION_MISSING {
+        return denial;
+    }
+    denial
+        .detail(format!("The operation requires the permission {permission}."))
+        .internal(format!("no role of account `{}` holds {permission}", account.name))
 }

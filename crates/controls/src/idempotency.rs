@@ -137,9 +137,17 @@ fn fingerprint(exchange: &Exchange) -> [u8; 32] {
     hash::sha256_parts(&[of_method, method, of_path, path, of_query, query, of_body, body])
 }
 
-/// Reads a structured-field String without parameters (RFC 9651 §4.2.5).
+/// Reads a structured-field String without parameters (RFC 9651 §4.2.5), as the draft has it, or the key itself, as
+/// most clients send it; `"k1"` and `k1` are one key.
 fn parse_key(field: &str) -> Option<String> {
-    let quoted = field.trim_matches(' ').strip_prefix('"')?.strip_suffix('"')?;
+    let field = field.trim_matches(' ');
+    if !field.starts_with('"') {
+        // What would be a list, parameters, or half a string is refused rather than guessed at.
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;".contains(&byte);
+        let fits = (1..=MAX_KEY).contains(&field.len()) && field.bytes().all(plain);
+        return fits.then(|| field.to_owned());
+    }
+    let quoted = field.strip_prefix('"')?.strip_suffix('"')?;
     let mut key = String::with_capacity(quoted.len());
     let mut characters = quoted.chars();
     while let Some(character) = characters.next() {
@@ -170,7 +178,18 @@ mod tests {
             (r#""""#, None),
             (r#"""#, None),
             ("", None),
-            ("unquoted", None),
+            ("unquoted", Some("unquoted")),
+            (" k1 ", Some("k1")),
+            ("8e03978e-40d5-43e8-bc93-6894a57f9324", Some("8e03978e-40d5-43e8-bc93-6894a57f9324")),
+            ("a:b/c+d=_~.@{}", Some("a:b/c+d=_~.@{}")),
+            ("two words", None),
+            ("k1, k2", None),
+            ("k1,k2", None),
+            ("k1;p=1", None),
+            ("k1\"", None),
+            ("k\\1", None),
+            (&"k".repeat(256), None),
+            ("schlüssel", None),
             (r#""a"b""#, None),
             (r#""a\""#, None),
             (r#""a\n""#, None),

@@ -52,7 +52,7 @@ fn every_control() -> Vec<(Arc<dyn Control>, Reads)> {
         (Arc::new(Authorise::new("a".into())), Reads::Nothing),
         (Arc::new(Authenticate::new(Arc::new(authenticator), [], directory)), Reads::Nothing),
         (Arc::new(AddressList::new(Vec::new())), Reads::Nothing),
-        (Arc::new(FailedAuthentication::new(Arc::clone(&table), quota)), Reads::Nothing),
+        (Arc::new(FailedAuthentication::new(Arc::clone(&table), quota).unwrap()), Reads::Nothing),
         (Arc::new(RateLimit::per_address(table, "a", quota)), Reads::Nothing),
     ]
 }

@@ -93,8 +93,11 @@ codes! {
         "The request carries no credential that this integration accepts.",
         "Send an access token (Authorization: Bearer), an API key (X-API-Key), or a client certificate.";
     CREDENTIALS_AMBIGUOUS = "credentials-ambiguous", 400, Caller, false, "More than one credential",
-        "The request carries several credentials, a repeated one, or an authorization scheme that is not spoken here (RFC 6750 §2).",
+        "The request carries several credentials, or a repeated one (RFC 6750 §2).",
         "Send exactly one credential.";
+    CREDENTIALS_UNSPOKEN = "credentials-unspoken", 401, Caller, false, "Authorization scheme not spoken here",
+        "The request's Authorization field has another scheme than Bearer, such as Basic or Digest (RFC 9110 §11.6.2).",
+        "Send an access token as Authorization: Bearer, an API key in X-API-Key, or a client certificate; the detail says which of them this integration accepts.";
     TOKEN_MALFORMED = "token-malformed", 401, Caller, false, "Token malformed",
         "The token is not a well-formed JWT in compact form: three parts of unpadded base64url, a JSON header and claims without repeated members, at most 16 KiB (RFC 7519, RFC 8725 §3).",
         "Send the access token exactly as the issuer gave it.";
@@ -158,8 +161,8 @@ codes! {
         "The account may call only from listed networks.",
         "Call from an allowed network, or have the operator add yours.";
     PERMISSION_MISSING = "permission-missing", 403, Caller, false, "Permission missing",
-        "None of the account's roles holds the permission this operation requires.",
-        "Ask the operator for a role that holds it.";
+        "None of the account's roles holds the permission this operation requires; the detail names it.",
+        "Ask the operator for a role that holds it; the bridge's log names account and permission.";
     SCOPE_MISSING = "scope-missing", 403, Caller, false, "Scope missing",
         "The account holds the permission, but the token's scope leaves it out (RFC 6750 §3.1, insufficient_scope).",
         "Request a token with the scope named in WWW-Authenticate.";
@@ -218,8 +221,8 @@ codes! {
         "The operation requires an Idempotency-Key field, so that a retry cannot act twice.",
         "Send a key that is unique to this request, and the same key when you retry it.";
     IDEMPOTENCY_KEY_MALFORMED = "idempotency-key-malformed", 400, Caller, false, "Idempotency-Key malformed",
-        "The field is not a quoted string of 1 to 255 printable ASCII characters.",
-        "Send for example Idempotency-Key: \"9b2f…\".";
+        "The field is neither a quoted string of 1 to 255 printable ASCII characters, nor such a text without quotes, spaces, commas, semicolons and backslashes.",
+        "Send one key, for example Idempotency-Key: \"9b2f…\" or Idempotency-Key: 9b2f….";
     IDEMPOTENCY_IN_PROGRESS = "idempotency-in-progress", 409, Caller, true, "Still in progress",
         "The first request with this Idempotency-Key has not ended yet.",
         "Wait, then ask again with the same key.";

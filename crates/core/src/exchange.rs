@@ -159,8 +159,10 @@ pub struct Presented {
     /// The token of `Authorization: Bearer` (RFC 6750 §2.1).
     pub bearer: Option<Sensitive>,
     pub api_key: Option<Sensitive>,
-    /// True when there were more credentials than one of a kind, or a scheme that is not spoken here.
+    /// True when there were more credentials than one of a kind.
     pub ambiguous: bool,
+    /// True when Authorization has a scheme that is not spoken here.
+    pub unspoken: bool,
 }
 
 /// Bytes that must never be printed.

@@ -8,13 +8,15 @@ use crate::request::Inbound;
 use crate::service::Served;
 use crate::{Mounted, Site, TokenService};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{Code, Denial, Exchange, Outcome, Stop, all_codes, code};
 use ironbridge_identity::token_endpoint::{
-    EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenOutcome, TokenRequest,
+    EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenEndpoint, TokenOutcome, TokenRequest,
 };
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -37,21 +39,35 @@ pub(crate) enum Endpoint {
 }
 
 /// `path` is decoded.
-pub(crate) fn find(site: &Site, method: &Method, path: &str) -> Option<Endpoint> {
+pub(crate) fn find(site: &Site, path: &str) -> Option<Endpoint> {
     let issuing = || site.token_service.clone();
     if let Some((mount, rest)) = site.mounts.iter().find_map(|mount| Some((mount, mount.rest(path)?))) {
         return Some(Endpoint::Mounted(Arc::clone(&mount.service), rest.into()));
     }
-    match (method, path) {
-        (&Method::POST, TOKEN_PATH) => issuing().map(Endpoint::Token),
-        (&Method::GET, JWKS_PATH) => issuing().map(Endpoint::Jwks),
-        (&Method::GET, METADATA_PATH) => issuing().map(Endpoint::Metadata),
-        (&Method::GET, HEALTH) => Some(Endpoint::Health),
-        (&Method::GET, _) => {
+    match path {
+        TOKEN_PATH => issuing().map(Endpoint::Token),
+        JWKS_PATH => issuing().map(Endpoint::Jwks),
+        METADATA_PATH => issuing().map(Endpoint::Metadata),
+        HEALTH => Some(Endpoint::Health),
+        _ => {
             let id = path.strip_prefix(PAGES)?;
             all_codes().iter().find(|code| code.id == id).map(|code| Endpoint::Page(code))
         }
-        _ => None,
+    }
+}
+
+impl Endpoint {
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        // Mounted services say themselves what they take.
+        matches!(self, Endpoint::Mounted(..)) || self.methods().contains(method)
+    }
+
+    /// RFC 9110 §9.3.2: whoever answers GET answers HEAD.
+    pub(crate) fn methods(&self) -> &'static [Method] {
+        match self {
+            Endpoint::Token(_) => &[Method::POST],
+            _ => &[Method::GET, Method::HEAD],
+        }
     }
 }
 
@@ -208,20 +224,15 @@ impl Served<'_> {
         parts: &Parts,
         inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
-        let form = self.body(inbound, MAX_FORM, exchange).await?;
-        let mut credentials = parts.headers.get_all(AUTHORIZATION).iter();
-        let authorization = credentials.next().map(HeaderValue::as_bytes);
-        if credentials.next().is_some() {
-            return Err((&code::CREDENTIALS_AMBIGUOUS).into());
-        }
-        let content_type =
-            parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
-            return Err(Denial::new(&code::CONTENT_TYPE_REFUSED).detail("A token request is a form.").into());
-        }
-        let request = TokenRequest { form: &form, authorization, address: exchange.peer.address };
-        let now = self.worker.front.shared.clock.now();
-        let reply = service.endpoint.handle(request, &service.directory, now);
+        let reply = match only_a_form(&parts.headers) {
+            Err(description) => TokenEndpoint::malformed(description),
+            Ok(authorization) => {
+                let form = self.body(inbound, MAX_FORM, exchange).await?;
+                let request = TokenRequest { form: &form, authorization, address: exchange.peer.address };
+                let now = self.worker.front.shared.clock.now();
+                service.endpoint.handle(request, &service.directory, now)
+            }
+        };
         if let Some(refused) = &reply.refused {
             let client_id = reply.client_id.as_deref().unwrap_or("");
             tracing::info!(client_id, address = %exchange.peer.address, refused, "token request refused");
@@ -235,6 +246,31 @@ impl Served<'_> {
             }
         }
         Ok(response)
+    }
+}
+
+/// The Authorization field of a token request, if its body is what it must be and can be read in one way. What is wrong
+/// is told in the words of RFC 6749 §5.2, as OAuth clients expect it.
+fn only_a_form(headers: &HeaderMap) -> Result<Option<&[u8]>, &'static str> {
+    let one = |name: HeaderName, several: &'static str| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next().map(HeaderValue::as_bytes);
+        if values.next().is_some() { Err(several) } else { Ok(first) }
+    };
+    let content_type = one(CONTENT_TYPE, "more than one Content-Type")?;
+    let mut parts = std::str::from_utf8(content_type.unwrap_or_default()).unwrap_or_default().split(';');
+    if !parts.next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
+        return Err("a token request is application/x-www-form-urlencoded");
+    }
+    for parameter in parts.map(str::trim).filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8") {
+            return Err("a token request is in UTF-8");
+        }
+    }
+    match one(CONTENT_ENCODING, "more than one Content-Encoding")? {
+        Some(coding) if !coding.eq_ignore_ascii_case(b"identity") => Err("a token request is not compressed"),
+        _ => one(AUTHORIZATION, "more than one Authorization"),
     }
 }
 

@@ -70,7 +70,7 @@ pub fn presented(headers: &HeaderMap) -> Presented {
         One::None => {}
         One::Value(value) => match bearer(value) {
             Some(token) => presented.bearer = Some(Sensitive::new(token)),
-            None => presented.ambiguous = true,
+            None => presented.unspoken = true,
         },
         One::Several => presented.ambiguous = true,
     }
@@ -84,8 +84,10 @@ pub fn presented(headers: &HeaderMap) -> Presented {
 
 /// `Authorization: Bearer b64token` (RFC 6750 §2.1); the scheme's case does not matter (RFC 9110 §11.1).
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then(|| token.trim_ascii_start())
+    let (scheme, token) = value.as_bytes().split_at_checked(6)?;
+    // Without a token it is a malformed one, and no other scheme.
+    let token = if token.is_empty() { token } else { token.strip_prefix(b" ")? };
+    scheme.eq_ignore_ascii_case(b"Bearer").then(|| token.trim_ascii_start())
 }
 
 /// `below` is the decoded path below the integration's own.

@@ -132,7 +132,10 @@ impl Served<'_> {
                     format!("some systems would read a part of the path as {literal:?}, which is declared");
                 self.refuse_with(address, Denial::new(&code::PATH_AMBIGUOUS).detail(why)).await
             }
-            Found::Nothing => match builtin::find(site, &parts.method, target.path.decoded()) {
+            Found::Nothing => match builtin::find(site, target.path.decoded()) {
+                Some(endpoint) if !endpoint.takes(&parts.method) => {
+                    self.refuse_method(address, &parts.method, endpoint.methods()).await
+                }
                 Some(endpoint) => self.builtin(endpoint, address, parts, &mut inbound).await,
                 None => self.refuse_with(address, Denial::new(&code::OPERATION_UNKNOWN)).await,
             },

@@ -85,12 +85,17 @@ impl TokenEndpoint {
         TokenEndpoint { public_url: public_url.into(), secrets, signing, failures: Failures::default() }
     }
 
+    /// The answer to what is no token request at all.
+    pub fn malformed(description: &'static str) -> EndpointReply {
+        Refusal::invalid_request(description).reply(None)
+    }
+
     pub fn handle(&self, request: TokenRequest<'_>, directory: &Directory, now: Timestamp) -> EndpointReply {
         let mut client_id = None;
         match self.grant(request, directory, now, &mut client_id) {
             Ok((body, token_id)) => EndpointReply {
                 status: 200,
-                headers: vec![("cache-control", "no-store".to_owned())],
+                headers: never_kept(),
                 body: body.to_string().into_bytes(),
                 client_id,
                 refused: None,
@@ -170,7 +175,7 @@ impl TokenEndpoint {
         };
         let mut refusal = Refusal::invalid_client("client unknown, or its secret is wrong");
         refusal.internal = Some(why);
-        if let Some(wait) = self.failures.count(&client.id, now) {
+        if let Some(wait) = self.failures.count(&client.id, address, now) {
             refusal.status = 429;
             refusal.retry_after = Some(wait);
         }
@@ -267,6 +272,11 @@ fn scope_of(asked: Option<&str>, registration: &Registration) -> Result<String, 
     Ok(asked.to_owned())
 }
 
+/// RFC 6749 §5.1.
+fn never_kept() -> Vec<(&'static str, String)> {
+    vec![("cache-control", "no-store".to_owned()), ("pragma", "no-cache".to_owned())]
+}
+
 impl Refusal {
     fn new(error: &'static str, description: &'static str) -> Refusal {
         Refusal { status: 400, error, description, retry_after: None, internal: None }
@@ -286,7 +296,7 @@ impl Refusal {
     }
 
     fn reply(self, client_id: Option<String>) -> EndpointReply {
-        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        let mut headers = never_kept();
         // Owed to every 401 (RFC 9110 §15.5.2).
         if self.status == 401 {
             headers.push(("www-authenticate", "Basic realm=\"ironbridge\", charset=\"UTF-8\"".to_owned()));

@@ -344,8 +344,35 @@ fn the_built_in_token_endpoint_refuses_as_rfc_6749_says() {
         assert_eq!(challenge.starts_with("Basic "), status == 401, "{form}: {challenge}");
         assert!(!reply.text().contains(&secret), "{form}");
     }
-    let json = ["-u", &right, "-H", "Content-Type: application/json", "-d", "{}"];
-    assert_eq!(world.curl(endpoint, &json).json().unwrap()["code"], "content-type-refused");
+    // What is no form, or one that can be read in two ways, is refused in the same words.
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+    for fields in [
+        &["Content-Type: application/json"][..],
+        &[FORM, "Content-Type: application/json"],
+        &["Content-Type: application/x-www-form-urlencoded; charset=utf-16"],
+        &[FORM, "Content-Encoding: gzip"],
+        &[FORM, "Authorization: Basic e30="],
+    ] {
+        let fields = fields.iter().flat_map(|field| ["-H", *field]);
+        let form = ["-u", &right, "-d", "grant_type=client_credentials"];
+        let reply = world.curl(endpoint, &form.into_iter().chain(fields.clone()).collect::<Vec<_>>());
+        let told = reply.json().unwrap();
+        let fields: Vec<&str> = fields.collect();
+        assert!(told["error"].is_string() && [400, 401].contains(&reply.status), "{fields:?}: {told}");
+        assert_eq!(reply.header("pragma"), Some("no-cache"), "{fields:?}");
+    }
+    let good = ["-u", &right, "-H", "Content-Type: Application/X-WWW-Form-URLencoded; Charset=\"UTF-8\""];
+    let reply = world.curl(endpoint, &[&good[..], &["-d", "grant_type=client_credentials"]].concat());
+    assert_eq!((reply.status, reply.header("pragma")), (200, Some("no-cache")), "{}", reply.text());
+    // Methods: what is there says which it takes, and HEAD is answered where GET is.
+    let asked = world.curl(endpoint, &[]);
+    assert_eq!((asked.status, asked.header("allow")), (405, Some("POST")));
+    for path in ["/oauth/jwks", "/.well-known/oauth-authorization-server", "/.ironbridge/health"] {
+        let url = format!("{}{path}", world.site.origin());
+        assert_eq!(world.curl(&url, &["--head"]).status, 200, "{path}");
+        let posted = world.curl(&url, &["-d", "x"]);
+        assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")), "{path}");
+    }
 
     // Every refusal is recorded, and nothing of what a stranger calls itself.
     let query = ["audit", "query", "--action", "token.issue", "--format", "json"];

@@ -1,7 +1,8 @@
-use super::table::{Count, Key, LimitTable, Quota};
+use super::table::{Count, Key, LimitTable, Quota, QuotaError};
 use ironbridge_core::{Control, Denial, Ending, Exchange, Judgement, LimitState, Phase, code};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Refuses with `rate-limited` what exceeds a quota, and tells the tightest counter, or the one that
 /// refused, in `exchange.limit`.
@@ -108,25 +109,77 @@ impl Counts {
     }
 }
 
-/// Refuses an address with `rate-limited` once too many of its attempts to authenticate have failed, before the
-/// next credential is looked at. What succeeds is never counted.
+/// Refuses with `rate-limited`, before the next credential is looked at, what keeps failing to authenticate: one and the
+/// same credential from one address, and an address from which very many fail.
+///
+/// Callers share addresses. So a credential is not counted by its id, which others can know, but as a whole: nobody's
+/// failures count against another's key. And an address that is not heard any more is still heard with credentials that
+/// succeeded from there before. What succeeds is never counted.
 #[derive(Clone)]
 pub struct FailedAuthentication {
     table: Arc<LimitTable>,
-    quota: Quota,
-    limit: u64,
+    per_credential: Quota,
+    per_address: Quota,
+    proven: Quota,
+    limits: [u64; 3],
 }
 
 impl FailedAuthentication {
-    /// `quota` is how many failures an address has; 60 per minute is a fair default.
-    pub fn new(table: Arc<LimitTable>, quota: Quota) -> FailedAuthentication {
-        let limit = table.number("failed authentication");
-        FailedAuthentication { table, quota, limit }
+    /// How many times the failures of one credential an address may have in all.
+    const CREDENTIALS: u64 = 10;
+    /// How long a success from an address is remembered.
+    const PROVEN: Duration = Duration::from_secs(24 * 3600);
+
+    /// `quota` is how many failures one credential has from one address; 60 per minute is a fair default. The address
+    /// has ten times as many.
+    ///
+    /// # Errors
+    /// A quota so high that ten times as many cannot be counted.
+    pub fn new(table: Arc<LimitTable>, quota: Quota) -> Result<FailedAuthentication, QuotaError> {
+        let per_address = Quota::new(quota.count().saturating_mul(Self::CREDENTIALS), quota.window())?;
+        let proven = Quota::new(1, Self::PROVEN)?;
+        let name = |part| table.number(("failed authentication", part));
+        let limits = [name("credential"), name("address"), name("proven")];
+        Ok(FailedAuthentication { table, per_credential: quota, per_address, proven, limits })
     }
 
-    fn key(&self, exchange: &Exchange) -> Key {
-        Key { limit: self.limit, subject: subscriber(exchange.peer.address) }
+    fn keys(&self, exchange: &Exchange) -> Keys {
+        let address = subscriber(exchange.peer.address);
+        let [credential, whole, proven] = self.limits;
+        let number = self.number(exchange).map(|number| [number, self.table.number(address)]);
+        Keys {
+            credential: number.map(|subject| Key { limit: credential, subject }),
+            proven: number.map(|subject| Key { limit: proven, subject }),
+            address: Key { limit: whole, subject: address },
+        }
     }
+
+    /// The credential that came, as a number; `None` without one, or where there are several.
+    fn number(&self, exchange: &Exchange) -> Option<u64> {
+        let presented = &exchange.presented;
+        match (&presented.bearer, &presented.api_key) {
+            _ if presented.ambiguous => None,
+            (Some(token), None) => Some(self.table.number(token.expose())),
+            (None, Some(key)) => Some(self.table.number(key.expose())),
+            (Some(_), Some(_)) => None,
+            (None, None) => {
+                let leaf = exchange.peer.certificate.as_ref()?.chain.first()?;
+                Some(self.table.number(leaf))
+            }
+        }
+    }
+
+    fn has_succeeded(&self, keys: &Keys, now: Duration) -> bool {
+        let known = |key| matches!(self.table.peek(key, self.proven, now), Count::Refused { .. });
+        keys.proven.is_some_and(known)
+    }
+}
+
+/// The counters that one attempt concerns.
+struct Keys {
+    credential: Option<Key>,
+    proven: Option<Key>,
+    address: Key,
 }
 
 impl Control for FailedAuthentication {
@@ -139,15 +192,36 @@ impl Control for FailedAuthentication {
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        verdict(self.table.peek(self.key(exchange), self.quota, exchange.started))
+        let (keys, now) = (self.keys(exchange), exchange.started);
+        let of_credential = keys.credential.map(|key| self.table.peek(key, self.per_credential, now));
+        if let Some(refused @ Count::Refused { .. }) = of_credential {
+            return verdict(refused);
+        }
+        match self.table.peek(keys.address, self.per_address, now) {
+            refused @ Count::Refused { .. } if !self.has_succeeded(&keys, now) => verdict(refused),
+            _ => Judgement::PASS,
+        }
     }
 
     fn settle(&self, exchange: &Exchange, ending: &Ending) {
+        let now = exchange.started;
+        if exchange.principal.is_some() {
+            let keys = self.keys(exchange);
+            if let Some(key) = keys.proven
+                && !self.has_succeeded(&keys, now)
+            {
+                self.table.take(key, self.proven, now);
+            }
+            return;
+        }
         let Ending::Denied(refusal) = *ending else { return };
         // Codes are told apart by their id: statics need not have one address across crates.
-        let failed = refusal.status == 401 || refusal.id == code::CREDENTIALS_AMBIGUOUS.id;
-        if exchange.principal.is_none() && failed {
-            self.table.take(self.key(exchange), self.quota, exchange.started);
+        if refusal.status == 401 || refusal.id == code::CREDENTIALS_AMBIGUOUS.id {
+            let keys = self.keys(exchange);
+            self.table.take(keys.address, self.per_address, now);
+            if let Some(key) = keys.credential {
+                self.table.take(key, self.per_credential, now);
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{
     Account, Code, Control, Credential, CredentialKind, Document, Exchange, ExchangeId, Flow, Integration,
-    Judgement, Operation, Payload, Peer, PermissionTable, Principal, RequestFacts, Stop, Timestamp, Verdict,
+    Judgement, Operation, Payload, Peer, PermissionTable, Principal, RequestFacts, Sensitive, Stop,
+    Timestamp, Verdict,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +65,8 @@ pub struct Arrival {
     /// The reply's body as text; the case is then about the reply.
     pub reply: Option<String>,
     pub address: Option<String>,
+    pub api_key: Option<String>,
+    pub bearer: Option<String>,
     pub account: Option<Caller>,
     /// The permission that the operation requires.
     pub requires: Option<String>,
@@ -101,6 +104,9 @@ impl Arrival {
         let now = Timestamp::from_seconds(1_767_323_045);
         let mut exchange = Exchange::new(ExchangeId::default(), now, Duration::from_secs(100), flow, peer);
         exchange.principal = self.account.as_ref().map(|account| account.principal(&mut permissions));
+        let sensitive = |text: &String| Sensitive::new(text.as_bytes());
+        exchange.presented.api_key = self.api_key.as_ref().map(sensitive);
+        exchange.presented.bearer = self.bearer.as_ref().map(sensitive);
         exchange.facts = RequestFacts {
             method: self.method.as_deref().unwrap_or("POST").into(),
             path: self.path.as_deref().unwrap_or("/orders").into(),

@@ -263,7 +263,7 @@ fn limit() {
                     "account" => Box::new(RateLimit::per_account(table, &limit.name, quota)),
                     "address" => Box::new(RateLimit::per_address(table, &limit.name, quota)),
                     "operation" => Box::new(RateLimit::per_operation(table, &limit.name, quota)),
-                    "failures" => Box::new(FailedAuthentication::new(table, quota)),
+                    "failures" => Box::new(FailedAuthentication::new(table, quota).unwrap()),
                     other => panic!("no limit per {other}"),
                 }
             });

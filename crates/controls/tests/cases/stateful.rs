@@ -102,7 +102,10 @@ fn authenticate() {
         certificate: Option<String>,
         #[serde(default)]
         ambiguous: bool,
+        #[serde(default)]
+        unspoken: bool,
         denied: Option<String>,
+        detail: Option<String>,
         /// Account and kind of credential.
         proves: Option<(String, String)>,
     }
@@ -126,6 +129,7 @@ fn authenticate() {
         let control = Authenticate::new(Arc::clone(&authenticator), accepted, Arc::clone(&directory));
         let mut exchange = Arrival::default().exchange();
         exchange.presented.ambiguous = case.ambiguous;
+        exchange.presented.unspoken = case.unspoken;
         exchange.presented.bearer = case.bearer.map(|token| Sensitive::new(token.into_bytes()));
         exchange.presented.api_key = case.key.map(|key| {
             let key = match key.as_str() {
@@ -144,6 +148,9 @@ fn authenticate() {
             Err(Stop::Replay(_)) => panic!("{}: replayed", case.name),
         };
         assert_eq!(denied, case.denied, "{}: {verdict:?}", case.name);
+        if let (Some(detail), Err(Stop::Deny(denial))) = (case.detail, &verdict) {
+            assert_eq!(denial.detail.as_deref(), Some(&*detail), "{}", case.name);
+        }
         let proven = exchange.principal.map(|principal| {
             (principal.account().name.to_string(), principal.credential().kind.name().to_owned())
         });

@@ -18,7 +18,7 @@ use ironbridge_store::Idempotency;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Refused credentials per address.
+/// Failures of one credential from one address; an address has ten times as many.
 const FAILURES_PER_MINUTE: u64 = 60;
 
 impl Builder<'_> {
@@ -43,13 +43,11 @@ impl Builder<'_> {
     ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
         let limits = &self.services.limits;
         let mut controls = self.admission(listener)?;
-        controls.push(Arc::new(FailedAuthentication::new(
-            Arc::clone(limits),
-            quota(
-                "failed authentication",
-                Rate { count: FAILURES_PER_MINUTE, per: Duration::from_secs(60) },
-            )?,
-        )));
+        let place = "failed authentication";
+        let failures = quota(place, Rate { count: FAILURES_PER_MINUTE, per: Duration::from_secs(60) })?;
+        let failures = FailedAuthentication::new(Arc::clone(limits), failures)
+            .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })?;
+        controls.push(Arc::new(failures));
         controls.push(Arc::new(Authenticate::new(
             Arc::clone(&self.authenticator),
             accepted(&self.plan.manifest, declared),

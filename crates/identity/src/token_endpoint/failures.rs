@@ -3,12 +3,16 @@
 
 use ahash::RandomState;
 use ironbridge_core::Timestamp;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const PLACES: usize = 1024;
 /// Ours: a person mending a configuration does not notice it, a guessing program does.
 const PER_MINUTE: u64 = 10;
+/// Of one address, whichever clients it names: many share one, behind a proxy or translation.
+const PER_MINUTE_AND_ADDRESS: u64 = 60;
 /// A place holds the minute above and the count below.
 const COUNT_BITS: u32 = 16;
 
@@ -25,9 +29,16 @@ impl Default for Failures {
 }
 
 impl Failures {
-    /// Counts a failure; says how long to wait once there were too many in this minute.
-    pub fn count(&self, client_id: &str, now: Timestamp) -> Option<Duration> {
-        let place = usize::try_from(self.hasher.hash_one(client_id) % 1024).unwrap_or_default();
+    /// Counts a failure; says how long to wait once there were too many in this minute, for this client or from this
+    /// address.
+    pub fn count(&self, client_id: &str, address: IpAddr, now: Timestamp) -> Option<Duration> {
+        let of_client = self.add(("client", client_id), PER_MINUTE, now);
+        let of_address = self.add(("address", subscriber(address)), PER_MINUTE_AND_ADDRESS, now);
+        of_client.or(of_address)
+    }
+
+    fn add(&self, whose: impl Hash, most: u64, now: Timestamp) -> Option<Duration> {
+        let place = usize::try_from(self.hasher.hash_one(whose) % 1024).unwrap_or_default();
         let minute = now.seconds() / 60;
         let counted = |before: u64| match before >> COUNT_BITS == minute {
             true => (before & ((1 << COUNT_BITS) - 1)).saturating_add(1).min((1 << COUNT_BITS) - 1),
@@ -35,7 +46,18 @@ impl Failures {
         };
         let next = |before| Some(minute << COUNT_BITS | counted(before));
         let before = self.places.get(place)?.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        (counted(before) > PER_MINUTE).then(|| Duration::from_secs(60 - now.seconds() % 60))
+        (counted(before) > most).then(|| Duration::from_secs(60 - now.seconds() % 60))
+    }
+}
+
+/// An IPv6 subscriber has a /64 at least (RFC 6177).
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
     }
 }
 
@@ -44,13 +66,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_that_tries_many_clients_has_to_wait_too() {
+        let failures = Failures::default();
+        let now = Timestamp::from_seconds(6000);
+        let count =
+            |client: u32, address: &str| failures.count(&client.to_string(), address.parse().unwrap(), now);
+        let refused = (0..300).filter(|client| count(*client, "2001:db8::1").is_some()).count();
+        assert!(refused >= 240, "{refused}");
+        assert!(count(1000, "2001:db8::2").is_some(), "one subscriber");
+        // Places are shared by chance, so one of several is as good as all.
+        assert!((0..9u32).any(|other| count(2000 + other, &format!("192.0.2.{other}")).is_none()));
+    }
+
+    #[test]
     fn the_eleventh_failure_in_a_minute_has_to_wait() {
         let failures = Failures::default();
+        let here = "192.0.2.1".parse().unwrap();
         let at = |second: u64| Timestamp::from_seconds(6000 + second);
         for _ in 0..10 {
-            assert_eq!(failures.count("a", at(1)), None);
+            assert_eq!(failures.count("a", here, at(1)), None);
         }
-        assert_eq!(failures.count("a", at(20)), Some(Duration::from_secs(40)));
-        assert_eq!(failures.count("a", at(60)), None);
+        assert_eq!(failures.count("a", here, at(20)), Some(Duration::from_secs(40)));
+        assert_eq!(failures.count("a", here, at(60)), None);
     }
 }
