@@ -54,6 +54,9 @@ codes! {
     QUERY_REPEATED = "query-repeated", 400, Caller, false, "Query member repeated",
         "The query has a member more than once that the operation declares once. Systems disagree on which one counts.",
         "Send the member that the detail names once, or have the operator declare that it may be repeated.";
+    WEBSOCKET_REFUSED = "websocket-refused", 400, Caller, false, "WebSocket handshake refused",
+        "The request asks to switch to WebSocket, and its handshake is not whole: Connection, Sec-WebSocket-Key, Sec-WebSocket-Version (RFC 6455 §4.2.1).",
+        "Correct the field that the detail names.";
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
         "Host is missing, repeated, malformed, or differs from the request's authority; or the authority has a user, percent-encoding or anything else that is no host with an optional port (RFC 9112 §3.2, RFC 9113 §8.3.1).",
         "Send exactly one Host field that names the bridge.";
@@ -253,7 +256,7 @@ codes! {
         "The target closed the connection before its answer was complete. Whether it acted is unknown.",
         "Try again later; retry writes only with an Idempotency-Key.";
     REPLY_MALFORMED = "reply-malformed", 502, Target, false, "Target's answer breaks HTTP's rules",
-        "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, or a status that is none (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
+        "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, a status that is none, or a switch to WebSocket that does not answer the request's (RFC 6455 §4.2.2) (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
         "Tell the target's owner, with the reason that the bridge's log gives; a proxy in front of the target may be rewriting its answers.";
     TARGET_REFUSED_US = "target-refused-us", 502, Operator, false, "Target refused the bridge's credentials",
         "The target answered 401 to the credentials that the bridge presented, also after they were renewed.",

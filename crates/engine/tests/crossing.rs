@@ -454,3 +454,46 @@ fn a_query_holds_the_members_that_are_declared() {
     }
     assert!(scene.target.saw_nothing());
 }
+
+#[test]
+fn a_websocket_begins_with_a_whole_handshake_on_both_sides() {
+    let scene = Scene::new("", "chat: { match: GET /chat, permission: orders.read, upgrade: websocket }");
+    let (key, version) = ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Sec-WebSocket-Version: 13\r\n");
+    let asked = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n";
+    let (to, accept) = ("Upgrade: websocket\r\n", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+    scene.target.answer(format!("{agreed}{to}{accept}\r\n"));
+    for (name, lines) in [
+        ("no key", version.to_owned()),
+        ("no version", key.to_owned()),
+        ("another version", format!("{key}Sec-WebSocket-Version: 8\r\n")),
+        ("a short key", format!("{version}Sec-WebSocket-Key: c2hvcnQ=\r\n")),
+        ("two keys", format!("{key}{key}{version}")),
+    ] {
+        let reply = scene.send("GET /raw/chat", &format!("{asked}{lines}\r\n"));
+        assert_eq!((reply.status, &reply.json()["code"]), (400, &json!("websocket-refused")), "{name}");
+    }
+    assert!(scene.target.saw_nothing());
+    for (name, answer, switches) in [
+        ("whole", format!("{agreed}{to}{accept}X-Backend: erp-7\r\n"), true),
+        ("without Upgrade", format!("{agreed}{accept}"), false),
+        ("another protocol", format!("{agreed}Upgrade: h2c\r\n{accept}"), false),
+        ("without accept", format!("{agreed}{to}"), false),
+        (
+            "a wrong accept",
+            format!("{agreed}{to}Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"),
+            false,
+        ),
+        ("a subprotocol not asked for", format!("{agreed}{to}{accept}Sec-WebSocket-Protocol: x\r\n"), false),
+        ("an extension not asked for", format!("{agreed}{to}{accept}Sec-WebSocket-Extensions: x\r\n"), false),
+    ] {
+        scene.target.answer(format!("{answer}\r\n"));
+        let reply = scene.send("GET /raw/chat", &format!("{asked}{key}{version}\r\n"));
+        assert_eq!(reply.status, if switches { 101 } else { 502 }, "{name}");
+        assert_eq!(reply.header("x-backend"), None, "{name}");
+        if !switches {
+            let record = scene.world.record(reply.header("x-correlation-id").unwrap());
+            assert_eq!(record["outcome"], "failed", "{name}: {record}");
+        }
+    }
+}

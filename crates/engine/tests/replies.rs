@@ -10,15 +10,15 @@ use std::time::Duration;
 use world::{Declared, World, eventually, expires_soon, system};
 
 /// Each way in which a reply may be handled: streamed, kept for a replay, checked against a schema, filtered.
-const OPERATIONS: &str = r#"streamed: { match: "POST /streamed", permission: orders.write },
-    replayed: { match: "POST /replayed", permission: orders.write, replay: { idempotency_key: optional } },
-    checked: { match: "POST /checked", permission: orders.write, response: { schema: ./any.json } },
-    kept: { match: "POST /kept", permission: orders.write, response: { keep: [/a] } },
-    read: { match: "GET /streamed", permission: orders.read },
-    head: { match: "HEAD /streamed", permission: orders.read },
-    patient: { match: "GET /patient", permission: orders.read, timeout: 400ms },
-    impatient: { match: "GET /impatient", permission: orders.read, idle_timeout: 300ms },
-    whole: { match: "GET /whole", permission: orders.read, timeout: 400ms, response: { keep: [/a] } }"#;
+const OPERATIONS: &str = r#"streamed: { match: "POST /streamed", permission: orders.write, request: { headers: [X-Which] } },
+    replayed: { match: "POST /replayed", permission: orders.write, request: { headers: [X-Which] }, replay: { idempotency_key: optional } },
+    checked: { match: "POST /checked", permission: orders.write, request: { headers: [X-Which] }, response: { schema: ./any.json } },
+    kept: { match: "POST /kept", permission: orders.write, request: { headers: [X-Which] }, response: { keep: [/a] } },
+    read: { match: "GET /streamed", permission: orders.read, request: { headers: [X-Which] } },
+    head: { match: "HEAD /streamed", permission: orders.read, request: { headers: [X-Which] } },
+    patient: { match: "GET /patient", permission: orders.read, request: { headers: [X-Which] }, timeout: 400ms },
+    impatient: { match: "GET /impatient", permission: orders.read, request: { headers: [X-Which] }, idle_timeout: 300ms },
+    whole: { match: "GET /whole", permission: orders.read, request: { headers: [X-Which] }, timeout: 400ms, response: { keep: [/a] } }"#;
 
 /// The target of its own that every world has.
 const OTHERS: &str = r#"any: { match: "GET /any/{id}", permission: orders.read }"#;

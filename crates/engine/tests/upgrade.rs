@@ -94,7 +94,8 @@ fn a_switched_connection_still_counts_as_one() {
     let plain = || world.curl("/erp/v1/plain", &["-H", &header]);
     let mut raw = world.raw().unwrap();
     raw.send(format!(
-        "GET /erp/v1/echo HTTP/1.1\r\nHost: a\r\n{header}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        "GET /erp/v1/echo HTTP/1.1\r\nHost: a\r\n{header}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ));
     assert_eq!(raw.reply().status, 101);
     assert!(plain().is_err());

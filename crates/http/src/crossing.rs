@@ -5,6 +5,7 @@ use crate::connection::Worker;
 use crate::credential::Shown;
 use crate::fields::{self, Outbound};
 use crate::request::Inbound;
+use crate::websocket;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
 use http::request::Parts;
@@ -236,6 +237,10 @@ impl HttpCrossing<'_> {
     /// What the target's reply must be before any of it is passed on, whether a control reads it or it streams.
     fn checked(&self, reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
         let reply = checked(reply)?;
+        if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
+            websocket::judge_reply(&self.parts.headers, reply.headers())
+                .map_err(|why| Box::new(Denial::new(&code::REPLY_MALFORMED).internal(why)))?;
+        }
         let announced = reply.body().size_hint().lower();
         if !reply.status().is_client_error() && announced > self.route.pipeline.max_reply() {
             return Err((&code::REPLY_TOO_LARGE).into());

@@ -82,14 +82,6 @@ pub fn toward_caller(answered: HeaderMap, passes: &Passes, via: &HeaderValue) ->
     headers
 }
 
-/// Whether Upgrade names WebSocket and nothing else: the one protocol that an operation can declare. Any other would
-/// open a tunnel that no control sees into.
-pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    let mut asked = headers.get_all(UPGRADE).iter();
-    asked.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && asked.next().is_none()
-}
-
 /// Whether the request already passed this bridge (RFC 9110 §7.6.3): its name stands in Via.
 pub fn has_passed(headers: &HeaderMap, name: &str) -> bool {
     headers.get_all(VIA).iter().any(|value| {
@@ -251,19 +243,6 @@ mod tests {
         }
         let declared = Declared { request: listed(&["content-digest"]), ..Declared::default() };
         assert_eq!(sent(&inbound, declared), ["content-digest", "content-type"]);
-    }
-
-    #[test]
-    fn only_websocket_is_asked_for() {
-        for (fields, asks) in [
-            (&[("upgrade", "WebSocket")][..], true),
-            (&[("upgrade", "h2c")], false),
-            (&[("upgrade", "websocket, h2c")], false),
-            (&[("upgrade", "websocket"), ("upgrade", "h2c")], false),
-            (&[], false),
-        ] {
-            assert_eq!(asks_for_websocket(&map(fields)), asks, "{fields:?}");
-        }
     }
 
     #[test]

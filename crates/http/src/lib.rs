@@ -26,6 +26,7 @@ mod switched;
 pub mod target;
 mod unseen;
 mod watch;
+mod websocket;
 
 pub use caller::{ForwardingField, Proxies};
 pub use connection::{Front, Shared};

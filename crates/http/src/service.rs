@@ -5,7 +5,7 @@ use crate::connection::Worker;
 use crate::crossing::HttpCrossing;
 use crate::request::{self, Inbound};
 use crate::routes::Found;
-use crate::{Route, Site, answer, below, builtin, caller, fields, switched};
+use crate::{Route, Site, answer, below, builtin, caller, fields, switched, websocket};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::uri::Scheme;
@@ -158,8 +158,11 @@ impl Served<'_> {
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
         exchange.facts = addressed.facts;
+        let upgrade = upgrade.filter(|_| route.upgrades && websocket::is_asked_for(&parts.headers));
         exchange.refused = route.passes.query.judge(&exchange.facts.query).err();
-        let upgrade = upgrade.filter(|_| route.upgrades && fields::asks_for_websocket(&parts.headers));
+        if let (Some(_), Err(why)) = (&upgrade, websocket::judge_request(&parts.headers)) {
+            exchange.refused = Some(Box::new(Denial::new(&code::WEBSOCKET_REFUSED).detail(why)));
+        }
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
         let mut crossing = HttpCrossing {
             worker: self.worker,

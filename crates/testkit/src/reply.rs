@@ -38,7 +38,8 @@ pub enum Reply {
     Close,
     /// Whatever is chosen for each request.
     Chosen(Choice),
-    /// 101 Switching Protocols; from then on every byte comes back as it was sent.
+    /// 101 Switching Protocols, in answer to the key of RFC 6455 §1.3 (`dGhlIHNhbXBsZSBub25jZQ==`); from then on every
+    /// byte comes back as it was sent.
     UpgradeEcho,
 }
 
@@ -79,7 +80,13 @@ impl Reply {
             Reply::Close => None,
             Reply::UpgradeEcho => {
                 let protocol = seen.header("upgrade").unwrap_or("echo").to_owned();
-                response(101, &[("connection", "upgrade".into()), ("upgrade", protocol)], whole(Bytes::new()))
+                let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
+                let fields = [
+                    ("connection", "upgrade".into()),
+                    ("upgrade", protocol),
+                    ("sec-websocket-accept", accept),
+                ];
+                response(101, &fields, whole(Bytes::new()))
             }
         }
     }
