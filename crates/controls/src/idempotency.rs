@@ -93,6 +93,9 @@ impl Control for IdempotencyKey {
 /// where the target's answer is known whole and was not its own failure.
 fn settlement(exchange: &Exchange, ending: Ending) -> Settlement {
     match (ending, exchange.reply.bytes()) {
+        (Ending::Delivered { status } | Ending::Partial { status }, _) if not_acted_upon(status) => {
+            Settlement::Release
+        }
         (Ending::Delivered { status }, body) if status < 500 => finished(exchange, status, body),
         // Broken off on its way to the caller, but held here. One that broke off on its way to us is not.
         (Ending::Partial { status }, Some(body)) if status < 500 => finished(exchange, status, Some(body)),
@@ -100,6 +103,13 @@ fn settlement(exchange: &Exchange, ending: Ending) -> Settlement {
         (Ending::Failed(refusal), _) if never_sent(refusal.id) => Settlement::Release,
         _ => Settlement::Unknown,
     }
+}
+
+/// Statuses by which a target says that it has not taken the request up, and that it may be sent again: 408 (RFC 9110
+/// §15.5.9), 421 (§15.5.20), 425 (RFC 8470 §5.2) and 429 (RFC 6585 §4). Kept as an answer, they would be given again
+/// for as long as the key is remembered.
+fn not_acted_upon(status: u16) -> bool {
+    matches!(status, 408 | 421 | 425 | 429)
 }
 
 fn finished(exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlement {
