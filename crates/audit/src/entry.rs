@@ -75,6 +75,9 @@ pub struct Entry {
     pub duration_us: u64,
     pub outcome: String,
     pub code: String,
+    /// Which of the operator's own rules refused it.
+    #[serde(default)]
+    pub refused_by: String,
     #[serde(default)]
     pub status: Option<u16>,
     #[serde(default)]

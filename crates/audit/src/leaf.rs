@@ -16,6 +16,7 @@ pub(crate) const MAX_ENTRY: usize = 65_535;
 /// Longest recorded form of what a caller chose, in bytes: a token id is as long as its issuer likes.
 const MAX_METHOD: usize = 32;
 const MAX_CREDENTIAL: usize = 256;
+const MAX_RULE: usize = 256;
 /// Longest recorded form of what a command names or a person is called, in bytes.
 const MAX_TEXT: usize = 1024;
 const MAX_ACTOR: usize = 256;
@@ -72,6 +73,7 @@ impl Encoded {
         number(out, b",\"bytes_out\":", exchange.bytes_out);
         number(out, b",\"duration_us\":", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
         encode_outcome(out, record.ending.outcome(), record.ending.code());
+        text(out, b",\"refused_by\":", at_most(exchange.refused_by.as_deref().unwrap_or_default(), MAX_RULE));
         if let Some(status) = record.ending.status() {
             number(out, b",\"status\":", u64::from(status));
         }

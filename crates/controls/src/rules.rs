@@ -78,7 +78,11 @@ impl Rules {
         })?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&variables);
-        self.rules.iter().try_for_each(|rule| rule.apply(&context))
+        let mut rules = self.rules.iter().enumerate();
+        // Counted as in the manifest's list, from 1.
+        rules.try_for_each(|(place, rule)| {
+            rule.apply(&context).map_err(|denial| denial.by(format_args!("rule {}", place + 1)))
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::Side;
 use instance::{Body, Instance};
 use ironbridge_core::json::JsonFault;
 use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Phase, Reads, code};
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -99,16 +99,28 @@ impl JsonSchema {
             return Ok(());
         }
         let mut violations = Vec::new();
+        let mut keyword = String::new();
+        let mut at = |error: &ValidationError<'_>| {
+            if keyword.is_empty() {
+                keyword = format!("schema #{}", error.schema_path().as_str());
+            }
+        };
         if *branches_recursively {
             let rule = "does not fit the schema".to_owned();
             violations.push(FieldError { pointer: String::new(), rule });
         } else if size > MAX_EXPLAINED {
-            validator.validate(value).err().iter().for_each(|error| words::violation(error, &mut violations));
+            validator.validate(value).err().iter().for_each(|error| {
+                at(error);
+                words::violation(error, &mut violations);
+            });
         } else {
-            validator.iter_errors(value).for_each(|error| words::violation(&error, &mut violations));
+            validator.iter_errors(value).for_each(|error| {
+                at(&error);
+                words::violation(&error, &mut violations);
+            });
         }
         violations.truncate(MAX_VIOLATIONS);
-        Err(Unfit::Breaks(violations))
+        Err(Unfit::Breaks(violations, keyword))
     }
 }
 
@@ -117,7 +129,8 @@ enum Unfit {
     NotStrict(JsonFault),
     /// A number that the schema judges, by its place, has no exact reading.
     Inexact(String),
-    Breaks(Vec<FieldError>),
+    /// With the keyword that the first of them breaks, by its place in the schema.
+    Breaks(Vec<FieldError>, String),
 }
 
 /// Refuses bodies that break a schema: requests with `schema-violated`, replies with `reply-refused`.
@@ -147,7 +160,7 @@ impl Schema {
         self.schema.judge(document).map_err(|unfit| match unfit {
             Unfit::NotStrict(fault) => crate::body::refusal(fault),
             Unfit::Inexact(pointer) => crate::body::inexact(pointer),
-            Unfit::Breaks(fields) => Denial::new(&code::SCHEMA_VIOLATED).fields(fields),
+            Unfit::Breaks(fields, keyword) => Denial::new(&code::SCHEMA_VIOLATED).fields(fields).by(keyword),
         })
     }
 
@@ -161,9 +174,9 @@ impl Schema {
             Unfit::Inexact(pointer) => {
                 refusal.internal(format_args!("the number at {pointer:?} is not exact"))
             }
-            Unfit::Breaks(fields) => match fields.first() {
+            Unfit::Breaks(fields, keyword) => match fields.first() {
                 Some(FieldError { pointer, rule }) => {
-                    refusal.internal(format_args!("against the schema at {pointer:?}: {rule}"))
+                    refusal.internal(format_args!("against the schema at {pointer:?}: {rule}")).by(keyword)
                 }
                 None => refusal.internal("against the schema"),
             },

@@ -57,12 +57,14 @@ pub struct Denial {
     /// For the operator's log only.
     pub internal: Option<String>,
     pub fields: Vec<FieldError>,
+    /// For the record: which of the operator's own rules refused it, in the operator's words and never in the caller's.
+    pub by: Option<Box<str>>,
     pub retry_after: Option<Duration>,
 }
 
 impl Denial {
     pub fn new(code: &'static Code) -> Denial {
-        Denial { code, detail: None, internal: None, fields: Vec::new(), retry_after: None }
+        Denial { code, detail: None, internal: None, fields: Vec::new(), by: None, retry_after: None }
     }
 
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Denial {
@@ -77,6 +79,11 @@ impl Denial {
 
     pub fn fields(mut self, fields: Vec<FieldError>) -> Denial {
         self.fields = fields;
+        self
+    }
+
+    pub fn by(mut self, rule: impl fmt::Display) -> Denial {
+        self.by = Some(rule.to_string().into());
         self
     }
 

@@ -30,6 +30,8 @@ pub struct Exchange {
     pub reservation: Option<(i64, i64)>,
     /// The media type of the target's reply as it stands in the reply, where the body of the reply is read.
     pub reply_content_type: Option<Box<str>>,
+    /// Which of the operator's own rules refused it.
+    pub refused_by: Option<Box<str>>,
     /// Ids of subjects that a control found in a body and whose keys are still to be had.
     pub found: Vec<Box<str>>,
     /// Whose data it carries, each once, as far as the integration names where to look.
@@ -64,6 +66,7 @@ impl Exchange {
             limit: None,
             reservation: None,
             reply_content_type: None,
+            refused_by: None,
             found: Vec::new(),
             subjects: Vec::new(),
             records: 0,
@@ -97,6 +100,7 @@ impl Exchange {
             limit: self.limit,
             reservation: self.reservation,
             reply_content_type: None,
+            refused_by: None,
             found: Vec::new(),
             subjects: self.subjects.clone(),
             records: self.records,

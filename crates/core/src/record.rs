@@ -1,4 +1,4 @@
-use crate::{Action, BoxFuture, Code, Denial, Exchange, Fault};
+use crate::{Action, BoxFuture, Code, Denial, Exchange, Fault, code};
 use std::time::Duration;
 
 /// How an exchange ended.
@@ -59,6 +59,8 @@ impl Ending {
     /// A stable word or code that says which ending it was.
     pub const fn code(self) -> &'static str {
         match self {
+            // The caller is told so in place of the target's words, and the record says the same.
+            Ending::Delivered { status: 400..=499 } => code::TARGET_DECLINED.id,
             Ending::Delivered { .. } => "delivered",
             Ending::Replayed { .. } => "replayed",
             Ending::Partial { .. } => "broken-off",

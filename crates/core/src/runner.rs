@@ -251,7 +251,10 @@ impl Tail {
                 self.exchange.bytes_out = length(&answer.body);
                 Ending::Replayed { status: answer.status }
             }
-            Stop::Deny(denial) => Ending::refused(denial, self.stage != Stage::Judging),
+            Stop::Deny(denial) => {
+                self.exchange.refused_by.clone_from(&denial.by);
+                Ending::refused(denial, self.stage != Stage::Judging)
+            }
         };
         self.exchange.request = Payload::Streamed;
         let taken = self.record(ending);

@@ -124,6 +124,7 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
     assert_eq!(declined.header("server"), None);
     let record = scene.world.record_of(&declined);
     assert_eq!((&record["outcome"], &record["status"]), (&json!("success"), &json!(404)));
+    assert_eq!(record["code"], json!("target-declined"), "one name for the caller and the trail");
     assert!(untrusted.seen().is_empty());
     // All of it over, the next exchange is as good as ever.
     assert_eq!(scene.get("/erp/v1/any/1").status, 200);

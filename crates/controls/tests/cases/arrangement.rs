@@ -164,6 +164,8 @@ pub struct Expected {
     /// The code.
     pub denied: Option<String>,
     pub detail: Option<String>,
+    /// The operator's rule that the record names.
+    pub by: Option<String>,
     /// Pointer and rule, in any order.
     pub fields: Option<Vec<(String, String)>>,
     pub retry_after_ms: Option<u64>,
@@ -188,6 +190,9 @@ impl Expected {
         assert_eq!(id, self.denied.as_deref(), "{name}: {denial:?}");
         if self.detail.is_some() {
             assert_eq!(denial.and_then(|denial| denial.detail.as_deref()), self.detail.as_deref(), "{name}");
+        }
+        if self.by.is_some() {
+            assert_eq!(denial.and_then(|denial| denial.by.as_deref()), self.by.as_deref(), "{name}");
         }
         if let Some(fields) = &self.fields {
             let mut told: Vec<(String, String)> = denial

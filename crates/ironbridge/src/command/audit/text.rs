@@ -35,6 +35,7 @@ pub fn page(entry: &Entry) -> String {
         ("time", times::show(entry.time)),
         ("outcome", entry.outcome.clone()),
         ("code", entry.code.clone()),
+        ("refused by", entry.refused_by.clone()),
         ("status", entry.status.map(|status| status.to_string()).unwrap_or_default()),
         (
             "amends",
