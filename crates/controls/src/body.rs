@@ -7,7 +7,8 @@ use ironbridge_core::{Control, Denial, Exchange, FieldError, Phase, Reads, code}
 ///
 /// - A compressed body is refused (`content-encoding-refused`): nothing here decompresses, so nothing can be
 ///   bombed, and what was not read does not cross.
-/// - `Content-Type` must be `application/json` or end in `+json` (RFC 6839 §3.1), else `content-type-refused`.
+/// - `Content-Type` must be `application/json` or end in `+json` (RFC 6839 §3.1), and a charset that it names must be
+///   UTF-8 (RFC 8259 §8.1), else `content-type-refused`: a reader that believed another would see another body.
 /// - The body is parsed under the rules of [`ironbridge_core::json`] and shared with all later controls.
 ///
 /// A request without a body passes; a schema or a rule decides whether one is needed. The size bound is the
@@ -37,18 +38,49 @@ impl Control for JsonBody {
         if facts.content_encoding.as_deref().is_some_and(|encoding| encoding != "identity") {
             return Err((&code::CONTENT_ENCODING_REFUSED).into());
         }
-        if !facts.content_type.as_deref().is_some_and(is_json) {
+        let content_type = facts.content_type.as_deref().unwrap_or_default();
+        if !is_json(content_type) {
             return Err((&code::CONTENT_TYPE_REFUSED).into());
+        }
+        if !is_utf8(content_type) {
+            let charset = "The charset of JSON is UTF-8.";
+            return Err(Denial::new(&code::CONTENT_TYPE_REFUSED).detail(charset).into());
         }
         document.json().map(drop).map_err(|fault| Box::new(refusal(fault)))
     }
 }
 
+/// Refuses a reply's body that names another charset than the one it is read in, where there is a body.
+pub(crate) fn check_reply_charset(exchange: &Exchange) -> Result<(), Denial> {
+    let is_there = exchange.reply.bytes().is_some_and(|body| !body.is_empty());
+    match exchange.reply_content_type.as_deref().filter(|_| is_there) {
+        Some(content_type) if !is_utf8(content_type) => Err(Denial::new(&code::REPLY_REFUSED)
+            .internal("the target's answer names a charset other than UTF-8")),
+        _ => Ok(()),
+    }
+}
+
+/// `Application/JSON; charset=utf-8` is JSON; a list of types, which several fields make, is nothing.
 fn is_json(content_type: &str) -> bool {
-    content_type == "application/json"
-        || content_type
+    if content_type.contains(',') {
+        return false;
+    }
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type == "application/json"
+        || media_type
             .split_once('/')
             .is_some_and(|(_, subtype)| subtype.len() > 5 && subtype.ends_with("+json"))
+}
+
+/// Whether every charset that is named is UTF-8. Text of a parameter that only looks like one counts too.
+fn is_utf8(content_type: &str) -> bool {
+    content_type.split([';', ',']).skip(1).all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches('"');
+        !name.trim().eq_ignore_ascii_case("charset")
+            || value.eq_ignore_ascii_case("utf-8")
+            || value.eq_ignore_ascii_case("utf8")
+    })
 }
 
 /// The caller's refusal of a number that cannot be judged as it is written, by its place.

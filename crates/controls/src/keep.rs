@@ -46,6 +46,9 @@ impl Keep {
     }
 
     fn minimise(&self, exchange: &mut Exchange) -> Result<(), Denial> {
+        if self.side == Side::Reply {
+            crate::body::check_reply_charset(exchange)?;
+        }
         let payload = match self.side {
             Side::Request => &mut exchange.request,
             Side::Reply => &mut exchange.reply,

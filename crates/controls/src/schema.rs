@@ -165,6 +165,7 @@ impl Schema {
     }
 
     fn judge_reply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
+        crate::body::check_reply_charset(exchange)?;
         let document = exchange.reply.document().filter(|document| !document.bytes().is_empty());
         let Some(document) = document else { return Ok(()) };
         // The caller learns that the target answered wrongly; what and where is the operator's.

@@ -82,6 +82,9 @@ impl DataSubjects {
 
     /// The ids that the exchange does not have yet.
     fn find(&self, exchange: &mut Exchange) -> Result<Vec<Box<str>>, Denial> {
+        if self.side == Side::Reply {
+            crate::body::check_reply_charset(exchange)?;
+        }
         let mut found = Found::new(self.side, &exchange.subjects);
         let payload = match self.side {
             Side::Request => {

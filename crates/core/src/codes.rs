@@ -183,8 +183,8 @@ codes! {
         "The body ended before its announced length, or its chunks are malformed.",
         "Send the whole body.";
     CONTENT_TYPE_REFUSED = "content-type-refused", 415, Caller, false, "Content type refused",
-        "The operation reads JSON, and the body's Content-Type is something else.",
-        "Send application/json, or a type that ends in +json.";
+        "The operation reads JSON, and the body's Content-Type is something else, or names a charset other than UTF-8.",
+        "Send application/json, or a type that ends in +json, in UTF-8.";
     CONTENT_ENCODING_REFUSED = "content-encoding-refused", 415, Caller, false, "Content encoding refused",
         "The body is compressed, and the operation has to read it.",
         "Send the body without Content-Encoding.";

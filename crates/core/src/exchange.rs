@@ -200,7 +200,7 @@ pub struct RequestFacts {
     pub parameters: Vec<(Arc<str>, Box<str>)>,
     /// Its members, and the spelling that is delivered.
     pub query: Query,
-    /// Media type without parameters, lower-case.
+    /// Media type with its parameters, as it came; of several, one list.
     pub content_type: Option<Box<str>>,
     pub content_encoding: Option<Box<str>>,
     /// The raw `Idempotency-Key` field.

@@ -106,7 +106,7 @@ pub fn facts(
             .map(|(name, number)| (Arc::clone(name), segment(below, *number)))
             .collect(),
         query,
-        content_type: text(&parts.headers, CONTENT_TYPE).map(|text| media_type(&text)),
+        content_type: text(&parts.headers, CONTENT_TYPE).map(Into::into),
         content_encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
         idempotency_key: match one(&parts.headers, IDEMPOTENCY_KEY) {
             One::None => None,
@@ -142,9 +142,4 @@ fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<Cow<'_, str>> {
     let mut values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
     let first = values.next()?;
     Some(values.fold(Cow::Borrowed(first), |list, value| Cow::Owned(format!("{list}, {value}"))))
-}
-
-/// `Application/JSON; charset=utf-8` is `application/json`.
-fn media_type(text: &str) -> Box<str> {
-    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().into()
 }

@@ -122,6 +122,8 @@ impl Arrival {
             has_body: true,
         };
         exchange.request = whole(self.request_body());
+        exchange.reply_content_type =
+            self.content_type.as_deref().filter(|_| self.is_reply()).map(Into::into);
         exchange.reply = whole(self.reply.as_ref().map(|reply| reply.clone().into_bytes()));
         exchange
     }
