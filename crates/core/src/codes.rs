@@ -298,7 +298,11 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for code in all() {
             assert!(seen.insert(code.id), "{} twice", code.id);
-            assert!(code.id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", code.id);
+            assert!(
+                code.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{}",
+                code.id
+            );
             assert!((400..600).contains(&code.status), "{}", code.id);
             for text in [code.meaning, code.mend] {
                 assert!(text.ends_with('.'), "{}: {text}", code.id);

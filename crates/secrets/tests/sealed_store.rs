@@ -177,8 +177,9 @@ impl Place {
     fn open(&self, keys: Keys) -> Bridge {
         let clock = Arc::new(SystemClock::default());
         let path = self.0.path().join("data/store.sqlite");
+        let sealer = Envelopes(self.keys());
         let store = Arc::new(
-            SqliteStore::open(&path, Arc::new(Unused), Arc::clone(&clock) as _, Actor::new("test")).unwrap(),
+            SqliteStore::open(&path, Arc::new(sealer), Arc::clone(&clock) as _, Actor::new("test")).unwrap(),
         );
         let sealed = Arc::new(SealedStore::new(Arc::clone(&store) as _, Arc::new(keys), clock));
         let secrets = Secrets::new([("sealed".to_owned(), Arc::clone(&sealed) as Arc<dyn SecretStore>)]);
@@ -202,14 +203,16 @@ fn name(reference: &str) -> SecretName {
     SecretName::parse(reference).unwrap()
 }
 
-struct Unused;
+/// What authenticates the store's rows.
+struct Envelopes(Keys);
 
-impl Sealer for Unused {
-    fn seal(&self, _: &[u8], _: &[u8]) -> Result<Vec<u8>, SealerError> {
-        Err(SealerError("not used here".into()))
+impl Sealer for Envelopes {
+    fn seal(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        self.0.seal(plain, context).map_err(|error| SealerError(error.to_string()))
     }
 
-    fn open(&self, _: &[u8], _: &[u8]) -> Result<Vec<u8>, SealerError> {
-        Err(SealerError("not used here".into()))
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        let opened = self.0.open(sealed, context).map_err(|error| SealerError(error.to_string()))?;
+        Ok(opened.to_vec())
     }
 }
