@@ -111,8 +111,18 @@ fn problems(raw: &Raw) -> Vec<(u32, String)> {
     found
 }
 
+/// The codes of what was refused before the service could look for a credential, as often as records count them: many of
+/// a kind may stand in one record.
 fn codes(world: &World) -> Vec<Value> {
-    world.records().unwrap().into_iter().map(|record| record["code"].clone()).collect()
+    let records = world.records().unwrap().into_iter();
+    let refused =
+        records.filter(|record| record["code"] != "credentials-missing" && record["code"] != "delivered");
+    refused
+        .flat_map(|record| {
+            let count = record["count"].as_u64().unwrap_or(1);
+            std::iter::repeat_n(record["code"].clone(), usize::try_from(count).unwrap())
+        })
+        .collect()
 }
 
 /// Waits for one more record than `before`, and returns its code.
@@ -196,9 +206,7 @@ fn what_the_library_refuses_is_recorded_once_and_the_connection_goes_on() {
         } else {
             is_served(&mut raw, 3);
         }
-        let expected = before + if ends { 1 } else { 2 };
-        eventually(|| (codes(&world).len() >= expected).then_some(()));
-        assert_eq!(codes(&world).len(), expected, "{what}");
+        assert_eq!(codes(&world).len(), before + 1, "{what}");
     }
 }
 
@@ -278,16 +286,15 @@ fn frames_that_carry_nothing_are_not_taken_without_end() {
 
 #[test]
 fn refused_requests_end_a_connection_when_they_are_many() {
-    let (world, _) = world();
+    let (mut world, _) = world();
     let mut raw = open(&world);
     let malformed = block([(":method", "GET")]);
     for stream in 0..200 {
         raw.send(request(2 * stream + 1, &malformed));
     }
     raw.wait_until_closed();
-    let refused = eventually(|| {
-        let count = codes(&world).iter().filter(|code| **code == json!("http2-refused")).count();
-        (count >= 64).then_some(count)
-    });
-    assert!(refused <= 200, "{refused}");
+    // Refusals of one kind share a record, which is written when its window ends, or with the stop.
+    world.stop().unwrap();
+    let refused = codes(&world).iter().filter(|code| **code == json!("http2-refused")).count();
+    assert!((64..=201).contains(&refused), "{refused}");
 }
