@@ -211,6 +211,10 @@ impl FromText for Template {
         let segments = segments(text)?.into_iter().map(|part| {
             let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
                 return match part {
+                    part if foreign_parameter(part).is_some() => {
+                        Err(Wrong::malformed(format!("has `{part}`, which would be read letter by letter"))
+                            .help(foreign_parameter(part).unwrap_or_default()))
+                    }
                     part if part.contains(['{', '}']) => {
                         Err(Wrong::malformed("has a parameter that is not a whole segment"))
                     }
@@ -233,6 +237,29 @@ impl FromText for Template {
     fn schema() -> Value {
         schema::text("A path with parameters.", "^/[^?#%\\s]*$", "/orders/{id}/shipments")
     }
+}
+
+/// How a segment is written here that other programs read as a parameter.
+fn foreign_parameter(part: &str) -> Option<String> {
+    let name = match part {
+        "*" | "**" => {
+            return Some(
+                "a `{name}` takes exactly one segment, and nothing takes several: declare each path"
+                    .to_owned(),
+            );
+        }
+        _ if part.starts_with(':') => part.trim_start_matches(':'),
+        _ if part.starts_with('<') && part.ends_with('>') => {
+            part.trim_matches(['<', '>']).rsplit(':').next().unwrap_or_default()
+        }
+        _ if part.starts_with("${") && part.ends_with('}') => {
+            part.trim_start_matches("${").trim_end_matches('}')
+        }
+        _ => return None,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name = if !name.is_empty() && name.chars().all(plain) { name } else { "id" };
+    Some(format!("a parameter is written `{{{name}}}`"))
 }
 
 impl Template {
