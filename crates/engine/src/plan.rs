@@ -5,13 +5,14 @@ use crate::descriptors;
 use crate::home::Home;
 use crate::judge;
 use crate::publishing;
+use crate::schema_words;
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::Rule;
 use ironbridge_controls::schema::JsonSchema;
 use ironbridge_controls::subject::Places;
 use ironbridge_core::memory::Charge;
 use ironbridge_core::{Clock, PermissionTable, Timestamp, json};
-use ironbridge_manifest::finding::NOT_COMPILED;
+use ironbridge_manifest::finding::{NOT_COMPILED, SCHEMA_WORD_UNKNOWN};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, Operation, Pointer, Positions,
     Segment, Size, Template,
@@ -83,6 +84,12 @@ impl Plan {
         judged.extend(publishing::behind(&manifest.bridge, clock.now()));
         judged.extend(descriptors::too_few(manifest));
         Plan::compile(loaded, judged)
+    }
+
+    /// Where a secret is named, as the keys that lead there: `systems.erp.http.auth.bearer.token`.
+    pub fn uses_of_secret(&self, name: &str) -> Vec<String> {
+        let uses = self.positions.secrets().into_iter().filter(|(_, secret)| *secret.name == *name);
+        uses.map(|(at, _)| at.join(".")).collect()
     }
 
     /// Judges the secrets that the manifest names.
@@ -201,11 +208,24 @@ impl Compiler {
         if let Some(known) = self.schemas.get(file) {
             return known.clone();
         }
-        let compiled = read_schema(file);
-        if let Err(message) = &compiled {
-            self.problem(place, &[side, "schema"], message.clone());
-        }
-        let compiled = compiled.ok();
+        let compiled = match read_schema(file) {
+            Ok((schema, unknown)) => {
+                let at: Vec<&str> = place.iter().map(String::as_str).chain([side, "schema"]).collect();
+                let told = unknown.iter().map(|keyword| {
+                    let message = format!(
+                        "{}: no draft of JSON Schema knows {keyword}, so it checks nothing",
+                        file.display()
+                    );
+                    Observed::new(&SCHEMA_WORD_UNKNOWN, &at, message)
+                });
+                self.problems.extend(told);
+                Some(schema)
+            }
+            Err(message) => {
+                self.problem(place, &[side, "schema"], message);
+                None
+            }
+        };
         self.schemas.insert(file.to_owned(), compiled.clone());
         compiled
     }
@@ -267,7 +287,8 @@ const BODIES_IN_MEMORY: u64 = 4;
 /// A schema file may be so large. Real ones stay below 100 KiB.
 const MAX_SCHEMA: u64 = 1024 * 1024;
 
-fn read_schema(file: &Path) -> Result<JsonSchema, String> {
+/// The schema, and keywords in it that no draft knows, with where they stand.
+fn read_schema(file: &Path) -> Result<(JsonSchema, Vec<String>), String> {
     let shown = file.display();
     let size = std::fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?.len();
     if size > MAX_SCHEMA {
@@ -275,12 +296,16 @@ fn read_schema(file: &Path) -> Result<JsonSchema, String> {
     }
     let bytes = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
     let schema = json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault:?}"))?;
+    if let Some(kind) = schema_words::other_document(&schema) {
+        return Err(format!("{shown} is {kind}, not a JSON Schema: as one it would accept every body"));
+    }
     // A limit that is rounded would let pass what it says to refuse.
     let tape = json::Tape::read(bytes.into(), Charge::default());
     if let Some(pointer) = tape.ok().and_then(|tape| tape.first_inexact()) {
         return Err(format!("{shown}: the number at {pointer} has more digits than a double holds"));
     }
-    JsonSchema::compile(&schema).map_err(|error| format!("{shown}: {error}"))
+    let unknown = schema_words::unknown(&schema);
+    JsonSchema::compile(&schema).map(|schema| (schema, unknown)).map_err(|error| format!("{shown}: {error}"))
 }
 
 /// The pattern as the router reads it.

@@ -86,8 +86,24 @@ fn usage_errors_end_with_2() {
     for wrong in [&["chek"][..], &["check", "--format", "sarif"], &["key"], &["secret", "set"], &[]] {
         assert_eq!(stage.run(wrong).code, 2, "{wrong:?}");
     }
-    // A secret cannot be an argument.
-    assert_eq!(stage.run(&["secret", "set", "name", "value"]).code, 2);
+    // A secret cannot be an argument, and what was one is not repeated.
+    for surplus in [
+        &["secret", "set", "name", "SuperS3cret"][..],
+        &["secret", "set", "SuperS3cret", "name", "more"],
+        &["secret", "set", "name", "--file", "path", "SuperS3cret"],
+        &["secret", "remove", "name", "SuperS3cret"],
+        &["secret", "list", "SuperS3cret"],
+        &["key", "issue", "shop", "SuperS3cret"],
+        &["key", "list", "shop", "SuperS3cret"],
+        &["certificate", "list", "SuperS3cret"],
+    ] {
+        let ran = stage.run(surplus);
+        assert_eq!(ran.code, 2, "{surplus:?}: {}", ran.err);
+        assert!(ran.err.contains("history") && ran.err.contains("Usage:"), "{surplus:?}: {}", ran.err);
+        if surplus[2] != "SuperS3cret" || surplus.len() < 5 {
+            assert!(!format!("{}{}", ran.out, ran.err).contains("SuperS3cret"), "{surplus:?}: {}", ran.err);
+        }
+    }
 }
 
 #[test]
@@ -261,4 +277,35 @@ fn a_reader_that_leaves_is_no_failure() {
     let ran =
         std::process::Command::new("bash").args(["-c", &script]).current_dir(stage.dir()).output().unwrap();
     assert!(ran.status.success() && ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
+fn a_secret_that_the_manifest_names_is_not_removed_by_accident() {
+    let stage = Stage::new();
+    stage.edit("parties.yaml", "# auth:", "auth:");
+    stage.edit("parties.yaml", "#   bearer: {", "  bearer: {");
+    assert_eq!(stage.run_with_input(&["secret", "set", "erp-token"], b"x").code, 0);
+    let refused = stage.bad(&["secret", "remove", "secret://sealed/erp-token"]).err;
+    assert!(refused.contains("systems.erp.http.auth.bearer.token") && refused.contains("--yes"), "{refused}");
+    assert!(stage.good(&["secret", "list"]).out.contains("erp-token"));
+    stage.good(&["secret", "remove", "erp-token", "--yes"]);
+}
+
+#[test]
+fn a_schema_that_checks_nothing_is_told() {
+    let stage = Stage::new();
+    let schema = fs::read_to_string(stage.path("schemas/shipment.json")).unwrap();
+    fs::write(stage.path("schemas/shipment.json"), schema.replace("\"required\"", "\"requierd\"")).unwrap();
+    let report = stage.good(&["check", "--format", "json"]).json();
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["id"], report["warnings"].as_u64()), (&"IB236".into(), Some(1)), "{report}");
+    assert!(
+        finding["message"].as_str().unwrap().contains("`requierd`") && finding["line"].as_u64() > Some(1)
+    );
+    fs::write(stage.path("schemas/shipment.json"), r#"{ "openapi": "3.1.0", "paths": {} }"#).unwrap();
+    let report = stage.bad(&["check", "--format", "json"]).json();
+    assert!(
+        report["findings"][0]["message"].as_str().unwrap().contains("is an OpenAPI description"),
+        "{report}"
+    );
 }

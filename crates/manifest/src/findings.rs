@@ -281,6 +281,10 @@ findings! {
         "Callers who use `public_url` compare the name in it with the certificate they are shown, and would refuse this one. That is right only where something before the bridge ends TLS.",
         "Use a certificate that carries the name, or correct `public_url`.",
         "public_url: https://bridge.acme.example\nlisteners:\n  api: { address: 0.0.0.0:443, certificate: { ... } }   # of www.acme.example";
+    SCHEMA_WORD_UNKNOWN = "IB236", Warning, "Unknown keyword in a schema",
+        "JSON Schema leaves out what it does not know, so a misspelt keyword checks nothing and nobody notices.",
+        "Correct the keyword. Notes of your own begin with `x-`, or stand in `$comment` or `description`.",
+        "{ \"type\": \"object\", \"requierd\": [\"id\"] }     # wrong: required";
     NOTHING_DECLARED = "IB233", Warning, "No integration",
         "What is not declared does not cross, so every call is answered with 404. Often the files that declare integrations are somewhere else than where they are read from.",
         "Declare an integration, or see that its file is below the manifest's directory, ends in `.yaml` or `.yml` and does not begin with a dot.",
