@@ -28,6 +28,12 @@ pub fn manifest(dir: &Path) -> Result<Manifest, Failure> {
     plan.map(|plan| plan.manifest).map_err(|found| failure(dir, &found))
 }
 
+/// Where the manifest names this secret, as the keys that lead there.
+pub fn uses_of_secret(dir: &Path, name: &str) -> Result<Vec<String>, Failure> {
+    let plan = Plan::read(dir, &SystemClock::default()).map_err(|found| failure(dir, &found))?;
+    Ok(plan.uses_of_secret(name))
+}
+
 /// For commands that cannot go on with such a manifest.
 pub fn failure(dir: &Path, found: &Diagnostics) -> Failure {
     let message = format!("the manifest in {} does not load: {}", dir.display(), summary(found));

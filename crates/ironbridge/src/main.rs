@@ -11,6 +11,7 @@ mod output;
 mod times;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -18,5 +19,30 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     ironbridge_net::tls::install_provider();
-    cli::Cli::parse().run().unwrap_or_else(failure::Failure::report)
+    match cli::Cli::try_parse() {
+        Ok(cli) => cli.run().unwrap_or_else(failure::Failure::report),
+        Err(error) => usage(&error),
+    }
+}
+
+/// As clap says it, except that a surplus argument is not repeated: people write secrets there.
+fn usage(error: &clap::Error) -> ExitCode {
+    let surplus = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => !text.starts_with('-'),
+        _ => false,
+    };
+    if error.kind() != ErrorKind::UnknownArgument || !surplus {
+        error.exit();
+    }
+    let failure = failure::Failure::new("there is an argument too many; it is not repeated here, as it may be a secret")
+        .help(
+            "a secret is read from a prompt, from --file PATH or from standard input, never from an argument. If it was \
+             one: it stands in the shell's history now, and others could see it in the list of processes. Remove it \
+             there (`history -d -1` in bash), and replace it where it came from",
+        );
+    output::note(failure.text(output::color_of_stderr()).trim_end());
+    if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) {
+        output::note(format_args!("\n{usage}"));
+    }
+    ExitCode::from(2)
 }

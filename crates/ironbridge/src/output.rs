@@ -68,7 +68,9 @@ pub fn color_of_stderr() -> bool {
     colored(io::stderr().is_terminal())
 }
 
-/// The convention of no-color.org.
+/// The convention of no-color.org, and terminals that say that they know no colours.
 fn colored(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    terminal
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }

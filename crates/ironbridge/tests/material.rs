@@ -173,7 +173,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a secret that was never set",
-        spoil: |_, stage| drop(stage.good(&["secret", "remove", "erp-token"])),
+        spoil: |_, stage| drop(stage.good(&["secret", "remove", "erp-token", "--yes"])),
         id: "IB132",
         at: TOKEN,
         says: "system `erp`: there is no secret `erp-token` in the store",

@@ -1,6 +1,7 @@
 use super::{DataDir, block_on};
 use crate::cli::Outcome;
 use crate::failure::Failure;
+use crate::inspect;
 use crate::nearest::suggestion;
 use crate::output::{self, FormatArg};
 use crate::times;
@@ -56,6 +57,9 @@ pub struct List {
 pub struct Remove {
     /// The NAME of secret://sealed/NAME
     name: String,
+    /// Remove it also if the manifest names it
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -109,6 +113,14 @@ fn list(manifest: &Path, args: &List) -> Outcome {
 fn remove(manifest: &Path, args: &Remove) -> Outcome {
     let name = plain(&args.name);
     let store = args.data_dir.home(manifest)?.sealed_store();
+    let uses = if args.data_dir.is_named() { Vec::new() } else { inspect::uses_of_secret(manifest, name)? };
+    if !uses.is_empty() && !args.yes {
+        let message = format!("the manifest names the secret `{name}`: {}", uses.join(", "));
+        return Err(Failure::new(message).help(
+            "what needs it would fail at once, and the bridge would not start again. Remove the reference first, or \
+             remove the secret all the same: --yes",
+        ));
+    }
     block_on(async {
         if store.remove(name).await? {
             return Ok(());
