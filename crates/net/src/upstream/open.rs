@@ -108,6 +108,8 @@ fn http2_client() -> http2::Builder<LocalExecutor> {
     builder
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_LIST)
+        // Until the target has said how many it takes, the others wait: it would refuse what is too much.
+        .initial_max_send_streams(1)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING_INTERVAL)

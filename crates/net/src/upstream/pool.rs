@@ -96,8 +96,9 @@ struct Shared {
 
 pub(super) struct Streams {
     open: Cell<usize>,
-    /// What the target allows at once (RFC 9113 §6.5.2), as far as it has said so.
+    /// What the target allows at once (RFC 9113 §6.5.2); before it has answered, not yet what it said.
     pub limit: Cell<usize>,
+    has_answered: Cell<bool>,
     used: Cell<Instant>,
 }
 
@@ -416,6 +417,7 @@ impl Pool {
                 let fault = request.body().fault();
                 match sender.try_send_request(request).await {
                     Ok(response) => {
+                        stream.0.has_answered.set(true);
                         check_http2(&response).map_err(|fault| Failed::whole(fault.into(), None))?;
                         let lease = Lease::Http2 { _stream: stream };
                         Ok(response.map(|body| PooledBody::new(body, Some(lease))))
@@ -476,11 +478,12 @@ impl Pool {
 impl Streams {
     pub fn new() -> Rc<Streams> {
         let (open, limit, used) = (Cell::new(0), Cell::new(usize::MAX), Cell::new(Instant::now()));
-        Rc::new(Streams { open, limit, used })
+        Rc::new(Streams { open, limit, has_answered: Cell::new(false), used })
     }
 
     fn has_room(&self) -> bool {
-        self.open.get() < self.limit.get().min(STREAMS)
+        let limit = if self.has_answered.get() { self.limit.get() } else { usize::MAX };
+        self.open.get() < limit.min(STREAMS)
     }
 }
 
