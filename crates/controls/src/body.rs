@@ -35,7 +35,11 @@ impl Control for JsonBody {
         if document.bytes().is_empty() {
             return Ok(());
         }
-        if facts.content_encoding.as_deref().is_some_and(|encoding| encoding != "identity") {
+        if facts
+            .content_encoding
+            .as_deref()
+            .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+        {
             return Err((&code::CONTENT_ENCODING_REFUSED).into());
         }
         let content_type = facts.content_type.as_deref().unwrap_or_default();

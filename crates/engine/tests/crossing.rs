@@ -497,3 +497,17 @@ fn a_websocket_begins_with_a_whole_handshake_on_both_sides() {
         }
     }
 }
+
+#[test]
+fn a_reply_that_is_read_is_not_compressed() {
+    let scene = Scene::new("", READ_AND_STREAMED);
+    for (codings, status) in [
+        ("Content-Encoding: Identity\r\n", 200),
+        ("Content-Encoding: identity\r\nContent-Encoding: IDENTITY\r\n", 200),
+        ("Content-Encoding: gzip\r\n", 502),
+        ("Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", 502),
+    ] {
+        scene.target.answer(whole(codings, r#"{"a":1}"#));
+        assert_eq!(scene.get("/raw/kept").status, status, "{codings}");
+    }
+}

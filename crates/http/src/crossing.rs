@@ -107,7 +107,9 @@ impl Crossing for HttpCrossing<'_> {
         limit: u64,
         charge: &mut Charge,
     ) -> Result<Bytes, Box<Denial>> {
-        if reply.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        // The names of codings have no case (RFC 9110 §8.4.1).
+        let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !reply.headers().get_all(CONTENT_ENCODING).iter().all(plain) {
             return Err(Denial::new(&code::REPLY_REFUSED)
                 .internal("the target's answer is compressed")
                 .into());
