@@ -1,15 +1,45 @@
 //! Did you mean.
 
-/// The known name nearest to a wrong one, if it is near: a third of its letters may differ, three at most.
+/// The known name nearest to a wrong one, if it is near: a third of its letters may differ, three at most. In a name
+/// of several words each word must be near its own, and numbers must be the same: `orders.create` is no misspelt
+/// `orders.read`, nor `erp2` a misspelt `erp1`.
 pub fn closest<'k>(wrong: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let letters: Vec<char> = wrong.chars().take(65).collect();
-    let bound = (letters.len() / 3).clamp(1, 3);
+    let wrong: String = wrong.chars().take(65).collect();
+    let words: Vec<&str> = words(&wrong).collect();
     known
-        .filter(|name| name.len().abs_diff(letters.len()) <= bound)
-        .map(|name| (distance(&letters, name), name))
-        .filter(|(distance, _)| *distance <= bound)
+        .filter(|name| digits(name).eq(digits(&wrong)))
+        .filter_map(|name| Some((near(&wrong, &words, name)?, name)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// How far the name is from the wrong one, if it is near.
+fn near(wrong: &str, its_words: &[&str], name: &str) -> Option<usize> {
+    let distance = within_bound(wrong, name)?;
+    let name_words: Vec<&str> = words(name).collect();
+    if name_words.len() != its_words.len() {
+        // A separator was left out, or written where there is none.
+        return (distance <= 1).then_some(distance);
+    }
+    let every = its_words.iter().zip(&name_words).all(|(one, other)| within_bound(one, other).is_some());
+    every.then_some(distance)
+}
+
+fn within_bound(wrong: &str, name: &str) -> Option<usize> {
+    let letters: Vec<char> = wrong.chars().collect();
+    let bound = (letters.len() / 3).clamp(1, 3);
+    if name.len().abs_diff(letters.len()) > bound {
+        return None;
+    }
+    Some(distance(&letters, name)).filter(|distance| *distance <= bound)
+}
+
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(['.', '_', '-', ':', '/'])
+}
+
+fn digits(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(char::is_ascii_digit)
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours that lead from one to the other.
@@ -48,5 +78,23 @@ mod tests {
         assert_eq!(near("kepe"), Some("keep"));
         assert_eq!(near("frobnicate"), None);
         assert_eq!(near(""), None);
+    }
+
+    #[test]
+    fn another_word_is_no_misspelling() {
+        for (wrong, known, expected) in [
+            ("orders.create", "orders.read", None),
+            ("orders.raed", "orders.read", Some("orders.read")),
+            ("order.read", "orders.read", Some("orders.read")),
+            ("ordersread", "orders.read", Some("orders.read")),
+            ("orders_read", "orders.read", Some("orders.read")),
+            ("invoices.read", "orders.read", None),
+            ("erp2", "erp1", None),
+            ("erp-v2", "erp-v1", None),
+            ("eprs-v1", "erps-v1", Some("erps-v1")),
+            ("per-account", "per_account", Some("per_account")),
+        ] {
+            assert_eq!(closest(wrong, [known].into_iter()), expected, "{wrong}");
+        }
     }
 }

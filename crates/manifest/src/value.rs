@@ -3,6 +3,7 @@
 mod audit;
 mod crossing;
 mod file;
+mod meant;
 mod secret;
 mod text;
 mod unit;
@@ -43,13 +44,15 @@ pub struct Wrong {
     /// Follows the value in the message: "`30` has no unit".
     why: String,
     help: Option<String>,
+    /// The same value as it is written here; shown if it is accepted.
+    instead: Option<String>,
     /// The value must not be shown.
     secret: bool,
 }
 
 impl Wrong {
     pub fn malformed(why: impl Into<String>) -> Wrong {
-        Wrong { finding: &finding::MALFORMED, why: why.into(), help: None, secret: false }
+        Wrong { finding: &finding::MALFORMED, why: why.into(), help: None, instead: None, secret: false }
     }
 
     pub fn out_of_range(why: impl Into<String>) -> Wrong {
@@ -69,12 +72,22 @@ impl Wrong {
     pub fn help(self, help: impl Into<String>) -> Wrong {
         Wrong { help: Some(help.into()), ..self }
     }
+
+    /// What was meant, as it is written here, where that is known.
+    pub fn instead(self, instead: Option<String>) -> Wrong {
+        Wrong { instead, ..self }
+    }
+
+    /// What was meant by the value that this is a part of.
+    pub fn instead_within(self, whole: impl FnOnce(String) -> String) -> Wrong {
+        Wrong { instead: self.instead.map(whole), ..self }
+    }
 }
 
 impl<T: FromText> Read for T {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = scalar(node, reader, T::EXPECTED)?;
-        T::from_text(text).map_err(|wrong| report(wrong, node, text, T::EXPECTED, reader)).ok()
+        T::from_text(text).map_err(|wrong| report(accepted::<T>(wrong), node, text, T::EXPECTED, reader)).ok()
     }
 
     fn schema(_: &mut Definitions) -> Value {
@@ -96,6 +109,17 @@ pub fn scalar<'n>(node: &'n Node, reader: &mut Reader<'_>, expected: &str) -> Op
             reader.wrong_shape(node, expected);
             None
         }
+    }
+}
+
+/// A suggestion that would be refused is none.
+fn accepted<T: FromText>(wrong: Wrong) -> Wrong {
+    match &wrong.instead {
+        Some(instead) if T::from_text(instead).is_ok() => {
+            let help = format!("write `{instead}`");
+            Wrong { help: Some(wrong.help.map_or(help.clone(), |more| format!("{help}: {more}"))), ..wrong }
+        }
+        _ => wrong,
     }
 }
 
@@ -180,8 +204,9 @@ impl FromText for ipnet::IpNet {
         let network: ipnet::IpNet =
             text.parse().map_err(|_| Wrong::malformed("is not a network in CIDR notation"))?;
         if network.trunc() != network {
-            let meant = network.trunc();
-            return Err(Wrong::malformed("has bits set behind its prefix").help(format!("write `{meant}`")));
+            let (whole, one) = (network.trunc(), network.addr());
+            return Err(Wrong::malformed("has bits set behind its prefix")
+                .help(format!("write `{one}` for this address alone, or `{whole}` for all of the network")));
         }
         Ok(network)
     }

@@ -19,6 +19,8 @@ struct Case {
     /// Instead of the standard manifest.
     text: Option<String>,
     expect: Vec<String>,
+    /// What each finding advises, in their order; nothing where it advises nothing.
+    help: Option<Vec<String>>,
     /// Nothing of this may be shown.
     #[serde(default)]
     secret: Vec<String>,
@@ -38,6 +40,10 @@ fn every_case_is_told_exactly() {
                 case.name,
                 lines.iter().map(|line| format!("    - {line:?}\n")).collect::<String>()
             ));
+        }
+        let advice: Vec<String> = found.iter().map(|found| found.help.clone().unwrap_or_default()).collect();
+        if case.help.as_ref().is_some_and(|help| *help != advice) {
+            wrong.push(format!("{file}: {} advises {advice:#?}", case.name));
         }
         let shown = [found.render_text(true), found.to_json().to_string()].concat();
         for secret in &case.secret {

@@ -180,7 +180,9 @@ impl Check<'_, '_> {
             let report = self.reader.report(&finding::PERMISSION_UNHELD, at, message);
             match near {
                 Some(near) => report.label(format!("did you mean `{near}`?")),
-                None => report.label("held by no role"),
+                None => report
+                    .label("held by no role")
+                    .help(format!("add it to the `permissions` of a role that an account of `{source}` has")),
             };
         } else if !holdings.of_system.get(source).is_some_and(|held| held.contains(permission)) {
             let message =

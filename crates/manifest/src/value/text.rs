@@ -1,4 +1,4 @@
-use super::{FromText, Wrong};
+use super::{FromText, Wrong, meant};
 use crate::schema;
 use serde_json::Value;
 use std::borrow::Borrow;
@@ -169,7 +169,7 @@ impl FromText for Pointer {
     fn from_text(text: &str) -> Result<Self, Wrong> {
         const MOST: usize = 64;
         if !text.starts_with('/') && !text.is_empty() {
-            return Err(Wrong::malformed("does not begin with a slash").help(format!("write `/{text}`")));
+            return Err(Wrong::malformed("does not begin with a slash").instead(meant::pointer(text)));
         }
         let segments: Vec<&str> = text.split('/').skip(1).collect();
         if segments.len() > MOST || text.len() > 1024 {

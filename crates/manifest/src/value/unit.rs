@@ -1,6 +1,6 @@
 pub use std::time::Duration;
 
-use super::{FromText, Wrong};
+use super::{FromText, Wrong, meant};
 use crate::keys::Read;
 use crate::reader::Reader;
 use crate::schema::{self, Definitions};
@@ -47,13 +47,42 @@ const SIZES: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
+/// What others call these units. `M` is a month or a minute, so it is not here.
+const DURATIONS_SPELT: [(&str, &str); 17] = [
+    ("msec", "ms"),
+    ("millis", "ms"),
+    ("milliseconds", "ms"),
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("min", "m"),
+    ("mins", "m"),
+    ("minute", "m"),
+    ("minutes", "m"),
+    ("hr", "h"),
+    ("hrs", "h"),
+    ("hour", "h"),
+    ("hours", "h"),
+    ("day", "d"),
+    ("days", "d"),
+];
+
+/// Kubernetes' spelling; a single `K`, `M` or `G` is 1000 there and 1024 elsewhere.
+const SIZES_SPELT: [(&str, &str); 6] =
+    [("Ki", "KiB"), ("Mi", "MiB"), ("Gi", "GiB"), ("byte", "B"), ("bytes", "B"), ("Bytes", "B")];
+
 const PERIODS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3600), ("d", 86_400)];
 
 impl FromText for Duration {
     const EXPECTED: &'static str = "a duration, such as 250ms, 30s, 10m, 24h or 90d";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        let duration = Duration::from_millis(quantity(text, "duration", &DURATIONS, "s")?);
+        let duration = quantity(text, "duration", &DURATIONS).map_err(|wrong| {
+            let meant = meant::duration(text, &DURATIONS, &DURATIONS_SPELT);
+            wrong.instead(meant.map(|millis| written(Duration::from_millis(millis))))
+        })?;
+        let duration = Duration::from_millis(duration);
         if duration.is_zero() {
             Err(Wrong::out_of_range("is no time at all"))
         } else if duration > LONGEST {
@@ -72,7 +101,21 @@ impl FromText for Size {
     const EXPECTED: &'static str = "a size, such as 256KiB or 1MB";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        match quantity(text, "size", &SIZES, "KiB")? {
+        let size = quantity(text, "size", &SIZES).map_err(|wrong| {
+            let meant = match whole(text) {
+                // A number alone is one of bytes wherever sizes have no unit.
+                Some(bytes) => Some(Size(bytes).to_string()),
+                None => meant::quantity(text, &SIZES, &SIZES_SPELT).map(|(bytes, (unit, scale))| {
+                    if bytes.is_multiple_of(scale) {
+                        format!("{}{unit}", bytes / scale)
+                    } else {
+                        Size(bytes).to_string()
+                    }
+                }),
+            };
+            wrong.instead(meant)
+        })?;
+        match size {
             0 => Err(Wrong::out_of_range("is no size at all")),
             bytes => Ok(Size(bytes)),
         }
@@ -88,18 +131,21 @@ impl FromText for Rate {
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         const MOST: u64 = 1_000_000_000;
+        let times = |wrong: Wrong| match meant::rate(text) {
+            Some(rate) => wrong.instead(Some(rate)),
+            None => wrong.help("the times are `s`, `min`, `h` and `d`"),
+        };
         let Some((count, period)) = text.split_once('/') else {
-            return Err(Wrong::malformed("does not say in which time").help(format!("write `{text}/min`")));
+            return Err(times(Wrong::malformed("does not say in which time, behind a slash")));
         };
         let Some((_, seconds)) = PERIODS.iter().find(|(name, _)| *name == period.trim()) else {
-            return Err(Wrong::malformed("has no known time after the slash")
-                .help("the times are `s`, `min`, `h` and `d`"));
+            return Err(times(Wrong::malformed("has no known time after the slash")));
         };
         match whole(count.trim()) {
             Some(count @ 1..=MOST) => Ok(Rate { count, per: Duration::from_secs(*seconds) }),
             Some(_) => Err(Wrong::out_of_range("is not between 1 and 1,000,000,000")
                 .help("leave the limit out for none; an operation that nobody may use need not be declared")),
-            None => Err(Wrong::malformed("does not begin with a whole number")),
+            None => Err(Wrong::malformed("does not begin with a whole number").instead(meant::rate(text))),
         }
     }
 
@@ -109,19 +155,16 @@ impl FromText for Rate {
 }
 
 /// A whole number with a unit, in the smallest one.
-fn quantity(text: &str, what: &str, units: &[(&str, u64)], usual: &str) -> Result<u64, Wrong> {
+fn quantity(text: &str, what: &str, units: &[(&str, u64)]) -> Result<u64, Wrong> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let Some(number) = whole(number) else {
         return Err(Wrong::malformed(format!("is not a {what}")));
     };
-    if unit.is_empty() {
-        return Err(Wrong::malformed("has no unit").help(format!("write `{text}{usual}`, if that is meant")));
-    }
     let Some((_, scale)) = units.iter().find(|(name, _)| *name == unit.trim_start()) else {
         let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-        return Err(Wrong::malformed("has no known unit")
-            .help(format!("the units are {}", crate::reader::listed(&names))));
+        let why = if unit.is_empty() { "has no unit" } else { "has no known unit" };
+        return Err(Wrong::malformed(why).help(format!("the units are {}", crate::reader::listed(&names))));
     };
     number.checked_mul(*scale).ok_or_else(|| Wrong::out_of_range("is too large"))
 }

@@ -1,4 +1,4 @@
-use super::{FromText, Wrong};
+use super::{FromText, Wrong, meant};
 use crate::schema;
 use ironbridge_core::uri::{CanonicalPath, is_plain_segment};
 use serde_json::Value;
@@ -143,13 +143,13 @@ pub fn is_host_name(text: &str) -> bool {
 /// The segments of an absolute path, or what is wrong with it.
 fn segments(text: &str) -> Result<Vec<&str>, Wrong> {
     let Some(rest) = text.strip_prefix('/') else {
-        return Err(Wrong::malformed("does not begin with a slash").help(format!("write `/{text}`")));
+        return Err(Wrong::malformed("does not begin with a slash").instead(meant::path(text)));
     };
     if rest.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(shorter) = text.strip_suffix('/') {
-        return Err(Wrong::malformed("ends with a slash").help(format!("write `{shorter}`")));
+    if text.ends_with('/') {
+        return Err(Wrong::malformed("ends with a slash").instead(meant::path(text)));
     }
     if text.len() > 1024 {
         return Err(Wrong::out_of_range("is longer than 1024 characters"));
@@ -291,15 +291,25 @@ impl FromText for Route {
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let Some((method, path)) = text.split_once(' ') else {
-            return Err(Wrong::malformed("is not a method and a path"));
+            return Err(Wrong::malformed("is not a method and a path")
+                .help(format!("the methods are {}", crate::reader::listed(&METHODS))));
         };
         if METHODS.contains(&method) {
-            return Ok(Route { method: method.into(), path: Template::from_text(path.trim_start())? });
+            let path = Template::from_text(path.trim_start())
+                .map_err(|wrong| wrong.instead_within(|path| format!("{method} {path}")))?;
+            return Ok(Route { method: method.into(), path });
         }
-        let upper = method.to_ascii_uppercase();
+        let upper = method.trim_end_matches(':').to_ascii_uppercase();
         let wrong = Wrong::malformed("does not begin with a known method");
         Err(match METHODS.contains(&upper.as_str()) {
-            true => wrong.help(format!("methods are case-sensitive: write `{upper} {path}`")),
+            true => {
+                let path = path.trim_start();
+                let path =
+                    if Template::from_text(path).is_ok() { Some(path.to_owned()) } else { meant::path(path) };
+                wrong
+                    .help("methods are written in capitals")
+                    .instead(path.map(|path| format!("{upper} {path}")))
+            }
             false => wrong.help(format!("the methods are {}", crate::reader::listed(&METHODS))),
         })
     }
@@ -350,8 +360,8 @@ impl FromText for Country {
         match upper.as_bytes() {
             [a, b] if known && upper == text => Ok(Country([*a, *b])),
             _ if known => Err(Wrong::malformed("is not in capitals").help(format!("write `{upper}`"))),
-            _ if text == "UK" => Err(Wrong::malformed("is no code of ISO 3166-1").help("write `GB`")),
-            _ if text == "EU" => {
+            _ if upper == "UK" => Err(Wrong::malformed("is no code of ISO 3166-1").help("write `GB`")),
+            _ if upper == "EU" => {
                 Err(Wrong::malformed("is no code of ISO 3166-1").help("write the country, such as `DE`"))
             }
             _ => Err(Wrong::malformed("is no code of ISO 3166-1")),
