@@ -250,7 +250,7 @@ codes! {
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
         "Try again later; retry writes only with an Idempotency-Key.";
     TARGET_BUSY = "target-busy", 503, Target, true, "Target busy",
-        "As many exchanges are open toward the target as may be.",
+        "As many exchanges are open toward the target as may be, of all accounts or of this one: where several may call a target, one holds half of its connections at most.",
         "Try again after the time in Retry-After.";
     TARGET_BROKE_OFF = "target-broke-off", 502, Target, true, "Target broke off",
         "The target closed the connection before its answer was complete. Whether it acted is unknown.",

@@ -111,7 +111,8 @@ impl<'a> Builder<'a> {
             let upstream = self.services.upstream(name, http, next).await?;
             let credential = self.credential(name, http, next)?;
             let base = upstream.base_path().into();
-            targets.insert(name.shared(), Arc::new(Target { upstream, credential, base }));
+            let share = share(&self.plan.manifest, name, http);
+            targets.insert(name.shared(), Arc::new(Target { upstream, credential, base, share }));
         }
         Ok(targets)
     }
@@ -257,6 +258,20 @@ impl<'a> Builder<'a> {
                 .map_err(|error| declared_wrongly(error.to_string()))?;
         }
         Ok(())
+    }
+}
+
+/// The most connections to a target that one account may hold: half of them, so that there are some for the others;
+/// all, where there are no others.
+fn share(manifest: &Manifest, system: &manifest::Name, http: &HttpTarget) -> usize {
+    let all = usize::try_from(http.max_connections.value()).unwrap_or(usize::MAX);
+    let leads_there = |account: &&manifest::Account| {
+        let of = manifest.integrations.values().filter(|integration| integration.source == account.system);
+        of.clone().any(|integration| integration.target == *system)
+    };
+    match manifest.accounts.values().filter(leads_there).take(2).count() {
+        2 => (all / 2).max(1),
+        _ => all,
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn respond(
         }
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
-                Some(asked) => switched::respond(reply, tail, asked, &site.via_http1),
+                Some(asked) => switched::respond(reply, tail, asked, &site.via_http1, route.idle_timeout),
                 None => refusal(&site.problems, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
             }
         }

@@ -16,7 +16,9 @@ use ironbridge_core::memory::Charge;
 use ironbridge_core::{Cleared, Code, Crossing, Denial, ReplyFacts, code};
 use ironbridge_net::gate::GateState;
 use ironbridge_net::retry_after;
-use ironbridge_net::upstream::{BodyFault, OutBody, PooledBody, Repeatable, SendError, is_idempotent};
+use ironbridge_net::upstream::{
+    BodyFault, Holder, OutBody, PooledBody, Repeatable, SendError, is_idempotent,
+};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,15 +221,20 @@ impl HttpCrossing<'_> {
         shown: Option<&Shown>,
         request: Request<OutBody>,
     ) -> Result<Response<PooledBody>, Box<Denial>> {
-        let pool = self.worker.pool(&self.route.target.upstream);
+        let target = &self.route.target;
+        let pool = self.worker.pool(&target.upstream);
+        let principal = cleared.exchange().principal.as_ref();
+        let holder =
+            principal.map(|principal| Holder { account: &principal.account().name, most: target.share });
         let sent = if self.upgrades {
-            in_time(deadline, pool.send_upgrade(request)).await
+            in_time(deadline, pool.send_upgrade(request, holder)).await
         } else {
             // An exchange that holds an idempotency key is declared to act once at most, whatever its method says.
             let reserved = cleared.exchange().reservation.is_some();
             let idempotent = !reserved && is_idempotent(&self.parts.method);
             let again = || self.request(cleared, shown, self.body_again(cleared)?).ok();
-            in_time(deadline, pool.send_repeatable(request, Repeatable { idempotent, again: &again })).await
+            let repeatable = Repeatable { idempotent, again: &again };
+            in_time(deadline, pool.send_repeatable(request, repeatable, holder)).await
         };
         match sent {
             Some(Ok(reply)) => Ok(reply),
@@ -293,7 +300,7 @@ fn refusal(error: &SendError) -> Box<Denial> {
             &code::TARGET_UNREACHABLE
         }
         SendError::Tls(_) => &code::TARGET_TLS_FAILED,
-        SendError::Busy => &code::TARGET_BUSY,
+        SendError::Busy | SendError::ShareTaken { .. } => &code::TARGET_BUSY,
         SendError::Timeout => &code::TARGET_TIMEOUT,
         SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,
         SendError::Body(BodyFault::TooSlow) => &code::REQUEST_TIMEOUT,
@@ -303,7 +310,12 @@ fn refusal(error: &SendError) -> Box<Denial> {
         SendError::BrokeOff { maybe_sent: false, .. } => &code::TARGET_UNREACHABLE,
         SendError::BrokeOff { .. } => &code::TARGET_BROKE_OFF,
     };
-    let denial = Denial::new(code).internal(error);
+    let mut denial = Denial::new(code).internal(error);
+    if let SendError::ShareTaken { most, .. } = error {
+        denial = denial.detail(format!(
+            "This account holds its share of the target's connections, {most}; WebSockets count until they are closed."
+        ));
+    }
     Box::new(if *code == code::TARGET_BUSY { denial.retry_after(Duration::from_secs(1)) } else { denial })
 }
 

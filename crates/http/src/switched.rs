@@ -11,7 +11,13 @@ use ironbridge_core::Tail;
 use ironbridge_net::gate::Upgrade;
 use ironbridge_net::listen::Permit;
 use ironbridge_net::upstream::PooledBody;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A caller's wish to switch: its connection-to-be, the gate's consent, and what keeps the connection counted.
 pub(crate) struct Asked {
@@ -23,11 +29,13 @@ pub(crate) struct Asked {
 /// Only what the handshake needs goes back to the caller.
 const HANDSHAKE: [&str; 3] = ["sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"];
 
+/// `idle` is how long nothing may pass in either direction.
 pub(crate) fn respond(
     mut reply: Response<PooledBody>,
     tail: Box<Tail>,
     Asked { on, upgrade, counted }: Asked,
     via: &HeaderValue,
+    idle: Duration,
 ) -> Response<AnswerBody> {
     let target = hyper::upgrade::on(&mut reply);
     let mut headers = HeaderMap::new();
@@ -41,7 +49,7 @@ pub(crate) fn respond(
     headers.insert(VIA, via.clone());
     upgrade.accept();
     tokio::task::spawn_local(async move {
-        copy(on, target, tail).await;
+        copy(on, target, tail, idle).await;
         drop(counted);
     });
     let mut response = Response::new(ReplyBody::held(Bytes::new(), None).into());
@@ -50,13 +58,93 @@ pub(crate) fn respond(
     response
 }
 
-/// Ends with the first side that closes; an error leaves the record to say that it broke off.
-async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>) {
-    let (Ok(caller), Ok(target)) = (caller.await, target.await) else { return };
-    let (mut caller, mut target) = (TokioIo::new(caller), TokioIo::new(target));
-    if let Ok((sent, out)) = tokio::io::copy_bidirectional(&mut caller, &mut target).await {
-        tail.count_in(sent);
-        tail.count_out(out);
+/// Ends with the first side that closes, or when nothing passes any more; an error, and silence, leave the record to
+/// say that it broke off.
+async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: Duration) {
+    let both = async { Some((caller.await.ok()?, target.await.ok()?)) };
+    let Ok(Some((caller, target))) = tokio::time::timeout(idle, both).await else { return };
+    let passed = Passed::default();
+    let mut caller = Counted { stream: TokioIo::new(caller), written: &passed.out };
+    let mut target = Counted { stream: TokioIo::new(target), written: &passed.sent };
+    let ended = tokio::select! {
+        ended = tokio::io::copy_bidirectional(&mut caller, &mut target) => ended.is_ok(),
+        () = passed.silence(idle) => {
+            let exchange = tail.exchange();
+            let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
+            let integration = &*exchange.flow.integration.name;
+            tracing::debug!(id = %exchange.id, integration, operation, ?idle, "an idle WebSocket was closed");
+            false
+        }
+    };
+    tail.count_in(passed.sent.get());
+    tail.count_out(passed.out.get());
+    if ended {
         tail.finish();
+    }
+}
+
+/// Bytes that the other side took.
+#[derive(Default)]
+struct Passed {
+    /// Toward the target.
+    sent: Cell<u64>,
+    /// Toward the caller.
+    out: Cell<u64>,
+}
+
+impl Passed {
+    /// Ends when nothing passed for so long. It looks a few times instead of setting a timer for every frame.
+    async fn silence(&self, idle: Duration) {
+        let mut before = None;
+        let mut looks = 0;
+        loop {
+            let now = Some((self.sent.get(), self.out.get()));
+            looks = if now == before { looks + 1 } else { 0 };
+            if looks >= LOOKS {
+                return;
+            }
+            before = now;
+            tokio::time::sleep(idle / LOOKS).await;
+        }
+    }
+}
+
+/// Looks within the idle time, so that silence is noticed a quarter of it late at most.
+const LOOKS: u32 = 4;
+
+/// One side, counting what it takes.
+struct Counted<'a, S> {
+    stream: S,
+    written: &'a Cell<u64>,
+}
+
+impl<S: Unpin> Counted<'_, S> {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut S> {
+        Pin::new(&mut self.get_mut().stream)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.written;
+        let taken = self.stream().poll_write(cx, bytes);
+        if let Poll::Ready(Ok(length)) = taken {
+            written.set(written.get().saturating_add(u64::try_from(length).unwrap_or(u64::MAX)));
+        }
+        taken
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
     }
 }

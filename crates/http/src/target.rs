@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub struct Target {
     pub upstream: Arc<Upstream>,
     pub credential: TargetCredential,
+    /// The most of its connections that one account may hold.
+    pub share: usize,
     /// The target URL's own path, without a trailing slash; often empty.
     pub base: Box<str>,
 }

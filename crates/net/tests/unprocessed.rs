@@ -44,7 +44,7 @@ async fn send(pool: &Rc<Pool>, method: Method) -> Result<Response<PooledBody>, S
     };
     let again = || Some(request());
     let repeatable = Repeatable { idempotent: is_idempotent(&method), again: &again };
-    pool.send_repeatable(request(), repeatable).await
+    pool.send_repeatable(request(), repeatable, None).await
 }
 
 /// A server that handles every connection with the next of these; the last one stays.

@@ -17,7 +17,7 @@ use ironbridge_net::protocol::{http1_server, http2_server};
 use ironbridge_net::tls::server::{ClientAuth, ListenerTls, ServerIdentity, Turns, server_config};
 use ironbridge_net::tls::{self, Roots};
 use ironbridge_net::upstream::{
-    BodyFault, OutBody, Pool, PooledBody, Pools, Protocol, SendError, Settings, Upstream,
+    BodyFault, Holder, OutBody, Pool, PooledBody, Pools, Protocol, Repeatable, SendError, Settings, Upstream,
 };
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -390,6 +390,52 @@ fn connections_are_bounded_and_requests_wait_for_them() {
     });
 }
 
+/// What one account holds of a target; `most` connections of it.
+async fn hold(pool: &Rc<Pool>, account: &str, most: usize) -> Result<Response<PooledBody>, SendError> {
+    let repeatable = Repeatable { idempotent: false, again: &|| None };
+    pool.send_repeatable(get("/a"), repeatable, Some(Holder { account, most })).await
+}
+
+#[test]
+fn an_account_holds_no_more_of_a_target_than_its_share() {
+    on_core(async {
+        let peer = Peer::start(HTTP1).await;
+        let settings = Settings { queue_timeout: Duration::from_millis(60), ..peer.settings() };
+        let upstream = Upstream::new(settings).unwrap();
+        // Two cores' pools count together.
+        let (pool, other) = (Pool::new(upstream.clone()), Pool::new(upstream));
+        let first = hold(&pool, "a", 2).await.unwrap();
+        let second = hold(&other, "a", 2).await.unwrap();
+        for pool in [&pool, &other] {
+            let refused = hold(pool, "a", 2).await.err();
+            assert_eq!(refused, Some(SendError::ShareTaken { account: "a".into(), most: 2 }));
+            assert!(hold(pool, "b", 2).await.is_ok());
+        }
+        let upgrade = pool.send_upgrade(get("/a"), Some(Holder { account: "a", most: 2 })).await;
+        assert!(matches!(upgrade.err(), Some(SendError::ShareTaken { .. })));
+        // Read to its end or dropped, it is given back, and whoever waits has it.
+        let (third, _) = tokio::join!(hold(&pool, "a", 2), text(first));
+        assert!(hold(&pool, "a", 2).await.is_err());
+        drop(second);
+        assert!(hold(&pool, "a", 2).await.is_ok());
+        drop(third);
+
+        // Over HTTP/2 by streams: as many as there would be on so many connections.
+        let peer = Peer::start(BOTH).await;
+        let settings = Settings { queue_timeout: Duration::from_millis(60), ..peer.settings() };
+        let pool = Pool::new(Upstream::new(settings).unwrap());
+        let first = hold(&pool, "a", 1).await.unwrap();
+        let mut held = vec![first];
+        while let Ok(response) = hold(&pool, "a", 1).await {
+            held.push(response);
+        }
+        assert!((2..=101).contains(&held.len()), "{}", held.len());
+        assert!(hold(&pool, "b", 1).await.is_ok());
+        held.clear();
+        assert!(hold(&pool, "a", 1).await.is_ok());
+    });
+}
+
 #[test]
 fn http2_shares_one_connection_and_passes_trailers() {
     on_core(async {
@@ -487,7 +533,7 @@ fn upgrades_work_both_ways() {
         let mut request = get("/base/x");
         request.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
         request.headers_mut().insert("upgrade", HeaderValue::from_static("echo"));
-        let response = pool.send_upgrade(request).await.unwrap();
+        let response = pool.send_upgrade(request, None).await.unwrap();
         assert_eq!((response.status(), pool.idle()), (StatusCode::OK, 0));
         assert!(text(response).await.contains("/base/x"));
     });
@@ -574,7 +620,7 @@ async fn cross(request: Request<Incoming>, arrival: Arrival, pool: Rc<Pool>, max
         Arrival::Upgrade(service, upgrade) => {
             let mut out = Request::builder().uri(request.uri().clone()).body(OutBody::Empty).unwrap();
             *out.headers_mut() = request.headers().clone();
-            let mut response = pool.send_upgrade(out).await.unwrap();
+            let mut response = pool.send_upgrade(out, None).await.unwrap();
             assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
             upgrade.accept();
             let far = hyper::upgrade::on(&mut response);

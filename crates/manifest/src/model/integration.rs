@@ -107,7 +107,9 @@ section! {
         /// For a whole exchange until the target's reply begins, a token for the target fetched on the way included.
         /// Where a control reads the reply, it must have ended by then.
         timeout: Duration = "30s",
-        /// How long a reply that streams may pause. Event streams need more than their longest silence.
+        /// How long a reply that streams may pause, and how long a WebSocket may be silent in both directions before it
+        /// is closed (up to a quarter later). Event streams need more than their longest silence, WebSockets a ping
+        /// within that time.
         idle_timeout: Duration = "60s",
         /// What it allows, by name.
         operations: Map<Operation>,
@@ -148,7 +150,8 @@ section! {
         timeout: Option<Duration>,
         /// For this operation, instead of the flow's idle timeout.
         idle_timeout: Option<Duration>,
-        /// Lets the connection change its protocol.
+        /// Lets the connection change its protocol. It counts among its account's connections to the target
+        /// (`max_connections`) until it is closed, after `idle_timeout` without a byte at the latest.
         upgrade: Option<Upgrade>,
         /// What a request must be like, and what of it crosses.
         request: Request,

@@ -1,5 +1,6 @@
 use super::SendError;
 use super::pool::Lease;
+use super::share::Held;
 use crate::Names;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -150,18 +151,26 @@ impl Body for OutBody {
 pub struct PooledBody {
     inner: Incoming,
     lease: Option<Lease>,
+    held: Option<Held>,
 }
 
 impl PooledBody {
     pub(super) fn new(inner: Incoming, lease: Option<Lease>) -> PooledBody {
-        let mut body = PooledBody { inner, lease };
+        let mut body = PooledBody { inner, lease, held: None };
         if body.inner.is_end_stream() {
             body.release();
         }
         body
     }
 
+    /// Counts as its account's until it ends.
+    pub(super) fn held(mut self, held: Option<Held>) -> PooledBody {
+        self.held = held.filter(|_| self.lease.is_some());
+        self
+    }
+
     fn release(&mut self) {
+        self.held = None;
         if let Some(lease) = self.lease.take() {
             lease.release();
         }
@@ -182,7 +191,7 @@ impl Body for PooledBody {
             None => body.release(),
             Some(Ok(_)) if body.inner.is_end_stream() => body.release(),
             Some(Ok(_)) => {}
-            Some(Err(_)) => body.lease = None,
+            Some(Err(_)) => (body.lease, body.held) = (None, None),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| SendError::of(&error, true))))
     }

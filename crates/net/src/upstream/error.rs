@@ -20,6 +20,9 @@ pub enum SendError {
     Timeout,
     #[error("all connections are taken")]
     Busy,
+    /// The account that it is for holds all that it may of the target.
+    #[error("the account `{account}` holds its share of the target, {most} connections")]
+    ShareTaken { account: Box<str>, most: usize },
     /// The request's own body failed: the caller's doing, not the target's.
     #[error("request body: {0}")]
     Body(BodyFault),

@@ -6,10 +6,12 @@ mod error;
 mod link;
 mod open;
 mod pool;
+mod share;
 
 pub use body::{BodyFault, BoxError, OutBody, PooledBody, StreamedBody};
 pub use error::SendError;
 pub use pool::{Pool, Pools, Repeatable, is_idempotent};
+pub use share::Holder;
 
 use crate::address::Policy;
 use crate::connect::{self, Endpoint};
@@ -90,6 +92,7 @@ pub struct Upstream {
     idle_timeout: Duration,
     queue_timeout: Duration,
     open: Arc<AtomicUsize>,
+    shares: share::Shares,
 }
 
 struct Tls {
@@ -142,6 +145,7 @@ impl Upstream {
             idle_timeout: settings.idle_timeout,
             queue_timeout: settings.queue_timeout,
             open: Arc::default(),
+            shares: share::Shares::default(),
         }))
     }
 
@@ -175,16 +179,20 @@ impl Upstream {
     fn permit(&self) -> Option<Permit> {
         let more = |open| (open < self.max_connections).then_some(open + 1);
         self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Permit(self.open.clone()))
+        Some(Permit { open: self.open.clone(), _held: None })
     }
 }
 
 /// One connection's place among `max_connections`.
-struct Permit(Arc<AtomicUsize>);
+struct Permit {
+    open: Arc<AtomicUsize>,
+    /// Whose the whole connection is, for as long as it exists: it leaves HTTP and is nobody else's again.
+    _held: Option<share::Held>,
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,5 +1,6 @@
 use super::error::Refused;
 use super::open::{Http1, Opened};
+use super::share::{self, Held, Holder, Known};
 use super::{OutBody, Permit, PooledBody, Protocol, SendError, Upstream};
 use crate::framing;
 use crate::gate::Malformed;
@@ -82,6 +83,7 @@ pub struct Pool {
     waiting: Cell<usize>,
     returned: Notify,
     used: Cell<Instant>,
+    shares: Known,
 }
 
 struct Idle {
@@ -186,6 +188,7 @@ impl Pool {
             waiting: Cell::new(0),
             returned: Notify::new(),
             used: Cell::new(Instant::now()),
+            shares: Known::default(),
         })
     }
 
@@ -194,7 +197,7 @@ impl Pool {
     ///
     /// Dropping the future drops the connection (HTTP/2: the stream).
     pub async fn send(self: &Rc<Self>, request: Request<OutBody>) -> Result<Response<PooledBody>, SendError> {
-        self.send_repeatable(request, Repeatable { idempotent: false, again: &|| None }).await
+        self.send_repeatable(request, Repeatable { idempotent: false, again: &|| None }, None).await
     }
 
     /// The same, and on another connection once more
@@ -205,17 +208,60 @@ impl Pool {
         self: &Rc<Self>,
         request: Request<OutBody>,
         repeatable: Repeatable<'_>,
+        holder: Option<Holder<'_>>,
     ) -> Result<Response<PooledBody>, SendError> {
         let now = Instant::now();
         self.used.set(now);
+        let held = match holder {
+            Some(holder) => Some(self.hold(holder).await?),
+            None => None,
+        };
         let (taken, reused) = match self.take_open(now).await {
             Some(taken) => (taken, true),
             None => (self.open(&[]).await?, false),
         };
-        match self.exchange(taken, request).await {
-            Ok(response) => Ok(response),
-            Err(failed) => Box::pin(self.send_again(failed, reused, repeatable)).await,
+        let response = match self.exchange(taken, request).await {
+            Ok(response) => response,
+            Err(failed) => Box::pin(self.send_again(failed, reused, repeatable)).await?,
+        };
+        Ok(response.map(|body| body.held(held)))
+    }
+
+    /// The account's part in the target. Where it has taken all of it, it waits for its own exchanges as one waits for
+    /// connections; others pass by.
+    async fn hold(&self, holder: Holder<'_>) -> Result<Held, SendError> {
+        match self.try_hold(holder) {
+            Some(held) => Ok(held),
+            None => Box::pin(self.wait_to_hold(holder)).await,
         }
+    }
+
+    fn try_hold(&self, holder: Holder<'_>) -> Option<Held> {
+        self.shares.hold(&self.upstream, holder.account, |count| {
+            if self.speaks_http2.get() == Some(true) {
+                count.stream(holder.most.saturating_mul(self.streams_each()))
+            } else {
+                count.connection(holder.most)
+            }
+        })
+    }
+
+    /// Streams that one shared connection takes.
+    fn streams_each(&self) -> usize {
+        let shared = self.shared.borrow();
+        shared.iter().map(|shared| shared.streams.most()).min().unwrap_or(STREAMS)
+    }
+
+    async fn wait_to_hold(&self, holder: Holder<'_>) -> Result<Held, SendError> {
+        let _waiting = Waiting::new(&self.waiting);
+        let deadline = Instant::now() + self.upstream.queue_timeout;
+        while Instant::now() < deadline {
+            drop(tokio::time::timeout(RECHECK, self.returned.notified()).await);
+            if let Some(held) = self.try_hold(holder) {
+                return Ok(held);
+            }
+        }
+        Err(share::taken(holder))
     }
 
     async fn send_again(
@@ -258,8 +304,16 @@ impl Pool {
     pub async fn send_upgrade(
         self: &Rc<Self>,
         mut request: Request<OutBody>,
+        holder: Option<Holder<'_>>,
     ) -> Result<Response<PooledBody>, SendError> {
-        let permit = self.upstream.permit().ok_or(SendError::Busy)?;
+        let held = holder.map(|holder| {
+            let held =
+                self.shares.hold(&self.upstream, holder.account, |count| count.connection(holder.most));
+            held.ok_or_else(|| share::taken(holder))
+        });
+        let held = held.transpose()?;
+        let mut permit = self.upstream.permit().ok_or(SendError::Busy)?;
+        permit._held = held;
         let mut http1 = self.upstream.connect_upgradable(permit).await?;
         self.upstream.address_http1(&mut request);
         http1.expected.ask_upgrade();
@@ -461,6 +515,7 @@ impl Pool {
     }
 
     fn sweep(&self, now: Instant) {
+        self.shares.sweep(&self.upstream);
         let timeout = self.upstream.idle_timeout;
         let rests_too_long = |since: Instant| now.saturating_duration_since(since) > timeout;
         self.idle.borrow_mut().retain(|idle| !idle.http1.sender.is_closed() && !rests_too_long(idle.since));
@@ -482,8 +537,12 @@ impl Streams {
     }
 
     fn has_room(&self) -> bool {
+        self.open.get() < self.most()
+    }
+
+    fn most(&self) -> usize {
         let limit = if self.has_answered.get() { self.limit.get() } else { usize::MAX };
-        self.open.get() < limit.min(STREAMS)
+        limit.min(STREAMS)
     }
 }
 
