@@ -14,6 +14,9 @@ pub trait Read: Sized {
     /// Whether the key may be left out.
     const OPTIONAL: bool = false;
 
+    /// The fixed keys of a map that is read.
+    const FIXED: &'static [&'static str] = &[];
+
     /// The checked value; `None` after reporting what is wrong with it.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
 
@@ -56,6 +59,7 @@ macro_rules! section {
         impl $crate::keys::Read for $name {
             const OPTIONAL: bool = true
                 $(&& ($crate::keys::has_default!($($default)?) || <$type as $crate::keys::Read>::OPTIONAL))*;
+            const FIXED: &'static [&'static str] = <Self as $crate::keys::Section>::KEYS;
 
             fn read(node: &$crate::yaml::Node, reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
                 let keys = reader.keys::<Self>(node)?;
@@ -142,6 +146,8 @@ macro_rules! one_of {
         }
 
         impl $crate::keys::Read for $name {
+            const FIXED: &'static [&'static str] = <Self as $crate::keys::Section>::KEYS;
+
             fn read(node: &$crate::yaml::Node, reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
                 match $crate::keys::only_key::<Self>(node, reader)? {
                     $(($key, keys) => reader.key::<$type>(&keys, $key, None).map(Self::$variant),)*
@@ -258,7 +264,7 @@ impl<T: Read> Read for Vec<T> {
             reader.wrong_shape(node, "a list");
             return None;
         };
-        let read: Vec<Option<T>> = items.iter().map(|item| T::read(item, reader)).collect();
+        let read: Vec<Option<T>> = items.iter().map(|item| reader.item(item, T::read)).collect();
         read.into_iter().collect()
     }
 
@@ -287,6 +293,10 @@ impl<K: FromText + Ord, T: Read> Read for BTreeMap<K, T> {
                     .report(&finding::NAME_TWICE, again, format!("`{}` is declared twice", entry.key))
                     .label("declared again")
                     .also(first, "first declared here");
+                whole = None;
+                continue;
+            }
+            if reader.is_misplaced(entry, T::FIXED) {
                 whole = None;
                 continue;
             }

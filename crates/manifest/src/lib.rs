@@ -16,6 +16,7 @@ mod reader;
 mod redact;
 mod reference;
 mod schema;
+mod slip;
 mod suggest;
 mod value;
 mod walk;

@@ -100,6 +100,9 @@ impl Outline {
     pub fn read_all<T: Read>(&self, names: Names, reader: &mut Reader<'_>) -> Map<T> {
         let mut read = Map::new();
         for Declared { file, entry } in self.of(names).values() {
+            if reader.within(*file, |reader| reader.is_misplaced(entry, T::FIXED)) {
+                continue;
+            }
             let (name, value) = reader
                 .enter(*file, entry, |reader, node| (read_key::<Name>(entry, reader), T::read(node, reader)));
             if let (Some(name), Some(value)) = (name, value) {

@@ -5,8 +5,8 @@ use crate::findings::{Finding, finding};
 use crate::keys::{Read, Section};
 use crate::place::{FileId, Site};
 use crate::redact;
+use crate::schema;
 use crate::suggest::closest;
-use crate::value::{FromText, SecretRef};
 use crate::yaml::{Entry, Kind, Node, Span};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ pub struct Reader<'f> {
     file: FileId,
     /// The key whose value is being read.
     here: Span,
+    /// The item of its list that is being read.
+    item: Option<Span>,
     found: Vec<Found>,
     /// How many of them are errors, and how many are not.
     errors: usize,
@@ -75,6 +77,7 @@ impl<'f> Reader<'f> {
             sources,
             file: 0,
             here: Span::default(),
+            item: None,
             found: Vec::new(),
             errors: 0,
             others: 0,
@@ -87,11 +90,51 @@ impl<'f> Reader<'f> {
 
     /// Reads the value of an entry; what is reported meanwhile without a value's place points at its key.
     pub fn enter<T>(&mut self, file: FileId, entry: &Entry, read: impl FnOnce(&mut Self, &Node) -> T) -> T {
-        let (outer_file, outer) = (self.file, self.here);
-        (self.file, self.here) = (file, entry.key_span);
+        let outer = (self.file, self.here, self.item);
+        (self.file, self.here, self.item) = (file, entry.key_span, None);
         let value = read(self, &entry.value);
-        (self.file, self.here) = (outer_file, outer);
+        (self.file, self.here, self.item) = outer;
         value
+    }
+
+    /// Reads one item of a list; what is missing in a map is told where that map begins.
+    pub fn item<T>(&mut self, item: &Node, read: impl FnOnce(&Node, &mut Self) -> T) -> T {
+        let first = match &item.kind {
+            Kind::Map(entries) => entries.first().map(|entry| entry.key_span),
+            _ => None,
+        };
+        let outer = std::mem::replace(&mut self.item, first);
+        let value = read(item, self);
+        self.item = outer;
+        value
+    }
+
+    /// Does something about another file.
+    pub fn within<T>(&mut self, file: FileId, work: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.file, file);
+        let value = work(self);
+        self.file = outer;
+        value
+    }
+
+    /// Reports a key that stands among names, one level too far left: it is one of the keys that each of them has,
+    /// and holds none of them.
+    pub fn is_misplaced(&mut self, entry: &Entry, keys: &[&str]) -> bool {
+        let holds_some = match &entry.value.kind {
+            Kind::Map(entries) => entries.iter().any(|entry| keys.contains(&entry.key.as_str())),
+            _ => false,
+        };
+        if holds_some || !keys.contains(&entry.key.as_str()) {
+            return false;
+        }
+        self.hide(&entry.value);
+        let (site, key) = (self.site(entry.key_span), quoted(&entry.key));
+        self.report(&finding::UNKNOWN_KEY, site, format!("{key} is a key, and names are expected here"))
+            .label("one level too far left")
+            .help(format!(
+                "indent it with the keys of what it belongs to; nothing can be named {key} here without them"
+            ));
+        true
     }
 
     /// The key whose value is being read, as a message names it.
@@ -189,7 +232,7 @@ impl<'f> Reader<'f> {
             None => T::absent(self),
         };
         if value.is_none() && !keys.meant.contains(&key) {
-            let site = self.site(self.here);
+            let site = self.site(self.item.unwrap_or(self.here));
             let message = format!("`{key}` is missing in {}", self.here());
             self.report(&finding::KEY_MISSING, site, message).label(format!("needs `{key}`"));
         }
@@ -213,11 +256,16 @@ impl<'f> Reader<'f> {
                 }
             } else if S::LATER.contains(&entry.key.as_str()) {
                 self.later_key(entry);
-            } else {
-                keys.meant.extend(self.unknown_key::<S>(entry));
+            } else if let Some(meant) = self.unknown_key::<S>(entry) {
+                keys.meant.push(meant);
+                keys.sound = false;
+                // A misspelt `purpose` holds what `purpose` would, which is shown; a section may hold anything.
+                if matches!(entry.value.kind, Kind::Text(_)) && !schema::takes_secret(meant) {
+                    continue;
+                }
             }
-            self.hide(&entry.value);
             keys.sound = false;
+            self.hide(&entry.value);
         }
         Some(keys)
     }
@@ -240,11 +288,21 @@ impl<'f> Reader<'f> {
     fn unknown_key<S: Section>(&mut self, entry: &Entry) -> Option<&'static str> {
         let site = self.site(entry.key_span);
         let near = self.suggest(&entry.key, S::KEYS.iter().copied());
+        let elsewhere = match near {
+            None if self.suggestions_left > 0 => schema::places(&entry.key),
+            _ => Vec::new(),
+        };
         let message = format!("unknown key {} in {}", quoted(&entry.key), self.here());
         let report = self.report(&finding::UNKNOWN_KEY, site, message);
-        match near {
-            Some(near) => report.label(format!("did you mean `{near}`?")),
-            None => report.label("unknown key").help(format!("the keys are {}", listed(S::KEYS))),
+        let elsewhere: Vec<&str> = elsewhere.iter().map(String::as_str).collect();
+        match (near, elsewhere.as_slice()) {
+            (Some(near), _) => report.label(format!("did you mean `{near}`?")),
+            (None, places @ ([_] | [_, _] | [_, _, _])) => report.label("unknown key").help(format!(
+                "the keys are {}; this one stands in {}, so look at the indentation",
+                listed(S::KEYS),
+                listed(places)
+            )),
+            _ => report.label("unknown key").help(format!("the keys are {}", listed(S::KEYS))),
         };
         near
     }
@@ -255,11 +313,11 @@ impl<'f> Reader<'f> {
         closest(name, known)
     }
 
-    /// Keeps every scalar in the node out of what is shown, references to secrets excepted.
+    /// Keeps every scalar in the node out of what is shown, except what can be no secret.
     pub fn hide(&mut self, node: &Node) {
         let secrets = self.secrets.entry(self.file).or_default();
         node.each_text(&mut |text, span| {
-            if SecretRef::from_text(text).is_err() {
+            if !redact::is_harmless(text) {
                 secrets.push(span);
             }
         });

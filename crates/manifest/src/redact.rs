@@ -1,5 +1,6 @@
 //! Blotting out what must not be shown.
 
+use crate::value::{Date, Duration, FromText, Rate, Route, SecretRef, Size};
 use crate::yaml::Span;
 
 const BLOT: char = '•';
@@ -20,6 +21,22 @@ pub fn spans(text: &str, spans: impl Iterator<Item = Span>) -> String {
         out.push(if at < until && c != '\n' && c != '\r' { BLOT } else { c });
     }
     out
+}
+
+/// Whether a value in the wrong place can be shown: it is of a kind that no secret has. Numbers alone are not: some
+/// secrets are.
+pub fn is_harmless(text: &str) -> bool {
+    let words = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || b"/_*".contains(&byte));
+    let with_unit = !text.bytes().all(|byte| byte.is_ascii_digit())
+        && (Duration::from_text(text).is_ok()
+            || Size::from_text(text).is_ok()
+            || Rate::from_text(text).is_ok());
+    with_unit
+        || matches!(text, "true" | "false")
+        || Date::from_text(text).is_ok()
+        || SecretRef::from_text(text).is_ok()
+        || Route::from_text(text).is_ok()
+        || (text.starts_with('/') && words(text))
 }
 
 /// Values that follow `password:`, `client_secret:` and their like on the same line and are no reference.
@@ -68,6 +85,25 @@ mod tests {
         let text = "a: geheim\nb: ä\n";
         let shown = spans(text, [Span { start: 3, end: 9 }].into_iter());
         assert_eq!(shown, "a: ••••••\nb: ä\n");
+    }
+
+    #[test]
+    fn what_can_be_no_secret_is_shown() {
+        for shown in [
+            "90d",
+            "256KiB",
+            "1000/min",
+            "2027-03-31",
+            "true",
+            "/items/*/id",
+            "GET /orders/{id}",
+            "secret://sealed/erp",
+        ] {
+            assert!(is_harmless(shown), "{shown}");
+        }
+        for hidden in ["hunter2", "1234", "/8sdfKJHs9", "Bearer abc", "GET", "", "90dx", "shop"] {
+            assert!(!is_harmless(hidden), "{hidden}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! JSON Schema (2020-12) of the manifest, from the declarations in [`crate::model`].
 
 use crate::keys::Read;
-use crate::{Account, Bridge, Integration, Map, Role, System};
+use crate::value::FromText;
+use crate::{Account, Bridge, Integration, Map, Role, SecretRef, System};
 use serde_json::{Map as Object, Value, json};
 use std::collections::HashMap;
 
@@ -59,6 +60,50 @@ pub fn top(definitions: &mut Definitions) -> Object<String, Value> {
         ((*name).to_owned(), described(schema, description))
     };
     TOP.iter().zip(held).map(described).collect()
+}
+
+/// Where a key stands, as the keys that lead there; `NAME` stands for any name.
+pub fn places(key: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    each_key(|at, name, _| {
+        if name == key && !at.is_empty() {
+            found.push(at.join("."));
+        }
+    });
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Whether a key of this name takes a secret anywhere.
+pub fn takes_secret(key: &str) -> bool {
+    let secret = <SecretRef as FromText>::schema().get("pattern").cloned();
+    let mut takes = false;
+    each_key(|_, name, held| takes |= name == key && held.get("pattern") == secret.as_ref());
+    takes
+}
+
+/// Every key with the keys that lead to it and the schema of what it holds. What stands in lists is left out.
+fn each_key(mut found: impl FnMut(&[&str], &str, &Value)) {
+    /// Deeper than any key stands; a section that held itself would not end.
+    const DEEPEST: usize = 12;
+    let schema = json_schema();
+    let mut open = vec![(Vec::<&str>::new(), &schema)];
+    while let Some((at, node)) = open.pop() {
+        let named = node.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
+        let node = named.and_then(|name| schema.pointer(name)).unwrap_or(node);
+        let below = |step| [at.as_slice(), &[step]].concat();
+        if at.len() > DEEPEST {
+            continue;
+        }
+        for (name, held) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            found(&at, name, held);
+            open.push((below(name), held));
+        }
+        if let Some(held @ Value::Object(_)) = node.get("additionalProperties") {
+            open.push((below("NAME"), held));
+        }
+    }
 }
 
 impl Definitions {

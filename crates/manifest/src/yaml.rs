@@ -3,6 +3,7 @@
 //! is written.
 
 use crate::findings::{Finding, finding};
+use crate::slip;
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle};
 use std::borrow::Cow;
 
@@ -160,7 +161,7 @@ impl<'t> Builder<'t> {
                 &finding::YAML_FEATURE,
                 span,
                 "an alias (`*name`) cannot be used in a manifest".to_owned(),
-                Some("write the value out; what a manifest says is all in sight where it is said"),
+                Some("write the value out; a text that begins with `*` must be in quotes"),
             )),
             _ => Err(self.refuse(&finding::SYNTAX, span, "a value is expected here".to_owned(), None)),
         }
@@ -192,8 +193,8 @@ impl<'t> Builder<'t> {
     fn plain(&self, anchor: usize, tagged: bool, span: Span) -> Result<(), Fault> {
         let (what, help) = match (anchor, tagged) {
             (0, false) => return Ok(()),
-            (0, true) => ("a tag (`!type`)", "remove it; the key already says of which type its value is"),
-            _ => ("an anchor (`&name`)", "remove it; anchors and aliases have no use in a manifest"),
+            (0, true) => ("a tag (`!type`)", "remove it, or put a text that begins with `!` into quotes"),
+            _ => ("an anchor (`&name`)", "remove it, or put a text that begins with `&` into quotes"),
         };
         let message = format!("{what} cannot be used in a manifest");
         Err(self.refuse(&finding::YAML_FEATURE, span, message, Some(help)))
@@ -232,26 +233,11 @@ impl<'t> Builder<'t> {
             kind => (kind.to_string(), None),
         };
         if help.is_none()
-            && let Some((span, message, help)) = self.slip(span.start)
+            && let Some((span, message, help)) = slip::find(self.text, span.start)
         {
             return self.refuse(&finding::SYNTAX, span, message, Some(help));
         }
         self.refuse(&finding::SYNTAX, span, message, help)
-    }
-
-    /// What a person did on the line where the parser gave up, or on the one before, where mistakes mostly are.
-    fn slip(&self, at: usize) -> Option<(Span, String, &'static str)> {
-        let mut end = self.text.get(at..)?.find('\n').map_or(self.text.len(), |line| at + line);
-        // The parser often notices on the next line that has anything on it.
-        for _ in 0..3 {
-            let start = self.text.get(..end)?.rfind('\n').map_or(0, |line| line + 1);
-            let line = self.text.get(start..end)?;
-            if let Some((from, to, message, help)) = slip_on(line) {
-                return Some((Span { start: start + from, end: start + to }, message, help));
-            }
-            end = start.checked_sub(1)?;
-        }
-        None
     }
 
     fn too_deep(&self, span: Span) -> Fault {
@@ -282,40 +268,6 @@ impl<'t> Builder<'t> {
     fn offset(&self, marker: &Marker) -> usize {
         marker.byte_offset().unwrap_or(0).min(self.text.len())
     }
-}
-
-/// Where on a line somebody wrote YAML as one would think it is written, and what was meant.
-fn slip_on(line: &str) -> Option<(usize, usize, String, &'static str)> {
-    let begin = line.len() - line.trim_start().len();
-    let text = line.get(begin..)?;
-    let text = text.strip_prefix("- ").unwrap_or(text);
-    let begin = line.len() - text.len();
-    let word =
-        text.find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
-    let (key, rest) = text.split_at_checked(word)?;
-    if !key.is_empty()
-        && rest.strip_prefix(':').is_some_and(|rest| !rest.is_empty() && !rest.starts_with([' ', '\t', '/']))
-    {
-        let message = format!("a space is missing after `{key}:`");
-        return Some((
-            begin,
-            begin + key.len() + 1,
-            message,
-            "without it, the line is one text and not a key with a value",
-        ));
-    }
-    // A parameter of a path, or a variable, inside a map in braces: its own braces end the map.
-    let open = line.find("{ ").or_else(|| line.find(": {"))?;
-    let inner = line.get(open + 2..)?;
-    let unquoted = |at: &usize| {
-        let before = inner.get(..*at).unwrap_or_default();
-        before.matches('"').count() % 2 == 0 && before.matches('\'').count() % 2 == 0
-    };
-    let found = ["/{", "${", "{{"].iter().filter_map(|mark| inner.find(mark)).filter(unquoted).min()?;
-    let from = open + 2 + found;
-    let to = line.get(from..)?.find('}').map_or(line.len(), |end| from + end + 1);
-    let message = "inside braces, a text that holds braces of its own must be in quotes".to_owned();
-    Some((from, to, message, "write it as \"GET /orders/{id}\", or each key on a line of its own"))
 }
 
 fn scalar(text: Cow<'_, str>, style: ScalarStyle) -> Kind {
