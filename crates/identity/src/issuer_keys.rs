@@ -23,8 +23,8 @@ const MAX_FRESH: Duration = Duration::from_secs(24 * 3600);
 const DEFAULT_FRESH: Duration = Duration::from_secs(3600);
 /// While the issuer is down, keys serve so long after they stopped being fresh.
 const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
-/// Between two attempts that tokens with an unknown kid cause, whoever sends them: so long at most are the tokens of a
-/// new key refused because somebody asked for another just before.
+/// Between two attempts that tokens with an unknown kid cause, whoever sends them, after the first two: so long at most
+/// are the tokens of a new key refused because somebody asked for others just before.
 const REFETCH_INTERVAL: Duration = Duration::from_secs(5);
 /// A kid that an attempt did not find causes the next one after so long, doubled up to a minute.
 const UNFOUND_PAUSE: Duration = Duration::from_secs(10);
@@ -63,8 +63,10 @@ struct Remote {
 
 struct Flight {
     under_way: bool,
-    /// No attempt for the sake of a token before.
+    /// No attempt for the sake of a token before: the issuer fails.
     not_before: Timestamp,
+    /// When all attempts that tokens caused are paid for, at one each [`REFETCH_INTERVAL`].
+    paid_at: Timestamp,
     /// Kids, hashed, that were asked for and not found.
     unfound: HashMap<u64, Unfound>,
     hasher: RandomState,
@@ -77,12 +79,13 @@ struct Unfound {
 
 impl Flight {
     fn new(now: Timestamp) -> Flight {
-        Flight { under_way: true, not_before: now, unfound: HashMap::new(), hasher: RandomState::new() }
+        let (unfound, hasher) = (HashMap::new(), RandomState::new());
+        Flight { under_way: true, not_before: now, paid_at: now, unfound, hasher }
     }
 
     /// Whether a token with this kid may cause an attempt now. Then it is taken as made.
     fn allows(&mut self, kid: &str, now: Timestamp) -> bool {
-        if now < self.not_before {
+        if now < self.not_before || self.paid_at.since(now) > REFETCH_INTERVAL {
             return false;
         }
         let kid = self.hasher.hash_one(kid);
@@ -98,6 +101,7 @@ impl Flight {
             self.unfound.clear();
         }
         self.unfound.insert(kid, Unfound { not_before: now.plus(pause), pause });
+        self.paid_at = self.paid_at.max(now).plus(REFETCH_INTERVAL);
         true
     }
 }
@@ -172,7 +176,7 @@ impl IssuerKeys {
                     }
                     *remote.problem.lock() = None;
                     backoff = Duration::from_secs(1);
-                    (fresh.life - fresh.life / 10, REFETCH_INTERVAL)
+                    (fresh.life - fresh.life / 10, Duration::ZERO)
                 }
                 Err(problem) => {
                     *remote.problem.lock() = Some(problem);
@@ -183,7 +187,7 @@ impl IssuerKeys {
                     let pause = backoff;
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                     // Nor do tokens shorten the pauses of an issuer that fails.
-                    (pause, pause.max(REFETCH_INTERVAL))
+                    (pause, pause)
                 }
             };
             {

@@ -58,7 +58,7 @@ fn write_signed(home: &Home, signers: Signers, numbers: std::ops::Range<u64>) {
         let (id, owner) = (people[person].clone(), Arc::clone(&subjects[person]));
         exchange.subjects = vec![Subject { id, owner }];
         let ending = match number % 5 {
-            4 => Ending::Denied(&code::RATE_LIMITED),
+            4 => Ending::Denied(&code::PERMISSION_MISSING),
             _ => Ending::Delivered { status: 200 },
         };
         let duration = Duration::from_micros(250);
@@ -157,7 +157,7 @@ fn records_are_exported_in_every_form() {
     assert!(events.iter().all(|event| event["class_uid"] == 6003 && event["status_id"] == 2));
 
     let cef = stage.good(&["audit", "export", "--as", "cef", "--id", &id(4)]).out;
-    assert!(cef.starts_with("CEF:0|Ironbridge|") && cef.contains("|exchange.rate-limited|"), "{cef}");
+    assert!(cef.starts_with("CEF:0|Ironbridge|") && cef.contains("|exchange.permission-missing|"), "{cef}");
     assert!(cef.contains("suid=\\=cmd") && !cef.contains('\x1b'), "{cef}");
 
     let csv = stage.good(&["audit", "export", "--as", "csv"]).out;
@@ -498,7 +498,7 @@ fn names_that_nobody_knows_are_refused() {
     for known in [
         ["--integration", "orders"],
         ["--account", "shop"],
-        ["--code", "rate-limited"],
+        ["--code", "permission-missing"],
         ["--code", "replayed"],
     ] {
         stage.good(&["audit", "query", known[0], known[1]]);

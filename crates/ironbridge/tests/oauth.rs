@@ -219,7 +219,7 @@ fn tokens_of_an_issuer_nobody_here_wrote() {
     world.refuses(&format!("{signed}.{signature}"), 401, "token-signature-invalid");
     assert_eq!(provider.requests("/jwks").unwrap(), 1);
 
-    // The issuer changes its key: the new one is fetched once, however many tokens ask for others.
+    // The issuer changes its key: it is fetched once for the new key and once for the old, however many tokens ask.
     provider.rotate_key().unwrap();
     let renewed = world.token(&endpoint, ours, READ);
     assert_eq!(world.bearer("GET", &renewed).status, 200);
@@ -227,7 +227,7 @@ fn tokens_of_an_issuer_nobody_here_wrote() {
         world.refuses(&read, 401, "token-key-unknown");
     }
     assert_eq!(world.bearer("GET", &renewed).status, 200);
-    assert_eq!(provider.requests("/jwks").unwrap(), 2);
+    assert_eq!(provider.requests("/jwks").unwrap(), 3);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Many threads and runtimes that append and wait at once.
 
-use crate::exchanges::{append, clock, flow, open, plain_options, runtime, verify};
+use crate::exchanges::{append, append_refusing, clock, flow, open, plain_options, runtime, verify};
 use ironbridge_audit::{Log, Trail};
-use ironbridge_core::Recorder;
+use ironbridge_core::{Recorder, code};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ fn two_runtimes_of_many_tasks() {
 async fn one_task(trail: Arc<Trail>, first: u64, count: u64) {
     let flow = flow("orders");
     for number in first..first + count {
-        let position = append(&trail, number, &flow).unwrap();
+        let position = append_refusing(&code::PERMISSION_MISSING, &trail, number, &flow).unwrap();
         match number % 7 {
             3 => drop(tokio::time::timeout(Duration::from_micros(50), trail.durable(position)).await),
             5 => {}

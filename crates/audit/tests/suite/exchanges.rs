@@ -4,9 +4,9 @@ use crate::memory_disk::MemoryDisk;
 use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{Anchor, AuditError, Log, Options, Trail, TrailKey};
 use ironbridge_core::{
-    Account, Clock, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow, Integration,
-    Operation, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder, SystemClock,
-    SystemFacts, Timestamp, code,
+    Account, Clock, Code, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow,
+    Integration, Operation, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder,
+    SystemClock, SystemFacts, Timestamp, code,
 };
 use ironbridge_seal::note::NoteSigner;
 use std::path::{Path, PathBuf};
@@ -105,8 +105,18 @@ pub fn exchange(number: u64, flow: &Arc<Flow>) -> Exchange {
 
 /// Every fifth is refused.
 pub fn append(trail: &Trail, number: u64, flow: &Arc<Flow>) -> Result<Position, Box<Denial>> {
+    append_refusing(&code::RATE_LIMITED, trail, number, flow)
+}
+
+/// The same with another refusal: those of a limit share records where many come at once.
+pub fn append_refusing(
+    refusal: &'static Code,
+    trail: &Trail,
+    number: u64,
+    flow: &Arc<Flow>,
+) -> Result<Position, Box<Denial>> {
     let ending = match number % 5 {
-        4 => Ending::Denied(&code::RATE_LIMITED),
+        4 => Ending::Denied(refusal),
         _ => Ending::Delivered { status: 200 },
     };
     let exchange = exchange(number, flow);
