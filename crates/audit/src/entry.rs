@@ -65,8 +65,9 @@ pub struct Entry {
     pub method: String,
     #[serde(default)]
     pub direction: String,
+    /// `None`: not known. Records of older versions say 0 for that too.
     #[serde(default)]
-    pub records: u64,
+    pub records: Option<u64>,
     #[serde(default)]
     pub bytes_in: u64,
     #[serde(default)]

@@ -68,7 +68,10 @@ impl Encoded {
         out.extend_from_slice(b",\"direction\":\"");
         out.extend_from_slice(direction(exchange).as_bytes());
         out.push(b'"');
-        number(out, b",\"records\":", exchange.records);
+        // Left out where nobody knows it: 0 says that there were none.
+        if let Some(records) = record.records() {
+            number(out, b",\"records\":", records);
+        }
         number(out, b",\"bytes_in\":", exchange.bytes_in());
         number(out, b",\"bytes_out\":", exchange.bytes_out);
         number(out, b",\"duration_us\":", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
@@ -334,7 +337,7 @@ mod tests {
             r#""purpose":"a \"b\"","legal_basis":"contract","subjects":["customers","a \"b\""],"#,
             r#""categories":["a \"b\""],"generation":3,"account":"a \"b\"","credential":"api_key","#,
             r#""credential_id":"a \"b\"","method":"a \"b\"","direction":"to_source","#,
-            r#""records":0,"bytes_in":0,"bytes_out":1780000000123456,"duration_us":1500,"#,
+            r#""bytes_in":0,"bytes_out":1780000000123456,"duration_us":1500,"#,
             r#""outcome":"success","code":"delivered","status":200,"amends":true,"details":1,"detail":""#,
         );
         let (text, commitment) = out.split_at(expected.len());

@@ -17,17 +17,17 @@ mod pattern;
 mod projection;
 
 pub use pattern::{KeepList, PatternError};
-pub(crate) use pattern::{Step, parse};
+pub(crate) use pattern::{Node, Step, parse};
 
 use crate::Side;
 use ironbridge_core::json::JsonFault;
-use ironbridge_core::{Control, Denial, Exchange, Phase, Reads};
+use ironbridge_core::{Control, Counted, Denial, Exchange, Phase, Reads};
 use std::sync::Arc;
 
 /// Holds back every field that the keep list does not name, before the body is delivered or passed on.
 ///
-/// Counts `exchange.records`: the elements (or members) that the first `*` of the patterns matched, or 1 for a
-/// body in which none matched; where request and reply both count, the larger stands.
+/// Counts records: the elements (or members) that the first `*` of the patterns matched. Where none did, an array is as
+/// many as it has elements, and an object one if nothing of it could be a list: no array or object was kept whole.
 ///
 /// An empty body passes. A request that is not strict JSON is refused as such, a reply with `reply-refused`.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Keep {
         let Some(document) = payload.document().filter(|document| !document.bytes().is_empty()) else {
             return Ok(());
         };
-        let mut records = 0;
+        let mut records = Counted::No;
         let replaced = document.replace(|bytes| {
             let kept = self.list.project(bytes)?;
             records = kept.records;
@@ -66,7 +66,10 @@ impl Keep {
             Side::Request => crate::body::refusal(fault),
             Side::Reply => crate::schema::reply_refusal(fault),
         })?;
-        exchange.records = exchange.records.max(records);
+        match self.side {
+            Side::Request => exchange.request_records = records,
+            Side::Reply => exchange.reply_records = records,
+        }
         Ok(())
     }
 }

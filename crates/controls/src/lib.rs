@@ -7,6 +7,7 @@ pub mod address;
 pub mod authenticate;
 pub mod authorise;
 pub mod body;
+pub mod count;
 pub mod idempotency;
 pub mod keep;
 pub mod limit;

@@ -109,6 +109,13 @@ pub const ORDER: &[Registered] = &[
         what: "only listed fields reach the target",
     },
     Registered {
+        id: "F1",
+        side: Side::Request,
+        phase: Phase::Minimise,
+        name: "request records",
+        what: "the records of data in the request are counted for the audit trail",
+    },
+    Registered {
         id: "E1",
         side: Side::Reply,
         phase: Phase::Inspect,
@@ -128,5 +135,12 @@ pub const ORDER: &[Registered] = &[
         phase: Phase::Minimise,
         name: "reply keep list",
         what: "only listed fields reach the caller",
+    },
+    Registered {
+        id: "F1",
+        side: Side::Reply,
+        phase: Phase::Minimise,
+        name: "reply records",
+        what: "the records of data in the answer are counted for the audit trail",
     },
 ];

@@ -5,6 +5,7 @@ use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authenticate::{Authenticate, Authenticator};
 use ironbridge_controls::authorise::Authorise;
 use ironbridge_controls::body::JsonBody;
+use ironbridge_controls::count::Count;
 use ironbridge_controls::idempotency::IdempotencyKey;
 use ironbridge_controls::keep::{Keep, KeepList};
 use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
@@ -42,7 +43,9 @@ fn every_control() -> Vec<(Arc<dyn Control>, Reads)> {
         (Arc::new(DataSubjects::request(places, Arc::new(Nothing))), Reads::Request),
         (Arc::new(Keep::reply(Arc::clone(&list))), Reads::Reply),
         (Arc::new(Schema::reply(schema.clone())), Reads::Reply),
-        (Arc::new(Keep::request(list)), Reads::Request),
+        (Arc::new(Keep::request(Arc::clone(&list))), Reads::Request),
+        (Arc::new(Count::reply(Some(Arc::clone(&list)))), Reads::Reply),
+        (Arc::new(Count::request(Some(list))), Reads::Request),
         (Arc::new(IdempotencyKey::new(Arc::new(Nothing), true, window)), Reads::Both),
         (Arc::new(JsonBody), Reads::Request),
         (Arc::new(Schema::request(schema)), Reads::Request),

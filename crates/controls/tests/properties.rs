@@ -25,7 +25,10 @@ proptest! {
         let expected = plainly(&value, &steps).unwrap_or(Value::Null);
         let kept: Value = serde_json::from_slice(&kept).unwrap();
         prop_assert_eq!(&kept, &expected, "{:?} of {}", patterns, text);
-        prop_assert_eq!(records, plain_count(&value, &steps).unwrap_or(1), "{:?} of {}", patterns, text);
+        // What no `*` counts is told by the shape of the body, for which there are cases.
+        if let Some(count) = plain_count(&value, &steps) {
+            prop_assert_eq!(records, Some(count), "{:?} of {}", patterns, text);
+        }
     }
 
     #[test]
@@ -138,7 +141,7 @@ fn the_deepest_rules_that_compile_end() {
 }
 
 /// What is kept of a request, and how many records were counted.
-fn kept(patterns: &[String], text: &[u8]) -> Result<(Vec<u8>, u64), ()> {
+fn kept(patterns: &[String], text: &[u8]) -> Result<(Vec<u8>, Option<u64>), ()> {
     let control = Keep::request(Arc::new(KeepList::compile(patterns).unwrap()));
     // An empty body passes, which is not what is asked here.
     if text.is_empty() {
@@ -147,7 +150,7 @@ fn kept(patterns: &[String], text: &[u8]) -> Result<(Vec<u8>, u64), ()> {
     let mut exchange = exchange(text);
     let passes = control.inspect(&mut exchange).is_ok();
     let body = exchange.request.bytes().unwrap().to_vec();
-    if passes { Ok((body, exchange.records)) } else { Err(()) }
+    if passes { Ok((body, exchange.request_records.known())) } else { Err(()) }
 }
 
 fn applied(rules: &Rules, body: &str) -> &'static str {

@@ -1,5 +1,5 @@
 use crate::uri::Query;
-use crate::{Account, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
+use crate::{Account, Counted, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,8 +36,9 @@ pub struct Exchange {
     pub found: Vec<Box<str>>,
     /// Whose data it carries, each once, as far as the integration names where to look.
     pub subjects: Vec<Subject>,
-    /// How many records of data crossed, where a control could count them.
-    pub records: u64,
+    /// How many records of data the bodies carry; see [`crate::Record::records`].
+    pub request_records: Counted,
+    pub reply_records: Counted,
     /// Request body bytes of known length; see [`Exchange::bytes_in`].
     pub bytes_in: u64,
     /// Counts a request body that streams past with unknown length.
@@ -69,7 +70,8 @@ impl Exchange {
             refused_by: None,
             found: Vec::new(),
             subjects: Vec::new(),
-            records: 0,
+            request_records: Counted::No,
+            reply_records: Counted::No,
             bytes_in: 0,
             streamed_in: None,
             bytes_out: 0,
@@ -103,7 +105,8 @@ impl Exchange {
             refused_by: None,
             found: Vec::new(),
             subjects: self.subjects.clone(),
-            records: self.records,
+            request_records: self.request_records,
+            reply_records: self.reply_records,
             bytes_in: self.bytes_in,
             streamed_in: self.streamed_in.clone(),
             bytes_out: self.bytes_out,

@@ -9,6 +9,7 @@ pub mod action;
 mod clock;
 mod codes;
 mod control;
+mod counted;
 mod denial;
 mod exchange;
 mod fetch;
@@ -32,6 +33,7 @@ pub use action::Action;
 pub use clock::{Clock, Entropy, SystemClock, Timestamp};
 pub use codes::{all as all_codes, code};
 pub use control::{Control, Judgement, Reads, Stop, StoredAnswer, Verdict};
+pub use counted::Counted;
 pub use denial::{Code, Denial, Fault, FieldError};
 pub use exchange::{
     CertificateFacts, Exchange, LimitState, Peer, PeerCertificate, Presented, RequestFacts, Sensitive,

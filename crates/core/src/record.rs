@@ -1,4 +1,4 @@
-use crate::{Action, BoxFuture, Code, Denial, Exchange, Fault, code};
+use crate::{Action, BoxFuture, Code, Counted, Denial, Exchange, Fault, code};
 use std::time::Duration;
 
 /// How an exchange ended.
@@ -89,6 +89,30 @@ pub struct Record<'a> {
     /// True for a second record of the same exchange: its first was written before the answer was sent, and
     /// the answer then broke off.
     pub amends: bool,
+}
+
+impl Record<'_> {
+    /// How many records of data crossed; `None` where that is not known.
+    pub fn records(&self) -> Option<u64> {
+        let exchange = self.exchange;
+        let toward_target = exchange.bytes_in() > 0 || exchange.uncounted_in;
+        let back = exchange.bytes_out > 0 || exchange.uncounted_out;
+        let request = toward_target.then_some(exchange.request_records);
+        // Of what broke off, nobody knows how much arrived; a stored answer is not read again.
+        let (request, reply) = match self.ending {
+            Ending::Denied(_) | Ending::Abandoned { sent: false } => (None, None),
+            Ending::Failed(_) | Ending::Abandoned { sent: true } => (request, None),
+            Ending::Delivered { status: 400..=499 } => (request, None),
+            Ending::Delivered { .. } => (request, back.then_some(exchange.reply_records)),
+            Ending::Replayed { .. } => (None, back.then_some(Counted::No)),
+            Ending::Partial { .. } => (request, back.then_some(Counted::No)),
+        };
+        match (request, reply) {
+            (Some(request), Some(reply)) => Counted::in_all(&[request, reply]),
+            (Some(one), None) | (None, Some(one)) => Counted::in_all(&[one]),
+            (None, None) => Some(0),
+        }
+    }
 }
 
 /// A record's place in the audit trail.

@@ -14,8 +14,8 @@ use ironbridge_core::memory::Charge;
 use ironbridge_core::{Clock, PermissionTable, Timestamp, json};
 use ironbridge_manifest::finding::{NOT_COMPILED, SCHEMA_WORD_UNKNOWN};
 use ironbridge_manifest::{
-    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, Operation, Pointer, Positions,
-    Segment, Size, Template,
+    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
+    Positions, Segment, Size, Template,
 };
 use ironbridge_seal::note::NoteVerifier;
 use ironbridge_secrets::Secrets;
@@ -43,8 +43,11 @@ pub struct OperationPlan {
     pub request_schema: Option<JsonSchema>,
     pub rules: Vec<Rule>,
     pub request_keep: Option<Arc<KeepList>>,
+    /// Where records are counted.
+    pub request_records: Option<Arc<KeepList>>,
     pub response_schema: Option<JsonSchema>,
     pub response_keep: Option<Arc<KeepList>>,
+    pub response_records: Option<Arc<KeepList>>,
     /// Where the ids of data subjects are.
     pub subjects: Option<Arc<Places>>,
 }
@@ -197,9 +200,17 @@ impl Compiler {
             pattern: format!("{}{}", mount.trim_end_matches('/'), pattern(&operation.route.path)),
             request_schema: request.schema.as_ref().and_then(|file| self.schema(place, "request", file)),
             rules: self.rules(place, operation),
-            request_keep: request.keep.as_ref().and_then(|list| self.keep(place, "request", list)),
+            request_keep: request
+                .keep
+                .as_ref()
+                .and_then(|list| self.pointers(place, "request", "keep", list)),
+            request_records: self.records(place, "request", request.records.as_ref()),
             response_schema: response.schema.as_ref().and_then(|file| self.schema(place, "response", file)),
-            response_keep: response.keep.as_ref().and_then(|list| self.keep(place, "response", list)),
+            response_keep: response
+                .keep
+                .as_ref()
+                .and_then(|list| self.pointers(place, "response", "keep", list)),
+            response_records: self.records(place, "response", response.records.as_ref()),
             subjects: None,
         }
     }
@@ -265,11 +276,26 @@ impl Compiler {
         }
     }
 
-    fn keep(&mut self, place: &[String], side: &str, list: &[Pointer]) -> Option<Arc<KeepList>> {
-        match KeepList::compile(list.iter().map(|pointer| &*pointer.text)) {
+    fn records(
+        &mut self,
+        place: &[String],
+        side: &str,
+        list: Option<&OneOrMore<Pointer>>,
+    ) -> Option<Arc<KeepList>> {
+        list.and_then(|list| self.pointers(place, side, "records", list.iter()))
+    }
+
+    fn pointers<'p>(
+        &mut self,
+        place: &[String],
+        side: &str,
+        key: &str,
+        list: impl IntoIterator<Item = &'p Pointer>,
+    ) -> Option<Arc<KeepList>> {
+        match KeepList::compile(list.into_iter().map(|pointer| &*pointer.text)) {
             Ok(list) => Some(Arc::new(list)),
             Err(error) => {
-                self.problem(place, &[side, "keep"], error.to_string());
+                self.problem(place, &[side, key], error.to_string());
                 None
             }
         }

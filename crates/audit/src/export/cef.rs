@@ -101,7 +101,7 @@ fn push_exchange(extension: &mut Extension<'_>, entry: &Entry, opened: &[Detail]
     }
     let status = entry.status.map(u64::from);
     for (key, label, value) in [
-        ("cn1", "records", Some(entry.records)),
+        ("cn1", "records", entry.records),
         ("cn2", "status", status),
         ("cn3", "duration in us", Some(entry.duration_us)),
     ] {

@@ -77,7 +77,8 @@ pub(super) fn write(record: &Stored, opened: &[Detail], out: &mut Vec<u8>) {
     }
     // The record of an action counts nothing.
     let is_exchange = entry.action.is_empty();
-    for count in [entry.records, entry.bytes_in, entry.bytes_out, entry.duration_us] {
+    row.number(entry.records.filter(|_| is_exchange));
+    for count in [entry.bytes_in, entry.bytes_out, entry.duration_us] {
         row.number(is_exchange.then_some(count));
     }
     row.text(if entry.amends { "true" } else { "" });

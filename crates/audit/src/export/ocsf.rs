@@ -231,7 +231,7 @@ fn unmapped(entry: &Entry) -> Value {
         ("credential", text(&entry.credential)),
         ("method", text(&entry.method)),
         ("direction", text(&entry.direction)),
-        ("records", number(entry.records)),
+        ("records", entry.records.and_then(number)),
         ("bytes_in", number(entry.bytes_in)),
         ("bytes_out", number(entry.bytes_out)),
         ("generation", Some(json!(entry.generation))),

@@ -44,11 +44,15 @@ impl KeepList {
     pub(super) fn project(&self, text: &[u8]) -> Result<Kept, JsonFault> {
         project(&self.root, text)
     }
+
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
+    }
 }
 
 /// One place that patterns lead through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Whether a pattern ends here.
     pub whole: bool,
     /// Whether the step that led here was the first `*` of a pattern.

@@ -2,15 +2,19 @@
 //! they stand, so here they may also lie beyond what a double holds.
 
 use super::pattern::Node;
+use ironbridge_core::Counted;
 use ironbridge_core::json::{JsonFault, Read, Reader};
 use std::ops::Range;
 
 #[derive(Default)]
 pub(super) struct Kept {
     pub text: Vec<u8>,
-    pub records: u64,
+    pub records: Counted,
+    count: u64,
     /// Whether the first `*` of a pattern met an array or object.
     counted: bool,
+    /// Whether an array or object was kept whole, which may be a list of records.
+    whole: bool,
 }
 
 /// # Errors
@@ -21,9 +25,13 @@ pub(super) fn project(root: &Node, text: &[u8]) -> Result<Kept, JsonFault> {
     if !stays {
         kept.text.extend_from_slice(b"null");
     }
-    if !kept.counted {
-        kept.records = 1;
-    }
+    kept.records = match kept.text.as_slice() {
+        _ if kept.counted => Counted::Named(kept.count),
+        b"{}" | b"[]" | b"null" => Counted::Seen(0),
+        [b'[' | b'{', ..] if root.whole => crate::count::by_shape(&kept.text)?,
+        _ if kept.whole => Counted::No,
+        _ => Counted::Seen(1),
+    };
     Ok(kept)
 }
 
@@ -33,6 +41,7 @@ type Scan<'t> = Reader<'t, Kept>;
 fn keep(scan: &mut Scan<'_>, node: &Node) -> Read<bool> {
     if node.whole {
         let start = scan.at();
+        scan.out.whole |= matches!(scan.peek(), Some(b'{' | b'['));
         scan.skip()?;
         copy(scan, start..scan.at());
         return Ok(true);
@@ -62,7 +71,7 @@ fn keep_members(scan: &mut Scan<'_>, node: &Node) -> Read {
         scan.out.text.push(b':');
         if keep(scan, member)? {
             first = false;
-            scan.out.records += u64::from(member.counts);
+            scan.out.count += u64::from(member.counts);
         } else {
             scan.out.text.truncate(before);
         }
@@ -85,7 +94,7 @@ fn keep_elements(scan: &mut Scan<'_>, node: &Node) -> Read {
         }
         if keep(scan, element)? {
             first = false;
-            scan.out.records += u64::from(element.counts);
+            scan.out.count += u64::from(element.counts);
         } else {
             scan.out.text.truncate(before);
         }

@@ -173,12 +173,32 @@ pub struct Expected {
     pub retry_after_ms: Option<u64>,
     /// The body afterwards, byte for byte.
     pub becomes: Option<String>,
-    pub records: Option<u64>,
+    /// How many, or `unknown`.
+    pub records: Option<Records>,
     /// Whose data it carries.
     pub subjects: Option<Vec<String>>,
     /// What remains of the tightest limit.
     pub remaining: Option<u64>,
     pub policy: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Records {
+    Known(u64),
+    Word(String),
+}
+
+impl Records {
+    fn known(&self) -> Option<u64> {
+        match self {
+            Records::Known(count) => Some(*count),
+            Records::Word(word) => {
+                assert_eq!(word, "unknown");
+                None
+            }
+        }
+    }
 }
 
 impl Expected {
@@ -216,8 +236,9 @@ impl Expected {
             let body = payload.bytes().map(|body| String::from_utf8_lossy(body).into_owned());
             assert_eq!(body.as_deref(), Some(becomes.as_str()), "{name}");
         }
-        if let Some(records) = self.records {
-            assert_eq!(exchange.records, records, "{name}");
+        if let Some(records) = &self.records {
+            let counted = if is_reply { exchange.reply_records } else { exchange.request_records };
+            assert_eq!(counted.known(), records.known(), "{name}");
         }
         if let Some(subjects) = &self.subjects {
             let found: Vec<&str> = exchange.subjects.iter().map(|subject| &*subject.id).collect();

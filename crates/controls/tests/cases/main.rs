@@ -9,6 +9,7 @@ use arrangement::{Arrival, Expected, block_on, cases, code, judge, judged};
 use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authorise::Authorise;
 use ironbridge_controls::body::JsonBody;
+use ironbridge_controls::count::Count;
 use ironbridge_controls::keep::{Keep, KeepList};
 use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
 use ironbridge_controls::rules::{Rule, Rules};
@@ -152,6 +153,25 @@ fn keep() {
             (Err(error), None) => panic!("{}: {error}", case.name),
         };
         let control = if case.arrives.is_reply() { Keep::reply(list) } else { Keep::request(list) };
+        judge(&case.name, &control, &case.arrives, &case.expect);
+    }
+}
+
+#[test]
+fn count() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        /// Where records are named; by shape without.
+        at: Option<Vec<String>>,
+        arrives: Arrival,
+        #[serde(default)]
+        expect: Expected,
+    }
+    for case in cases::<Case>("count") {
+        let at = case.at.as_ref().map(|at| Arc::new(KeepList::compile(at).unwrap()));
+        let control = if case.arrives.is_reply() { Count::reply(at) } else { Count::request(at) };
         judge(&case.name, &control, &case.arrives, &case.expect);
     }
 }

@@ -6,6 +6,7 @@ use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authenticate::Authenticate;
 use ironbridge_controls::authorise::Authorise;
 use ironbridge_controls::body::JsonBody;
+use ironbridge_controls::count::Count;
 use ironbridge_controls::idempotency::IdempotencyKey;
 use ironbridge_controls::keep::Keep;
 use ironbridge_controls::limit::{FailedAuthentication, Quota, RateLimit};
@@ -103,6 +104,12 @@ impl Builder<'_> {
         if let Some(list) = &plan.request_keep {
             request.push(Arc::new(Keep::request(Arc::clone(list))));
         }
+        let is_stored = operation.replay.is_some();
+        if plan.request_records.is_some()
+            || (plan.request_keep.is_none() && (plan.reads_request() || is_stored))
+        {
+            request.push(Arc::new(Count::request(plan.request_records.clone())));
+        }
         let mut reply: Vec<Arc<dyn Control>> = Vec::new();
         if let Some(schema) = &plan.response_schema {
             reply.push(Arc::new(Schema::reply(schema.clone())));
@@ -113,6 +120,11 @@ impl Builder<'_> {
         }
         if let Some(list) = &plan.response_keep {
             reply.push(Arc::new(Keep::reply(Arc::clone(list))));
+        }
+        if plan.response_records.is_some()
+            || (plan.response_keep.is_none() && (plan.reads_reply() || is_stored))
+        {
+            reply.push(Arc::new(Count::reply(plan.response_records.clone())));
         }
         let (max_request, max_reply) = (operation.request.max_body, operation.response.max_body);
         let bound = |declared: Option<manifest::Size>, read: bool| match declared {
@@ -133,11 +145,15 @@ impl OperationPlan {
         self.request_schema.is_some()
             || !self.rules.is_empty()
             || self.request_keep.is_some()
+            || self.request_records.is_some()
             || self.finds_subjects()
     }
 
     pub(crate) fn reads_reply(&self) -> bool {
-        self.response_schema.is_some() || self.response_keep.is_some() || self.finds_subjects()
+        self.response_schema.is_some()
+            || self.response_keep.is_some()
+            || self.response_records.is_some()
+            || self.finds_subjects()
     }
 
     /// Whether subjects are looked for in bodies.

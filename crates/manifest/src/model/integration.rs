@@ -184,6 +184,12 @@ section! {
         /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
         /// lets nothing cross. Default: all.
         keep: Option<Vec<Pointer>>,
+        /// Where the records of data are, as JSON Pointers in which `*` stands for every member or element:
+        /// `/items/*`. The audit trail then says how many crossed; the body is read for it and must be JSON. An array
+        /// at the end of a pointer counts as its elements, and a pointer that leads nowhere leaves the number unknown.
+        /// Default: where a body is read, what the first `*` of `keep` stands for, or else the elements of an array,
+        /// or one object of plain values; anything else is unknown.
+        records: Option<OneOrMore<Pointer>>,
         /// Members of the query that cross, by their decoded names, or `all`; a request with any other is refused. A
         /// member comes once, unless a `*` follows its name: `[page, tag*]`. Default: none.
         query: Crossing<QueryMember>,
@@ -206,6 +212,12 @@ section! {
         /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
         /// lets nothing cross. Default: all.
         keep: Option<Vec<Pointer>>,
+        /// Where the records of data are, as JSON Pointers in which `*` stands for every member or element:
+        /// `/items/*`. The audit trail then says how many crossed; the body is read for it and must be JSON. An array
+        /// at the end of a pointer counts as its elements, and a pointer that leads nowhere leaves the number unknown.
+        /// Default: where a body is read, what the first `*` of `keep` stands for, or else the elements of an array,
+        /// or one object of plain values; anything else is unknown.
+        records: Option<OneOrMore<Pointer>>,
         /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own. Which
         /// these are stands in [fields.md](fields.md).
         headers: Crossing<HeaderField>,
@@ -266,14 +278,14 @@ pub const DEFAULT_MAX_BODY: Size = Size(1024 * 1024);
 impl Request {
     /// Whether a control needs the whole body.
     pub fn reads_body(&self) -> bool {
-        self.schema.is_some() || !self.rules.is_empty() || self.keep.is_some()
+        self.schema.is_some() || !self.rules.is_empty() || self.keep.is_some() || self.records.is_some()
     }
 }
 
 impl Response {
     /// Whether a control needs the whole body.
     pub fn reads_body(&self) -> bool {
-        self.schema.is_some() || self.keep.is_some()
+        self.schema.is_some() || self.keep.is_some() || self.records.is_some()
     }
 }
 

@@ -31,6 +31,11 @@ pub fn page(entry: &Entry) -> String {
     let is_exchange = entry.action.is_empty();
     let counted = |count: u64| if is_exchange { count.to_string() } else { String::new() };
     let facts = entry.facts.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    let records = match entry.records {
+        Some(records) => counted(records),
+        None if is_exchange => "not counted".to_owned(),
+        None => String::new(),
+    };
     let rows = [
         ("time", times::show(entry.time)),
         ("outcome", entry.outcome.clone()),
@@ -62,7 +67,7 @@ pub fn page(entry: &Entry) -> String {
         ("credential", join(&entry.credential, &entry.credential_id)),
         ("address", entry.address.clone()),
         ("direction", entry.direction.replace('_', " ")),
-        ("records", counted(entry.records)),
+        ("records", records),
         ("bytes in", counted(entry.bytes_in)),
         ("bytes out", counted(entry.bytes_out)),
         ("duration", if is_exchange { format!("{} ms", millis(entry.duration_us)) } else { String::new() }),
