@@ -166,10 +166,13 @@ impl Schema {
 
     fn judge_reply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
         crate::body::check_reply_charset(exchange)?;
-        let document = exchange.reply.document().filter(|document| !document.bytes().is_empty());
-        let Some(document) = document else { return Ok(()) };
         // The caller learns that the target answered wrongly; what and where is the operator's.
         let refusal = Denial::new(&code::REPLY_REFUSED);
+        // Replies that have no body by HTTP's rules (HEAD, 204, 304) are not judged.
+        let document = exchange.reply.document().filter(|document| !document.bytes().is_empty());
+        let Some(document) = document else {
+            return Err(refusal.internal("no body where the schema wants one"));
+        };
         self.schema.judge(document).map_err(|unfit| match unfit {
             Unfit::NotStrict(fault) => reply_refusal(fault),
             Unfit::Inexact(pointer) => {

@@ -4,8 +4,10 @@
 mod world;
 
 use serde_json::json;
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use world::{Declared, World, eventually, expires_soon, system};
 
@@ -224,4 +226,87 @@ fn a_stream_has_an_idle_limit_of_its_own() {
         let records = scene.world.records().unwrap();
         records.iter().any(|record| record["outcome"] == "partial").then_some(())
     });
+}
+
+/// An error page must not cost the connection it came on; one that is long, or does not end, may.
+#[test]
+fn a_body_that_nobody_wants_leaves_its_connection_usable() {
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    let seen = Arc::clone(&threads);
+    let words = ["x".repeat(20_000), "x".repeat(80_000)];
+    let scene = scene(move |head| {
+        // Each connection has a thread of its own.
+        seen.lock().unwrap().insert(std::thread::current().id());
+        let (status, words) = match which(head) {
+            0 => ("302 Found", &words[0]),
+            1 => ("404 Not Found", &words[0]),
+            2 => ("503 Busy", &words[0]),
+            3 => ("401 Who?", &words[0]),
+            4 => ("404 Not Found", &words[1]),
+            5 => return b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nx".to_vec(),
+            _ => {
+                return format!(
+                    "HTTP/1.1 404 X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n{PAUSE}0\r\n\r\n"
+                )
+                .into_bytes();
+            }
+        };
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{PAUSE}{words}", words.len()).into_bytes()
+    });
+    let key = format!("X-API-Key: {}", scene.key);
+    let ask =
+        |which: usize| scene.world.curl("/raw/streamed", &["-H", &key, "-H", &format!("X-Which: {which}")]);
+    let connections = || threads.lock().unwrap().len();
+    for _ in 0..3 {
+        for (which, status) in [(0, 302), (1, 404), (2, 502), (3, 502), (6, 404)] {
+            assert_eq!(ask(which).unwrap().status, status, "{which}");
+            // It is read on after the answer.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let few = connections();
+    assert!(few <= 3, "{few} connections for 15 requests");
+    // The bound: neither is read on, and nothing waits for it.
+    for which in [4, 5, 4, 5] {
+        assert_eq!(ask(which).unwrap().status, 404, "{which}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(ask(1).unwrap().status, 404);
+    assert!(connections() >= few + 3, "{}", connections());
+}
+
+#[test]
+fn a_reply_without_a_body_does_not_pass_for_one_that_fits() {
+    let scene = scene(|head| {
+        let reply = match which(head) {
+            0 => "200 OK\r\nContent-Length: 0\r\n\r\n",
+            1 => "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            2 => "201 Created\r\nContent-Length: 0\r\nLocation: /checked\r\n\r\n",
+            3 => "202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n",
+            4 => "200 OK\r\nContent-Length: 1\r\n\r\n ",
+            5 => "203 X\r\nContent-Length: 0\r\n\r\n",
+            6 => "204 No Content\r\n\r\n",
+            7 => "205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+            8 => "304 Not Modified\r\n\r\n",
+            9 => "205 Reset Content\r\nContent-Length: 2\r\n\r\n{}",
+            _ => "205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+        };
+        format!("HTTP/1.1 {reply}").into_bytes()
+    });
+    let key = format!("X-API-Key: {}", scene.key);
+    for version in ["--http1.1", "--http2"] {
+        for number in 0..=10 {
+            let which = format!("X-Which: {number}");
+            let got =
+                scene.world.curl("/raw/checked", &[version, "-H", &key, "-H", &which, "-d", ""]).unwrap();
+            if number <= 5 {
+                let code = got.json().unwrap()["code"].clone();
+                assert_eq!((got.status, code), (502, json!("reply-refused")), "{number} {version}");
+            } else {
+                let status = [204, 205, 304, 205, 205][number - 6];
+                assert_eq!((got.status, got.text().as_str()), (status, ""), "{number} {version}");
+                assert_eq!(scene.world.record_of(&got)["outcome"], "success", "{number} {version}");
+            }
+        }
+    }
 }

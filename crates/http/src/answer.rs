@@ -39,7 +39,7 @@ pub(crate) fn respond(
         Answer::Denied { denial, tail } => refusal(&site.problems, &denial, &tail),
         Answer::Replayed { answer, tail } => replayed(&site.problems, *answer, tail.exchange()),
         Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
-            declined(&site.problems, &reply, tail)
+            declined(&site.problems, reply, tail)
         }
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
@@ -75,8 +75,13 @@ fn passed(
             head.headers.remove(name);
         }
         framing::frame(&mut head.headers, Some(0), true);
+        streamed.discard();
         ReplyBody::held(Bytes::new(), Some(tail))
-    } else if is_bodiless(tail.exchange(), head.status) {
+    } else if head.status == StatusCode::RESET_CONTENT {
+        framing::frame(&mut head.headers, Some(0), true);
+        streamed.discard();
+        ReplyBody::held(Bytes::new(), Some(tail))
+    } else if is_bodiless(&*tail.exchange().facts.method, head.status) {
         framing::frame_bodiless(&mut head.headers);
         ReplyBody::held(Bytes::new(), Some(tail))
     } else {
@@ -128,18 +133,18 @@ fn relocate(
     tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out");
 }
 
-/// Replies that end with their header section, whatever a target says or sends (RFC 9110 §6.4.1).
-fn is_bodiless(exchange: &Exchange, status: StatusCode) -> bool {
-    &*exchange.facts.method == "HEAD"
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
+/// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6).
+pub(crate) fn is_bodiless(method: impl AsRef<str>, status: StatusCode) -> bool {
+    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    method.as_ref() == "HEAD" || without.contains(&status)
 }
 
-fn declined(problems: &Problems, reply: &Response<PooledBody>, tail: Box<Tail>) -> Response<AnswerBody> {
+fn declined(problems: &Problems, reply: Response<PooledBody>, tail: Box<Tail>) -> Response<AnswerBody> {
     let mut response = problems.declined(reply.status(), tail.exchange());
     if let Some(wait) = reply.headers().get(RETRY_AFTER).filter(|_| retry_after(reply.headers()).is_some()) {
         response.headers_mut().insert(RETRY_AFTER, wait.clone());
     }
+    reply.into_body().discard();
     response.map(|bytes| ReplyBody::held(bytes, Some(tail)).into())
 }
 

@@ -1,6 +1,7 @@
 //! One HTTP exchange, as the runner drives it: read the request, deliver it, read the reply.
 
 use crate::Route;
+use crate::answer;
 use crate::connection::Worker;
 use crate::credential::Shown;
 use crate::fields::{self, Outbound};
@@ -72,10 +73,12 @@ impl Crossing for HttpCrossing<'_> {
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts {
         let status = reply.status();
         // A client error's body is replaced and a redirection's left out, so no control reads it and nothing of it
-        // passes; a switched protocol has none, and its bytes are known only once they passed.
+        // passes; a switched protocol has none, and its bytes are known only once they passed. Where HTTP has no body,
+        // none can be wanting.
         let (has_body, length) = match status {
             StatusCode::SWITCHING_PROTOCOLS => (false, None),
             _ if status.is_client_error() || status.is_redirection() => (false, Some(0)),
+            _ if answer::is_bodiless(&self.parts.method, status) => (false, Some(0)),
             _ => (true, reply.body().size_hint().exact()),
         };
         ReplyFacts { status: status.as_u16(), length, has_body }
@@ -148,7 +151,7 @@ impl HttpCrossing<'_> {
         let (credential, flow) = (&self.route.target.credential, &cleared.exchange().flow);
         let Some(another) = credential.instead_of(shown.as_ref(), flow) else { return self.checked(refused) };
         let Some(body) = self.body_again(cleared) else { return self.checked(refused) };
-        drop(refused);
+        refused.into_body().discard();
         let shown = in_time(deadline, another).await.unwrap_or_else(|| Err(token_too_late()))?;
         let request = self.request(cleared, Some(&shown), body)?;
         let reply = self.send(deadline, cleared, Some(&shown), request).await?;
@@ -245,7 +248,10 @@ impl HttpCrossing<'_> {
 
     /// What the target's reply must be before any of it is passed on, whether a control reads it or it streams.
     fn checked(&self, reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
-        let reply = checked(reply)?;
+        if let Err(denial) = judge_status(&reply) {
+            reply.into_body().discard();
+            return Err(denial);
+        }
         if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
             websocket::judge_reply(&self.parts.headers, reply.headers())
                 .map_err(|why| Box::new(Denial::new(&code::REPLY_MALFORMED).internal(why)))?;
@@ -277,7 +283,7 @@ fn token_too_late() -> Box<Denial> {
 }
 
 /// Server errors and refused credentials of the target are failures of ours toward the caller.
-fn checked(reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
+fn judge_status<B>(reply: &Response<B>) -> Result<(), Box<Denial>> {
     let status = reply.status();
     // RFC 9110 §15: what is no status cannot be passed on as one.
     if status.as_u16() > 599 {
@@ -287,7 +293,7 @@ fn checked(reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Deni
         return Err(Denial::new(&code::TARGET_REFUSED_US).internal(status).into());
     }
     if !status.is_server_error() {
-        return Ok(reply);
+        return Ok(());
     }
     let mut denial = Denial::new(&code::TARGET_FAILED).internal(status);
     denial.retry_after = retry_after(reply.headers());

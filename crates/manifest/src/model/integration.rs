@@ -142,7 +142,8 @@ section! {
         route as "match": Route,
         /// The path at the target, with the same parameters, which keep the caller's spelling. Default: the matched path.
         /// A `Location` of the target's is turned into the path of the operation that leads there, the one with GET
-        /// first; one that no operation of the integration leads to is left out, and the log says so.
+        /// first; one that no operation of the integration leads to is left out, and the log says so. The same holds for
+        /// every link of a `Link` field.
         target_path: Option<Template>,
         /// The permission it requires.
         permission: PermissionName,
@@ -207,7 +208,8 @@ section! {
     pub struct Response later("mask", "tokenise", "encrypt", "openapi") {
         /// Largest body. Default: 1MiB when a control reads it, else none.
         max_body: Option<Size>,
-        /// JSON Schema (2020-12) that the body must satisfy.
+        /// JSON Schema (2020-12) that the body must satisfy. An empty body satisfies none; where HTTP has no body (HEAD,
+        /// 204, 205, 304, and redirections, whose body does not cross), nothing is judged.
         schema: Option<FilePath>,
         /// The only members that cross, as JSON Pointers; `*` stands for every member or element. An empty list
         /// lets nothing cross. Default: all.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -146,6 +147,10 @@ impl Body for OutBody {
     }
 }
 
+/// What is read of a body that nobody wants: an error page; more costs more than a new connection. Ours.
+const DISCARDED: u64 = 64 * 1024;
+const DISCARDING: Duration = Duration::from_secs(1);
+
 /// A response body. Its connection returns to the pool when it ends; dropped early, it takes the connection with
 /// it (HTTP/2: the stream).
 pub struct PooledBody {
@@ -167,6 +172,28 @@ impl PooledBody {
     pub(super) fn held(mut self, held: Option<Held>) -> PooledBody {
         self.held = held.filter(|_| self.lease.is_some());
         self
+    }
+
+    /// What is left of it concerns nobody: it is read on, within bounds, so that the connection can be used again.
+    /// (An HTTP/2 stream is reset, which its connection outlives.)
+    pub fn discard(mut self) {
+        let few = self.inner.size_hint().lower() <= DISCARDED;
+        if few && matches!(self.lease, Some(Lease::Http1 { .. })) {
+            tokio::task::spawn_local(async move {
+                drop(tokio::time::timeout(DISCARDING, self.read_away()).await);
+            });
+        }
+    }
+
+    async fn read_away(&mut self) {
+        let mut left = DISCARDED;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
     }
 
     fn release(&mut self) {
