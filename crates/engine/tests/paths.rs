@@ -91,3 +91,43 @@ fn redirects_lead_to_declared_operations_or_nowhere() {
         assert_eq!((reply.status, reply.header("location")), (status, located), "{ask} {location}");
     }
 }
+
+/// A page of a list leads to the next one, wherever the target is.
+#[test]
+fn links_lead_to_declared_operations_or_are_left_out() {
+    let operations = r#"things: { match: GET /things, permission: orders.read, target_path: /api/v2/things, request: { query: [page] } }
+    kept: { match: GET /kept, permission: orders.read, target_path: /api/v2/kept, response: { keep: [/a], headers: all } }"#;
+    let (world, key) =
+        World::with_key(&Declared { operations, ..Declared::default() }, |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    let url = world.target.url();
+    for (links, crosses) in [
+        ("</api/v2/things?page=2>; rel=next", Some("</erp/v1/things?page=2>; rel=next")),
+        ("<things?page=2>; rel=\"next\"", Some("</erp/v1/things?page=2>; rel=\"next\"")),
+        (
+            &format!("<{url}/api/v2/things?page=2>; rel=next; x-node=erp-7"),
+            Some("</erp/v1/things?page=2>; rel=next"),
+        ),
+        ("<https://erp.internal/2>; rel=next, <things>; rel=self", Some("</erp/v1/things>; rel=self")),
+        ("<https://erp.internal/2>; rel=next", None),
+        ("<//erp.internal/api/v2/things>; rel=next", None),
+        ("</api/v2/things>; rel=next; anchor=\"https://erp.internal/\"", None),
+        ("</admin>; rel=next", None),
+        ("</style.css>; rel=preload", None),
+        ("/api/v2/things; rel=next", None),
+    ] {
+        for path in ["/things", "/kept"] {
+            let fields = vec![("link", links.to_owned()), ("content-type", "application/json".to_owned())];
+            world
+                .target
+                .on(&format!("GET /api/v2{path}"), Reply::Raw(200, fields, bytes::Bytes::from_static(b"{}")));
+            let reply = world.curl(&format!("/erp/v1{path}"), &["-H", &key]).unwrap();
+            let expected = crosses.map(|links| links.to_owned());
+            assert_eq!(
+                (reply.status, reply.header("link").map(str::to_owned)),
+                (200, expected),
+                "{path} {links}"
+            );
+        }
+    }
+}

@@ -5,11 +5,11 @@ use crate::location::Astray;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
 use crate::watch::Watched;
-use crate::{Route, Site, fields, switched};
+use crate::{Route, Site, fields, link, switched};
 use bytes::Bytes;
 use http::header::{
     CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, LOCATION, RETRY_AFTER, TRAILER,
+    HeaderValue, LINK, LOCATION, RETRY_AFTER, TRAILER,
 };
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -67,6 +67,9 @@ fn passed(
     head.headers = fields::toward_caller(head.headers, &route.passes, via);
     if let Some(location) = head.headers.remove(LOCATION) {
         relocate(&mut head.headers, route, &location, tail.exchange(), spelling);
+    }
+    if head.headers.contains_key(LINK) {
+        relink(&mut head.headers, route, tail.exchange(), spelling);
     }
     problem::stamp(&mut head.headers, tail.exchange());
     let body = if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
@@ -131,6 +134,17 @@ fn relocate(
     let integration = &*exchange.flow.integration.name;
     let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
     tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out");
+}
+
+/// The links that declared operations lead to.
+fn relink(headers: &mut HeaderMap, route: &Route, exchange: &Exchange, spelling: Option<&str>) {
+    let asked = route.delivered(spelling.unwrap_or(&exchange.facts.path));
+    let links = link::take(headers);
+    let (located, left_out) = link::located(links.iter(), |to| route.way_back.locate(to, &asked).ok());
+    headers.extend(located.map(|links| (LINK, links)));
+    if left_out > 0 {
+        tracing::debug!(id = %exchange.id, left_out, "links of the target's were left out");
+    }
 }
 
 /// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6).

@@ -13,6 +13,7 @@ mod crossing;
 mod fields;
 pub mod hosts;
 mod injected;
+mod link;
 pub mod location;
 mod mounted;
 pub mod passes;
