@@ -227,7 +227,6 @@ fn malformed(key: &str) -> Vec<(String, Vec<u8>)> {
         "/store/items/a\tb",
         "/store/items/\u{e4}",
         "https://localhost/store/items/one",
-        "/store/items/one#x",
     ] {
         cases.push((format!(":path {path:?}"), request(key, "GET", path, &[])));
     }

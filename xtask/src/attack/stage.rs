@@ -68,6 +68,14 @@ impl Stage {
         Ok(())
     }
 
+    /// What a command of the bridge prints.
+    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+        let output =
+            Command::new(&self.program).args(arguments).current_dir(self.directory.path()).output()?;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     pub fn dialer(&self, protocol: &str) -> Result<Dialer> {
         Dialer::new(self.port, &self.path("data/ca.pem"), protocol)
     }
