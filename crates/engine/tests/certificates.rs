@@ -37,7 +37,11 @@ impl Scene {
             ..Declared::default()
         };
         let (world, key) = World::with_key(&declared, |dir, _| {
-            partner.write(dir.join("partner-ca.pem"))?;
+            // The partner's CA is the second in the file, as while an old one is replaced.
+            Authority::new("partner before").unwrap().write(dir.join("partner-ca.pem"))?;
+            partner.write(dir.join("partner-new.pem"))?;
+            let both = ["partner-ca.pem", "partner-new.pem"].map(|name| std::fs::read_to_string(dir.join(name)).unwrap());
+            std::fs::write(dir.join("partner-ca.pem"), both.concat())?;
             let accounts = format!(
                 "accounts:\n  partner:\n    system: order-service\n    owner: a@acme.example\n    roles: [reader]\n    \
                  credentials: {{ certificate: {{ san: client.partner.example, ca: ./partner-ca.pem }} }}\n  pinned:\n    \

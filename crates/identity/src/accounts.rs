@@ -2,6 +2,7 @@
 
 use ahash::AHashMap;
 use ironbridge_core::{Account, PermissionTable};
+use rustls_pki_types::CertificateDer;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +48,8 @@ pub struct TokenSubject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRule {
     pub matches: CertificateMatch,
-    /// DER of the CA that must have issued it (through intermediates or directly), where the account names one.
-    pub ca: Option<Arc<[u8]>>,
+    /// The CAs of which one must have issued it (through intermediates or directly), where the account names some.
+    pub cas: Option<Arc<[CertificateDer<'static>]>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub struct Directory {
 #[derive(Debug, Clone)]
 pub(crate) struct CertificateHolder {
     pub account: Arc<Account>,
-    pub ca: Option<Arc<[u8]>>,
+    pub cas: Option<Arc<[CertificateDer<'static>]>>,
 }
 
 /// Two accounts claim the same client of an issuer.
@@ -177,10 +178,10 @@ impl Directory {
                     (&mut self.thumbprints, thumbprint.to_ascii_lowercase().into())
                 }
             };
-            table
-                .entry(key)
-                .or_default()
-                .push(CertificateHolder { account: Arc::clone(&registration.account), ca: rule.ca.clone() });
+            table.entry(key).or_default().push(CertificateHolder {
+                account: Arc::clone(&registration.account),
+                cas: rule.cas.clone(),
+            });
         }
         self.accounts.insert(Arc::clone(&registration.account.name), registration);
         Ok(())

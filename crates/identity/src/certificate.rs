@@ -99,20 +99,18 @@ fn identify(
     Ok(Principal::verified(Arc::clone(account), Arc::new(credential), None))
 }
 
-/// Whether the account accepts any trusted CA, or the chain leads to the one it names. A listener trusts the
+/// Whether the account accepts any trusted CA, or the chain leads to one that it names. A listener trusts the
 /// CAs of all its accounts together, so this is what keeps one partner's CA from naming another's systems.
 fn issued_under(holder: &CertificateHolder, certificate: &PeerCertificate, now: Timestamp) -> bool {
-    let Some(ca) = &holder.ca else { return true };
+    let Some(cas) = &holder.cas else { return true };
     let mut chain = certificate.chain.iter().map(|der| CertificateDer::from(der.as_slice()));
     let Some(leaf) = chain.next() else { return false };
     let intermediates: Vec<_> = chain.collect();
-    let ca = CertificateDer::from(&**ca);
-    let (Ok(leaf), Ok(anchor)) = (EndEntityCert::try_from(&leaf), anchor_from_trusted_cert(&ca)) else {
-        return false;
-    };
+    let Ok(leaf) = EndEntityCert::try_from(&leaf) else { return false };
+    let anchors: Vec<_> = cas.iter().filter_map(|ca| anchor_from_trusted_cert(ca).ok()).collect();
     let now = UnixTime::since_unix_epoch(Duration::from_micros(now.micros()));
     let algorithms = webpki::ALL_VERIFICATION_ALGS;
-    leaf.verify_for_usage(algorithms, &[anchor], &intermediates, now, KeyUsage::client_auth(), None, None)
+    leaf.verify_for_usage(algorithms, &anchors, &intermediates, now, KeyUsage::client_auth(), None, None)
         .is_ok()
 }
 

@@ -61,15 +61,15 @@ fn certificate_rule(
     declared: &manifest::CertificateMatch,
     internal_ca: &[u8],
 ) -> Result<CertificateRule, SiteError> {
-    let own_ca = declared.ca.as_deref().map(certificate_der).transpose()?;
+    let own = declared.ca.as_deref().map(certificates).transpose()?;
     match (&declared.san, &declared.thumbprint) {
         (Some(san), None) => Ok(CertificateRule {
             matches: CertificateMatch::Name(certificate_name(san_text(san))),
-            ca: Some(own_ca.unwrap_or_else(|| internal_ca.into())),
+            cas: Some(own.unwrap_or_else(|| [CertificateDer::from(internal_ca.to_vec())].into())),
         }),
         (None, Some(thumbprint)) => Ok(CertificateRule {
             matches: CertificateMatch::Thumbprint(hash::hex(&thumbprint.0).into()),
-            ca: own_ca,
+            cas: own,
         }),
         _ => Err(SiteError::Declared {
             place: "accounts".to_owned(),
@@ -78,11 +78,12 @@ fn certificate_rule(
     }
 }
 
-fn certificate_der(path: &Path) -> Result<Arc<[u8]>, MaterialError> {
+/// All of the file: while a CA is replaced, the old one and the new stand in it.
+fn certificates(path: &Path) -> Result<Arc<[CertificateDer<'static>]>, MaterialError> {
     let pem = material::read(path)?;
-    let ca = CertificateDer::from_pem_slice(&pem)
-        .map_err(|error| MaterialError::Unreadable { path: path.to_path_buf(), reason: error.to_string() })?;
-    Ok(ca.as_ref().into())
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>();
+    certificates
+        .map_err(|error| MaterialError::Unreadable { path: path.to_path_buf(), reason: error.to_string() })
 }
 
 fn owners(error: StoreError) -> SiteError {

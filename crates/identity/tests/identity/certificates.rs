@@ -101,9 +101,9 @@ fn account(name: &str, matches: CertificateMatch, ca: Option<&Ca>) -> Registrati
         addresses: Vec::new(),
         owner: None,
     };
-    let ca = ca.map(|ca| Arc::from(ca.der().as_ref()));
+    let cas = ca.map(|ca| Arc::from([ca.der().clone()]));
     Registration {
-        certificates: vec![CertificateRule { matches, ca }],
+        certificates: vec![CertificateRule { matches, cas }],
         ..Registration::new(Arc::new(account))
     }
 }

@@ -111,7 +111,7 @@ pub fn directory(more: impl IntoIterator<Item = Registration>) -> Arc<Directory>
             tokens: vec![subject("order-client")],
             certificates: vec![CertificateRule {
                 matches: CertificateMatch::Name("spiffe://acme.example/order-service".into()),
-                ca: None,
+                cas: None,
             }],
             ..Registration::new(Arc::new(account("order-service", None)))
         },
