@@ -11,6 +11,7 @@ mod connection;
 pub mod credential;
 mod crossing;
 mod fields;
+mod grpc;
 pub mod hosts;
 mod injected;
 mod link;

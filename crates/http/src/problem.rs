@@ -1,5 +1,6 @@
 //! Refusals as problem details (RFC 9457): a stable code, a correlation id, a page, and no internals.
 
+use crate::grpc;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
@@ -83,6 +84,9 @@ impl Problems {
         headers.insert(CONTENT_LENGTH, length.into());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         stamp(headers, exchange);
+        if grpc::is_call(exchange) {
+            grpc::refusal(&mut response, code.id, detail.unwrap_or(code.mend));
+        }
         response
     }
 

@@ -106,7 +106,7 @@ pub fn facts(
             .map(|(name, number)| (Arc::clone(name), segment(below, *number)))
             .collect(),
         query,
-        content_type: text(&parts.headers, CONTENT_TYPE).map(Into::into),
+        content_type: content_type(parts),
         content_encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
         idempotency_key: match one(&parts.headers, IDEMPOTENCY_KEY) {
             One::None => None,
@@ -116,6 +116,11 @@ pub fn facts(
         },
         has_body,
     }
+}
+
+/// Media type with its parameters, as it came; of several, one list.
+pub fn content_type(parts: &Parts) -> Option<Box<str>> {
+    text(&parts.headers, CONTENT_TYPE).map(Into::into)
 }
 
 fn segment(path: &str, number: usize) -> Box<str> {

@@ -104,21 +104,29 @@ impl Served<'_> {
             Err(unreadable) => {
                 inbound.leave_unread();
                 return self
-                    .refuse_with(caller::UNKNOWN, unreadable.denial(self.caller.address.to_canonical()))
+                    .refuse_with(
+                        caller::UNKNOWN,
+                        &parts,
+                        unreadable.denial(self.caller.address.to_canonical()),
+                    )
                     .await;
             }
         };
         let Some(open) = self.worker.opens(site.max_exchanges) else {
             inbound.leave_unread();
             return self
-                .refuse_with(address, Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1)))
+                .refuse_with(
+                    address,
+                    &parts,
+                    Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1)),
+                )
                 .await;
         };
         let target = match self.check(&parts).and_then(|()| Target::read(&parts)) {
             Ok(target) => target,
             Err(denial) => {
                 inbound.leave_unread();
-                return self.refuse_with(address, denial).await;
+                return self.refuse_with(address, &parts, denial).await;
             }
         };
         let response = match site.routes.find(&parts.method, target.path.decoded()) {
@@ -126,18 +134,18 @@ impl Served<'_> {
                 let addressed = Addressed::of(target, route, &parts, &inbound);
                 self.cross(Arc::clone(route), address, parts, addressed, &mut inbound, upgrade).await
             }
-            Found::OtherMethods(methods) => self.refuse_method(address, &parts.method, &methods).await,
+            Found::OtherMethods(methods) => self.refuse_method(address, &parts, &methods).await,
             Found::Resembles(literal) => {
                 let why =
                     format!("some systems would read a part of the path as {literal:?}, which is declared");
-                self.refuse_with(address, Denial::new(&code::PATH_AMBIGUOUS).detail(why)).await
+                self.refuse_with(address, &parts, Denial::new(&code::PATH_AMBIGUOUS).detail(why)).await
             }
             Found::Nothing => match builtin::find(site, target.path.decoded()) {
                 Some(endpoint) if !endpoint.takes(&parts.method) => {
-                    self.refuse_method(address, &parts.method, endpoint.methods()).await
+                    self.refuse_method(address, &parts, endpoint.methods()).await
                 }
                 Some(endpoint) => self.builtin(endpoint, address, parts, &mut inbound).await,
-                None => self.refuse_with(address, Denial::new(&code::OPERATION_UNKNOWN)).await,
+                None => self.refuse_with(address, &parts, Denial::new(&code::OPERATION_UNKNOWN)).await,
             },
         };
         inbound.leave_unread();
@@ -193,8 +201,10 @@ impl Served<'_> {
         answer::respond_nowhere(self.site, answer)
     }
 
-    async fn refuse_with(&self, address: IpAddr, denial: Denial) -> Response<AnswerBody> {
+    async fn refuse_with(&self, address: IpAddr, parts: &Parts, denial: Denial) -> Response<AnswerBody> {
         let mut exchange = self.exchange(&self.site.undeclared.flow, address);
+        // Decides in which form the refusal is told.
+        exchange.facts.content_type = request::content_type(parts);
         exchange.refused = Some(Box::new(denial));
         self.refuse(exchange).await
     }
@@ -202,11 +212,12 @@ impl Served<'_> {
     async fn refuse_method(
         &self,
         address: IpAddr,
-        method: &Method,
+        parts: &Parts,
         methods: &[Method],
     ) -> Response<AnswerBody> {
         let mut exchange = self.exchange(&self.site.undeclared.flow, address);
-        exchange.facts.method = method.as_str().into();
+        exchange.facts.method = parts.method.as_str().into();
+        exchange.facts.content_type = request::content_type(parts);
         exchange.refused = Some(Box::new(Denial::new(&code::METHOD_REFUSED)));
         let mut response = self.refuse(exchange).await;
         crate::problem::allow(response.headers_mut(), methods);
