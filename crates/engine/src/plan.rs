@@ -12,7 +12,7 @@ use ironbridge_controls::schema::JsonSchema;
 use ironbridge_controls::subject::Places;
 use ironbridge_core::memory::Charge;
 use ironbridge_core::{Clock, PermissionTable, Timestamp, json};
-use ironbridge_manifest::finding::{NOT_COMPILED, SCHEMA_WORD_UNKNOWN};
+use ironbridge_manifest::finding::{NOT_COMPILED, SCHEMA_CHECKS_NOTHING, SCHEMA_WORD_UNKNOWN};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
     Positions, Segment, Size, Template,
@@ -220,14 +220,18 @@ impl Compiler {
             return known.clone();
         }
         let compiled = match read_schema(file) {
-            Ok((schema, unknown)) => {
+            Ok((schema, doubts)) => {
                 let at: Vec<&str> = place.iter().map(String::as_str).chain([side, "schema"]).collect();
-                let told = unknown.iter().map(|keyword| {
-                    let message = format!(
-                        "{}: no draft of JSON Schema knows {keyword}, so it checks nothing",
-                        file.display()
-                    );
-                    Observed::new(&SCHEMA_WORD_UNKNOWN, &at, message)
+                let shown = file.display();
+                let told = doubts.into_iter().map(|doubt| match doubt {
+                    Doubt::Unknown(keyword) => Observed::new(
+                        &SCHEMA_WORD_UNKNOWN,
+                        &at,
+                        format!("{shown}: no draft of JSON Schema knows {keyword}, so it checks nothing"),
+                    ),
+                    Doubt::AcceptsEverything => {
+                        Observed::new(&SCHEMA_CHECKS_NOTHING, &at, format!("{shown} accepts every body"))
+                    }
                 });
                 self.problems.extend(told);
                 Some(schema)
@@ -313,8 +317,15 @@ const BODIES_IN_MEMORY: u64 = 4;
 /// A schema file may be so large. Real ones stay below 100 KiB.
 const MAX_SCHEMA: u64 = 1024 * 1024;
 
-/// The schema, and keywords in it that no draft knows, with where they stand.
-fn read_schema(file: &Path) -> Result<(JsonSchema, Vec<String>), String> {
+/// Why a schema may not do what its author thinks.
+enum Doubt {
+    /// A keyword that no draft knows, with where it stands.
+    Unknown(String),
+    AcceptsEverything,
+}
+
+/// The schema, and what is doubtful about it.
+fn read_schema(file: &Path) -> Result<(JsonSchema, Vec<Doubt>), String> {
     let shown = file.display();
     let size = std::fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?.len();
     if size > MAX_SCHEMA {
@@ -330,8 +341,11 @@ fn read_schema(file: &Path) -> Result<(JsonSchema, Vec<String>), String> {
     if let Some(pointer) = tape.ok().and_then(|tape| tape.first_inexact()) {
         return Err(format!("{shown}: the number at {pointer} has more digits than a double holds"));
     }
-    let unknown = schema_words::unknown(&schema);
-    JsonSchema::compile(&schema).map(|schema| (schema, unknown)).map_err(|error| format!("{shown}: {error}"))
+    let mut doubts: Vec<Doubt> = schema_words::unknown(&schema).into_iter().map(Doubt::Unknown).collect();
+    if schema_words::accepts_everything(&schema) {
+        doubts.push(Doubt::AcceptsEverything);
+    }
+    JsonSchema::compile(&schema).map(|schema| (schema, doubts)).map_err(|error| format!("{shown}: {error}"))
 }
 
 /// The pattern as the router reads it.

@@ -103,6 +103,73 @@ pub fn unknown(schema: &Value) -> Vec<String> {
     found
 }
 
+/// How deep a schema is looked into for something that it refuses.
+const DEEPEST: usize = 64;
+
+/// Whether nothing at all is refused: `true`, `{}`, and what comes to the same. Where it cannot be told, no.
+pub fn accepts_everything(schema: &Value) -> bool {
+    refuses_nothing(schema, schema, 0)
+}
+
+fn refuses_nothing(schema: &Value, whole: &Value, depth: usize) -> bool {
+    if depth > DEEPEST {
+        return false;
+    }
+    let nothing = |schema: &Value| refuses_nothing(schema, whole, depth + 1);
+    let members = match schema {
+        Value::Bool(all) => return *all,
+        Value::Object(members) => members,
+        _ => return false,
+    };
+    members.iter().all(|(keyword, value)| match (keyword.as_str(), value) {
+        ("$defs" | "definitions", _) => true,
+        ("$ref", Value::String(to)) => {
+            to.strip_prefix('#').and_then(|pointer| whole.pointer(pointer)).is_some_and(nothing)
+        }
+        ("not", refused) => *refused == Value::Bool(false),
+        ("if", _) => true,
+        ("contains", _) => false,
+        ("anyOf", Value::Array(any)) => any.iter().any(nothing),
+        ("oneOf", Value::Array(one)) => one.len() == 1 && one.iter().all(nothing),
+        ("type", Value::Array(types)) => ["array", "boolean", "null", "number", "object", "string"]
+            .iter()
+            .all(|kind| types.iter().any(|one| one == kind)),
+        ("required", Value::Array(names)) => names.is_empty(),
+        ("minLength" | "minItems" | "minProperties", least) => least.as_f64() == Some(0.0),
+        ("uniqueItems", unique) => *unique == Value::Bool(false),
+        (word, Value::Array(items)) if MANY.contains(&word) => items.iter().all(nothing),
+        (word, Value::Object(named)) if NAMED.contains(&word) => named.values().all(nothing),
+        (word, held) if ONE.contains(&word) => nothing(held),
+        (word, _) => !REFUSING.contains(&word),
+    })
+}
+
+/// Keywords with a value of their own that refuse something. `$dynamicRef` and its like lead somewhere unknown.
+const REFUSING: &[&str] = &[
+    "$dynamicRef",
+    "$recursiveRef",
+    "$ref",
+    "anyOf",
+    "const",
+    "dependentRequired",
+    "enum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "maxContains",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minContains",
+    "minimum",
+    "multipleOf",
+    "oneOf",
+    "pattern",
+    "required",
+    "type",
+];
+
 /// What a document is that is no schema, though as one it would accept everything.
 pub fn other_document(document: &Value) -> Option<&'static str> {
     let has = |member: &str| document.get(member).is_some_and(|value| !value.is_boolean());
@@ -142,5 +209,43 @@ mod tests {
         }
         assert!(other_document(&json!({ "openapi": "3.1.0", "paths": {} })).is_some());
         assert!(other_document(&json!({ "type": "object", "properties": { "openapi": {} } })).is_none());
+    }
+
+    #[test]
+    fn a_schema_that_refuses_nothing_is_known() {
+        for all in [
+            json!(true),
+            json!({}),
+            json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "order", "x-owner": "shop" }),
+            json!({ "properties": { "a": {}, "b": true }, "additionalProperties": true }),
+            json!({ "allOf": [{}, true] }),
+            json!({ "anyOf": [{ "type": "object" }, {}] }),
+            json!({ "$ref": "#/$defs/any", "$defs": { "any": {}, "strict": { "type": "string" } } }),
+            json!({ "required": [], "minProperties": 0 }),
+            json!({ "type": ["object", "array", "string", "number", "boolean", "null"] }),
+            json!({ "not": false }),
+            json!({ "requierd": ["a"] }),
+        ] {
+            assert!(accepts_everything(&all), "{all}");
+        }
+        for some in [
+            json!(false),
+            json!({ "type": "object" }),
+            json!({ "properties": { "a": { "type": "string" } } }),
+            json!({ "properties": { "a": false } }),
+            json!({ "required": ["a"] }),
+            json!({ "not": {} }),
+            json!({ "anyOf": [{ "type": "object" }] }),
+            json!({ "oneOf": [{}, {}] }),
+            json!({ "contains": {} }),
+            json!({ "if": {}, "then": false }),
+            json!({ "$ref": "#" }),
+            json!({ "$ref": "other.json" }),
+            json!({ "additionalProperties": false }),
+            json!({ "propertyNames": { "pattern": "^a" } }),
+            json!({ "enum": [] }),
+        ] {
+            assert!(!accepts_everything(&some), "{some}");
+        }
     }
 }

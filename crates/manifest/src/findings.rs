@@ -285,6 +285,10 @@ findings! {
         "JSON Schema leaves out what it does not know, so a misspelt keyword checks nothing and nobody notices.",
         "Correct the keyword. Notes of your own begin with `x-`, or stand in `$comment` or `description`.",
         "{ \"type\": \"object\", \"requierd\": [\"id\"] }     # wrong: required";
+    SCHEMA_CHECKS_NOTHING = "IB237", Warning, "The schema accepts everything",
+        "Nothing is refused by it: the operation looks checked, and any JSON body crosses.",
+        "Say in the schema what a body must be, or leave `schema` out.",
+        "{}     # such as: { \"type\": \"object\", \"required\": [\"id\"], \"additionalProperties\": false }";
     NOTHING_DECLARED = "IB233", Warning, "No integration",
         "What is not declared does not cross, so every call is answered with 404. Often the files that declare integrations are somewhere else than where they are read from.",
         "Declare an integration, or see that its file is below the manifest's directory, ends in `.yaml` or `.yml` and does not begin with a dot.",
