@@ -212,6 +212,18 @@ fn keys_are_only_issued_as_the_manifest_allows() {
     stage.edit("parties.yaml", "api_key: { lifetime: 90d }", "oauth_client: { token_lifetime: 5m }");
     assert!(stage.good(&["key", "issue", "shop"]).out.starts_with("ibs_"));
     assert!(stage.bad(&["key", "issue", "shop", "--kind", "api-key"]).err.contains("no API keys"));
+    stage.edit("parties.yaml", "token_lifetime: 5m", "secret_lifetime: 30d");
+    let refused = stage.bad(&["key", "issue", "shop", "--lifetime", "31d"]).err;
+    assert!(
+        refused.contains("may live 30d at most") && refused.contains("oauth_client.secret_lifetime"),
+        "{refused}"
+    );
+    let expires = |life: &[&str]| {
+        let issued = stage.good(&[&["key", "issue", "shop", "--format", "json"], life].concat()).json();
+        stage.good(&["key", "revoke", issued["id"].as_str().unwrap()]);
+        issued["expires"].as_str().unwrap()[..10].to_owned()
+    };
+    assert_eq!(expires(&[]), expires(&["--lifetime", "30d"]));
 }
 
 #[test]
@@ -301,6 +313,13 @@ fn a_schema_that_checks_nothing_is_told() {
     assert_eq!((&finding["id"], report["warnings"].as_u64()), (&"IB236".into(), Some(1)), "{report}");
     assert!(
         finding["message"].as_str().unwrap().contains("`requierd`") && finding["line"].as_u64() > Some(1)
+    );
+    fs::write(stage.path("schemas/shipment.json"), r#"{ "title": "anything" }"#).unwrap();
+    let report = stage.good(&["check", "--format", "json"]).json();
+    assert_eq!(
+        (&report["findings"][0]["id"], report["warnings"].as_u64()),
+        (&"IB237".into(), Some(1)),
+        "{report}"
     );
     fs::write(stage.path("schemas/shipment.json"), r#"{ "openapi": "3.1.0", "paths": {} }"#).unwrap();
     let report = stage.bad(&["check", "--format", "json"]).json();

@@ -80,9 +80,6 @@ pub enum Kind {
     ClientSecret,
 }
 
-/// A client secret lives so long unless the command line says less; the manifest has no word on it.
-const CLIENT_SECRET_LIFETIME: Duration = Duration::from_secs(366 * 86_400);
-
 pub fn run(manifest: &Path, command: Command) -> Outcome {
     match command {
         Command::Issue(args) => issue(manifest, &args),
@@ -98,11 +95,12 @@ fn issue(dir: &Path, args: &Issue) -> Outcome {
     let lifetime = args.lifetime.unwrap_or(most);
     if lifetime > most {
         let message = format!("the key may live {} at most", times::show_duration(most));
-        let place = format!("accounts.{}.credentials.api_key.lifetime in the manifest", args.account);
-        return Err(Failure::new(message).help(match kind {
-            Kind::ApiKey => format!("give a shorter --lifetime, or change {place}"),
-            Kind::ClientSecret => "give a shorter --lifetime".to_owned(),
-        }));
+        let key = match kind {
+            Kind::ApiKey => "api_key.lifetime",
+            Kind::ClientSecret => "oauth_client.secret_lifetime",
+        };
+        let place = format!("accounts.{}.credentials.{key} in the manifest", args.account);
+        return Err(Failure::new(message).help(format!("give a shorter --lifetime, or change {place}")));
     }
     let home = home(&manifest)?;
     let issued = block_on(async {
@@ -143,7 +141,7 @@ fn allowed(account: &Account, args: &Issue) -> Result<(Kind, Duration), Failure>
     let credentials = &account.credentials;
     let api_key = credentials.api_key.as_ref().map(|declared| (Kind::ApiKey, declared.lifetime));
     let client_secret =
-        credentials.oauth_client.as_ref().map(|_| (Kind::ClientSecret, CLIENT_SECRET_LIFETIME));
+        credentials.oauth_client.as_ref().map(|declared| (Kind::ClientSecret, declared.secret_lifetime));
     let found = match args.kind {
         Some(Kind::ApiKey) => api_key,
         Some(Kind::ClientSecret) => client_secret,

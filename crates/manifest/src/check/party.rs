@@ -83,6 +83,12 @@ impl Check<'_, '_> {
                 SECOND * 10,
                 HOUR,
             );
+            self.within(
+                spot.key("oauth_client").key("secret_lifetime"),
+                client.secret_lifetime,
+                MINUTE,
+                DAY * 366,
+            );
             self.public_url(spot.key("oauth_client"));
         }
         if let (Some(token), Some(bridge)) = (&credentials.token, &self.parts.bridge)

@@ -210,6 +210,8 @@ section! {
     pub struct OauthClient {
         /// How long its tokens live, at most 1h.
         token_lifetime: Duration = "10m",
+        /// How long its secret lives, at most 366d. Two may live at a time, so that one can follow the other.
+        secret_lifetime: Duration = "366d",
     }
 }
 
@@ -230,7 +232,7 @@ section! {
         san: Option<San>,
         /// SHA-256 of the certificate, 64 hexadecimal digits. This is the only certificate then.
         thumbprint: Option<Thumbprint>,
-        /// PEM file of the CA that it comes from. Default: the internal CA.
+        /// PEM file of the CA that it comes from; of several in it, any will do. Default: the internal CA.
         ca: Option<FilePath>,
     }
 }
