@@ -162,6 +162,12 @@ fn fields_page() -> String {
          trailer may be a field of these tables otherwise (RFC 9110 §6.5.1).\n\n\
          Where a keep list filters a body, what tells of the whole body does not cross: {}. That holds for HEAD where GET \
          of the same path at the target is filtered.\n\n\
+         ## Limits\n\n| | fields | bytes | else |\n|---|---|---|---|\n\
+         | header section of a request | 100 | 16 KiB | [`header-too-large`](errors/header-too-large.md) |\n\
+         | header section of a reply over HTTP/1.1 | 100 | 64 KiB | [`reply-malformed`](errors/reply-malformed.md) |\n\
+         | header section of a reply over HTTP/2 | 100 | 32 KiB, 32 bytes for every field among them (RFC 9113 §6.5.2) \
+         | [`reply-malformed`](errors/reply-malformed.md) |\n\nOne field may have as many bytes as the section has left. \
+         For replies, all counts that the target sends, not only what crosses.\n\n\
          ## What no declaration lets across\n\nA `*` stands for any ending, and an underscore counts as a hyphen. The field \
          in which a target takes the bridge's credential belongs here too.\n\n| a field that | fields |\n|---|---|\n",
         listed(&fields::TRAILERS),

@@ -256,7 +256,7 @@ codes! {
         "The target closed the connection before its answer was complete. Whether it acted is unknown.",
         "Try again later; retry writes only with an Idempotency-Key.";
     REPLY_MALFORMED = "reply-malformed", 502, Target, false, "Target's answer breaks HTTP's rules",
-        "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, a status that is none, or a switch to WebSocket that does not answer the request's (RFC 6455 §4.2.2) (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
+        "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, a status that is none, more than 100 header fields, a header section larger than 64 KiB (32 KiB over HTTP/2), or a switch to WebSocket that does not answer the request's (RFC 6455 §4.2.2) (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
         "Tell the target's owner, with the reason that the bridge's log gives; a proxy in front of the target may be rewriting its answers.";
     TARGET_REFUSED_US = "target-refused-us", 502, Operator, false, "Target refused the bridge's credentials",
         "The target answered 401 to the credentials that the bridge presented, also after they were renewed.",

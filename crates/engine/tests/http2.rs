@@ -410,3 +410,26 @@ fn a_body_that_is_refused_half_way_does_not_take_the_answer_with_it() {
         }
     }
 }
+
+/// Of a reply as many fields and bytes are read as the manual says.
+#[test]
+fn a_header_section_without_measure_is_refused() {
+    let fields = |count: usize, length: usize| {
+        (0..count).map(|number| (&*format!("x-{number}").leak(), "v".repeat(length))).collect::<Vec<_>>()
+    };
+    let (world, key) = world("http2");
+    let key = format!("X-API-Key: {key}");
+    // The target adds a few of its own.
+    for (count, length, status) in
+        [(90, 10, 200), (101, 10, 502), (250, 1, 502), (1, 31_000, 200), (1, 33_000, 502), (2, 17_000, 502)]
+    {
+        world.target.on("GET /read/1", Reply::Raw(200, fields(count, length), Bytes::from_static(b"{}")));
+        let reply = world.curl("/erp/v1/read/1", &["-H", &key]).unwrap();
+        assert_eq!(reply.status, status, "{count} of {length}");
+        if status == 502 {
+            assert_eq!(reply.json().unwrap()["code"], "reply-malformed", "{count} of {length}");
+        }
+    }
+    world.target.on("GET /read/1", Reply::Raw(200, fields(1, 1), Bytes::from_static(b"{}")));
+    assert_eq!(world.curl("/erp/v1/read/1", &["-H", &key]).unwrap().status, 200);
+}

@@ -16,7 +16,7 @@ mod tests;
 pub(crate) use head::content_length;
 pub use head::is_host;
 pub use reply::Malformed;
-pub(crate) use reply::{Expected, HEAD as REPLY_HEAD, ReplyGate};
+pub(crate) use reply::{Expected, FIELDS as REPLY_FIELDS, HEAD as REPLY_HEAD, ReplyGate, TOO_MANY_FIELDS};
 pub use state::{Arrival, GateState, InService, Upgrade};
 
 use ironbridge_core::code;

@@ -19,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes of a reply's head; hyper's buffer is no larger.
 pub(crate) const HEAD: usize = 64 * 1024;
 
+/// Fields of a reply's head, as many as hyper reads; and of its trailers.
+pub(crate) const FIELDS: usize = 100;
+
 /// Interim replies (RFC 9110 §15.2) before the final one. A target that reports progress sends a few.
 const INTERIM: u8 = 32;
 
@@ -223,7 +226,7 @@ impl<Io> ReplyGate<Io> {
 /// Bounds on a reply's trailers: those on its head.
 const TRAILERS: Limits = Limits {
     head: HEAD,
-    fields: 100,
+    fields: FIELDS,
     target: 0,
     head_timeout: std::time::Duration::ZERO,
     idle_timeout: std::time::Duration::ZERO,
@@ -236,6 +239,7 @@ struct Head {
     status: Option<Status>,
     length: Option<u64>,
     chunked: bool,
+    fields: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -275,6 +279,10 @@ impl Head {
 
     /// Names are checked here, values by hyper: both refuse what they check, so that nothing is read in two ways.
     fn field(&mut self, line: &[u8]) -> Result<(), Malformed> {
+        self.fields += 1;
+        if self.fields > FIELDS {
+            return Err(TOO_MANY_FIELDS);
+        }
         let colon = memchr::memchr(b':', line).unwrap_or(0);
         let (name, value) = line.split_at(colon);
         if name.is_empty() || !is_of(name, Class::TOKEN) {
@@ -311,6 +319,8 @@ impl Head {
         })
     }
 }
+
+pub(crate) const TOO_MANY_FIELDS: Malformed = Malformed("it has more than 100 header fields");
 
 const NO_STATUS_LINE: Malformed = Malformed("it does not begin with a status line of HTTP/1");
 

@@ -3,7 +3,7 @@ use super::open::{Http1, Opened};
 use super::share::{self, Held, Holder, Known};
 use super::{OutBody, Permit, PooledBody, Protocol, SendError, Upstream};
 use crate::framing;
-use crate::gate::Malformed;
+use crate::gate::{Malformed, REPLY_FIELDS, TOO_MANY_FIELDS};
 use http::{Method, Request, Response};
 use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
@@ -575,10 +575,13 @@ impl Drop for Waiting<'_> {
 }
 
 /// What the gate checks for HTTP/1 and h2 leaves open: it counts DATA against the first Content-Length, and knows no
-/// bound of a status (RFC 9110 §15).
+/// bound of a status (RFC 9110 §15), nor of the number of fields.
 fn check_http2<B>(response: &Response<B>) -> Result<(), Malformed> {
     if response.status().as_u16() > 599 {
         return Err(Malformed("its status is not between 100 and 599"));
+    }
+    if response.headers().len() > REPLY_FIELDS {
+        return Err(TOO_MANY_FIELDS);
     }
     framing::announced(response.headers()).map(|_| ())
 }
