@@ -122,9 +122,15 @@ fn finished(exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlemen
 
 /// Whether the failure came before a byte of the request was sent to the target.
 fn never_sent(id: &str) -> bool {
-    [&code::TARGET_UNREACHABLE, &code::TARGET_TLS_FAILED, &code::TARGET_BUSY, &code::SECRET_UNAVAILABLE]
-        .iter()
-        .any(|refusal| refusal.id == id)
+    [
+        &code::TARGET_UNREACHABLE,
+        &code::TARGET_TLS_FAILED,
+        &code::TARGET_BUSY,
+        &code::BRIDGE_BUSY,
+        &code::SECRET_UNAVAILABLE,
+    ]
+    .iter()
+    .any(|refusal| refusal.id == id)
 }
 
 fn scope(exchange: &Exchange) -> String {

@@ -307,6 +307,7 @@ fn refusal(error: &SendError) -> Box<Denial> {
         }
         SendError::Tls(_) => &code::TARGET_TLS_FAILED,
         SendError::Busy | SendError::ShareTaken { .. } => &code::TARGET_BUSY,
+        SendError::NoDescriptor => &code::BRIDGE_BUSY,
         SendError::Timeout => &code::TARGET_TIMEOUT,
         SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,
         SendError::Body(BodyFault::TooSlow) => &code::REQUEST_TIMEOUT,
@@ -322,7 +323,11 @@ fn refusal(error: &SendError) -> Box<Denial> {
             "This account holds its share of the target's connections, {most}; WebSockets count until they are closed."
         ));
     }
-    Box::new(if *code == code::TARGET_BUSY { denial.retry_after(Duration::from_secs(1)) } else { denial })
+    Box::new(if [&code::TARGET_BUSY, &code::BRIDGE_BUSY].contains(&code) {
+        denial.retry_after(Duration::from_secs(1))
+    } else {
+        denial
+    })
 }
 
 /// Reads a body to its end, keeping at most `limit` bytes and no more than `charge` may grow to: by the announced

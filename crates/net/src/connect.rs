@@ -2,6 +2,7 @@
 //! every address is checked against the policy, and the connection is made to an address that was checked.
 
 use crate::address::Policy;
+use crate::descriptors;
 use crate::wire::Wire;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -9,7 +10,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -31,6 +32,9 @@ pub enum ConnectError {
     Tls(String),
     #[error("no connection in time")]
     Timeout,
+    /// The last are the audit trail's and the store's.
+    #[error("no file descriptor is left for a connection")]
+    NoDescriptor,
 }
 
 /// A host and port to connect to, and which of its addresses may be used.
@@ -63,7 +67,8 @@ impl Endpoint {
             let left = deadline.saturating_duration_since(Instant::now());
             let others = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             let share = (left / others).max(SHARE).min(left);
-            match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            let socket = socket_to(address)?;
+            match tokio::time::timeout(share, socket.connect(*address)).await {
                 Ok(Ok(stream)) => match stream.set_nodelay(true) {
                     Ok(()) => return Ok(Wire::new(stream)),
                     Err(error) => failure = ConnectError::Unreachable(format!("{address}: {error}")),
@@ -109,6 +114,17 @@ impl Endpoint {
 
     fn known(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<[SocketAddr]>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket that takes none of the reserved descriptors.
+fn socket_to(address: &SocketAddr) -> Result<TcpSocket, ConnectError> {
+    let made = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    match made {
+        Ok(socket) if descriptors::is_reserved(&socket) => Err(ConnectError::NoDescriptor),
+        Ok(socket) => Ok(socket),
+        Err(error) if descriptors::are_spent(&error) => Err(ConnectError::NoDescriptor),
+        Err(error) => Err(ConnectError::Unreachable(format!("{address}: {error}"))),
     }
 }
 

@@ -1,6 +1,8 @@
 //! File descriptors: as many as the system gives, and the last of them kept for what must not fail.
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -34,6 +36,12 @@ pub fn available() -> u64 {
 /// Whether this is one of the last: close it.
 pub fn is_reserved(socket: &impl AsFd) -> bool {
     socket.as_fd().as_raw_fd() >= RESERVED_FROM.load(Ordering::Relaxed)
+}
+
+/// Whether the process (EMFILE) or the system (ENFILE) has none left.
+pub fn are_spent(error: &io::Error) -> bool {
+    let spent = [Errno::MFILE, Errno::NFILE];
+    error.raw_os_error().is_some_and(|code| spent.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 fn for_connections(limit: Option<u64>) -> u64 {

@@ -23,6 +23,9 @@ pub enum SendError {
     /// The account that it is for holds all that it may of the target.
     #[error("the account `{account}` holds its share of the target, {most} connections")]
     ShareTaken { account: Box<str>, most: usize },
+    /// The bridge has no file descriptor left for another connection.
+    #[error("no file descriptor is left for a connection")]
+    NoDescriptor,
     /// The request's own body failed: the caller's doing, not the target's.
     #[error("request body: {0}")]
     Body(BodyFault),
@@ -102,6 +105,7 @@ impl From<ConnectError> for SendError {
             ConnectError::Unreachable(detail) => SendError::Unreachable(detail),
             ConnectError::Tls(detail) => SendError::Tls(detail),
             ConnectError::Timeout => SendError::Timeout,
+            ConnectError::NoDescriptor => SendError::NoDescriptor,
         }
     }
 }
