@@ -170,7 +170,7 @@ fn directory() -> Directory {
     registration.api_key = true;
     let matches = |thumbprint: &str| CertificateRule {
         matches: CertificateMatch::Thumbprint(thumbprint.into()),
-        ca: None,
+        cas: None,
     };
     registration.certificates = vec![matches("live"), matches("expired")];
     Directory::new([registration], Arc::default()).unwrap()
