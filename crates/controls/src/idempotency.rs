@@ -6,10 +6,11 @@
 
 use bytes::Bytes;
 use ironbridge_core::{
-    Control, Denial, Ending, Exchange, Judgement, Payload, Phase, Reads, Stop, StoredAnswer, Verdict, code,
+    Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Phase, Reads, Stop, StoredAnswer,
+    Verdict, code,
 };
-use ironbridge_seal::hash;
-use ironbridge_store::{Idempotency, Reservation, Settlement, Ticket};
+use ironbridge_seal::hash::{self, MacKey};
+use ironbridge_store::{Fingerprints, Idempotency, Reservation, Settlement, Ticket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +23,13 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Lets a request with an `Idempotency-Key` act at most once.
 ///
 /// Keys are apart for each account and operation. What must be the same in a repetition is the method, the path,
-/// the query and the body; anything else under the same key is `idempotency-mismatch`. The answer that is kept is
-/// the one that the caller saw, after the keep list.
+/// the query, the declared header fields and the body; anything else under the same key is `idempotency-mismatch`. The
+/// answer that is kept is the one that the caller saw, after the keep list.
 #[derive(Clone)]
 pub struct IdempotencyKey {
     store: Arc<dyn Idempotency>,
+    /// Of what requests are remembered by.
+    secret: Arc<MacKey>,
     required: bool,
     window: Duration,
 }
@@ -34,14 +37,20 @@ pub struct IdempotencyKey {
 impl IdempotencyKey {
     /// `window` is how long a key is remembered, counted from the first request's arrival. Without `required`,
     /// requests that bear no key pass unprotected.
-    pub fn new(store: Arc<dyn Idempotency>, required: bool, window: Duration) -> IdempotencyKey {
-        IdempotencyKey { store, required, window }
+    pub fn new(
+        store: Arc<dyn Idempotency>,
+        secret: Arc<MacKey>,
+        required: bool,
+        window: Duration,
+    ) -> IdempotencyKey {
+        IdempotencyKey { store, secret, required, window }
     }
 
     async fn reserve(&self, exchange: &mut Exchange, key: String) -> Verdict {
         let scope = scope(exchange);
         let (now, expires) = (exchange.received, exchange.received.plus(self.window));
-        let reserved = self.store.reserve(&scope, &key, fingerprint(exchange), now, expires).await;
+        let reserved =
+            self.store.reserve(&scope, &key, fingerprints(&self.secret, exchange), now, expires).await;
         let reserved = reserved.map_err(|error| {
             Denial::new(&code::STORE_UNAVAILABLE).internal(format_args!("idempotency: {error}"))
         })?;
@@ -85,7 +94,12 @@ impl Control for IdempotencyKey {
     fn settle(&self, exchange: &Exchange, ending: &Ending) {
         let Some(holder) = exchange.reservation else { return };
         let Some(key) = exchange.facts.idempotency_key.as_deref().and_then(parse_key) else { return };
-        self.store.settle(Ticket { scope: scope(exchange), key, holder }, settlement(exchange, *ending));
+        let (scope, settlement) = (scope(exchange), settlement(exchange, *ending));
+        if matches!(settlement, Settlement::Finished(_)) && !exchange.subjects.is_empty() {
+            let ticket = Ticket { scope: scope.clone(), key: key.clone(), holder };
+            self.store.concerns(ticket, subjects(exchange).collect());
+        }
+        self.store.settle(Ticket { scope, key, holder }, settlement);
     }
 }
 
@@ -140,7 +154,35 @@ fn scope(exchange: &Exchange) -> String {
 }
 
 /// Every part is preceded by its length, so that no two requests run together into one text.
-fn fingerprint(exchange: &Exchange) -> [u8; 32] {
+fn fingerprints(secret: &MacKey, exchange: &Exchange) -> Fingerprints {
+    let plain = digest(exchange);
+    let without_fields = keyed(secret, &plain);
+    let account = exchange.account().and_then(|account| account.owner.as_ref()).map(|owner| owner.tag);
+    let owners = account.into_iter().chain(subjects(exchange)).collect();
+    let fields = &exchange.facts.fields;
+    if fields.is_empty() {
+        return Fingerprints { whole: without_fields, without_fields, owners };
+    }
+    let mut text = plain.to_vec();
+    for part in fields.iter().flat_map(|(name, value)| [name.as_bytes(), value]) {
+        text.extend_from_slice(&part.len().to_be_bytes());
+        text.extend_from_slice(part);
+    }
+    Fingerprints { whole: secret.mac(&[LABEL, &text]), without_fields, owners }
+}
+
+/// What older versions stored, under the key.
+pub fn keyed(secret: &MacKey, plain: &[u8; 32]) -> [u8; 32] {
+    secret.mac(&[LABEL, plain])
+}
+
+const LABEL: &[u8] = b"ironbridge fingerprint\0";
+
+fn subjects(exchange: &Exchange) -> impl Iterator<Item = OwnerTag> {
+    exchange.subjects.iter().map(|subject| subject.owner.tag)
+}
+
+fn digest(exchange: &Exchange) -> [u8; 32] {
     let facts = &exchange.facts;
     let body: &[u8] = match &exchange.request {
         Payload::Streamed => b"",

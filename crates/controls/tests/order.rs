@@ -13,13 +13,17 @@ use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::{JsonSchema, Schema};
 use ironbridge_controls::subject::{DataSubjects, Places};
 use ironbridge_controls::{ORDER, Side};
-use ironbridge_core::{BoxFuture, Control, Denial, OwnerKey, Phase, Pipeline, Reads, SubjectKeys, Timestamp};
+use ironbridge_core::{
+    BoxFuture, Control, Denial, OwnerKey, OwnerTag, Phase, Pipeline, Reads, SubjectKeys, Timestamp,
+};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::certificate::CertificateVerifier;
 use ironbridge_identity::token::TokenVerifier;
+use ironbridge_seal::hash::MacKey;
 use ironbridge_store::{
-    Changes, Credentials, Idempotency, IssuedCredential, Reservation, Settlement, StoreFuture, Ticket,
+    Changes, Credentials, Fingerprints, Idempotency, IssuedCredential, Reservation, Settlement, StoreFuture,
+    Ticket,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +50,10 @@ fn every_control() -> Vec<(Arc<dyn Control>, Reads)> {
         (Arc::new(Keep::request(Arc::clone(&list))), Reads::Request),
         (Arc::new(Count::reply(Some(Arc::clone(&list)))), Reads::Reply),
         (Arc::new(Count::request(Some(list))), Reads::Request),
-        (Arc::new(IdempotencyKey::new(Arc::new(Nothing), true, window)), Reads::Both),
+        (
+            Arc::new(IdempotencyKey::new(Arc::new(Nothing), Arc::new(MacKey::new(&[7; 32])), true, window)),
+            Reads::Both,
+        ),
         (Arc::new(JsonBody), Reads::Request),
         (Arc::new(Schema::request(schema)), Reads::Request),
         (Arc::new(Rules::new(vec![Rule::compile("body.a > 0", "").unwrap()])), Reads::Request),
@@ -136,10 +143,13 @@ impl Idempotency for Nothing {
         &self,
         _: &str,
         _: &str,
-        _: [u8; 32],
+        _: Fingerprints,
         _: Timestamp,
         _: Timestamp,
     ) -> StoreFuture<'_, Reservation> {
+        unreachable!()
+    }
+    fn concerns(&self, _: Ticket, _: Vec<OwnerTag>) {
         unreachable!()
     }
     fn settle(&self, _: Ticket, _: Settlement) {

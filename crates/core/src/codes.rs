@@ -230,10 +230,10 @@ codes! {
         "The first request with this Idempotency-Key has not ended yet.",
         "Wait, then ask again with the same key.";
     IDEMPOTENCY_MISMATCH = "idempotency-mismatch", 422, Caller, false, "Idempotency-Key used for something else",
-        "This Idempotency-Key was used for a request with another method, path or body.",
+        "This Idempotency-Key was used for a request with another method, path, query, declared header field or body.",
         "Use a fresh key for a different request.";
     IDEMPOTENCY_UNKNOWN_OUTCOME = "idempotency-unknown-outcome", 409, Bridge, false, "Outcome unknown",
-        "The first request with this Idempotency-Key reached the target, but its outcome was lost (the connection broke or the bridge stopped). Sending it again could act twice, so it is not sent.",
+        "The first request with this Idempotency-Key reached the target, but its outcome was lost (the connection broke, the bridge stopped, or the data of a person whom it concerned was erased). Sending it again could act twice, so it is not sent.",
         "Ask the target's owner whether it happened; then use a fresh key.";
 
     // Delivery

@@ -208,6 +208,8 @@ pub struct RequestFacts {
     pub content_encoding: Option<Box<str>>,
     /// The raw `Idempotency-Key` field.
     pub idempotency_key: Option<Box<str>>,
+    /// Where there is such a key: the fields that a repetition must bring alike, by name.
+    pub fields: Vec<(Box<str>, Box<[u8]>)>,
     /// Whether a body is on its way (even an empty one with unknown length).
     pub has_body: bool,
 }

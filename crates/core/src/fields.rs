@@ -270,6 +270,23 @@ pub fn twins(one: &str, other: &str) -> bool {
     alike(one.as_bytes(), other)
 }
 
+/// Fields that name the attempt or who makes it, and may differ when the same request is sent again.
+pub const OF_THE_ATTEMPT: &[&str] = &[
+    "b3",
+    "baggage",
+    "date",
+    "request-id",
+    "user-agent",
+    "x-amzn-trace-id",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "x-cloud-trace-context",
+    "x-request-id",
+    "x-trace-id",
+];
+
 /// Further fields that control how a message is taken (RFC 9110 §6.5.1).
 const OF_CONTROL: &[&str] =
     &["accept-charset", "allow", "origin", "pragma", "referer", "user-agent", "warning"];

@@ -1,10 +1,12 @@
 use crate::log_keys::{LogKeys, LogKeysError};
 use ironbridge_audit::{Anchor, Options, TrailKey};
+use ironbridge_controls::idempotency;
 use ironbridge_core::{Clock, SystemClock, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_privacy::Owners;
 use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
+use ironbridge_seal::hash::MacKey;
 use ironbridge_seal::note::{NoteSigner, SignatureKind};
 use ironbridge_seal::random;
 use ironbridge_secrets::{SealedStore, Secrets};
@@ -58,6 +60,10 @@ const LOG_CONTEXT: &[u8] = b"audit/log-key";
 /// Where the key is sealed that authenticates journal and detail.
 const TRAIL_KEY: &str = "trail-key";
 const TRAIL_CONTEXT: &[u8] = b"audit/trail-key";
+/// Where the key of idempotency fingerprints is sealed.
+const REPLAY_NAMESPACE: &str = "replay";
+const FINGERPRINT_KEY: &str = "fingerprint-key";
+const FINGERPRINT_CONTEXT: &[u8] = b"replay/fingerprint-key";
 /// Beside the audit directory, not in it.
 const TRAIL_HEAD: &str = "audit-head";
 
@@ -128,6 +134,23 @@ impl Home {
     pub async fn owners(&self) -> Result<Owners, HomeError> {
         let store = Arc::clone(&self.store) as Arc<dyn OwnerKeys>;
         Ok(Owners::open(store, self.items(), &self.keys, &*self.clock).await?)
+    }
+
+    /// The key of what requests with an Idempotency-Key are remembered by, made at first use. What older versions
+    /// remembered without one is put under it.
+    pub(crate) async fn fingerprint_key(&self) -> Result<Arc<MacKey>, HomeError> {
+        let item = match self.store.get(REPLAY_NAMESPACE, FINGERPRINT_KEY).await? {
+            Some(item) => item,
+            None => {
+                let fresh = Zeroizing::new(random::bytes::<32>());
+                let sealed = self.keys.seal(fresh.as_slice(), FINGERPRINT_CONTEXT).map_err(kept)?;
+                self.store.put_first(REPLAY_NAMESPACE, FINGERPRINT_KEY, sealed, self.clock.now()).await?
+            }
+        };
+        let key = Arc::new(MacKey::new(&self.keys.open(&item.sealed, FINGERPRINT_CONTEXT).map_err(kept)?));
+        let under = Arc::clone(&key);
+        self.store.key_fingerprints(move |plain| idempotency::keyed(&under, plain)).await?;
+        Ok(key)
     }
 
     /// What waits to be recorded.

@@ -22,7 +22,7 @@ use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::tls::{Identity, Roots};
 use ironbridge_net::upstream::{self, Upstream};
 use ironbridge_privacy::Owners;
-use ironbridge_seal::hash;
+use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_seal::random::SystemRandom;
 use ironbridge_secrets::{SecretName, Secrets};
 use parking_lot::Mutex;
@@ -40,6 +40,8 @@ pub struct Services {
     pub home: Home,
     pub trail: Arc<Trail>,
     pub owners: Arc<Owners>,
+    /// Of what requests with an Idempotency-Key are remembered by.
+    pub fingerprint_key: Arc<MacKey>,
     pub limits: Arc<LimitTable>,
     /// Where exchanges hold and judge bodies.
     pub room: Arc<Room>,
@@ -97,6 +99,7 @@ impl Services {
     pub async fn open(home: Home, bridge: &Bridge) -> Result<Services, ServiceError> {
         let (clock, public_url) = (Arc::clone(&home.clock), bridge.origin());
         let owners = home.owners().await?;
+        let fingerprint_key = home.fingerprint_key().await?;
         let trail = Arc::new(Trail::open(home.trail_options(&bridge.name).await?, Arc::clone(&clock))?);
         home.trail_begun().await?;
         let api_keys = Arc::new(home.key_ring(KeyKind::ApiKey).await?);
@@ -110,6 +113,7 @@ impl Services {
             entropy: Arc::new(SystemRandom),
             trail,
             owners: Arc::new(owners),
+            fingerprint_key,
             limits: Arc::new(LimitTable::new(LIMIT_COUNTERS)),
             room: Arc::new(Room::new(Memory::new(bridge.limits.memory.0))),
             api_keys,

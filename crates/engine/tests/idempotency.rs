@@ -4,11 +4,15 @@
 mod world;
 
 use bytes::Bytes;
+use ironbridge_engine::{Actor, Home};
+use ironbridge_seal::hash;
 use ironbridge_testkit::{CurlReply, Reply};
 use serde_json::json;
 use world::{Declared, World, eventually};
 
 const OPERATIONS: &str = r#"pay: { match: POST /pay, permission: orders.write, timeout: 20s, replay: { idempotency_key: required, window: 1h } }
+    tenant: { match: POST /tenant, permission: orders.write, request: { headers: [x-tenant, x-request-id] }, replay: { idempotency_key: required } }
+    any: { match: POST /any, permission: orders.write, request: { headers: all }, replay: { idempotency_key: required } }
     book: { match: POST /book, permission: orders.write, response: { keep: [/id] }, replay: { idempotency_key: required, window: 1h } }"#;
 
 fn world() -> (World, String) {
@@ -111,4 +115,86 @@ fn while_the_first_is_under_way_the_second_waits() {
     });
     assert_eq!(code, "idempotency-unknown-outcome");
     assert_eq!(world.target.seen().len(), 1);
+}
+
+/// What is declared to cross is part of the request; what names the attempt is not.
+#[test]
+fn a_declared_field_makes_another_request() {
+    let (world, key) = world();
+    let post = |path: &str, idempotency_key: &str, fields: &[&str]| {
+        let idempotency_key = format!("Idempotency-Key: {idempotency_key}");
+        let mut arguments = vec!["-H", &key, "-H", &idempotency_key, "-d", "{}"];
+        arguments.extend(fields.iter().flat_map(|field| ["-H", field]));
+        let reply = world.curl(&format!("/erp/v1{path}"), &arguments).unwrap();
+        let replayed = reply.header("idempotency-replayed").is_some();
+        (reply.status, replayed)
+    };
+    for path in ["/tenant", "/any"] {
+        let first = ["X-Tenant: a", "X-Request-Id: 1", "User-Agent: one", "Accept: text/plain"];
+        assert_eq!(post(path, "k", &first), (200, false));
+        let again = ["x-request-id: 2", "x-tenant: a", "User-Agent: two", "Accept: */*"];
+        eventually(|| Some(post(path, "k", &again)).filter(|(status, _)| *status != 409));
+        assert_eq!(post(path, "k", &again), (200, true));
+        for other in [
+            &["X-Tenant: b"][..],
+            &[],
+            &["X-Tenant: a", "X-Tenant: a"],
+            &["X-Tenant: a", "X-Tenant: b"],
+            &["X-Tenant: A"],
+        ] {
+            assert_eq!(post(path, "k", other), (422, false), "{path} {other:?}");
+        }
+    }
+    // A field that does not cross makes no difference to the target.
+    assert_eq!(post("/tenant", "k", &["X-Tenant: a", "X-Other: 1"]), (200, true));
+    assert_eq!(post("/any", "k", &["X-Tenant: a", "X-Other: 1"]), (422, false));
+    assert_eq!(world.target.seen().len(), 2);
+}
+
+/// Nobody who has the store can try whether a request was made, and an erased person's requests are gone from it.
+#[test]
+fn what_is_remembered_of_a_request_is_keyed_and_erased() {
+    let declared = Declared {
+        operations: OPERATIONS,
+        integration: "data: { subjects: [customers], categories: [orders], retention: 400d, subject_id: /customer }",
+        ..Declared::default()
+    };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    world.target.on("POST /pay", Reply::Json(200, json!({ "customer": "ben" })));
+    for (idempotency_key, customer) in [("k1", "ada"), ("k2", "eve")] {
+        let body = format!("{{\"customer\":\"{customer}\"}}");
+        assert_eq!(post(&world, &key, "/pay", idempotency_key, &body).status, 200);
+        let lengths = ["POST".len(), "/pay".len(), 0, body.len()].map(usize::to_be_bytes);
+        let [method, path, query, of_body] = &lengths;
+        let plain =
+            hash::sha256_parts(&[method, b"POST", path, b"/pay", query, b"", of_body, body.as_bytes()]);
+        for file in ["store.sqlite", "store.sqlite-wal"] {
+            let bytes = std::fs::read(world.data_dir().join(file)).unwrap_or_default();
+            assert!(!bytes.windows(32).any(|part| part == plain), "{file}");
+        }
+    }
+    let erase = |person: &'static str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let home = Home::open(&world.data_dir(), Actor::new("command:auditor")).unwrap();
+            assert!(home.owners().await.unwrap().erase_subject(person).await.unwrap().is_some());
+        });
+    };
+    let code = |idempotency_key: &str, customer: &str| {
+        let again =
+            || post(&world, &key, "/pay", idempotency_key, &format!("{{\"customer\":\"{customer}\"}}"));
+        eventually(|| {
+            let problem = again();
+            let code = problem.json().unwrap()["code"].as_str().unwrap_or_default().to_owned();
+            (code != "idempotency-in-progress").then_some((problem.status, code))
+        })
+    };
+    assert_eq!(code("k1", "ada"), (200, String::new()));
+    erase("ada");
+    assert_eq!(code("k1", "ada"), (409, "idempotency-unknown-outcome".into()));
+    assert_eq!(code("k2", "eve"), (200, String::new()), "she was not asked for");
+    erase("ben");
+    assert_eq!(code("k2", "eve"), (409, "idempotency-unknown-outcome".into()), "his id was in the answer");
+    assert_eq!(world.target.seen_on("POST /pay").len(), 2);
 }

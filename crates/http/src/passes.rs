@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub struct Passes {
     pub query: Members,
     pub request: Names,
+    /// Of these, what a request that is sent again must bring alike.
+    pub same: Names,
     pub request_trailers: Arc<Names>,
     pub reply: Names,
     pub reply_trailers: Arc<Names>,
@@ -41,7 +43,7 @@ pub struct Declared {
 }
 
 /// Names that are listed, or all.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Listed {
     pub names: Vec<HeaderName>,
     pub all: bool,
@@ -107,8 +109,13 @@ impl Passes {
         replied.names.extend(declared.reply_trailers.names.iter().cloned());
         let of_whole = |filters: bool| if filters { fields::OF_THE_WHOLE_BODY } else { &[] };
         let not_in_request = [&whole, of_whole(filters_request)].concat();
+        let same = declared.request.clone();
+        let needed = fields::CROSSING.iter().filter(|group| group.request != When::Declared);
+        let needed = needed.flat_map(|group| group.names).chain(fields::OF_THE_ATTEMPT).copied();
+        let not_the_same: Vec<&str> = not_in_request.iter().copied().chain(needed).collect();
         Passes {
             query: declared.query,
+            same: names([], same, &not_the_same, credential),
             request: names(request, declared.request, &not_in_request, credential),
             request_trailers: Arc::new(names([], declared.request_trailers, &[], credential)),
             handshake: Names::listed(handshake(|group| group.request)),

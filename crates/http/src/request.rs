@@ -11,6 +11,7 @@ use hyper::body::{Body, Incoming};
 use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
+use ironbridge_net::Names;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,7 @@ pub fn facts(
     below: &str,
     parameters: &[(Arc<str>, usize)],
     query: Query,
+    same: &Names,
     has_body: bool,
 ) -> RequestFacts {
     RequestFacts {
@@ -114,6 +116,10 @@ pub fn facts(
             // Not a structured string, so it is refused as malformed where a key is read.
             One::Several => Some("".into()),
         },
+        fields: match parts.headers.contains_key(IDEMPOTENCY_KEY) {
+            true => repeated(&parts.headers, same),
+            false => Vec::new(),
+        },
         has_body,
     }
 }
@@ -121,6 +127,15 @@ pub fn facts(
 /// Media type with its parameters, as it came; of several, one list.
 pub fn content_type(parts: &Parts) -> Option<Box<str>> {
     text(&parts.headers, CONTENT_TYPE).map(Into::into)
+}
+
+/// The fields that pass, by name; those of one name in their order.
+fn repeated(headers: &HeaderMap, same: &Names) -> Vec<(Box<str>, Box<[u8]>)> {
+    let passing = headers.iter().filter(|(name, _)| same.pass(name));
+    let mut fields: Vec<(Box<str>, Box<[u8]>)> =
+        passing.map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect();
+    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+    fields
 }
 
 fn segment(path: &str, number: usize) -> Box<str> {

@@ -281,7 +281,8 @@ impl Addressed {
         let Target { path, query } = target;
         let decoded = below(path.decoded(), &route.mount);
         let spelling = Some(below(path.spelling(), &route.mount)).filter(|spelling| *spelling != decoded);
-        let facts = request::facts(parts, decoded, &route.parameters, query, inbound.is_some());
+        let facts =
+            request::facts(parts, decoded, &route.parameters, query, &route.passes.same, inbound.is_some());
         Addressed { facts, spelling: spelling.map(Into::into) }
     }
 }

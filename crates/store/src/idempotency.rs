@@ -1,25 +1,45 @@
 use crate::StoreFuture;
-use ironbridge_core::{StoredAnswer, Timestamp};
+use ironbridge_core::{OwnerTag, StoredAnswer, Timestamp};
 
 /// Keys under which an operation acts at most once (control E6; Idempotency-Key draft-06).
 pub trait Idempotency: Send + Sync {
     /// Takes the key if it is free. A key that was taken is durable before this returns, and one that the caller
     /// did not live to hear of is released by itself.
     ///
-    /// `scope` is account and operation; `fingerprint` is SHA-256 over what must be the same in a repetition.
-    /// From `expires` on, the key is free again.
+    /// `scope` is account and operation. From `expires` on, the key is free again.
     fn reserve(
         &self,
         scope: &str,
         key: &str,
-        fingerprint: [u8; 32],
+        request: Fingerprints,
         now: Timestamp,
         expires: Timestamp,
     ) -> StoreFuture<'_, Reservation>;
 
+    /// Says whose data its answer carries, besides the request, before it is settled. Once one of their keys is
+    /// destroyed, nothing of request and answer is left but the key, whose outcome is unknown then. Does not wait.
+    fn concerns(&self, ticket: Ticket, owners: Vec<OwnerTag>);
+
     /// Says how it ended. Does not wait; every later [`Idempotency::reserve`] sees it. A settlement that cannot
     /// be written is tried again until it can; if the process ends before that, the outcome is unknown.
     fn settle(&self, ticket: Ticket, settlement: Settlement);
+}
+
+/// What must be the same in a repetition, as keyed hashes: an unkeyed one tells whoever has the store whether a request
+/// that he guesses was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprints {
+    pub whole: [u8; 32],
+    /// Without header fields, which requests that older versions stored were told apart without.
+    pub without_fields: [u8; 32],
+    /// Whose data the request carries, as far as that is known.
+    pub owners: Vec<OwnerTag>,
+}
+
+impl From<[u8; 32]> for Fingerprints {
+    fn from(whole: [u8; 32]) -> Fingerprints {
+        Fingerprints { whole, without_fields: whole, owners: Vec::new() }
+    }
 }
 
 /// What [`Idempotency::reserve`] found.

@@ -21,7 +21,7 @@
 //! Sealed items arrive sealed. Kept answers and owners' keys are sealed by the [`Sealer`] that the store is opened
 //! with. Issued credentials and waiting actions carry a seal of its own over all they say, so that a row that another
 //! hand wrote does not count. The rest (names, hashes, times, idempotency keys, waiting actions) is plain: an idempotency key should mean
-//! nothing to a reader.
+//! nothing to a reader. What tells requests of one such key apart comes as a keyed hash.
 
 mod changes;
 mod credentials;
@@ -38,7 +38,7 @@ pub mod suite;
 pub use changes::Changes;
 pub use credentials::{Credentials, IssuedCredential, IssuedKind};
 pub use error::StoreError;
-pub use idempotency::{Idempotency, Reservation, Settlement, Ticket};
+pub use idempotency::{Fingerprints, Idempotency, Reservation, Settlement, Ticket};
 pub use ironbridge_core::StoredAnswer;
 pub use items::{ItemSummary, SealedItem, SealedItems};
 pub use outbox::{Actor, Outbox};

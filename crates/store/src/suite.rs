@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::{
-    Actor, Credentials, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys, OwnerKind,
-    Reservation, SealedItems, Settlement, StoreError, Ticket,
+    Actor, Credentials, Fingerprints, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys,
+    OwnerKind, Reservation, SealedItems, Settlement, StoreError, Ticket,
 };
 use bytes::Bytes;
 use ironbridge_core::{Action, ExchangeId, OwnerKey, StoredAnswer, Timestamp, action};
@@ -24,6 +24,7 @@ pub async fn all<S: Store>(open: impl Fn(Actor) -> S) {
     changes_leave_their_action(&open()).await;
     actions_wait_until_they_are_done(&open()).await;
     idempotency(&open()).await;
+    nothing_is_remembered_of_who_was_erased(&open()).await;
     unheard_reservations_are_released(&open()).await;
     changes_are_told(&open()).await;
     what_was_kept_outlives_the_process(open).await;
@@ -234,15 +235,15 @@ fn plain(key: &OwnerKey) -> ([u8; 16], [u8; 32]) {
 async fn idempotency(store: &impl Idempotency) {
     let ticket = taken(reserve(store, "k").await);
     assert_eq!(reserve(store, "k").await, Reservation::InProgress);
-    let other = store.reserve(SCOPE, "k", [2; 32], NOW, LATER).await.unwrap();
+    let other = store.reserve(SCOPE, "k", [2; 32].into(), NOW, LATER).await.unwrap();
     assert_eq!(other, Reservation::Mismatch);
-    let elsewhere = store.reserve("another scope", "k", [2; 32], NOW, LATER).await.unwrap();
+    let elsewhere = store.reserve("another scope", "k", [2; 32].into(), NOW, LATER).await.unwrap();
     assert!(matches!(elsewhere, Reservation::Taken(_)));
 
     store.settle(ticket, Settlement::Finished(answer()));
     assert_eq!(reserve(store, "k").await, Reservation::Finished(answer()), "a settlement is seen at once");
     assert_eq!(reserve(store, "k").await, Reservation::Finished(answer()), "and again");
-    let other = store.reserve(SCOPE, "k", [2; 32], NOW, LATER).await.unwrap();
+    let other = store.reserve(SCOPE, "k", [2; 32].into(), NOW, LATER).await.unwrap();
     assert_eq!(other, Reservation::Mismatch);
     let bare = StoredAnswer { status: 204, content_type: None, body: Bytes::new() };
     store.settle(taken(reserve(store, "bare").await), Settlement::Finished(bare.clone()));
@@ -253,18 +254,56 @@ async fn idempotency(store: &impl Idempotency) {
     assert_eq!(reserve(store, "released").await, Reservation::OutcomeUnknown);
 
     let late = taken(reserve(store, "expiring").await);
-    let before = store.reserve(SCOPE, "expiring", [1; 32], Timestamp(LATER.0 - 1), LATER).await.unwrap();
+    let before =
+        store.reserve(SCOPE, "expiring", [1; 32].into(), Timestamp(LATER.0 - 1), LATER).await.unwrap();
     assert_eq!(before, Reservation::InProgress);
-    let after = store.reserve(SCOPE, "expiring", [3; 32], LATER, Timestamp(LATER.0 * 2)).await.unwrap();
+    let after =
+        store.reserve(SCOPE, "expiring", [3; 32].into(), LATER, Timestamp(LATER.0 * 2)).await.unwrap();
     let next = taken(after);
     store.settle(late, Settlement::Finished(answer()));
-    let now = store.reserve(SCOPE, "expiring", [3; 32], LATER, LATER).await.unwrap();
+    let now = store.reserve(SCOPE, "expiring", [3; 32].into(), LATER, LATER).await.unwrap();
     assert_eq!(now, Reservation::InProgress, "a late settlement does not touch the next holder's");
     store.settle(next, Settlement::Release);
 }
 
+/// Of what concerned somebody who was erased, only that the key was used is left.
+async fn nothing_is_remembered_of_who_was_erased(store: &impl Store) {
+    let concerning = |tags: &[u8]| Fingerprints {
+        owners: tags.iter().map(|tag| [*tag; 16]).collect(),
+        ..Fingerprints::from([1; 32])
+    };
+    store.obtain(vec![offer(90, 90), offer(91, 91), offer(92, 92)]).await.unwrap();
+    for (key, request, reply) in [
+        ("of-request", &[90, 91][..], &[][..]),
+        ("of-reply", &[], &[91, 90]),
+        ("of-another", &[91], &[92]),
+        ("of-nobody", &[], &[]),
+        ("of-one-already-erased", &[], &[93]),
+    ] {
+        let ticket = taken(store.reserve(SCOPE, key, concerning(request), NOW, LATER).await.unwrap());
+        let same = Ticket { scope: ticket.scope.clone(), key: ticket.key.clone(), holder: ticket.holder };
+        store.concerns(same, reply.iter().map(|tag| [*tag; 16]).collect());
+        store.settle(ticket, Settlement::Finished(answer()));
+    }
+    let ticket = taken(store.reserve(SCOPE, "under-way", concerning(&[90]), NOW, LATER).await.unwrap());
+    store.destroy([90; 32]).await.unwrap();
+    store.settle(ticket, Settlement::Finished(answer()));
+    for (key, expected) in [
+        ("of-request", Reservation::OutcomeUnknown),
+        ("of-reply", Reservation::OutcomeUnknown),
+        ("of-another", Reservation::Finished(answer())),
+        ("of-nobody", Reservation::Finished(answer())),
+        ("of-one-already-erased", Reservation::OutcomeUnknown),
+        ("under-way", Reservation::OutcomeUnknown),
+    ] {
+        assert_eq!(reserve(store, key).await, expected, "{key}");
+    }
+    let other = store.reserve(SCOPE, "of-request", [2; 32].into(), NOW, LATER).await.unwrap();
+    assert_eq!(other, Reservation::OutcomeUnknown, "nobody can tell what it was");
+}
+
 async fn unheard_reservations_are_released(store: &impl Idempotency) {
-    drop(store.reserve(SCOPE, "unheard", [1; 32], NOW, LATER));
+    drop(store.reserve(SCOPE, "unheard", [1; 32].into(), NOW, LATER));
     // The release follows the reservation through the queue; something must pass in between.
     while reserve(store, "unheard").await == Reservation::InProgress {}
 }
@@ -329,7 +368,7 @@ async fn what_was_kept_outlives_the_process<S: Store>(open: impl Fn() -> S) {
 }
 
 async fn reserve(store: &impl Idempotency, key: &str) -> Reservation {
-    store.reserve(SCOPE, key, [1; 32], NOW, LATER).await.unwrap()
+    store.reserve(SCOPE, key, [1; 32].into(), NOW, LATER).await.unwrap()
 }
 
 fn taken(reservation: Reservation) -> Ticket {

@@ -62,7 +62,7 @@ fn open(path: &Path) -> SqliteStore {
 }
 
 async fn reserve(store: &SqliteStore, key: &str) -> Reservation {
-    store.reserve("scope", key, [0; 32], Timestamp(0), Timestamp(u64::MAX)).await.unwrap()
+    store.reserve("scope", key, [0; 32].into(), Timestamp(0), Timestamp(u64::MAX)).await.unwrap()
 }
 
 struct Unused;

@@ -58,6 +58,8 @@ pub struct Arrival {
     pub body: Option<String>,
     /// So many spaces after it.
     pub padding: usize,
+    /// Declared header fields.
+    pub fields: Vec<(String, String)>,
     /// The request's body as hexadecimal bytes.
     pub hex: Option<String>,
     /// The request's body: this text so many times.
@@ -119,6 +121,11 @@ impl Arrival {
             content_type: self.content_type.as_deref().map(Into::into),
             content_encoding: self.encoding.as_deref().map(Into::into),
             idempotency_key: self.idempotency_key.as_deref().map(Into::into),
+            fields: self
+                .fields
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()))
+                .collect(),
             has_body: true,
         };
         exchange.request = whole(self.request_body());

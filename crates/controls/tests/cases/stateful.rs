@@ -13,6 +13,7 @@ use ironbridge_identity::accounts::{CertificateMatch, CertificateRule, Directory
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::certificate::CertificateVerifier;
 use ironbridge_identity::token::TokenVerifier;
+use ironbridge_seal::hash::MacKey;
 use ironbridge_store::{Actor, Sealer, SealerError, SqliteStore};
 use serde::Deserialize;
 use std::sync::{Arc, OnceLock};
@@ -54,7 +55,12 @@ fn idempotency() {
     for case in cases::<Case>("idempotency") {
         let (_folder, store) = store();
         let window = Duration::from_secs(3600);
-        let control = IdempotencyKey::new(store, case.required.unwrap_or(true), window);
+        let control = IdempotencyKey::new(
+            store,
+            Arc::new(MacKey::new(&[7; 32])),
+            case.required.unwrap_or(true),
+            window,
+        );
         for (n, step) in case.steps.into_iter().enumerate() {
             let name = format!("{}, step {n}", case.name);
             let mut exchange = step.arrives.exchange();

@@ -99,7 +99,12 @@ impl Builder<'_> {
         if let Some(replay) = &operation.replay {
             let store = Arc::clone(&self.services.home.store) as Arc<dyn Idempotency>;
             let required = replay.idempotency_key == manifest::IdempotencyKey::Required;
-            request.push(Arc::new(IdempotencyKey::new(store, required, replay.window)));
+            request.push(Arc::new(IdempotencyKey::new(
+                store,
+                Arc::clone(&self.services.fingerprint_key),
+                required,
+                replay.window,
+            )));
         }
         if let Some(list) = &plan.request_keep {
             request.push(Arc::new(Keep::request(Arc::clone(list))));

@@ -245,7 +245,10 @@ section! {
 section! {
     /// Refuses or repeats what was already done.
     pub struct Replay later("nonce", "timestamp") {
-        /// Whether the Idempotency-Key field must be there. A repeated key gives the first answer again.
+        /// Whether the Idempotency-Key field must be there. A repeated key gives the first answer again, if method,
+        /// path, query, body and the header fields that `request.headers` lists are the same, or under `all` every
+        /// field that crosses because of it. What names the attempt may differ: `X-Request-Id`, `User-Agent`, `Date`
+        /// and the fields of tracing.
         idempotency_key: IdempotencyKey,
         /// How long keys are remembered, 1s to 31d.
         window: Duration = "24h",

@@ -226,5 +226,6 @@ pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
 }
 
 /// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
-const MIGRATIONS: [&str; 3] = [include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
-const KNOWN: i64 = 3;
+const MIGRATIONS: [&str; 4] =
+    [include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql"), include_str!("v4.sql")];
+const KNOWN: i64 = 4;

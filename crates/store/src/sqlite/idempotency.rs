@@ -1,7 +1,7 @@
 use super::queue::{Effect, Failure, Job, Queue};
 use super::{SqliteStore, answer, to_sql};
-use crate::{Idempotency, Reservation, Settlement, StoreError, StoreFuture, Ticket};
-use ironbridge_core::Timestamp;
+use crate::{Fingerprints, Idempotency, Reservation, Settlement, StoreError, StoreFuture, Ticket};
+use ironbridge_core::{OwnerTag, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 impl Idempotency for SqliteStore {
@@ -9,7 +9,7 @@ impl Idempotency for SqliteStore {
         &self,
         scope: &str,
         key: &str,
-        fingerprint: [u8; 32],
+        request: Fingerprints,
         now: Timestamp,
         expires: Timestamp,
     ) -> StoreFuture<'_, Reservation> {
@@ -17,7 +17,7 @@ impl Idempotency for SqliteStore {
         let context = seal_context(scope, key);
         let queue = self.queue.clone();
         let found =
-            self.queue.ask(Effect::Writes, move |db| Ok(take(db, queue, ticket, fingerprint, now, expires)?));
+            self.queue.ask(Effect::Writes, move |db| Ok(take(db, queue, ticket, request, now, expires)?));
         Box::pin(async move {
             Ok(match found.await? {
                 Found::Free(unclaimed) => {
@@ -35,6 +35,12 @@ impl Idempotency for SqliteStore {
                 }
             })
         })
+    }
+
+    fn concerns(&self, ticket: Ticket, owners: Vec<OwnerTag>) {
+        if !owners.is_empty() {
+            self.queue.tell(Box::new(Concerns { ticket, owners }));
+        }
     }
 
     fn settle(&self, ticket: Ticket, settlement: Settlement) {
@@ -64,18 +70,25 @@ fn take(
     db: &Connection,
     queue: Queue,
     ticket: Ticket,
-    fingerprint: [u8; 32],
+    request: Fingerprints,
     now: Timestamp,
     expires: Timestamp,
 ) -> rusqlite::Result<Found> {
     let (run, number) = ticket.holder;
     let held = db
         .prepare_cached(
-            "SELECT fingerprint, state, run, answer FROM idempotency
+            "SELECT fingerprint, state, run, answer, version FROM idempotency
              WHERE scope = ?1 AND key = ?2 AND expires > ?3",
         )?
         .query_row(params![ticket.scope, ticket.key, to_sql(now)], |row| {
-            Ok(if row.get::<_, [u8; 32]>(0)? != fingerprint {
+            let fingerprint: [u8; 32] = row.get(0)?;
+            let is_same = match row.get::<_, i64>(4)? {
+                WHOLE => fingerprint == request.whole,
+                WITHOUT_FIELDS => fingerprint == request.without_fields,
+                // Nobody can tell any more what it was.
+                _ => return Ok(Found::Unknown),
+            };
+            Ok(if !is_same {
                 Found::Mismatch
             } else {
                 match row.get::<_, i64>(1)? {
@@ -91,10 +104,20 @@ fn take(
         return Ok(found);
     }
     db.prepare_cached(
-        "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, state, run, number, expires)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, state, run, number, expires, version, owners)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
-    .execute(params![ticket.scope, ticket.key, fingerprint, OPEN, run, number, to_sql(expires)])?;
+    .execute(params![
+        ticket.scope,
+        ticket.key,
+        request.whole,
+        OPEN,
+        run,
+        number,
+        to_sql(expires),
+        WHOLE,
+        joined(&request.owners)
+    ])?;
     Ok(Found::Free(Unclaimed { ticket: Some(ticket), queue }))
 }
 
@@ -149,10 +172,11 @@ impl Job for Settle {
                 return Ok(());
             }
         };
-        // No row means that the key expired meanwhile and may be another's by now.
+        // No row means that the key expired meanwhile and may be another's by now, or that somebody whom it concerns
+        // was erased.
         db.prepare_cached(
             "UPDATE idempotency SET state = ?5, answer = ?6
-             WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4",
+             WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4 AND state = 0",
         )?
         .execute(params![scope, key, run, number, state, answer])?;
         Ok(())
@@ -166,10 +190,97 @@ impl Job for Settle {
     }
 }
 
+/// The job that says whom a reservation concerns; tried until it succeeds.
+struct Concerns {
+    ticket: Ticket,
+    owners: Vec<OwnerTag>,
+}
+
+impl Job for Concerns {
+    fn effect(&self) -> Effect {
+        Effect::Writes
+    }
+
+    fn run(&mut self, db: &Connection) -> Result<(), Failure> {
+        let Ticket { scope, key, holder: (run, number) } = &self.ticket;
+        db.prepare_cached(
+            "UPDATE idempotency SET owners = CAST(coalesce(owners, x'') || ?5 AS BLOB)
+             WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4 AND state = 0",
+        )?
+        .execute(params![scope, key, run, number, joined(&self.owners)])?;
+        let mut exists = db.prepare_cached("SELECT 1 FROM owner WHERE tag = ?1")?;
+        for tag in &self.owners {
+            // Destroyed since the answer was read.
+            if !exists.exists([tag])? {
+                forget(db, tag)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, committed: Result<(), StoreError>) -> Option<Box<dyn Job>> {
+        match committed {
+            Ok(()) => None,
+            Err(_) => Some(self),
+        }
+    }
+}
+
+/// Leaves of what concerns an owner only that its keys were used, so that nothing acts twice.
+pub(super) fn forget(db: &Connection, owner: &OwnerTag) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "UPDATE idempotency
+         SET fingerprint = zeroblob(32), version = ?2, state = ?3, answer = NULL, owners = NULL
+         WHERE owners IS NOT NULL AND instr(owners, ?1) > 0",
+    )?
+    .execute(params![owner, FORGOTTEN, UNKNOWN])
+}
+
+impl SqliteStore {
+    /// Puts keyed hashes in the place of those that older versions stored, which had no key.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn key_fingerprints(
+        &self,
+        keyed: impl Fn(&[u8; 32]) -> [u8; 32] + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let is_there = self.ask(Effect::Reads, |db| {
+            db.prepare("SELECT 1 FROM idempotency WHERE version = ?1")?.exists([UNKEYED])
+        });
+        if !is_there.await? {
+            return Ok(());
+        }
+        let convert = move |db: &Connection| {
+            let mut select = db.prepare("SELECT rowid, fingerprint FROM idempotency WHERE version = ?1")?;
+            let rows = select.query_map([UNKEYED], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows: Vec<(i64, [u8; 32])> = rows.collect::<rusqlite::Result<_>>()?;
+            let mut update =
+                db.prepare("UPDATE idempotency SET fingerprint = ?2, version = ?3 WHERE rowid = ?1")?;
+            for (row, fingerprint) in rows {
+                update.execute(params![row, keyed(&fingerprint), WITHOUT_FIELDS])?;
+            }
+            Ok(())
+        };
+        self.ask(Effect::Erases, convert).await
+    }
+}
+
+/// A blob of nothing is none, so that a look for owners passes such rows over.
+fn joined(owners: &[OwnerTag]) -> Option<Vec<u8>> {
+    (!owners.is_empty()).then(|| owners.concat())
+}
+
 /// Binds a sealed answer to its row. The length keeps two pairs of scope and key from giving the same bytes.
 fn seal_context(scope: &str, key: &str) -> Vec<u8> {
     format!("idempotency/{}/{scope}/{key}", scope.len()).into_bytes()
 }
+
+/// The column `version`, see `v4.sql`.
+const FORGOTTEN: i64 = 0;
+const UNKEYED: i64 = 1;
+const WITHOUT_FIELDS: i64 = 2;
+const WHOLE: i64 = 3;
 
 /// The column `state`, see `v1.sql`.
 const OPEN: i64 = 0;

@@ -1,5 +1,5 @@
 use super::queue::Effect;
-use super::{SqliteStore, file, to_sql};
+use super::{SqliteStore, file, idempotency, to_sql};
 use crate::{Lookup, NewOwner, OwnerKeys, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{OwnerKey, OwnerTag, action};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -63,6 +63,7 @@ impl OwnerKeys for SqliteStore {
                 .query_row([lookup], |row| row.get(0))
                 .optional()?;
             if let Some(tag) = tag {
+                idempotency::forget(db, &tag)?;
                 author.leave(db, &author.did(db, action::name::SUBJECT_ERASE, hex(&tag))?)?;
             }
             Ok(tag)

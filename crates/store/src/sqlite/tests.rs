@@ -4,8 +4,8 @@ mod versions;
 use super::file::File;
 use super::*;
 use crate::{
-    Credentials, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys, OwnerKind,
-    Reservation, SealedItems, SealerError, Settlement, StoredAnswer, Ticket,
+    Credentials, Fingerprints, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys,
+    OwnerKind, Reservation, SealedItems, SealerError, Settlement, StoredAnswer, Ticket,
 };
 use bytes::Bytes;
 use ironbridge_core::OwnerKey;
@@ -162,10 +162,10 @@ async fn expired_keys_are_swept() {
     let store = SqliteStore::open(&place.path(), Arc::new(Xor), Arc::clone(&clock) as _, actor()).unwrap();
     for n in 0..1500 {
         let key = n.to_string();
-        drop(store.reserve("s", &key, [0; 32], NOW, Timestamp(NOW.0 + n)).await.unwrap());
+        drop(store.reserve("s", &key, [0; 32].into(), NOW, Timestamp(NOW.0 + n)).await.unwrap());
     }
     *clock.0.lock().unwrap() = Timestamp(NOW.0 + 1400).plus(Duration::from_secs(3600));
-    let _later = store.reserve("s", "later", [0; 32], NOW, Timestamp(u64::MAX)).await.unwrap();
+    let _later = store.reserve("s", "later", [0; 32].into(), NOW, Timestamp(u64::MAX)).await.unwrap();
     let mut left = i64::MAX;
     while left > 1 {
         left = store
@@ -340,8 +340,8 @@ fn what_is_no_store_is_refused() {
     let place = Place::new();
     drop(place.open());
     let db = Connection::open(place.path()).unwrap();
-    db.pragma_update(None, "user_version", 4).unwrap();
-    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 4, known: 3 }));
+    db.pragma_update(None, "user_version", 5).unwrap();
+    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 5, known: 4 }));
     db.pragma_update(None, "user_version", 0).unwrap();
     assert!(matches!(place.try_open().err(), Some(StoreError::Open { .. })), "another program's");
     drop(db);
@@ -425,10 +425,14 @@ impl Place {
 
     /// Whether any of the files does.
     fn holds(&self, needle: &[u8]) -> bool {
-        fs::read_dir(self.directory()).unwrap().any(|entry| {
-            let bytes = fs::read(entry.unwrap().path()).unwrap();
-            bytes.windows(needle.len()).any(|part| part == needle)
-        })
+        self.count(needle) > 0
+    }
+
+    /// How often all of the files do.
+    fn count(&self, needle: &[u8]) -> usize {
+        let entries = fs::read_dir(self.directory()).unwrap();
+        let count = |bytes: Vec<u8>| bytes.windows(needle.len()).filter(|part| *part == needle).count();
+        entries.map(|entry| count(fs::read(entry.unwrap().path()).unwrap())).sum()
     }
 }
 
@@ -477,7 +481,7 @@ fn offer(lookup: u8, key: u8) -> NewOwner {
 }
 
 fn reserve<'a>(store: &'a SqliteStore, key: &str) -> StoreFuture<'a, Reservation> {
-    store.reserve("scope", key, [1; 32], NOW, Timestamp::from_seconds(2_000))
+    store.reserve("scope", key, [1; 32].into(), NOW, Timestamp::from_seconds(2_000))
 }
 
 fn taken(reservation: Reservation) -> Ticket {

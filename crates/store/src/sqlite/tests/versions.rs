@@ -23,12 +23,12 @@ async fn version_1_still_opens() {
     let tables = |(version, parts): (i64, Vec<(String, Option<String>, i64)>)| {
         (version, parts.into_iter().map(|(name, sql, _)| (name, sql)).collect::<Vec<_>>())
     };
-    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_3.as_ref())));
+    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_4.as_ref())));
 }
 
 #[tokio::test]
-async fn versions_2_and_3_still_open() {
-    for fixture in [VERSION_2, VERSION_3] {
+async fn versions_2_to_4_still_open() {
+    for fixture in [VERSION_2, VERSION_3, VERSION_4] {
         holds_what_version_2_held(&Place::with(fixture).open()).await;
     }
 }
@@ -46,14 +46,16 @@ async fn holds_what_version_2_held(store: &SqliteStore) {
 async fn holds_what_version_1_held(store: &SqliteStore) {
     assert_eq!(Credentials::list(store, None).await.unwrap(), [credential()]);
     assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"sealed");
+    // As a bridge does before it serves; these fingerprints stand for their own keyed ones.
+    store.key_fingerprints(|plain| *plain).await.unwrap();
     assert_eq!(reserve(store, "finished").await, Ok(Reservation::Finished(answer("kept"))));
     assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
 }
 
-/// What is written today is what version 3 wrote. Should this fail, the schema changed: keep version 3 as it is, give
+/// What is written today is what version 4 wrote. Should this fail, the schema changed: keep version 4 as it is, give
 /// the new one a number, and copy what is written here to a fixture of its own.
 #[tokio::test]
-async fn the_current_schema_is_version_3() {
+async fn the_current_schema_is_version_4() {
     let place = Place::new();
     let store = place.open();
     store.insert(credential()).await.unwrap();
@@ -62,7 +64,32 @@ async fn the_current_schema_is_version_3() {
     let _open = reserve(&store, "open").await.unwrap();
     store.obtain(vec![offer(1, 2)]).await.unwrap();
     drop(store);
-    assert_eq!(schema(&place.path()), schema(VERSION_3.as_ref()));
+    assert_eq!(schema(&place.path()), schema(VERSION_4.as_ref()));
+}
+
+/// What was remembered without a key is told apart as it was, and is not left in the file.
+#[tokio::test]
+async fn fingerprints_without_a_key_are_put_under_one() {
+    let place = Place::with(VERSION_3);
+    let store = place.open();
+    assert_eq!(reserve(&store, "finished").await, Ok(Reservation::OutcomeUnknown), "not to be told before");
+    let before = place.count(&[1; 32]);
+    store.key_fingerprints(|plain| plain.map(|byte| byte ^ 0x5a)).await.unwrap();
+    // Those of both rows are gone, also out of the write-ahead log; an owner is looked up by the same bytes.
+    assert_eq!(place.count(&[1; 32]), before - 2);
+    let asked = |whole, without_fields| Fingerprints { whole, without_fields, owners: Vec::new() };
+    let later = Timestamp::from_seconds(2_000);
+    for (request, expected) in [
+        (asked([1 ^ 0x5a; 32], [9; 32]), Reservation::Mismatch),
+        (asked([9; 32], [2 ^ 0x5a; 32]), Reservation::Mismatch),
+        (asked([9; 32], [1 ^ 0x5a; 32]), Reservation::Finished(answer("kept"))),
+    ] {
+        assert_eq!(store.reserve("scope", "finished", request, NOW, later).await, Ok(expected));
+    }
+    // Once: what is keyed stays as it is.
+    store.key_fingerprints(|_| [0; 32]).await.unwrap();
+    let again = store.reserve("scope", "finished", asked([9; 32], [1 ^ 0x5a; 32]), NOW, later).await;
+    assert_eq!(again, Ok(Reservation::Finished(answer("kept"))));
 }
 
 /// The version, and every table and index with its number of rows.
@@ -84,3 +111,4 @@ fn schema(path: &Path) -> (i64, Vec<(String, Option<String>, i64)>) {
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
 const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.sqlite");
 const VERSION_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v3.sqlite");
+const VERSION_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v4.sqlite");
