@@ -128,7 +128,7 @@ findings! {
         "Check its permissions and its encoding.",
         "";
     NO_MANIFEST = "IB116", Error, "No manifest",
-        "No file of the directory says what the bridge is.",
+        "No file of the directory itself says what the bridge is. One in a folder below it does not count: that is a manifest of its own.",
         "Add a file with the top-level key `bridge`, or give the right directory. `ironbridge init` makes one to start from.",
         "bridge:\n  name: acme-bridge";
     NOT_EXACTLY_ONE = "IB117", Error, "Not exactly one of the keys",

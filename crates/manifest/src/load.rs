@@ -2,10 +2,10 @@
 
 use crate::check::Parts;
 use crate::diagnostic::Diagnostics;
-use crate::findings::Finding;
+use crate::findings::{Finding, finding};
 use crate::outline::{Names, Outline};
 use crate::place::{FileId, Site};
-use crate::reader::{Files, Reader};
+use crate::reader::{Files, Reader, plain};
 use crate::walk::{Fault, Walk};
 use crate::yaml;
 use crate::{Bridge, Date, Listener, Manifest, SecretRef};
@@ -127,6 +127,7 @@ fn check(
             Err(fault) => report_fault(fault, file, &mut reader),
         }
     }
+    refuse_bridge_below(root, &outline, &sources, &mut reader);
     let everything_read = !reader.has_errors();
     let parts = Parts {
         bridge: outline.read_bridge(&mut reader).map(with_listener),
@@ -154,6 +155,28 @@ fn check(
     let positions = Positions { outline, sources: Arc::clone(&sources) };
     let manifest = Manifest { bridge, systems, roles, accounts, integrations, files: named, sources };
     Ok(Loaded { manifest, findings, positions })
+}
+
+/// A directory above several manifests is no manifest of any: its bridge would be whichever there is.
+fn refuse_bridge_below(
+    root: &Path,
+    outline: &Outline,
+    sources: &[(PathBuf, String)],
+    reader: &mut Reader<'_>,
+) {
+    let Some(site) = outline.bridge().map(|bridge| bridge.at_key()) else { return };
+    let folder = sources.get(site.file).and_then(|(path, _)| path.parent()).map(plain).unwrap_or_default();
+    if folder == plain(root) {
+        return;
+    }
+    reader
+        .report(
+            &finding::NO_MANIFEST,
+            site,
+            "the bridge is declared in a folder below, not in the manifest's own",
+        )
+        .label("a manifest of its own")
+        .help(format!("name its directory: -C {}", folder.display()));
 }
 
 fn report_fault(fault: yaml::Fault, file: FileId, reader: &mut Reader<'_>) {

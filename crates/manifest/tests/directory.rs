@@ -29,13 +29,29 @@ fn files_are_merged_and_others_left_alone() {
 fn the_data_directory_is_left_alone_without_being_named() {
     let directory = with(&[("bridge.yaml", "bridge: { name: b }"), ("data/x.yaml", "not: [read")]);
     assert_eq!(loaded(&directory).manifest.sources.len(), 1);
-    let below = with(&[("a/bridge.yaml", "bridge: { name: b }"), ("a/data/x.yaml", "not: [read")]);
-    assert_eq!(loaded(&below).manifest.sources.len(), 1);
     // Also where it is written as an absolute path.
     let absolute = with(&[("state/x.yaml", "not: [read")]);
     let bridge = format!("bridge: {{ name: b, data_dir: {} }}", absolute.path().join("state").display());
     fs::write(absolute.path().join("bridge.yaml"), bridge).unwrap();
     assert_eq!(loaded(&absolute).manifest.sources.len(), 1);
+}
+
+#[test]
+fn a_directory_above_takes_no_manifest_of_a_folder_for_its_own() {
+    let above = with(&[
+        ("a/bridge.yaml", "bridge: { name: b }"),
+        ("a/data/x.yaml", "not: [read"),
+        ("roles.yaml", "roles: { one: { permissions: [] } }"),
+    ]);
+    let today = Date::of(2026, 11, 21).unwrap();
+    let found = load(above.path(), today).unwrap_err();
+    let found: Vec<_> = found.iter().collect();
+    assert_eq!((found.len(), found[0].id(), found[0].place.line), (1, "IB116", 1), "{found:?}");
+    assert_eq!(found[0].help, Some(format!("name its directory: -C {}", above.path().join("a").display())));
+    assert!(load(&above.path().join("a"), today).is_ok());
+    // However the directory is written.
+    assert!(load(&above.path().join("./a/."), today).is_ok());
+    assert!(load(&above.path().join("a/../a"), today).is_ok());
 }
 
 /// As Kubernetes mounts a ConfigMap with items in folders.
