@@ -117,12 +117,13 @@ on this machine: TLS on both sides, two OAuth 2.0 servers, a private CA, an audi
         stays: bool,
     ) -> Result<(), Failure> {
         let failed = scenes.iter().filter(|scene| !scene.held()).count();
-        let records = scenes::records(world)?;
+        let (records, actions) = scenes::records(world)?;
         let numbered = || scenes.iter().zip(1..);
         if self.json {
             let scenes: Vec<_> = numbered().map(|(scene, number)| scene.to_json(number)).collect();
             output::json(&json!({
                 "held": scenes.len() - failed, "failed": failed, "scenes": scenes, "records": records,
+                "actions": actions,
                 "directory": directory.path(), "kept": directory.is_kept(),
             }))?;
             return Ok(());
@@ -142,9 +143,9 @@ on this machine: TLS on both sides, two OAuth 2.0 servers, a private CA, an audi
             "Its files are removed now; `--dir DIR` keeps them, `--stay` lets you try it yourself.".to_owned()
         };
         output::data(format_args!(
-            "\n{}\n\n{verdict} The audit trail holds {} records: {}.\n{rest}",
+            "\n{}\n\n{verdict}\nThe audit trail holds {} records: {}, {actions} of actions.\n{rest}",
             output::table(["", "scene", "expected", "outcome"], rows),
-            records.values().sum::<u64>(),
+            records.values().sum::<u64>() + actions,
             counts.join(", "),
         ))?;
         Ok(())

@@ -48,6 +48,13 @@ fn it_reads_like_a_story_and_leaves_nothing_behind() {
     let (code, out, err) = demo(dir.path(), &[]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    // What the scene of the whole trail says so far and the last line are counts of the same.
+    let number = |line: &str| line.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap();
+    let line =
+        |mark: &str| out.lines().find(|line| line.contains(mark)).unwrap_or_else(|| panic!("{mark}: {out}"));
+    let so_far = number(line(" records so far").trim_start_matches(['←', ' ']));
+    let (_, end) = line("The audit trail holds ").split_once("The audit trail holds ").unwrap();
+    assert!(number(end) >= so_far, "{so_far}, then {end}");
     assert!(!out.contains('\x1b') && out.lines().all(|line| line.chars().count() <= 120), "{out}");
     for secret in ["ibs_", "ibk_", "erp-"] {
         let whole = out

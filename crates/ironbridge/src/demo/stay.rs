@@ -36,7 +36,12 @@ pub async fn stay(world: &World, aside: bool) -> Result<(), Failure> {
 async fn commands(world: &World) -> Result<String, Failure> {
     let [certificate, key] = world.write_robot()?;
     let api_key = world.issue_key("order-service").await?;
-    let curl = format!("curl -sS --cacert {}", world.places.bridge_ca().display());
+    let curl = format!("curl -sS --cacert {}", quoted(&world.places.bridge_ca().to_string_lossy()));
+    // Nobody need have put it on the PATH.
+    let ironbridge = match std::env::current_exe() {
+        Ok(path) => quoted(&path.to_string_lossy()),
+        Err(_) => "ironbridge".to_owned(),
+    };
     let url = format!("https://localhost:{}", world.ports.bridge);
     Ok(format!(
         "
@@ -57,14 +62,34 @@ The bridge stays up; Ctrl-C ends it. To try:
     -H 'Content-Type: application/json' -d '{{\"carrier\":\"dhl\",\"weight_kg\":2.5,\"parcels\":[{{\"sku\":\"AB-1001\",\"quantity\":2}}]}}'
 
   # what was recorded
-  ironbridge audit tail -C {manifest}
-  ironbridge audit verify -C {manifest}
+  {ironbridge} audit tail -C {manifest}
+  {ironbridge} audit verify -C {manifest}
 
 The manifest is in {manifest}; change it, and the bridge reloads.",
         api_key = api_key.key.expose(),
         secret = world.client_secret("order-service"),
-        certificate = certificate.display(),
-        key = key.display(),
-        manifest = world.places.bridge().display(),
+        certificate = quoted(&certificate.to_string_lossy()),
+        key = quoted(&key.to_string_lossy()),
+        manifest = quoted(&world.places.bridge().to_string_lossy()),
     ))
+}
+
+/// As a shell reads it as one word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_one_word() {
+        assert_eq!(quoted("/tmp/a-b.pem"), "/tmp/a-b.pem");
+        assert_eq!(quoted("/tmp/my demo/it's"), r"'/tmp/my demo/it'\''s'");
+    }
 }

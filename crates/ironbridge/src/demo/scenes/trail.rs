@@ -16,7 +16,7 @@ pub async fn verified(world: &mut World, scene: &mut Scene) -> Result<(), Failur
     settle(world).await?;
     let verified = log(world)?.verify(None, &mut |_, _| {})?;
     let crossings = world.caller.crossings();
-    scene.came_back(format!("{} records under a checkpoint of {}", verified.size, verified.origin));
+    scene.came_back(format!("{} records so far, under a checkpoint of {}", verified.size, verified.origin));
     let all = all(&log(world)?)?;
     let (exchanges, actions): (Vec<_>, Vec<_>) = all.iter().partition(|record| is_exchange(record));
     scene.check(
@@ -72,13 +72,17 @@ pub async fn tampered(world: &mut World, scene: &mut Scene) -> Result<(), Failur
     Ok(())
 }
 
-/// How many exchanges ended how.
-pub fn records(world: &World) -> Result<BTreeMap<String, u64>, Failure> {
-    let mut counts = BTreeMap::new();
-    for record in all(&log(world)?)?.into_iter().filter(is_exchange) {
-        *counts.entry(record.entry.outcome).or_insert(0) += 1;
+/// How many exchanges ended how, and how many actions there were.
+pub fn records(world: &World) -> Result<(BTreeMap<String, u64>, u64), Failure> {
+    let (mut counts, mut actions) = (BTreeMap::new(), 0);
+    for record in all(&log(world)?)? {
+        if is_exchange(&record) {
+            *counts.entry(record.entry.outcome).or_insert(0) += 1;
+        } else {
+            actions += 1;
+        }
     }
-    Ok(counts)
+    Ok((counts, actions))
 }
 
 /// Waits until the checkpoint covers every record; the bridge signs one within a moment.
