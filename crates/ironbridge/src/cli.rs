@@ -35,7 +35,10 @@ Or watch it first:
 Exit codes:
   0  it worked; warnings do not count
   1  it did not, or what was checked has errors or was tampered with
-  2  the command line was wrong";
+  2  the command line was wrong
+
+With --format json an error is JSON too: one line on standard error with error, help and, of a
+manifest, findings.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -50,7 +53,7 @@ enum Command {
     /// Explain a refusal's code or a finding's id
     Explain(explain::Args),
     /// Print the manifest's JSON Schema, for editors
-    Schema,
+    Schema(schema::Args),
     /// Set, list and remove secrets of the sealed store
     #[command(subcommand)]
     Secret(secret::Command),
@@ -79,7 +82,7 @@ impl Cli {
             Command::Run(args) => run::run(dir, &args),
             Command::Demo(args) => demo::run(args),
             Command::Explain(args) => explain::run(&args),
-            Command::Schema => schema::run(),
+            Command::Schema(_) => schema::run(),
             Command::Secret(command) => secret::run(dir, command),
             Command::Key(command) => key::run(dir, command),
             Command::Certificate(command) => certificate::run(dir, command),

@@ -1,4 +1,5 @@
 use crate::output;
+use serde_json::{Value, json};
 use std::io;
 use std::process::ExitCode;
 
@@ -9,6 +10,8 @@ pub struct Failure {
     help: Option<String>,
     /// Printed above: diagnostics with their lines.
     above: String,
+    /// The same for programs.
+    findings: Option<Value>,
     /// Whoever read our output has gone (`| head`): not worth a word.
     silent: bool,
 }
@@ -16,7 +19,7 @@ pub struct Failure {
 impl Failure {
     /// `message` is one sentence without its full stop.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), help: None, above: String::new(), silent: false }
+        Failure { message: message.into(), help: None, above: String::new(), findings: None, silent: false }
     }
 
     /// What to do about it.
@@ -28,13 +31,36 @@ impl Failure {
         Failure { above, ..self }
     }
 
+    /// What [`Failure::above`] says, for programs.
+    pub fn findings(self, findings: Value) -> Failure {
+        Failure { findings: Some(findings), ..self }
+    }
+
     /// Prints it to standard error.
     pub fn report(self) -> ExitCode {
         if self.silent {
             return ExitCode::SUCCESS;
         }
-        output::note(self.text(output::color_of_stderr()).trim_end());
+        self.tell();
         ExitCode::FAILURE
+    }
+
+    /// To standard error, in the form that the command line asks for.
+    pub fn tell(&self) {
+        if output::is_json_asked_for() {
+            output::note(self.json());
+        } else {
+            output::note(self.text(output::color_of_stderr()).trim_end());
+        }
+    }
+
+    /// One line, so that it can be told from what else stands on standard error.
+    fn json(&self) -> Value {
+        let mut object = json!({ "error": self.message, "help": self.help });
+        if let (Some(findings), Value::Object(members)) = (&self.findings, &mut object) {
+            members.insert("findings".to_owned(), findings.clone());
+        }
+        object
     }
 
     pub fn text(&self, color: bool) -> String {

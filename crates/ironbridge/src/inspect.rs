@@ -39,6 +39,7 @@ pub fn failure(dir: &Path, found: &Diagnostics) -> Failure {
     let message = format!("the manifest in {} does not load: {}", dir.display(), summary(found));
     Failure::new(message)
         .above(found.render_text(output::color_of_stderr()))
+        .findings(found.to_json())
         .help("mend what is marked above; `ironbridge explain ID` says more about each")
 }
 

@@ -32,6 +32,13 @@ fn usage(error: &clap::Error) -> ExitCode {
         _ => false,
     };
     if error.kind() != ErrorKind::UnknownArgument || !surplus {
+        if error.use_stderr() && output::is_json_asked_for() {
+            let text = error.to_string();
+            let said = text.strip_prefix("error: ").unwrap_or(&text);
+            let (message, usage) = said.split_once("\n\n").unwrap_or((said, ""));
+            failure::Failure::new(message.trim()).help(usage.trim()).tell();
+            return ExitCode::from(2);
+        }
         error.exit();
     }
     let failure = failure::Failure::new("there is an argument too many; it is not repeated here, as it may be a secret")
@@ -40,8 +47,10 @@ fn usage(error: &clap::Error) -> ExitCode {
              one: it stands in the shell's history now, and others could see it in the list of processes. Remove it \
              there (`history -d -1` in bash), and replace it where it came from",
         );
-    output::note(failure.text(output::color_of_stderr()).trim_end());
-    if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) {
+    failure.tell();
+    if !output::is_json_asked_for()
+        && let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage)
+    {
         output::note(format_args!("\n{usage}"));
     }
     ExitCode::from(2)

@@ -26,6 +26,23 @@ impl FormatArg {
     }
 }
 
+/// Whether the command line asks for JSON, also where it cannot be read otherwise: what is wrong with it is told in
+/// the same form.
+pub fn is_json_asked_for() -> bool {
+    let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
+    while let Some(argument) = arguments.next() {
+        let asked = match argument.to_str() {
+            Some("--format" | "--log-format") => arguments.next().is_some_and(|form| form == "json"),
+            Some("--format=json" | "--log-format=json") => true,
+            _ => false,
+        };
+        if asked {
+            return true;
+        }
+    }
+    false
+}
+
 /// A line of what was asked for. An error is that nobody reads on.
 pub fn data(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -151,6 +151,9 @@ fn records_are_exported_in_every_form() {
     let stage = stage(300);
     let leaves = stage.good(&["audit", "query", "--format", "json"]).out;
     assert_eq!(stage.good(&["audit", "export", "--as", "json"]).out, leaves);
+    let first: Vec<&str> = leaves.lines().take(3).collect();
+    let limited = stage.good(&["audit", "export", "--as", "json", "--limit", "3"]).out;
+    assert_eq!(limited.lines().collect::<Vec<_>>(), first);
 
     let events = lines(&stage.good(&["audit", "export", "--as", "ocsf", "--outcome", "denied"]).out);
     assert_eq!(events.len(), 60);

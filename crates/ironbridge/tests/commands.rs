@@ -303,6 +303,40 @@ fn a_secret_that_the_manifest_names_is_not_removed_by_accident() {
     stage.good(&["secret", "remove", "erp-token", "--yes"]);
 }
 
+/// Whoever asks for JSON reads JSON, also of what went wrong.
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let stage = Stage::new();
+    let wrote = Stage::empty().good(&["init", "--name", "a", "--format", "json"]).json();
+    assert!(wrote["name"] == "a" && wrote["wrote"].as_array().unwrap().len() > 2, "{wrote}");
+    assert!(stage.good(&["schema", "--format", "json"]).json()["$defs"].is_object());
+    for (arguments, code, said) in [
+        (&["init", "--format", "json"][..], 1, "nothing is overwritten"),
+        (&["key", "issue", "shp", "--format", "json"], 1, "no account `shp`"),
+        (&["explain", "IB999", "--format=json"], 1, "nothing is called"),
+        (&["audit", "prove", "0", "--format", "json"], 1, ""),
+        (&["audit", "reindex", "--trail", "nowhere", "--format", "json"], 1, ""),
+        (&["audit", "export", "--as", "csv", "--trail", "nowhere", "--format", "json"], 1, ""),
+        (&["secret", "list", "surplus", "--format", "json"], 2, "argument too many"),
+        (&["check", "--frmat", "x", "--format", "json"], 2, "--frmat"),
+        (&["chek", "--format", "json"], 2, "chek"),
+        (&["key", "issue", "--format", "json"], 2, "required"),
+    ] {
+        let ran = stage.run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{arguments:?}: {}", ran.err);
+        let error: serde_json::Value = serde_json::from_str(&ran.err)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", ran.err));
+        assert!(error["error"].as_str().unwrap().contains(said), "{arguments:?}: {error}");
+        assert!(error["help"].is_string() || error["help"].is_null(), "{error}");
+    }
+    stage.edit("parties.yaml", "systems:", "sistems:");
+    let ran = stage.bad(&["run", "--log-format", "json"]);
+    let last: serde_json::Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
+    assert!(last["message"].as_str().unwrap().contains("IB102"), "{last}");
+    // Behind `--` it is no option.
+    assert!(stage.run(&["key", "revoke", "--", "--format=json"]).err.contains("\nerror: "));
+}
+
 #[test]
 fn a_schema_that_checks_nothing_is_told() {
     let stage = Stage::new();

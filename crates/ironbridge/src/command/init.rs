@@ -1,6 +1,7 @@
 use crate::cli::Outcome;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, FormatArg};
+use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Args {
     /// Name of the bridge, and origin of its audit trail [default: the directory's name]
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    format: FormatArg,
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
@@ -32,7 +35,15 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     }
     for (path, text) in &files {
         write_new(&dir.join(path), text)?;
+        if args.format.is_json() {
+            continue;
+        }
         output::data(format_args!("wrote {}", dir.join(path).display()))?;
+    }
+    if args.format.is_json() {
+        let wrote: Vec<_> = files.iter().map(|(path, _)| dir.join(path).display().to_string()).collect();
+        output::json(&json!({ "name": name, "wrote": wrote }))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let enter = if dir == Path::new(".") { String::new() } else { format!("\n  cd {}", dir.display()) };
     output::data(format_args!(

@@ -4,10 +4,11 @@ use super::filter::Filter;
 use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, FormatArg};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ironbridge_audit::export::Format;
 use ironbridge_audit::{Fault, Query, Stored};
+use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     filter: Filter,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// Open personal detail too; as json a record stays what it is
     #[arg(long)]
     details: bool,
@@ -38,13 +42,15 @@ pub struct Args {
     keys: KeysArg,
     #[command(flatten)]
     trail: Trail,
+    #[command(flatten)]
+    format: FormatArg,
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let source = args.trail.open(manifest)?;
     let keyring = if args.details { Some(source.required_keyring(&args.keys)?) } else { None };
     let Some(query) = args.filter.query(&source, &args.keys)? else { return Ok(ExitCode::SUCCESS) };
-    let query = Query { details: args.details, ..query };
+    let query = Query { details: args.details, limit: args.limit, ..query };
     let mut export = Export { records: source.log.query(query)?, form: args.form, keyring };
     let Some(path) = &args.output else {
         export.write(&mut output::stream(), &ProgressBar::hidden())?;
@@ -55,7 +61,11 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let written = export.write(&mut file, &bar)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     bar.finish_and_clear();
-    output::note(format_args!("{written} records are in {}", path.display()));
+    if args.format.is_json() {
+        output::json(&json!({ "records": written, "file": path.display().to_string() }))?;
+    } else {
+        output::note(format_args!("{written} records are in {}", path.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,9 +4,10 @@ use super::show::Id;
 use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, FormatArg};
 use ironbridge_audit::receipt::Disclosure;
 use ironbridge_audit::{Fault, FaultKind, Log, Receipt, Stored};
+use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ pub struct Args {
     keys: KeysArg,
     #[command(flatten)]
     trail: Trail,
+    #[command(flatten)]
+    format: FormatArg,
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
@@ -43,12 +46,17 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     };
     let receipt = make(&source.log, &record, disclosure)?.to_string();
     match &args.output {
+        None if args.format.is_json() => output::json(&json!({ "index": record.index, "receipt": receipt }))?,
         None => output::data(receipt.trim_end())?,
         Some(path) => {
             let mut file = file::create(path)?;
             file.write_all(receipt.as_bytes())?;
             file.sync_all()?;
-            output::note(format_args!("The receipt of record {} is in {}", record.index, path.display()));
+            if args.format.is_json() {
+                output::json(&json!({ "index": record.index, "file": path.display().to_string() }))?;
+            } else {
+                output::note(format_args!("The receipt of record {} is in {}", record.index, path.display()));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,8 @@ use super::trail::{Source, Trail};
 use super::verify::{progress_bar, show};
 use crate::cli::Outcome;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, FormatArg};
+use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,6 +16,8 @@ Example:
 pub struct Args {
     #[command(flatten)]
     trail: Trail,
+    #[command(flatten)]
+    format: FormatArg,
 }
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
@@ -26,6 +29,10 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     bar.finish_and_clear();
     outcome?;
     let (indexed, size) = (log.indexed()?, log.checkpoint(None)?.size);
+    if args.format.is_json() {
+        output::json(&json!({ "indexed": indexed, "size": size }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     output::data(format_args!("{indexed} of {size} records are indexed; the newest are read without."))?;
     Ok(ExitCode::SUCCESS)
 }
