@@ -50,13 +50,13 @@ codes! {
         "Send the query as a form: name=value, divided by &, each encoded once.";
     QUERY_UNDECLARED = "query-undeclared", 400, Caller, false, "Query member not declared",
         "The query has a member that the operation does not declare. Left out, it would change what is asked for, so the request is refused.",
-        "Leave the member out that the detail names, or have the operator list it in request.query.";
+        "Leave out the members that the detail names, or have the operator list them at the operation: request: { query: [page, tag*] }, where * lets a member repeat. Fields of the header section are declared beside, in request.headers; what crosses undeclared stands in docs/reference/fields.md.";
     QUERY_REPEATED = "query-repeated", 400, Caller, false, "Query member repeated",
         "The query has a member more than once that the operation declares once. Systems disagree on which one counts.",
-        "Send the member that the detail names once, or have the operator declare that it may be repeated.";
+        "Send each member that the detail names once, or have the operator let it repeat: request: { query: [tag*] }.";
     WEBSOCKET_REFUSED = "websocket-refused", 400, Caller, false, "WebSocket handshake refused",
-        "The request asks to switch to WebSocket, and its handshake is not whole: Connection, Sec-WebSocket-Key, Sec-WebSocket-Version (RFC 6455 §4.2.1).",
-        "Correct the field that the detail names.";
+        "The operation opens a WebSocket, and the request is no whole handshake: Upgrade, Connection, Sec-WebSocket-Key, Sec-WebSocket-Version, over HTTP/1.1 (RFC 6455 §4.2.1). Anything else would pass such an operation unread.",
+        "Correct the field that the detail names. A proxy in between may be removing Connection and Upgrade.";
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
         "Host is missing, repeated, malformed, or differs from the request's authority; or the authority has a user, percent-encoding or anything else that is no host with an optional port (RFC 9112 §3.2, RFC 9113 §8.3.1).",
         "Send exactly one Host field that names the bridge.";
@@ -177,8 +177,8 @@ codes! {
 
     // Inspect
     BODY_TOO_LARGE = "body-too-large", 413, Caller, false, "Body too large",
-        "The body is larger than the operation's max_body.",
-        "Send less at once.";
+        "The body is larger than the operation's max_body: 1 MiB unless declared, wherever a control reads the body; idempotency keys do.",
+        "Send less at once, or have the operator raise request.max_body.";
     BODY_INCOMPLETE = "body-incomplete", 400, Caller, true, "Body incomplete",
         "The body ended before its announced length, or its chunks are malformed.",
         "Send the whole body.";
@@ -259,17 +259,17 @@ codes! {
         "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, a status that is none, more than 100 header fields, a header section larger than 64 KiB (32 KiB over HTTP/2), or a switch to WebSocket that does not answer the request's (RFC 6455 §4.2.2) (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
         "Tell the target's owner, with the reason that the bridge's log gives; a proxy in front of the target may be rewriting its answers.";
     TARGET_REFUSED_US = "target-refused-us", 502, Operator, false, "Target refused the bridge's credentials",
-        "The target answered 401 to the credentials that the bridge presented, also after they were renewed.",
-        "The operator checks the target's credentials.";
+        "The target answered 401 or 407: to the credentials that the bridge presented, also after they were renewed, or because the manifest gives it none.",
+        "The operator checks the target's `auth` in the manifest, and the secret it names.";
     TARGET_FAILED = "target-failed", 502, Target, true, "Target failed",
         "The target answered with a server error. Its own words are not passed on, because they may hold internals.",
-        "Try again later; if it persists, tell the target's owner the correlation id.";
+        "Try again later; if it persists, tell the operator the correlation id.";
     TARGET_DECLINED = "target-declined", 400, Caller, false, "Target declined the request",
         "The request passed every control, and the target answered with a client error. Its status is passed on; its own words are not, because they may hold internals.",
-        "Correct the request; the target's owner can look up the correlation id.";
+        "Correct the request. What the target misses may be a header field that the operation does not declare: those that are not listed in request.headers stay at the bridge (docs/reference/fields.md). With an idempotency key, send the corrected request under a fresh one.";
     REPLY_TOO_LARGE = "reply-too-large", 502, Target, false, "Target's answer too large",
-        "The target's answer is larger than the operation allows for answers that are read.",
-        "Ask for less at once; the operator can raise response.max_body.";
+        "The target's answer is larger than the operation allows for answers that are read: 1 MiB unless declared; idempotency keys read them too. The target may have acted on the request.",
+        "Ask for less at once; the operator can raise response.max_body. Before sending it again, find out whether the target acted.";
     REPLY_HOLDS_CREDENTIAL = "reply-holds-credential", 502, Target, false, "Target's answer holds a credential",
         "The target's answer repeats the credential that the bridge presented to it, as it is, escaped or encoded. It is the bridge's, so nothing of the answer was passed on.",
         "Tell the operator the correlation id; the bridge's log names where in the answer it stood. The target's owner stops repeating requests in answers.";

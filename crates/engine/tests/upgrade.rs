@@ -77,6 +77,15 @@ fn what_may_not_change_its_protocol_does_not() {
     assert_eq!(told["status"], 401);
     let told = scene.talk("/ws/none", json!({}));
     assert_eq!(told["status"], 404);
+    // What is no handshake would pass an operation for WebSockets unread: also where a proxy took it for HTTP.
+    scene.world.target.forget();
+    for more in [&[][..], &["-H", "Upgrade: websocket"], &["-H", "Connection: Upgrade"], &["--http2"]] {
+        let header = format!("X-API-Key: {}", scene.key);
+        let reply = scene.world.curl("/erp/v1/echo", &[&["-H", header.as_str()], more].concat()).unwrap();
+        assert_eq!(reply.status, 400, "{more:?}: {}", reply.text());
+        assert_eq!(reply.json().unwrap()["code"], "websocket-refused");
+    }
+    assert!(scene.world.target.seen().is_empty());
     // A target that does not switch answers as ever.
     let told = scene.talk("/erp/v1/echo", json!({}));
     assert_eq!(told["status"], 200);

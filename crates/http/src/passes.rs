@@ -67,22 +67,39 @@ impl Members {
     /// Refuses what is not declared: left out, it would change the question.
     pub fn judge(&self, query: &Query) -> Result<(), Box<Denial>> {
         let Members::Listed(listed) = self else { return Ok(()) };
+        let repeats =
+            |name: &str| listed.iter().find(|(known, _)| &**known == name).map(|(_, repeats)| *repeats);
+        let (mut undeclared, mut repeated) = (Vec::new(), Vec::new());
         for (index, (name, _)) in query.members().enumerate() {
-            let Some((_, repeats)) = listed.iter().find(|(known, _)| &**known == name) else {
-                return refuse(&code::QUERY_UNDECLARED, name);
-            };
-            if !repeats && query.members().take(index).any(|(earlier, _)| earlier == name) {
-                return refuse(&code::QUERY_REPEATED, name);
+            match repeats(name) {
+                None => undeclared.push(name),
+                Some(false) if query.members().take(index).any(|(earlier, _)| earlier == name) => {
+                    repeated.push(name);
+                }
+                Some(_) => {}
             }
         }
-        Ok(())
+        match (undeclared.is_empty(), repeated.is_empty()) {
+            (true, true) => Ok(()),
+            (false, _) => refuse(&code::QUERY_UNDECLARED, undeclared, "not listed in request.query"),
+            (true, false) => {
+                refuse(&code::QUERY_REPEATED, repeated, "listed without the * that lets it repeat")
+            }
+        }
     }
 }
 
-/// Names the member, never its value. A name may be as long as a request target.
-fn refuse(code: &'static Code, name: &str) -> Result<(), Box<Denial>> {
-    let shown: String = name.chars().take(64).collect();
-    Err(Box::new(Denial::new(code).detail(format!("the query member `{shown}`"))))
+/// How many members a refusal names.
+const NAMED: usize = 8;
+
+/// Names the members, never their values. A name may be as long as a request target.
+fn refuse(code: &'static Code, mut names: Vec<&str>, why: &str) -> Result<(), Box<Denial>> {
+    names.dedup();
+    let shown =
+        names.iter().take(NAMED).map(|name| format!("`{}`", name.chars().take(64).collect::<String>()));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = if names.len() > NAMED { " and others" } else { "" };
+    Err(Box::new(Denial::new(code).detail(format!("the query members that are {why}: {shown}{more}"))))
 }
 
 impl Passes {
@@ -191,6 +208,9 @@ mod tests {
         }
         let long = Query::parse(&format!("{}=s3cret", "x".repeat(5000))).unwrap();
         let detail = some.judge(&long).unwrap_err().detail.unwrap();
-        assert!(detail.len() < 100 && !detail.contains("s3cret"), "{detail}");
+        assert!(detail.len() < 150 && !detail.contains("s3cret"), "{detail}");
+        let many: Vec<String> = (0..20).map(|number| format!("m{number}=s3cret")).collect();
+        let detail = some.judge(&Query::parse(&many.join("&")).unwrap()).unwrap_err().detail.unwrap();
+        assert!(detail.contains("`m0`, `m1`") && detail.ends_with("`m7` and others"), "{detail}");
     }
 }

@@ -168,7 +168,9 @@ impl Served<'_> {
         exchange.facts = addressed.facts;
         let upgrade = upgrade.filter(|_| route.upgrades && websocket::is_asked_for(&parts.headers));
         exchange.refused = route.passes.query.judge(&exchange.facts.query).err();
-        if let (Some(_), Err(why)) = (&upgrade, websocket::judge_request(&parts.headers)) {
+        if route.upgrades
+            && let Err(why) = websocket::judge_request(&parts.headers, upgrade.is_some())
+        {
             exchange.refused = Some(Box::new(Denial::new(&code::WEBSOCKET_REFUSED).detail(why)));
         }
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };

@@ -13,10 +13,15 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
     only(headers, UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// What is wrong with a caller's handshake, in words for it.
-pub fn judge_request(headers: &HeaderMap) -> Result<(), &'static str> {
-    if !says_upgrade(headers) {
-        return Err("Connection must name Upgrade");
+/// What is wrong with a caller's handshake, in words for it. What is no handshake at all has no business at an
+/// operation that opens WebSockets: its reply would pass unread. `switches`: the connection can be switched, and is
+/// asked to be.
+pub fn judge_request(headers: &HeaderMap, switches: bool) -> Result<(), &'static str> {
+    if !is_asked_for(headers) {
+        return Err("this operation opens a WebSocket: Upgrade must name websocket, over HTTP/1.1");
+    }
+    if !switches || !says_upgrade(headers) {
+        return Err("Connection must name Upgrade, over HTTP/1.1");
     }
     let key = only(headers, SEC_WEBSOCKET_KEY).and_then(|key| hash::unbase64(key.to_str().ok()?));
     if key.is_none_or(|key| key.len() != 16) {
@@ -140,7 +145,11 @@ mod tests {
             (&[CONNECTION, ("sec-websocket-key", "not base64 at all!!!!!=="), VERSION], false),
             (&[CONNECTION, KEY, VERSION, ("sec-websocket-protocol", "a b")], false),
         ] {
-            assert_eq!(judge_request(&map(fields)).is_ok(), good, "{fields:?}");
+            let mut asked = map(fields);
+            assert!(judge_request(&asked, true).is_err(), "without Upgrade: {fields:?}");
+            asked.insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));
+            assert_eq!(judge_request(&asked, true).is_ok(), good, "{fields:?}");
+            assert!(judge_request(&asked, false).is_err(), "nothing to switch: {fields:?}");
         }
     }
 

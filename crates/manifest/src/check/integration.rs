@@ -175,13 +175,15 @@ impl<'c> Check<'c, '_> {
         }
         let bodiless = matches!(&*operation.route.method, "GET" | "HEAD" | "OPTIONS");
         if bodiless && (operation.request.schema.is_some() || operation.request.keep.is_some()) {
-            let message =
-                format!("a {} request has no body that `request` could speak of", operation.route.method);
+            let message = format!(
+                "a {} request has no body that `schema` or `keep` could speak of",
+                operation.route.method
+            );
             self.report(
                 &finding::CONTRADICTION,
                 spot.key("request").at_key(),
                 message,
-                "only `rules` has a use here",
+                "`rules`, `query` and `headers` have a use here",
             );
         }
     }

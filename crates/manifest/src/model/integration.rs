@@ -151,7 +151,7 @@ section! {
         timeout: Option<Duration>,
         /// For this operation, instead of the flow's idle timeout.
         idle_timeout: Option<Duration>,
-        /// Lets the connection change its protocol. It counts among its account's connections to the target
+        /// Opens a WebSocket, and nothing else: a request without its handshake is refused. It counts among its account's connections to the target
         /// (`max_connections`) until it is closed, after `idle_timeout` without a byte at the latest.
         upgrade: Option<Upgrade>,
         /// What a request must be like, and what of it crosses.
@@ -176,7 +176,8 @@ words! {
 section! {
     /// What a request must be like, and what of it crosses.
     pub struct Request later("mask", "tokenise", "encrypt", "openapi", "signature") {
-        /// Largest body. Default: 1MiB when a control reads it, else none.
+        /// Largest body. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
+        /// none.
         max_body: Option<Size>,
         /// JSON Schema (2020-12) that the body must satisfy.
         schema: Option<FilePath>,
@@ -206,7 +207,8 @@ section! {
 section! {
     /// What a reply must be like, and what of it crosses.
     pub struct Response later("mask", "tokenise", "encrypt", "openapi") {
-        /// Largest body. Default: 1MiB when a control reads it, else none.
+        /// Largest body. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
+        /// none.
         max_body: Option<Size>,
         /// JSON Schema (2020-12) that the body must satisfy. An empty body satisfies none; where HTTP has no body (HEAD,
         /// 204, 205, 304, and redirections, whose body does not cross), nothing is judged.

@@ -155,7 +155,7 @@ fn segments(text: &str) -> Result<Vec<&str>, Wrong> {
         return Err(Wrong::out_of_range("is longer than 1024 characters"));
     }
     if text.contains('?') {
-        return Err(Wrong::malformed("holds a query; a path matches with any query"));
+        return Err(Wrong::malformed("holds a query; its members are declared in `request.query`"));
     }
     Ok(rest.split('/').collect())
 }
