@@ -30,7 +30,7 @@ fn connections_to_targets_leave_the_last_descriptors() {
             }
         }
     });
-    let limited = r#"ulimit -n 64 && exec "$0" --exact with_few_descriptors --ignored --nocapture"#;
+    let limited = r#"ulimit -n 64 && exec "$0" --exact with_few_descriptors --nocapture"#;
     let child = Command::new("sh")
         .args(["-c", limited])
         .arg(std::env::current_exe().unwrap())
@@ -41,10 +41,10 @@ fn connections_to_targets_leave_the_last_descriptors() {
     assert!(child.status.success() && said.contains("1 passed"), "{said}");
 }
 
+/// The child's part; does nothing in the parent.
 #[test]
-#[ignore = "runs in a child process with a low limit"]
 fn with_few_descriptors() {
-    let port = std::env::var(PORT).unwrap();
+    let Ok(port) = std::env::var(PORT) else { return };
     assert_eq!(descriptors::prepare(), 48);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
