@@ -5,7 +5,8 @@ use crate::disk::{self, Disk};
 use crate::entry::Entry;
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::journal;
-use crate::reader::{Log, settled};
+use crate::merkle::{check_inclusion, leaf_hash};
+use crate::reader::{Log, Order, Query, settled};
 use crate::segment;
 use crate::tiles::{self, Kind, WIDTH};
 use crate::trail::Trail;
@@ -91,6 +92,43 @@ impl Log {
         Ok(Kept { records, detail: detail.max(records) }.max(now))
     }
 
+    /// What is missing already, as far as the log's own records allow it: `kept` is a file that anybody who can write
+    /// there can raise, and a retention that began from it would sign what somebody stole.
+    fn rightly_kept(&self) -> Result<Kept, Fault> {
+        let (kept, allowed) = (self.kept()?, self.announced()?);
+        if kept.max(allowed) != allowed {
+            let detail = format!(
+                "it says that retention dropped the records below {} and the detail below {}, and the log's records \
+                 announce {} and {}: put back the file and what is missing from a backup",
+                kept.records, kept.detail, allowed.records, allowed.detail
+            );
+            return Err(Fault::new(FaultKind::Altered, NAMED, detail));
+        }
+        Ok(kept)
+    }
+
+    /// What the newest retention announced, in a record that the signed tree holds.
+    fn announced(&self) -> Result<Kept, Fault> {
+        let head = self.unverified_checkpoint()?;
+        let query =
+            Query { action: Some(name::RETENTION.to_owned()), order: Order::NewestFirst, ..Query::default() };
+        for stored in self.query(query)? {
+            let stored = stored?;
+            if stored.index >= head.size {
+                continue;
+            }
+            let (leaf, path) =
+                (leaf_hash(stored.json.as_bytes()), self.prove_inclusion(stored.index, head.size)?);
+            if !check_inclusion(&head.root, head.size, stored.index, &leaf, &path) {
+                let file = tiles::named(Kind::Entries, stored.index / WIDTH, WIDTH);
+                let detail = "the record of a retention is not the one that was signed";
+                return Err(Fault::new(FaultKind::Altered, file, detail).entry(stored.index));
+            }
+            return Ok(Kept::announced(stored.json.as_bytes()).unwrap_or_default());
+        }
+        Ok(Kept::default())
+    }
+
     /// Number of the first bundle from `from` on that holds a record not older; the last bundle is never among the old
     /// ones. Each is looked at: a clock that was once wrong must not take records along that are young.
     fn bundles_before(&self, from: u64, before: Timestamp) -> Result<u64, Fault> {
@@ -145,7 +183,7 @@ impl Trail {
     pub fn retain(&self, limits: Limits, action: Action) -> Result<Option<Kept>, AuditError> {
         self.check_clock()?;
         let log = self.log();
-        let (now, kept) = (log.kept()?, log.kept_under(limits)?);
+        let (now, kept) = (log.rightly_kept()?, log.kept_under(limits)?);
         if kept == now {
             log.remove_dropped(now).map_err(failed("clearing", &log.places.base))?;
             return Ok(None);

@@ -260,7 +260,7 @@ codes! {
         "Tell the target's owner, with the reason that the bridge's log gives; a proxy in front of the target may be rewriting its answers.";
     TARGET_REFUSED_US = "target-refused-us", 502, Operator, false, "Target refused the bridge's credentials",
         "The target answered 401 or 407: to the credentials that the bridge presented, also after they were renewed, or because the manifest gives it none.",
-        "The operator checks the target's `auth` in the manifest, and the secret it names.";
+        "The operator checks the target's `auth` in the manifest, and the value that is set for it.";
     TARGET_FAILED = "target-failed", 502, Target, true, "Target failed",
         "The target answered with a server error. Its own words are not passed on, because they may hold internals.",
         "Try again later; if it persists, tell the operator the correlation id.";

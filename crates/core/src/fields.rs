@@ -46,8 +46,9 @@ pub const CROSSING: &[Group] = &[
     },
     Group { what: "Parts of a body", request: When::Always, reply: When::Unread, names: &["content-range"] },
     Group {
+        // An entity tag is often a hash of the whole body: guessed ones would tell what a keep list holds back.
         what: "Conditions",
-        request: When::Always,
+        request: When::Unfiltered,
         reply: When::Declared,
         names: &["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"],
     },
@@ -129,6 +130,8 @@ pub struct Owned {
     pub names: &'static [&'static str],
 }
 
+const WHO_CALLS: &str = "says who calls, which only the bridge may say";
+
 /// What no declaration lets across, in either direction.
 pub const OWNED: &[Owned] = &[
     Owned {
@@ -164,7 +167,7 @@ pub const OWNED: &[Owned] = &[
         ],
     },
     Owned {
-        why: "says who calls, which only the bridge may say",
+        why: WHO_CALLS,
         names: &[
             "cdn-loop",
             "cf-*",
@@ -174,12 +177,15 @@ pub const OWNED: &[Owned] = &[
             "fastly-client-ip",
             "fly-client-ip",
             "forwarded",
+            "forwarded-*",
             "remote-*",
             "ssl-client-*",
             "true-client-ip",
             "x-amzn-mtls-*",
             "x-arr-clientcert",
+            "x-auth-request-*",
             "x-azure-clientip",
+            "x-azure-socketip",
             "x-client-cert*",
             "x-client-ip",
             "x-cluster-client-ip",
@@ -243,11 +249,20 @@ pub const OWNED: &[Owned] = &[
 /// Why a field is the bridge's, if it is. An underscore counts as a hyphen: targets in the manner of CGI
 /// (RFC 3875 §4.1.18) cannot tell them apart. Case does not matter.
 pub fn owned(name: &str) -> Option<&'static str> {
-    let is = |known: &&str| match known.strip_suffix('*') {
+    OWNED.iter().find(|owned| owned.names.iter().any(|known| belongs(name, known))).map(|owned| owned.why)
+}
+
+fn belongs(name: &str, known: &str) -> bool {
+    match known.strip_suffix('*') {
         Some(family) => name.as_bytes().get(..family.len()).is_some_and(|start| alike(start, family)),
         None => alike(name.as_bytes(), known),
-    };
-    OWNED.iter().find(|owned| owned.names.iter().any(is)).map(|owned| owned.why)
+    }
+}
+
+/// The field, or family of fields, that only a proxy sends: who does forwards for somebody.
+pub fn of_a_proxy(name: &str) -> Option<&'static str> {
+    let of_proxies = OWNED.iter().filter(|owned| owned.why == WHO_CALLS).flat_map(|owned| owned.names);
+    of_proxies.copied().chain(["via"]).find(|known| belongs(name, known))
 }
 
 /// Whether a field may follow a body: none that is the bridge's, and none that means something only before the

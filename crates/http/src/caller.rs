@@ -5,7 +5,7 @@
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use ironbridge_core::{Denial, code};
+use ironbridge_core::{Denial, code, fields};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,18 +30,6 @@ pub enum ForwardingField {
 pub const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// What proxies write besides. None of it is read here, but who sends it forwards for somebody.
-const UNREAD: [&str; 8] = [
-    "x-real-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-];
 
 /// Trusted proxies passed through on the way to the caller. More is a loop, or somebody who makes us read.
 const MAX_HOPS: usize = 32;
@@ -169,7 +157,8 @@ impl fmt::Display for Unreadable {
 
 /// No forwarding field: the proxy itself calls, for instance to see whether the bridge is up.
 fn direct(headers: &HeaderMap, connection: IpAddr) -> Result<IpAddr, Unreadable> {
-    match UNREAD.iter().find(|name| headers.contains_key(**name)) {
+    // What proxies write besides is not read here, but who sends it forwards for somebody.
+    match headers.keys().find_map(|name| fields::of_a_proxy(name.as_str())) {
         None => Ok(connection),
         Some(name) => Err(Unreadable::Other(name)),
     }
@@ -437,7 +426,7 @@ mod tests {
                 (APART, Err(Unreadable::Disagree)),
                 (HALF, Err(F)),
                 (&["x-real-ip: 203.0.113.9"], Err(Unreadable::Other("x-real-ip"))),
-                (&["x-forwarded-proto: https"], Err(Unreadable::Other("x-forwarded-proto"))),
+                (&["x-forwarded-proto: https"], Err(Unreadable::Other("x-forwarded*"))),
                 (&[XFF, "x-real-ip: 198.51.100.1"], Ok("203.0.113.9")),
             ],
         );

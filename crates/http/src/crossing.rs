@@ -5,7 +5,7 @@ use crate::answer;
 use crate::connection::Worker;
 use crate::credential::Shown;
 use crate::fields::{self, Outbound};
-use crate::request::Inbound;
+use crate::request::{self, Inbound};
 use crate::websocket;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
@@ -85,7 +85,7 @@ impl Crossing for HttpCrossing<'_> {
     }
 
     fn reply_content_type(&self, reply: &Self::Reply) -> Option<Box<str>> {
-        reply.headers().get(CONTENT_TYPE)?.to_str().ok().map(Into::into)
+        request::text(reply.headers(), CONTENT_TYPE).map(Into::into)
     }
 
     fn last_look(&self, reply: &Self::Reply, body: Option<&Bytes>) -> Result<(), Box<Denial>> {

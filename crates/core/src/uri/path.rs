@@ -65,7 +65,8 @@ pub fn is_plain_segment(text: &str) -> bool {
 /// at the end (file systems), or what looks like a file's suffix (frameworks that choose a format by it).
 pub fn resembles(segment: &str, literal: &str) -> bool {
     let (segment, literal) = (fold(segment), fold(literal));
-    segment == literal || segment.split_once('.').is_some_and(|(stem, _)| stem.trim_end() == literal)
+    segment == literal
+        || segment.split_once(['.', '?', '#']).is_some_and(|(stem, _)| stem.trim_end() == literal)
 }
 
 fn fold(segment: &str) -> String {
