@@ -7,7 +7,7 @@ use crate::disk::{self, Disk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::head::Remembered;
 use crate::journal::{Cursor, Trust};
-use crate::reader::Log;
+use crate::reader::{Log, Order};
 use crate::segment::{self, Link, Part};
 use crate::tiles::Edge;
 use crate::trail::{Options, Places};
@@ -28,6 +28,8 @@ pub(crate) struct Found {
     pub remembered: Remembered,
     /// Whether a version that authenticated nothing wrote what is there.
     adopted: bool,
+    /// What is remembered is gone, and with it from where on the trail is authenticated.
+    forgot: bool,
     /// What contradicts what is remembered, where the operator has the trail go on all the same.
     pub contradictions: Vec<Fault>,
 }
@@ -49,6 +51,7 @@ impl Found {
         let edge = read_log(disk, places, options, &mut refusals)?;
         let size = edge.as_ref().map_or(0, |edge| edge.size);
         let adopted = remembered.is_none() && !options.anchor.begun;
+        let forgot = remembered.is_none() && options.anchor.begun && edge.is_some();
         let known = remembered.unwrap_or_else(Remembered::nothing);
         compare_log(disk, places, edge.as_ref(), &known, &mut refusals)?;
 
@@ -62,7 +65,18 @@ impl Found {
         let expected = (next == known.acknowledged).then_some(known.link);
         let link = journal.link().or(expected).unwrap_or_default();
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
-        Ok(Found { edge, next, link, remembered, adopted, contradictions: refusals.accepted })
+        Ok(Found { edge, next, link, remembered, adopted, forgot, contradictions: refusals.accepted })
+    }
+
+    /// Asks the log from where on the trail is authenticated, where nothing else tells: a trail that an older version
+    /// began has detail that nobody can authenticate, and it must stay readable.
+    pub fn recall(&mut self, log: &Log) -> Result<(), Fault> {
+        if self.forgot {
+            let began = log.recorded(name::AUTHENTICATE, Order::OldestFirst)?;
+            let from = began.and_then(|stored| stored.entry.facts.get("from")?.parse().ok());
+            self.remembered.authenticated_from = from.unwrap_or(0);
+        }
+        Ok(())
     }
 
     /// When the trail was last written, as far as anything tells: what is remembered, or its newest record.

@@ -5,8 +5,7 @@ use crate::disk::{self, Disk};
 use crate::entry::Entry;
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::journal;
-use crate::merkle::{check_inclusion, leaf_hash};
-use crate::reader::{Log, Order, Query, settled};
+use crate::reader::{Log, Order, settled};
 use crate::segment;
 use crate::tiles::{self, Kind, WIDTH};
 use crate::trail::Trail;
@@ -109,24 +108,8 @@ impl Log {
 
     /// What the newest retention announced, in a record that the signed tree holds.
     fn announced(&self) -> Result<Kept, Fault> {
-        let head = self.unverified_checkpoint()?;
-        let query =
-            Query { action: Some(name::RETENTION.to_owned()), order: Order::NewestFirst, ..Query::default() };
-        for stored in self.query(query)? {
-            let stored = stored?;
-            if stored.index >= head.size {
-                continue;
-            }
-            let (leaf, path) =
-                (leaf_hash(stored.json.as_bytes()), self.prove_inclusion(stored.index, head.size)?);
-            if !check_inclusion(&head.root, head.size, stored.index, &leaf, &path) {
-                let file = tiles::named(Kind::Entries, stored.index / WIDTH, WIDTH);
-                let detail = "the record of a retention is not the one that was signed";
-                return Err(Fault::new(FaultKind::Altered, file, detail).entry(stored.index));
-            }
-            return Ok(Kept::announced(stored.json.as_bytes()).unwrap_or_default());
-        }
-        Ok(Kept::default())
+        let newest = self.recorded(name::RETENTION, Order::NewestFirst)?;
+        Ok(newest.and_then(|stored| Kept::announced(stored.json.as_bytes())).unwrap_or_default())
     }
 
     /// Number of the first bundle from `from` on that holds a record not older; the last bundle is never among the old

@@ -246,7 +246,9 @@ impl Trail {
         let lock = take_lock(&*disk, &places)?;
         journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
 
-        let found = Found::at(&*disk, &places, &options)?;
+        let mut found = Found::at(&*disk, &places, &options)?;
+        let anything = Trust { key: Some(options.anchor.key.clone()), from: u64::MAX };
+        found.recall(&Log::at(Arc::clone(&disk), places.clone(), anything))?;
         let note = found.note(&options.actor, clock.now());
         let aside = (!found.contradictions.is_empty()).then(|| recover::aside(&places, clock.now()));
         if let Some(aside) = &aside {

@@ -4,7 +4,8 @@ use super::search::Search;
 use crate::detail;
 use crate::fault::{Fault, FaultKind};
 use crate::index::BLOCKS;
-use crate::merkle::Hash;
+use crate::merkle::{Hash, check_inclusion, leaf_hash};
+use crate::tiles::{self, Kind, WIDTH};
 use ironbridge_core::{OwnerTag, Timestamp};
 use ironbridge_seal::hash::base64;
 
@@ -105,6 +106,27 @@ impl Log {
             false => (FaultKind::Altered, "the detail is not what the record commits to"),
         };
         Err(Fault::new(kind, "detail", said).entry(stored.index))
+    }
+
+    /// The first record of an action in that order, if the signed tree holds it: what is concluded from it must not come
+    /// from a bundle or an index that somebody altered.
+    pub(crate) fn recorded(&self, action: &str, order: Order) -> Result<Option<Stored>, Fault> {
+        let head = self.unverified_checkpoint()?;
+        for stored in self.query(Query { action: Some(action.to_owned()), order, ..Query::default() })? {
+            let stored = stored?;
+            if stored.index >= head.size {
+                continue;
+            }
+            let leaf = leaf_hash(stored.json.as_bytes());
+            let path = self.prove_inclusion(stored.index, head.size)?;
+            if !check_inclusion(&head.root, head.size, stored.index, &leaf, &path) {
+                let file = tiles::named(Kind::Entries, stored.index / WIDTH, WIDTH);
+                let detail = format!("this record of {action} is not the one that was signed");
+                return Err(Fault::new(FaultKind::Altered, file, detail).entry(stored.index));
+            }
+            return Ok(Some(stored));
+        }
+        Ok(None)
     }
 
     /// The last `count` records, oldest first.

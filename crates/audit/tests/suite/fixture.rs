@@ -52,6 +52,27 @@ fn version_2_opens_verifies_and_goes_on() {
     }
 }
 
+/// Without what was remembered, the log itself still tells which detail an older version wrote.
+#[test]
+fn an_upgraded_trail_stays_readable_when_its_head_is_lost_and_that_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_all(&v2(), dir.path());
+    go_on(dir.path());
+    let begun = || {
+        let anchor = Anchor { begun: true, ..anchor(dir.path()) };
+        Options { anchor, ..options(dir.path()) }
+    };
+    std::fs::remove_file(anchor(dir.path()).head).unwrap();
+    assert!(Trail::open(begun(), clock()).is_err());
+    let accepting = Options { accept_loss: true, ..begun() };
+    Trail::open(accepting, clock()).unwrap().close().unwrap();
+    Trail::open(begun(), clock()).unwrap().close().unwrap();
+    let log = Log::open(dir.path()).unwrap().authenticated(&begun().anchor).unwrap();
+    verify(&log);
+    let first = log.follow(0).next().unwrap().unwrap();
+    assert_eq!(address(&first), Some("0.0.0.0".into()));
+}
+
 fn address(stored: &Stored) -> Option<String> {
     let key = callers();
     let opened = stored.open_details(|tag| (*tag == key.tag).then_some(&*key));
