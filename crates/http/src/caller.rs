@@ -427,6 +427,9 @@ mod tests {
                 (HALF, Err(F)),
                 (&["x-real-ip: 203.0.113.9"], Err(Unreadable::Other("x-real-ip"))),
                 (&["x-forwarded-proto: https"], Err(Unreadable::Other("x-forwarded*"))),
+                (&["via: 1.1 varnish"], Err(Unreadable::Other("via"))),
+                (&["fly-client-ip: 203.0.113.9"], Err(Unreadable::Other("fly-client-ip"))),
+                (&["x_forwarded_for: 203.0.113.9"], Err(Unreadable::Other("x-forwarded*"))),
                 (&[XFF, "x-real-ip: 198.51.100.1"], Ok("203.0.113.9")),
             ],
         );

@@ -331,6 +331,17 @@ mod tests {
         assert!(!passed(&reply, filtered(all())).iter().any(|name| of_the_whole.contains(&name.as_str())));
     }
 
+    /// An entity tag is often a hash of the whole body: a guess that is answered with 304 would tell it.
+    #[test]
+    fn no_condition_crosses_where_a_keep_list_filters() {
+        for filters_reply in [false, true] {
+            let passes = crate::passes::Passes::new(Declared { filters_reply, ..Declared::default() });
+            for name in ["if-none-match", "if-match", "if-modified-since", "if-unmodified-since"] {
+                assert_eq!(passes.request.pass(&HeaderName::from_static(name)), !filters_reply, "{name}");
+            }
+        }
+    }
+
     #[test]
     fn a_retry_after_that_says_no_time_does_not_cross() {
         for (value, crosses) in [

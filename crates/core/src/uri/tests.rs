@@ -138,6 +138,9 @@ fn lenient_systems_take_some_segments_for_others() {
         "export.json",
         "export .x",
         "EXPORT.JSON",
+        "export?",
+        "Export?x=1",
+        "export#x",
     ] {
         assert!(resembles(segment, "export"), "{segment:?}");
     }
