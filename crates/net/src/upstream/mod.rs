@@ -7,6 +7,7 @@ mod link;
 mod open;
 mod pool;
 mod share;
+mod streams;
 
 pub use body::{BodyFault, BoxError, OutBody, PooledBody, StreamedBody};
 pub use error::SendError;

@@ -1,7 +1,7 @@
 //! Opening a connection to a target: TCP, TLS, and HTTP's own beginning.
 
 use super::link::{Link, Stream};
-use super::pool::Streams;
+use super::streams::Streams;
 use super::{OutBody, Permit, Protocol, SendError, Tls, Upstream};
 use crate::connect;
 use crate::cores::LocalExecutor;
@@ -57,7 +57,7 @@ impl Upstream {
             let mut connection = pin!(connection);
             let run = poll_fn(|cx| {
                 let polled = connection.as_mut().poll(cx);
-                told.limit.set(connection.current_max_send_streams());
+                told.allow(connection.current_max_send_streams());
                 polled
             });
             ended(run.await);

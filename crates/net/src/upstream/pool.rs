@@ -1,6 +1,7 @@
 use super::error::Refused;
 use super::open::{Http1, Opened};
 use super::share::{self, Held, Holder, Known};
+use super::streams::{STREAMS, Stream, Streams};
 use super::{OutBody, Permit, PooledBody, Protocol, SendError, Upstream};
 use crate::framing;
 use crate::gate::{Malformed, REPLY_FIELDS, TOO_MANY_FIELDS};
@@ -18,9 +19,6 @@ const SWEEP: Duration = Duration::from_secs(10);
 
 /// A pool without connections is forgotten after this.
 const FORGET: Duration = Duration::from_secs(600);
-
-/// Streams on one HTTP/2 connection before another is opened; what servers usually allow.
-const STREAMS: usize = 100;
 
 /// How often a waiting request looks whether another core gave a connection up.
 const RECHECK: Duration = Duration::from_millis(25);
@@ -96,14 +94,6 @@ struct Shared {
     streams: Rc<Streams>,
 }
 
-pub(super) struct Streams {
-    open: Cell<usize>,
-    /// What the target allows at once (RFC 9113 §6.5.2); before it has answered, not yet what it said.
-    pub limit: Cell<usize>,
-    has_answered: Cell<bool>,
-    used: Cell<Instant>,
-}
-
 /// A connection (or a stream on one) taken for one request.
 enum Taken {
     Http1(Http1),
@@ -131,16 +121,6 @@ impl Lease {
         if let Lease::Http1 { http1, pool } = self {
             pool.give_back(http1);
         }
-    }
-}
-
-/// One open stream on a shared connection.
-pub(super) struct Stream(Rc<Streams>);
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
-        self.0.used.set(Instant::now());
     }
 }
 
@@ -365,7 +345,7 @@ impl Pool {
         }
         shared.retain(|shared| !shared.sender.is_closed());
         let may = shared.iter().filter(|shared| may(&shared.streams));
-        may.min_by_key(|shared| shared.streams.open.get()).map(Shared::stream)
+        may.min_by_key(|shared| shared.streams.open()).map(Shared::stream)
     }
 
     /// A fresh connection, or one other than `avoided` that became free while we waited for our turn to open one.
@@ -471,7 +451,7 @@ impl Pool {
                 let fault = request.body().fault();
                 match sender.try_send_request(request).await {
                     Ok(response) => {
-                        stream.0.has_answered.set(true);
+                        stream.connection().answered();
                         check_http2(&response).map_err(|fault| Failed::whole(fault.into(), None))?;
                         let lease = Lease::Http2 { _stream: stream };
                         Ok(response.map(|body| PooledBody::new(body, Some(lease))))
@@ -483,7 +463,7 @@ impl Pool {
                             Some(fault) => SendError::Body(fault),
                             None => SendError::of(failure.error(), unsent.is_none() && why.is_none()),
                         };
-                        let on = Rc::clone(&stream.0);
+                        let on = Rc::clone(stream.connection());
                         if why != Some(Refused::Stream) {
                             self.retire(&on);
                         }
@@ -520,7 +500,7 @@ impl Pool {
         let rests_too_long = |since: Instant| now.saturating_duration_since(since) > timeout;
         self.idle.borrow_mut().retain(|idle| !idle.http1.sender.is_closed() && !rests_too_long(idle.since));
         self.shared.borrow_mut().retain(|shared| {
-            let unused = shared.streams.open.get() == 0 && rests_too_long(shared.streams.used.get());
+            let unused = shared.streams.at_rest_since().is_some_and(rests_too_long);
             !shared.sender.is_closed() && !unused
         });
     }
@@ -530,26 +510,9 @@ impl Pool {
     }
 }
 
-impl Streams {
-    pub fn new() -> Rc<Streams> {
-        let (open, limit, used) = (Cell::new(0), Cell::new(usize::MAX), Cell::new(Instant::now()));
-        Rc::new(Streams { open, limit, has_answered: Cell::new(false), used })
-    }
-
-    fn has_room(&self) -> bool {
-        self.open.get() < self.most()
-    }
-
-    fn most(&self) -> usize {
-        let limit = if self.has_answered.get() { self.limit.get() } else { usize::MAX };
-        limit.min(STREAMS)
-    }
-}
-
 impl Shared {
     fn stream(&self) -> Taken {
-        self.streams.open.set(self.streams.open.get() + 1);
-        Taken::Http2(self.sender.clone(), Stream(self.streams.clone()))
+        Taken::Http2(self.sender.clone(), Stream::on(&self.streams))
     }
 }
 

@@ -1,0 +1,70 @@
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Streams on one HTTP/2 connection before another is opened; what servers usually allow.
+pub(super) const STREAMS: usize = 100;
+
+/// The streams of one shared connection.
+pub(super) struct Streams {
+    open: Cell<usize>,
+    /// What the target allows at once (RFC 9113 §6.5.2); before it has answered, not yet what it said.
+    limit: Cell<usize>,
+    has_answered: Cell<bool>,
+    used: Cell<Instant>,
+}
+
+/// One open stream of them.
+pub(super) struct Stream(Rc<Streams>);
+
+impl Streams {
+    pub fn new() -> Rc<Streams> {
+        let (open, limit, used) = (Cell::new(0), Cell::new(usize::MAX), Cell::new(Instant::now()));
+        Rc::new(Streams { open, limit, has_answered: Cell::new(false), used })
+    }
+
+    pub fn allow(&self, limit: usize) {
+        self.limit.set(limit);
+    }
+
+    /// The target's SETTINGS came before its first answer, so the limit is what it said.
+    pub fn answered(&self) {
+        self.has_answered.set(true);
+    }
+
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.open() < self.most()
+    }
+
+    pub fn most(&self) -> usize {
+        let limit = if self.has_answered.get() { self.limit.get() } else { usize::MAX };
+        limit.min(STREAMS)
+    }
+
+    /// Since when there is no open one.
+    pub fn at_rest_since(&self) -> Option<Instant> {
+        (self.open() == 0).then(|| self.used.get())
+    }
+}
+
+impl Stream {
+    pub fn on(streams: &Rc<Streams>) -> Stream {
+        streams.open.set(streams.open() + 1);
+        Stream(Rc::clone(streams))
+    }
+
+    pub fn connection(&self) -> &Rc<Streams> {
+        &self.0
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open().saturating_sub(1));
+        self.0.used.set(Instant::now());
+    }
+}
