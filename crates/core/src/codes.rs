@@ -46,7 +46,7 @@ codes! {
         "The path holds a dot segment, an empty segment, a backslash, an encoded slash, a semicolon, a control or invisible character, broken percent-encoding, bytes that are not UTF-8, or something encoded twice; or a part of it differs from the text of a declared path only in case, in blanks or dots at the end, or by a suffix. Systems read such paths differently, so none is guessed at; the detail says which it is.",
         "Send the path in its plain form.";
     QUERY_AMBIGUOUS = "query-ambiguous", 400, Caller, false, "Ambiguous query",
-        "The query holds broken percent-encoding, a control character, bytes that are not UTF-8, a member without a name, a name that is encoded twice, or more than 256 members. Systems read such queries differently, so none is guessed at.",
+        "The query holds broken percent-encoding, bytes that are not UTF-8, a member without a name, a control character in a name, a NUL in a value, a name that is encoded twice, or more than 256 members. Systems read such queries differently, so none is guessed at; the detail and the record say which member it is. Values may hold line breaks and other control characters: they are delivered encoded.",
         "Send the query as a form: name=value, divided by &, each encoded once.";
     QUERY_UNDECLARED = "query-undeclared", 400, Caller, false, "Query member not declared",
         "The query has a member that the operation does not declare. Left out, it would change what is asked for, so the request is refused.",

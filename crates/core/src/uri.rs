@@ -14,5 +14,24 @@ pub use path::{CanonicalPath, is_plain_segment, resembles};
 pub use query::Query;
 
 /// Why a path or a query has no single reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ambiguous(pub &'static str);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ambiguous {
+    pub why: &'static str,
+    /// Of a query: the member, where it is one of them.
+    pub member: Option<AtMember>,
+}
+
+/// Which member of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtMember {
+    /// Counted from 1.
+    pub number: usize,
+    /// Decoded; empty where it cannot be read.
+    pub name: Box<str>,
+}
+
+impl Ambiguous {
+    const fn new(why: &'static str) -> Ambiguous {
+        Ambiguous { why, member: None }
+    }
+}

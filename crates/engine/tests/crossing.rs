@@ -418,44 +418,6 @@ fn nothing_tells_of_what_a_keep_list_holds_back() {
 }
 
 #[test]
-fn a_query_holds_the_members_that_are_declared() {
-    let scene = Scene::new(
-        "",
-        "some: { match: GET /some, permission: orders.read, request: { query: [page, tag*] } }, \
-         all: { match: GET /all, permission: orders.read, request: { query: all } }, \
-         none: { match: GET /none, permission: orders.read }, \
-         theirs: { match: GET /theirs, permission: orders.delete }",
-    );
-    for (path, arrives) in [
-        ("some", "/some"),
-        ("some?page=2&tag=a&tag=b", "/some?page=2&tag=a&tag=b"),
-        ("all?x=1&x=2&y", "/all?x=1&x=2&y"),
-        ("none?", "/none"),
-    ] {
-        scene.target.answer(whole("", "{}"));
-        assert_eq!(scene.get(&format!("/raw/{path}")).status, 200, "{path}");
-        assert!(scene.target.seen().starts_with(&format!("get {arrives} http/1.1\r\n")), "{path}");
-    }
-    scene.target.answer(whole("", "{}"));
-    for (path, code, named) in [
-        ("some?page=1&debug=s3cret", "query-undeclared", "`debug`"),
-        ("some?page=1&page=2", "query-repeated", "`page`"),
-        ("some?PAGE=1", "query-undeclared", "`PAGE`"),
-        ("none?a=1", "query-undeclared", "`a`"),
-        // Who may not call at all does not learn what is declared.
-        ("theirs?a=1", "permission-missing", ""),
-    ] {
-        let reply = scene.get(&format!("/raw/{path}"));
-        let problem = reply.json();
-        assert_eq!(problem["code"], code, "{path}");
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(named) && !detail.contains("s3cret"), "{path}: {detail}");
-        assert_eq!(scene.world.record(reply.header("x-correlation-id").unwrap())["code"], code, "{path}");
-    }
-    assert!(scene.target.saw_nothing());
-}
-
-#[test]
 fn a_websocket_begins_with_a_whole_handshake_on_both_sides() {
     let scene = Scene::new("", "chat: { match: GET /chat, permission: orders.read, upgrade: websocket }");
     let (key, version) = ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Sec-WebSocket-Version: 13\r\n");

@@ -16,6 +16,7 @@ pub mod hosts;
 mod injected;
 mod link;
 pub mod location;
+mod member;
 mod mounted;
 pub mod passes;
 mod problem;

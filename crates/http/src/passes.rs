@@ -1,6 +1,7 @@
 //! What crosses for one operation besides the body: the fields that HTTP needs, and those that it declares. Built
 //! once, when the manifest is loaded.
 
+use crate::member::{self, Member};
 use http::HeaderName;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, TRAILER};
 use ironbridge_core::fields::{self, Group, When};
@@ -70,11 +71,12 @@ impl Members {
         let repeats =
             |name: &str| listed.iter().find(|(known, _)| &**known == name).map(|(_, repeats)| *repeats);
         let (mut undeclared, mut repeated) = (Vec::new(), Vec::new());
-        for (index, (name, _)) in query.members().enumerate() {
+        for (index, (name, value)) in query.members().enumerate() {
+            let member = Member { number: index + 1, name, bare: value.is_empty() };
             match repeats(name) {
-                None => undeclared.push(name),
+                None => undeclared.push(member),
                 Some(false) if query.members().take(index).any(|(earlier, _)| earlier == name) => {
-                    repeated.push(name);
+                    repeated.push(member);
                 }
                 Some(_) => {}
             }
@@ -89,17 +91,14 @@ impl Members {
     }
 }
 
-/// How many members a refusal names.
-const NAMED: usize = 8;
-
-/// Names the members, never their values. A name may be as long as a request target.
-fn refuse(code: &'static Code, mut names: Vec<&str>, why: &str) -> Result<(), Box<Denial>> {
-    names.dedup();
-    let shown =
-        names.iter().take(NAMED).map(|name| format!("`{}`", name.chars().take(64).collect::<String>()));
+/// Names the members, never their values.
+fn refuse(code: &'static Code, mut members: Vec<Member<'_>>, why: &str) -> Result<(), Box<Denial>> {
+    members.dedup_by_key(|member| member.name);
+    let shown = members.iter().take(member::NAMED).map(|member| member::quoted(member.name));
     let shown = shown.collect::<Vec<_>>().join(", ");
-    let more = if names.len() > NAMED { " and others" } else { "" };
-    Err(Box::new(Denial::new(code).detail(format!("the query members that are {why}: {shown}{more}"))))
+    let more = if members.len() > member::NAMED { " and others" } else { "" };
+    let by = member::recorded(&members);
+    Err(Box::new(Denial::new(code).detail(format!("the query members that are {why}: {shown}{more}")).by(by)))
 }
 
 impl Passes {

@@ -3,6 +3,7 @@
 use crate::answer::AnswerBody;
 use crate::connection::Worker;
 use crate::crossing::HttpCrossing;
+use crate::member::{self, Member};
 use crate::request::{self, Inbound};
 use crate::routes::Found;
 use crate::{Route, Site, answer, below, builtin, caller, fields, switched, websocket};
@@ -11,7 +12,7 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
-use ironbridge_core::uri::{Ambiguous, CanonicalPath, Query};
+use ironbridge_core::uri::{Ambiguous, AtMember, CanonicalPath, Query};
 use ironbridge_core::{Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
 use ironbridge_net::gate::{self, Arrival, GateState};
 use ironbridge_net::listen::Permit;
@@ -262,13 +263,23 @@ struct Target<'p> {
 
 impl Target<'_> {
     fn read(parts: &Parts) -> Result<Target<'_>, Denial> {
-        let ambiguous = |code| move |why: Ambiguous| Denial::new(code).detail(why.0);
         Ok(Target {
-            path: CanonicalPath::parse(parts.uri.path()).map_err(ambiguous(&code::PATH_AMBIGUOUS))?,
-            query: Query::parse(parts.uri.query().unwrap_or_default())
-                .map_err(ambiguous(&code::QUERY_AMBIGUOUS))?,
+            path: CanonicalPath::parse(parts.uri.path()).map_err(|ambiguous| {
+                Denial::new(&code::PATH_AMBIGUOUS).detail(ambiguous.why).by(ambiguous.why)
+            })?,
+            query: Query::parse(parts.uri.query().unwrap_or_default()).map_err(query_ambiguous)?,
         })
     }
+}
+
+fn query_ambiguous(ambiguous: Ambiguous) -> Denial {
+    let Ambiguous { why, member } = ambiguous;
+    let denial = Denial::new(&code::QUERY_AMBIGUOUS);
+    let Some(AtMember { number, name }) = member else { return denial.detail(why).by(why) };
+    // Its value could not be read, so the name is not all that it has.
+    let by = member::recorded(&[Member { number, name: &name, bare: false }]);
+    let named = if name.is_empty() { String::new() } else { format!(", {}", member::quoted(&name)) };
+    denial.detail(format!("{why}: member {number}{named}")).by(format_args!("{by}: {why}"))
 }
 
 /// What an exchange keeps of the request's target.

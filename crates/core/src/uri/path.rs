@@ -20,14 +20,14 @@ impl<'t> CanonicalPath<'t> {
     /// When systems are known to read it in different ways; the words say why.
     pub fn parse(path: &'t str) -> Result<CanonicalPath<'t>, Ambiguous> {
         let Some(rest) = path.strip_prefix('/') else {
-            return Err(Ambiguous("the path does not start with a slash"));
+            return Err(Ambiguous::new("the path does not start with a slash"));
         };
         let mut segments = rest.split('/').peekable();
         let (mut plain, mut at) = (true, 0_usize);
         while let Some(segment) = segments.next() {
             at += 1;
             if segment.is_empty() && segments.peek().is_some() {
-                return Err(Ambiguous("the path has an empty segment"));
+                return Err(Ambiguous::new("the path has an empty segment"));
             }
             plain &= segment.bytes().all(is_plain) && !is_dots(segment);
         }
@@ -100,43 +100,47 @@ fn is_dots(segment: &str) -> bool {
 fn read(segment: &str, spelling: &mut String) -> Result<String, Ambiguous> {
     let mut bytes = Vec::with_capacity(segment.len());
     for octet in Octets::of(segment) {
-        let octet = match octet.map_err(|_| Ambiguous("the path's percent-encoding is broken"))? {
-            Octet::Plain(b'\\') => return Err(Ambiguous("the path holds a backslash")),
+        let octet = match octet.map_err(|_| Ambiguous::new("the path's percent-encoding is broken"))? {
+            Octet::Plain(b'\\') => return Err(Ambiguous::new("the path holds a backslash")),
             Octet::Plain(b';') => return Err(SEMICOLON),
             Octet::Plain(byte) if is_plain(byte) => Octet::Plain(byte),
             Octet::Plain(byte) if is_tolerated(byte) => Octet::Escaped(byte),
-            Octet::Plain(_) => return Err(Ambiguous("the path holds a character that has to be encoded")),
+            Octet::Plain(_) => {
+                return Err(Ambiguous::new("the path holds a character that has to be encoded"));
+            }
             escaped @ Octet::Escaped(_) => escaped,
         };
         let (Octet::Plain(byte) | Octet::Escaped(byte)) = octet;
         bytes.push(byte);
         push(spelling, octet);
     }
-    let decoded = String::from_utf8(bytes).map_err(|_| Ambiguous("the path is not UTF-8"))?;
+    let decoded = String::from_utf8(bytes).map_err(|_| Ambiguous::new("the path is not UTF-8"))?;
     judge(&decoded).map(|()| decoded)
 }
 
 const SEMICOLON: Ambiguous =
-    Ambiguous("the path holds a semicolon, where some systems cut a segment off and others do not");
+    Ambiguous::new("the path holds a semicolon, where some systems cut a segment off and others do not");
 
 fn judge(decoded: &str) -> Result<(), Ambiguous> {
     if decoded.contains(['/', '\\']) {
-        return Err(Ambiguous("the path holds an encoded slash or backslash"));
+        return Err(Ambiguous::new("the path holds an encoded slash or backslash"));
     }
     if decoded.contains(';') {
         return Err(SEMICOLON);
     }
     if decoded.chars().any(char::is_control) {
-        return Err(Ambiguous("the path holds a control character"));
+        return Err(Ambiguous::new("the path holds a control character"));
     }
     if is_dots(decoded) {
-        return Err(Ambiguous("the path has a dot segment, or one of blanks"));
+        return Err(Ambiguous::new("the path has a dot segment, or one of blanks"));
     }
     if holds_escape(decoded) {
-        return Err(Ambiguous("the path is encoded twice"));
+        return Err(Ambiguous::new("the path is encoded twice"));
     }
     if decoded.chars().any(is_disguised) {
-        return Err(Ambiguous("the path holds a character that some systems read as another or not at all"));
+        return Err(Ambiguous::new(
+            "the path holds a character that some systems read as another or not at all",
+        ));
     }
     Ok(())
 }

@@ -1,0 +1,67 @@
+//! Which members of a query cross, what is said of those that do not, and what the record keeps of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use world::{Declared, World};
+
+const OPERATIONS: &str = r#"some: { match: GET /some, permission: orders.read, request: { query: [page, tag*, query] } }
+    all: { match: GET /all, permission: orders.read, request: { query: all } }
+    none: { match: GET /none, permission: orders.read }
+    theirs: { match: GET /theirs, permission: orders.delete }"#;
+
+fn world(operations: &'static str) -> (World, String) {
+    let (world, key) =
+        World::with_key(&Declared { operations, ..Declared::default() }, |_, _| Ok(())).unwrap();
+    (world, format!("X-API-Key: {key}"))
+}
+
+#[test]
+fn a_query_holds_the_members_that_are_declared() {
+    let (world, key) = world(OPERATIONS);
+    for (path, arrives) in [
+        ("/some", "/some"),
+        ("/some?page=2&tag=a&tag=b", "/some?page=2&tag=a&tag=b"),
+        ("/some?query=%7B%0A%09orders%0D%0A%7D", "/some?query=%7B%0A%09orders%0D%0A%7D"),
+        ("/all?x=1&x=2&y", "/all?x=1&x=2&y"),
+        ("/all?x=a%0ab", "/all?x=a%0Ab"),
+        ("/none?", "/none"),
+    ] {
+        world.target.forget();
+        let reply = world.curl(&format!("/erp/v1{path}"), &["--globoff", "-H", &key]).unwrap();
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(world.target.seen()[0].path, arrives, "{path}");
+    }
+    world.target.forget();
+    for (path, code, named, recorded) in [
+        ("/some?page=1&debug=s3cret", "query-undeclared", "`debug`", "query member `debug`"),
+        ("/some?page=1&page=2", "query-repeated", "`page`", "query member `page`"),
+        ("/some?PAGE=1", "query-undeclared", "`PAGE`", "query member `PAGE`"),
+        ("/none?a=1&b7=1&somebody", "query-undeclared", "`b7`, `somebody`", "query members `a`, 2, 3"),
+        (
+            "/some?page=%00",
+            "query-ambiguous",
+            "`page`",
+            "query member `page`: a value in the query holds a NUL",
+        ),
+        (
+            "/all?a=1&x%0a=2",
+            "query-ambiguous",
+            "member 2",
+            "member 2: a name in the query holds a control character",
+        ),
+        // Who may not call at all does not learn what is declared.
+        ("/theirs?a=1", "permission-missing", "", ""),
+    ] {
+        let reply = world.curl(&format!("/erp/v1{path}"), &["--globoff", "-H", &key]).unwrap();
+        let problem = reply.json().unwrap();
+        assert_eq!(problem["code"], code, "{path}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(named) && !detail.contains("s3cret"), "{path}: {detail}");
+        let record = world.record_of(&reply);
+        assert_eq!(record["code"], code, "{path}");
+        let by = record["refused_by"].as_str().unwrap_or_default();
+        assert!(by.contains(recorded) && by.is_empty() == recorded.is_empty(), "{path}: {by}");
+    }
+    assert!(world.target.seen().is_empty());
+}
