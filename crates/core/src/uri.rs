@@ -5,12 +5,14 @@
 //! read in two ways is refused.
 
 mod escape;
+mod lookalike;
 mod path;
 mod query;
 #[cfg(test)]
 mod tests;
 
-pub use path::{CanonicalPath, is_plain_segment, resembles};
+pub use lookalike::Lookalike;
+pub use path::{CanonicalPath, is_plain_segment};
 pub use query::Query;
 
 /// Why a path or a query has no single reading.

@@ -2,7 +2,7 @@
 
 use crate::Route;
 use http::Method;
-use ironbridge_core::uri::resembles;
+use ironbridge_core::uri::Lookalike;
 use std::sync::Arc;
 
 /// Routes by decoded path and method: a radix tree, so that a thousand integrations cost what one does.
@@ -21,14 +21,14 @@ struct Node {
 
 struct Pattern {
     /// The segments; `None` is a parameter.
-    segments: Vec<Option<Box<str>>>,
+    segments: Vec<Option<Arc<Lookalike>>>,
     /// Patterns that lenient systems could read a path of this one as.
     rivals: Vec<Rival>,
 }
 
 /// What of another pattern stands as literal text where this one has a parameter, or text that is nearly the same: by
 /// the number of the segment.
-struct Rival(Vec<(usize, Box<str>)>);
+struct Rival(Vec<(usize, Arc<Lookalike>)>);
 
 /// Two operations want the same requests.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ impl Routes {
 
 impl Pattern {
     fn new(pattern: &str) -> Pattern {
-        let literal = |segment: &str| (!segment.starts_with('{')).then(|| segment.into());
+        let literal = |segment: &str| (!segment.starts_with('{')).then(|| Arc::new(Lookalike::new(segment)));
         Pattern { segments: pattern.split('/').skip(1).map(literal).collect(), rivals: Vec::new() }
     }
 
@@ -105,11 +105,11 @@ impl Pattern {
                 (_, None) => {}
                 (None, Some(literal)) => {
                     takes_any = true;
-                    literals.push((number, literal.clone()));
+                    literals.push((number, Arc::clone(literal)));
                 }
-                (Some(own), Some(literal)) if own == literal => {}
-                (Some(own), Some(literal)) if resembles(own, literal) => {
-                    literals.push((number, literal.clone()));
+                (Some(own), Some(literal)) if own.text() == literal.text() => {}
+                (Some(own), Some(literal)) if literal.is_read_from(own.text()) => {
+                    literals.push((number, Arc::clone(literal)));
                 }
                 (Some(_), Some(_)) => return None,
             }
@@ -124,13 +124,13 @@ impl Rival {
         let mut mistaken = None;
         for (number, literal) in &self.0 {
             let segment = path.split('/').nth(number + 1)?;
-            if segment == &**literal {
+            if segment == literal.text() {
                 continue;
             }
-            if !resembles(segment, literal) {
+            if !literal.is_read_from(segment) {
                 return None;
             }
-            mistaken = Some(&**literal);
+            mistaken = Some(literal.text());
         }
         mistaken
     }

@@ -1,6 +1,7 @@
 use super::Ambiguous;
 use super::escape::{Octet, Octets, holds_escape, kept, push};
 use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization;
 
 /// An absolute path that every system reads alike: fully decoded, as routes, rules and records see it, and in the
 /// spelling that is delivered.
@@ -59,25 +60,6 @@ impl<'t> CanonicalPath<'t> {
 /// Whether a segment, as a manifest writes it, is its own decoded form and spelling.
 pub fn is_plain_segment(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain) && !is_dots(text)
-}
-
-/// Whether lenient systems could take one decoded segment for another: they leave case and width aside, and blanks and dots
-/// at the end (file systems), or what looks like a file's suffix (frameworks that choose a format by it).
-pub fn resembles(segment: &str, literal: &str) -> bool {
-    let (segment, literal) = (fold(segment), fold(literal));
-    segment == literal
-        || segment.split_once(['.', '?', '#']).is_some_and(|(stem, _)| stem.trim_end() == literal)
-}
-
-fn fold(segment: &str) -> String {
-    let trimmed = segment.trim().trim_end_matches(|c: char| c == '.' || c.is_whitespace());
-    trimmed.chars().map(narrow).flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-}
-
-/// The ASCII character that a full-width form stands for.
-fn narrow(c: char) -> char {
-    let code = u32::from(c);
-    (0xff01..=0xff5e).contains(&code).then(|| char::from_u32(code - 0xfee0)).flatten().unwrap_or(c)
 }
 
 /// Unreserved characters and those sub-delimiters that nobody takes for structure (RFC 3986 §3.3). Without the
@@ -145,14 +127,15 @@ fn judge(decoded: &str) -> Result<(), Ambiguous> {
     Ok(())
 }
 
-/// Characters whose compatibility form (Unicode NFKC), or whose best fit in an 8-bit code page, holds a slash, a
-/// backslash, a dot, a percent sign or a semicolon; and characters that cannot be seen.
+/// Characters whose compatibility form (Unicode NFKD), or whose best fit in an 8-bit code page, holds a slash, a
+/// backslash, a dot, a percent sign or a semicolon; and characters that turn text around or cannot be seen. Those that
+/// people write names and emoji with (variation selectors, fillers) pass, and count as nothing beside a declared text.
 fn is_disguised(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{37e}' | '\u{66a}' | '\u{61c}' | '\u{180e}'
-        | '\u{200b}'..='\u{200f}' | '\u{2024}'..='\u{202e}' | '\u{2044}' | '\u{2060}'..='\u{206f}'
-        | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}' | '\u{2215}' | '\u{2216}'
-        | '\u{2488}'..='\u{249b}' | '\u{29f5}' | '\u{29f8}' | '\u{33c2}' | '\u{33c7}' | '\u{33d8}'
-        | '\u{fe19}' | '\u{fe30}' | '\u{fe52}' | '\u{fe54}' | '\u{fe68}' | '\u{fe6a}' | '\u{feff}'
-        | '\u{ff05}' | '\u{ff0e}' | '\u{ff0f}' | '\u{ff1b}' | '\u{ff3c}' | '\u{fff9}'..='\u{fffb}')
+    let structure = |c: char| matches!(c, '/' | '\\' | '.' | '%' | ';');
+    !c.is_ascii()
+        && (c.nfkd().any(structure)
+            || matches!(c,
+                '\u{ad}' | '\u{66a}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2044}' | '\u{2060}'..='\u{206f}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}'
+                | '\u{feff}' | '\u{fff9}'..='\u{fffb}'))
 }

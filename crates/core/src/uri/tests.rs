@@ -18,6 +18,8 @@ fn paths_have_one_form() {
         ("/C%23/50%25/a%3fb", "/C#/50%/a?b", "/C%23/50%25/a%3Fb"),
         ("/100%25zz", "/100%zz", "/100%25zz"),
         ("/{a}|[b]^", "/{a}|[b]^", "/%7Ba%7D%7C%5Bb%5D%5E"),
+        ("/%e2%9d%a4%ef%b8%8f", "/\u{2764}\u{fe0f}", "/%E2%9D%A4%EF%B8%8F"),
+        ("/%c2%bd%e3%80%82", "/\u{bd}\u{3002}", "/%C2%BD%E3%80%82"),
         ("/a..b/.well-known/...x", "/a..b/.well-known/...x", "/a..b/.well-known/...x"),
     ] {
         let path = CanonicalPath::parse(raw).unwrap_or_else(|why| panic!("{raw}: {why:?}"));
@@ -111,6 +113,13 @@ fn paths_with_two_readings_are_refused() {
         "/a%e2%80%aeb",
         "/a%cd%beb",
         "/ex%c2%adport",
+        "/%e2%92%88",
+        "/%e2%84%80",
+        "/%ef%b9%a8",
+        "/a%ef%b9%94b",
+        "/a%d9%aa2e",
+        "/ex%e2%81%a1port",
+        "/a%e2%80%a8b",
     ] {
         assert!(CanonicalPath::parse(path).is_err(), "{path}");
     }
@@ -126,7 +135,9 @@ fn literals_of_a_manifest_are_plain() {
 
 #[test]
 fn lenient_systems_take_some_segments_for_others() {
+    let export = Lookalike::new("export");
     for segment in [
+        // Case, blanks and dots.
         "export",
         "EXPORT",
         "Export",
@@ -135,22 +146,209 @@ fn lenient_systems_take_some_segments_for_others() {
         "export ",
         " export",
         "export. .",
+        "export+",
+        "+export",
+        // Suffixes, streams, what was a query or a fragment.
         "export.json",
         "export .x",
         "EXPORT.JSON",
         "export?",
         "Export?x=1",
         "export#x",
+        "export&x=1",
+        "export::$DATA",
+        "Export:$I30:$INDEX_ALLOCATION",
+        "export:",
+        // Signs around it.
+        "export~",
+        "~export",
+        ".export",
+        "export*",
+        "export!",
+        "\"export\"",
+        "(export)",
+        "export%",
+        "export|",
+        "\u{b7}export\u{b0}",
+        // Short names of Windows.
+        "EXPORT~1",
+        "export~12",
+        "EXPOR~1",
+        "EXA1B2~1.CSV",
+        // Width, fonts, circles, accents.
+        "\u{ff45}xport",
+        "\u{ff25}\u{ff38}\u{ff30}\u{ff2f}\u{ff32}\u{ff34}",
+        "\u{24d4}xport",
+        "\u{24ba}xport",
+        "\u{24a0}xport",
+        "\u{1f154}xport",
+        "\u{1f174}xport",
+        "\u{1f134}xport",
+        "\u{1d41e}xport",
+        "\u{212f}xport",
+        "e\u{2093}port",
+        "\u{e9}xport",
+        "e\u{301}xport",
+        "exp\u{14d}rt",
+        "exp\u{f8}rt",
+        // What is not seen.
+        "ex\u{34f}port",
+        "ex\u{115f}port",
+        "ex\u{1160}port",
+        "ex\u{3164}port",
+        "ex\u{ffa0}port",
+        "export\u{fe0f}",
+        "e\u{fe00}xport",
+        "ex\u{e0100}port",
+        "ex\u{e0065}port",
+        "ex\u{180b}port",
+        "ex\u{180f}port",
+        "ex\u{2061}port",
+        "ex\u{ad}port",
+        "ex\u{200b}port",
+        "ex\u{17b4}port",
+        "ex\u{1d173}port",
+        "ex\u{2800}port",
+        "ex\u{1bca0}port",
+        // Letters of other scripts.
+        "\u{435}xport",
+        "\u{435}\u{445}\u{440}\u{43e}rt",
+        "\u{415}\u{425}\u{420}\u{41e}R\u{422}",
+        "\u{435}xport.json",
+        "exp\u{3bf}rt",
+        "\u{3b5}xport",
+        "\u{3b5}x\u{3c0}or\u{3c4}",
+        "exp\u{585}rt",
+        "ex\u{2374}ort",
+        "\u{13ac}XPORT",
     ] {
-        assert!(resembles(segment, "export"), "{segment:?}");
+        assert!(export.is_read_from(segment), "{segment:?}");
     }
-    assert!(resembles("\u{17f}ecret", "secret") && resembles("\u{212a}ey", "key"));
-    assert!(
-        !["exports", "xexport", "ex.port", "7", "report.csv"]
-            .into_iter()
-            .any(|other| resembles(other, "export"))
-    );
-    assert!(!resembles("report.csv", "report.pdf") && resembles("Report.PDF", "report.pdf"));
+    for (segment, literal) in [
+        ("\u{17f}ecret", "secret"),
+        ("\u{212a}ey", "key"),
+        ("Report.PDF", "report.pdf"),
+        ("f\u{131}le", "file"),
+        ("\u{fb01}le", "file"),
+        ("stra\u{df}e", "strasse"),
+        ("PRIVAT~1", "private-reports"),
+        ("$BATCH", "$batch"),
+        ("$batch.", "$batch"),
+        ("@me.json", "@me"),
+        ("\u{ad}_", "_"),
+    ] {
+        assert!(Lookalike::new(literal).is_read_from(segment), "{segment:?} {literal}");
+    }
+    for (segment, literal) in [
+        ("exports", "export"),
+        ("xexport", "export"),
+        ("ex.port", "export"),
+        ("ex-port", "export"),
+        ("export-2", "export"),
+        ("export_2", "export"),
+        ("exp0rt", "export"),
+        ("7", "export"),
+        ("", "export"),
+        ("export7", "export"),
+        ("re-export", "export"),
+        ("reexport~1", "export"),
+        ("my.export", "export"),
+        ("report.csv", "export"),
+        ("report.csv", "report.pdf"),
+        ("batch", "$batch"),
+        ("me", "@me"),
+        ("me@acme.example", "me"),
+        ("\u{41c}\u{43e}\u{441}\u{43a}\u{432}\u{430}", "export"),
+        ("\u{6771}\u{4eac}", "export"),
+        ("\u{2764}\u{fe0f}", "export"),
+        ("m\u{fc}ller", "export"),
+        ("\u{bd}", "export"),
+        ("ll", "1l"),
+        ("rn", "m"),
+    ] {
+        assert!(!Lookalike::new(literal).is_read_from(segment), "{segment:?} {literal}");
+    }
+}
+
+#[test]
+fn lenient_systems_take_some_names_for_others() {
+    let limit = Lookalike::new("limit");
+    for name in [
+        "LIMIT",
+        "Limit",
+        "limit[]",
+        "limit[0]",
+        "limit[a][b]",
+        "limit[",
+        "limit]",
+        " limit",
+        "limit ",
+        "limit.",
+        ".limit",
+        "limit.max",
+        "limit;x",
+        "limit;",
+        "limit:int",
+        "limit,",
+        "limit&x",
+        "limit=1",
+        "limit#",
+        "limit?",
+        "limit%",
+        "limit/x",
+        "limit(1)",
+        "limit{}",
+        "limit|x",
+        "$limit",
+        "_limit",
+        "!limit",
+        "+limit",
+        "-limit",
+        "limit_",
+        "li-mit",
+        "li_mit",
+        "li.mit",
+        "\u{ff4c}imit",
+        "lim\u{ed}t",
+        "l\u{456}mit",
+        "limit\u{fe0f}",
+        "li\u{34f}mit",
+        "limi\u{3c4}",
+        "\u{24db}imit",
+        "limit\\x",
+        "limit\"",
+        "limit'x",
+    ] {
+        assert!(limit.is_named_by(name), "{name:?}");
+    }
+    for name in [
+        "limit",
+        "limits",
+        "limit_max",
+        "limit-max",
+        "max_limit",
+        "limit2",
+        "imit",
+        "page",
+        "filter[limit]",
+        "1imit",
+        "",
+    ] {
+        assert!(!limit.is_named_by(name), "{name:?}");
+    }
+    for (name, known) in [
+        ("pageSize", "page_size"),
+        ("page-size", "page_size"),
+        ("page_size", "pageSize"),
+        ("page.size", "page_size"),
+        ("page size", "page_size"),
+        ("filter.name", "filter[name]"),
+        ("Filter[Name]", "filter[name]"),
+        ("filter", "$filter"),
+        ("$Filter", "filter"),
+    ] {
+        assert!(Lookalike::new(known).is_named_by(name), "{name:?} {known}");
+    }
 }
 
 #[test]

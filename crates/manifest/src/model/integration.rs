@@ -136,9 +136,10 @@ section! {
         /// Method and path: `POST /orders/{id}/shipments`. A parameter takes one segment. Paths are compared decoded, so
         /// `/%6Frders` is `/orders`. What systems are known to read in two ways is refused with `path-ambiguous`: a
         /// semicolon, encoded or not; an encoded slash, backslash, dot segment or control character; what is encoded
-        /// twice; and, in place of a parameter, what differs from the text of another operation in case, in blanks or
-        /// dots at its end or by a suffix only, such as `/orders/Export` beside `GET /orders/export`. A path that ends
-        /// with a slash is no operation's.
+        /// twice; and, in place of a parameter, what could be read as the text of another operation, such as
+        /// `/orders/Export`, `/orders/export.json` or `/orders/éxport` beside `GET /orders/export`
+        /// ([all of it](errors/path-ambiguous.md)). Where no other operation spells out that part, a parameter takes
+        /// any text. A path that ends with a slash is no operation's.
         route as "match": Route,
         /// The path at the target, with the same parameters, which keep the caller's spelling. Default: the matched path.
         /// A `Location` of the target's is turned into the path of the operation that leads there, the one with GET

@@ -1,0 +1,177 @@
+//! What lenient systems, and people, take for another text.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+use unicode_security::confusable_detection::skeleton;
+
+/// A text that decides something where others do not: a segment that a route spells out beside one that takes any, or
+/// the name of a query member that a rule judges.
+///
+/// Others count as it that differ only in case, width, accents or style, in letters of other scripts that look alike
+/// (UTS 39 §4) or that an 8-bit code page replaces, or in characters that are not seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookalike {
+    text: Box<str>,
+    folded: Box<str>,
+    /// Only letters and digits, without what divides them.
+    letters: Box<str>,
+    looks: Box<str>,
+}
+
+impl Lookalike {
+    pub fn new(text: &str) -> Lookalike {
+        let folded = fold(text);
+        Lookalike {
+            text: text.into(),
+            letters: letters(&folded).into(),
+            looks: looks(&folded).into(),
+            folded: folded.into(),
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether some system could read a decoded segment as this one: besides, what stands around the letters is left
+    /// aside (file systems drop blanks and dots, form decoders read a plus as a blank), and what looks like a file's
+    /// suffix, stream (`::$DATA`), query or fragment; and a short name of Windows counts (`EXPORT~1`).
+    pub fn is_read_from(&self, segment: &str) -> bool {
+        if segment == &*self.text {
+            return true;
+        }
+        if segment.is_ascii() && !self.could_begin(segment) {
+            return false;
+        }
+        let folded = fold(segment);
+        // A text may begin with a sign of its own: `$batch` is no `batch`.
+        let (outer, bare) = (folded.trim_matches([' ', '.']), trim(&folded));
+        let stem = |text: &str| {
+            text.split(['.', '?', '#', '&', ':']).next().unwrap_or_default().trim_end().to_owned()
+        };
+        [outer, bare, &stem(outer), &stem(bare)].into_iter().any(|part| self.same(part, segment))
+            || self.is_short(bare)
+    }
+
+    /// Whether some system could read a query member's name as this one: besides, what stands around and between the
+    /// letters is left aside (PHP reads dots and blanks as underscores, gRPC's gateways `page_size` as `pageSize`), and
+    /// what divides a name into parts ends it (`limit[]`, `limit.max`, `limit:int`, `limit;x`).
+    pub fn is_named_by(&self, name: &str) -> bool {
+        if name == &*self.text || (name.is_ascii() && !self.could_begin(name)) {
+            return false;
+        }
+        let folded = fold(name);
+        let bare = trim(&folded);
+        let divides = |c: char| c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '$' | '~');
+        let stem = bare.split(divides).next().unwrap_or_default();
+        [bare, stem].into_iter().any(|part| {
+            let part_letters = letters(part);
+            !part_letters.is_empty() && part_letters == *self.letters || self.looks_like(part, name)
+        })
+    }
+
+    /// Nothing else needs a closer look. Both are often long and seldom alike.
+    fn could_begin(&self, ascii: &str) -> bool {
+        let first =
+            |text: &str| text.bytes().find(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+        !self.text.is_ascii() || first(ascii) == first(&self.folded)
+    }
+
+    fn same(&self, part: &str, whole: &str) -> bool {
+        !part.is_empty() && (*part == *self.folded || self.looks_like(part, whole))
+    }
+
+    fn looks_like(&self, part: &str, whole: &str) -> bool {
+        // Among ASCII, `0` is no `O` to any system.
+        if whole.is_ascii() || part.is_empty() {
+            return false;
+        }
+        // Also in the case that it came in: capitals of one script look like those of another where small letters do not.
+        let as_it_came = fold(&skeleton(whole).collect::<String>());
+        looks(part) == *self.looks || looks(trim(&as_it_came)) == *self.looks
+    }
+
+    /// `EXPORT~1` for a name too long for eight characters, `EXA1B2~1` where there are several.
+    fn is_short(&self, bare: &str) -> bool {
+        let name = bare.split('.').next().unwrap_or_default();
+        let Some((start, number)) = name.split_once('~') else { return false };
+        let is_number = (1..=6).contains(&number.len()) && number.bytes().all(|digit| digit.is_ascii_digit());
+        let begins = |length: usize| start.get(..length).is_some_and(|start| self.letters.starts_with(start));
+        is_number
+            && (1..=6).contains(&start.len())
+            && (begins(start.len()) || (start.len() == 6 && begins(2)))
+    }
+}
+
+/// Lower case, decomposed, without marks and what is not seen; the letters of fonts and of an 8-bit code page as what
+/// they stand for.
+fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.bytes().map(|byte| char::from(byte.to_ascii_lowercase())).map(blank).collect();
+    }
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            folded.push(blank(c.to_ascii_lowercase()));
+            continue;
+        }
+        // Upper case first: both sigmas, and the long s.
+        let cased = c.to_uppercase().flat_map(char::to_lowercase);
+        let parts = cased.nfkd().flat_map(char::to_lowercase).filter(|c| is_seen(*c));
+        folded.extend(parts.map(|c| best_fit(enclosed(c))));
+    }
+    folded
+}
+
+fn blank(c: char) -> char {
+    if c == '+' { ' ' } else { c }
+}
+
+/// Less accents and selectors, formats and symbols, and the letters that fill a place in Hangul.
+fn is_seen(c: char) -> bool {
+    let fills = matches!(c, '\u{115f}' | '\u{1160}');
+    ((c.is_alphanumeric() && !is_combining_mark(c)) || is_enclosed(c)) && !fills
+}
+
+/// White letters in black circles and squares, and those of flags, have no decomposition.
+const ENCLOSED: [u32; 3] = [0x1f150, 0x1f170, 0x1f1e6];
+
+fn is_enclosed(c: char) -> bool {
+    enclosed(c) != c
+}
+
+fn enclosed(c: char) -> char {
+    let letter = |first: &u32| u32::from(c).checked_sub(*first).filter(|place| *place < 26);
+    let letter = ENCLOSED.iter().find_map(letter).and_then(|place| char::from_u32(u32::from('a') + place));
+    letter.unwrap_or(c)
+}
+
+/// What code page 1252 of Windows puts for Greek letters; Latin ones lose their marks above.
+fn best_fit(c: char) -> char {
+    match c {
+        'α' => 'a',
+        'γ' => 'g',
+        'δ' => 'd',
+        'ε' => 'e',
+        'θ' | 'τ' => 't',
+        'π' => 'p',
+        'σ' => 's',
+        'φ' => 'f',
+        'ω' => 'o',
+        _ => c,
+    }
+}
+
+fn looks(text: &str) -> String {
+    skeleton(text).filter(|c| c.is_ascii() || is_seen(*c)).flat_map(char::to_lowercase).collect()
+}
+
+fn letters(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// Less what stands around letters and digits, unless that is all.
+fn trim(text: &str) -> &str {
+    let inner = text.trim_matches(|c: char| !c.is_alphanumeric());
+    if inner.is_empty() { text } else { inner }
+}
