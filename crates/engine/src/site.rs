@@ -11,6 +11,7 @@ use crate::services::{Kept, ServiceError, Services};
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use ironbridge_controls::authenticate::Authenticator;
+use ironbridge_controls::rules::Rule;
 use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
 use ironbridge_http::hosts::Hosts;
@@ -317,7 +318,7 @@ fn passes(
     let (request, response) = (&operation.request, &operation.response);
     Ok(Passes::new(passes::Declared {
         query: match &request.query {
-            manifest::Crossing::All => passes::Members::All,
+            manifest::Crossing::All => passes::Members::all(plan.rules.iter().flat_map(Rule::query_names)),
             manifest::Crossing::Listed(members) => passes::Members::Listed(
                 members.iter().map(|member| ((*member.name).into(), member.repeats)).collect(),
             ),

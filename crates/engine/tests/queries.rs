@@ -65,3 +65,34 @@ fn a_query_holds_the_members_that_are_declared() {
     }
     assert!(world.target.seen().is_empty());
 }
+
+/// Where every member crosses, a rule's member must not reach the target under a name that only the target knows.
+#[test]
+fn a_rules_member_has_one_name() {
+    let (world, key) = world(
+        r#"all: { match: GET /all, permission: orders.read, request: { query: all, rules: [{ check: "!has(request.query.limit) || int(request.query.limit) <= 100", otherwise: at most 100 }, { check: "!('debug' in request.query)", otherwise: no debugging }] } }"#,
+    );
+    let ask = |query: &str| world.curl(&format!("/erp/v1/all?{query}"), &["--globoff", "-H", &key]).unwrap();
+    for query in ["limit=7", "page=1", "limits=1000", "filter[limit]=1000", "max_limit=1000"] {
+        assert_eq!(ask(query).status, 200, "{query}");
+    }
+    world.target.forget();
+    for (query, code) in [
+        ("limit=1000", "rule-violated"),
+        ("limit=7&limit=1000", "rule-undecided"),
+        ("%6cimit=1000", "rule-violated"),
+        ("limit=7&limit[]=1000", "query-ambiguous"),
+        ("limit[]=1000", "query-ambiguous"),
+        ("+limit=1000", "query-ambiguous"),
+        ("LIMIT=1000", "query-ambiguous"),
+        ("limit.=1000", "query-ambiguous"),
+        ("limit;x=1000", "query-ambiguous"),
+        ("limit%00=1000", "query-ambiguous"),
+        ("debug", "rule-violated"),
+        ("Debug=1", "query-ambiguous"),
+    ] {
+        let reply = ask(query);
+        assert_eq!(world.record_of(&reply)["code"], code, "{query}");
+    }
+    assert!(world.target.seen().is_empty());
+}

@@ -5,7 +5,7 @@ use crate::member::{self, Member};
 use http::HeaderName;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, TRAILER};
 use ironbridge_core::fields::{self, Group, When};
-use ironbridge_core::uri::Query;
+use ironbridge_core::uri::{Lookalike, Query};
 use ironbridge_core::{Code, Denial, code};
 use ironbridge_net::Names;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ pub struct Listed {
 pub enum Members {
     /// By their decoded names, and whether they may be repeated.
     Listed(Box<[(Box<str>, bool)]>),
-    All,
+    /// Every member, unless some system could read it as one of these, which a rule judges.
+    All(Box<[Lookalike]>),
 }
 
 impl Default for Members {
@@ -65,9 +66,20 @@ impl Default for Members {
 }
 
 impl Members {
+    /// `judged` are the names of those that a rule judges.
+    pub fn all<'n>(judged: impl IntoIterator<Item = &'n str>) -> Members {
+        let mut judged: Vec<&str> = judged.into_iter().filter(|name| !name.is_empty()).collect();
+        judged.sort_unstable();
+        judged.dedup();
+        Members::All(judged.into_iter().map(Lookalike::new).collect())
+    }
+
     /// Refuses what is not declared: left out, it would change the question.
     pub fn judge(&self, query: &Query) -> Result<(), Box<Denial>> {
-        let Members::Listed(listed) = self else { return Ok(()) };
+        let listed = match self {
+            Members::Listed(listed) => listed,
+            Members::All(judged) => return unmistakable(judged, query),
+        };
         let repeats =
             |name: &str| listed.iter().find(|(known, _)| &**known == name).map(|(_, repeats)| *repeats);
         let (mut undeclared, mut repeated) = (Vec::new(), Vec::new());
@@ -89,6 +101,25 @@ impl Members {
             }
         }
     }
+}
+
+/// A rule judges a member by its name, and the target must not find another under it.
+fn unmistakable(judged: &[Lookalike], query: &Query) -> Result<(), Box<Denial>> {
+    let is_judged = |name: &str| judged.iter().any(|known| known.text() == name);
+    for (number, (name, value)) in (1..).zip(query.members()) {
+        let Some(known) = judged.iter().find(|known| known.is_named_by(name)).filter(|_| !is_judged(name))
+        else {
+            continue;
+        };
+        let member = Member { number, name, bare: value.is_empty() };
+        let (sent, meant) = (member::quoted(name), member::quoted(known.text()));
+        let detail = format!("some systems read the query member {sent} as {meant}, which a rule judges");
+        let by = member::recorded(&[member]);
+        return Err(Box::new(
+            Denial::new(&code::QUERY_AMBIGUOUS).detail(detail).by(format_args!("{by}: read as {meant}")),
+        ));
+    }
+    Ok(())
 }
 
 /// Names the members, never their values.
@@ -180,6 +211,48 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_member_passes_for_one_that_a_rule_judges() {
+        let judged = Members::all(["limit", "filter[name]", "limit", "page_size", "PageSize"]);
+        for query in [
+            "limit=1",
+            "limit=1&limit=2",
+            "filter[name]=x&page=1",
+            "page_size=1&PageSize=2",
+            "limits=1&x.limit=2",
+        ] {
+            assert!(judged.judge(&Query::parse(query).unwrap()).is_ok(), "{query}");
+        }
+        for query in [
+            "limit[]=1",
+            "limit%5B%5D=1",
+            "+limit=1",
+            "%20limit=1",
+            "limit%20=1",
+            "LIMIT=1",
+            "%4cimit=1",
+            "limit.=1",
+            "limit;x=1",
+            "limit%3Bx=1",
+            "limit=1&limit%3D5=1",
+            "limit:int=1",
+            "$limit=1",
+            "%EF%BD%8Cimit=1",
+            "a=1&limit[0]",
+            "filter.name=x",
+            "filter%5Bname%5D%5B%5D=x",
+            "pageSize=1",
+            "page-size=1",
+            "page.size=1",
+        ] {
+            let refused = judged.judge(&Query::parse(query).unwrap()).unwrap_err();
+            assert_eq!(refused.code, &code::QUERY_AMBIGUOUS, "{query}");
+            assert!(refused.by.is_some_and(|by| by.starts_with("query member ")), "{query}");
+        }
+        // Where no rule looks, nothing is mistaken.
+        assert!(Members::all([]).judge(&Query::parse("limit[]=1&LIMIT=2").unwrap()).is_ok());
+    }
+
+    #[test]
     fn a_query_holds_what_is_declared_as_often_as_it_is_declared() {
         let some =
             Members::Listed([("page".into(), false), ("tag".into(), true), ("a[b]".into(), false)].into());
@@ -203,7 +276,7 @@ mod tests {
             let judged = some.judge(&query).map_err(|denial| denial.code.id).err();
             assert_eq!(judged, refused, "{query:?}");
             assert_eq!(Members::default().judge(&query).is_ok(), query.is_empty(), "{query:?}");
-            assert!(Members::All.judge(&query).is_ok());
+            assert!(Members::all([]).judge(&query).is_ok());
         }
         let long = Query::parse(&format!("{}=s3cret", "x".repeat(5000))).unwrap();
         let detail = some.judge(&long).unwrap_err().detail.unwrap();

@@ -134,6 +134,15 @@ impl Rule {
         })?;
         Ok(Rule { check: check.into(), otherwise: otherwise.into(), expression: Arc::new(expression), needs })
     }
+
+    /// The members of the query that it judges by name. Where it looks at the query as a whole, any text in it may be
+    /// one, as in `"debug" in request.query`.
+    pub fn query_names(&self) -> impl Iterator<Item = &str> {
+        let query = self.needs.of("request").and_then(|request| request.of("query"));
+        let texts = query.filter(|query| query.whole).map_or(&[][..], |_| &self.needs.texts);
+        let named = query.into_iter().flat_map(|query| query.named().map(|(name, _)| name));
+        named.chain(texts.iter().map(|text| &**text))
+    }
 }
 
 fn read(check: &str) -> Result<(IdedExpr, Needs), RuleError> {
@@ -172,9 +181,11 @@ pub(super) struct Needs {
     members: BTreeMap<Box<str>, Needs>,
     /// Paths that a loop reads in every round, so that they must lead to single values. Kept at the root.
     pub singles: Vec<Box<[Box<str>]>>,
+    /// Texts that stand in the rule. Kept at the root.
+    texts: Vec<Box<str>>,
 }
 
-static WHOLE: Needs = Needs { whole: true, members: BTreeMap::new(), singles: Vec::new() };
+static WHOLE: Needs = Needs { whole: true, members: BTreeMap::new(), singles: Vec::new(), texts: Vec::new() };
 
 impl Needs {
     /// What is needed of a member; `None` when it is not looked at.
@@ -235,6 +246,10 @@ impl Reading {
             return self.variable(name, &path, place);
         }
         match &expression.expr {
+            Expr::Literal(LiteralValue::String(text)) => {
+                self.needs.texts.push(text.inner().into());
+                Ok(())
+            }
             Expr::Literal(_) => Ok(()),
             Expr::Call(call) => self.call(call, place),
             Expr::Comprehension(within) => self.comprehension(within, place),

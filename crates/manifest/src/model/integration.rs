@@ -194,7 +194,9 @@ section! {
         /// or one object of plain values; anything else is unknown.
         records: Option<OneOrMore<Pointer>>,
         /// Members of the query that cross, by their decoded names, or `all`; a request with any other is refused. A
-        /// member comes once, unless a `*` follows its name: `[page, tag*]`. Default: none.
+        /// member comes once, unless a `*` follows its name: `[page, tag*]`. Under `all`, a member that some systems
+        /// would read as one that a rule names (`LIMIT` or `limit[]` as `limit`) is refused with `query-ambiguous`.
+        /// Default: none.
         query: Crossing<QueryMember>,
         /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own. Which
         /// these are stands in [fields.md](fields.md).
