@@ -9,7 +9,7 @@ use crate::disk::{self, Disk, DiskFile};
 use crate::fault::{Fault, FaultKind};
 use crate::merkle::{Hash, empty_root};
 use crate::segment::{Link, TrailKey};
-use ironbridge_core::Timestamp;
+use ironbridge_core::{StoreMark, Timestamp};
 use ironbridge_seal::hash;
 use parking_lot::Mutex;
 use std::ffi::OsString;
@@ -18,11 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"IBHEAD\0\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Apart, so that no page of memory and no sector of a disk holds both.
 const PLACES: [u64; 2] = [0, 4096];
 /// Magic, version, sequence, the log's size and root, journal end and link, where authentication begins, time, MAC.
-const LEN: usize = 8 + 4 + 8 + 8 + 32 + 8 + 32 + 8 + 8 + 32;
+const LEN_1: usize = 8 + 4 + 8 + 8 + 32 + 8 + 32 + 8 + 8 + 32;
+/// With the store's mark before the MAC.
+const LEN: usize = LEN_1 + 16 + 8;
 
 /// Where the head is, and the key that it and the trail are authenticated with.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct Remembered {
     pub authenticated_from: u64,
     /// The clock, when this was written.
     pub time: Timestamp,
+    /// How far the store came.
+    pub store: StoreMark,
     /// Of the last frame of the journal.
     pub(crate) link: Link,
     pub(crate) sequence: u64,
@@ -94,6 +98,7 @@ impl Remembered {
             acknowledged: 0,
             authenticated_from: 0,
             time: Timestamp::default(),
+            store: StoreMark::default(),
             link: [0; 32],
             sequence: 0,
         }
@@ -110,34 +115,46 @@ impl Remembered {
         bytes.extend_from_slice(&self.link);
         bytes.extend_from_slice(&self.authenticated_from.to_be_bytes());
         bytes.extend_from_slice(&self.time.micros().to_be_bytes());
+        bytes.extend_from_slice(&self.store.life);
+        bytes.extend_from_slice(&self.store.changes.to_be_bytes());
         bytes.extend_from_slice(&key.head(&bytes));
         bytes
     }
 }
 
 fn parse(bytes: &[u8], key: &TrailKey) -> Option<Remembered> {
-    let (fields, mac) = bytes.get(..LEN)?.split_last_chunk::<32>()?;
-    if !hash::equal(&key.head(fields), mac) {
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (version, _) = rest.split_first_chunk::<4>()?;
+    let len = match u32::from_be_bytes(*version) {
+        1 => LEN_1,
+        VERSION => LEN,
+        _ => return None,
+    };
+    let (fields, mac) = bytes.get(..len)?.split_last_chunk::<32>()?;
+    if *magic != MAGIC || !hash::equal(&key.head(fields), mac) {
         return None;
     }
-    let (magic, rest) = fields.split_first_chunk::<8>()?;
-    let (version, rest) = rest.split_first_chunk::<4>()?;
-    if *magic != MAGIC || u32::from_be_bytes(*version) != VERSION {
-        return None;
-    }
+    let (_, rest) = fields.split_first_chunk::<12>()?;
     let (sequence, rest) = rest.split_first_chunk::<8>()?;
     let (size, rest) = rest.split_first_chunk::<8>()?;
     let (root, rest) = rest.split_first_chunk::<32>()?;
     let (acknowledged, rest) = rest.split_first_chunk::<8>()?;
     let (link, rest) = rest.split_first_chunk::<32>()?;
     let (authenticated_from, rest) = rest.split_first_chunk::<8>()?;
-    let (time, _) = rest.split_first_chunk::<8>()?;
+    let (time, rest) = rest.split_first_chunk::<8>()?;
+    let store = match rest.split_first_chunk::<16>() {
+        Some((life, changes)) => {
+            StoreMark { life: *life, changes: u64::from_be_bytes(changes.try_into().ok()?) }
+        }
+        None => StoreMark::default(),
+    };
     Some(Remembered {
         size: u64::from_be_bytes(*size),
         root: *root,
         acknowledged: u64::from_be_bytes(*acknowledged),
         authenticated_from: u64::from_be_bytes(*authenticated_from),
         time: Timestamp(u64::from_be_bytes(*time)),
+        store,
         link: *link,
         sequence: u64::from_be_bytes(*sequence),
     })
@@ -189,6 +206,14 @@ impl Head {
         self.disk.sync_file(&self.path)
     }
 
+    /// The store came this far. Not synced, as `acknowledge`; one that came further is not forgotten.
+    pub fn store_is_at(&self, mark: StoreMark) -> io::Result<()> {
+        if !mark.follows(self.written.lock().head.store) {
+            return Ok(());
+        }
+        self.write(|head| head.store = mark)
+    }
+
     fn write(&self, change: impl FnOnce(&mut Remembered)) -> io::Result<()> {
         let mut written = self.written.lock();
         let mut head = written.head;
@@ -215,15 +240,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_head_reads_back_under_its_key_only(size: u64, root: [u8; 32], acknowledged: u64, at: prop::sample::Index) {
+        fn a_head_reads_back_under_its_key_only(size: u64, root: [u8; 32], life: [u8; 16], at: prop::sample::Index) {
             let (key, other) = (TrailKey::new(&[1; 32]), TrailKey::new(&[2; 32]));
-            let head = Remembered { size, root, acknowledged, ..Remembered::nothing() };
+            let store = StoreMark { life, changes: size };
+            let head = Remembered { size, root, acknowledged: size, store, ..Remembered::nothing() };
             let mut bytes = head.bytes(&key);
             prop_assert_eq!(bytes.len(), LEN);
             prop_assert_eq!(parse(&bytes, &key), Some(head));
             prop_assert_eq!(parse(&bytes, &other), None);
             bytes[at.index(LEN)] ^= 4;
             prop_assert_eq!(parse(&bytes, &key), None);
+
+            // As version 1 wrote it, which knew nothing of a store.
+            let known = head.bytes(&key);
+            let mut first = known[..LEN_1 - 32].to_vec();
+            first[8..12].copy_from_slice(&1_u32.to_be_bytes());
+            first.extend_from_slice(&key.head(&first));
+            prop_assert_eq!(parse(&first, &key), Some(Remembered { store: StoreMark::default(), ..head }));
         }
 
         #[test]

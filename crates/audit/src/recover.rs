@@ -12,7 +12,7 @@ use crate::segment::{self, Link, Part};
 use crate::tiles::Edge;
 use crate::trail::{Options, Places};
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{ExchangeId, Timestamp};
+use ironbridge_core::{ExchangeId, StoreMark, Timestamp};
 use ironbridge_seal::random;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,7 @@ pub(crate) struct Found {
 }
 
 const CHECKPOINT: &str = "log/checkpoint";
+const STORE: &str = "store.sqlite";
 
 impl Found {
     /// # Errors
@@ -62,6 +63,14 @@ impl Found {
         // A log that is begun anew begins with nothing, whatever lies about.
         let begun_anew = edge.is_none() && !refusals.accepted.is_empty();
         let next = if begun_anew { 0 } else { journal.next };
+        if !options.store.follows(known.store) {
+            refusals.refuse(Fault::new(
+                FaultKind::RolledBack,
+                STORE,
+                set_back(options.store, known.store),
+            ))?;
+        }
+        let known = Remembered { store: options.store, ..known };
         let expected = (next == known.acknowledged).then_some(known.link);
         let link = journal.link().or(expected).unwrap_or_default();
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
@@ -194,6 +203,16 @@ fn compare_log(
         return refusals.refuse(Fault::new(FaultKind::Forked, CHECKPOINT, detail));
     }
     Ok(())
+}
+
+/// What a store is that does not follow the one before.
+fn set_back(now: StoreMark, before: StoreMark) -> String {
+    let again = "what was revoked, replaced or erased since may be there again";
+    if now.life != before.life {
+        return format!("the store is another one than the trail was written with; {again}");
+    }
+    let (now, before) = (now.changes, before.changes);
+    format!("the store was set back: it has seen {now} changes of its rows, but {before} were made; {again}")
 }
 
 /// Reads the journal past the checkpoint, to its end, which must not come before what was acknowledged.

@@ -17,7 +17,9 @@ use crate::refusals::Refusals;
 use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken};
 use crate::text::time_text;
 use crate::tiles::Edge;
-use ironbridge_core::{Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder, Timestamp};
+use ironbridge_core::{
+    Action, BoxFuture, Clock, Denial, OwnerKey, Position, Record, Recorder, StoreMark, Timestamp,
+};
 use ironbridge_seal::envelope::SealError;
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -38,6 +40,8 @@ pub struct Options {
     pub signers: Signers,
     /// What is remembered of the trail outside of it, and the key that authenticates it.
     pub anchor: Anchor,
+    /// How far the store came whose credentials and keys the trail is written with.
+    pub store: StoreMark,
     /// Has the trail go on where it is not as it was left: what contradicts is set aside, and a record says so.
     pub accept_loss: bool,
     /// Makes the clock right, however far it is ahead of when the trail was last written.
@@ -74,6 +78,7 @@ impl Options {
             signers,
             callers,
             anchor,
+            store: StoreMark::default(),
             accept_loss: false,
             confirm_clock: false,
             actor: "bridge".to_owned(),
@@ -355,6 +360,14 @@ impl Trail {
             believed: time_text(believed),
         };
         self.shared.believed.check().map_err(doubted)
+    }
+
+    /// Remembers how far the store came; one that comes back with less is refused at the next start.
+    ///
+    /// # Errors
+    /// When what is remembered cannot be written.
+    pub fn store_is_at(&self, mark: StoreMark) -> io::Result<()> {
+        self.shared.head.get().map_or(Ok(()), |head| head.store_is_at(mark))
     }
 
     /// Signs with these keys from now on; a checkpoint under them follows within [`Options::max_lag`].

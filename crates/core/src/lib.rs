@@ -47,5 +47,5 @@ pub use payload::{Document, Payload};
 pub use permission::{Permission, PermissionSet, PermissionTable};
 pub use phase::Phase;
 pub use pipeline::{Cleared, Pipeline, Room};
-pub use record::{Ending, Outcome, Position, Record, Recorder};
+pub use record::{Ending, Outcome, Position, Record, Recorder, StoreMark};
 pub use runner::{Answer, BoxFuture, Crossing, ReplyFacts, Tail, cross};

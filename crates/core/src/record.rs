@@ -1,6 +1,22 @@
 use crate::{Action, BoxFuture, Code, Counted, Denial, Exchange, Fault, code};
 use std::time::Duration;
 
+/// How far a store came: a store that comes later with a lower number, or of another life, was set back or exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreMark {
+    /// Random, given once; zeros mean that nothing is known.
+    pub life: [u8; 16],
+    /// How often what it remembers of its own rows was written.
+    pub changes: u64,
+}
+
+impl StoreMark {
+    /// Whether a store with this mark can be the one that had `before`.
+    pub fn follows(self, before: StoreMark) -> bool {
+        before == StoreMark::default() || (self.life == before.life && self.changes >= before.changes)
+    }
+}
+
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {

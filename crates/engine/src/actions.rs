@@ -56,7 +56,9 @@ impl Services {
             let pending = outbox.pending(BATCH).await.map_err(|error| error.to_string())?;
             let mut last = None;
             if pending.is_empty() {
-                return Ok(());
+                // Now the trail knows of every change of the store up to here.
+                let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
+                return self.trail.store_is_at(mark).map_err(|error| error.to_string());
             }
             for action in &pending {
                 // It never comes this way. Whoever can write the store must not be able to have the trail say that

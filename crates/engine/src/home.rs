@@ -6,7 +6,7 @@ use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_privacy::Owners;
 use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
-use ironbridge_seal::hash::MacKey;
+use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_seal::note::{NoteSigner, SignatureKind};
 use ironbridge_seal::random;
 use ironbridge_secrets::{SealedStore, Secrets};
@@ -220,7 +220,8 @@ impl Home {
                 self.trail_anchor().await?.ok_or_else(|| kept("the audit trail's key was removed"))?
             }
         };
-        Ok(Options::new(self.audit_dir(), origin, signers, callers, anchor))
+        let store = self.store.mark().await?;
+        Ok(Options { store, ..Options::new(self.audit_dir(), origin, signers, callers, anchor) })
     }
 
     /// What proves what the bridge wrote of the trail; `None` where no bridge of this version has run yet.
@@ -312,5 +313,9 @@ impl Sealer for Sealing {
             .open(sealed, context)
             .map(|plain| plain.to_vec())
             .map_err(|error| SealerError(error.to_string()))
+    }
+
+    fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+        hash::hmac_sha256(key, &[text])
     }
 }

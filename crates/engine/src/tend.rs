@@ -6,7 +6,7 @@ use crate::services::Services;
 use ironbridge_audit::{AuditError, Indexer, Limits};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, Outcome};
-use ironbridge_store::{Changes, Credentials};
+use ironbridge_store::{Changes, Credentials, OwnerKeys};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
 async fn follow_credentials(services: Arc<Services>) {
     let mut changes = services.home.store.changes();
     let mut told = HashSet::new();
+    tell_owners(&services).await;
     loop {
         changes.borrow_and_update();
         for ring in [&services.api_keys, &services.client_secrets] {
@@ -60,13 +61,30 @@ async fn tell_altered(services: &Services, told: &mut HashSet<String>) {
     };
     for id in altered.iter().filter(|id| !told.contains(*id)) {
         tracing::error!(
-            credential = %id,
-            "another hand has put this credential into the store, or changed it there; it opens nothing"
+            row = %id,
+            "another hand than this bridge's has put this row into the store, changed it there, put it back as it was \
+             or removed it; it does not count. Find out who can write store.sqlite, and issue or set it anew"
         );
-        let refused = services.action(name::STORE_REFUSE, format!("credential/{id}"));
+        let refused = services.action(name::STORE_REFUSE, id.as_str());
         services.note(Action { outcome: Outcome::Failed, code: "row-altered".into(), ..refused }).await;
     }
     *told = altered.into_iter().collect();
+}
+
+/// Whether the owners' keys are those that were left, once: it reads them all.
+async fn tell_owners(services: &Services) {
+    match services.home.store.owners_whole().await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::error!(
+                "another hand than this bridge's has removed keys of data subjects from the store, or put them back: \
+                 what is asked of a person is incomplete. Find out who can write store.sqlite, and restore it from a backup"
+            );
+            let refused = services.action(name::STORE_REFUSE, "owners");
+            services.note(Action { outcome: Outcome::Failed, code: "row-altered".into(), ..refused }).await;
+        }
+        Err(error) => tracing::error!(%error, "the keys of data subjects could not be checked"),
+    }
 }
 
 /// A key that a command destroyed must not stay in an idle bridge's memory until the next exchange.

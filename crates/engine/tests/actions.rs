@@ -8,6 +8,7 @@ use ironbridge_engine::{Actor, Bridge, Home};
 use ironbridge_identity::api_key::KeyKind;
 use ironbridge_identity::signing_keys::SigningKeys;
 use ironbridge_seal::hash;
+use ironbridge_store::Credentials;
 use ironbridge_testkit::CurlReply;
 use serde_json::{Value, json};
 use std::fs;
@@ -300,15 +301,51 @@ fn a_credential_that_another_hand_wrote_opens_nothing_and_is_recorded() {
     let (world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
     let status = || world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
     assert_eq!(status(), 200);
-    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
-        print(db.execute('UPDATE credential SET expires = expires + 1 RETURNING id').fetchone()[0]); db.commit()";
-    let store = world.data_dir().join("store.sqlite");
-    let ran = Command::new("python3").args(["-c", script, store.to_str().unwrap()]).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let id = String::from_utf8(ran.stdout).unwrap();
+    let id = by_hand(&world, "UPDATE credential SET expires = expires + 1 RETURNING id");
     // Another change tells the bridge; a write by hand does not raise the generation.
     set_secret(world.dir.path(), "any", "thing").unwrap();
-    let refused = one(&world, "store.refuse", &format!("credential/{}", id.trim()));
+    let refused = one(&world, "store.refuse", &format!("credential/{}", id));
     assert_eq!((&refused["outcome"], &refused["code"]), (&json!("failed"), &json!("row-altered")));
     assert_eq!(status(), 401);
+}
+
+/// As any program can that may write the data directory; prints what the statement gives.
+fn by_hand(world: &World, sql: &str) -> String {
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+        print((db.execute(sys.argv[2]).fetchone() or [''])[0]); db.commit()";
+    let store = world.data_dir().join("store.sqlite");
+    let ran = Command::new("python3").args(["-c", script, store.to_str().unwrap(), sql]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+}
+
+/// A copy of its row from before the revocation does not bring a key back, nor does a copy of the store.
+#[test]
+fn what_was_revoked_does_not_come_back() {
+    let (mut world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+    let status =
+        |world: &World| world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
+    assert_eq!(status(&world), 200);
+    world.stop().unwrap();
+    let (store, before) = (world.data_dir().join("store.sqlite"), world.data_dir().join("before"));
+    fs::copy(&store, &before).unwrap();
+    world.start_again().unwrap();
+    let id = by_hand(&world, "SELECT id FROM credential");
+    as_alice(world.dir.path(), async |home| {
+        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
+    });
+    one(&world, "key.revoke", &id);
+    world.stop().unwrap();
+
+    let after = fs::read(&store).unwrap();
+    fs::copy(&before, &store).unwrap();
+    let refused = world.start_again().unwrap_err().to_string();
+    assert!(refused.contains("the store was set back"), "{refused}");
+    fs::write(&store, after).unwrap();
+    let put_back = format!("UPDATE credential SET revoked = NULL WHERE id = '{id}'");
+    by_hand(&world, &put_back);
+    world.start_again().unwrap();
+    assert_eq!(status(&world), 401);
+    let told = one(&world, "store.refuse", &format!("credential/{id}"));
+    assert_eq!(told["code"], "row-altered");
 }

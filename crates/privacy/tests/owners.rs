@@ -212,4 +212,8 @@ impl Sealer for Envelopes {
             .map(|plain| plain.to_vec())
             .map_err(|error| SealerError(error.to_string()))
     }
+
+    fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+        ironbridge_seal::hash::hmac_sha256(key, &[text])
+    }
 }

@@ -215,4 +215,8 @@ impl Sealer for Envelopes {
         let opened = self.0.open(sealed, context).map_err(|error| SealerError(error.to_string()))?;
         Ok(opened.to_vec())
     }
+
+    fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+        ironbridge_seal::hash::hmac_sha256(key, &[text])
+    }
 }

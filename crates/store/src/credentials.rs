@@ -19,7 +19,8 @@ pub trait Credentials: Changes {
     /// wrote: see [`Credentials::altered`].
     fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>>;
 
-    /// Ids of credentials that another hand put into the store, or changed there. They open nothing.
+    /// What another hand put into the store, changed there, put back as it was before, or took away:
+    /// `credential/ID` and `item/NAMESPACE/NAME`. Such a credential opens nothing, such an item is not read.
     fn altered(&self) -> StoreFuture<'_, Vec<String>>;
 }
 

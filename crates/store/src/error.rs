@@ -26,6 +26,8 @@ pub enum StoreError {
     Open { path: PathBuf, reason: String },
     #[error("the store cannot be read or written: {0}")]
     Io(String),
+    #[error("another hand was in the store: {what}; {mend}")]
+    Altered { what: String, mend: &'static str },
     #[error("a stored answer cannot be sealed or opened: {0}")]
     Sealing(String),
 }
@@ -38,6 +40,7 @@ impl StoreError {
             | StoreError::Overloaded(_)
             | StoreError::Full(_)
             | StoreError::Corrupt(_)
+            | StoreError::Altered { .. }
             | StoreError::Newer { .. }
             | StoreError::Permissions { .. }
             | StoreError::Open { .. }

@@ -33,6 +33,10 @@ pub trait SealedItems: Changes {
     ) -> StoreFuture<'_, SealedItem>;
 
     /// The version that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`](crate::StoreError::Altered) where another hand put it there, changed it, put an older
+    /// one back, or took it away; so for `put_over` and `put_first`. `put` and `remove` mend that.
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>>;
 
     /// Every item, by name.

@@ -19,8 +19,9 @@
 //!
 //! # What is encrypted
 //! Sealed items arrive sealed. Kept answers and owners' keys are sealed by the [`Sealer`] that the store is opened
-//! with. Issued credentials and waiting actions carry a seal of its own over all they say, so that a row that another
-//! hand wrote does not count. The rest (names, hashes, times, idempotency keys, waiting actions) is plain: an idempotency key should mean
+//! with. A sealed ledger says which credentials, sealed items, waiting actions and owners' keys there are and what they
+//! say, so that a row that another hand put in, changed, took away or put back is found. The rest (names, hashes, times,
+//! idempotency keys, waiting actions) is plain: an idempotency key should mean
 //! nothing to a reader. What tells requests of one such key apart comes as a keyed hash.
 
 mod changes;

@@ -14,7 +14,7 @@ pub trait Outbox: Changes {
     fn note(&self, action: Action) -> StoreFuture<'_, ()>;
 
     /// The oldest, at most `limit`, in the order in which they were done. In the place of one that another hand put
-    /// there, or changed, stands `store.refuse`: that somebody did.
+    /// there, changed or took away, stands `store.refuse`: that somebody did.
     fn pending(&self, limit: u32) -> StoreFuture<'_, Vec<Action>>;
 
     /// They are recorded. Unknown ids are passed over.

@@ -23,6 +23,10 @@ pub trait OwnerKeys: Changes {
     /// when there is no such owner. Raises the generation, so that copies in memory go too.
     fn destroy(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerTag>>;
 
+    /// Whether the owners are those that the bridge left in the store: none was taken away by another hand, put there
+    /// or put back. Reads them all.
+    fn owners_whole(&self) -> StoreFuture<'_, bool>;
+
     /// Whether something that was destroyed, by whichever process, may still be in the file, because another process
     /// reads an older state of it.
     fn erasure_pending(&self) -> StoreFuture<'_, bool>;

@@ -10,6 +10,9 @@ pub trait Sealer: Send + Sync {
     /// # Errors
     /// When it was sealed under another key or context, or changed since.
     fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError>;
+
+    /// HMAC-SHA256 (RFC 2104).
+    fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32];
 }
 
 /// Why sealing or opening failed; for the operator, without key material.

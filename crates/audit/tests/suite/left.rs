@@ -5,6 +5,7 @@ use crate::exchanges::{
     append, clock, closed, copy_all, flow, id, open_lagging, options, record, verify, wait,
 };
 use ironbridge_audit::{AuditError, Fault, FaultKind, Log, Options, Trail, TrailKey};
+use ironbridge_core::StoreMark;
 use ironbridge_core::action::name;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -440,4 +441,41 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// What was revoked or erased would be there again, without a word.
+#[test]
+fn a_store_that_was_set_back_is_not_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let at =
+        |life: u8, changes| Options { store: StoreMark { life: [life; 16], changes }, ..begun(dir.path()) };
+    // A trail of a version that did not know.
+    closed(dir.path(), 3);
+    let trail = Trail::open(at(1, 7), clock()).unwrap();
+    trail.store_is_at(StoreMark { life: [1; 16], changes: 9 }).unwrap();
+    trail.store_is_at(StoreMark { life: [1; 16], changes: 8 }).unwrap();
+    trail.close().unwrap();
+    drop(trail);
+    for other in [
+        at(1, 8),
+        at(1, 0),
+        at(2, 9),
+        at(2, 99),
+        Options { store: StoreMark::default(), ..begun(dir.path()) },
+    ] {
+        match Trail::open(other, clock()) {
+            Err(AuditError::NotAsLeft(fault)) => {
+                assert_eq!((fault.kind, &*fault.file), (FaultKind::RolledBack, Path::new("store.sqlite")));
+            }
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("it opened"),
+        }
+    }
+    Trail::open(at(1, 9), clock()).unwrap().close().unwrap();
+    Trail::open(at(1, 12), clock()).unwrap().close().unwrap();
+    Trail::open(Options { accept_loss: true, ..at(1, 8) }, clock()).unwrap().close().unwrap();
+    let told = entries(dir.path()).pop().unwrap();
+    assert_eq!(told.action, name::LOSS);
+    assert!(told.facts["found"].contains("the store was set back"), "{:?}", told.facts);
+    Trail::open(at(1, 8), clock()).unwrap().close().unwrap();
 }

@@ -220,6 +220,9 @@ fn store() -> (TempDir, Arc<SqliteStore>) {
         fn open(&self, sealed: &[u8], _context: &[u8]) -> Result<Vec<u8>, SealerError> {
             Ok(sealed.to_vec())
         }
+        fn mac(&self, _key: &[u8; 32], _text: &[u8]) -> [u8; 32] {
+            [0; 32]
+        }
     }
     let folder = TempDir::new().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -184,8 +184,8 @@ fn list(manifest: &Path, args: &List) -> Outcome {
     }
     for id in &altered {
         output::note(format_args!(
-            "`{id}` was put into the store, or changed there, by another hand than this bridge's. It opens nothing\n\
-             and is not listed. Find out who can write store.sqlite; issue the account a new key if it was one."
+            "`{id}` was put into the store, changed, put back or removed there by another hand than this bridge's. It\n\
+             does not count. Find out who can write store.sqlite; issue the account a new key, or set the secret anew."
         ));
     }
     let now = home.clock.now();

@@ -1,9 +1,11 @@
+use super::ledger::{Kept, Ledger};
 use super::queue::{Effect, Failure};
-use super::{SqliteStore, from_sql, row, to_sql};
+use super::{SqliteStore, from_sql, items, to_sql};
 use crate::{Credentials, IssuedCredential, IssuedKind, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{OptionalExtension, Row, named_params, params};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Credentials for SqliteStore {
@@ -12,8 +14,8 @@ impl Credentials for SqliteStore {
         self.queue.ask(Effect::Changes, move |db| {
             let inserted = db
                 .prepare_cached(
-                    "INSERT INTO credential (id, kind, account, hash, created, expires, revoked, last_used, seal)
-                     VALUES (:id, :kind, :account, :hash, :created, :expires, :revoked, :last_used, :seal)
+                    "INSERT INTO credential (id, kind, account, hash, created, expires, revoked, last_used)
+                     VALUES (:id, :kind, :account, :hash, :created, :expires, :revoked, :last_used)
                      ON CONFLICT (id) DO NOTHING",
                 )?
                 .execute(named_params! {
@@ -25,11 +27,11 @@ impl Credentials for SqliteStore {
                     ":expires": to_sql(credential.expires),
                     ":revoked": credential.revoked.map(to_sql),
                     ":last_used": credential.last_used.map(to_sql),
-                    ":seal": seal(author.sealer(), &credential)?,
                 })?;
             if inserted == 0 {
                 return Err(Failure::Refused(StoreError::Conflict(credential.id)));
             }
+            author.keep(db, Kept::Credential, credential.id.as_bytes(), &fields(&credential))?;
             let name = match credential.kind {
                 IssuedKind::ApiKey | IssuedKind::ClientSecret => action::name::KEY_ISSUE,
                 IssuedKind::Certificate => action::name::CERTIFICATE_ISSUE,
@@ -46,13 +48,15 @@ impl Credentials for SqliteStore {
         let (id, author) = (id.to_owned(), self.author());
         self.queue.ask(Effect::Changes, move |db| {
             let mut select = db.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-            let found =
-                select.query_row([&id], |row| Ok(genuine(author.sealer(), row))).optional()?.flatten();
+            let ledger = Ledger::read(db, author.sealer())?;
+            let genuine = |row: &Row<'_>| Ok(genuine(&ledger, author.sealer(), row));
+            let found = select.query_row([&id], genuine).optional()?.flatten();
             // What another hand wrote opens nothing, so there is nothing to revoke.
             let Some(found) = found.filter(|found| found.revoked.is_none()) else { return Ok(false) };
             let revoked = IssuedCredential { revoked: Some(from_sql(to_sql(at))), ..found };
-            db.prepare_cached("UPDATE credential SET revoked = ?2, seal = ?3 WHERE id = ?1")?
-                .execute(params![id, to_sql(at), seal(author.sealer(), &revoked)?])?;
+            db.prepare_cached("UPDATE credential SET revoked = ?2 WHERE id = ?1")?
+                .execute(params![id, to_sql(at)])?;
+            author.keep(db, Kept::Credential, id.as_bytes(), &fields(&revoked))?;
             let action = author.did(db, action::name::KEY_REVOKE, id)?.account(revoked.account);
             author.leave(db, &action.fact("kind", revoked.kind.name().replace('-', "_")))?;
             Ok(true)
@@ -73,40 +77,53 @@ impl Credentials for SqliteStore {
 
     fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
         let (account, sealer) = (account.map(str::to_owned), Arc::clone(&self.sealer));
-        self.ask(Effect::Reads, move |db| {
+        self.queue.ask(Effect::Reads, move |db| {
+            let ledger = Ledger::read(db, &*sealer)?;
             let mut select = db
                 .prepare_cached(&format!("{SELECT} WHERE ?1 IS NULL OR account = ?1 ORDER BY created, id"))?;
-            let listed = select.query_map([account], |row| Ok(genuine(&*sealer, row)))?;
-            listed.filter_map(Result::transpose).collect()
+            let listed = select.query_map([account], |row| Ok(genuine(&ledger, &*sealer, row)))?;
+            Ok(listed.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?)
         })
     }
 
     fn altered(&self) -> StoreFuture<'_, Vec<String>> {
         let sealer = Arc::clone(&self.sealer);
-        self.ask(Effect::Reads, move |db| {
+        self.queue.ask(Effect::Reads, move |db| {
+            let ledger = Ledger::read(db, &*sealer)?;
+            let mut altered = Vec::new();
+            let mut there = HashSet::new();
             let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
-            let altered = select.query_map([], |row| match genuine(&*sealer, row) {
-                Some(_) => Ok(None),
-                None => row.get::<_, String>("id").map(Some),
-            })?;
-            altered.filter_map(Result::transpose).collect()
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let id: String = row.get("id")?;
+                if genuine(&ledger, &*sealer, row).is_none() {
+                    altered.push(named(id.as_bytes()));
+                }
+                there.insert(id.into_bytes());
+            }
+            let removed = ledger.keys(Kept::Credential).filter(|id| !there.contains(*id));
+            altered.extend(removed.map(named));
+            altered.extend(items::altered(db, &ledger, &*sealer)?);
+            Ok(altered)
         })
     }
 }
 
-const SELECT: &str =
-    "SELECT id, kind, account, hash, created, expires, revoked, last_used, seal FROM credential";
-const TABLE: &str = "credential";
-
-/// The row, if this bridge wrote all of it; when it was last used is anybody's to say.
-fn genuine(sealer: &dyn Sealer, row: &Row<'_>) -> Option<IssuedCredential> {
-    let read = credential(row).ok()?;
-    let given: Vec<u8> = row.get("seal").ok()?;
-    row::is_sealed(sealer, &given, TABLE, &fields(&read).each_ref().map(|field| &**field)).then_some(read)
+fn named(id: &[u8]) -> String {
+    format!("credential/{}", String::from_utf8_lossy(id))
 }
 
-fn seal(sealer: &dyn Sealer, credential: &IssuedCredential) -> Result<Vec<u8>, StoreError> {
-    row::seal(sealer, TABLE, &fields(credential).each_ref().map(|field| &**field))
+const SELECT: &str = "SELECT id, kind, account, hash, created, expires, revoked, last_used FROM credential";
+
+/// The row, if this bridge wrote all of it; when it was last used is anybody's to say.
+fn genuine(ledger: &Ledger, sealer: &dyn Sealer, row: &Row<'_>) -> Option<IssuedCredential> {
+    let read = credential(row).ok()?;
+    ledger.knows(sealer, Kept::Credential, read.id.as_bytes(), &fields(&read)).then_some(read)
+}
+
+/// What the row grants; the first is its key.
+pub(super) fn fields_of(row: &Row<'_>) -> rusqlite::Result<Vec<Vec<u8>>> {
+    credential(row).map(|credential| fields(&credential).into())
 }
 
 fn fields(credential: &IssuedCredential) -> [Vec<u8>; 7] {
@@ -121,16 +138,6 @@ fn fields(credential: &IssuedCredential) -> [Vec<u8>; 7] {
         time(expires),
         revoked.as_ref().map(time).unwrap_or_default(),
     ]
-}
-
-/// Seals the rows as they are, and tells how many there are.
-pub(super) fn seal_all(db: &Connection, sealer: &dyn Sealer) -> Result<usize, Failure> {
-    let mut select = db.prepare(SELECT)?;
-    let all: Vec<IssuedCredential> = select.query_map([], credential)?.collect::<rusqlite::Result<_>>()?;
-    for one in &all {
-        db.execute("UPDATE credential SET seal = ?2 WHERE id = ?1", params![one.id, seal(sealer, one)?])?;
-    }
-    Ok(all.len())
 }
 
 fn credential(row: &Row<'_>) -> rusqlite::Result<IssuedCredential> {

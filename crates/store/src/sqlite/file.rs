@@ -1,8 +1,9 @@
 //! The file: its permissions, its settings, its schema, and what its errors mean.
 
+use super::adopt::Adopted;
+use super::ledger::Ledger;
 use super::outbox::Author;
 use super::queue::Failure;
-use super::row;
 use crate::StoreError;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{DirBuilder, OpenOptions};
@@ -11,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[derive(Clone)]
 pub(super) struct File {
     path: PathBuf,
     busy_timeout: Duration,
@@ -54,23 +56,34 @@ impl File {
     }
 
     /// Opens the file that [`File::make`] left and brings its schema up to date.
-    pub(super) fn open(&self) -> Result<Connection, StoreError> {
+    pub(super) fn open(&self, author: &Author) -> Result<Connection, StoreError> {
         let mut db = self.connect()?;
         self.configure(&db).map_err(|e| self.explain(e))?;
-        self.migrate(&mut db)?;
+        self.migrate(&mut db, author)?;
+        Ledger::read(&db, author.sealer()).map_err(|failure| self.told(failure))?;
         Ok(db)
     }
 
     /// Opens the file again after a failure. A file that became empty is no new store: it is being restored, or
     /// was lost, and starting afresh would forget every idempotency key.
     pub(super) fn reopen(&self) -> Result<Connection, StoreError> {
-        let mut db = self.connect()?;
-        if self.version(&db)? == 0 {
-            return Err(StoreError::Corrupt("it is empty".into()));
+        let db = self.connect()?;
+        match self.version(&db)? {
+            KNOWN => {}
+            0 => return Err(StoreError::Corrupt("it is empty".into())),
+            found if found > KNOWN => return Err(StoreError::Newer { found, known: KNOWN }),
+            _ => return Err(StoreError::Corrupt("it is of an older version than before".into())),
         }
         self.configure(&db).map_err(|e| self.explain(e))?;
-        self.migrate(&mut db)?;
         Ok(db)
+    }
+
+    /// A second connection, for long reads.
+    pub(super) fn read_only(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&self.path, flags)
+            .and_then(|db| db.busy_timeout(self.busy_timeout).map(|()| db))
+            .map_err(|e| self.explain(e))
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {
@@ -121,7 +134,8 @@ impl File {
         Ok(true)
     }
 
-    fn migrate(&self, db: &mut Connection) -> Result<(), StoreError> {
+    /// A store of an older version, or an empty one, gets its ledger in the same transaction.
+    fn migrate(&self, db: &mut Connection, author: &Author) -> Result<(), StoreError> {
         let explain = |error| self.explain(error);
         if self.version(db)? == KNOWN {
             return Ok(());
@@ -129,31 +143,29 @@ impl File {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
         // Read again under the lock: another process may have migrated meanwhile.
         let found = self.version(&transaction)?;
+        if found == KNOWN {
+            return Ok(());
+        }
         let steps = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..));
         let Some(steps) = steps else { return Err(StoreError::Newer { found, known: KNOWN }) };
         if found == 0 {
             self.refuse_foreign(&transaction)?;
         }
+        let adopted =
+            Adopted::of(&transaction, author.sealer(), found).map_err(|failure| self.told(failure))?;
         for step in steps {
             transaction.execute_batch(step).map_err(explain)?;
         }
+        adopted.begin(&transaction, author).map_err(|failure| self.told(failure))?;
         transaction.pragma_update(None, "user_version", KNOWN).map_err(explain)?;
         transaction.commit().map_err(explain)
     }
 
-    /// Seals rows that an older version wrote.
-    pub(super) fn adopt(&self, db: &mut Connection, author: &Author) -> Result<(), StoreError> {
-        let explain = |error| self.explain(error);
-        let sealed = db.query_row("SELECT rows_sealed FROM meta", [], |row| row.get(0)).map_err(explain)?;
-        if sealed {
-            return Ok(());
-        }
-        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
-        row::adopt(&transaction, author).map_err(|failure| match failure {
+    pub(super) fn told(&self, failure: Failure) -> StoreError {
+        match failure {
             Failure::Database(error) => self.explain(error),
             Failure::Refused(error) => error,
-        })?;
-        transaction.commit().map_err(explain)
+        }
     }
 
     fn version(&self, db: &Connection) -> Result<i64, StoreError> {
@@ -226,6 +238,11 @@ pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
 }
 
 /// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
-const MIGRATIONS: [&str; 4] =
-    [include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql"), include_str!("v4.sql")];
-const KNOWN: i64 = 4;
+const MIGRATIONS: [&str; 5] = [
+    include_str!("v1.sql"),
+    include_str!("v2.sql"),
+    include_str!("v3.sql"),
+    include_str!("v4.sql"),
+    include_str!("v5.sql"),
+];
+const KNOWN: i64 = 5;

@@ -1,9 +1,13 @@
+use super::adopt::Known;
+use super::ledger::{Kept, Ledger};
 use super::outbox::Author;
 use super::queue::{Effect, Failure};
 use super::{SqliteStore, from_sql, to_sql};
-use crate::{ItemSummary, SealedItem, SealedItems, StoreFuture};
+use crate::{ItemSummary, SealedItem, SealedItems, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 impl SealedItems for SqliteStore {
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64> {
@@ -20,7 +24,7 @@ impl SealedItems for SqliteStore {
         version: u64,
     ) -> StoreFuture<'_, Option<u64>> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.queue.ask(Effect::Erases, move |db| match newest(db, &namespace, &name)? {
+        self.queue.ask(Effect::Erases, move |db| match known(db, author.sealer(), &namespace, &name)? {
             Some(item) if item.version == version => {
                 add(db, &author, &namespace, &name, &sealed, at).map(Some)
             }
@@ -36,7 +40,7 @@ impl SealedItems for SqliteStore {
         at: Timestamp,
     ) -> StoreFuture<'_, SealedItem> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.queue.ask(Effect::Changes, move |db| match newest(db, &namespace, &name)? {
+        self.queue.ask(Effect::Changes, move |db| match known(db, author.sealer(), &namespace, &name)? {
             Some(item) => Ok(item),
             None => {
                 let version = add(db, &author, &namespace, &name, &sealed, at)?;
@@ -46,8 +50,8 @@ impl SealedItems for SqliteStore {
     }
 
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>> {
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        self.ask(Effect::Reads, move |db| newest(db, &namespace, &name))
+        let (namespace, name, sealer) = (namespace.to_owned(), name.to_owned(), Arc::clone(&self.sealer));
+        self.queue.ask(Effect::Reads, move |db| known(db, &*sealer, &namespace, &name))
     }
 
     fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>> {
@@ -75,13 +79,89 @@ impl SealedItems for SqliteStore {
             let removed = db
                 .prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2")?
                 .execute([&namespace, &name])?;
-            if removed > 0 {
+            let mut ledger = Ledger::read(db, author.sealer())?;
+            let was_known = ledger.remove(Kept::Item, &key(&namespace, &name));
+            if was_known {
+                ledger.write(db, author.sealer())?;
+            }
+            if removed > 0 || was_known {
                 let action = author.did(db, action::name::SECRET_REMOVE, object(&namespace, &name))?;
                 author.leave(db, &action)?;
             }
-            Ok(removed > 0)
+            Ok(removed > 0 || was_known)
         })
     }
+}
+
+/// The item, if it is as it was left. One that was taken away, or put back, must not be made anew in silence.
+fn known(
+    db: &Connection,
+    sealer: &dyn Sealer,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<SealedItem>, Failure> {
+    let ledger = Ledger::read(db, sealer)?;
+    let item = newest(db, namespace, name)?;
+    let key = key(namespace, name);
+    let genuine = match &item {
+        Some(item) => ledger.knows(sealer, Kept::Item, &key, &fields(&key, item)),
+        None => !ledger.has(Kept::Item, &key),
+    };
+    if genuine {
+        return Ok(item);
+    }
+    let mend = match namespace {
+        "secret" => "find out who can write the data directory, and set the secret anew",
+        _ => "find out who can write the data directory, and restore store.sqlite from a backup",
+    };
+    Err(StoreError::Altered {
+        what: format!("`{}` is not as this bridge left it", object(namespace, name)),
+        mend,
+    })?
+}
+
+/// Items that another hand put in, changed or took away.
+pub(super) fn altered(db: &Connection, ledger: &Ledger, sealer: &dyn Sealer) -> Result<Vec<String>, Failure> {
+    let rows: HashMap<Vec<u8>, Vec<Vec<u8>>> = all(db)?.into_iter().collect();
+    let changed = rows.iter().filter(|(key, fields)| !ledger.knows(sealer, Kept::Item, key, fields));
+    let removed = ledger.keys(Kept::Item).filter(|key| !rows.contains_key(*key));
+    let mut altered: Vec<String> = changed
+        .map(|(key, _)| &**key)
+        .chain(removed)
+        .map(|key| format!("item/{}", String::from_utf8_lossy(key)))
+        .collect();
+    altered.sort_unstable();
+    Ok(altered)
+}
+
+/// Every item, the newest version of each.
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Known>> {
+    // Beside max(), as above.
+    let mut select = db.prepare(
+        "SELECT namespace, name, max(version), sealed, created FROM sealed_item GROUP BY namespace, name",
+    )?;
+    let all = select.query_map([], |row| {
+        let (namespace, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let key = key(&namespace, &name);
+        let item = SealedItem {
+            version: row.get::<_, i64>(2)?.cast_unsigned(),
+            sealed: row.get(3)?,
+            created: from_sql(row.get(4)?),
+        };
+        let fields = fields(&key, &item).into();
+        Ok((key, fields))
+    })?;
+    all.collect()
+}
+
+/// No namespace of ours holds a slash.
+fn key(namespace: &str, name: &str) -> Vec<u8> {
+    format!("{namespace}/{name}").into_bytes()
+}
+
+fn fields(key: &[u8], item: &SealedItem) -> [Vec<u8>; 4] {
+    let created = to_sql(item.created).to_be_bytes().to_vec();
+    [key.to_vec(), item.version.to_be_bytes().to_vec(), item.sealed.clone(), created]
 }
 
 fn newest(db: &Connection, namespace: &str, name: &str) -> rusqlite::Result<Option<SealedItem>> {
@@ -116,6 +196,9 @@ fn add(
         .query_row(params![namespace, name, sealed, to_sql(at)], |row| row.get::<_, i64>(0))?;
     db.prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2 AND version < ?3")?
         .execute(params![namespace, name, version])?;
+    let key = key(namespace, name);
+    let item = SealedItem { version: version.cast_unsigned(), sealed: sealed.to_vec(), created: at };
+    author.keep(db, Kept::Item, &key, &fields(&key, &item))?;
     let action = author.did(db, name_of_putting(namespace, name), object(namespace, name))?;
     author.leave(db, &action.fact("version", version.to_string()))?;
     Ok(version.cast_unsigned())

@@ -1,21 +1,23 @@
 //! The store in one SQLite file: see the crate's documentation for why it is built this way.
 
+mod adopt;
 mod answer;
 mod credentials;
 mod file;
 mod idempotency;
 mod items;
+mod ledger;
 mod outbox;
 mod owners;
 mod queue;
-mod row;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use crate::{Actor, Changes, Sealer, StoreError, StoreFuture};
 use file::{File, Patience};
-use ironbridge_core::{Clock, Timestamp};
+use ironbridge_core::{Clock, StoreMark, Timestamp};
+use ledger::Ledger;
 use outbox::Author;
 use queue::{Effect, Queue};
 use rusqlite::Connection;
@@ -32,6 +34,7 @@ use writer::Writer;
 ///
 /// Dropping it waits until everything that was asked for, settlements included, is on disk.
 pub struct SqliteStore {
+    file: File,
     queue: Queue,
     generation: watch::Receiver<u64>,
     sealer: Arc<dyn Sealer>,
@@ -67,21 +70,20 @@ impl SqliteStore {
         actor: Actor,
     ) -> Result<SqliteStore, StoreError> {
         file.make()?;
-        let mut db = file.open()?;
-        let author = Author::new(actor.clone(), clock.now(), Arc::clone(&sealer));
-        file.adopt(&mut db, &author)?;
+        let db = file.open(&Author::new(actor.clone(), clock.now(), Arc::clone(&sealer)))?;
         // Whoever destroyed a key may have been killed before it did this. While others use the log, they will do it.
         let _ = file.empty_log(&db, Patience::None);
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
         let (publish, generation) = watch::channel(0);
         let (queue, jobs) = Queue::new();
-        let mut writer = Writer::new(file, db, jobs, publish, Arc::clone(&clock));
+        let mut writer = Writer::new(file.clone(), db, jobs, publish, Arc::clone(&clock));
         writer.look();
         let thread = std::thread::Builder::new()
             .name("store".into())
             .spawn(move || writer.run())
             .map_err(|e| StoreError::Io(format!("no thread for the store: {e}")))?;
         Ok(SqliteStore {
+            file,
             queue,
             generation,
             sealer,
@@ -91,6 +93,15 @@ impl SqliteStore {
             reservations: AtomicI64::new(0),
             thread: Some(thread),
         })
+    }
+
+    /// How far the store came, for somebody outside to remember: a store with a lower mark was set back.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn mark(&self) -> StoreFuture<'_, StoreMark> {
+        let sealer = Arc::clone(&self.sealer);
+        self.queue.ask(Effect::Reads, move |db| Ok(Ledger::read(db, &*sealer)?.mark()))
     }
 
     fn ask<'a, T: Send + 'static>(

@@ -1,6 +1,7 @@
+use super::ledger::{Kept, Ledger};
 use super::queue::{Effect, Failure};
-use super::{SqliteStore, from_sql, row, to_sql};
-use crate::{Actor, Outbox, Sealer, StoreError, StoreFuture};
+use super::{SqliteStore, from_sql, to_sql};
+use crate::{Actor, Outbox, Sealer, StoreFuture};
 use ironbridge_core::{Action, ExchangeId, Outcome, Timestamp, action};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
@@ -15,21 +16,36 @@ impl Outbox for SqliteStore {
 
     fn pending(&self, limit: u32) -> StoreFuture<'_, Vec<Action>> {
         let author = self.author();
-        self.ask(Effect::Reads, move |db| {
+        self.queue.ask(Effect::Reads, move |db| {
+            let ledger = Ledger::read(db, author.sealer())?;
             let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY number LIMIT ?1"))?;
             let mut rows = select.query([limit])?;
             let mut pending = Vec::new();
             while let Some(row) = rows.next()? {
-                pending.push(author.believed(row)?);
+                pending.push(author.believed(&ledger, row)?);
+            }
+            let mut there = db.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?;
+            for id in ledger.keys(Kept::Action) {
+                if pending.len() < usize::try_from(limit).unwrap_or(usize::MAX) && !there.exists([id])? {
+                    pending.extend(id.try_into().ok().map(|id| author.refused(id, "row-removed")));
+                }
             }
             Ok(pending)
         })
     }
 
     fn done(&self, ids: Vec<ExchangeId>) -> StoreFuture<'_, ()> {
-        self.ask(Effect::Writes, move |db| {
+        let author = self.author();
+        self.queue.ask(Effect::Writes, move |db| {
+            let mut ledger = Ledger::read(db, author.sealer())?;
             let mut delete = db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
-            ids.iter().try_for_each(|id| delete.execute([id.to_u128().to_be_bytes()]).map(drop))
+            let mut forgotten = false;
+            for id in ids {
+                let id = id.to_u128().to_be_bytes();
+                delete.execute([id])?;
+                forgotten |= ledger.remove(Kept::Action, &id);
+            }
+            if forgotten { ledger.write(db, author.sealer()) } else { Ok(()) }
         })
     }
 
@@ -79,10 +95,9 @@ impl Author {
     pub(super) fn leave(&self, db: &Connection, action: &Action) -> Result<(), Failure> {
         let facts = serde_json::to_string(&action.facts)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let seal = seal(self.sealer(), action, &facts)?;
         db.prepare_cached(
-            "INSERT INTO outbox (id, time, name, object, account, facts, actor, seal)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO outbox (id, time, name, object, account, facts, actor)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             action.id.to_u128().to_be_bytes(),
@@ -91,38 +106,49 @@ impl Author {
             action.object,
             action.account,
             facts,
-            action.actor,
-            seal
+            action.actor
         ])?;
-        Ok(())
+        self.keep(db, Kept::Action, &action.id.to_u128().to_be_bytes(), &fields(action, &facts))
+    }
+
+    /// Enters a row as it is now into the ledger.
+    pub(super) fn keep(
+        &self,
+        db: &Connection,
+        kept: Kept,
+        key: &[u8],
+        fields: &[Vec<u8>],
+    ) -> Result<(), Failure> {
+        let mut ledger = Ledger::read(db, self.sealer())?;
+        ledger.put(self.sealer(), kept, key, fields);
+        ledger.write(db, self.sealer())
     }
 
     /// What the row says, or, where another hand wrote it, that somebody did.
-    fn believed(&self, row: &Row<'_>) -> rusqlite::Result<Action> {
+    fn believed(&self, ledger: &Ledger, row: &Row<'_>) -> rusqlite::Result<Action> {
         let id: [u8; 16] = row.get("id")?;
-        let sealed = read(row).ok().and_then(|action| {
-            let (facts, given): (String, Vec<u8>) = (row.get("facts").ok()?, row.get("seal").ok()?);
-            is_sealed(self.sealer(), &given, &action, &facts).then_some(action)
-        });
-        Ok(sealed.unwrap_or_else(|| {
-            let claims = row.get("name").unwrap_or_else(|_| String::new());
-            let id = ExchangeId::from_u128(u128::from_be_bytes(id));
-            let mut refused = Action::done(id, self.at, action::name::STORE_REFUSE, "outbox");
-            (refused.outcome, refused.code) = (Outcome::Failed, "row-altered".into());
-            refused.fact("claims", claims)
-        }))
+        let genuine =
+            fields_of(row).is_ok_and(|fields| ledger.knows(self.sealer(), Kept::Action, &id, &fields));
+        if let (true, Ok(action)) = (genuine, read(row)) {
+            return Ok(action);
+        }
+        let claims = row.get("name").unwrap_or_else(|_| String::new());
+        Ok(self.refused(id, "row-altered").fact("claims", claims))
+    }
+
+    /// That another hand was in the outbox, under the id of what it touched.
+    fn refused(&self, id: [u8; 16], code: &'static str) -> Action {
+        let id = ExchangeId::from_u128(u128::from_be_bytes(id));
+        let refused = Action::done(id, self.at, action::name::STORE_REFUSE, "outbox");
+        Action { outcome: Outcome::Failed, code: code.into(), ..refused }
     }
 }
 
-const SELECT: &str = "SELECT number, id, time, name, object, account, facts, actor, seal FROM outbox";
-const TABLE: &str = "outbox";
+const SELECT: &str = "SELECT number, id, time, name, object, account, facts, actor FROM outbox";
 
-fn seal(sealer: &dyn Sealer, action: &Action, facts: &str) -> Result<Vec<u8>, StoreError> {
-    row::seal(sealer, TABLE, &fields(action, facts).each_ref().map(|field| &**field))
-}
-
-fn is_sealed(sealer: &dyn Sealer, seal: &[u8], action: &Action, facts: &str) -> bool {
-    row::is_sealed(sealer, seal, TABLE, &fields(action, facts).each_ref().map(|field| &**field))
+/// What the row says was done; the first is its key.
+pub(super) fn fields_of(row: &Row<'_>) -> rusqlite::Result<Vec<Vec<u8>>> {
+    Ok(fields(&read(row)?, &row.get::<_, String>("facts")?).into())
 }
 
 fn fields(action: &Action, facts: &str) -> [Vec<u8>; 7] {
@@ -130,23 +156,6 @@ fn fields(action: &Action, facts: &str) -> [Vec<u8>; 7] {
     let [name, object, account, facts, actor] = texts.map(|text| text.as_bytes().to_vec());
     let time = to_sql(action.time).to_be_bytes().to_vec();
     [action.id.to_u128().to_be_bytes().to_vec(), time, name, object, account, facts, actor]
-}
-
-/// Seals what waits as it is, and tells how many there are.
-pub(super) fn seal_all(db: &Connection, sealer: &dyn Sealer) -> Result<usize, Failure> {
-    let mut select = db.prepare(SELECT)?;
-    let mut rows = select.query([])?;
-    let mut sealed = Vec::new();
-    while let Some(row) = rows.next()? {
-        sealed.push((
-            row.get::<_, i64>("number")?,
-            seal(sealer, &read(row)?, &row.get::<_, String>("facts")?)?,
-        ));
-    }
-    for (number, seal) in &sealed {
-        db.execute("UPDATE outbox SET seal = ?2 WHERE number = ?1", params![number, seal])?;
-    }
-    Ok(sealed.len())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Action> {

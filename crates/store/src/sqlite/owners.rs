@@ -1,9 +1,12 @@
-use super::queue::Effect;
+use super::ledger::{Ledger, OwnersSum};
+use super::queue::{Effect, Failure};
 use super::{SqliteStore, file, idempotency, to_sql};
 use crate::{Lookup, NewOwner, OwnerKeys, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{OwnerKey, OwnerTag, action};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::fmt::Write;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 impl OwnerKeys for SqliteStore {
@@ -15,21 +18,27 @@ impl OwnerKeys for SqliteStore {
             .collect();
         Box::pin(async move {
             let offered = sealed?;
-            let stored = self.ask(Effect::Writes, move |db| {
+            let sealer = Arc::clone(&self.sealer);
+            let stored = self.queue.ask(Effect::Writes, move |db| {
+                let mut sum = None;
                 let mut insert = db.prepare_cached(
                     "INSERT INTO owner (lookup, tag, kind, sealed, created) VALUES (?1, ?2, ?3, ?4, ?5)
                      ON CONFLICT (lookup) DO NOTHING",
                 )?;
                 let mut stored = Vec::with_capacity(offered.len());
                 for (owner, sealed) in offered {
-                    insert.execute(params![
-                        owner.lookup,
-                        owner.key.tag,
-                        owner.kind.name(),
-                        sealed,
-                        created
-                    ])?;
+                    let (tag, kind) = (owner.key.tag, owner.kind.name());
+                    if insert.execute(params![owner.lookup, tag, kind, sealed, created])? > 0 {
+                        let sum = match &mut sum {
+                            Some(sum) => sum,
+                            none => none.insert(OwnersSum::read(db, &*sealer)?),
+                        };
+                        sum.add(&*sealer, &fields(&owner.lookup, &tag, kind, sealed, created));
+                    }
                     stored.extend(find(db, owner.lookup)?);
+                }
+                if let Some(sum) = sum {
+                    sum.write(db, &*sealer)?;
                 }
                 Ok(stored)
             });
@@ -58,21 +67,88 @@ impl OwnerKeys for SqliteStore {
     fn destroy(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerTag>> {
         let author = self.author();
         self.queue.ask(Effect::Erases, move |db| {
-            let tag: Option<OwnerTag> = db
-                .prepare_cached("DELETE FROM owner WHERE lookup = ?1 RETURNING tag")?
-                .query_row([lookup], |row| row.get(0))
+            let removed = db
+                .prepare_cached(
+                    "DELETE FROM owner WHERE lookup = ?1 RETURNING lookup, tag, kind, sealed, created",
+                )?
+                .query_row([lookup], |row| Ok((row.get::<_, OwnerTag>("tag")?, fields_of(row)?)))
                 .optional()?;
-            if let Some(tag) = tag {
-                idempotency::forget(db, &tag)?;
-                author.leave(db, &author.did(db, action::name::SUBJECT_ERASE, hex(&tag))?)?;
+            let Some((tag, fields)) = removed else { return Ok(None) };
+            let mut ledger = Ledger::read(db, author.sealer())?;
+            match OwnersSum::read(db, author.sealer()) {
+                Ok(mut sum) => {
+                    sum.take(author.sealer(), &fields);
+                    sum.write_for_good(db, author.sealer(), &mut ledger)?;
+                }
+                // A person is erased all the same; whether the others are whole nobody can tell any more.
+                Err(Failure::Refused(StoreError::Altered { .. })) => {}
+                Err(error) => return Err(error),
             }
-            Ok(tag)
+            idempotency::forget(db, &tag)?;
+            author.leave(db, &author.did(db, action::name::SUBJECT_ERASE, hex(&tag))?)?;
+            Ok(Some(tag))
+        })
+    }
+
+    fn owners_whole(&self) -> StoreFuture<'_, bool> {
+        // Not on the writer's thread, which others wait for: it reads every row.
+        let (file, sealer) = (self.file.clone(), Arc::clone(&self.sealer));
+        let (reply, answer) = oneshot::channel();
+        let read = move || {
+            let whole = file.read_only().and_then(|db| {
+                let whole =
+                    db.unchecked_transaction().map_err(Failure::from).and_then(|db| whole(&db, &*sealer));
+                whole.map_err(|failure| file.told(failure))
+            });
+            // Whoever asked may have gone.
+            let _ = reply.send(whole);
+        };
+        let started = std::thread::Builder::new().name("owners".into()).spawn(read);
+        Box::pin(async move {
+            started.map_err(|error| StoreError::Io(format!("no thread for the store: {error}")))?;
+            answer.await.unwrap_or_else(|_| Err(StoreError::Io("its thread has ended".into())))
         })
     }
 
     fn erasure_pending(&self) -> StoreFuture<'_, bool> {
         self.ask(Effect::Reads, |db| file::erasures(db).map(|(erased, emptied)| erased > emptied))
     }
+}
+
+/// Whether the table holds the owners that the bridge left in it, and no others.
+fn whole(db: &Connection, sealer: &dyn Sealer) -> Result<bool, Failure> {
+    let ledger = Ledger::read(db, sealer)?;
+    let known = match OwnersSum::read(db, sealer) {
+        Err(Failure::Refused(StoreError::Altered { .. })) => return Ok(false),
+        known => known?,
+    };
+    if !known.is_of(&ledger) {
+        return Ok(false);
+    }
+    let mut found = OwnersSum::new(&ledger);
+    add_all(db, sealer, &mut found)?;
+    Ok(found.is_same(&known))
+}
+
+/// Adds every owner that is there, and tells how many there are.
+pub(super) fn add_all(db: &Connection, sealer: &dyn Sealer, sum: &mut OwnersSum) -> Result<u64, Failure> {
+    let mut select = db.prepare("SELECT lookup, tag, kind, sealed, created FROM owner")?;
+    let mut rows = select.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        sum.add(sealer, &fields_of(row)?);
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn fields_of(row: &Row<'_>) -> rusqlite::Result<[Vec<u8>; 5]> {
+    let kind: String = row.get("kind")?;
+    Ok(fields(&row.get("lookup")?, &row.get("tag")?, &kind, row.get("sealed")?, row.get("created")?))
+}
+
+fn fields(lookup: &Lookup, tag: &OwnerTag, kind: &str, sealed: Vec<u8>, created: i64) -> [Vec<u8>; 5] {
+    [lookup.to_vec(), tag.to_vec(), kind.as_bytes().to_vec(), sealed, created.to_be_bytes().to_vec()]
 }
 
 struct Stored {

@@ -5,47 +5,182 @@ use super::*;
 /// A row that another hand put in, or changed, opens nothing and says nothing.
 #[tokio::test]
 async fn rows_of_another_hand_do_not_count() {
-    let genuine = "INSERT INTO credential SELECT 'copied', kind, account, hash, created, expires, revoked, last_used, seal FROM credential";
+    let genuine = "INSERT INTO credential SELECT 'copied', kind, account, hash, created, expires, revoked, last_used FROM credential";
     for (sql, altered) in [
-        (genuine, "copied"),
+        (genuine, &["credential/copied"][..]),
         (
             "INSERT INTO credential (id, kind, account, hash, created, expires) VALUES ('new', 'api-key', 'erp', zeroblob(32), 1, 9000000)",
-            "new",
+            &["credential/new"],
         ),
         (
-            "INSERT INTO credential VALUES ('sealed', 'api-key', 'erp', zeroblob(32), 1, 9, NULL, NULL, x'00ff')",
-            "sealed",
+            "INSERT INTO credential VALUES ('odd', 'no such kind', 'erp', zeroblob(32), 1, 9, NULL, NULL)",
+            &["credential/odd"],
         ),
+        ("UPDATE credential SET id = 'key-2'", &["credential/key-2", "credential/key-1"]),
+        ("UPDATE credential SET account = 'admin'", &["credential/key-1"]),
+        ("UPDATE credential SET hash = zeroblob(32)", &["credential/key-1"]),
+        ("UPDATE credential SET expires = expires + 1", &["credential/key-1"]),
+        ("UPDATE credential SET created = 0", &["credential/key-1"]),
+        ("UPDATE credential SET kind = 'client-secret'", &["credential/key-1"]),
+        ("UPDATE credential SET revoked = 1", &["credential/key-1"]),
+        ("DELETE FROM credential", &["credential/key-1"]),
+        ("UPDATE sealed_item SET sealed = x'00'", &["item/secret/a"]),
+        ("UPDATE sealed_item SET name = 'b'", &["item/secret/a", "item/secret/b"]),
+        ("UPDATE sealed_item SET namespace = 'ca'", &["item/ca/a", "item/secret/a"]),
+        ("UPDATE sealed_item SET created = 9", &["item/secret/a"]),
+        ("UPDATE sealed_item SET version = 9", &["item/secret/a"]),
         (
-            "INSERT INTO credential VALUES ('odd', 'no such kind', 'erp', zeroblob(32), 1, 9, NULL, NULL, NULL)",
-            "odd",
+            "INSERT INTO sealed_item SELECT namespace, name, 9, sealed, created FROM sealed_item",
+            &["item/secret/a"],
         ),
-        ("UPDATE credential SET id = 'key-2'", "key-2"),
-        ("UPDATE credential SET account = 'admin'", "key-1"),
-        ("UPDATE credential SET hash = zeroblob(32)", "key-1"),
-        ("UPDATE credential SET expires = expires + 1", "key-1"),
-        ("UPDATE credential SET created = 0", "key-1"),
-        ("UPDATE credential SET kind = 'client-secret'", "key-1"),
-        ("UPDATE credential SET revoked = 1", "key-1"),
-        ("UPDATE credential SET seal = NULL", "key-1"),
-        ("UPDATE credential SET seal = (SELECT seal FROM outbox)", "key-1"),
+        ("DELETE FROM sealed_item", &["item/secret/a"]),
     ] {
         let place = Place::new();
         let store = place.open();
         store.insert(credential()).await.unwrap();
+        store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
         assert!(store.altered().await.unwrap().is_empty());
         let before = Credentials::list(&store, None).await.unwrap();
         Connection::open(place.path()).unwrap().execute(sql, []).unwrap();
-        assert_eq!(store.altered().await.unwrap(), [altered], "{sql}");
+        drop(store);
+        let store = place.open();
+        assert_eq!(store.altered().await.unwrap(), altered, "{sql}");
         let listed = Credentials::list(&store, None).await.unwrap();
         assert!(listed.iter().all(|listed| before.contains(listed)), "{sql}");
-        assert!(!store.revoke(altered, NOW).await.unwrap(), "{sql}");
+        if let Some(id) = altered[0].strip_prefix("credential/") {
+            assert!(!store.revoke(id, NOW).await.unwrap(), "{sql}");
+        } else {
+            assert_items_are_refused_and_mended(&store, altered, sql).await;
+        }
     }
 }
 
-/// Nobody revokes a revocation, and what was revoked stays sealed.
+async fn assert_items_are_refused_and_mended(store: &SqliteStore, altered: &[&str], sql: &str) {
+    for item in altered {
+        let (namespace, name) = item["item/".len()..].split_once('/').unwrap();
+        let refused =
+            |error: StoreError| assert!(matches!(error, StoreError::Altered { .. }), "{sql}: {error}");
+        refused(store.get(namespace, name).await.unwrap_err());
+        refused(store.put_first(namespace, name, vec![1], NOW).await.unwrap_err());
+        refused(store.put_over(namespace, name, vec![1], NOW, 1).await.unwrap_err());
+        store.put(namespace, name, vec![2], NOW).await.unwrap();
+        assert_eq!(store.get(namespace, name).await.unwrap().unwrap().sealed, [2], "{sql}");
+        assert!(store.remove(namespace, name).await.unwrap());
+    }
+    assert!(store.altered().await.unwrap().is_empty());
+}
+
+/// What is put back as it was before does not count, and what was taken away is missed.
 #[tokio::test]
-async fn a_revocation_is_part_of_the_seal() {
+async fn rows_that_are_put_back_do_not_count() {
+    let place = Place::new();
+    let store = place.open();
+    store.insert(credential()).await.unwrap();
+    store.put("secret", "a", b"old".to_vec(), NOW).await.unwrap();
+    store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
+    assert!(store.owners_whole().await.unwrap());
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch(
+            "CREATE TEMP TABLE c AS SELECT * FROM credential; CREATE TEMP TABLE i AS SELECT * FROM sealed_item;
+             CREATE TEMP TABLE o AS SELECT * FROM owner; CREATE TEMP TABLE w AS SELECT * FROM outbox;
+             CREATE TEMP TABLE l AS SELECT * FROM ledger WHERE part = 'owners';",
+        )
+        .unwrap();
+    store.revoke("key-1", NOW).await.unwrap();
+    store.put("secret", "a", b"new".to_vec(), NOW).await.unwrap();
+    store.destroy([1; 32]).await.unwrap();
+    let left = store.pending(99).await.unwrap();
+    store.done(left.iter().map(|action| action.id).collect()).await.unwrap();
+    assert!(store.altered().await.unwrap().is_empty() && store.owners_whole().await.unwrap());
+    other
+        .execute_batch(
+            "INSERT OR REPLACE INTO credential SELECT * FROM c; DELETE FROM sealed_item;
+             INSERT INTO sealed_item SELECT * FROM i; INSERT OR IGNORE INTO owner SELECT * FROM o;
+             INSERT INTO outbox SELECT * FROM w;",
+        )
+        .unwrap();
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.altered().await.unwrap(), ["credential/key-1", "item/secret/a"]);
+    assert!(Credentials::list(&store, None).await.unwrap().is_empty());
+    assert!(store.pending(99).await.unwrap().iter().all(|action| &*action.code == "row-altered"));
+    assert!(!store.owners_whole().await.unwrap());
+    // With the sum over them as it was before, too, and whatever is done from then on.
+    other.execute_batch("INSERT OR REPLACE INTO ledger SELECT * FROM l").unwrap();
+    assert!(!store.owners_whole().await.unwrap());
+    store.destroy([2; 32]).await.unwrap();
+    store.obtain(vec![offer(3, 3)]).await.unwrap();
+    assert!(!store.owners_whole().await.unwrap());
+}
+
+/// Of owners it is known that one is missing, was added or is another.
+#[tokio::test]
+async fn owners_of_another_hand_are_noticed() {
+    for sql in [
+        "DELETE FROM owner WHERE tag = (SELECT min(tag) FROM owner)",
+        "DELETE FROM owner",
+        "UPDATE owner SET kind = 'account'",
+        "UPDATE owner SET created = created + 1",
+        "UPDATE owner SET sealed = x'00'",
+        "INSERT INTO owner VALUES (zeroblob(32), zeroblob(16), 'subject', x'00', 1)",
+        "DELETE FROM ledger WHERE part = 'owners'",
+        "UPDATE ledger SET sealed = x'00' WHERE part = 'owners'",
+    ] {
+        let place = Place::new();
+        let store = place.open();
+        store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
+        store.obtain(vec![offer(1, 1), offer(4, 4)]).await.unwrap();
+        assert!(store.owners_whole().await.unwrap());
+        Connection::open(place.path()).unwrap().execute(sql, []).unwrap();
+        assert!(!store.owners_whole().await.unwrap(), "{sql}");
+        // Whoever is still there can be erased.
+        let there = store.owner_by_lookup([2; 32]).await.ok().flatten().is_some();
+        assert_eq!(
+            store.destroy([2; 32]).await.unwrap().is_some(),
+            there || sql.contains("SET sealed = x'00'"),
+            "{sql}"
+        );
+        assert!(!store.owners_whole().await.unwrap(), "{sql}");
+    }
+}
+
+/// A store without its ledger is nobody's, and it gets no other one.
+#[tokio::test]
+async fn a_store_is_adopted_once() {
+    for sql in [
+        "DELETE FROM ledger WHERE part = 'rows'",
+        "UPDATE ledger SET sealed = x'00' WHERE part = 'rows'",
+        "UPDATE ledger SET sealed = (SELECT sealed FROM ledger WHERE part = 'owners') WHERE part = 'rows'",
+        "PRAGMA user_version = 4",
+        "DELETE FROM ledger; PRAGMA user_version = 4",
+    ] {
+        let place = Place::new();
+        let store = place.open();
+        store.insert(credential()).await.unwrap();
+        Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
+        if !sql.contains("user_version") {
+            assert!(Credentials::list(&store, None).await.is_err(), "{sql}");
+        }
+        drop(store);
+        assert!(place.try_open().is_err(), "{sql}");
+    }
+    // Whoever makes it look like one of an older version makes another store of it.
+    let place = Place::new();
+    let store = place.open();
+    let mark = store.mark().await.unwrap();
+    assert!(mark.follows(mark) && mark.follows(StoreMark::default()));
+    store.insert(credential()).await.unwrap();
+    let later = store.mark().await.unwrap();
+    assert!(later.follows(mark) && !mark.follows(later));
+    drop(store);
+    fs::write(place.path(), fs::read(versions::VERSION_4).unwrap()).unwrap();
+    assert!(!place.open().mark().await.unwrap().follows(later));
+}
+
+/// Nobody revokes a revocation, and what was revoked stays so.
+#[tokio::test]
+async fn a_revocation_is_part_of_what_is_known() {
     let place = Place::new();
     let store = place.open();
     store.insert(credential()).await.unwrap();
@@ -66,19 +201,31 @@ async fn actions_of_another_hand_are_not_repeated() {
         "UPDATE outbox SET facts = 'not json'",
         "UPDATE outbox SET name = 'key.revoke'",
         "UPDATE outbox SET time = 1",
+        "DELETE FROM outbox",
         "UPDATE outbox SET id = randomblob(16)",
-        "UPDATE outbox SET seal = NULL",
-        "DELETE FROM outbox; INSERT INTO outbox VALUES (9, randomblob(16), 1, 'key.issue', 'x', 'erp', '[]', 'bridge', NULL)",
+        "INSERT INTO outbox VALUES (9, randomblob(16), 1, 'key.issue', 'x', 'erp', '[]', 'bridge'); DELETE FROM outbox WHERE number < 9",
     ] {
         let place = Place::new();
         let store = place.open();
         store.insert(credential()).await.unwrap();
         assert_eq!(store.pending(9).await.unwrap()[0].name, "key.issue");
         Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
-        let [told] = <[ironbridge_core::Action; 1]>::try_from(store.pending(9).await.unwrap()).unwrap();
-        let said = (&*told.name, &*told.object, &*told.code, &*told.actor, &*told.account);
-        assert_eq!(said, ("store.refuse", "outbox", "row-altered", "", ""), "{sql}");
-        store.done(vec![told.id]).await.unwrap();
-        assert_eq!(store.count().await, Ok(0), "{sql}");
+        let told = store.pending(9).await.unwrap();
+        let said = |told: &ironbridge_core::Action| {
+            (told.name.to_string(), told.object.clone(), told.actor.clone() + &told.account)
+        };
+        assert!(
+            told.iter().all(|told| said(told) == ("store.refuse".into(), "outbox".into(), String::new())),
+            "{sql}"
+        );
+        let codes: Vec<&str> = told.iter().map(|told| &*told.code).collect();
+        let expected: &[&str] = match sql {
+            "DELETE FROM outbox" => &["row-removed"],
+            moved if moved.contains("randomblob") => &["row-altered", "row-removed"],
+            _ => &["row-altered"],
+        };
+        assert_eq!(codes, expected, "{sql}");
+        store.done(told.iter().map(|told| told.id).collect()).await.unwrap();
+        assert_eq!((store.count().await, store.pending(9).await.unwrap().len()), (Ok(0), 0), "{sql}");
     }
 }

@@ -14,7 +14,8 @@ async fn version_1_still_opens() {
         (1, "store.adopt"),
         "what was done before is nobody's to record now"
     );
-    assert_eq!(adopted[0].facts, [("credentials".into(), "1".into()), ("actions".into(), "0".into())]);
+    let facts = [("credentials", "1"), ("actions", "0"), ("items", "1"), ("owners", "0")];
+    assert_eq!(adopted[0].facts, facts.map(|(name, value)| (name.into(), value.to_owned())));
     store.done(vec![adopted[0].id]).await.unwrap();
     store.obtain(vec![offer(1, 1)]).await.unwrap();
     assert!(store.revoke("key-1", NOW).await.unwrap());
@@ -23,14 +24,32 @@ async fn version_1_still_opens() {
     let tables = |(version, parts): (i64, Vec<(String, Option<String>, i64)>)| {
         (version, parts.into_iter().map(|(name, sql, _)| (name, sql)).collect::<Vec<_>>())
     };
-    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_4.as_ref())));
+    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_5.as_ref())));
 }
 
 #[tokio::test]
-async fn versions_2_to_4_still_open() {
-    for fixture in [VERSION_2, VERSION_3, VERSION_4] {
+async fn versions_2_to_5_still_open() {
+    for fixture in [VERSION_2, VERSION_3, VERSION_4, VERSION_5] {
         holds_what_version_2_held(&Place::with(fixture).open()).await;
     }
+}
+
+/// What another hand wrote into a store of version 4 is not adopted with the rest.
+#[tokio::test]
+async fn rows_of_another_hand_in_version_4_are_not_adopted() {
+    let place = Place::with(VERSION_4);
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch(
+            "INSERT INTO credential SELECT 'forged', kind, account, hash, created, expires, NULL, NULL, seal
+             FROM credential; UPDATE outbox SET object = 'other' WHERE number = 1",
+        )
+        .unwrap();
+    drop(other);
+    let store = place.open();
+    assert_eq!(Credentials::list(&store, None).await.unwrap(), [credential()]);
+    assert_eq!(store.altered().await.unwrap(), ["credential/forged"]);
+    assert_eq!(&*store.pending(9).await.unwrap()[0].name, "store.refuse");
 }
 
 async fn holds_what_version_2_held(store: &SqliteStore) {
@@ -52,10 +71,10 @@ async fn holds_what_version_1_held(store: &SqliteStore) {
     assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
 }
 
-/// What is written today is what version 4 wrote. Should this fail, the schema changed: keep version 4 as it is, give
+/// What is written today is what version 5 wrote. Should this fail, the schema changed: keep version 5 as it is, give
 /// the new one a number, and copy what is written here to a fixture of its own.
 #[tokio::test]
-async fn the_current_schema_is_version_4() {
+async fn the_current_schema_is_version_5() {
     let place = Place::new();
     let store = place.open();
     store.insert(credential()).await.unwrap();
@@ -64,7 +83,7 @@ async fn the_current_schema_is_version_4() {
     let _open = reserve(&store, "open").await.unwrap();
     store.obtain(vec![offer(1, 2)]).await.unwrap();
     drop(store);
-    assert_eq!(schema(&place.path()), schema(VERSION_4.as_ref()));
+    assert_eq!(schema(&place.path()), schema(VERSION_5.as_ref()));
 }
 
 /// What was remembered without a key is told apart as it was, and is not left in the file.
@@ -111,4 +130,5 @@ fn schema(path: &Path) -> (i64, Vec<(String, Option<String>, i64)>) {
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
 const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.sqlite");
 const VERSION_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v3.sqlite");
-const VERSION_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v4.sqlite");
+pub(super) const VERSION_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v4.sqlite");
+const VERSION_5: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v5.sqlite");
