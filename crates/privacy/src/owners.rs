@@ -104,6 +104,12 @@ impl Owners {
         self.cache.lock().advance(self.store.generation());
     }
 
+    /// Whether the keys in the store are those that the bridge left there: none was taken away by another hand, or put
+    /// back. Reads them all.
+    pub async fn are_whole(&self) -> Result<bool, StoreError> {
+        self.store.owners_whole().await
+    }
+
     /// Whether something that was destroyed may still be in the store's files, because another process reads an older
     /// state of them. Whoever has the store open then finishes it.
     pub async fn erasure_pending(&self) -> Result<bool, StoreError> {

@@ -161,6 +161,9 @@ impl OwnerKeys for Broken {
     fn destroy(&self, _: Lookup) -> StoreFuture<'_, Option<OwnerTag>> {
         Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
     }
+    fn owners_whole(&self) -> StoreFuture<'_, bool> {
+        Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
+    }
     fn erasure_pending(&self) -> StoreFuture<'_, bool> {
         Box::pin(std::future::ready(Err(StoreError::Overloaded(1))))
     }

@@ -86,7 +86,7 @@ fn trace(manifest: &Path, args: &Trace) -> Outcome {
         let total = plural(integrations.values().sum(), "record");
         output::note(format_args!("{total}: {counts}. Retention may have dropped older ones."));
     }
-    Ok(ExitCode::SUCCESS)
+    source.end()
 }
 
 fn erase(manifest: &Path, args: &Erase) -> Outcome {
@@ -115,8 +115,8 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
     }
     if pending {
         output::data(format_args!(
-            "Erased: the detail of {} is found by that id no more. The sealed key is still in the store's\n\
-             write-ahead log, because another process is reading store.sqlite: end it (a backup, an open shell?).\n\
+            "Erased: the detail of {} is found by that id no more. The sealed key is still in store.sqlite,\n\
+             or in store.sqlite-wal, because another process is reading the store: end it (a backup, an open shell?).\n\
              A running bridge, or whoever opens the store next, then overwrites the key; until then\n\
              `ironbridge audit status` says that it is pending.",
             plural(records, "record")

@@ -112,6 +112,11 @@ impl Keyring {
         Ok(self.runtime.block_on(self.owners.find_subject(id))?.map(|key| key.tag))
     }
 
+    /// Whether the keys are those that the bridge left.
+    pub fn is_whole(&self) -> Result<bool, StoreError> {
+        self.runtime.block_on(self.owners.are_whole())
+    }
+
     /// Destroys the key of a person's detail.
     pub fn erase(&self, id: &str) -> Result<Option<OwnerTag>, StoreError> {
         self.runtime.block_on(self.owners.erase_subject(id))

@@ -85,7 +85,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     }
     gathered.series().iter().try_for_each(|series| printer.print(series))?;
     printer.end()?;
-    Ok(ExitCode::SUCCESS)
+    source.end()
 }
 
 /// Prints one after another, so that an accounting may be longer than memory.

@@ -54,7 +54,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let mut export = Export { records: source.log.query(query)?, form: args.form, keyring };
     let Some(path) = &args.output else {
         export.write(&mut output::stream(), &ProgressBar::hidden())?;
-        return Ok(ExitCode::SUCCESS);
+        return source.end();
     };
     let bar = counter();
     let mut file = io::BufWriter::new(file::create(path)?);
@@ -66,7 +66,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     } else {
         output::note(format_args!("{written} records are in {}", path.display()));
     }
-    Ok(ExitCode::SUCCESS)
+    source.end()
 }
 
 struct Export<R> {

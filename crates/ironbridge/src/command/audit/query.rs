@@ -51,7 +51,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     if found == 0 {
         output::note("No record matches.");
     }
-    Ok(ExitCode::SUCCESS)
+    source.end()
 }
 
 /// How many there were.

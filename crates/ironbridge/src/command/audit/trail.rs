@@ -3,6 +3,7 @@ use super::detail::Keyring;
 use super::fault::tampered;
 use super::file;
 use crate::actor;
+use crate::cli::Outcome;
 use crate::command::block_on;
 use crate::failure::Failure;
 use crate::inspect;
@@ -16,7 +17,9 @@ use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::tls::Roots;
 use ironbridge_publish::Served;
 use ironbridge_seal::note;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Where the trail is.
@@ -55,6 +58,8 @@ pub struct Source {
     data_dir: Option<PathBuf>,
     /// As the trail.
     pub manifest: Option<Manifest>,
+    /// Somebody was looked for, with keys of which some are missing.
+    incomplete: Cell<bool>,
 }
 
 impl Trail {
@@ -66,6 +71,7 @@ impl Trail {
                     dir: None,
                     data_dir: None,
                     manifest: None,
+                    incomplete: Cell::new(false),
                 });
             }
             Some(Place::Directory(_)) if self.ca.is_some() => {
@@ -90,7 +96,7 @@ impl Trail {
             _ => tampered(&fault),
         })?;
         let log = authenticated(log, home)?;
-        Ok(Source { log, dir: Some(dir), data_dir, manifest })
+        Ok(Source { log, dir: Some(dir), data_dir, manifest, incomplete: Cell::new(false) })
     }
 }
 
@@ -189,12 +195,31 @@ impl Source {
     }
 
     /// Under which tag a person's detail lies. Where there is none, that is said.
+    ///
+    /// # Errors
+    /// Where there is none, and nobody can tell whether there was: [`Source::end`] says so where there is one.
     pub fn subject(&self, id: &str, keys: &KeysArg) -> Result<Option<OwnerTag>, Failure> {
-        let tag = self.required_keyring(keys)?.subject(id)?;
+        let keyring = self.required_keyring(keys)?;
+        self.incomplete.set(!keyring.is_whole()?);
+        let tag = keyring.subject(id)?;
         if tag.is_none() {
+            self.end()?;
             output::note("Nothing can be found of that person: never seen, or erased.");
         }
         Ok(tag)
+    }
+
+    /// How a command ends that looked for a person.
+    pub fn end(&self) -> Outcome {
+        if !self.incomplete.get() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(Failure::new(
+            "what is found of that person may be incomplete: another hand than this bridge's has removed keys of data \
+             subjects from the store, or put some back",
+        )
+        .help("find out who can write store.sqlite, and restore it from a backup; `ironbridge audit query --action \
+               store.refuse` says since when, `--action subject.erase` who was erased"))
     }
 
     /// As [`Source::keyring`], for what cannot be done without.
