@@ -1,9 +1,8 @@
 use crate::root;
 use anyhow::{Context, Result, bail};
 use ironbridge_controls::ORDER;
-use ironbridge_core::fields::{self, When};
-use ironbridge_core::{Code, all_codes};
-use ironbridge_manifest::{Finding, findings};
+use ironbridge_core::{Code, action, all_codes, all_words, fields};
+use ironbridge_manifest::{Finding, findings, topics};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -61,6 +60,8 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     pages.insert("docs/reference/controls.md".into(), control_order());
     pages.insert("docs/reference/fields.md".into(), fields_page());
     pages.insert("docs/reference/findings.md".into(), finding_index());
+    pages.insert("docs/reference/records.md".into(), record_words());
+    pages.insert("docs/reference/topics.md".into(), topics_page());
     pages.insert("docs/reference/errors.md".into(), error_index());
     for code in all_codes() {
         pages.insert(Path::new(ERROR_PAGES).join(format!("{}.md", code.id)), error_page(code));
@@ -121,6 +122,44 @@ fn error_page(code: &Code) -> String {
     )
 }
 
+fn record_words() -> String {
+    let mut page = format!(
+        "{NOTE}# The words of records\n\n\
+         What a record of the audit trail can hold as `outcome`, `code` and `direction`, besides the \
+         [codes of refusals](errors.md), and what actions are called. `ironbridge explain WORD` prints the same. The \
+         form of a record stands in [audit-format.md](../audit-format.md).\n\n\
+         | word | stands in | means | what to do |\n|---|---|---|---|\n"
+    );
+    for word in all_words() {
+        let (id, member, mend) = (word.id, word.member, if word.mend == "Nothing." { "" } else { word.mend });
+        let _ = writeln!(page, "| `{id}` | {member} | {}. {} | {mend} |", word.title, word.meaning);
+    }
+    page.push_str("\n| action | means |\n|---|---|\n");
+    for (name, meaning) in action::name::ALL {
+        let _ = writeln!(page, "| `{name}` | {meaning} |");
+    }
+    page
+}
+
+fn topics_page() -> String {
+    let mut page = format!(
+        "{NOTE}# Topics\n\n\
+         What several keys of a manifest do together. `ironbridge explain TOPIC` prints the same; the keys stand in \
+         [manifest.md](manifest.md).\n"
+    );
+    for topic in topics() {
+        let _ = write!(page, "\n## {}\n\n`{}`. {}\n", topic.title, topic.id, topic.text);
+        if topic.id == "fields" {
+            page.push_str("\nThe tables are in [fields.md](fields.md).\n");
+        }
+        if !topic.example.is_empty() {
+            let language = if topic.example.contains("match:") { "yaml" } else { "sh" };
+            let _ = write!(page, "\n```{language}\n{}\n```\n", topic.example);
+        }
+    }
+    page
+}
+
 fn control_order() -> String {
     let mut page = format!(
         "{NOTE}# The order of the controls\n\n\
@@ -146,8 +185,8 @@ fn fields_page() -> String {
     );
     for group in fields::CROSSING {
         let names = listed(group.names);
-        let _ =
-            writeln!(page, "| {} | {names} | {} | {} |", group.what, when(group.request), when(group.reply));
+        let (request, reply) = (group.request.words(), group.reply.words());
+        let _ = writeln!(page, "| {} | {names} | {request} | {reply} |", group.what);
     }
     let _ = write!(
         page,
@@ -177,16 +216,6 @@ fn fields_page() -> String {
         let _ = writeln!(page, "| {} | {} |", owned.why, listed(owned.names));
     }
     page
-}
-
-fn when(when: When) -> &'static str {
-    match when {
-        When::Declared => "where declared",
-        When::Always => "always",
-        When::Unread => "where no control reads the reply",
-        When::Unfiltered => "where no keep list filters replies",
-        When::Handshake => "in its handshake",
-    }
 }
 
 fn listed(names: &[&str]) -> String {

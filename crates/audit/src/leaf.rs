@@ -5,7 +5,7 @@ use crate::detail::{DetailKind, Details};
 use crate::merkle::Hash;
 use crate::refusals::Gathered;
 use crate::text::{push_address, push_number, push_string, push_time};
-use ironbridge_core::{Action, Exchange, ExchangeId, Flow, Outcome, OwnerKey, Record, Timestamp};
+use ironbridge_core::{Action, Exchange, ExchangeId, Flow, Outcome, OwnerKey, Record, Timestamp, word};
 use ironbridge_seal::envelope::SealError;
 use ironbridge_seal::hash::{base64, unbase64};
 use std::borrow::Cow;
@@ -232,10 +232,10 @@ fn direction(exchange: &Exchange) -> &'static str {
     let to_target = exchange.bytes_in() > 0 || exchange.uncounted_in;
     let to_source = exchange.bytes_out > 0 || exchange.uncounted_out;
     match (to_target, to_source) {
-        (false, false) => "none",
-        (true, false) => "to_target",
-        (false, true) => "to_source",
-        (true, true) => "both",
+        (false, false) => word::NONE.id,
+        (true, false) => word::TO_TARGET.id,
+        (false, true) => word::TO_SOURCE.id,
+        (true, true) => word::BOTH.id,
     }
 }
 

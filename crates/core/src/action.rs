@@ -1,4 +1,4 @@
-use crate::{ExchangeId, Outcome, OwnerKey, Timestamp};
+use crate::{ExchangeId, Outcome, OwnerKey, Timestamp, Word, word};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Action {
             name: name.into(),
             object: object.into(),
             outcome: Outcome::Success,
-            code: Cow::Borrowed("done"),
+            code: Cow::Borrowed(word::DONE.id),
             account: String::new(),
             facts: Vec::new(),
             actor: String::new(),
@@ -51,6 +51,12 @@ impl Action {
             owner: None,
             generation: 0,
         }
+    }
+
+    /// It was refused, or could not be done.
+    pub fn not_done(mut self, outcome: Outcome, why: &'static Word) -> Action {
+        (self.outcome, self.code) = (outcome, Cow::Borrowed(why.id));
+        self
     }
 
     pub fn fact(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Action {

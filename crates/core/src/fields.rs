@@ -15,6 +15,19 @@ pub enum When {
     Handshake,
 }
 
+impl When {
+    /// As the manual says it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            When::Declared => "where declared",
+            When::Always => "always",
+            When::Unread => "where no control reads the reply",
+            When::Unfiltered => "where no keep list filters replies",
+            When::Handshake => "in its handshake",
+        }
+    }
+}
+
 /// Fields that cross for one reason.
 #[derive(Debug)]
 pub struct Group {

@@ -27,6 +27,7 @@ mod pipeline;
 mod record;
 mod runner;
 pub mod uri;
+mod words;
 
 pub use account::{Account, Credential, CredentialKind, Principal};
 pub use action::Action;
@@ -49,3 +50,4 @@ pub use phase::Phase;
 pub use pipeline::{Cleared, Pipeline, Room};
 pub use record::{Ending, Outcome, Position, Record, Recorder, StoreMark};
 pub use runner::{Answer, BoxFuture, Crossing, ReplyFacts, Tail, cross};
+pub use words::{Word, all as all_words, word};

@@ -1,4 +1,4 @@
-use crate::{Action, BoxFuture, Code, Counted, Denial, Exchange, Fault, code};
+use crate::{Action, BoxFuture, Code, Counted, Denial, Exchange, Fault, code, word};
 use std::time::Duration;
 
 /// How far a store came: a store that comes later with a lower number, or of another life, was set back or exchanged.
@@ -46,10 +46,10 @@ pub enum Outcome {
 impl Outcome {
     pub const fn name(self) -> &'static str {
         match self {
-            Outcome::Success => "success",
-            Outcome::Partial => "partial",
-            Outcome::Denied => "denied",
-            Outcome::Failed => "failed",
+            Outcome::Success => word::SUCCESS.id,
+            Outcome::Partial => word::PARTIAL.id,
+            Outcome::Denied => word::DENIED.id,
+            Outcome::Failed => word::FAILED.id,
         }
     }
 }
@@ -77,10 +77,10 @@ impl Ending {
         match self {
             // The caller is told so in place of the target's words, and the record says the same.
             Ending::Delivered { status: 400..=499 } => code::TARGET_DECLINED.id,
-            Ending::Delivered { .. } => "delivered",
-            Ending::Replayed { .. } => "replayed",
-            Ending::Partial { .. } => "broken-off",
-            Ending::Abandoned { .. } => "caller-gone",
+            Ending::Delivered { .. } => word::DELIVERED.id,
+            Ending::Replayed { .. } => word::REPLAYED.id,
+            Ending::Partial { .. } => word::BROKEN_OFF.id,
+            Ending::Abandoned { .. } => word::CALLER_GONE.id,
             Ending::Denied(code) | Ending::Failed(code) => code.id,
         }
     }

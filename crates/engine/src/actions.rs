@@ -2,7 +2,7 @@
 
 use crate::services::Services;
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{Denial, IdSource, Outcome, Recorder};
+use ironbridge_core::{Denial, IdSource, Recorder};
 use ironbridge_identity::authority::IssuedCertificate;
 use ironbridge_manifest::Manifest;
 use ironbridge_seal::hash;
@@ -103,10 +103,4 @@ pub fn manifest_facts(action: Action, manifest: &Manifest) -> Action {
     let digest = hash::hex(&hash::sha256_parts(&texts));
     let integrations = manifest.integrations.len().to_string();
     action.fact("manifest_sha256", digest).fact("integrations", integrations)
-}
-
-/// A reload that did not come into force.
-pub fn refused_reload(action: Action, code: &'static str) -> Action {
-    debug_assert_eq!(action.name, name::BRIDGE_RELOAD);
-    Action { outcome: Outcome::Failed, code: code.into(), ..action }
 }

@@ -1,4 +1,4 @@
-use crate::actions::{manifest_facts, refused_reload};
+use crate::actions::manifest_facts;
 use crate::descriptors;
 use crate::home::Home;
 use crate::listeners::{self, ListenerError, Running};
@@ -7,8 +7,8 @@ use crate::services::{Kept, ServiceError, Services};
 use crate::site::{self, SiteError};
 use crate::tend;
 use ironbridge_audit::AuditError;
-use ironbridge_core::SystemClock;
 use ironbridge_core::action::{Action, name};
+use ironbridge_core::{Outcome, SystemClock, Word, word};
 use ironbridge_manifest::{Diagnostics, Manifest};
 use ironbridge_net::cores::Cores;
 use ironbridge_store::Actor;
@@ -72,6 +72,17 @@ pub enum ReloadError {
     NeedsRestart { what: &'static str },
 }
 
+impl ReloadError {
+    /// As the record of the reload says it.
+    fn word(&self) -> &'static Word {
+        match self {
+            ReloadError::NeedsRestart { .. } => &word::NEEDS_RESTART,
+            ReloadError::Start(StartError::Manifest(_)) => &word::MANIFEST_INVALID,
+            ReloadError::Start(_) => &word::NOT_STARTED,
+        }
+    }
+}
+
 /// How a bridge ended.
 #[derive(Debug)]
 #[must_use]
@@ -132,9 +143,7 @@ impl Bridge {
         let action = self.services.action(name::BRIDGE_RELOAD, &*self.services.origin);
         let action = match &reloaded {
             Ok((_, manifest, _)) => manifest_facts(action, manifest),
-            Err(ReloadError::NeedsRestart { .. }) => refused_reload(action, "needs-restart"),
-            Err(ReloadError::Start(StartError::Manifest(_))) => refused_reload(action, "manifest-invalid"),
-            Err(ReloadError::Start(_)) => refused_reload(action, "not-started"),
+            Err(error) => action.not_done(Outcome::Failed, error.word()),
         };
         let (reloaded, renewed) = match reloaded {
             Ok((reloaded, _, renewed)) => (Ok(reloaded), renewed),

@@ -5,7 +5,7 @@ use crate::publishing;
 use crate::services::Services;
 use ironbridge_audit::{AuditError, Indexer, Limits};
 use ironbridge_core::action::name;
-use ironbridge_core::{Action, Outcome};
+use ironbridge_core::{Outcome, word};
 use ironbridge_store::{Changes, Credentials, OwnerKeys};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ async fn tell_altered(services: &Services, told: &mut HashSet<String>) {
              or removed it; it does not count. Find out who can write store.sqlite, and issue or set it anew"
         );
         let refused = services.action(name::STORE_REFUSE, id.as_str());
-        services.note(Action { outcome: Outcome::Failed, code: "row-altered".into(), ..refused }).await;
+        services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
     }
     *told = altered.into_iter().collect();
 }
@@ -81,7 +81,7 @@ async fn tell_owners(services: &Services) {
                  what is asked of a person is incomplete. Find out who can write store.sqlite, and restore it from a backup"
             );
             let refused = services.action(name::STORE_REFUSE, "owners");
-            services.note(Action { outcome: Outcome::Failed, code: "row-altered".into(), ..refused }).await;
+            services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
         }
         Err(error) => tracing::error!(%error, "the keys of data subjects could not be checked"),
     }

@@ -18,7 +18,6 @@ use ironbridge_core::{Code, Denial, Exchange, Outcome, Stop, all_codes, code};
 use ironbridge_identity::token_endpoint::{
     EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenEndpoint, TokenOutcome, TokenRequest,
 };
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -153,11 +152,7 @@ impl Served<'_> {
                 action = action.fact("token_id", token_id);
                 trail.durable(trail.act(&action)?).await
             }
-            TokenOutcome::Refused { error } => {
-                action.outcome = Outcome::Denied;
-                action.code = Cow::Borrowed(error);
-                trail.act(&action).map(drop)
-            }
+            TokenOutcome::Refused { error } => trail.act(&action.not_done(Outcome::Denied, error)).map(drop),
         }
     }
 

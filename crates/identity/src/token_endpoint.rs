@@ -7,7 +7,7 @@ use crate::api_key::KeyRing;
 use crate::signing_keys::SigningKeys;
 use crate::token::Issuer;
 use form::Form;
-use ironbridge_core::{CredentialKind, Timestamp};
+use ironbridge_core::{CredentialKind, Timestamp, Word, word};
 use ironbridge_seal::{hash, random};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -67,13 +67,13 @@ pub enum TokenOutcome {
     /// `token_id` is the token's `jti` (RFC 7519 §4.1.7).
     Issued { token_id: String },
     /// `error` is one of RFC 6749 §5.2.
-    Refused { error: &'static str },
+    Refused { error: &'static Word },
 }
 
 /// A refusal in the words of RFC 6749 §5.2.
 struct Refusal {
     status: u16,
-    error: &'static str,
+    error: &'static Word,
     description: &'static str,
     retry_after: Option<Duration>,
     internal: Option<String>,
@@ -142,10 +142,10 @@ impl TokenEndpoint {
         *named = Some(client.id.chars().filter(|char| !char.is_control()).take(MAX_LOGGED_ID).collect());
         let registration = self.authenticate(&client, request.address, directory, now)?;
         if grant_type != "client_credentials" {
-            return Err(Refusal::new("unsupported_grant_type", "only client_credentials is granted"));
+            return Err(Refusal::new(&word::UNSUPPORTED_GRANT_TYPE, "only client_credentials is granted"));
         }
         if form.all("resource").any(|resource| resource != &*self.public_url) {
-            return Err(Refusal::new("invalid_target", "resource is not this bridge's URL"));
+            return Err(Refusal::new(&word::INVALID_TARGET, "resource is not this bridge's URL"));
         }
         let scope = scope_of(form.one("scope"), registration)?;
         self.issue(registration, &scope, now)
@@ -265,7 +265,7 @@ fn scope_of(asked: Option<&str>, registration: &Registration) -> Result<String, 
     let held = |name: &str| registration.scopes.iter().any(|scope| **scope == *name);
     if !asked.split(' ').all(held) {
         return Err(Refusal::new(
-            "invalid_scope",
+            &word::INVALID_SCOPE,
             "scope names a permission that the client's roles do not hold",
         ));
     }
@@ -278,20 +278,20 @@ fn never_kept() -> Vec<(&'static str, String)> {
 }
 
 impl Refusal {
-    fn new(error: &'static str, description: &'static str) -> Refusal {
+    fn new(error: &'static Word, description: &'static str) -> Refusal {
         Refusal { status: 400, error, description, retry_after: None, internal: None }
     }
 
     fn invalid_request(description: &'static str) -> Refusal {
-        Refusal::new("invalid_request", description)
+        Refusal::new(&word::INVALID_REQUEST, description)
     }
 
     fn invalid_client(description: &'static str) -> Refusal {
-        Refusal { status: 401, ..Refusal::new("invalid_client", description) }
+        Refusal { status: 401, ..Refusal::new(&word::INVALID_CLIENT, description) }
     }
 
     fn server_error(internal: String) -> Refusal {
-        let refusal = Refusal::new("server_error", "the token could not be made; try again");
+        let refusal = Refusal::new(&word::SERVER_ERROR, "the token could not be made; try again");
         Refusal { status: 500, internal: Some(internal), ..refusal }
     }
 
@@ -304,14 +304,14 @@ impl Refusal {
         if let Some(wait) = self.retry_after {
             headers.push(("retry-after", wait.as_secs().max(1).to_string()));
         }
-        let body = json!({ "error": self.error, "error_description": self.description });
+        let body = json!({ "error": self.error.id, "error_description": self.description });
         let why = self.internal.unwrap_or_else(|| self.description.to_owned());
         EndpointReply {
             status: self.status,
             headers,
             body: body.to_string().into_bytes(),
             client_id,
-            refused: Some(format!("{}: {why}", self.error)),
+            refused: Some(format!("{}: {why}", self.error.id)),
             outcome: TokenOutcome::Refused { error: self.error },
         }
     }

@@ -50,7 +50,7 @@ enum Command {
     Run(run::Args),
     /// Watch real traffic cross a bridge of its own
     Demo(demo::Args),
-    /// Explain a refusal's code or a finding's id
+    /// Explain a refusal's code, a finding, a record's words, a key of the manifest
     Explain(explain::Args),
     /// Print the manifest's JSON Schema, for editors
     Schema(schema::Args),

@@ -119,7 +119,7 @@ fn commands_without_a_manifest_say_where_they_looked() {
 }
 
 #[test]
-fn explain_knows_codes_and_findings() {
+fn explain_knows_codes_findings_words_keys_and_topics() {
     let stage = Stage::empty();
     assert!(stage.good(&["explain", "permission-missing"]).out.contains("Status 403"));
     assert!(stage.good(&["explain", "ib101"]).out.contains("secret://sealed/"));
@@ -129,9 +129,42 @@ fn explain_knows_codes_and_findings() {
     let all = stage.good(&["explain", "--format", "json"]).json();
     let ids: Vec<&str> = all.as_array().unwrap().iter().map(|page| page["code"].as_str().unwrap()).collect();
     let known = ironbridge_core::all_codes().len() + ironbridge_manifest::findings().len();
-    assert!(ids.len() == known && ids.contains(&"IB126") && ids.contains(&"internal"), "{ids:?}");
+    assert!(ids.len() > known, "{ids:?}");
+    for id in
+        ["IB126", "internal", "broken-off", "caller-gone", "partial", "key.issue", "E4", "query", "rules"]
+    {
+        assert!(ids.contains(&id), "{id} is not listed");
+    }
     for id in ids {
         stage.good(&["explain", id]);
+    }
+
+    // Keys go by their name, or by what leads to them.
+    for (asked, told) in [
+        ("max_body", "256KiB"),
+        ("request.query", "Members of the query that cross"),
+        ("bridge.limits.memory", "Default: 256MiB"),
+        ("integrations.orders.http.operations.list.response.keep", "JSON Pointers"),
+        ("check", "CEL expression"),
+        ("Rules:", "rule-undecided"),
+        ("fields", "if-none-match"),
+        ("headers", "X-Tenant"),
+    ] {
+        let page = stage.good(&["explain", asked]).out;
+        assert!(page.contains(told), "{asked}: {page}");
+    }
+    assert!(!stage.good(&["explain", "request.query"]).out.contains("Repeated"), "one key was asked for");
+    let key = stage.good(&["explain", "api_key", "--format", "json"]).json();
+    assert_eq!((&key["kind"], &key["keys"]), (&"key".into(), &serde_json::json!(["lifetime"])), "{key}");
+    for (asked, told) in [
+        ("quary", "did you mean `query`?"),
+        ("max-body", "did you mean `max_body`?"),
+        ("audit unavailable", "did you mean `audit-unavailable`?"),
+        ("smuggling", "`framing-refused`"),
+        ("zzzzzz", "`ironbridge explain` lists"),
+    ] {
+        let told_instead = stage.bad(&["explain", asked]).err;
+        assert!(told_instead.contains(told), "{asked}: {told_instead}");
     }
 }
 

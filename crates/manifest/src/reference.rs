@@ -1,6 +1,6 @@
-//! The reference page, generated from the JSON Schema.
+//! The reference page and the pages of single keys, generated from the JSON Schema.
 
-use crate::schema::{Definitions, TOP, top};
+use crate::schema::{Definitions, TOP, each_key, json_schema, top};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
@@ -24,6 +24,85 @@ pub fn reference_markdown() -> String {
         }
     }
     page
+}
+
+/// What there is to say of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPage {
+    pub key: String,
+    /// The keys that lead to it, and it, at each of its places: `integrations.NAME.http.path`.
+    pub places: Vec<String>,
+    /// What may be written, in a few words.
+    pub value: String,
+    /// What holds where it is left out; empty where it may not be, or where the meaning says it.
+    pub default: String,
+    pub required: bool,
+    pub meaning: String,
+    /// The keys that it holds, if it is a section.
+    pub keys: Vec<String>,
+}
+
+impl KeyPage {
+    /// Whether the key is meant by `request.query`, `http.operations.request`, or a place with the names in it.
+    pub fn is_called(&self, wanted: &str) -> bool {
+        let wanted: Vec<&str> = wanted.split('.').collect();
+        self.places.iter().any(|place| {
+            let steps: Vec<&str> = place.split('.').collect();
+            let keys: Vec<&str> = steps.iter().copied().filter(|step| *step != "NAME").collect();
+            let same = |step: &&str, word: &&str| *step == "NAME" || step.eq_ignore_ascii_case(word);
+            let ends = |steps: &[&str]| {
+                let from = steps.len().checked_sub(wanted.len());
+                from.and_then(|from| steps.get(from..))
+                    .is_some_and(|tail| tail.iter().zip(&wanted).all(|(step, word)| same(step, word)))
+            };
+            ends(&keys) || ends(&steps)
+        })
+    }
+}
+
+/// Every key of the manifest; one that means the same at several places has one page.
+pub fn key_pages() -> Vec<KeyPage> {
+    let definitions = json_schema();
+    let section = |held: &Value| definitions.pointer(held.get("$ref")?.as_str()?.strip_prefix('#')?).cloned();
+    let mut pages: Vec<KeyPage> = Vec::new();
+    each_key(|at, key, required, held| {
+        let place = at.iter().copied().chain([key]).collect::<Vec<_>>().join(".");
+        let inner = section(held).or_else(|| section(held.get("additionalProperties")?));
+        let mut keys: Vec<String> = inner
+            .iter()
+            .filter_map(|inner| inner.get("properties")?.as_object())
+            .flat_map(|keys| keys.keys().cloned())
+            .collect();
+        keys.sort();
+        let page = KeyPage {
+            key: key.to_owned(),
+            places: vec![place.clone()],
+            value: plain(&kind(held)),
+            default: default_of(held).unwrap_or_default(),
+            required,
+            meaning: format!("{}{}", text(held, "description"), choices(held)).replace("<br>", "\n"),
+            keys,
+        };
+        let same = |other: &&mut KeyPage| KeyPage { places: page.places.clone(), ..(*other).clone() } == page;
+        match pages.iter_mut().find(same) {
+            Some(known) => known.places.push(place),
+            None => pages.push(page),
+        }
+    });
+    pages.iter_mut().for_each(|page| page.places.sort());
+    pages.sort_by(|a, b| (&a.key, &a.places).cmp(&(&b.key, &b.places)));
+    pages
+}
+
+/// As a sentence says it, without the links of the page.
+fn plain(kind: &str) -> String {
+    let kind = kind.replacen(": ", ", such as ", 1);
+    match kind.split_once('[').and_then(|(before, rest)| Some((before, rest.split_once("](#")?))) {
+        Some((before, (_, rest))) => {
+            format!("{before}a map of keys{}", rest.split_once(')').map_or("", |(_, after)| after))
+        }
+        None => kind,
+    }
 }
 
 /// Notes the sections that a schema leads to, in the order in which a reader meets them.
@@ -69,13 +148,8 @@ fn section_name(reference: &Value) -> Option<&str> {
 fn table(page: &mut String, keys: &[&str], properties: &Map<String, Value>, required: &[&str]) {
     page.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
     for (name, schema) in keys.iter().filter_map(|key| properties.get_key_value(*key)) {
-        let default = match schema.get("default") {
-            Some(Value::Array(items)) => {
-                let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-                format!("`[{}]`", items.join(", "))
-            }
-            Some(Value::String(text)) => format!("`{text}`"),
-            Some(other) => format!("`{other}`"),
+        let default = match default_of(schema) {
+            Some(default) => format!("`{default}`"),
             None if required.contains(&name.as_str()) => "required".to_owned(),
             None => String::new(),
         };
@@ -83,6 +157,27 @@ fn table(page: &mut String, keys: &[&str], properties: &Map<String, Value>, requ
         let _ =
             writeln!(page, "| `{name}` | {} | {default} | {} |", kind(schema), meaning.replace('|', "\\|"));
     }
+}
+
+/// The plural of what an example follows: `a host without a port: ...` has it at `host`.
+fn several(kind: &str) -> String {
+    let Some((title, example)) = kind.split_once(": ") else { return kind.to_owned() };
+    let title = title.replace("'s ", "s' ");
+    match title.split_once(" with") {
+        Some((noun, rest)) => format!("{noun}s with{rest}: {example}"),
+        None => format!("{title}s: {example}"),
+    }
+}
+
+fn default_of(schema: &Value) -> Option<String> {
+    Some(match schema.get("default")? {
+        Value::Array(items) => {
+            let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    })
 }
 
 /// What may be written, in a few words.
@@ -93,14 +188,18 @@ fn kind(schema: &Value) -> String {
     if schema.get("propertyNames").is_some() {
         return format!(
             "map of names to {}",
-            kind(schema.get("additionalProperties").unwrap_or(&Value::Null))
+            several(&kind(schema.get("additionalProperties").unwrap_or(&Value::Null)))
         );
     }
     if let Some(items) = schema.get("items") {
-        return format!("list of {}", kind(items).replacen(": ", "s: ", 1));
+        return format!("list of {}", several(&kind(items)));
     }
-    if let Some([one, _]) = schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
-        return format!("{}; or a list of them", kind(one));
+    if let Some([one, other]) = schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
+        // What may be listed may also stand alone; or else a word stands for the whole list.
+        return match other.get("const").and_then(Value::as_str) {
+            Some(word) => format!("{}; or the word `{word}`", kind(one)),
+            None => format!("{}; or a list of them", kind(one)),
+        };
     }
     if let Some(choices) = schema.get("oneOf").and_then(Value::as_array) {
         let word =

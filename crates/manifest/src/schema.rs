@@ -65,7 +65,7 @@ pub fn top(definitions: &mut Definitions) -> Object<String, Value> {
 /// Where a key stands, as the keys that lead there; `NAME` stands for any name.
 pub fn places(key: &str) -> Vec<String> {
     let mut found = Vec::new();
-    each_key(|at, name, _| {
+    each_key(|at, name, _, _| {
         if name == key && !at.is_empty() {
             found.push(at.join("."));
         }
@@ -79,12 +79,12 @@ pub fn places(key: &str) -> Vec<String> {
 pub fn takes_secret(key: &str) -> bool {
     let secret = <SecretRef as FromText>::schema().get("pattern").cloned();
     let mut takes = false;
-    each_key(|_, name, held| takes |= name == key && held.get("pattern") == secret.as_ref());
+    each_key(|_, name, _, held| takes |= name == key && held.get("pattern") == secret.as_ref());
     takes
 }
 
-/// Every key with the keys that lead to it and the schema of what it holds. What stands in lists is left out.
-fn each_key(mut found: impl FnMut(&[&str], &str, &Value)) {
+/// Every key with the keys that lead to it and the schema of what it holds; `NAME` stands for any name.
+pub fn each_key(mut found: impl FnMut(&[&str], &str, bool, &Value)) {
     /// Deeper than any key stands; a section that held itself would not end.
     const DEEPEST: usize = 12;
     let schema = json_schema();
@@ -96,8 +96,12 @@ fn each_key(mut found: impl FnMut(&[&str], &str, &Value)) {
         if at.len() > DEEPEST {
             continue;
         }
+        // An item of a list, or one of several shapes, stands where the list or the choice does.
+        let shapes = ["oneOf", "anyOf"].into_iter().filter_map(|key| node.get(key)?.as_array()).flatten();
+        open.extend(shapes.chain(node.get("items")).map(|inner| (at.clone(), inner)));
+        let required = node.get("required").and_then(Value::as_array);
         for (name, held) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            found(&at, name, held);
+            found(&at, name, required.is_some_and(|all| all.iter().any(|key| key == name)), held);
             open.push((below(name), held));
         }
         if let Some(held @ Value::Object(_)) = node.get("additionalProperties") {

@@ -1,9 +1,11 @@
+mod page;
+
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::nearest::nearest;
 use crate::output::{self, FormatArg};
-use ironbridge_core::{Code, all_codes};
-use ironbridge_manifest::{Finding, findings};
+use ironbridge_manifest::key_pages;
+use page::Page;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -12,141 +14,88 @@ use std::process::ExitCode;
 Examples:
   ironbridge explain                      list everything that can be explained
   ironbridge explain permission-missing   why a call was refused
-  ironbridge explain IB101                what `ironbridge check` found")]
+  ironbridge explain IB101                what `ironbridge check` found
+  ironbridge explain caller-gone          what a record of the audit trail says
+  ironbridge explain query                what crosses beside bodies, and how to declare it
+  ironbridge explain request.max_body     a key of the manifest")]
 pub struct Args {
-    /// A refusal's code, as callers see it, or a finding's id, as `ironbridge check` shows it
-    code: Option<String>,
+    /// A refusal's code, a finding's or control's id, a word or action that a record holds, a key of the manifest, or
+    /// a topic
+    #[arg(value_name = "WHAT")]
+    wanted: Option<String>,
     #[command(flatten)]
     format: FormatArg,
 }
 
 pub fn run(args: &Args) -> Outcome {
-    let pages: Vec<Page> = all_codes()
-        .iter()
-        .map(|code| Page::Refusal(code))
-        .chain(findings().iter().map(|finding| Page::Finding(finding)))
-        .collect();
-    let shown = match &args.code {
-        None if args.format.is_json() => pages.iter().map(Page::to_json).collect(),
-        None => return list(&pages),
-        Some(wanted) => {
-            let page = find(&pages, wanted)?;
-            if !args.format.is_json() {
-                output::data(page.text())?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            page.to_json()
+    let pages = page::all();
+    let Some(wanted) = &args.wanted else {
+        if args.format.is_json() {
+            output::json(&pages.iter().map(Page::to_json).collect())?;
+        } else {
+            list(&pages)?;
         }
+        return Ok(ExitCode::SUCCESS);
     };
-    output::json(&shown)?;
+    let found = find(pages, wanted)?;
+    if args.format.is_json() {
+        let mut shown: Vec<Value> = found.iter().map(Page::to_json).collect();
+        let first = shown.remove(0);
+        let shown = if shown.is_empty() { first } else { with_more(first, shown) };
+        output::json(&shown)?;
+    } else {
+        let texts: Vec<String> = found.iter().map(Page::text).collect();
+        output::data(texts.join("\n\n"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn find<'p>(pages: &'p [Page], wanted: &str) -> Result<&'p Page, Failure> {
-    pages.iter().find(|page| page.id().eq_ignore_ascii_case(wanted)).ok_or_else(|| {
-        let help = match nearest(wanted, pages.iter().map(Page::id)) {
-            Some(id) => format!("did you mean `{id}`?"),
-            None => "`ironbridge explain` lists all codes and ids".to_owned(),
-        };
-        Failure::new(format!("nothing is called `{wanted}`")).help(help)
-    })
+/// The page that is meant, and others of the same name.
+fn with_more(mut first: Value, more: Vec<Value>) -> Value {
+    if let Value::Object(members) = &mut first {
+        members.insert("more".to_owned(), json!(more));
+    }
+    first
 }
 
-fn list(pages: &[Page]) -> Outcome {
-    let rows = pages.iter().map(|page| {
-        let kind = match page {
-            Page::Refusal(code) => code.status.to_string(),
-            Page::Finding(finding) => finding.severity.name().to_owned(),
-        };
-        [page.id().to_owned(), kind, page.title().to_owned()]
-    });
-    output::data(output::table(["CODE", "KIND", "MEANING"], rows))?;
-    Ok(ExitCode::SUCCESS)
+/// What goes by this name, at least one page: what has it as its own name, and then the manifest's keys.
+fn find(pages: Vec<Page>, wanted: &str) -> Result<Vec<Page>, Failure> {
+    let wanted = wanted.trim_matches(['`', '"', '\'', ':']);
+    let (mut found, others): (Vec<Page>, Vec<Page>) =
+        pages.into_iter().partition(|page| page.id().eq_ignore_ascii_case(wanted));
+    let keys = key_pages();
+    let (called, rest): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.is_called(wanted));
+    found.extend(called.into_iter().map(Page::Key));
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    // Somebody may have asked for several words: `explain "audit unavailable"`.
+    let joined = wanted.replace([' ', '_'], "-");
+    let known = others.iter().map(Page::id).chain(rest.iter().map(|key| &*key.key));
+    let help = match nearest(&joined, known.clone()).or_else(|| nearest(wanted, known)) {
+        Some(id) => format!("did you mean `{id}`?"),
+        None => mentions(&others, wanted).unwrap_or_else(|| {
+            "`ironbridge explain` lists what there is, besides the manifest's keys".into()
+        }),
+    };
+    Err(Failure::new(format!("nothing is called `{wanted}`")).help(help))
 }
 
-enum Page {
-    Refusal(&'static Code),
-    Finding(&'static Finding),
+/// The pages that speak of something, where a few do.
+fn mentions(pages: &[Page], wanted: &str) -> Option<String> {
+    /// More help nobody, and a word of fewer letters stands in half of the pages.
+    const MOST: usize = 8;
+    const LEAST: usize = 3;
+    let wanted = wanted.to_lowercase();
+    let speaks = |page: &&Page| page.text().to_lowercase().contains(&wanted);
+    let ids: Vec<String> = pages.iter().filter(speaks).map(|page| format!("`{}`", page.id())).collect();
+    let few = wanted.chars().count() >= LEAST && (1..=MOST).contains(&ids.len());
+    few.then(|| format!("these pages speak of it: {}", ids.join(", ")))
 }
 
-impl Page {
-    fn id(&self) -> &'static str {
-        match self {
-            Page::Refusal(code) => code.id,
-            Page::Finding(finding) => finding.id,
-        }
-    }
-
-    fn title(&self) -> &'static str {
-        match self {
-            Page::Refusal(code) => code.title,
-            Page::Finding(finding) => finding.title,
-        }
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Page::Refusal(code) => {
-                let again = if code.retry { "may succeed" } else { "will not help" };
-                let fault = match code.fault {
-                    ironbridge_core::Fault::Bridge => "the bridge itself".to_owned(),
-                    fault => format!("the {}", fault.name()),
-                };
-                format!(
-                    "{}: {}\n\nStatus {}. At fault is {fault}; sending the same again {again}.\n\n{}\n\n{}",
-                    code.id,
-                    code.title,
-                    code.status,
-                    wrapped(code.meaning),
-                    wrapped(code.mend)
-                )
-            }
-            Page::Finding(finding) => {
-                let example =
-                    finding.example.lines().fold(String::new(), |text, line| text + "\n    " + line);
-                let example = if example.is_empty() { example } else { format!("\n{example}") };
-                format!(
-                    "{}: {} ({})\n\n{}\n\n{}{example}",
-                    finding.id,
-                    finding.title,
-                    finding.severity.name(),
-                    wrapped(finding.why),
-                    wrapped(finding.mend)
-                )
-            }
-        }
-    }
-
-    fn to_json(&self) -> Value {
-        match self {
-            Page::Refusal(code) => json!({
-                "kind": "refusal", "code": code.id, "title": code.title, "status": code.status,
-                "fault": code.fault.name(), "retry": code.retry, "meaning": code.meaning, "mend": code.mend,
-            }),
-            Page::Finding(finding) => json!({
-                "kind": "finding", "code": finding.id, "title": finding.title,
-                "severity": finding.severity.name(), "why": finding.why, "mend": finding.mend,
-                "example": finding.example,
-            }),
-        }
-    }
-}
-
-/// Lines of at most 90 characters, broken between words.
-fn wrapped(text: &str) -> String {
-    const WIDTH: usize = 90;
-    let (mut lines, mut column) = (String::with_capacity(text.len() + 8), 0);
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > WIDTH {
-            lines.push('\n');
-            column = 0;
-        } else if column > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += length;
-    }
-    lines
+fn list(pages: &[Page]) -> Result<(), Failure> {
+    let rows = pages.iter().map(|page| [page.id().to_owned(), page.kind(), page.title()]);
+    output::data(output::table(["WHAT", "KIND", "MEANING"], rows))?;
+    output::data("\nEvery key of the manifest is explained too: `ironbridge explain request.max_body`.")?;
+    Ok(())
 }

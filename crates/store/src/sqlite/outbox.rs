@@ -2,7 +2,7 @@ use super::ledger::{Kept, Ledger};
 use super::queue::{Effect, Failure};
 use super::{SqliteStore, from_sql, to_sql};
 use crate::{Actor, Outbox, Sealer, StoreFuture};
-use ironbridge_core::{Action, ExchangeId, Outcome, Timestamp, action};
+use ironbridge_core::{Action, ExchangeId, Outcome, Timestamp, Word, action, word};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Outbox for SqliteStore {
             let mut there = db.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?;
             for id in ledger.keys(Kept::Action) {
                 if pending.len() < usize::try_from(limit).unwrap_or(usize::MAX) && !there.exists([id])? {
-                    pending.extend(id.try_into().ok().map(|id| author.refused(id, "row-removed")));
+                    pending.extend(id.try_into().ok().map(|id| author.refused(id, &word::ROW_REMOVED)));
                 }
             }
             Ok(pending)
@@ -133,14 +133,13 @@ impl Author {
             return Ok(action);
         }
         let claims = row.get("name").unwrap_or_else(|_| String::new());
-        Ok(self.refused(id, "row-altered").fact("claims", claims))
+        Ok(self.refused(id, &word::ROW_ALTERED).fact("claims", claims))
     }
 
     /// That another hand was in the outbox, under the id of what it touched.
-    fn refused(&self, id: [u8; 16], code: &'static str) -> Action {
+    fn refused(&self, id: [u8; 16], why: &'static Word) -> Action {
         let id = ExchangeId::from_u128(u128::from_be_bytes(id));
-        let refused = Action::done(id, self.at, action::name::STORE_REFUSE, "outbox");
-        Action { outcome: Outcome::Failed, code: code.into(), ..refused }
+        Action::done(id, self.at, action::name::STORE_REFUSE, "outbox").not_done(Outcome::Failed, why)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::nearest::suggestion;
 use crate::times;
 use ironbridge_audit::Query;
 use ironbridge_core::action::name;
-use ironbridge_core::{Clock, SystemClock, Timestamp, all_codes};
+use ironbridge_core::{Clock, SystemClock, Timestamp, all_codes, all_words};
 use ironbridge_manifest::Manifest;
 
 /// Which records.
@@ -139,7 +139,10 @@ impl Filter {
             let Some(wanted) = wanted else { continue };
             let mut known = source.manifest.as_ref().map(declared).unwrap_or_default();
             if what == "code" {
-                known.extend(ENDINGS.iter().copied().chain(all_codes().iter().map(|code| code.id)));
+                known.extend(
+                    all_words().iter().filter(|word| word.member.starts_with("code")).map(|word| word.id),
+                );
+                known.extend(all_codes().iter().map(|code| code.id));
             }
             if known.contains(&&**wanted) {
                 continue;
@@ -161,9 +164,6 @@ impl Filter {
         Ok(())
     }
 }
-
-/// What records say as code that is no refusal.
-const ENDINGS: [&str; 5] = ["delivered", "replayed", "broken-off", "caller-gone", "done"];
 
 /// A name that no version knows is a slip of the pen, and would find nothing.
 fn action(text: &str) -> Result<String, String> {
