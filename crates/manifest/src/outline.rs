@@ -18,6 +18,18 @@ pub enum Names {
     Integrations,
 }
 
+impl Names {
+    /// The top-level key that holds them.
+    const fn key(self) -> &'static str {
+        match self {
+            Names::Systems => "systems",
+            Names::Roles => "roles",
+            Names::Accounts => "accounts",
+            Names::Integrations => "integrations",
+        }
+    }
+}
+
 /// Everything declared, checked or not.
 #[derive(Debug, Default)]
 pub struct Outline {
@@ -99,16 +111,19 @@ impl Outline {
     /// Reads everything of a kind, and leaves out what is wrong.
     pub fn read_all<T: Read>(&self, names: Names, reader: &mut Reader<'_>) -> Map<T> {
         let mut read = Map::new();
-        for Declared { file, entry } in self.of(names).values() {
-            if reader.within(*file, |reader| reader.is_misplaced(entry, T::FIXED)) {
-                continue;
+        reader.below(names.key(), |reader| {
+            for Declared { file, entry } in self.of(names).values() {
+                if reader.within(*file, |reader| reader.is_misplaced(entry, T::FIXED)) {
+                    continue;
+                }
+                let (name, value) = reader.enter(*file, entry, |reader, node| {
+                    (read_key::<Name>(entry, reader), T::read(node, reader))
+                });
+                if let (Some(name), Some(value)) = (name, value) {
+                    read.insert(name, value);
+                }
             }
-            let (name, value) = reader
-                .enter(*file, entry, |reader, node| (read_key::<Name>(entry, reader), T::read(node, reader)));
-            if let (Some(name), Some(value)) = (name, value) {
-                read.insert(name, value);
-            }
-        }
+        });
         read
     }
 

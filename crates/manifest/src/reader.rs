@@ -1,5 +1,6 @@
 //! Trees to checked types. A reader goes on after every mistake, so that one run shows them all.
 
+use crate::belongs::{self, belongs};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::findings::{Finding, finding};
 use crate::keys::{Read, Section};
@@ -33,6 +34,8 @@ pub struct Reader<'f> {
     here: Span,
     /// The item of its list that is being read.
     item: Option<Span>,
+    /// The keys that lead to what is being read, from the top of the manifest.
+    path: Vec<String>,
     found: Vec<Found>,
     /// How many of them are errors, and how many are not.
     errors: usize,
@@ -78,6 +81,7 @@ impl<'f> Reader<'f> {
             file: 0,
             here: Span::default(),
             item: None,
+            path: Vec::new(),
             found: Vec::new(),
             errors: 0,
             others: 0,
@@ -92,9 +96,30 @@ impl<'f> Reader<'f> {
     pub fn enter<T>(&mut self, file: FileId, entry: &Entry, read: impl FnOnce(&mut Self, &Node) -> T) -> T {
         let outer = (self.file, self.here, self.item);
         (self.file, self.here, self.item) = (file, entry.key_span, None);
-        let value = read(self, &entry.value);
+        let value = self.below(&entry.key, |reader| read(reader, &entry.value));
         (self.file, self.here, self.item) = outer;
         value
+    }
+
+    /// Does something below a key.
+    pub fn below<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
+        // A file as a whole has no key.
+        let named = !key.is_empty();
+        if named {
+            self.path.push(key.to_owned());
+        }
+        let value = work(self);
+        if named {
+            self.path.pop();
+        }
+        value
+    }
+
+    /// Where a key that has no meaning here would have one.
+    fn belongs(&mut self, key: &str) -> Option<belongs::Belongs> {
+        self.suggestions_left = self.suggestions_left.checked_sub(1)?;
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        belongs(&path, key)
     }
 
     /// Reads one item of a list; what is missing in a map is told where that map begins.
@@ -117,20 +142,30 @@ impl<'f> Reader<'f> {
         value
     }
 
-    /// Reports a key that stands among names, one level too far left: it is one of the keys that each of them has,
-    /// and holds none of them.
+    /// Reports a key that stands among names: it is one of the keys that each of them has and holds none of them, or
+    /// it has a meaning elsewhere and holds what no name can.
     pub fn is_misplaced(&mut self, entry: &Entry, keys: &[&str]) -> bool {
-        let holds_some = match &entry.value.kind {
-            Kind::Map(entries) => entries.iter().any(|entry| keys.contains(&entry.key.as_str())),
-            _ => false,
+        let (is_map, holds_some) = match &entry.value.kind {
+            Kind::Map(entries) => (true, entries.iter().any(|entry| keys.contains(&entry.key.as_str()))),
+            _ => (false, false),
         };
-        if holds_some || !keys.contains(&entry.key.as_str()) {
+        let is_theirs = keys.contains(&entry.key.as_str());
+        if holds_some || keys.is_empty() || (is_map && !is_theirs) {
+            return false;
+        }
+        let belongs = self.belongs(&entry.key);
+        if !is_theirs && belongs.is_none() {
             return false;
         }
         self.hide(&entry.value);
         let (site, key) = (self.site(entry.key_span), quoted(&entry.key));
+        let label = match belongs {
+            // Not in any of them, if they do not have it, but for a name of its own.
+            Some(belongs) if !is_theirs || belongs.distance > 1 => belongs.label,
+            _ => "one level too far left".to_owned(),
+        };
         self.report(&finding::UNKNOWN_KEY, site, format!("{key} is a key, and names are expected here"))
-            .label("one level too far left")
+            .label(label)
             .help(format!(
                 "indent it with the keys of what it belongs to; nothing can be named {key} here without them"
             ));
@@ -241,7 +276,7 @@ impl<'f> Reader<'f> {
 
     /// The keys of a section. Reports those that it does not have, and those given twice.
     pub fn keys<'n, S: Section>(&mut self, node: &'n Node) -> Option<Keys<'n>> {
-        let entries = self.map(node, "a map")?;
+        let entries = self.map(node, &belongs::map_of(S::KEYS))?;
         let mut keys = Keys { entries, meant: Vec::new(), sound: true };
         let mut seen: Vec<Option<&Entry>> = vec![None; S::KEYS.len()];
         for entry in entries {
@@ -286,23 +321,24 @@ impl<'f> Reader<'f> {
 
     /// Returns the key that was probably meant.
     fn unknown_key<S: Section>(&mut self, entry: &Entry) -> Option<&'static str> {
+        /// Nearer than this, a key is more likely misplaced than misspelt.
+        const NEAR: usize = 2;
         let site = self.site(entry.key_span);
-        let near = self.suggest(&entry.key, S::KEYS.iter().copied());
-        let elsewhere = match near {
-            None if self.suggestions_left > 0 => schema::places(&entry.key),
-            _ => Vec::new(),
+        let belongs = self.belongs(&entry.key);
+        let near = match &belongs {
+            Some(belongs) if belongs.distance <= NEAR => None,
+            _ => self.suggest(&entry.key, S::KEYS.iter().copied()),
         };
         let message = format!("unknown key {} in {}", quoted(&entry.key), self.here());
         let report = self.report(&finding::UNKNOWN_KEY, site, message);
-        let elsewhere: Vec<&str> = elsewhere.iter().map(String::as_str).collect();
-        match (near, elsewhere.as_slice()) {
+        let keys = format!("the keys are {}", listed(S::KEYS));
+        match (near, belongs) {
             (Some(near), _) => report.label(format!("did you mean `{near}`?")),
-            (None, places @ ([_] | [_, _] | [_, _, _])) => report.label("unknown key").help(format!(
-                "the keys are {}; this one stands in {}, so look at the indentation",
-                listed(S::KEYS),
-                listed(places)
-            )),
-            _ => report.label("unknown key").help(format!("the keys are {}", listed(S::KEYS))),
+            (None, Some(belongs)) if belongs.is_near => report.label(belongs.label).help(keys),
+            (None, Some(belongs)) => {
+                report.label("unknown key").help(format!("{keys}; {} {}", quoted(&entry.key), belongs.label))
+            }
+            (None, None) => report.label("unknown key").help(keys),
         };
         near
     }
