@@ -176,11 +176,11 @@ impl Schema {
         self.schema.judge(document).map_err(|unfit| match unfit {
             Unfit::NotStrict(fault) => reply_refusal(fault),
             Unfit::Inexact(pointer) => {
-                refusal.internal(format_args!("the number at {pointer:?} is not exact"))
+                refusal.internal(format_args!("the number at `{pointer}` is not exact"))
             }
             Unfit::Breaks(fields, keyword) => match fields.first() {
                 Some(FieldError { pointer, rule }) => {
-                    refusal.internal(format_args!("against the schema at {pointer:?}: {rule}")).by(keyword)
+                    refusal.internal(format_args!("against the schema at `{pointer}`: {rule}")).by(keyword)
                 }
                 None => refusal.internal("against the schema"),
             },
@@ -218,7 +218,8 @@ pub(crate) fn reply_refusal(fault: JsonFault) -> Denial {
     match fault {
         JsonFault::TooLong => Denial::new(&code::REPLY_TOO_LARGE),
         JsonFault::Unheld(full) => *full.denial(&code::REPLY_TOO_LARGE),
-        fault => Denial::new(&code::REPLY_REFUSED).internal(format_args!("not strict JSON: {fault:?}")),
+        fault => Denial::new(&code::REPLY_REFUSED)
+            .internal(format_args!("the target's answer is not JSON: {fault}")),
     }
 }
 

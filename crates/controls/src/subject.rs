@@ -215,7 +215,7 @@ impl Found {
             Side::Request => Denial::new(&code::SUBJECT_ID_REFUSED)
                 .fields(vec![FieldError { pointer: place.to_owned(), rule }]),
             Side::Reply => Denial::new(&code::REPLY_REFUSED)
-                .internal(format_args!("the id of a subject at {place:?} {rule}")),
+                .internal(format_args!("the id of a subject at `{place}` {rule}")),
         }
     }
 

@@ -274,8 +274,8 @@ codes! {
         "The target's answer repeats the credential that the bridge presented to it, as it is, escaped or encoded. It is the bridge's, so nothing of the answer was passed on.",
         "Tell the operator the correlation id; the bridge's log names where in the answer it stood. The target's owner stops repeating requests in answers.";
     REPLY_REFUSED = "reply-refused", 502, Target, false, "Target's answer refused",
-        "The target's answer is not what the operation declares: not JSON where fields are held back, against its schema, or compressed. Nothing undeclared crosses, so nothing of it was passed on.",
-        "The operator compares the target's answers with the manifest.";
+        "The target's answer is not what the operation declares: not JSON where fields are held back, against its schema, compressed, or an event stream that would have to be read whole. Nothing undeclared crosses, so nothing of it was passed on.",
+        "The operator compares the target's answers with the manifest; the bridge's log says what is wrong with this one. An operation whose answers are not JSON (files, images, event streams) has no keep list and no schema for them: `ironbridge explain streams`.";
 
     // Ours
     AUDIT_UNAVAILABLE = "audit-unavailable", 503, Operator, true, "Audit trail unavailable",

@@ -26,9 +26,9 @@ pub const MAX_DEPTH: usize = 64;
 
 const HOSTILE_NAMES: [&str; 3] = ["__proto__", "constructor", "prototype"];
 
+/// Why a text is not taken as JSON. Lines and columns count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonFault {
-    /// Not JSON; line and column count from 1.
     Malformed {
         line: usize,
         column: usize,
@@ -43,6 +43,23 @@ pub enum JsonFault {
     TooLong,
     /// There is no memory for what was read.
     Unheld(Full),
+}
+
+impl std::fmt::Display for JsonFault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            JsonFault::Malformed { line, column } => {
+                write!(out, "it breaks the grammar at line {line}, column {column}")
+            }
+            JsonFault::DuplicateName { line, column } => {
+                write!(out, "an object repeats a member name at line {line}, column {column}")
+            }
+            JsonFault::TooDeep => write!(out, "it is nested deeper than {MAX_DEPTH} levels"),
+            JsonFault::HostileName => out.write_str("a member is named __proto__, constructor or prototype"),
+            JsonFault::TooLong => out.write_str("it has 4 GiB or more"),
+            JsonFault::Unheld(_) => out.write_str("there is no memory for what is read of it"),
+        }
+    }
 }
 
 impl From<Full> for JsonFault {

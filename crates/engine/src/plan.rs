@@ -332,7 +332,7 @@ fn read_schema(file: &Path) -> Result<(JsonSchema, Vec<Doubt>), String> {
         return Err(format!("{shown} is larger than 1 MiB"));
     }
     let bytes = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
-    let schema = json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault:?}"))?;
+    let schema = json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault}"))?;
     if let Some(kind) = schema_words::other_document(&schema) {
         return Err(format!("{shown} is {kind}, not a JSON Schema: as one it would accept every body"));
     }

@@ -234,6 +234,11 @@ fn what_cannot_be_read_is_not_passed_on_where_fields_are_held_back() {
         ("a name twice", raw(vec![json_type()], br#"{"items":[],"items":[{"id":1,"secret":2}]}"#)),
         ("two documents", raw(vec![json_type()], br#"{"items":[]}{"secret":1}"#)),
         ("not UTF-8", raw(vec![json_type()], b"{\"items\":[{\"id\":\"\xff\"}]}")),
+        // It is refused for what it is, whether or not it ends.
+        (
+            "events",
+            raw(vec![("content-type", "Text/Event-Stream; charset=utf-8".into())], br#"{"items":[]}"#),
+        ),
     ] {
         scene.world.target.on("GET /orders", reply);
         let reply = scene.get("/erp/v1/orders");

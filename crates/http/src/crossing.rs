@@ -119,6 +119,12 @@ impl Crossing for HttpCrossing<'_> {
                 .internal("the target's answer is compressed")
                 .into());
         }
+        // It would be read until the time is over. What any other body is, its bytes tell.
+        if self.reply_content_type(reply).is_some_and(|kind| is_event_stream(&kind)) {
+            return Err(Denial::new(&code::REPLY_REFUSED)
+                .internal("the target's answer is an event stream, which no control can read as a whole")
+                .into());
+        }
         let read =
             read_whole(reply.body_mut(), limit, charge, &code::REPLY_TOO_LARGE, |error| refusal(&error));
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + self.route.timeout);
@@ -275,6 +281,11 @@ impl HttpCrossing<'_> {
 /// `None` when it took longer.
 async fn in_time<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
     timeout_at(deadline, work).await.ok()
+}
+
+/// A reply that goes on for as long as somebody listens (HTML Standard, server-sent events).
+fn is_event_stream(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
 fn token_too_late() -> Box<Denial> {
