@@ -265,6 +265,10 @@ findings! {
         "A parameter of one operation can be the text that stands in another's path at the target. Whoever may use the first reaches the second without its permission.",
         "Give the operation with the text a path beside the other's, with the same text in the parameter's place, so that it takes such requests; or require the same permission.",
         "match: GET /orders/{id}             # orders.read; GET /orders/export is no operation here\nmatch: GET /reports/orders          # orders.export\ntarget_path: /orders/export";
+    NOTHING_BESIDE_BODIES = "IB221", Note, "No query and no header field is declared",
+        "No operation of the manifest says which members of a query or which header fields cross besides those that HTTP needs. So every request with a query is refused (`query-undeclared`), and a field such as `X-Tenant` does not reach the target.",
+        "List in `request.query`, `request.headers` and `response.headers` what callers and targets need. `query: []` at one operation says that none is meant, and ends this note. `ironbridge explain query` shows how.",
+        "request:\n  query: [page, tag*]               # tag may be repeated\n  headers: [X-Tenant]\nresponse:\n  headers: [X-Total-Count]";
     DESCRIPTORS_FEW = "IB230", Warning, "More connections than open files",
         "Every connection is an open file, and the system's hard limit for them, as it is here, is below what the listeners may hold. The last ones are kept for the audit trail and the store, so fewer connections than declared are accepted.",
         "Raise the limit for the service (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `max_connections`.",

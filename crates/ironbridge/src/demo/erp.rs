@@ -123,10 +123,14 @@ impl Desk {
             return json(StatusCode::UNAUTHORIZED, &value!({ "error": "invalid_token" }));
         }
         match (request.method(), path.as_slice()) {
-            (&Method::GET, ["orders"]) => json(
-                StatusCode::OK,
-                &value!({ "items": [order("7"), order("8")], "cache": "node-3.erp.internal" }),
-            ),
+            (&Method::GET, ["orders"]) => {
+                let mut items = vec![order("7"), order("8")];
+                let wanted = request.uri().query().and_then(|query| query.strip_prefix("status="));
+                items.retain(|order| {
+                    wanted.is_none_or(|wanted| order.get("status").is_some_and(|status| status == wanted))
+                });
+                json(StatusCode::OK, &value!({ "items": items, "cache": "node-3.erp.internal" }))
+            }
             (&Method::GET, ["orders", BROKEN_ORDER]) => stumble(),
             (&Method::GET, ["orders", id]) => json(StatusCode::OK, &order(id)),
             (&Method::GET, ["reports", "daily"]) => {
