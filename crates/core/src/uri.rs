@@ -11,7 +11,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use lookalike::Lookalike;
+pub use lookalike::{Lookalike, Read};
 pub use path::{CanonicalPath, is_plain_segment};
 pub use query::Query;
 

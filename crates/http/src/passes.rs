@@ -5,7 +5,7 @@ use crate::member::{self, Member};
 use http::HeaderName;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, TRAILER};
 use ironbridge_core::fields::{self, Group, When};
-use ironbridge_core::uri::{Lookalike, Query};
+use ironbridge_core::uri::{Lookalike, Query, Read};
 use ironbridge_core::{Code, Denial, code};
 use ironbridge_net::Names;
 use std::sync::Arc;
@@ -107,10 +107,11 @@ impl Members {
 fn unmistakable(judged: &[Lookalike], query: &Query) -> Result<(), Box<Denial>> {
     let is_judged = |name: &str| judged.iter().any(|known| known.text() == name);
     for (number, (name, value)) in (1..).zip(query.members()) {
-        let Some(known) = judged.iter().find(|known| known.is_named_by(name)).filter(|_| !is_judged(name))
-        else {
+        if is_judged(name) {
             continue;
-        };
+        }
+        let read = Read::new(name);
+        let Some(known) = judged.iter().find(|known| known.is_named_by(&read)) else { continue };
         let member = Member { number, name, bare: value.is_empty() };
         let (sent, meant) = (member::quoted(name), member::quoted(known.text()));
         let detail = format!("some systems read the query member {sent} as {meant}, which a rule judges");

@@ -2,7 +2,7 @@
 
 use crate::Route;
 use http::Method;
-use ironbridge_core::uri::Lookalike;
+use ironbridge_core::uri::{Lookalike, Read};
 use std::sync::Arc;
 
 /// Routes by decoded path and method: a radix tree, so that a thousand integrations cost what one does.
@@ -77,9 +77,13 @@ impl Routes {
     pub fn find<'r>(&'r self, method: &Method, path: &str) -> Found<'r> {
         let Ok(matched) = self.tree.at(path) else { return Found::Nothing };
         let Node { number, operations } = matched.value;
-        let rivals = self.patterns.get(*number).into_iter().flat_map(|pattern| &pattern.rivals);
-        if let Some(literal) = rivals.into_iter().find_map(|rival| rival.read_from(path)) {
-            return Found::Resembles(literal);
+        if let Some(Pattern { rivals, .. }) =
+            self.patterns.get(*number).filter(|known| !known.rivals.is_empty())
+        {
+            let segments: Vec<Read<'_>> = path.split('/').skip(1).map(Read::new).collect();
+            if let Some(literal) = rivals.iter().find_map(|rival| rival.read_from(&segments)) {
+                return Found::Resembles(literal);
+            }
         }
         match operations.iter().find(|(candidate, _)| candidate == method) {
             Some((_, route)) => Found::Route(route),
@@ -108,7 +112,7 @@ impl Pattern {
                     literals.push((number, Arc::clone(literal)));
                 }
                 (Some(own), Some(literal)) if own.text() == literal.text() => {}
-                (Some(own), Some(literal)) if literal.is_read_from(own.text()) => {
+                (Some(own), Some(literal)) if literal.is_read_from(&Read::new(own.text())) => {
                     literals.push((number, Arc::clone(literal)));
                 }
                 (Some(_), Some(_)) => return None,
@@ -120,17 +124,16 @@ impl Pattern {
 
 impl Rival {
     /// The literal for which a lenient system could take a segment of the path, if all the others fit as well.
-    fn read_from(&self, path: &str) -> Option<&str> {
+    fn read_from(&self, segments: &[Read<'_>]) -> Option<&str> {
         let mut mistaken = None;
         for (number, literal) in &self.0 {
-            let segment = path.split('/').nth(number + 1)?;
-            if segment == literal.text() {
-                continue;
-            }
+            let segment = segments.get(*number)?;
             if !literal.is_read_from(segment) {
                 return None;
             }
-            mistaken = Some(literal.text());
+            if !segment.is(literal.text()) {
+                mistaken = Some(literal.text());
+            }
         }
         mistaken
     }

@@ -1,5 +1,6 @@
 //! What lenient systems, and people, take for another text.
 
+use std::cell::OnceCell;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::confusable_detection::skeleton;
@@ -12,20 +13,22 @@ use unicode_security::confusable_detection::skeleton;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookalike {
     text: Box<str>,
-    folded: Box<str>,
+    first: Option<u8>,
+    folded: String,
     /// Only letters and digits, without what divides them.
-    letters: Box<str>,
-    looks: Box<str>,
+    letters: String,
+    looks: String,
 }
 
 impl Lookalike {
     pub fn new(text: &str) -> Lookalike {
         let folded = fold(text);
         Lookalike {
+            first: first(text),
+            letters: letters(&folded),
+            looks: looks(&folded),
+            folded,
             text: text.into(),
-            letters: letters(&folded).into(),
-            looks: looks(&folded).into(),
-            folded: folded.into(),
         }
     }
 
@@ -36,59 +39,38 @@ impl Lookalike {
     /// Whether some system could read a decoded segment as this one: besides, what stands around the letters is left
     /// aside (file systems drop blanks and dots, form decoders read a plus as a blank), and what looks like a file's
     /// suffix, stream (`::$DATA`), query or fragment; and a short name of Windows counts (`EXPORT~1`).
-    pub fn is_read_from(&self, segment: &str) -> bool {
-        if segment == &*self.text {
+    pub fn is_read_from(&self, segment: &Read<'_>) -> bool {
+        if segment.text == &*self.text {
             return true;
         }
-        if segment.is_ascii() && !self.could_begin(segment) {
+        if self.is_out_of_question(segment) {
             return false;
         }
-        let folded = fold(segment);
+        let Folded { folded, bare, looks, .. } = segment.folded();
         // A text may begin with a sign of its own: `$batch` is no `batch`.
-        let (outer, bare) = (folded.trim_matches([' ', '.']), trim(&folded));
-        let stem = |text: &str| {
-            text.split(['.', '?', '#', '&', ':']).next().unwrap_or_default().trim_end().to_owned()
-        };
-        [outer, bare, &stem(outer), &stem(bare)].into_iter().any(|part| self.same(part, segment))
+        let outer = folded.trim_matches([' ', '.']);
+        [outer, bare, stem(outer), stem(bare)].contains(&&*self.folded)
+            || looks.iter().any(|looks| [&**looks, stem(looks)].contains(&&*self.looks))
             || self.is_short(bare)
     }
 
     /// Whether some system could read a query member's name as this one: besides, what stands around and between the
     /// letters is left aside (PHP reads dots and blanks as underscores, gRPC's gateways `page_size` as `pageSize`), and
     /// what divides a name into parts ends it (`limit[]`, `limit.max`, `limit:int`, `limit;x`).
-    pub fn is_named_by(&self, name: &str) -> bool {
-        if name == &*self.text || (name.is_ascii() && !self.could_begin(name)) {
+    pub fn is_named_by(&self, name: &Read<'_>) -> bool {
+        if name.text == &*self.text || self.is_out_of_question(name) {
             return false;
         }
-        let folded = fold(name);
-        let bare = trim(&folded);
+        let Folded { bare, looks, .. } = name.folded();
         let divides = |c: char| c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '$' | '~');
-        let stem = bare.split(divides).next().unwrap_or_default();
-        [bare, stem].into_iter().any(|part| {
-            let part_letters = letters(part);
-            !part_letters.is_empty() && part_letters == *self.letters || self.looks_like(part, name)
-        })
+        let first = |text: &str| letters(text.split(divides).next().unwrap_or_default());
+        [letters(bare), first(bare)].contains(&self.letters)
+            || looks.iter().any(|looks| [looks.to_string(), first(looks)].contains(&self.looks))
     }
 
-    /// Nothing else needs a closer look. Both are often long and seldom alike.
-    fn could_begin(&self, ascii: &str) -> bool {
-        let first =
-            |text: &str| text.bytes().find(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
-        !self.text.is_ascii() || first(ascii) == first(&self.folded)
-    }
-
-    fn same(&self, part: &str, whole: &str) -> bool {
-        !part.is_empty() && (*part == *self.folded || self.looks_like(part, whole))
-    }
-
-    fn looks_like(&self, part: &str, whole: &str) -> bool {
-        // Among ASCII, `0` is no `O` to any system.
-        if whole.is_ascii() || part.is_empty() {
-            return false;
-        }
-        // Also in the case that it came in: capitals of one script look like those of another where small letters do not.
-        let as_it_came = fold(&skeleton(whole).collect::<String>());
-        looks(part) == *self.looks || looks(trim(&as_it_came)) == *self.looks
+    /// Nothing else needs a closer look: texts are seldom alike.
+    fn is_out_of_question(&self, read: &Read<'_>) -> bool {
+        self.first.is_some() && read.first.is_some() && self.first != read.first
     }
 
     /// `EXPORT~1` for a name too long for eight characters, `EXA1B2~1` where there are several.
@@ -101,6 +83,54 @@ impl Lookalike {
             && (1..=6).contains(&start.len())
             && (begins(start.len()) || (start.len() == 6 && begins(2)))
     }
+}
+
+/// A segment or a name that came, to be compared with many: what that needs is worked out once.
+pub struct Read<'t> {
+    text: &'t str,
+    first: Option<u8>,
+    folded: OnceCell<Folded>,
+}
+
+struct Folded {
+    folded: String,
+    /// Without what stands around its letters.
+    bare: String,
+    /// How it looks, in small letters and in the case that it came in: capitals of one script look like those of another
+    /// where small letters do not. Among ASCII, where `0` is no `O` to any system, that is nothing.
+    looks: Vec<String>,
+}
+
+impl<'t> Read<'t> {
+    pub fn new(text: &'t str) -> Read<'t> {
+        Read { text, first: first(text), folded: OnceCell::new() }
+    }
+
+    pub fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
+    fn folded(&self) -> &Folded {
+        self.folded.get_or_init(|| {
+            let folded = fold(self.text);
+            let bare = trim(&folded).to_owned();
+            let looks = match self.text.is_ascii() {
+                true => Vec::new(),
+                false => vec![looks(&bare), looks(trim(&fold(&skeleton(self.text).collect::<String>())))],
+            };
+            Folded { folded, bare, looks }
+        })
+    }
+}
+
+/// The first letter or digit of a text that is ASCII: without it, no two such texts are alike.
+fn first(text: &str) -> Option<u8> {
+    let alphanumeric = text.bytes().find(u8::is_ascii_alphanumeric);
+    alphanumeric.filter(|_| text.is_ascii()).map(|byte| byte.to_ascii_lowercase())
+}
+
+fn stem(text: &str) -> &str {
+    text.split(['.', '?', '#', '&', ':']).next().unwrap_or_default().trim_end()
 }
 
 /// Lower case, decomposed, without marks and what is not seen; the letters of fonts and of an 8-bit code page as what

@@ -131,7 +131,8 @@ fn judge(decoded: &str) -> Result<(), Ambiguous> {
 /// backslash, a dot, a percent sign or a semicolon; and characters that turn text around or cannot be seen. Those that
 /// people write names and emoji with (variation selectors, fillers) pass, and count as nothing beside a declared text.
 fn is_disguised(c: char) -> bool {
-    let structure = |c: char| matches!(c, '/' | '\\' | '.' | '%' | ';');
+    // The yen and the won stand where code pages 932 and 949 have the backslash.
+    let structure = |c: char| matches!(c, '/' | '\\' | '.' | '%' | ';' | '\u{a5}' | '\u{20a9}');
     !c.is_ascii()
         && (c.nfkd().any(structure)
             || matches!(c,

@@ -113,6 +113,10 @@ fn paths_with_two_readings_are_refused() {
         "/a%e2%80%aeb",
         "/a%cd%beb",
         "/ex%c2%adport",
+        "/a%c2%a5b",
+        "/a%ef%bf%a5b",
+        "/a%e2%82%a9b",
+        "/a%ef%bf%a6b",
         "/%e2%92%88",
         "/%e2%84%80",
         "/%ef%b9%a8",
@@ -222,7 +226,7 @@ fn lenient_systems_take_some_segments_for_others() {
         "ex\u{2374}ort",
         "\u{13ac}XPORT",
     ] {
-        assert!(export.is_read_from(segment), "{segment:?}");
+        assert!(export.is_read_from(&Read::new(segment)), "{segment:?}");
     }
     for (segment, literal) in [
         ("\u{17f}ecret", "secret"),
@@ -237,7 +241,7 @@ fn lenient_systems_take_some_segments_for_others() {
         ("@me.json", "@me"),
         ("\u{ad}_", "_"),
     ] {
-        assert!(Lookalike::new(literal).is_read_from(segment), "{segment:?} {literal}");
+        assert!(Lookalike::new(literal).is_read_from(&Read::new(segment)), "{segment:?} {literal}");
     }
     for (segment, literal) in [
         ("exports", "export"),
@@ -266,7 +270,7 @@ fn lenient_systems_take_some_segments_for_others() {
         ("ll", "1l"),
         ("rn", "m"),
     ] {
-        assert!(!Lookalike::new(literal).is_read_from(segment), "{segment:?} {literal}");
+        assert!(!Lookalike::new(literal).is_read_from(&Read::new(segment)), "{segment:?} {literal}");
     }
 }
 
@@ -319,7 +323,7 @@ fn lenient_systems_take_some_names_for_others() {
         "limit\"",
         "limit'x",
     ] {
-        assert!(limit.is_named_by(name), "{name:?}");
+        assert!(limit.is_named_by(&Read::new(name)), "{name:?}");
     }
     for name in [
         "limit",
@@ -334,7 +338,7 @@ fn lenient_systems_take_some_names_for_others() {
         "1imit",
         "",
     ] {
-        assert!(!limit.is_named_by(name), "{name:?}");
+        assert!(!limit.is_named_by(&Read::new(name)), "{name:?}");
     }
     for (name, known) in [
         ("pageSize", "page_size"),
@@ -347,7 +351,7 @@ fn lenient_systems_take_some_names_for_others() {
         ("filter", "$filter"),
         ("$Filter", "filter"),
     ] {
-        assert!(Lookalike::new(known).is_named_by(name), "{name:?} {known}");
+        assert!(Lookalike::new(known).is_named_by(&Read::new(name)), "{name:?} {known}");
     }
 }
 
