@@ -207,7 +207,7 @@ fn fields_page() -> String {
          | header section of a reply over HTTP/2 | 100 | 32 KiB, 32 bytes for every field among them (RFC 9113 §6.5.2) \
          | [`reply-malformed`](errors/reply-malformed.md) |\n\nOne field may have as many bytes as the section has left. \
          For replies, all counts that the target sends, not only what crosses.\n\n\
-         ## What no declaration lets across\n\nA `*` stands for any ending, and an underscore counts as a hyphen. The field \
+         ## What no declaration lets across\n\nA `*` stands for any ending, and all punctuation counts as a hyphen. The field \
          in which a target takes the bridge's credential belongs here too.\n\n| a field that | fields |\n|---|---|\n",
         listed(&fields::TRAILERS),
         listed(fields::OF_THE_WHOLE_BODY),
@@ -215,6 +215,19 @@ fn fields_page() -> String {
     for owned in fields::OWNED {
         let _ = writeln!(page, "| {} | {} |", owned.why, listed(owned.names));
     }
+    let _ = write!(
+        page,
+        "\n## What `all` does not stand for\n\nWhere an operation says `all` instead of listing names, further fields stay \
+         at the bridge: those whose names hold one of these words, between punctuation or behind an `x`. Targets and what \
+         stands before them believe such fields, because a proxy is supposed to have written them. Listed by its name, one \
+         crosses: that is the operator's word that the target does not take it for the bridge's.\n\n\
+         | a field that | words in its name | in |\n|---|---|---|\n"
+    );
+    for group in fields::LEFT_OUT {
+        let sides = if group.reply { "requests and replies" } else { "requests" };
+        let _ = writeln!(page, "| {} | {} | {sides} |", group.why, listed(group.words));
+    }
+    let _ = write!(page, "\nThese cross all the same: {}.\n", listed(fields::AS_USUAL));
     page
 }
 

@@ -1,6 +1,10 @@
 //! The header and trailer fields that the bridge knows by name: what crosses without being declared, and what no
 //! declaration can let across. Manifest, framing gate and transport ask this one table; the manual prints it.
 
+mod all;
+
+pub use all::{AS_USUAL, LEFT_OUT, LeftOut, Side, left_out_of_all};
+
 /// Where a field crosses that nobody declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
@@ -259,8 +263,8 @@ pub const OWNED: &[Owned] = &[
     },
 ];
 
-/// Why a field is the bridge's, if it is. An underscore counts as a hyphen: targets in the manner of CGI
-/// (RFC 3875 §4.1.18) cannot tell them apart. Case does not matter.
+/// Why a field is the bridge's, if it is. Any punctuation counts as a hyphen: targets in the manner of CGI (RFC 3875
+/// §4.1.18) make an underscore of a hyphen, and some of them of every such character. Case does not matter.
 pub fn owned(name: &str) -> Option<&'static str> {
     OWNED.iter().find(|owned| owned.names.iter().any(|known| belongs(name, known))).map(|owned| owned.why)
 }
@@ -293,7 +297,7 @@ pub fn is_trailer(name: &str) -> bool {
     TRAILERS.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Whether two names are one to a target that cannot tell an underscore from a hyphen.
+/// Whether two names are one to a target that takes all punctuation for the same.
 pub fn twins(one: &str, other: &str) -> bool {
     alike(one.as_bytes(), other)
 }
@@ -321,7 +325,7 @@ const OF_CONTROL: &[&str] =
 
 /// `known` is in lower case.
 fn alike(name: &[u8], known: &str) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == known.len()
         && name.iter().zip(known.bytes()).all(|(byte, known)| fold(*byte) == fold(known))
 }
@@ -344,6 +348,11 @@ mod tests {
             "x-client-certificate",
             "Set-Cookie2",
             "idempotency_replayed",
+            "x.real.ip",
+            "set.cookie",
+            "x~api~key",
+            "proxy_authorization",
+            "X+HTTP|Method!Override",
         ] {
             assert!(owned(name).is_some(), "{name}");
         }

@@ -293,14 +293,15 @@ fn a_reply_that_is_searched_is_not_asked_for_compressed() {
 fn header_fields_are_those_of_http_and_those_that_are_declared() {
     let scene = Scene::new(
         "",
-        "some: { match: GET /some, permission: orders.read, request: { headers: [X-Tenant] }, response: { headers: [X-Order] } }, \
+        "some: { match: GET /some, permission: orders.read, request: { headers: [X-Tenant, X-User-Name] }, response: { headers: [X-Order] } }, \
          all: { match: GET /all, permission: orders.read, request: { headers: all }, response: { headers: all } }",
     );
-    let sent = "Accept: application/json\r\nX-Tenant: 1\r\nX-Debug: 2\r\nX-Real-IP: 3\r\nX_Tenant: 4\r\nUser-Agent: x\r\n\r\n";
-    let answered = "X-Order: 7\r\nX-Backend: erp-7\r\nServer-Timing: db;dur=1\r\nServer: ERP\r\nVia: 1.1 squid\r\n\
+    let sent = "Accept: application/json\r\nX-Tenant: 1\r\nX-Debug: 2\r\nX-Real-IP: 3\r\nX_Tenant: 4\r\nUser-Agent: x\r\n\
+                X-User-Name: 5\r\nx.real.ip: 6\r\nX-Original-Path: 7\r\nX-Auth-Token: 8\r\nX-Middleware-Subrequest: 9\r\n\r\n";
+    let answered = "X-Order: 7\r\nX-Backend: erp-7\r\nServer-Timing: db;dur=1\r\nServer: ERP\r\nVia: 1.1 squid\r\nX-Accel-Redirect: /internal\r\n\
                     Set-Cookie: a=b\r\nIdempotency-Replayed: true\r\nRetry-After: http://erp.internal/\r\nETag: \"1\"\r\n";
     for (path, crosses, comes_back) in [
-        ("some", &["accept", "x-tenant"][..], &["etag", "x-order"][..]),
+        ("some", &["accept", "x-tenant", "x-user-name"][..], &["etag", "x-order"][..]),
         (
             "all",
             &["accept", "user-agent", "x-debug", "x-tenant", "x_tenant"],

@@ -3,7 +3,7 @@
 use crate::injected::{Injected, Known};
 use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use ironbridge_core::{Clock, Denial, Flow, code};
+use ironbridge_core::{Clock, Denial, Flow, code, fields};
 use ironbridge_identity::target_token::{Bearer, TargetToken, TargetTokens};
 use ironbridge_secrets::{SecretName, SecretValue, Secrets};
 use std::sync::Arc;
@@ -102,11 +102,8 @@ async fn fetched(bearer: Bearer, injected: &Injected) -> Result<Shown, Box<Denia
 
 /// Targets that speak CGI read `x_api_key` as `x-api-key`: a caller's field must not stand beside the bridge's.
 fn remove_twins(headers: &mut HeaderMap, name: &HeaderName) {
-    let twins = |other: &&HeaderName| {
-        other.as_str().contains('_') && other.as_str().replace('_', "-") == name.as_str()
-    };
-    let twins: Vec<HeaderName> = headers.keys().filter(twins).cloned().collect();
-    for twin in twins {
+    let twins = headers.keys().filter(|other| fields::twins(other.as_str(), name.as_str()));
+    for twin in twins.cloned().collect::<Vec<HeaderName>>() {
         headers.remove(twin);
     }
 }

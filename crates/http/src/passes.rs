@@ -4,6 +4,7 @@
 use crate::member::{self, Member};
 use http::HeaderName;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, TRAILER};
+use ironbridge_core::fields::Side::{self, Reply, Request};
 use ironbridge_core::fields::{self, Group, When};
 use ironbridge_core::uri::{Lookalike, Query, Read};
 use ironbridge_core::{Code, Denial, code};
@@ -163,12 +164,18 @@ impl Passes {
         let not_the_same: Vec<&str> = not_in_request.iter().copied().chain(needed).collect();
         Passes {
             query: declared.query,
-            same: names([], same, &not_the_same, credential),
-            request: names(request, declared.request, &not_in_request, credential),
-            request_trailers: Arc::new(names([], declared.request_trailers, &[], credential)),
+            same: names(Request, [], same, &not_the_same, credential),
+            request: names(Request, request, declared.request, &not_in_request, credential),
+            request_trailers: Arc::new(names(Request, [], declared.request_trailers, &[], credential)),
             handshake: Names::listed(handshake(|group| group.request)),
-            reply: names(known(|group| group.reply), replied, of_whole(filters_reply), credential),
-            reply_trailers: Arc::new(names(fields::TRAILERS, declared.reply_trailers, &[], credential)),
+            reply: names(Reply, known(|group| group.reply), replied, of_whole(filters_reply), credential),
+            reply_trailers: Arc::new(names(
+                Reply,
+                fields::TRAILERS,
+                declared.reply_trailers,
+                &[],
+                credential,
+            )),
             filters_reply,
         }
     }
@@ -181,6 +188,7 @@ fn handshake(side: fn(&Group) -> When) -> impl Iterator<Item = HeaderName> {
 
 /// What crosses of its own and what is declared, less what never does; for `all` also the rest.
 fn names(
+    side: Side,
     known: impl IntoIterator<Item = &'static str>,
     declared: Listed,
     never: &[&str],
@@ -193,7 +201,7 @@ fn names(
     }
     let compressed = credential.map(|_| ACCEPT_ENCODING);
     let never = never.iter().filter_map(|name| name.parse().ok());
-    names.and_all_but(never.chain(credential.cloned()).chain(compressed))
+    names.and_all_but(side, never.chain(credential.cloned()).chain(compressed))
 }
 
 /// The Trailer field anew: of the names that the sender announces, those that cross (RFC 9110 §6.6.2).

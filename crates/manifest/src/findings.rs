@@ -254,7 +254,7 @@ findings! {
         "See with `ironbridge audit status` since when and why, and mend the destination; the bridge catches up by itself. Where it names a log that was set back or forked, find out who did that.",
         "mirrors:\n  worm: { directory: /mnt/worm/audit }   # and nothing is mounted there";
     ALL_CROSSES = "IB218", Warning, "Everything of a kind crosses",
-        "With `all`, whatever a caller or target sends there crosses, also what it begins to send later; only what is the bridge's own stays back.",
+        "With `all`, whatever a caller or target sends there crosses, also what it begins to send later; only what is the bridge's own stays back, and header fields that could pass for it (docs/reference/fields.md).",
         "List what is needed. What HTTP itself needs crosses without being listed.",
         "request: { headers: all }           # wrong\nrequest: { headers: [X-Tenant] }    # right";
     ROUTES_OVERLAP = "IB219", Note, "Overlapping paths with different permissions",

@@ -1,14 +1,14 @@
 //! Which fields may cross, in a header section or after a body.
 
 use http::{HeaderMap, HeaderName};
-use ironbridge_core::fields;
+use ironbridge_core::fields::{self, Side};
 
 /// The fields that cross in one place of one operation. Whatever is not among them is left out.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Names {
     listed: Box<[HeaderName]>,
-    /// Besides the listed ones, all but these and what is the bridge's own.
-    all_but: Option<Box<[HeaderName]>>,
+    /// Besides the listed ones, all that `all` stands for on this side, but these.
+    all_but: Option<(Side, Box<[HeaderName]>)>,
 }
 
 impl Names {
@@ -16,9 +16,9 @@ impl Names {
         Names { listed: names.into_iter().collect(), all_but: None }
     }
 
-    /// Lets everything pass that is not the bridge's, less `but`.
-    pub fn and_all_but(self, but: impl IntoIterator<Item = HeaderName>) -> Names {
-        Names { all_but: Some(but.into_iter().collect()), ..self }
+    /// Lets everything pass that `all` stands for ([`fields::left_out_of_all`]), less `but`.
+    pub fn and_all_but(self, side: Side, but: impl IntoIterator<Item = HeaderName>) -> Names {
+        Names { all_but: Some((side, but.into_iter().collect())), ..self }
     }
 
     pub fn lists(&self, name: &HeaderName) -> bool {
@@ -26,7 +26,8 @@ impl Names {
     }
 
     pub fn pass(&self, name: &HeaderName) -> bool {
-        self.listed.contains(name) || self.all_but.as_ref().is_some_and(|but| is_free(name, but))
+        self.listed.contains(name)
+            || self.all_but.as_ref().is_some_and(|(side, but)| is_free(name, *side, but))
     }
 
     /// Keeps, of what follows a body, what may.
@@ -42,9 +43,10 @@ impl Names {
     }
 }
 
-fn is_free(name: &HeaderName, but: &[HeaderName]) -> bool {
+fn is_free(name: &HeaderName, side: Side, but: &[HeaderName]) -> bool {
     let name = name.as_str();
-    fields::owned(name).is_none() && !but.iter().any(|other| fields::twins(name, other.as_str()))
+    fields::left_out_of_all(name, side).is_none()
+        && !but.iter().any(|other| fields::twins(name, other.as_str()))
 }
 
 #[cfg(test)]
@@ -82,7 +84,7 @@ mod tests {
         };
         assert_eq!(left(&Names::default()), [""; 0]);
         assert_eq!(left(&Names::listed(names(&["grpc-status", "x-sum", "range"]))), ["grpc-status", "x-sum"]);
-        let all = Names::default().and_all_but(names(&["x-erp-key"]));
+        let all = Names::default().and_all_but(Side::Reply, names(&["x-erp-key"]));
         assert_eq!(left(&all), ["grpc-status", "server-timing", "x-sum"]);
     }
 }

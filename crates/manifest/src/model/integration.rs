@@ -198,7 +198,8 @@ section! {
         /// would read as one that a rule names (`LIMIT` or `limit[]` as `limit`) is refused with `query-ambiguous`.
         /// Default: none.
         query: Crossing<QueryMember>,
-        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own. Which
+        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or could pass
+        /// for it (`X-User`, `X-Auth-Token`, `X-Original-Path`): such a field crosses where it is listed. Which
         /// these are stands in [fields.md](fields.md).
         headers: Crossing<HeaderField>,
         /// Fields that may follow the body and cross, or `all` that may; none cross otherwise. Only a body that no
@@ -225,7 +226,8 @@ section! {
         /// Default: where a body is read, what the first `*` of `keep` stands for, or else the elements of an array,
         /// or one object of plain values; anything else is unknown.
         records: Option<OneOrMore<Pointer>>,
-        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own. Which
+        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or orders
+        /// what stands before it (`X-Accel-Redirect`). Which
         /// these are stands in [fields.md](fields.md).
         headers: Crossing<HeaderField>,
         /// Fields that may follow the body and cross besides gRPC's, or `all` that may; those that are listed cross
