@@ -224,7 +224,7 @@ impl<'a> Builder<'a> {
             let plan = self.plan.operations.get(&(name.shared(), operation_name.shared()));
             let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
             let place = format!("integrations.{name}.http.operations.{operation_name}");
-            let pipeline = self.pipeline(&place, &shared, operation, plan)?;
+            let pipeline = self.pipeline(&place, &shared, declared, operation, plan)?;
             let permission = self.plan.permissions.find(&operation.permission);
             let flow_operation = Operation {
                 name: operation_name.shared(),

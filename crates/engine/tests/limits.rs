@@ -96,6 +96,21 @@ fn an_operations_limit_is_everyones_and_survives_a_reload() {
 }
 
 #[test]
+fn an_integrations_limit_of_operations_is_counted_by_each_of_them() {
+    let (world, writer, reader) = world("limits: { per_operation: 3/h }");
+    for key in [&writer, &reader, &writer] {
+        let reply = get(&world, key, "/free", "192.0.2.1");
+        assert!(!is_limited(&reply));
+        assert_eq!(reply.header("ratelimit-policy"), Some("\"operation\";q=3;w=3600"));
+    }
+    assert!(is_limited(&get(&world, &reader, "/free", "192.0.2.2")));
+    // Another operation counts for itself, and the tighter one of two is what holds.
+    assert!(!is_limited(&get(&world, &reader, "/tight", "192.0.2.1")));
+    assert!(!is_limited(&get(&world, &reader, "/tight", "192.0.2.1")));
+    assert!(is_limited(&get(&world, &reader, "/tight", "192.0.2.1")));
+}
+
+#[test]
 fn who_waits_as_told_is_let_in() {
     let (world, writer, _) = world("");
     let limited = eventually(|| Some(get(&world, &writer, "/quick", "192.0.2.1")).filter(is_limited));

@@ -8,10 +8,11 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use stage::{BINARY, Stage};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 /// The flow concerns persons, so its records are durable before the answer, and so is a new person's key.
 const MANIFEST: &str = r#"
@@ -116,24 +117,37 @@ impl Bridge {
     }
 
     /// Calls over one connection until the bridge is gone.
-    fn load(&self, arguments: &[&str], path: &str) -> Child {
-        const TOLD: &str = "%{exitcode} %{http_code} %header{x-correlation-id} %{url_effective}\n";
-        Command::new(peer("curl").unwrap())
+    /// Calls until the bridge is gone; `told` holds a line for each answer as soon as it came.
+    fn load(&self, told: PathBuf, arguments: &[&str], path: &str) -> Load {
+        const TOLD: &str = "%{stderr}%{exitcode} %{http_code} %header{x-correlation-id} %{url_effective}\n";
+        let process = Command::new(peer("curl").unwrap())
             .args(["-q", "-s", "--noproxy", "*", "--fail-early", "--cacert", &self.ca])
             .args(["-o", "/dev/null", "-w", TOLD])
             .args(arguments)
             .arg(format!("{}{path}", self.origin))
-            .stdout(Stdio::piped())
+            .stderr(File::create(&told).unwrap())
             .spawn()
-            .unwrap()
+            .unwrap();
+        Load { process, told }
+    }
+}
+
+struct Load {
+    process: Child,
+    told: PathBuf,
+}
+
+impl Load {
+    fn has_an_answer(&self) -> bool {
+        fs::metadata(&self.told).unwrap().len() > 0
     }
 }
 
 /// The answers that came whole, all with this status.
-fn answered(load: Child, status: &str) -> Answered {
-    let output = load.wait_with_output().unwrap();
+fn answered(mut load: Load, status: &str) -> Answered {
+    load.process.wait().unwrap();
     let mut answered = Answered::new();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
+    for line in fs::read_to_string(&load.told).unwrap().lines() {
         let words: Vec<&str> = line.split(' ').collect();
         if words[0] == "0" {
             assert_eq!(words[1], status, "{line}");
@@ -156,15 +170,27 @@ fn what_was_answered_before_a_kill_is_recorded() {
         // Everyone is a new person, whose key is made meanwhile.
         let customers = format!("/erp/customers/{round}-[1-10000000]/orders");
         let loads = [
-            (bridge.load(&key, "/erp/orders?n=[1-10000000]"), "200"),
-            (bridge.load(&key, "/erp/stream?n=[1-10000000]"), "200"),
-            (bridge.load(&key, &customers), "200"),
-            (bridge.load(&[key[0], key[1], "--http2"], "/erp/orders?n=[1-10000000]"), "200"),
-            (bridge.load(&[key[0], key[1], "-X", "POST"], "/erp/orders?n=[1-10000000]"), "403"),
+            (&[][..], "/erp/orders?n=[1-10000000]", "200"),
+            (&[], "/erp/stream?n=[1-10000000]", "200"),
+            (&[], &customers, "200"),
+            (&["--http2"], "/erp/orders?n=[1-10000000]", "200"),
+            (&["-X", "POST"], "/erp/orders?n=[1-10000000]", "403"),
         ];
-        // Wherever the bridge is at that moment; not before all callers are at work.
+        let loads: Vec<(Load, &str)> = loads
+            .into_iter()
+            .enumerate()
+            .map(|(number, (arguments, path, status))| {
+                let told = world.stage.path(&format!("told-{number}"));
+                (bridge.load(told, &[&key, arguments].concat(), path), status)
+            })
+            .collect();
+        // Wherever the bridge is at some moment; not before all callers are at work.
+        let deadline = Instant::now() + LONG;
+        while !loads.iter().all(|(load, _)| load.has_an_answer()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let random = RandomState::new().hash_one(round) % 1_000;
-        std::thread::sleep(Duration::from_millis(400 + random));
+        std::thread::sleep(Duration::from_millis(200 + random));
         bridge.process.kill().unwrap();
         let before = all.len();
         for (load, status) in loads {

@@ -9,7 +9,7 @@ use ironbridge_controls::body::JsonBody;
 use ironbridge_controls::count::Count;
 use ironbridge_controls::idempotency::IdempotencyKey;
 use ironbridge_controls::keep::Keep;
-use ironbridge_controls::limit::{FailedAuthentication, Quota, RateLimit};
+use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
 use ironbridge_controls::rules::Rules;
 use ironbridge_controls::schema::Schema;
 use ironbridge_controls::subject::DataSubjects;
@@ -56,12 +56,48 @@ impl Builder<'_> {
         )));
         controls.push(Arc::new(Authorise::new(declared.source.shared())));
         let place = format!("integrations.{name}.limits");
-        if let Some(rate) = declared.limits.per_address {
-            controls.push(Arc::new(RateLimit::per_address(Arc::clone(limits), name, quota(&place, rate)?)));
-        }
-        if let Some(rate) = declared.limits.per_account {
-            controls.push(Arc::new(RateLimit::per_account(Arc::clone(limits), name, quota(&place, rate)?)));
-        }
+        let by_all = manifest::Limits { per_operation: None, ..declared.limits.clone() };
+        controls.extend(self.limits(name, &place, &by_all)?);
+        Ok(controls)
+    }
+
+    /// The counters of one `limits` section, under a name that finds them again after a reload.
+    fn limits(
+        &self,
+        name: &str,
+        place: &str,
+        declared: &manifest::Limits,
+    ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+        type Make = fn(Arc<LimitTable>, &str, Quota) -> RateLimit;
+        let &manifest::Limits { per_account, per_address, per_operation } = declared;
+        let kinds: [(Option<Rate>, Make); 3] = [
+            (per_address, RateLimit::per_address),
+            (per_account, RateLimit::per_account),
+            (per_operation, RateLimit::per_operation),
+        ];
+        let declared = kinds.into_iter().filter_map(|(rate, make)| Some((rate?, make)));
+        declared
+            .map(|(rate, make)| {
+                let limit = make(Arc::clone(&self.services.limits), name, quota(place, rate)?);
+                Ok(Arc::new(limit) as Arc<dyn Control>)
+            })
+            .collect()
+    }
+
+    /// The limits that an operation counts for itself: its own, and what its integration grants each operation.
+    fn own_limits(
+        &self,
+        place: &str,
+        integration: &manifest::Integration,
+        operation: &manifest::Operation,
+    ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+        let of_each = manifest::Limits {
+            per_account: None,
+            per_address: None,
+            per_operation: integration.limits.per_operation,
+        };
+        let mut controls = self.limits(&format!("{place}, as each"), place, &of_each)?;
+        controls.extend(self.limits(place, place, &operation.limits)?);
         Ok(controls)
     }
 
@@ -69,20 +105,12 @@ impl Builder<'_> {
         &self,
         place: &str,
         shared: &[Arc<dyn Control>],
+        integration: &manifest::Integration,
         operation: &manifest::Operation,
         plan: &OperationPlan,
     ) -> Result<Pipeline, SiteError> {
-        let limits = &self.services.limits;
         let mut request = shared.to_vec();
-        if let Some(rate) = operation.limits.per_address {
-            request.push(Arc::new(RateLimit::per_address(Arc::clone(limits), place, quota(place, rate)?)));
-        }
-        if let Some(rate) = operation.limits.per_account {
-            request.push(Arc::new(RateLimit::per_account(Arc::clone(limits), place, quota(place, rate)?)));
-        }
-        if let Some(rate) = operation.limits.per_operation {
-            request.push(Arc::new(RateLimit::per_operation(Arc::clone(limits), place, quota(place, rate)?)));
-        }
+        request.extend(self.own_limits(place, integration, operation)?);
         if plan.reads_request() {
             request.push(Arc::new(JsonBody));
         }

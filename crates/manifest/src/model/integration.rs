@@ -279,7 +279,8 @@ section! {
         per_account: Option<Rate>,
         /// From one address (one /64 network for IPv6).
         per_address: Option<Rate>,
-        /// By everyone together, for each operation.
+        /// By everyone together, for each operation. An integration's holds for each of its operations, beside what
+        /// the operation says itself.
         per_operation: Option<Rate>,
     }
 }
