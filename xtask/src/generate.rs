@@ -58,6 +58,10 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     let schema = serde_json::to_string_pretty(&ironbridge_manifest::json_schema())?;
     pages.insert("docs/reference/manifest.schema.json".into(), schema + "\n");
     pages.insert("docs/reference/controls.md".into(), control_order());
+    pages.insert(
+        "docs/reference/rules.md".into(),
+        format!("{NOTE}# Rules\n\n{}", ironbridge_controls::rules::manual()),
+    );
     pages.insert("docs/reference/fields.md".into(), fields_page());
     pages.insert("docs/reference/findings.md".into(), finding_index());
     pages.insert("docs/reference/records.md".into(), record_words());

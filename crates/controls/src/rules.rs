@@ -1,16 +1,7 @@
 //! Is what the request says true? (E2: rules in CEL, the Common Expression Language)
 //!
-//! A rule is an expression that must be true. It sees:
-//!
-//! | variable | is |
-//! |---|---|
-//! | `body` | the request's JSON body |
-//! | `request.method`, `request.path` | the verb, and the path below the integration's own, decoded |
-//! | `request.params` | the named parts of the path, by name, decoded |
-//! | `request.query` | the query's members by name, decoded; a rule that names a repeated one is undecided |
-//! | `account.name`, `account.system` | who calls |
-//! | `address` | the caller's address, as text |
-//! | `now` | when the request arrived, a timestamp |
+//! A rule is an expression that must be true. What it sees stands in [`known`], what it may say in [`manual()`], and
+//! [`typing`] finds out before there is a request whether it can be decided.
 //!
 //! # What a rule may cost
 //! The evaluator has no budget of its own, so a rule is held to forms whose work is linear in the body:
@@ -23,39 +14,54 @@
 //!
 //! Only the parts of the body that a rule names are converted for the evaluator.
 
+mod arithmetic;
 mod compile;
+mod known;
+mod manual;
+mod places;
+mod shape;
+mod typing;
 mod variables;
 
-pub use compile::{Rule, RuleError};
+pub use compile::{Remark, Rule, RuleError};
+pub use known::{Declared, Known};
+pub use manual::manual;
+
+use arithmetic::ENVIRONMENT;
 
 use cel::common::types::CelBool;
-use cel::{Context, Env, ExecutionError, Value};
+use cel::{Context, ExecutionError, Value};
 use compile::Needs;
 use ironbridge_core::json::Tape;
 use ironbridge_core::memory::Charge;
 use ironbridge_core::{Control, Denial, Exchange, Phase, Reads, code};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use variables::{Costs, Seen, Unseen, Variables};
 
-static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-
 /// Refuses requests that break a rule, with `rule-violated` and the rule's own words, and requests for which a
-/// rule cannot be evaluated, with `rule-undecided`.
-#[derive(Debug, Clone)]
+/// rule cannot be evaluated, with `rule-undecided`; or with `rule-unfit` where the body fits its schema, so that the
+/// rule is at fault.
+#[derive(Debug)]
 pub struct Rules {
     rules: Box<[Rule]>,
     /// What all the rules together look at.
     needs: Needs,
+    /// Members of the query that are lists.
+    lists: Box<[Box<str>]>,
+    /// The minute in which it was last logged that a rule cannot be evaluated.
+    told: AtomicU64,
 }
 
 impl Rules {
-    /// The rules are tried in this order; the first that does not hold is told.
+    /// The rules are tried in this order; the first that does not hold is told. All are of one operation.
     pub fn new(rules: Vec<Rule>) -> Rules {
         let mut needs = Needs::default();
         for rule in &rules {
             needs.merge(&rule.needs);
         }
-        Rules { rules: rules.into(), needs }
+        let lists = rules.first().map(|rule| rule.lists.clone()).unwrap_or_default();
+        Rules { rules: rules.into(), needs, lists, told: AtomicU64::new(0) }
     }
 
     fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
@@ -69,7 +75,14 @@ impl Rules {
             None => (None, Charge::default()),
         };
         let account = principal.as_ref().map(|principal| &**principal.account());
-        let seen = Seen { body: body.map(Tape::root), account, facts, address: peer.address, now: *received };
+        let seen = Seen {
+            body: body.map(Tape::root),
+            account,
+            facts,
+            lists: &self.lists,
+            address: peer.address,
+            now: *received,
+        };
         let mut costs = Costs::new(charge);
         let variables = Variables::new(&seen, &self.needs, &mut costs).map_err(|unseen| match unseen {
             Unseen::Undecided(why) => Denial::new(&code::RULE_UNDECIDED).internal(why),
@@ -84,6 +97,22 @@ impl Rules {
             rule.apply(&context).map_err(|denial| denial.by(format_args!("rule {}", place + 1)))
         })
     }
+
+    /// Says in the log that a rule cannot be evaluated, once a minute: callers cannot mend it, and choose how often.
+    fn tell(&self, denial: &Denial, exchange: &Exchange) {
+        let code = denial.code;
+        if ![&code::RULE_UNDECIDED, &code::RULE_UNFIT].contains(&code) {
+            return;
+        }
+        let minute = exchange.received.seconds() / 60;
+        if self.told.swap(minute, Ordering::Relaxed) == minute {
+            return;
+        }
+        let integration = &*exchange.flow.integration.name;
+        let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
+        let (rule, why) = (denial.by.as_deref(), denial.internal.as_deref());
+        tracing::warn!(id = %exchange.id, integration, operation, rule, code = code.id, why, "a rule cannot be decided; told once a minute");
+    }
 }
 
 impl Rule {
@@ -92,35 +121,66 @@ impl Rule {
         match result.as_deref().map(|value| value.downcast_ref::<CelBool>().map(|truth| *truth.inner())) {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false)) => Err(Denial::new(&code::RULE_VIOLATED).detail(self.otherwise.to_string())),
-            Ok(None) => Err(self.undecided("it gives no truth value")),
-            Err(error) => Err(self.undecided(cause(error))),
+            Ok(None) => Err(self.undecided(Cause::Form, "it gives no truth value")),
+            Err(error) => {
+                let (cause, why) = self.cause(error);
+                Err(self.undecided(cause, why))
+            }
         }
     }
 
-    fn undecided(&self, why: &str) -> Denial {
-        Denial::new(&code::RULE_UNDECIDED)
-            .detail(self.otherwise.to_string())
-            .internal(format_args!("`{}`: {why}", self.check))
+    /// What the schema lets a body be, and the rule cannot take, is no fault of who sends it.
+    fn undecided(&self, cause: Cause, why: &str) -> Denial {
+        let is_ours = self.is_assured && cause == Cause::Form;
+        let denial = if is_ours {
+            Denial::new(&code::RULE_UNFIT)
+        } else {
+            Denial::new(&code::RULE_UNDECIDED).detail(self.otherwise.to_string())
+        };
+        denial.internal(format_args!("`{}`: {why}", self.check))
+    }
+
+    /// Why the rule could not be evaluated, without the values that stood in it.
+    fn cause(&self, error: &ExecutionError) -> (Cause, &'static str) {
+        match error {
+            ExecutionError::NoSuchKey(name) if self.asks_query(name) => {
+                (Cause::Value, "a member of the query is missing")
+            }
+            ExecutionError::NoSuchKey(_) => (Cause::Form, "a field is missing"),
+            ExecutionError::UndeclaredReference(_) => (Cause::Value, "there is no body"),
+            ExecutionError::NoSuchOverload(_)
+            | ExecutionError::UnexpectedType { .. }
+            | ExecutionError::ValuesNotComparable(..)
+            | ExecutionError::UnsupportedIndex(..)
+            | ExecutionError::UnsupportedKeyType(_)
+            | ExecutionError::UnsupportedTargetType { .. }
+            | ExecutionError::UnsupportedBinaryOperator(..) => {
+                (Cause::Form, "a field has another type than the rule needs")
+            }
+            ExecutionError::IndexOutOfBounds(_) => (Cause::Form, "a list that is too short"),
+            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+                (Cause::Value, "a division by zero")
+            }
+            ExecutionError::Overflow(..) => {
+                (Cause::Value, "a division by zero, or a number that neither 64 bits nor a double hold")
+            }
+            _ => (Cause::Value, "a function refused its argument"),
+        }
+    }
+
+    /// Whether the rule looks at a member of the query with this name.
+    fn asks_query(&self, name: &str) -> bool {
+        let query = self.needs.of("request").and_then(|request| request.of("query"));
+        query.is_some_and(|query| query.of(name).is_some())
     }
 }
 
-/// Why a rule could not be evaluated, without the values that stood in it.
-fn cause(error: &ExecutionError) -> &'static str {
-    match error {
-        ExecutionError::NoSuchKey(_) => "a field is missing",
-        ExecutionError::UndeclaredReference(_) => "there is no body, or the function does not exist",
-        ExecutionError::NoSuchOverload(_)
-        | ExecutionError::UnexpectedType { .. }
-        | ExecutionError::ValuesNotComparable(..)
-        | ExecutionError::UnsupportedIndex(..)
-        | ExecutionError::UnsupportedKeyType(_)
-        | ExecutionError::UnsupportedTargetType { .. }
-        | ExecutionError::UnsupportedBinaryOperator(..) => "a field has another type than the rule needs",
-        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "a division by zero",
-        ExecutionError::Overflow(..) => "a number too large",
-        ExecutionError::IndexOutOfBounds(_) => "a list that is too short",
-        _ => "a function refused its argument",
-    }
+/// What kept a rule from being evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// What is there, and of which type: what a schema says of a body.
+    Form,
+    Value,
 }
 
 impl Control for Rules {
@@ -138,6 +198,9 @@ impl Control for Rules {
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
-        self.apply(exchange).map_err(Box::new)
+        self.apply(exchange).map_err(|denial| {
+            self.tell(&denial, exchange);
+            Box::new(denial)
+        })
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use ironbridge_controls::keep::{Keep, KeepList};
-use ironbridge_controls::rules::{Rule, Rules};
+use ironbridge_controls::rules::{Rule, RuleError, Rules};
 use ironbridge_core::{Control, Document, Exchange, ExchangeId, Flow, Payload, Peer, Timestamp, json};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -71,7 +71,12 @@ proptest! {
 
     #[test]
     fn no_value_stops_a_rule_from_ending(body in hostile_body(), rule in sensible_rule()) {
-        let rules = Rules::new(vec![Rule::compile(&rule, "otherwise").expect(&rule)]);
+        let rule = match Rule::compile(&rule, "otherwise") {
+            // A duration where a number belongs, and the like.
+            Err(RuleError::Mistaken(_)) => return Ok(()),
+            compiled => compiled.expect(&rule),
+        };
+        let rules = Rules::new(vec![rule]);
         let told = applied(&rules, &body);
         prop_assert!(["pass", "rule-violated", "rule-undecided", "number-inexact"].contains(&told), "{}", told);
     }

@@ -210,8 +210,11 @@ codes! {
         "A rule of the operation does not hold for this request; the detail is the rule's own words.",
         "Correct the request as the detail says.";
     RULE_UNDECIDED = "rule-undecided", 422, Caller, false, "Rule could not be decided",
-        "A rule of the operation could not be evaluated for this request, for example because it compares a field that is missing or has another type.",
-        "Send the fields the rule needs, in the type it needs.";
+        "A rule of the operation could not be evaluated for this request, for example because it compares a field that is missing or has another type, and no schema says what a body must be.",
+        "Send the fields the rule needs, in the type it needs. The operator can ask in the rule whether a field is there, with has(body.field), or declare request.schema; the bridge's log names the rule.";
+    RULE_UNFIT = "rule-unfit", 500, Operator, false, "Rule does not suit the schema",
+        "The body fits the operation's JSON Schema, and a rule of the operation cannot be evaluated for it: the schema lets a member be absent, or be of a type, that the rule cannot take. The caller cannot know.",
+        "The operator corrects the rule, for example with has(body.field), or the schema, for example with required. The bridge's log names the rule once a minute.";
     SUBJECT_ID_REFUSED = "subject-id-refused", 422, Caller, false, "Subject's id refused",
         "Where the integration expects the id of a person, the request carries a text of more than 256 bytes, or a number that is no integer of 64 bits. It could not be recorded whose data this is.",
         "Send the id as a text or an integer.";

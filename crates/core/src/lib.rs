@@ -19,6 +19,7 @@ mod id;
 pub mod json;
 mod judges;
 pub mod memory;
+pub mod nearest;
 mod owner;
 mod payload;
 mod permission;

@@ -58,7 +58,7 @@ pub fn secrets_unseen(positions: &Positions, why: &str) -> Option<Observed> {
     let (at, _) = positions.secrets().into_iter().next()?;
     let message = format!("whether the secrets that are named are set was not looked up: {why}");
     let help = "check again where the bridge runs, as the user that it runs as";
-    Some(Observed { finding: &SECRETS_NOT_LOOKED_UP, at, message, help: Some(help.to_owned()) })
+    Some(Observed { finding: &SECRETS_NOT_LOOKED_UP, at, message, help: Some(help.to_owned()), part: None })
 }
 
 fn unset(at: Vec<String>, error: &SecretError) -> Observed {
@@ -69,7 +69,7 @@ fn unset(at: Vec<String>, error: &SecretError) -> Observed {
         ),
         other => (format!("{}: {other}", owner(&at)), None),
     };
-    Observed { finding: &SECRET_UNUSABLE, at, message, help }
+    Observed { finding: &SECRET_UNUSABLE, at, message, help, part: None }
 }
 
 /// Which end of a connection a certificate is for.
@@ -242,7 +242,7 @@ impl Judge {
             owner if message.starts_with(&owner) => message,
             owner => format!("{owner}: {message}"),
         };
-        self.observed.push(Observed { finding, at, message, help });
+        self.observed.push(Observed { finding, at, message, help, part: None });
     }
 }
 

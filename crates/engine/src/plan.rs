@@ -1,18 +1,18 @@
 //! What of a manifest can be compiled without a running bridge: schemas, rules, keep lists, routes. `ironbridge
 //! check` stops here.
 
+mod schemas;
+
 use crate::descriptors;
 use crate::home::Home;
 use crate::judge;
 use crate::publishing;
-use crate::schema_words;
 use ironbridge_controls::keep::KeepList;
-use ironbridge_controls::rules::Rule;
+use ironbridge_controls::rules::{Declared, Known, Rule};
 use ironbridge_controls::schema::JsonSchema;
 use ironbridge_controls::subject::Places;
-use ironbridge_core::memory::Charge;
-use ironbridge_core::{Clock, PermissionTable, Timestamp, json};
-use ironbridge_manifest::finding::{NOT_COMPILED, SCHEMA_CHECKS_NOTHING, SCHEMA_WORD_UNKNOWN};
+use ironbridge_core::{Clock, PermissionTable, Timestamp};
+use ironbridge_manifest::finding::{NOT_COMPILED, RULE_ODD, RULE_UNDECIDABLE};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
     Positions, Segment, Size, Template,
@@ -20,6 +20,7 @@ use ironbridge_manifest::{
 use ironbridge_seal::note::NoteVerifier;
 use ironbridge_secrets::Secrets;
 use ironbridge_store::Actor;
+use schemas::ReadSchema;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,7 +121,10 @@ impl Plan {
             for (operation_name, operation) in &integration.http.operations {
                 let place = ["integrations", name, "http", "operations", operation_name];
                 let place: Vec<String> = place.iter().map(ToString::to_string).collect();
-                let mut plan = compiler.operation(&place, &integration.http.path.0, operation);
+                let accounts = manifest.accounts.iter();
+                let accounts = accounts.filter(|(_, account)| account.system == integration.source);
+                let source = (&*integration.source, accounts.map(|(name, _)| &**name).collect());
+                let mut plan = compiler.operation(&place, &integration.http.path.0, source, operation);
                 plan.subjects.clone_from(&subjects);
                 compiler.sizes(&place, operation, &plan, manifest.bridge.limits.memory);
                 let listener =
@@ -163,7 +167,7 @@ fn today(clock: &dyn Clock) -> Date {
 struct Compiler {
     problems: Vec<Observed>,
     /// A schema file that several operations name is compiled once.
-    schemas: HashMap<PathBuf, Option<JsonSchema>>,
+    schemas: HashMap<PathBuf, Option<Arc<ReadSchema>>>,
 }
 
 impl Compiler {
@@ -194,18 +198,35 @@ impl Compiler {
         }
     }
 
-    fn operation(&mut self, place: &[String], mount: &str, operation: &Operation) -> OperationPlan {
+    fn operation(
+        &mut self,
+        place: &[String],
+        mount: &str,
+        (system, accounts): (&str, Vec<&str>),
+        operation: &Operation,
+    ) -> OperationPlan {
         let (request, response) = (&operation.request, &operation.response);
+        let request_schema = request.schema.as_ref().and_then(|file| self.schema(place, "request", file));
+        let response_schema = response.schema.as_ref().and_then(|file| self.schema(place, "response", file));
+        let query = request.query.listed().iter().map(|member| (&*member.name, member.repeats));
+        let known = Known::operation(&Declared {
+            method: &operation.route.method,
+            parameters: operation.route.path.parameters().collect(),
+            query: (!request.query.is_all()).then(|| query.collect()),
+            system,
+            accounts,
+            body: request_schema.as_ref().map(|schema| &schema.document),
+        });
         OperationPlan {
             pattern: format!("{}{}", mount.trim_end_matches('/'), pattern(&operation.route.path)),
-            request_schema: request.schema.as_ref().and_then(|file| self.schema(place, "request", file)),
-            rules: self.rules(place, operation),
+            rules: self.rules(place, operation, &known),
+            request_schema: request_schema.map(|schema| schema.compiled.clone()),
             request_keep: request
                 .keep
                 .as_ref()
                 .and_then(|list| self.pointers(place, "request", "keep", list)),
             request_records: self.records(place, "request", request.records.as_ref()),
-            response_schema: response.schema.as_ref().and_then(|file| self.schema(place, "response", file)),
+            response_schema: response_schema.map(|schema| schema.compiled.clone()),
             response_keep: response
                 .keep
                 .as_ref()
@@ -215,47 +236,43 @@ impl Compiler {
         }
     }
 
-    fn schema(&mut self, place: &[String], side: &str, file: &Path) -> Option<JsonSchema> {
+    fn schema(&mut self, place: &[String], side: &str, file: &Path) -> Option<Arc<ReadSchema>> {
         if let Some(known) = self.schemas.get(file) {
             return known.clone();
         }
-        let compiled = match read_schema(file) {
+        let at: Vec<&str> = place.iter().map(String::as_str).chain([side, "schema"]).collect();
+        let read = match ReadSchema::of(file, &at) {
             Ok((schema, doubts)) => {
-                let at: Vec<&str> = place.iter().map(String::as_str).chain([side, "schema"]).collect();
-                let shown = file.display();
-                let told = doubts.into_iter().map(|doubt| match doubt {
-                    Doubt::Unknown(keyword) => Observed::new(
-                        &SCHEMA_WORD_UNKNOWN,
-                        &at,
-                        format!("{shown}: no draft of JSON Schema knows {keyword}, so it checks nothing"),
-                    ),
-                    Doubt::AcceptsEverything => {
-                        Observed::new(&SCHEMA_CHECKS_NOTHING, &at, format!("{shown} accepts every body"))
-                    }
-                });
-                self.problems.extend(told);
-                Some(schema)
+                self.problems.extend(doubts);
+                Some(Arc::new(schema))
             }
             Err(message) => {
                 self.problem(place, &[side, "schema"], message);
                 None
             }
         };
-        self.schemas.insert(file.to_owned(), compiled.clone());
-        compiled
+        self.schemas.insert(file.to_owned(), read.clone());
+        read
     }
 
-    fn rules(&mut self, place: &[String], operation: &Operation) -> Vec<Rule> {
+    fn rules(&mut self, place: &[String], operation: &Operation, known: &Known) -> Vec<Rule> {
         let mut rules = Vec::new();
         for (number, rule) in operation.request.rules.iter().enumerate() {
-            match Rule::compile(&rule.check, &rule.otherwise) {
-                Ok(rule) => rules.push(rule),
-                Err(error) => self.problem(
-                    place,
-                    &["request", "rules", &number.to_string(), "check"],
-                    error.to_string(),
-                ),
-            }
+            let (typed, remarks) = match Rule::compile_for(&rule.check, &rule.otherwise, known) {
+                Ok((rule, odd)) => {
+                    rules.push(rule);
+                    (&RULE_ODD, odd)
+                }
+                Err(certain) => (&RULE_UNDECIDABLE, certain),
+            };
+            let number = number.to_string();
+            let below = ["request", "rules", &number, "check"];
+            let at: Vec<&str> = place.iter().map(String::as_str).chain(below).collect();
+            self.problems.extend(remarks.into_iter().map(|remark| Observed {
+                part: remark.at,
+                help: remark.help,
+                ..Observed::new(if remark.is_read { typed } else { &NOT_COMPILED }, &at, remark.message)
+            }));
         }
         rules
     }
@@ -307,46 +324,12 @@ impl Compiler {
 
     fn problem(&mut self, place: &[String], below: &[&str], message: String) {
         let at = place.iter().cloned().chain(below.iter().map(ToString::to_string)).collect();
-        self.problems.push(Observed { finding: &NOT_COMPILED, at, message, help: None });
+        self.problems.push(Observed { at, ..Observed::new(&NOT_COMPILED, &[], message) });
     }
 }
 
 /// One account may hold half of the memory, and a body of which fields are held back is there twice for a moment.
 const BODIES_IN_MEMORY: u64 = 4;
-
-/// A schema file may be so large. Real ones stay below 100 KiB.
-const MAX_SCHEMA: u64 = 1024 * 1024;
-
-/// Why a schema may not do what its author thinks.
-enum Doubt {
-    /// A keyword that no draft knows, with where it stands.
-    Unknown(String),
-    AcceptsEverything,
-}
-
-/// The schema, and what is doubtful about it.
-fn read_schema(file: &Path) -> Result<(JsonSchema, Vec<Doubt>), String> {
-    let shown = file.display();
-    let size = std::fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?.len();
-    if size > MAX_SCHEMA {
-        return Err(format!("{shown} is larger than 1 MiB"));
-    }
-    let bytes = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
-    let schema = json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault}"))?;
-    if let Some(kind) = schema_words::other_document(&schema) {
-        return Err(format!("{shown} is {kind}, not a JSON Schema: as one it would accept every body"));
-    }
-    // A limit that is rounded would let pass what it says to refuse.
-    let tape = json::Tape::read(bytes.into(), Charge::default());
-    if let Some(pointer) = tape.ok().and_then(|tape| tape.first_inexact()) {
-        return Err(format!("{shown}: the number at {pointer} has more digits than a double holds"));
-    }
-    let mut doubts: Vec<Doubt> = schema_words::unknown(&schema).into_iter().map(Doubt::Unknown).collect();
-    if schema_words::accepts_everything(&schema) {
-        doubts.push(Doubt::AcceptsEverything);
-    }
-    JsonSchema::compile(&schema).map(|schema| (schema, doubts)).map_err(|error| format!("{shown}: {error}"))
-}
 
 /// The pattern as the router reads it.
 fn pattern(template: &Template) -> String {

@@ -197,7 +197,8 @@ pub(crate) fn log(denial: &Denial, exchange: &Exchange) {
     let (target, name) = (known(&integration.target.name), known(&integration.name));
     let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
     let account = exchange.principal.as_ref().map(|principal| &*principal.account().name);
-    if denial.code.fault == Fault::Caller {
+    // A rule that does not suit its schema has said so, once a minute: callers choose how often they meet it.
+    if denial.code.fault == Fault::Caller || denial.code == &code::RULE_UNFIT {
         tracing::debug!(%id, integration = name, operation, account, target, code, internal, "refused");
     } else {
         tracing::warn!(%id, integration = name, operation, account, target, code, internal, "failed");

@@ -171,6 +171,10 @@ findings! {
         "It is where it should be, but it cannot be understood, so it could not be enforced.",
         "Correct it as the message says.",
         "check: body.quantity >              # wrong: the expression is not complete";
+    RULE_UNDECIDABLE = "IB127", Error, "A rule cannot be decided",
+        "No request could make it true and false: it names a member that cannot be there, or compares what can never be compared. Every request would be refused, or none.",
+        "Correct it as the message says. [rules.md](rules.md) (`ironbridge explain rules`) lists what rules see and which types operators take; the types of `body` come from `request.schema`.",
+        "check: account == 'partner'         # wrong: account has members\ncheck: account.name == 'partner'    # right";
 
     MATERIAL_UNUSABLE = "IB130", Error, "A certificate, key or CA cannot be used",
         "The file is there, but no connection could be made with what is in it: it holds something else than the key names, its parts do not belong together, or others could read a private key.",
@@ -293,6 +297,10 @@ findings! {
         "Nothing is refused by it: the operation looks checked, and any JSON body crosses.",
         "Say in the schema what a body must be, or leave `schema` out.",
         "{}     # such as: { \"type\": \"object\", \"required\": [\"id\"], \"additionalProperties\": false }";
+    RULE_ODD = "IB238", Warning, "A rule names what nothing declares",
+        "The schema knows no such member, or no such value, so the name is likely misspelt: a rule that asks for it refuses every request, and one that asks whether it is there never judges anything.",
+        "Correct the name, or declare it in the schema. Where members of any name are welcome, say so there: `\"additionalProperties\": true`.",
+        "check: \"!has(body.carier) || body.carier == 'dhl'\"   # and the schema's properties hold carrier";
     NOTHING_DECLARED = "IB233", Warning, "No integration",
         "What is not declared does not cross, so every call is answered with 404. Often the files that declare integrations are somewhere else than where they are read from.",
         "Declare an integration, or see that its file is below the manifest's directory, ends in `.yaml` or `.yml` and does not begin with a dot.",

@@ -18,7 +18,6 @@ mod redact;
 mod reference;
 mod schema;
 mod slip;
-mod suggest;
 mod topics;
 mod value;
 mod walk;

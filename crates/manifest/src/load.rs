@@ -9,6 +9,7 @@ use crate::reader::{Files, Reader, plain};
 use crate::walk::{Fault, Walk};
 use crate::yaml;
 use crate::{Bridge, Date, Listener, Manifest, SecretRef};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,12 +40,14 @@ pub struct Observed {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
+    /// The part of the text there that it is about, in bytes of the value.
+    pub part: Option<Range<usize>>,
 }
 
 impl Observed {
     pub fn new(finding: &'static Finding, at: &[&str], message: impl Into<String>) -> Observed {
         let at = at.iter().map(ToString::to_string).collect();
-        Observed { finding, at, message: message.into(), help: None }
+        Observed { finding, at, message: message.into(), help: None, part: None }
     }
 
     pub fn help(self, help: impl Into<String>) -> Observed {
@@ -61,8 +64,13 @@ impl Positions {
     /// Each observation at the line it is about.
     pub fn show(&self, observed: impl IntoIterator<Item = Observed>) -> Diagnostics {
         let mut reader = Reader::new(&Nowhere, &self.sources);
-        for Observed { finding, at, message, help } in observed {
-            let report = match self.outline.find(&at) {
+        for Observed { finding, at, message, help, part } in observed {
+            let spot = self.outline.find(&at);
+            let site = spot.map(|spot| {
+                let part = part.and_then(|part| spot.at_part(part, &self.sources));
+                part.unwrap_or(spot.at_value())
+            });
+            let report = match site {
                 Some(site) => reader.report(finding, site, message),
                 None => reader.report_whole(finding, message),
             };

@@ -158,7 +158,7 @@ impl Outline {
     }
 
     /// The place that keys lead to, beginning with a top-level key; as far as they lead.
-    pub fn find(&self, path: &[String]) -> Option<Site> {
+    pub fn find(&self, path: &[String]) -> Option<Spot<'_>> {
         let (top, rest) = path.split_first()?;
         let (spot, rest) = match top.as_str() {
             "bridge" => (self.bridge()?, rest),
@@ -173,11 +173,10 @@ impl Outline {
                 (self.spot(names, name)?, rest)
             }
         };
-        let spot = rest.iter().fold(spot, |spot, key| match key.parse() {
+        Some(rest.iter().fold(spot, |spot, key| match key.parse() {
             Ok(index) => spot.item(index),
             Err(_) => spot.key(key),
-        });
-        Some(spot.at_value())
+        }))
     }
 }
 

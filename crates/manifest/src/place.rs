@@ -1,6 +1,8 @@
 //! Where things are written.
 
 use crate::yaml::{Entry, Kind, Node, Span};
+use std::ops::Range;
+use std::path::PathBuf;
 
 /// Index of a file among those that were read.
 pub type FileId = usize;
@@ -42,6 +44,18 @@ impl<'t> Spot<'t> {
             },
             _ => self,
         }
+    }
+
+    /// Where a part of a text is, in bytes of the text as it reads. A scalar can be written in quotes and over several
+    /// lines, so the part is looked for: as often as it stands in the text before, it stands in the source before.
+    pub fn at_part(self, part: Range<usize>, sources: &[(PathBuf, String)]) -> Option<Site> {
+        let Node { kind: Kind::Text(text), span } = self.value? else { return None };
+        let written = sources.get(self.file)?.1.get(span.start..span.end)?;
+        let sought = text.get(part.clone()).filter(|part| !part.is_empty())?;
+        let before = text.match_indices(sought).take_while(|(at, _)| *at < part.start).count();
+        let (at, _) = written.match_indices(sought).nth(before)?;
+        let start = span.start + at;
+        Some(Site { file: self.file, span: Span { start, end: start + sought.len() } })
     }
 
     /// Whether there is such a key, or it was only asked for.

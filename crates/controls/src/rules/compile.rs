@@ -1,9 +1,13 @@
 //! From a rule's text to a checked expression: what it may say, and what it looks at.
 
+use super::known::Known;
+use super::typing::{self, FUNCTIONS, Mistake};
+use super::{arithmetic, places};
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::parser::PrattParser;
 use cel::{Context, IdedExpr, Value};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A compiled rule.
@@ -13,6 +17,10 @@ pub struct Rule {
     pub(super) otherwise: Box<str>,
     pub(super) expression: Arc<IdedExpr>,
     pub(super) needs: Needs,
+    /// Whether what it sees of a body has the form that a schema says.
+    pub(super) is_assured: bool,
+    /// Members of the query that are lists.
+    pub(super) lists: Box<[Box<str>]>,
 }
 
 /// Why a rule does not compile. The operator's fault, told when the manifest is loaded.
@@ -23,11 +31,13 @@ pub enum RuleError {
     #[error("the rule is nested too deeply; split it")]
     TooDeep,
     #[error("not a CEL expression: {0}")]
-    Syntax(String),
+    Syntax(String, Option<(isize, isize)>),
     #[error("there is no variable `{0}`; rules see body, request, account, address and now")]
     UnknownVariable(String),
-    #[error("there is no `{0}` in `{1}`")]
-    UnknownMember(String, &'static str),
+    #[error("{0}")]
+    Mistaken(String),
+    #[error("the number {0} has more digits than a double holds")]
+    Inexact(String),
     #[error("there is no function `{0}` in rules")]
     UnknownFunction(String),
     #[error("the rule gives {0}, and a rule must be true or false")]
@@ -64,14 +74,11 @@ const PARSER_STACK: usize = 32 << 20;
 /// What rules see.
 pub(super) const VARIABLES: [&str; 5] = ["body", "request", "account", "address", "now"];
 
-/// Members of the variables whose members are known.
-const MEMBERS: [(&str, &[&str]); 2] =
-    [("request", &["method", "path", "params", "query"]), ("account", &["name", "system"])];
-
 /// Names of types, as `type(body.id) == string` uses them.
-const TYPES: [&str; 8] = ["bool", "int", "uint", "double", "string", "list", "map", "null_type"];
+pub(super) const TYPES: [&str; 8] = ["bool", "int", "uint", "double", "string", "list", "map", "null_type"];
 
-const FUNCTIONS: [&str; 40] = [
+/// Operators, besides the functions that have [signatures](FUNCTIONS).
+const OPERATORS: [&str; 19] = [
     operators::CONDITIONAL,
     operators::LOGICAL_AND,
     operators::LOGICAL_OR,
@@ -91,48 +98,72 @@ const FUNCTIONS: [&str; 40] = [
     operators::INDEX,
     operators::IN,
     operators::NOT_STRICTLY_FALSE,
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "type",
-    "bool",
-    "int",
-    "uint",
-    "double",
-    "string",
-    "timestamp",
-    "duration",
-    "getFullYear",
-    "getMonth",
-    "getDate",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
 ];
 
+/// What a loop gathers into; no rule can name it.
+pub(super) const MACRO_RESULT: &str = "@result";
+
+/// What there is to say about a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// Whether the rule can be read at all.
+    pub is_read: bool,
+    /// The part of the rule's text that it is about, in bytes.
+    pub at: Option<Range<usize>>,
+    pub message: String,
+    pub help: Option<String>,
+}
+
 impl Rule {
-    /// `check` is the expression that must hold, `otherwise` what the caller is told when it does not.
+    /// As [`Rule::compile_for`] where nothing is known of the requests.
     ///
     /// # Errors
     /// See [`RuleError`]; [the module](super) says what a rule may be.
     pub fn compile(check: &str, otherwise: &str) -> Result<Rule, RuleError> {
-        if check.len() > MAX_LENGTH {
-            return Err(RuleError::TooLong);
+        let known = Known::nothing();
+        let (expression, needs, mistakes) = parsed(check, &known)?;
+        match mistakes.into_iter().find(|mistake| mistake.is_certain) {
+            Some(mistake) => Err(RuleError::Mistaken(mistake.message)),
+            None => Ok(Rule::of(check, otherwise, (expression, needs), &known)),
         }
-        if brackets(check) > MAX_BRACKETS {
-            return Err(RuleError::TooDeep);
+    }
+
+    /// `check` is the expression that must hold, `otherwise` what the caller is told when it does not. Returned with
+    /// what is odd about the rule, given what is `known` of the requests that it will judge.
+    ///
+    /// # Errors
+    /// What keeps it from ever being decided, or makes it the same for every request.
+    pub fn compile_for(
+        check: &str,
+        otherwise: &str,
+        known: &Known,
+    ) -> Result<(Rule, Vec<Remark>), Vec<Remark>> {
+        let (expression, needs, mistakes) =
+            parsed(check, known).map_err(|error| vec![places::of_error(check, &error)])?;
+        let (certain, odd): (Vec<Mistake>, Vec<Mistake>) =
+            mistakes.into_iter().partition(|mistake| mistake.is_certain);
+        if !certain.is_empty() {
+            return Err(remarks(check, certain));
         }
-        // The parser recurses without a bound on chains of conditions; here it has the room.
-        let (expression, needs) = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(PARSER_STACK);
-            let parsing = thread.spawn_scoped(scope, || read(check)).map_err(|_| RuleError::NoThread)?;
-            parsing.join().unwrap_or_else(|_| Err(RuleError::Syntax("the parser gave up".to_owned())))
-        })?;
-        Ok(Rule { check: check.into(), otherwise: otherwise.into(), expression: Arc::new(expression), needs })
+        let odd = if odd.is_empty() { Vec::new() } else { remarks(check, odd) };
+        Ok((Rule::of(check, otherwise, (expression, needs), known), odd))
+    }
+
+    fn of(check: &str, otherwise: &str, (mut expression, needs): (IdedExpr, Needs), known: &Known) -> Rule {
+        arithmetic::adapt(&mut expression);
+        Rule {
+            check: check.into(),
+            otherwise: otherwise.into(),
+            expression: Arc::new(expression),
+            needs,
+            is_assured: known.is_assured,
+            lists: known.lists.clone().into(),
+        }
+    }
+
+    /// Whether it looks at the body.
+    pub fn reads_body(&self) -> bool {
+        self.needs.of("body").is_some()
     }
 
     /// The members of the query that it judges by name. Where it looks at the query as a whole, any text in it may be
@@ -145,10 +176,45 @@ impl Rule {
     }
 }
 
+fn remarks(check: &str, mistakes: Vec<Mistake>) -> Vec<Remark> {
+    in_a_thread(|| Ok(places::of(check, mistakes))).unwrap_or_else(|error| {
+        vec![Remark { is_read: false, at: None, message: error.to_string(), help: None }]
+    })
+}
+
+type Parsed = (IdedExpr, Needs, Vec<Mistake>);
+
+fn parsed(check: &str, known: &Known) -> Result<Parsed, RuleError> {
+    if check.len() > MAX_LENGTH {
+        return Err(RuleError::TooLong);
+    }
+    if brackets(check) > MAX_BRACKETS {
+        return Err(RuleError::TooDeep);
+    }
+    if let Some(number) = places::inexact(check) {
+        return Err(RuleError::Inexact(number.to_owned()));
+    }
+    in_a_thread(|| {
+        let (expression, needs) = read(check)?;
+        let mistakes = typing::mistakes(&expression, known);
+        Ok((expression, needs, mistakes))
+    })
+}
+
+/// The parser recurses without a bound on chains of conditions; here it has the room.
+fn in_a_thread<T: Send>(work: impl FnOnce() -> Result<T, RuleError> + Send) -> Result<T, RuleError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(PARSER_STACK);
+        let parsing = thread.spawn_scoped(scope, work).map_err(|_| RuleError::NoThread)?;
+        parsing.join().unwrap_or_else(|_| Err(RuleError::Syntax("the parser gave up".to_owned(), None)))
+    })
+}
+
 fn read(check: &str) -> Result<(IdedExpr, Needs), RuleError> {
     let expression = PrattParser::new().parse(check).map_err(|errors| {
-        let first = errors.errors.first().map(|error| error.msg.clone());
-        RuleError::Syntax(first.unwrap_or_default())
+        let first = errors.errors.first().map(|error| (error.msg.clone(), Some(error.pos)));
+        let (message, place) = first.unwrap_or_default();
+        RuleError::Syntax(message, place)
     })?;
     let mut reading = Reading { needs: Needs::default(), loops: 0 };
     reading.visit(&expression, Place { depth: 0, inside: None })?;
@@ -263,7 +329,9 @@ impl Reading {
                 EntryExpr::StructField(_) => Err(RuleError::Message),
             }),
             Expr::Struct(_) => Err(RuleError::Message),
-            Expr::Ident(_) | Expr::Unspecified => Err(RuleError::Syntax("an operand is missing".to_owned())),
+            Expr::Ident(_) | Expr::Unspecified => {
+                Err(RuleError::Syntax("an operand is missing".to_owned(), None))
+            }
         }
     }
 
@@ -273,11 +341,6 @@ impl Reading {
         }
         if !VARIABLES.contains(&name) {
             return Err(RuleError::UnknownVariable(name.to_owned()));
-        }
-        if let Some((variable, members)) = MEMBERS.iter().find(|(variable, _)| *variable == name)
-            && let Some(member) = path.first().filter(|member| !members.contains(member))
-        {
-            return Err(RuleError::UnknownMember((*member).to_owned(), variable));
         }
         let mut whole_path = vec![name];
         whole_path.extend(path);
@@ -290,7 +353,7 @@ impl Reading {
 
     fn call(&mut self, call: &CallExpr, place: Place<'_>) -> Result<(), RuleError> {
         let name = call.func_name.as_str();
-        if !FUNCTIONS.contains(&name) {
+        if !OPERATORS.contains(&name) && !FUNCTIONS.iter().any(|signature| signature.name == name) {
             return Err(RuleError::UnknownFunction(name.to_owned()));
         }
         if name == "matches" {
@@ -349,7 +412,7 @@ fn named_path(expression: &IdedExpr) -> Option<(&str, Vec<&str>)> {
     }
 }
 
-fn literal_text(expression: &IdedExpr) -> Option<&str> {
+pub(super) fn literal_text(expression: &IdedExpr) -> Option<&str> {
     match &expression.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
         _ => None,
@@ -386,7 +449,7 @@ fn check_pattern(pattern: Option<&IdedExpr>) -> Result<(), RuleError> {
         args: vec![IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String("".into())) }, pattern.clone()],
     };
     let trial = IdedExpr { id: 0, expr: Expr::Call(trial) };
-    Value::resolve(&trial, &Context::with_env(Arc::clone(&super::ENVIRONMENT)))
+    Value::resolve(&trial, &Context::with_env(Arc::clone(&arithmetic::ENVIRONMENT)))
         .map(|_| ())
         .map_err(|_| RuleError::InvalidPattern)
 }

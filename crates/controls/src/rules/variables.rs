@@ -10,7 +10,7 @@ use ironbridge_core::json::{Kind, Node};
 use ironbridge_core::memory::{Charge, Full};
 use ironbridge_core::{Account, RequestFacts, Timestamp};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 /// Longest text that a rule may compare inside a loop, in bytes.
@@ -21,6 +21,8 @@ pub(super) struct Seen<'x> {
     pub body: Option<Node<'x>>,
     pub account: Option<&'x Account>,
     pub facts: &'x RequestFacts,
+    /// Members of the query that are lists.
+    pub lists: &'x [Box<str>],
     pub address: IpAddr,
     pub now: Timestamp,
 }
@@ -63,7 +65,7 @@ impl<'x> Variables<'x> {
         seen.check_singles(needs)?;
         let mut variable = |name: &str, needs: &Needs| match name {
             "body" => seen.body.map(|body| json(body, needs, costs)).transpose(),
-            "request" => request(seen.facts, needs).map(Some),
+            "request" => request(seen, needs).map(Some),
             "account" => Ok(seen.account.map(|account| caller(account, needs))),
             "address" => Ok(Some(text(seen.address.to_canonical().to_string()))),
             _ => Ok(moment(seen.now)),
@@ -133,7 +135,8 @@ fn number(value: Node<'_>) -> Converted<'_> {
     })
 }
 
-fn request<'x>(facts: &'x RequestFacts, needs: &Needs) -> Converted<'x> {
+fn request<'x>(seen: &Seen<'x>, needs: &Needs) -> Converted<'x> {
+    let facts = seen.facts;
     let mut members: Vec<(Cow<'x, str>, Box<dyn Val + 'x>)> = Vec::new();
     if needs.of("method").is_some() {
         members.push(("method".into(), text(&*facts.method)));
@@ -143,10 +146,10 @@ fn request<'x>(facts: &'x RequestFacts, needs: &Needs) -> Converted<'x> {
     }
     if let Some(needs) = needs.of("params") {
         let parameters = facts.parameters.iter().map(|(name, value)| (&**name, &**value));
-        members.push(("params".into(), texts(parameters, needs)?));
+        members.push(("params".into(), texts(parameters, needs, &[])?));
     }
     if let Some(needs) = needs.of("query") {
-        members.push(("query".into(), texts(facts.query.members(), needs)?));
+        members.push(("query".into(), texts(facts.query.members(), needs, seen.lists)?));
     }
     Ok(map(members))
 }
@@ -167,17 +170,29 @@ fn moment<'x>(now: Timestamp) -> Option<Box<dyn Val + 'x>> {
     Some(Box::new(CelTimestamp::from(moment)))
 }
 
-/// A map of texts. A name that comes twice is not decided: systems disagree on which one counts.
-fn texts<'x>(pairs: impl IntoIterator<Item = (&'x str, &'x str)>, needs: &Needs) -> Converted<'x> {
+/// A map of texts, and of lists of them. What is no list and comes twice is not decided: systems disagree on which one
+/// counts.
+fn texts<'x>(
+    pairs: impl IntoIterator<Item = (&'x str, &'x str)>,
+    needs: &Needs,
+    lists: &[Box<str>],
+) -> Converted<'x> {
     let mut members: HashMap<CelMapKey<'x>, Box<dyn Val + 'x>> = HashMap::new();
+    let mut listed: BTreeMap<&'x str, Vec<Box<dyn Val + 'x>>> = BTreeMap::new();
     for (name, value) in pairs {
         if needs.of(name).is_none() {
             continue;
         }
-        if members.insert(CelMapKey::from(name), text(value)).is_some() {
+        if lists.iter().any(|list| **list == *name) {
+            listed.entry(name).or_default().push(text(value));
+        } else if members.insert(CelMapKey::from(name), text(value)).is_some() {
             return Err(Unseen::Undecided("a parameter comes twice"));
         }
     }
+    members.extend(listed.into_iter().map(|(name, values)| {
+        let list: Box<dyn Val + 'x> = Box::new(CelList::from(values));
+        (CelMapKey::from(name), list)
+    }));
     Ok(Box::new(CelMap::from(members)))
 }
 
@@ -205,6 +220,9 @@ impl Seen<'_> {
             let is_single = match &**path {
                 [variable, path @ ..] if &**variable == "body" => {
                     self.body.is_none_or(|body| leads_to_single(body, path))
+                }
+                [variable, query, name] if &**query == "query" && self.lists.contains(name) => {
+                    &**variable != "request"
                 }
                 [variable, ..] if &**variable == "request" => {
                     let query = self.facts.query.spelling();

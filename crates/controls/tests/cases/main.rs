@@ -12,7 +12,7 @@ use ironbridge_controls::body::JsonBody;
 use ironbridge_controls::count::Count;
 use ironbridge_controls::keep::{Keep, KeepList};
 use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
-use ironbridge_controls::rules::{Rule, Rules};
+use ironbridge_controls::rules::{Declared, Known, Remark, Rule, Rules};
 use ironbridge_controls::schema::{JsonSchema, Schema};
 use ironbridge_controls::subject::{DataSubjects, Places};
 use ironbridge_core::{BoxFuture, Control, Denial, Ending, OwnerKey, Stop, SubjectKeys};
@@ -103,6 +103,10 @@ fn rules() {
     struct Case {
         name: String,
         rules: Vec<String>,
+        /// What the body surely fits.
+        schema: Option<serde_json::Value>,
+        /// Members of the query that are lists; then only these and `limit` are declared.
+        lists: Option<Vec<String>>,
         /// The rule does not compile, and the reason holds this.
         unfit: Option<String>,
         #[serde(default)]
@@ -111,12 +115,28 @@ fn rules() {
         expect: Expected,
     }
     for case in cases::<Case>("rules") {
-        let rules: Result<Vec<Rule>, _> = case
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(n, rule)| Rule::compile(rule, &format!("rule {n}")))
-            .collect();
+        let members = case.lists.as_ref().map(|lists| {
+            let lists = lists.iter().map(|name| (name.as_str(), true));
+            lists.chain([("limit", false)]).collect()
+        });
+        let known = Known::operation(&Declared {
+            method: case.arrives.method.as_deref().unwrap_or("POST"),
+            parameters: case.arrives.params.iter().map(|(name, _)| name.as_str()).collect(),
+            query: members,
+            system: "web",
+            accounts: vec!["shop"],
+            body: case.schema.as_ref(),
+        });
+        let compiled = |(n, rule): (usize, &String)| {
+            let otherwise = format!("rule {n}");
+            match case.schema.is_some() || case.lists.is_some() {
+                true => Rule::compile_for(rule, &otherwise, &known)
+                    .map(|(rule, _)| rule)
+                    .map_err(|remarks| remarks[0].message.clone()),
+                false => Rule::compile(rule, &otherwise).map_err(|error| error.to_string()),
+            }
+        };
+        let rules: Result<Vec<Rule>, _> = case.rules.iter().enumerate().map(compiled).collect();
         match (rules, &case.unfit) {
             (Ok(rules), None) => judge(&case.name, &Rules::new(rules), &case.arrives, &case.expect),
             (Err(error), Some(reason)) => {
@@ -310,4 +330,53 @@ fn limit() {
             }
         }
     }
+}
+
+/// What an operation knows of its requests, and what that says of rules.
+#[test]
+fn typing() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        schema: Option<serde_json::Value>,
+        rules: Vec<Told>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Told {
+        rule: String,
+        error: Option<String>,
+        warning: Option<String>,
+        help: Option<String>,
+        marked: Option<String>,
+    }
+    let mut count = 0;
+    for Case { schema, rules } in cases::<Case>("typing") {
+        let known = Known::operation(&Declared {
+            method: "POST",
+            parameters: vec!["id"],
+            query: Some(vec![("limit", false), ("tag", true)]),
+            system: "shop",
+            accounts: vec!["shop", "web"],
+            body: schema.as_ref(),
+        });
+        for Told { rule, error, warning, help, marked } in rules {
+            count += 1;
+            let (errors, warnings) = match Rule::compile_for(&rule, "otherwise", &known) {
+                Ok((_, warnings)) => (Vec::new(), warnings),
+                Err(errors) => (errors, Vec::new()),
+            };
+            let of = |told: &[Remark]| told.first().map(|told| told.message.clone());
+            assert_eq!((of(&errors), of(&warnings)), (error, warning), "{rule} with {schema:?}");
+            let told = errors.first().or(warnings.first());
+            if help.is_some() {
+                assert_eq!(told.and_then(|told| told.help.clone()), help, "{rule}");
+            }
+            if let Some(marked) = &marked {
+                let at = told.and_then(|told| told.at.clone()).unwrap_or_else(|| panic!("{rule}: no place"));
+                assert_eq!(rule.get(at), Some(marked.as_str()), "{rule}");
+            }
+        }
+    }
+    assert!(count > 120, "{count}");
 }

@@ -241,8 +241,8 @@ section! {
     /// Something that must be true of a request.
     pub struct Rule {
         /// A CEL expression over `body`, `request`, `account`, `address` and `now`; true lets the request pass. At
-        /// most 4 KiB. Of `request` it sees `method`, `path` (below the integration's), `params` and `query`, decoded as
-        /// the target will decode what is delivered; a rule that names a member which the query repeats is undecided.
+        /// most 4 KiB. What these hold, and which types operators take, stands in [rules.md](rules.md); `check` knows the
+        /// types of `body` from `schema`.
         check: String,
         /// What the caller is told when it is false.
         otherwise: String,

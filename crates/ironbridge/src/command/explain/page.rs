@@ -1,6 +1,6 @@
 //! Everything that has a page: each comes from the catalogue of the room that owns it.
 
-use ironbridge_controls::{ORDER, Registered};
+use ironbridge_controls::{ORDER, Registered, rules};
 use ironbridge_core::action::name;
 use ironbridge_core::fields;
 use ironbridge_core::{Code, Fault, Word, all_codes, all_words};
@@ -177,8 +177,10 @@ fn control(id: &str, parts: &[&Registered]) -> String {
 fn topic_text(topic: &Topic) -> String {
     let mut text = format!("{}: {}\n\n{}", topic.id, topic.title, wrapped(topic.text));
     text += &indented(topic.example);
-    if topic.id == "fields" {
-        text += &crossing_fields();
+    match topic.id {
+        "fields" => text += &crossing_fields(),
+        "rules" => text += &format!("\n\n{}", rules::manual()),
+        _ => {}
     }
     text
 }

@@ -2,13 +2,13 @@
 
 /// The known name nearest to a wrong one, if it is near: a third of its letters may differ, three at most. In a name
 /// of several words each word must be near its own, and numbers must be the same: `orders.create` is no misspelt
-/// `orders.read`, nor `erp2` a misspelt `erp1`.
+/// `orders.read`, nor `erp2` a misspelt `erp1`. Capital letters count as small ones.
 pub fn closest<'k>(wrong: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let wrong: String = wrong.chars().take(65).collect();
+    let wrong = wrong.chars().take(65).collect::<String>().to_lowercase();
     let words: Vec<&str> = words(&wrong).collect();
     known
         .filter(|name| digits(name).eq(digits(&wrong)))
-        .filter_map(|name| Some((near(&wrong, &words, name)?, name)))
+        .filter_map(|name| Some((near(&wrong, &words, &name.to_lowercase())?, name)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

@@ -1,0 +1,82 @@
+//! What a rule may say, for the manual.
+
+use super::known::VISIBLE;
+use super::typing::FUNCTIONS;
+use std::fmt::Write;
+
+/// The reference of rules, in Markdown.
+pub fn manual() -> String {
+    let mut page = String::from(INTRODUCTION);
+    page.push_str("\n## What a rule sees\n\n| | is | |\n|---|---|---|\n");
+    for seen in VISIBLE {
+        let _ = writeln!(page, "| `{}` | {} | {} |", seen.name, seen.kind, seen.what);
+    }
+    page.push_str(OPERATORS);
+    page.push_str("\n## Functions\n\n| | for example | |\n|---|---|---|\n");
+    for signature in FUNCTIONS {
+        let example = signature.example.replace('|', "\\|");
+        let _ = writeln!(page, "| `{}` | `{example}` | {} |", signature.name, signature.what);
+    }
+    page.push_str(LIMITS);
+    page
+}
+
+const INTRODUCTION: &str = "\
+A rule is an expression in [CEL](https://cel.dev) that must be true: `check` of [Rule](manifest.md#rule). Rules are tried in
+their order, after `request.schema`; the first that is false refuses the request with
+[`rule-violated`](errors/rule-violated.md) and its own words.
+
+```yaml
+rules:
+  - { check: body.quantity > 0 && body.quantity <= 1000, otherwise: quantity is 1 to 1000 }
+  - { check: \"!has(body.carrier) || body.carrier in ['dhl', 'ups']\", otherwise: carrier is dhl or ups }
+  - { check: \"body.lines.all(line, line.price >= 0)\", otherwise: no price is below 0 }
+  - { check: int(request.query.limit) <= 100, otherwise: limit is at most 100 }
+```
+";
+
+const OPERATORS: &str = "
+A member that may be missing is asked for first: `!has(body.note) || body.note.size() < 100`.
+
+## Operators
+
+`&&`, `||`, `!` and `a ? b : c` take truth values; `==` and `!=` anything; `<`, `<=`, `>`, `>=` two numbers, two texts, two
+moments or two durations; `in` a list, or the names of a map; `.name` and `[\"name\"]` a member, `[0]` an element.
+
+Numbers are of one kind, as in JSON: 5, 5.0 and 0.5e1 are the same wherever they stand. `+`, `-`, `*` and `/` reckon with
+all of them alike, and `/` gives what it gives on paper: 5 / 2 is 2.5, of which `int(…)` is 2. `%` takes whole numbers. What
+neither 64 bits nor a double hold as it is, is no result. `+` also joins texts and lists, and moves a moment by a duration.
+
+`list.all(x, …)`, `list.exists(x, …)` and `list.exists_one(x, …)` ask every element, `list.filter(x, …)` gives those for which
+it holds; over a map they go through its names.
+
+## What is found before there is a request
+
+`ironbridge check` knows the types of all of the above, and those of `body` from `request.schema`. A rule that no request could
+make true and false is an error ([IB127](findings.md#ib127-a-rule-cannot-be-decided)): a text compared with a number, a
+member that cannot be there, a list asked for a member. What is only odd is a warning
+([IB238](findings.md#ib238-a-rule-names-what-nothing-declares)): a member that the schema does not name, a value that is
+none of its `enum`. Where nothing is known of a value, or one of its alternatives fits, nothing is said.
+
+## What cannot be decided
+
+A rule that meets a missing member, or a value of another type than it can take, is not decided, and the request is refused.
+Where the body fits `request.schema`, that is a fault of the manifest, not of the caller: the schema allows what the rule
+cannot take. It is [`rule-unfit`](errors/rule-unfit.md), status 500. Otherwise it is
+[`rule-undecided`](errors/rule-undecided.md), status 422. Either way the log says it, once a minute for each operation, with the
+rule's number, and the record names the rule. `a || b` is true where one is true, though the other cannot be decided; `a && b`
+is false where one is false.
+";
+
+const LIMITS: &str = "
+## What a rule may cost
+
+No rule takes more time than its text and the body are long, so nobody can hold up the bridge with one:
+
+- at most 4 KiB of text, 32 brackets and 24 operations deep; a chain of `&&` or `||` counts as its logarithm;
+- at most four loops, none inside another; `map` is not there;
+- inside a loop, all but the loop's own element is a single value: a number, a truth value, null, or a text of at most 256
+  bytes;
+- what `+` joins has at most 64 KiB of text or 1,000 elements;
+- `matches` takes a pattern that is written out, and stands outside loops.
+";

@@ -1,0 +1,91 @@
+//! What the operator's log says of rules.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use bytes::Bytes;
+use ironbridge_controls::rules::{Declared, Known, Rule, Rules};
+use ironbridge_core::{
+    Control, Document, Exchange, ExchangeId, Flow, Integration, Operation, Payload, Peer, PermissionTable,
+    Timestamp,
+};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Lines of the log, as their fields.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 += &format!(" {field}={value:?}");
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_be_decided_is_logged_once_a_minute() {
+    let schema = serde_json::json!({ "type": "object" });
+    let known = Known::operation(&Declared {
+        method: "POST",
+        parameters: Vec::new(),
+        query: Some(Vec::new()),
+        system: "shop",
+        accounts: Vec::new(),
+        body: Some(&schema),
+    });
+    let rule = |check: &str| Rule::compile_for(check, "otherwise", &known).unwrap().0;
+    let rules = Rules::new(vec![rule("true || body.b"), rule("body.secret < 3")]);
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || {
+        for (second, body) in [(600, "x"), (601, "y"), (659, "z"), (660, "w"), (661, "v")] {
+            let mut exchange = exchange(second, &format!(r#"{{"secret":"{body}"}}"#));
+            assert!(rules.inspect(&mut exchange).is_err());
+        }
+        rules.inspect(&mut exchange(720, r#"{"secret":1}"#)).unwrap();
+        // Broken, but decided.
+        rules.inspect(&mut exchange(780, r#"{"secret":4}"#)).unwrap_err();
+    });
+    let lines = log.0.lock().unwrap().clone();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for line in &lines {
+        for part in ["WARN", "orders", "create", "rule 2", "rule-unfit", "body.secret < 3", "another type"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+}
+
+fn exchange(second: u64, body: &str) -> Exchange {
+    let permission_name = "orders.write";
+    let permission = PermissionTable::default().intern(permission_name);
+    let operation = Operation { name: "create".into(), permission, permission_name: permission_name.into() };
+    let integration = Integration { name: "orders".into(), ..Integration::default() };
+    let flow = Flow::new(Arc::new(integration), Some(operation), 1);
+    let now = Timestamp::from_seconds(second);
+    let peer = Peer::default();
+    let mut exchange = Exchange::new(ExchangeId::default(), now, Duration::ZERO, Arc::new(flow), peer);
+    exchange.request = Payload::Whole(Document::new(Bytes::from(body.to_owned())));
+    exchange
+}

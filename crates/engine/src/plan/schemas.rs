@@ -1,0 +1,53 @@
+//! Schema files: read, compiled, and doubted where they may not do what their author thinks.
+
+use crate::schema_words;
+use ironbridge_controls::schema::JsonSchema;
+use ironbridge_core::json;
+use ironbridge_core::memory::Charge;
+use ironbridge_manifest::Observed;
+use ironbridge_manifest::finding::{SCHEMA_CHECKS_NOTHING, SCHEMA_WORD_UNKNOWN};
+use serde_json::Value;
+use std::path::Path;
+
+/// A schema that a manifest names.
+pub(super) struct ReadSchema {
+    pub document: Value,
+    pub compiled: JsonSchema,
+}
+
+/// A schema file may be so large. Real ones stay below 100 KiB.
+const MAX_SCHEMA: u64 = 1024 * 1024;
+
+impl ReadSchema {
+    /// The schema, and what is doubtful about it, told `at` the keys that name it.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn of(file: &Path, at: &[&str]) -> Result<(ReadSchema, Vec<Observed>), String> {
+        let shown = file.display();
+        let size = std::fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?.len();
+        if size > MAX_SCHEMA {
+            return Err(format!("{shown} is larger than 1 MiB"));
+        }
+        let bytes = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
+        let document = json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault}"))?;
+        if let Some(kind) = schema_words::other_document(&document) {
+            return Err(format!("{shown} is {kind}, not a JSON Schema: as one it would accept every body"));
+        }
+        // A limit that is rounded would let pass what it says to refuse.
+        let tape = json::Tape::read(bytes.into(), Charge::default());
+        if let Some(pointer) = tape.ok().and_then(|tape| tape.first_inexact()) {
+            return Err(format!("{shown}: the number at {pointer} has more digits than a double holds"));
+        }
+        let compiled = JsonSchema::compile(&document).map_err(|error| format!("{shown}: {error}"))?;
+        let unknown = schema_words::unknown(&document).into_iter().map(|keyword| {
+            let message = format!("{shown}: no draft of JSON Schema knows {keyword}, so it checks nothing");
+            Observed::new(&SCHEMA_WORD_UNKNOWN, at, message)
+        });
+        let mut doubts: Vec<Observed> = unknown.collect();
+        if schema_words::accepts_everything(&document) {
+            doubts.push(Observed::new(&SCHEMA_CHECKS_NOTHING, at, format!("{shown} accepts every body")));
+        }
+        Ok((ReadSchema { document, compiled }, doubts))
+    }
+}
