@@ -28,7 +28,7 @@ macro_rules! codes {
 codes! {
     // Admit
     FRAMING_REFUSED = "framing-refused", 400, Caller, false, "Ambiguous HTTP framing",
-        "The request's framing could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, a bare line feed, a folded header line, white space before a colon (RFC 9112 §2.2, §5, §6). Such requests are how smuggling attacks start, so they are refused and the connection is closed.",
+        "The request's framing could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, a bare line feed, a folded header line, white space before a colon, a request line of another form or version than HTTP/1.0 and HTTP/1.1, or a control character in it (RFC 9112 §2.2, §3, §5, §6). Such requests are how smuggling attacks start, so they are refused and the connection is closed.",
         "Send one well-formed Content-Length, or Transfer-Encoding: chunked alone, with lines ended by CRLF. A proxy in between may be rewriting the request.";
     HTTP2_REFUSED = "http2-refused", 400, Caller, false, "HTTP/2 protocol broken",
         "The connection or a stream on it broke HTTP/2: a malformed, repeated or missing pseudo-field, a field that belongs to one connection, a header section or frames out of order, more streams than allowed, or a flood of frames that carry nothing (RFC 9113 §5.4, §8.1.1, §10.5). It was ended with RST_STREAM or with the connection, so the record is the only place where this code stands.",
@@ -37,16 +37,16 @@ codes! {
         "The header section is larger than 16 KiB or has more than 100 fields.",
         "Send fewer or shorter header fields; large cookies are the usual cause.";
     HEADER_REFUSED = "header-refused", 400, Caller, false, "Header field refused",
-        "A header field may not be sent here: Connection names an end-to-end field, or a field has a value that HTTP does not allow (RFC 9110 §5.5, §7.6.1).",
+        "A header field may not be sent here: Connection names an end-to-end field, a field has a value that HTTP does not allow (RFC 9110 §5.5, §7.6.1), or, over HTTP/2, one that begins or ends with a blank (RFC 9113 §8.2.1).",
         "Remove the field, or correct its value.";
     URI_TOO_LONG = "uri-too-long", 414, Caller, false, "Request target too long",
         "The request target is longer than 8,000 bytes.",
         "Shorten the query, or send the data in the body.";
     PATH_AMBIGUOUS = "path-ambiguous", 400, Caller, false, "Ambiguous path",
-        "The path holds a dot segment, an empty segment, a backslash, an encoded slash, a semicolon, a control or invisible character, broken percent-encoding, bytes that are not UTF-8, a character that decomposes into one of these, or something encoded twice. Or a part of it, where an operation takes any text, could be read as the text that another operation spells out there: it differs in case, width, accents or style only, in letters of other scripts that look alike (Unicode UTS 39), in characters that are not seen, in blanks, dots and other signs around it, by a file's suffix, stream (::$DATA) or short name of Windows (EXPORT~1), or by what was a query or a fragment. Systems read such paths differently, so none is guessed at; the detail says which it is.",
+        "The path holds a character that has to be encoded (a byte above ASCII, a quotation mark, an angle bracket, a grave accent, a fragment's number sign), a dot segment, an empty segment, a backslash, an encoded slash, a semicolon, a control or invisible character, broken percent-encoding, bytes that are not UTF-8, a character that decomposes into one of these, or something encoded twice. Or a part of it, where an operation takes any text, could be read as the text that another operation spells out there: it differs in case, width, accents or style only, in letters of other scripts that look alike (Unicode UTS 39), in characters that are not seen, in blanks, dots and other signs around it, by a file's suffix, stream (::$DATA) or short name of Windows (EXPORT~1), or by what was a query or a fragment. Systems read such paths differently, so none is guessed at; the detail says which it is.",
         "Send the path in its plain form.";
     QUERY_AMBIGUOUS = "query-ambiguous", 400, Caller, false, "Ambiguous query",
-        "The query holds broken percent-encoding, bytes that are not UTF-8, a member without a name, a control character in a name, a NUL in a value, a name that is encoded twice, or more than 256 members; or, where every member crosses, one that some systems read as another that a rule judges, such as `LIMIT`, `limit[]` or `limit.max` beside `request.query.limit`. Systems read such queries differently, so none is guessed at; the detail and the record say which member it is. Values may hold line breaks and other control characters: they are delivered encoded.",
+        "The query holds a character that has to be encoded (a byte above ASCII, a quotation mark, a blank, as in raw JSON; a fragment's number sign), broken percent-encoding, bytes that are not UTF-8, a member without a name, a control character in a name, a NUL in a value, a name that is encoded twice, or more than 256 members; or, where every member crosses, one that some systems read as another that a rule judges, such as `LIMIT`, `limit[]` or `limit.max` beside `request.query.limit`. Systems read such queries differently, so none is guessed at; the detail and the record say which member it is. Values may hold line breaks and other control characters: they are delivered encoded.",
         "Send the query as a form: name=value, divided by &, each encoded once.";
     QUERY_UNDECLARED = "query-undeclared", 400, Caller, false, "Query member not declared",
         "The query has a member that the operation does not declare. Left out, it would change what is asked for, so the request is refused.",
@@ -88,7 +88,7 @@ codes! {
         "No integration declares this path. What is not declared does not cross.",
         "Check the path against the integration's documentation.";
     METHOD_REFUSED = "method-refused", 405, Caller, false, "Method not allowed",
-        "The path is declared, but not with this method; Allow lists those that are.",
+        "The path is declared, but not with this method; Allow lists those that are. CONNECT is no method here: a gateway is no proxy (RFC 9110 §9.3.6).",
         "Use one of the methods in Allow.";
 
     // Authenticate

@@ -82,6 +82,26 @@ fn hostile_bytes_are_refused_recorded_and_reach_nobody() {
 }
 
 #[test]
+fn every_version_that_curl_speaks_is_served() {
+    let declared = Declared { operations: OPERATIONS, ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    for more in [
+        &["--http1.0"][..],
+        &["--http1.1"],
+        &["--http2"],
+        &["--http2-prior-knowledge"],
+        &["--no-alpn"],
+        &["--http1.0", "--no-alpn"],
+        &["--http1.1", "-H", "Host: localhost:"],
+        &["--http1.1", "-H", "Expect: 200-ok", "-d", "{}", "-X", "GET"],
+    ] {
+        let reply = world.curl("/erp/v1/orders", &[more, &["-H", &key]].concat()).unwrap();
+        assert_eq!(reply.status, 200, "{more:?}");
+    }
+}
+
+#[test]
 fn slow_and_idle_callers_are_cut() {
     let declared = Declared {
         operations: OPERATIONS,

@@ -26,7 +26,7 @@ const AUTHORITIES: [(&str, &str); 22] = [
     ("10.0.0.1", "misdirected"),
     ("user@localhost", "host-refused"),
     ("user:password@localhost", "host-refused"),
-    ("localhost:", "host-refused"),
+    ("localhost:", "delivered"),
     ("localhost:123456", "host-refused"),
     ("local%68ost", "host-refused"),
     ("localhost/x", "host-refused"),
@@ -116,9 +116,29 @@ fn over_http2() {
     ] {
         requests.push((fields("https", "localhost", path).to_vec(), &["path-ambiguous", "http2-refused"]));
     }
-    let mut both = fields("https", "localhost", "/erp/v1/items/1").to_vec();
-    both.push(("host", "evil.example"));
-    requests.push((both, &["host-refused"]));
+    let with_host = |authority: Option<&'static str>, host: &'static str| {
+        let mut both = fields("https", authority.unwrap_or("x"), "/erp/v1/items/1").to_vec();
+        both.push(("host", host));
+        both.retain(|(name, _)| *name != ":authority" || authority.is_some());
+        both
+    };
+    requests.push((with_host(Some("localhost"), "evil.example"), &["host-refused"]));
+    requests.push((with_host(Some("localhost"), "localhost:443"), &["delivered"]));
+    // RFC 9113 §8.3.1: what comes from HTTP/1.1 may have Host in its place.
+    requests.push((with_host(None, "localhost"), &["delivered"]));
+    requests.push((with_host(None, "evil.example"), &["misdirected"]));
+    requests.push((with_host(None, "user@localhost"), &["host-refused"]));
+    requests.push((fields("https", "localhost", "*").to_vec(), &["path-ambiguous"]));
+    for (name, value) in [("x-a", " 1"), ("x-a", "1 "), ("x-a", "\t1"), ("accept", "*/* ")] {
+        let mut padded = fields("https", "localhost", "/erp/v1/items/1").to_vec();
+        padded.push((name, value));
+        requests.push((padded, &["header-refused"]));
+    }
+    requests.push((vec![(":method", "CONNECT"), (":authority", "localhost:443")], &["method-refused"]));
+    let mut extended = fields("https", "localhost", "/erp/v1/items/1").to_vec();
+    extended[0] = (":method", "CONNECT");
+    extended.push((":protocol", "websocket"));
+    requests.push((extended, &["method-refused", "http2-refused"]));
     let mut wrong = Vec::new();
     for (number, (mut headers, codes)) in requests.into_iter().enumerate() {
         headers.push(("x-api-key", &key));
@@ -126,10 +146,10 @@ fn over_http2() {
         raw.send(frames::without_body(&headers));
         let code = next_code(&world, number);
         if !codes.contains(&code.as_str()) {
-            wrong.push(format!("{code}, not {codes:?}: {:?}", &headers[..4]));
+            wrong.push(format!("{code}, not {codes:?}: {:?}", &headers[..headers.len() - 1]));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let delivered = AUTHORITIES.iter().filter(|(_, code)| *code == "delivered").count();
-    assert_eq!(world.target.seen().len(), delivered);
+    assert_eq!(world.target.seen().len(), delivered + 2);
 }

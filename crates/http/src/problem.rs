@@ -41,6 +41,10 @@ impl Problems {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, seconds.max(1).into());
         }
+        if *denial.code == code::METHOD_REFUSED {
+            // RFC 9110 §10.2.1: empty where no method would do; whoever knows which do says so.
+            headers.insert(ALLOW, HeaderValue::from_static(""));
+        }
         if closes_connection(denial.code) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

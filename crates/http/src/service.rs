@@ -300,25 +300,40 @@ impl Addressed {
     }
 }
 
-/// What the framing gate checks for HTTP/1 and hyper leaves open for HTTP/2 (RFC 9113 §8.3.1).
+/// What the framing gate checks for HTTP/1 and hyper leaves open for HTTP/2 (RFC 9113 §8.2.1, §8.3.1).
 fn check_http2(parts: &Parts) -> Result<(), Denial> {
+    // Also an extended one (RFC 8441), which nobody was offered.
+    if parts.method == Method::CONNECT {
+        return Err(Denial::new(&code::METHOD_REFUSED));
+    }
     if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
         return Err(Denial::new(&code::URI_TOO_LONG));
     }
     if parts.headers.len() > MAX_FIELDS || header_list(parts) > MAX_HEADER_LIST {
         return Err(Denial::new(&code::HEADER_TOO_LARGE));
     }
-    if parts.uri.scheme() != Some(&Scheme::HTTPS) {
-        return Err(Denial::new(&code::MISDIRECTED).detail("The scheme is not https."));
+    if let Some((name, _)) = parts.headers.iter().find(|(_, value)| is_padded(value.as_bytes())) {
+        let why = format!("the value of {name} begins or ends with a blank (RFC 9113 §8.2.1)");
+        return Err(Denial::new(&code::HEADER_REFUSED).detail(why).by("a blank around a field's value"));
     }
     let authority = parts.uri.authority().map(|authority| authority.as_str());
+    // Without an authority the library does not tell the scheme.
+    if authority.is_some() && parts.uri.scheme() != Some(&Scheme::HTTPS) {
+        return Err(Denial::new(&code::MISDIRECTED).detail("The scheme is not https."));
+    }
     let host = match (authority, host_field(&parts.headers)) {
         (Some(authority), Ok(None)) => authority,
-        (Some(authority), Ok(Some(host))) if authority.eq_ignore_ascii_case(host) => authority,
+        (Some(authority), Ok(Some(host))) if gate::is_same_host(authority.as_bytes(), host.as_bytes()) => {
+            authority
+        }
         (None, Ok(Some(host))) => host,
         _ => return Err(Denial::new(&code::HOST_REFUSED)),
     };
     if gate::is_host(host.as_bytes()) { Ok(()) } else { Err(Denial::new(&code::HOST_REFUSED)) }
+}
+
+fn is_padded(value: &[u8]) -> bool {
+    [value.first(), value.last()].iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
 }
 
 fn header_list(parts: &Parts) -> usize {

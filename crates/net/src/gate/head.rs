@@ -114,7 +114,7 @@ impl Head {
             return Err(&code::METHOD_REFUSED);
         }
         if !is_of(target, Class::TARGET) {
-            return Err(&code::FRAMING_REFUSED);
+            return Err(misspelt(target));
         }
         let authority = match target {
             [b'/', ..] => None,
@@ -180,7 +180,7 @@ impl Head {
         };
         let part = |(from, to): (usize, usize)| bytes.get(from..to).unwrap_or_default();
         let host = self.host.map(part).ok_or(&code::HOST_REFUSED)?;
-        if !is_host(host) || first.authority.is_some_and(|at| !part(at).eq_ignore_ascii_case(host)) {
+        if !is_host(host) || first.authority.is_some_and(|at| !is_same_host(part(at), host)) {
             return Err(&code::HOST_REFUSED);
         }
         let upgrade = first.http_11 && self.upgrade_field && self.connection_upgrade;
@@ -277,6 +277,31 @@ pub(crate) fn content_length(digits: &[u8]) -> Judged<u64> {
     })
 }
 
+/// Why a request line with these bytes in its target is refused: characters that have to be encoded say nothing of
+/// where the message ends.
+fn misspelt(target: &[u8]) -> &'static Code {
+    let printable = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
+    match (target.iter().all(printable), target.contains(&b'?')) {
+        (false, _) => &code::FRAMING_REFUSED,
+        (true, true) => {
+            let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+            if is_of(path, Class::TARGET) { &code::QUERY_AMBIGUOUS } else { &code::PATH_AMBIGUOUS }
+        }
+        (true, false) => &code::PATH_AMBIGUOUS,
+    }
+}
+
+/// Whether two authorities are one: in the case of a name, and in the port that https has without saying so, nothing
+/// differs (RFC 3986 §6.2.2.1, §6.2.3).
+pub fn is_same_host(one: &[u8], other: &[u8]) -> bool {
+    let bare = |host: &[u8]| {
+        let end = [&b":443"[..], b":"].into_iter().find_map(|port| host.strip_suffix(port).map(<[u8]>::len));
+        end.unwrap_or(host.len())
+    };
+    let (one, other) = (one.get(..bare(one)), other.get(..bare(other)));
+    one.zip(other).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
 /// A name, IPv4 or bracketed IPv6 address, with an optional port (RFC 9110 §7.2); no percent-encoding, no user.
 pub fn is_host(host: &[u8]) -> bool {
     let (name, rest) = match host {
@@ -294,9 +319,8 @@ pub fn is_host(host: &[u8]) -> bool {
     let named = bracketed || (!name.is_empty() && name.len() <= HOST && is_of(name, Class::HOST));
     let port = match rest {
         [] => true,
-        [b':', digits @ ..] => {
-            (1..=5).contains(&digits.len()) && digits.iter().all(|d| class_of(*d).is(Class::DIGIT))
-        }
+        // RFC 3986 §3.2.3: the digits may be missing.
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(|d| class_of(*d).is(Class::DIGIT)),
         _ => false,
     };
     named && port

@@ -14,7 +14,7 @@ mod state;
 mod tests;
 
 pub(crate) use head::content_length;
-pub use head::is_host;
+pub use head::{is_host, is_same_host};
 pub use reply::Malformed;
 pub(crate) use reply::{Expected, FIELDS as REPLY_FIELDS, HEAD as REPLY_HEAD, ReplyGate, TOO_MANY_FIELDS};
 pub use state::{Arrival, GateState, InService, Upgrade};

@@ -73,6 +73,10 @@ pub fn server_config(
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(identity);
     config.alpn_protocols = Protocol::alpn(protocols);
+    if protocols.contains(&Protocol::Http1) {
+        // Whoever offers nothing else is refused in the handshake otherwise (RFC 7301 §3.2), as `curl --http1.0` is.
+        config.alpn_protocols.push(b"http/1.0".to_vec());
+    }
     config.max_early_data_size = 0;
     config.ticketer = Ticketer::new().map_err(|error| failed(&error))?;
     Ok(Arc::new(config))
