@@ -182,7 +182,8 @@ fn fields_page() -> String {
         "{NOTE}# Header fields, trailers and query members\n\n\
          Of what stands beside a body, only this crosses: the header fields that HTTP, gRPC and WebSocket need, and what \
          an operation declares in `headers`, `trailers` and `query` ([Request](manifest.md#request), \
-         [Response](manifest.md#response)). Other fields are left out; with `RUST_LOG=debug` the log names them. A query \
+         [Response](manifest.md#response)). Other fields are left out: the log names each once for an operation, with the id of the exchange, and with \
+         `RUST_LOG=debug` all of every exchange. A query \
          member that is not declared is refused with [`query-undeclared`](errors/query-undeclared.md), because a \
          question without it would be another one.\n\n\
          ## What crosses without being declared\n\n| | fields | in requests | in replies |\n|---|---|---|---|\n"

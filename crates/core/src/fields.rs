@@ -147,12 +147,14 @@ pub struct Owned {
     pub names: &'static [&'static str],
 }
 
+const OF_THE_CONNECTION: &str = "belongs to one connection, or frames and routes the message";
+const OF_SOFTWARE: &str = "names the target's software or what stands before it";
 const WHO_CALLS: &str = "says who calls, which only the bridge may say";
 
 /// What no declaration lets across, in either direction.
 pub const OWNED: &[Owned] = &[
     Owned {
-        why: "belongs to one connection, or frames and routes the message",
+        why: OF_THE_CONNECTION,
         names: &[
             "connection",
             "content-length",
@@ -250,7 +252,7 @@ pub const OWNED: &[Owned] = &[
         ],
     },
     Owned {
-        why: "names the target's software or what stands before it",
+        why: OF_SOFTWARE,
         names: &[
             "server",
             "x-aspnet-version",
@@ -280,6 +282,13 @@ fn belongs(name: &str, known: &str) -> bool {
 pub fn of_a_proxy(name: &str) -> Option<&'static str> {
     let of_proxies = OWNED.iter().filter(|owned| owned.why == WHO_CALLS).flat_map(|owned| owned.names);
     of_proxies.copied().chain(["via"]).find(|known| belongs(name, known))
+}
+
+/// Whether nobody misses a field that stays here: the bridge takes it up itself or writes its own, or it says nothing of
+/// the message.
+pub fn is_written_anew(name: &str) -> bool {
+    ["authorization", "x-api-key", "forwarded", "x-forwarded-for", "x-forwarded-proto"].contains(&name)
+        || owned(name).is_some_and(|why| why == OF_THE_CONNECTION || why == OF_SOFTWARE)
 }
 
 /// Whether a field may follow a body: none that is the bridge's, and none that means something only before the

@@ -1,6 +1,7 @@
 //! What the caller gets: the target's reply less what must not cross, a stored answer, or a refusal.
 
 use crate::connection::Open;
+use crate::left_out::Noted;
 use crate::location::Astray;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
@@ -64,7 +65,9 @@ fn passed(
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
     let (mut head, streamed) = reply.into_parts();
-    head.headers = fields::toward_caller(head.headers, &route.passes, via);
+    let mut left_out = Noted::of_reply(&route.passes.left_out);
+    head.headers = fields::toward_caller(head.headers, &route.passes, via, &mut left_out);
+    left_out.tell(tail.exchange());
     if let Some(location) = head.headers.remove(LOCATION) {
         relocate(&mut head.headers, route, &location, tail.exchange(), spelling);
     }
@@ -194,14 +197,15 @@ fn refusal(problems: &Problems, denial: &Denial, tail: &Tail) -> Response<Answer
 pub(crate) fn log(denial: &Denial, exchange: &Exchange) {
     let integration = &exchange.flow.integration;
     let (id, code, internal) = (&exchange.id, denial.code.id, denial.internal.as_deref());
+    let refused_by = denial.by.as_deref();
     let (target, name) = (known(&integration.target.name), known(&integration.name));
     let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
     let account = exchange.principal.as_ref().map(|principal| &*principal.account().name);
     // A rule that does not suit its schema has said so, once a minute: callers choose how often they meet it.
     if denial.code.fault == Fault::Caller || denial.code == &code::RULE_UNFIT {
-        tracing::debug!(%id, integration = name, operation, account, target, code, internal, "refused");
+        tracing::debug!(%id, integration = name, operation, account, target, code, refused_by, internal, "refused");
     } else {
-        tracing::warn!(%id, integration = name, operation, account, target, code, internal, "failed");
+        tracing::warn!(%id, integration = name, operation, account, target, code, refused_by, internal, "failed");
     }
 }
 

@@ -5,6 +5,7 @@ use crate::answer;
 use crate::connection::Worker;
 use crate::credential::Shown;
 use crate::fields::{self, Outbound};
+use crate::left_out::Noted;
 use crate::request::{self, Inbound};
 use crate::websocket;
 use bytes::Bytes;
@@ -199,15 +200,12 @@ impl HttpCrossing<'_> {
         shown: Option<&Shown>,
         body: OutBody,
     ) -> Result<Request<OutBody>, Box<Denial>> {
-        let mut headers = fields::toward_target(
-            &self.parts.headers,
-            &Outbound {
-                via: self.via,
-                caller: cleared.exchange().peer.address,
-                upgrades: self.upgrades,
-                passes: &self.route.passes,
-            },
-        )?;
+        let (exchange, passes) = (cleared.exchange(), &self.route.passes);
+        let outbound =
+            Outbound { via: self.via, caller: exchange.peer.address, upgrades: self.upgrades, passes };
+        let mut left_out = Noted::of_request(&passes.left_out);
+        let mut headers = fields::toward_target(&self.parts.headers, &outbound, &mut left_out)?;
+        left_out.tell(exchange);
         if !self.streams {
             // Trailers cross only with a body that streams.
             headers.remove(TRAILER);

@@ -1,5 +1,6 @@
 //! The header sections toward target and caller (RFC 9110 §7.6, RFC 9112 §9.6).
 
+use crate::left_out::Noted;
 use crate::passes::{Passes, announced};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, TRAILER,
@@ -28,7 +29,11 @@ pub struct Outbound<'a> {
 
 /// The header section for the target: of what the caller sent, the fields that cross; and what this bridge asserts
 /// itself.
-pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<HeaderMap, Box<Denial>> {
+pub fn toward_target(
+    inbound: &HeaderMap,
+    outbound: &Outbound<'_>,
+    left_out: &mut Noted<'_>,
+) -> Result<HeaderMap, Box<Denial>> {
     let passes = outbound.passes;
     let named = named_by_connection(inbound, &passes.request)?;
     let mut headers = HeaderMap::with_capacity(inbound.len() + 6);
@@ -37,7 +42,7 @@ pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<Hea
         if crosses && !names(&named, name) {
             headers.append(name, value.clone());
         } else {
-            left_out(name, "request.headers does not list it");
+            left_out.note(name);
         }
     }
     if inbound.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers")) {
@@ -56,7 +61,12 @@ pub fn toward_target(inbound: &HeaderMap, outbound: &Outbound<'_>) -> Result<Hea
 }
 
 /// The header section for the caller: of what the target answered, the fields that cross.
-pub fn toward_caller(answered: HeaderMap, passes: &Passes, via: &HeaderValue) -> HeaderMap {
+pub fn toward_caller(
+    answered: HeaderMap,
+    passes: &Passes,
+    via: &HeaderValue,
+    left_out: &mut Noted<'_>,
+) -> HeaderMap {
     let named = named_fields(&answered);
     let trailer = announced(&answered, &passes.reply_trailers);
     let waits = retry_after(&answered).is_some();
@@ -69,7 +79,7 @@ pub fn toward_caller(answered: HeaderMap, passes: &Passes, via: &HeaderValue) ->
             let crosses = passes.reply.pass(&name) || (name == CONTENT_LENGTH && !passes.filters_reply);
             let crosses = crosses && !names(&named, &name) && (name != RETRY_AFTER || waits);
             if !crosses {
-                left_out(&name, "response.headers does not list it");
+                left_out.note(&name);
             }
             crossing = crosses.then_some(name);
         }
@@ -132,13 +142,6 @@ fn named_fields(headers: &HeaderMap) -> Vec<HeaderName> {
     options.filter_map(|option| option.parse().ok()).collect()
 }
 
-/// Says it to an operator who looks for a field that does not arrive. Of the bridge's own none does.
-fn left_out(name: &HeaderName, why: &'static str) {
-    if tracing::enabled!(tracing::Level::DEBUG) && fields::owned(name.as_str()).is_none() {
-        tracing::debug!(field = %name, why, "a field is left out");
-    }
-}
-
 fn names(named: &[HeaderName], name: &HeaderName) -> bool {
     !named.is_empty() && named.contains(name)
 }
@@ -169,7 +172,7 @@ mod tests {
         let passes = Passes::new(declared);
         let outbound =
             Outbound { via: &via, caller: "192.0.2.7".parse().unwrap(), upgrades: false, passes: &passes };
-        let headers = toward_target(inbound, &outbound).unwrap();
+        let headers = toward_target(inbound, &outbound, &mut Noted::of_request(&passes.left_out)).unwrap();
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["forwarded"], "for=192.0.2.7;proto=https");
         let bridges = ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto"];
@@ -178,8 +181,10 @@ mod tests {
 
     /// The names of what crosses toward a caller.
     fn passed(answered: &HeaderMap, declared: Declared) -> Vec<String> {
-        let headers =
-            toward_caller(answered.clone(), &Passes::new(declared), &HeaderValue::from_static("1.1 acme"));
+        let passes = Passes::new(declared);
+        let mut left_out = Noted::of_reply(&passes.left_out);
+        let via = HeaderValue::from_static("1.1 acme");
+        let headers = toward_caller(answered.clone(), &passes, &via, &mut left_out);
         assert_eq!(headers["via"], "1.1 acme");
         sorted(headers.keys().map(HeaderName::as_str).filter(|name| *name != "via"))
     }
@@ -264,7 +269,8 @@ mod tests {
             "via",
             "x_real_ip",
         ] {
-            let refused = toward_target(&map(&[("connection", name)]), &outbound);
+            let mut left_out = Noted::of_request(&passes.left_out);
+            let refused = toward_target(&map(&[("connection", name)]), &outbound, &mut left_out);
             assert_eq!(refused.unwrap_err().code, &code::HEADER_REFUSED, "{name}");
         }
     }

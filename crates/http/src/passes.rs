@@ -1,6 +1,7 @@
 //! What crosses for one operation besides the body: the fields that HTTP needs, and those that it declares. Built
 //! once, when the manifest is loaded.
 
+use crate::left_out::LeftOut;
 use crate::member::{self, Member};
 use http::HeaderName;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, TRAILER};
@@ -24,6 +25,8 @@ pub struct Passes {
     pub handshake: Names,
     /// A keep list filters what the target answers, so that nothing may tell of the whole.
     pub filters_reply: bool,
+    /// What does not cross, as far as it was told.
+    pub left_out: LeftOut,
 }
 
 /// What an operation declares.
@@ -177,6 +180,7 @@ impl Passes {
                 credential,
             )),
             filters_reply,
+            left_out: LeftOut::default(),
         }
     }
 }
