@@ -3,7 +3,7 @@
 
 use crate::queue::Work;
 use crate::segment::{Frame, Link, Part, Segment};
-use crate::trail::Shared;
+use crate::shared::Shared;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

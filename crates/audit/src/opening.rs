@@ -1,0 +1,221 @@
+//! Opening a trail: finding out how it was left, putting it in order, and going on with it.
+
+use crate::believed::Believed;
+use crate::checkpoint::{self, Checkpoint};
+use crate::commit::Committer;
+use crate::disk::{self, Disk, RealDisk};
+use crate::fault::{AuditError, Fault, FaultKind, failed};
+use crate::head::Remembered;
+use crate::integrate::{Bell, Integrator};
+use crate::journal::{self, Trust};
+use crate::options::Options;
+use crate::outage;
+use crate::places::Places;
+use crate::progress::Progress;
+use crate::queue::{Bounds, Queue};
+use crate::reader::Log;
+use crate::recover::{self, Found};
+use crate::refusals::Refusals;
+use crate::segment::Part;
+use crate::shared::{Shared, write_refusals};
+use crate::tiles::Edge;
+use crate::trail::{Threads, Trail};
+use ironbridge_core::{Clock, Timestamp};
+use parking_lot::Mutex;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+impl Trail {
+    /// Opens the trail, or starts a new one in an empty directory. Reads back what a crash left: records that
+    /// were durable are all there, a frame that was never finished is passed over.
+    ///
+    /// # Errors
+    /// [`AuditError::Damaged`] when what is there is not what was written; the bridge must not start then.
+    /// [`AuditError::Locked`] when another process writes this trail.
+    pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<Trail, AuditError> {
+        Trail::open_on(Arc::new(RealDisk), options, clock)
+    }
+
+    /// As [`Trail::open`], on another disk.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Trail, AuditError> {
+        let places = Places::below(&options.dir);
+        make_directories(&*disk, &places)?;
+        let lock = take_lock(&*disk, &places)?;
+        journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
+
+        let mut found = Found::at(&*disk, &places, &options)?;
+        let anything = Trust { key: Some(options.anchor.key.clone()), from: u64::MAX };
+        found.recall(&Log::at(Arc::clone(&disk), places.clone(), anything))?;
+        let note = found.note(&options.actor, clock.now());
+        let aside = (!found.contradictions.is_empty()).then(|| recover::aside(&places, clock.now()));
+        if let Some(aside) = &aside {
+            make_way(&*disk, &places, found.edge.as_ref().map(|edge| edge.size), aside)
+                .map_err(failed("setting aside what is in", &places.base))?;
+        }
+        let trust =
+            Trust { key: Some(options.anchor.key.clone()), from: found.remembered.authenticated_from };
+        let last = match options.confirm_clock {
+            true => None,
+            false => found.last_time(&Log::at(Arc::clone(&disk), places.clone(), trust.clone())),
+        };
+        let edge = match found.edge {
+            Some(edge) => edge,
+            None => start_log(&*disk, &places, &options, clock.now())?,
+        };
+        let (next, link) = (found.next, found.link);
+        let shared = Arc::new(Shared {
+            trust,
+            believed: Believed::since(Arc::clone(&clock), last),
+            head: OnceLock::new(),
+            queue: Queue::new(
+                next + u64::from(note.is_some()),
+                Bounds { records: options.queue_records, bytes: options.queue_bytes },
+            ),
+            progress: Progress::new(next),
+            integrated: AtomicU64::new(edge.size),
+            journal: outage::Part::working(&clock),
+            log: outage::Part::working(&clock),
+            bell: Bell::default(),
+            max_lag: options.max_lag,
+            retry: options.retry,
+            segment_bytes: options.segment_bytes,
+            segment_age: options.segment_age,
+            clock,
+            signers: Mutex::new(Arc::new(options.signers)),
+            disk,
+            places,
+        });
+        // What a crash left in the journal goes into the log first. So nothing depends on the old segments any more,
+        // of which it is not known how much ever reached the disk.
+        let mut integrator = Integrator::new(Arc::clone(&shared), options.origin, edge);
+        integrator.recover()?;
+        if let Some(aside) = &aside {
+            recover::set_aside(&*shared.disk, &shared.places, Part::Journal, 0, aside)
+                .map_err(failed("setting aside what is in", &shared.places.journal))?;
+        }
+        let (size, root) = integrator.tree();
+        let head = Remembered { size, root, acknowledged: next, link, ..found.remembered };
+        let segment = shared
+            .begin(&options.anchor, head, note.as_ref(), &options.callers)
+            .map_err(failed("writing", &shared.places.journal))?;
+        journal::remove_below(&*shared.disk, &shared.places.journal, next)
+            .map_err(failed("clearing", &shared.places.journal))?;
+        let committer = Committer::new(Arc::clone(&shared), segment);
+        let spawn = failed("starting a thread for", &shared.places.base);
+        let committer = thread::Builder::new().name("audit-commit".into()).spawn(move || committer.run());
+        let (refusals, kept, callers) =
+            (Arc::<Refusals>::default(), Arc::clone(&shared), Arc::clone(&options.callers));
+        let gathered = Arc::clone(&refusals);
+        let writer = thread::Builder::new().name("audit-refusals".into());
+        let writer = writer.spawn(move || write_refusals(&gathered, &kept, &callers));
+        let integrator = thread::Builder::new().name("audit-log".into()).spawn(move || integrator.run());
+        let threads = match (committer, integrator, writer) {
+            (Ok(committer), Ok(integrator), Ok(refusals)) => Threads { committer, refusals, integrator },
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+                refusals.close();
+                shared.queue.close();
+                shared.bell.close();
+                return Err(spawn(error));
+            }
+        };
+        Ok(Trail {
+            shared,
+            callers: options.callers,
+            refusals,
+            threads: Mutex::new(Some(threads)),
+            _lock: lock,
+        })
+    }
+
+    /// Whether the trail is as it was left; nothing is changed. A trail that a running bridge writes was examined when
+    /// that started, and is not again.
+    ///
+    /// # Errors
+    /// As [`Trail::open`].
+    pub fn examine(options: &Options) -> Result<(), AuditError> {
+        let (disk, places) = (&RealDisk, Places::below(&options.dir));
+        let examined = match is_written(disk, &places)? {
+            true => Ok(()),
+            false => Found::at(disk, &places, options).map(drop),
+        };
+        match examined {
+            // A bridge may have started since.
+            Err(_) if is_written(disk, &places)? => Ok(()),
+            examined => examined,
+        }
+    }
+}
+
+/// Whoever only looks whether somebody writes holds the lock for a moment: it is asked for more than once.
+fn take_lock(disk: &dyn Disk, places: &Places) -> Result<Box<dyn Send + Sync>, AuditError> {
+    const TRIES: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(20);
+    let file = places.base.join("lock");
+    for _ in 1..TRIES {
+        if let Some(lock) = disk.lock(&file).map_err(failed("locking", &file))? {
+            return Ok(lock);
+        }
+        thread::sleep(PAUSE);
+    }
+    disk.lock(&file).map_err(failed("locking", &file))?.ok_or(AuditError::Locked(file))
+}
+
+/// Whether another process writes the trail.
+fn is_written(disk: &dyn Disk, places: &Places) -> Result<bool, AuditError> {
+    let file = places.base.join("lock");
+    match disk.lock(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        lock => Ok(lock.map_err(failed("locking", &file))?.is_none()),
+    }
+}
+
+/// Moves out of the way what an accepted trail does not go on from. The journal's own turn comes when what is good of it
+/// is in the log.
+fn make_way(disk: &dyn Disk, places: &Places, size: Option<u64>, aside: &Path) -> io::Result<()> {
+    match size {
+        Some(size) => recover::set_aside(disk, places, Part::Detail, size, aside),
+        None => recover::set_all_aside(disk, places, aside),
+    }
+}
+
+fn make_directories(disk: &dyn Disk, places: &Places) -> Result<(), AuditError> {
+    for directory in [&places.base, &places.journal, &places.log, &places.detail, &places.temporary] {
+        disk.create_dir_all(directory).map_err(failed("making", directory))?;
+    }
+    let above = places.base.parent().filter(|above| !above.as_os_str().is_empty());
+    for directory in [Some(&*places.base), above].into_iter().flatten() {
+        disk.sync_dir(directory).map_err(failed("syncing", directory))?;
+    }
+    Ok(())
+}
+
+/// A new log gets its first checkpoint, of the empty tree, before anything else is written: where there is a journal
+/// there is one.
+fn start_log(
+    disk: &dyn Disk,
+    places: &Places,
+    options: &Options,
+    now: Timestamp,
+) -> Result<Edge, AuditError> {
+    let head = Checkpoint::empty(&options.origin);
+    let note = options
+        .signers
+        .sign(&head, now.seconds())
+        .map_err(|error| AuditError::from(Fault::new(FaultKind::Signature, "log/checkpoint", error)))?;
+    let key = options.signers.key_file();
+    for (name, text) in [(checkpoint::KEYS, &key), (checkpoint::FILE, &note)] {
+        let path = places.log.join(name);
+        disk::put(disk, &places.temporary("checkpoint"), &path, text.as_bytes())
+            .map_err(failed("writing", &path))?;
+    }
+    disk.sync_dir(&places.log).map_err(failed("syncing", &places.log))?;
+    Ok(Edge::default())
+}
