@@ -70,16 +70,22 @@ impl Committer {
     fn write(&mut self, pending: &mut Frame) -> io::Result<()> {
         let (shared, now) = (&self.shared, self.shared.clock.monotonic());
         let young = now.saturating_sub(self.began) < shared.segment_age;
-        let segment =
-            match self.segment.take().filter(|segment| young && segment.bytes < shared.segment_bytes) {
-                Some(segment) => segment,
-                None => {
-                    self.began = now;
-                    shared.new_segment(Part::Journal, pending.first, self.link)?
-                }
-            };
+        let good = young && !shared.live.lock().is_spoiled();
+        let segment = match self.segment.take().filter(|segment| good && segment.bytes < shared.segment_bytes)
+        {
+            Some(segment) => segment,
+            None => {
+                self.began = now;
+                // Held meanwhile: once it is there, the one before may be removed, and must not be missed.
+                let mut live = shared.live.lock();
+                let segment = shared.new_segment(Part::Journal, pending.first, self.link)?;
+                live.written(segment.written());
+                segment
+            }
+        };
         let segment = self.segment.insert(segment);
         segment.append(pending)?;
+        shared.live.lock().written(segment.written());
         shared.acknowledge(pending.end(), segment.link)?;
         self.link = segment.link;
         Ok(())

@@ -41,6 +41,9 @@ pub trait Disk: Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
 }
 
+/// `O_NONBLOCK`, which changes nothing for files.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
 /// The operating system's files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -98,7 +101,11 @@ impl Disk for RealDisk {
     }
 
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+        // Else a pipe that somebody put in the file's place would be waited for.
+        let mut options = OpenOptions::new();
+        options.read(true);
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NONBLOCK);
+        let mut file = options.open(path)?;
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
         file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
@@ -132,7 +139,14 @@ pub(crate) fn put(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8]) 
     disk.rename(temporary, path)
 }
 
+/// No file of the log is longer: 256 records of 65,535 bytes are a bundle.
+const LONGEST: usize = 32 << 20;
+
 /// The whole file.
 pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
-    disk.read_at(path, 0, usize::MAX)
+    let bytes = disk.read_at(path, 0, LONGEST + 1)?;
+    match bytes.len() > LONGEST {
+        true => Err(io::Error::other("it is longer than any file of an audit trail")),
+        false => Ok(bytes),
+    }
 }

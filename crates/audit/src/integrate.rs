@@ -5,11 +5,13 @@ use crate::checkpoint::{self, Checkpoint, Signers};
 use crate::disk;
 use crate::fault::{AuditError, Fault};
 use crate::journal::{self, Cursor};
+use crate::lookout::Lookout;
 use crate::merkle::Hash;
 use crate::outgrown::Outgrown;
 use crate::segment::{Frame, Link, Part, Segment, Taken};
 use crate::shared::Shared;
 use crate::tiles::{Edge, Tile, WIDTH};
+use ironbridge_core::OwnerKey;
 use ironbridge_seal::note::NoteError;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashSet};
@@ -44,6 +46,7 @@ pub(crate) struct Integrator {
     outgrown: Outgrown,
     /// Directories that exist and would survive a power cut.
     directories: HashSet<PathBuf>,
+    lookout: Lookout,
 }
 
 struct DetailSegment {
@@ -88,7 +91,7 @@ impl Bell {
 }
 
 impl Integrator {
-    pub fn new(shared: Arc<Shared>, origin: String, edge: Edge) -> Integrator {
+    pub fn new(shared: Arc<Shared>, origin: String, edge: Edge, callers: Arc<OwnerKey>) -> Integrator {
         let cursor = shared.journal_from(edge.size);
         let shown = edge.partial().iter().map(Tile::path).collect();
         let now = shared.clock.monotonic();
@@ -103,6 +106,7 @@ impl Integrator {
             shown,
             outgrown,
             directories: HashSet::new(),
+            lookout: Lookout::new(callers),
         }
     }
 
@@ -126,7 +130,7 @@ impl Integrator {
         loop {
             let closing = shared.bell.wait(wait);
             let begin = shared.clock.monotonic();
-            match self.catch_up() {
+            match self.catch_up().and_then(|()| self.look_after(closing)) {
                 Ok(()) => self.works(),
                 Err(error) => {
                     if !shared.log.is_out() {
@@ -162,6 +166,13 @@ impl Integrator {
         self.follow_keys()
     }
 
+    /// What lies beside the log is still what this bridge wrote, or is put in order and recorded.
+    fn look_after(&mut self, closing: bool) -> Result<(), RoundError> {
+        let all_signed = self.edge.size == self.shared.progress.durable();
+        let (shared, size) = (Arc::clone(&self.shared), self.edge.size);
+        Ok(self.lookout.look(&shared, all_signed.then_some(size), closing)?)
+    }
+
     /// A checkpoint is on disk: an outage is over.
     fn works(&self) {
         if self.shared.log.is_out() {
@@ -194,6 +205,7 @@ impl Integrator {
         self.edge = edge;
         self.shared.integrated.store(self.edge.size, SeqCst);
         self.shared.signed(self.edge.size, self.edge.root())?;
+        self.look_after(false)?;
         self.tidy(shown, &tiles);
         Ok(())
     }

@@ -90,6 +90,23 @@ impl Cursor {
         self.link
     }
 
+    /// What is wrong where the segments end before this index, at which reading began: records that are elsewhere do not
+    /// make an older copy of the journal the one that was left.
+    pub fn ends_before(&self, index: u64) -> Option<Fault> {
+        let ended = match &self.open {
+            Some(open) if open.place >= index => return None,
+            Some(open) => {
+                format!(
+                    "the journal ends at record {}, before the log's {index}: its end was cut, or an older copy was put in its place",
+                    open.place
+                )
+            }
+            None if self.next > index => return None,
+            None => format!("the journal has no segment that reaches the log's {index} records"),
+        };
+        Some(Fault::new(FaultKind::Missing, self.part.name(), ended).entry(index))
+    }
+
     /// The next records, or `None` at the end as it is now.
     pub fn read(&mut self, disk: &dyn Disk) -> Result<Option<Batch>, Fault> {
         let mut refreshed = false;

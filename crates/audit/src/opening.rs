@@ -5,7 +5,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
-use crate::head::Remembered;
+use crate::head::{Anchor, Head, Note, Remembered};
 use crate::integrate::{Bell, Integrator};
 use crate::journal::{self, Trust};
 use crate::options::Options;
@@ -20,10 +20,11 @@ use crate::segment::Part;
 use crate::shared::{Shared, write_refusals};
 use crate::tiles::Edge;
 use crate::trail::{Threads, Trail};
-use ironbridge_core::{Clock, Timestamp};
+use ironbridge_core::{Clock, OwnerKey, Timestamp};
+use ironbridge_seal::envelope::SealError;
 use parking_lot::Mutex;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -52,35 +53,35 @@ impl Trail {
         journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
 
         let mut found = Found::at(&*disk, &places, &options)?;
-        let anything = Trust { key: Some(options.anchor.key.clone()), from: u64::MAX };
+        let key = options.anchor.key.clone();
+        let anything = Trust { key: Some(key.clone()), from: u64::MAX };
         found.recall(&Log::at(Arc::clone(&disk), places.clone(), anything))?;
-        let note = found.note(&options.actor, clock.now());
+        let note = found.note(&options, clock.now()).map_err(|error| unsealed(&error))?;
         let aside = (!found.contradictions.is_empty()).then(|| recover::aside(&places, clock.now()));
         if let Some(aside) = &aside {
             make_way(&*disk, &places, found.edge.as_ref().map(|edge| edge.size), aside)
                 .map_err(failed("setting aside what is in", &places.base))?;
         }
-        let trust =
-            Trust { key: Some(options.anchor.key.clone()), from: found.remembered.authenticated_from };
+        let trust = Trust { key: Some(key), from: found.remembered.authenticated_from };
         let last = match options.confirm_clock {
             true => None,
             false => found.last_time(&Log::at(Arc::clone(&disk), places.clone(), trust.clone())),
         };
-        let edge = match found.edge {
+        let edge = match found.edge.take() {
             Some(edge) => edge,
             None => start_log(&*disk, &places, &options, clock.now())?,
         };
-        let (next, link) = (found.next, found.link);
+        let believed = Believed::since(Arc::clone(&clock), last);
+        let (next, size) = (found.next + u64::from(note.is_some()), edge.size);
+        let bounds = Bounds { records: options.queue_records, bytes: options.queue_bytes };
         let shared = Arc::new(Shared {
             trust,
-            believed: Believed::since(Arc::clone(&clock), last),
+            believed,
             head: OnceLock::new(),
-            queue: Queue::new(
-                next + u64::from(note.is_some()),
-                Bounds { records: options.queue_records, bytes: options.queue_bytes },
-            ),
-            progress: Progress::new(next),
-            integrated: AtomicU64::new(edge.size),
+            live: Mutex::default(),
+            queue: Queue::new(next, bounds),
+            progress: Progress::new(found.next),
+            integrated: AtomicU64::new(size),
             journal: outage::Part::working(&clock),
             log: outage::Part::working(&clock),
             bell: Bell::default(),
@@ -93,46 +94,14 @@ impl Trail {
             disk,
             places,
         });
-        // What a crash left in the journal goes into the log first. So nothing depends on the old segments any more,
-        // of which it is not known how much ever reached the disk.
-        let mut integrator = Integrator::new(Arc::clone(&shared), options.origin, edge);
-        integrator.recover()?;
-        if let Some(aside) = &aside {
-            recover::set_aside(&*shared.disk, &shared.places, Part::Journal, 0, aside)
-                .map_err(failed("setting aside what is in", &shared.places.journal))?;
-        }
-        let (size, root) = integrator.tree();
-        let head = Remembered { size, root, acknowledged: next, link, ..found.remembered };
-        let segment = shared
-            .begin(&options.anchor, head, note.as_ref(), &options.callers)
-            .map_err(failed("writing", &shared.places.journal))?;
-        journal::remove_below(&*shared.disk, &shared.places.journal, next)
-            .map_err(failed("clearing", &shared.places.journal))?;
-        let committer = Committer::new(Arc::clone(&shared), segment);
-        let spawn = failed("starting a thread for", &shared.places.base);
-        let committer = thread::Builder::new().name("audit-commit".into()).spawn(move || committer.run());
-        let (refusals, kept, callers) =
-            (Arc::<Refusals>::default(), Arc::clone(&shared), Arc::clone(&options.callers));
-        let gathered = Arc::clone(&refusals);
-        let writer = thread::Builder::new().name("audit-refusals".into());
-        let writer = writer.spawn(move || write_refusals(&gathered, &kept, &callers));
-        let integrator = thread::Builder::new().name("audit-log".into()).spawn(move || integrator.run());
-        let threads = match (committer, integrator, writer) {
-            (Ok(committer), Ok(integrator), Ok(refusals)) => Threads { committer, refusals, integrator },
-            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
-                refusals.close();
-                shared.queue.close();
-                shared.bell.close();
-                return Err(spawn(error));
-            }
-        };
-        Ok(Trail {
-            shared,
-            callers: options.callers,
-            refusals,
-            threads: Mutex::new(Some(threads)),
-            _lock: lock,
-        })
+        let callers = options.callers;
+        let integrator = Integrator::new(Arc::clone(&shared), options.origin, edge, Arc::clone(&callers));
+        let begun = Begun { found, note, aside, anchor: options.anchor };
+        let (committer, integrator) = begun.go_on(&shared, integrator)?;
+        let refusals = Arc::<Refusals>::default();
+        let threads = start_threads(&shared, committer, integrator, &refusals, &callers)
+            .map_err(failed("starting a thread for", &shared.places.base))?;
+        Ok(Trail { shared, callers, refusals, threads: Mutex::new(Some(threads)), _lock: lock })
     }
 
     /// Whether the trail is as it was left; nothing is changed. A trail that a running bridge writes was examined when
@@ -152,6 +121,75 @@ impl Trail {
             examined => examined,
         }
     }
+}
+
+/// What was found, and what is to become of it.
+struct Begun {
+    found: Found,
+    note: Option<Note>,
+    aside: Option<PathBuf>,
+    anchor: Anchor,
+}
+
+impl Begun {
+    /// Puts the trail in order. Killed anywhere in it, the next start either finds what this one found, or goes on from
+    /// the head that this one put in place.
+    fn go_on(
+        self,
+        shared: &Arc<Shared>,
+        mut integrator: Integrator,
+    ) -> Result<(Committer, Integrator), AuditError> {
+        let (disk, places) = (&*shared.disk, &shared.places);
+        let (next, link) = (self.found.next, self.found.link);
+        // What a crash left in the journal goes into the log first. So nothing depends on the old segments any more,
+        // of which it is not known how much ever reached the disk.
+        integrator.recover()?;
+        let (size, root) = integrator.tree();
+        let time = shared.believed.now();
+        let head = Remembered { size, root, acknowledged: next, link, time, ..self.found.remembered };
+        if let Some(aside) = &self.aside {
+            recover::set_head_aside(disk, &self.anchor, aside)
+                .map_err(failed("setting aside", &self.anchor.head))?;
+        }
+        let head = Head::begin(Arc::clone(&shared.disk), &self.anchor, head, self.note.as_ref())
+            .map_err(failed("writing", &self.anchor.head))?;
+        let _ = shared.head.set(head);
+        if let Some(aside) = &self.aside {
+            recover::set_aside(disk, places, Part::Journal, 0, aside)
+                .map_err(failed("setting aside what is in", &places.journal))?;
+        }
+        let segment =
+            shared.begin(next, link, self.note.as_ref()).map_err(failed("writing", &places.journal))?;
+        journal::remove_below(disk, &places.journal, next).map_err(failed("clearing", &places.journal))?;
+        Ok((Committer::new(Arc::clone(shared), segment), integrator))
+    }
+}
+
+fn start_threads(
+    shared: &Arc<Shared>,
+    committer: Committer,
+    integrator: Integrator,
+    refusals: &Arc<Refusals>,
+    callers: &Arc<OwnerKey>,
+) -> io::Result<Threads> {
+    let named = |name: &str| thread::Builder::new().name(name.to_owned());
+    let committer = named("audit-commit").spawn(move || committer.run());
+    let integrator = named("audit-log").spawn(move || integrator.run());
+    let (gathered, kept, callers) = (Arc::clone(refusals), Arc::clone(shared), Arc::clone(callers));
+    let writer = named("audit-refusals").spawn(move || write_refusals(&gathered, &kept, &callers));
+    match (committer, integrator, writer) {
+        (Ok(committer), Ok(integrator), Ok(refusals)) => Ok(Threads { committer, refusals, integrator }),
+        (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+            refusals.close();
+            shared.queue.close();
+            shared.bell.close();
+            Err(error)
+        }
+    }
+}
+
+fn unsealed(error: &SealError) -> AuditError {
+    AuditError::NotIntegrated(format!("what was found cannot be recorded: {error}"))
 }
 
 /// Whoever only looks whether somebody writes holds the lock for a moment: it is asked for more than once.

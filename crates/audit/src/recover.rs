@@ -5,7 +5,7 @@
 use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
 use crate::disk::{self, Disk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
-use crate::head::Remembered;
+use crate::head::{Anchor, Note, Remembered};
 use crate::journal::{Cursor, Trust};
 use crate::options::Options;
 use crate::places::Places;
@@ -14,6 +14,7 @@ use crate::segment::{self, Link, Part};
 use crate::tiles::Edge;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{ExchangeId, StoreMark, Timestamp};
+use ironbridge_seal::envelope::SealError;
 use ironbridge_seal::random;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub(crate) struct Found {
     pub link: Link,
     /// What the head goes on from.
     pub remembered: Remembered,
+    /// A record that an earlier start did not come to write.
+    unwritten: Option<Note>,
     /// Whether a version that authenticated nothing wrote what is there.
     adopted: bool,
     /// What is remembered is gone, and with it from where on the trail is authenticated.
@@ -42,25 +45,34 @@ impl Found {
     /// # Errors
     /// [`AuditError::NotAsLeft`] where the operator may have the trail go on, [`AuditError::Damaged`] where nobody can.
     pub fn at(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Found, AuditError> {
+        let anchor = &options.anchor;
         let mut refusals = Refusals { accept: options.accept_loss, accepted: Vec::new() };
-        let remembered = match options.anchor.remembered_on(disk) {
+        let remembered = match anchor.remembered_on(disk) {
             Ok(remembered) => remembered,
-            Err(fault) => {
-                refusals.refuse(fault)?;
-                None
-            }
+            Err(fault) => refusals.refuse(fault).map(|()| None)?,
         };
         let edge = read_log(disk, places, options, &mut refusals)?;
         let size = edge.as_ref().map_or(0, |edge| edge.size);
-        let adopted = remembered.is_none() && !options.anchor.begun;
-        let forgot = remembered.is_none() && options.anchor.begun && edge.is_some();
-        let known = remembered.unwrap_or_else(Remembered::nothing);
+        let adopted = remembered.is_none() && !anchor.begun;
+        let forgot = remembered.is_none() && anchor.begun && edge.is_some();
+        let head = remembered.unwrap_or_else(Remembered::nothing);
+        let known = head.with(anchor.mark);
         compare_log(disk, places, edge.as_ref(), &known, &mut refusals)?;
 
+        let mut unwritten = match anchor.note(disk, &head) {
+            Ok(note) => note,
+            Err(fault) => refusals.refuse(fault).map(|()| None)?,
+        };
+        // A start that was killed before it wrote that record had accepted what it found of the journal.
+        refusals.accept |= unwritten.is_some();
         let from = if adopted { u64::MAX } else { known.authenticated_from };
-        let trust = Trust { key: Some(options.anchor.key.clone()), from };
+        let trust = Trust { key: Some(anchor.key.clone()), from };
         let mut journal = Cursor::new(Part::Journal, places.journal.clone(), size, trust);
         read_journal(disk, &mut journal, &known, &mut refusals)?;
+        let begins_with = remembered.is_some() && unwritten.is_none() && (size > 0 || known.acknowledged > 0);
+        if let Some(fault) = journal.ends_before(size).filter(|_| begins_with) {
+            refusals.refuse(fault)?;
+        }
         // A log that is begun anew begins with nothing, whatever lies about.
         let begun_anew = edge.is_none() && !refusals.accepted.is_empty();
         let next = if begun_anew { 0 } else { journal.next };
@@ -74,8 +86,12 @@ impl Found {
         let known = Remembered { store: options.store, ..known };
         let expected = (next == known.acknowledged).then_some(known.link);
         let link = journal.link().or(expected).unwrap_or_default();
+        if next > head.acknowledged {
+            unwritten = None;
+        }
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
-        Ok(Found { edge, next, link, remembered, adopted, forgot, contradictions: refusals.accepted })
+        let contradictions = refusals.accepted;
+        Ok(Found { edge, next, link, remembered, unwritten, adopted, forgot, contradictions })
     }
 
     /// Asks the log from where on the trail is authenticated, where nothing else tells: a trail that an older version
@@ -99,7 +115,15 @@ impl Found {
     }
 
     /// What is to be recorded of it, before anything else is.
-    pub fn note(&self, actor: &str, now: Timestamp) -> Option<Action> {
+    pub fn note(&self, options: &Options, now: Timestamp) -> Result<Option<Note>, SealError> {
+        if let Some(note) = &self.unwritten {
+            return Ok(Some(note.clone()));
+        }
+        let Some(action) = self.action(&options.actor, now) else { return Ok(None) };
+        Note::of(&action, &options.callers).map(Some)
+    }
+
+    fn action(&self, actor: &str, now: Timestamp) -> Option<Action> {
         let id = ExchangeId::new(now, random::bytes());
         let action = |name| Action { actor: actor.to_owned(), ..Action::done(id, now, name, "") };
         if let Some(first) = self.contradictions.first() {
@@ -270,6 +294,16 @@ pub(crate) fn set_aside(
     }
     disk.sync_dir(&into)?;
     disk.sync_dir(dir)
+}
+
+/// Moves what is remembered out of the way, whatever it is: it is evidence, and a directory in its place could not be
+/// replaced.
+pub(crate) fn set_head_aside(disk: &dyn Disk, anchor: &Anchor, to: &Path) -> io::Result<()> {
+    disk.create_dir_all(to)?;
+    match disk.rename(&anchor.head, &to.join("audit-head")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        moved => moved,
+    }
 }
 
 /// Moves all of it out of the way.

@@ -6,6 +6,7 @@
 //! what is missing at the end is told by the [head](crate::head).
 
 use crate::disk::{Disk, DiskFile};
+use crate::fault::{Fault, FaultKind};
 use crate::tiles::{parse_entries, push_entry, take_entry};
 use ironbridge_seal::hash::{self, MacKey};
 use std::io;
@@ -114,6 +115,8 @@ pub(crate) struct Segment {
     file: Box<dyn DiskFile>,
     part: Part,
     key: TrailKey,
+    header: Arc<[u8]>,
+    first: u64,
     pub bytes: u64,
     /// Of the last frame.
     pub link: Link,
@@ -136,7 +139,18 @@ impl Segment {
         place.disk.rename(&place.temporary, &place.dir.join(segment_name(first)))?;
         place.disk.sync_dir(place.dir)?;
         let (part, key) = (place.part, place.key.clone());
-        Ok(Segment { file, part, key, bytes: 88, link })
+        let bytes = u64::try_from(header.len()).unwrap_or(u64::MAX);
+        Ok(Segment { file, part, key, header: header.into(), first, bytes, link })
+    }
+
+    /// What must be in its place as long as it is written.
+    pub fn written(&self) -> WrittenSegment {
+        WrittenSegment {
+            part: self.part,
+            first: self.first,
+            header: Arc::clone(&self.header),
+            bytes: self.bytes,
+        }
     }
 
     /// Writes a frame and waits until it is durable. After a failure the segment must not be used again: what a
@@ -163,6 +177,33 @@ impl Segment {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.link = link;
         Ok(())
+    }
+}
+
+/// A segment as far as it was written.
+#[derive(Clone)]
+pub(crate) struct WrittenSegment {
+    part: Part,
+    first: u64,
+    header: Arc<[u8]>,
+    bytes: u64,
+}
+
+impl WrittenSegment {
+    /// What is wrong if the file does not begin as it did, or is not as long any more.
+    pub fn wrong(&self, disk: &dyn Disk, dir: &Path) -> Option<Fault> {
+        let path = dir.join(segment_name(self.first));
+        let there = || {
+            let begins = disk.read_at(&path, 0, self.header.len())? == *self.header;
+            Ok(begins && disk.read_at(&path, self.bytes.saturating_sub(1), 1)?.len() == 1)
+        };
+        let name = self.part.named(self.first);
+        let altered = "the segment was cut, altered or replaced while the bridge wrote it";
+        match there() {
+            Ok(true) => None,
+            Ok(false) => Some(Fault::new(FaultKind::Altered, name, altered)),
+            Err(error) => Some(Fault::reading(name, &error)),
+        }
     }
 }
 

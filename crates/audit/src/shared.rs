@@ -3,7 +3,7 @@
 use crate::believed::Believed;
 use crate::checkpoint::Signers;
 use crate::disk::Disk;
-use crate::head::{Anchor, Head, Remembered};
+use crate::head::{Head, Note};
 use crate::integrate::Bell;
 use crate::journal::{Cursor, Trust};
 use crate::leaf::{Encoded, MAX_ENTRY};
@@ -13,8 +13,8 @@ use crate::places::Places;
 use crate::progress::Progress;
 use crate::queue::{Queue, Refused};
 use crate::refusals::Refusals;
-use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken};
-use ironbridge_core::{Action, Clock, Denial, OwnerKey};
+use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken, WrittenSegment};
+use ironbridge_core::{Clock, Denial, OwnerKey};
 use ironbridge_seal::envelope::SealError;
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub believed: Believed,
     /// Written once the trail is as it should be.
     pub head: OnceLock<Head>,
+    pub live: Mutex<Live>,
     pub queue: Queue,
     pub progress: Arc<Progress>,
     pub integrated: AtomicU64,
@@ -46,6 +47,33 @@ pub(crate) struct Shared {
     pub signers: Mutex<Arc<Signers>>,
 }
 
+/// The journal's segment that is being written, for whoever looks after it.
+#[derive(Default)]
+pub(crate) struct Live {
+    segment: Option<WrittenSegment>,
+    /// What lies in its place is not what was written: the next frame begins another one.
+    spoiled: bool,
+}
+
+impl Live {
+    pub fn is_spoiled(&self) -> bool {
+        self.spoiled
+    }
+
+    pub fn written(&mut self, segment: WrittenSegment) {
+        *self = Live { segment: Some(segment), spoiled: false };
+    }
+
+    pub fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
+    /// The segment to be looked after.
+    pub fn segment(&self) -> Option<WrittenSegment> {
+        self.segment.clone().filter(|_| !self.spoiled)
+    }
+}
+
 impl Shared {
     /// A new segment that follows the frame with this link.
     pub fn new_segment(&self, part: Part, first: u64, link: Link) -> io::Result<Segment> {
@@ -58,28 +86,20 @@ impl Shared {
         )
     }
 
-    /// The first segment of a trail that was opened, with what is to be recorded of that; then the head is put in place.
-    /// As long as it is not, the next start finds what this one did.
-    pub fn begin(
-        &self,
-        anchor: &Anchor,
-        mut head: Remembered,
-        note: Option<&Action>,
-        callers: &OwnerKey,
-    ) -> io::Result<Segment> {
-        let mut segment = self.new_segment(Part::Journal, head.acknowledged, head.link)?;
-        if let Some(action) = note {
-            let mut encoded = Encoded::default();
-            encoded.action(action, callers).map_err(io::Error::other)?;
-            let mut frame = Frame::starting_at(head.acknowledged, Vec::new());
-            frame.push(Taken { leaf: &encoded.leaf, detail: &encoded.details.bytes });
+    /// The first segment of a trail that was opened. The record that comes before any other lies beside the head until
+    /// it is in the segment: it is written once, whenever the bridge is killed.
+    pub fn begin(&self, next: u64, link: Link, note: Option<&Note>) -> io::Result<Segment> {
+        let mut segment = self.new_segment(Part::Journal, next, link)?;
+        let mut durable = next;
+        if let Some(note) = note {
+            let mut frame = Frame::starting_at(next, Vec::new());
+            frame.push(Taken { leaf: &note.leaf, detail: &note.detail });
             segment.append(&mut frame)?;
-            (head.acknowledged, head.link) = (frame.end(), segment.link);
+            durable = frame.end();
+            self.acknowledge(durable, segment.link)?;
         }
-        head.time = self.believed.now();
-        let begun = Head::begin(Arc::clone(&self.disk), anchor, head)?;
-        let _ = self.head.set(begun);
-        self.progress.advance(head.acknowledged);
+        self.live.lock().written(segment.written());
+        self.progress.advance(durable);
         Ok(segment)
     }
 

@@ -1,6 +1,7 @@
 use crate::believed::Doubt;
 use crate::checkpoint::Signers;
 use crate::fault::AuditError;
+use crate::head::{Head, Mark};
 use crate::outage::{Outage, unavailable};
 use crate::progress::Durable;
 use crate::reader::Log;
@@ -69,6 +70,11 @@ impl Trail {
     /// For reading what this trail writes.
     pub fn log(&self) -> Log {
         Log::at(Arc::clone(&self.shared.disk), self.shared.places.clone(), self.shared.trust.clone())
+    }
+
+    /// How far what is remembered of it is, to be kept elsewhere: [`crate::Anchor::mark`].
+    pub fn mark(&self) -> Option<Mark> {
+        self.shared.head.get().map(Head::mark)
     }
 
     pub fn status(&self) -> Status {

@@ -91,6 +91,8 @@ pub mod name {
     pub const LOSS: &str = "audit.loss";
     /// From the record of this index on, journal and detail are authenticated; those before were taken as they were.
     pub const AUTHENTICATE: &str = "audit.authenticate";
+    /// Another hand changed what lies beside the log while the bridge ran; the bridge put it in order.
+    pub const MEND: &str = "audit.mend";
 
     /// Somebody other than the bridge wrote a row of its store; it does not count.
     pub const STORE_REFUSE: &str = "store.refuse";
@@ -116,6 +118,7 @@ pub mod name {
         (STORE_REFUSE, "a row of the store that another hand had written was refused"),
         (STORE_ADOPT, "rows that an older version had written to the store were taken as they are"),
         (LOSS, "the operator had the audit trail go on although it was not as it was left"),
+        (MEND, "what another hand changed beside the audit log, while the bridge ran, was put in order"),
         (AUTHENTICATE, "the audit trail's journal and detail are authenticated from here on"),
     ];
 }

@@ -246,7 +246,11 @@ impl Bridge {
         let stopped = self.services.action(name::BRIDGE_STOP, &*self.services.origin);
         note_in_force(&self.services, [stopped], &state).await;
         drop(state);
-        Stopped { connections_cut, trail: self.services.trail.close() }
+        let trail = self.services.trail.close();
+        if let Err(error) = self.services.home.mark_trail(&self.services.trail).await {
+            tracing::warn!(%error, "the store does not know how far the audit trail is");
+        }
+        Stopped { connections_cut, trail }
     }
 }
 

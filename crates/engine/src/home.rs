@@ -1,5 +1,5 @@
 use crate::log_keys::{LogKeys, LogKeysError};
-use ironbridge_audit::{Anchor, Options, TrailKey};
+use ironbridge_audit::{Anchor, Mark, Options, Trail, TrailKey};
 use ironbridge_controls::idempotency;
 use ironbridge_core::{Clock, SystemClock, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -11,7 +11,7 @@ use ironbridge_seal::note::{NoteSigner, SignatureKind};
 use ironbridge_seal::random;
 use ironbridge_secrets::{SealedStore, Secrets};
 use ironbridge_store::{
-    Actor, Credentials, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
+    Actor, Credentials, Marks, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
 };
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -60,6 +60,9 @@ const LOG_CONTEXT: &[u8] = b"audit/log-key";
 /// Where the key is sealed that authenticates journal and detail.
 const TRAIL_KEY: &str = "trail-key";
 const TRAIL_CONTEXT: &[u8] = b"audit/trail-key";
+/// How far the trail was when the store last took note.
+const TRAIL_MARK: &str = "audit/trail";
+const TRAIL_MARK_CONTEXT: &[u8] = b"mark/audit/trail";
 /// Where the key of idempotency fingerprints is sealed.
 const REPLAY_NAMESPACE: &str = "replay";
 const FINGERPRINT_KEY: &str = "fingerprint-key";
@@ -211,26 +214,40 @@ impl Home {
     pub async fn trail_options(&self, origin: &str) -> Result<Options, HomeError> {
         let signers = self.log_keys(origin).await?.signers(origin, self.clock.now()).map_err(kept)?;
         let callers = self.owners().await?.callers().await?;
-        let anchor = match self.trail_anchor().await? {
-            Some(anchor) => anchor,
-            None => {
-                let fresh = Zeroizing::new(random::bytes());
-                let sealed = self.seal_trail_key(&fresh, false)?;
-                self.store.put_first(LOG_NAMESPACE, TRAIL_KEY, sealed, self.clock.now()).await?;
-                self.trail_anchor().await?.ok_or_else(|| kept("the audit trail's key was removed"))?
-            }
-        };
+        self.make_trail_key().await?;
+        let anchor = self.trail_anchor().await?;
+        let anchor = anchor.ok_or_else(|| kept("the audit trail's key was removed"))?;
         let store = self.store.mark().await?;
         Ok(Options { store, ..Options::new(self.audit_dir(), origin, signers, callers, anchor) })
     }
 
+    async fn make_trail_key(&self) -> Result<(), HomeError> {
+        if self.kept_trail_key().await?.is_none() {
+            let fresh = Zeroizing::new(random::bytes());
+            let sealed = self.seal_trail_key(&fresh, false)?;
+            self.store.put_first(LOG_NAMESPACE, TRAIL_KEY, sealed, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
     /// What proves what the bridge wrote of the trail; `None` where no bridge of this version has run yet.
     pub async fn trail_anchor(&self) -> Result<Option<Anchor>, HomeError> {
-        Ok(self.kept_trail_key().await?.map(|(key, begun, _)| Anchor {
-            key: TrailKey::new(&key),
-            head: self.dir.join(TRAIL_HEAD),
-            begun,
-        }))
+        let Some((key, begun, _)) = self.kept_trail_key().await? else { return Ok(None) };
+        let mark = match self.store.kept_mark(TRAIL_MARK).await? {
+            Some(sealed) => {
+                let opened = self.keys.open(&sealed, TRAIL_MARK_CONTEXT).map_err(kept)?;
+                Some(Mark::parse(&opened).ok_or_else(|| kept("the audit trail's mark cannot be read"))?)
+            }
+            None => None,
+        };
+        Ok(Some(Anchor { key: TrailKey::new(&key), head: self.dir.join(TRAIL_HEAD), begun, mark }))
+    }
+
+    /// Keeps how far the trail is: an older copy of what is remembered of it is refused from now on.
+    pub async fn mark_trail(&self, trail: &Trail) -> Result<(), HomeError> {
+        let Some(mark) = trail.mark() else { return Ok(()) };
+        let sealed = self.keys.seal(&mark.bytes(), TRAIL_MARK_CONTEXT).map_err(kept)?;
+        Ok(self.store.keep_mark(TRAIL_MARK, sealed).await?)
     }
 
     /// From now on a trail without what is remembered of it is refused.

@@ -102,6 +102,7 @@ impl Services {
         let fingerprint_key = home.fingerprint_key().await?;
         let trail = Arc::new(Trail::open(home.trail_options(&bridge.name).await?, Arc::clone(&clock))?);
         home.trail_begun().await?;
+        home.mark_trail(&trail).await?;
         let api_keys = Arc::new(home.key_ring(KeyKind::ApiKey).await?);
         let client_secrets = Arc::new(home.key_ring(KeyKind::ClientSecret).await?);
         let signing =

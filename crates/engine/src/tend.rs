@@ -18,6 +18,8 @@ const DAILY: Duration = Duration::from_secs(24 * 3600);
 const HOURLY: Duration = Duration::from_secs(3600);
 /// A block of the index is due every 65,536 records; one look costs a few reads.
 const INDEX: Duration = Duration::from_secs(2);
+/// A checkpoint comes about once a second while there are records.
+const MARK: Duration = Duration::from_secs(1);
 
 pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
     [
@@ -28,6 +30,7 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
         tokio::spawn(actions::follow_outbox(Arc::clone(services))).abort_handle(),
         tokio::spawn(follow_log_keys(Arc::clone(services))).abort_handle(),
         tokio::spawn(index(Arc::clone(services))).abort_handle(),
+        tokio::spawn(mark_trail(Arc::clone(services))).abort_handle(),
         tokio::spawn(drop_what_is_old(Arc::clone(services))).abort_handle(),
         tokio::spawn(publishing::follow(Arc::clone(services), services.audit())).abort_handle(),
     ]
@@ -161,6 +164,22 @@ async fn index(services: Arc<Services>) {
             Err(fault) => tracing::error!(%fault, "a part of the audit trail has no index"),
         }
         tokio::time::sleep(INDEX).await;
+    }
+}
+
+/// Lets the store know how far the trail is, so that an older copy of it, put back later, is not believed.
+async fn mark_trail(services: Arc<Services>) {
+    let mut marked = services.trail.mark();
+    loop {
+        tokio::time::sleep(MARK).await;
+        let mark = services.trail.mark();
+        if mark == marked {
+            continue;
+        }
+        match services.home.mark_trail(&services.trail).await {
+            Ok(()) => marked = mark,
+            Err(error) => tracing::warn!(%error, "the store does not know yet how far the audit trail is"),
+        }
     }
 }
 

@@ -698,3 +698,68 @@ fn what_is_asked_of_a_person_is_never_incomplete_in_silence() {
     }
     assert!(found > 0, "what is there is shown all the same");
 }
+
+/// Who deletes the trail's key from the store, and what is remembered, does not get a forged journal of an older version
+/// signed.
+#[test]
+fn a_trail_whose_key_was_taken_away_is_not_one_of_an_older_version() {
+    let stage = stage(300);
+    let data = stage.path("data");
+    let home = Home::open(&data, Actor::new("test")).unwrap();
+    runtime().block_on(home.trail_begun()).unwrap();
+    drop(home);
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+        assert db.execute(\"DELETE FROM sealed_item WHERE name = 'trail-key'\").rowcount == 1; db.commit()";
+    let store = data.join("store.sqlite");
+    assert!(
+        Command::new("python3").args(["-c", script, store.to_str().unwrap()]).status().unwrap().success()
+    );
+    fs::remove_file(data.join("audit-head")).unwrap();
+    let journal = data.join("audit/journal");
+    for segment in fs::read_dir(&journal).unwrap() {
+        fs::remove_file(segment.unwrap().path()).unwrap();
+    }
+    let older = Path::new(env!("CARGO_MANIFEST_DIR")).join("../audit/tests/fixtures/v2/journal");
+    for segment in fs::read_dir(older).unwrap().map(Result::unwrap) {
+        fs::copy(segment.path(), journal.join(segment.file_name())).unwrap();
+    }
+
+    for command in [&["run"][..], &["audit", "accept-loss", "--yes"]] {
+        let refused = stage.bad(command);
+        assert!(refused.err.contains("`audit/trail-key` is not as this bridge left it"), "{}", refused.err);
+        assert!(refused.err.contains("restore store.sqlite from a backup"), "{}", refused.err);
+    }
+    // The records are all there.
+    let shown = stage.good(&["audit", "query"]);
+    assert_eq!(shown.out.lines().count(), 303, "{}", shown.err);
+    assert!(
+        shown.err.contains("not authenticated") && shown.err.contains("audit/trail-key"),
+        "{}",
+        shown.err
+    );
+}
+
+/// What one segment of detail holds keeps nobody from the records, and nobody takes them for whole.
+#[test]
+fn every_command_tells_of_detail_that_it_could_not_read() {
+    let stage = stage(300);
+    // The journal, which holds detail too, goes on with the next start.
+    write(&stage, 300..303);
+    let detail = stage.path("data/audit/detail/0000000000000000.wal");
+    let mut bytes = fs::read(&detail).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(detail, bytes).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["audit", "query", "--details"],
+        &["audit", "tail", "-n", "300"],
+        &["audit", "export", "--as", "json", "--details"],
+        &["audit", "disclosures", "--all", "--since", "30d"],
+        &["subject", "trace", "customer-1"],
+    ];
+    for command in commands {
+        let told = stage.bad(command);
+        assert!(told.err.contains("not all of it could be read: detail/"), "{command:?}: {}", told.err);
+        let all = command[0] == "audit" && command[1] != "disclosures";
+        assert!(!all || told.out.lines().count() >= 300, "{command:?}: {}", told.out.lines().count());
+    }
+}

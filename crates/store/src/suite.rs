@@ -3,16 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::{
-    Actor, Credentials, Fingerprints, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys,
-    OwnerKind, Reservation, SealedItems, Settlement, StoreError, Ticket,
+    Actor, Credentials, Fingerprints, Idempotency, IssuedCredential, IssuedKind, Marks, NewOwner, Outbox,
+    OwnerKeys, OwnerKind, Reservation, SealedItems, Settlement, StoreError, Ticket,
 };
 use bytes::Bytes;
 use ironbridge_core::{Action, ExchangeId, OwnerKey, StoredAnswer, Timestamp, action};
 
 /// Everything at once.
-pub trait Store: Credentials + SealedItems + OwnerKeys + Outbox + Idempotency {}
+pub trait Store: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency {}
 
-impl<S: Credentials + SealedItems + OwnerKeys + Outbox + Idempotency> Store for S {}
+impl<S: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency> Store for S {}
 
 /// # Panics
 /// When the implementation does not keep a promise of the traits.
@@ -23,6 +23,7 @@ pub async fn all<S: Store>(open: impl Fn(Actor) -> S) {
     owner_keys(&open()).await;
     changes_leave_their_action(&open()).await;
     actions_wait_until_they_are_done(&open()).await;
+    marks(&open()).await;
     idempotency(&open()).await;
     nothing_is_remembered_of_who_was_erased(&open()).await;
     unheard_reservations_are_released(&open()).await;
@@ -106,6 +107,17 @@ async fn sealed_items(store: &impl SealedItems) {
     );
     let second = store.put_first("key", "first", b"theirs".to_vec(), Timestamp(6)).await.unwrap();
     assert_eq!(second, first, "whoever comes later uses what is there");
+}
+
+async fn marks(store: &impl Store) {
+    let actions = store.count().await.unwrap();
+    assert_eq!(store.kept_mark("log").await.unwrap(), None);
+    for sealed in [b"one".to_vec(), b"two".to_vec()] {
+        store.keep_mark("log", sealed.clone()).await.unwrap();
+        assert_eq!(store.kept_mark("log").await.unwrap(), Some(sealed));
+    }
+    assert_eq!(store.kept_mark("other").await.unwrap(), None);
+    assert_eq!(store.count().await.unwrap(), actions, "nothing was done that is to be recorded");
 }
 
 async fn owner_keys(store: &impl OwnerKeys) {

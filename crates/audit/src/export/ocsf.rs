@@ -131,7 +131,7 @@ fn act(action: &str) -> (Class, u32, &'static str) {
         name::RETENTION => (ENTITY_MANAGEMENT, DELETE, "audit records"),
         name::STORE_REFUSE => (ENTITY_MANAGEMENT, DELETE, "row of the store"),
         name::STORE_ADOPT => (ENTITY_MANAGEMENT, UPDATE, "row of the store"),
-        name::LOSS | name::AUTHENTICATE => (ENTITY_MANAGEMENT, UPDATE, "audit records"),
+        name::LOSS | name::MEND | name::AUTHENTICATE => (ENTITY_MANAGEMENT, UPDATE, "audit records"),
         _ => (ENTITY_MANAGEMENT, OTHER, "other"),
     }
 }

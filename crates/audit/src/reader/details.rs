@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// So many records further on a segment is looked at again that had no other after it.
+const LOOK_AGAIN: u64 = 65_536;
+
 /// Reads detail in ascending order of index, while it grows.
 pub(super) struct Forward {
     disk: Arc<dyn Disk>,
@@ -28,6 +31,7 @@ impl Forward {
         Forward { disk, dir, trust: log.trust.clone(), cursor: None, ahead: VecDeque::new(), absent_below: 0 }
     }
 
+    /// A fault is given once; what lies in the same segment behind it is empty then.
     pub fn at(&mut self, index: u64) -> Result<Vec<u8>, Fault> {
         loop {
             while self.ahead.front().is_some_and(|(at, _)| *at < index) {
@@ -66,7 +70,12 @@ impl Forward {
             Err(fault) if fault.kind == FaultKind::Missing => {
                 self.absent_below = self.resumes_after(index)?
             }
-            Err(fault) => return Err(fault),
+            Err(fault) => {
+                // What follows in the segment cannot be authenticated either.
+                let next = segments(&*self.disk, &self.dir)?.into_iter().find(|first| *first > index);
+                self.absent_below = next.unwrap_or(index.saturating_add(LOOK_AGAIN));
+                return Err(fault);
+            }
         }
         Ok(())
     }
@@ -106,32 +115,57 @@ impl Anywhere {
     pub fn at(&mut self, index: u64) -> Result<Vec<u8>, Fault> {
         let known =
             self.segment.as_ref().is_some_and(|segment| (segment.first..segment.end).contains(&index));
-        if !known {
-            self.segment = settled(|| self.load(index))?;
-        }
+        let fault = if known { None } else { self.enter(index)? };
         let Some(segment) = &self.segment else { return Ok(Vec::new()) };
         let found = segment.details.binary_search_by_key(&index, |(at, _)| *at).ok();
-        let found = found.and_then(|place| segment.details.get(place));
-        Ok(found.map(|(_, detail)| detail.clone()).unwrap_or_default())
+        let found = found.and_then(|place| segment.details.get(place)).map(|(_, detail)| detail.clone());
+        match (found, fault) {
+            (None, Some(fault)) => Err(fault),
+            (found, _) => Ok(found.unwrap_or_default()),
+        }
+    }
+
+    /// Holds the segment of this index, as far as it can be read.
+    fn enter(&mut self, index: u64) -> Result<Option<Fault>, Fault> {
+        let mut fault = None;
+        self.segment = settled(|| {
+            let loaded = self.load(index)?;
+            if let Some((Segment { .. }, Some(missing))) = &loaded
+                && missing.kind == FaultKind::Missing
+            {
+                return Err(missing.clone());
+            }
+            Ok(loaded.map(|(segment, found)| {
+                fault = found;
+                segment
+            }))
+        })?;
+        Ok(fault)
     }
 
     /// The segment that holds the index's detail, if there is one.
-    fn load(&self, index: u64) -> Result<Option<Segment>, Fault> {
+    fn load(&self, index: u64) -> Result<Option<(Segment, Option<Fault>)>, Fault> {
         let segments = segments(&*self.disk, &self.dir)?;
         let Some(first) = segments.iter().rfind(|first| **first <= index).copied() else { return Ok(None) };
         let after = segments.iter().find(|first| **first > index).copied().unwrap_or(u64::MAX);
         let mut cursor = Cursor::new(Part::Detail, self.dir.clone(), first, self.trust.clone());
-        let mut details = Vec::new();
+        let (mut details, mut fault) = (Vec::new(), None);
         while cursor.next < after {
-            match cursor.read(&*self.disk)? {
-                Some(batch) => {
+            match cursor.read(&*self.disk) {
+                Ok(Some(batch)) => {
                     let records = (batch.first..).zip(batch.records());
                     details.extend(records.map(|(at, taken)| (at, taken.detail.to_vec())));
                 }
-                None => break,
+                Ok(None) => break,
+                Err(found) => {
+                    fault = Some(found);
+                    break;
+                }
             }
         }
-        Ok(Some(Segment { first, end: cursor.next.min(after), details }))
+        // Behind a fault nothing can be read: that segment is not opened again for each record.
+        let end = if fault.is_some() { after } else { cursor.next.min(after) };
+        Ok(Some((Segment { first, end, details }, fault)))
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    fn parse(index: u64, taken: Held) -> Result<Stored, Fault> {
+    fn parse(log: &Log, index: u64, taken: Held) -> Result<Stored, Fault> {
         let malformed = |detail: String| {
             let file = named(Kind::Entries, index / WIDTH, WIDTH);
             Fault::new(FaultKind::Malformed, file, detail).entry(index)
@@ -31,9 +31,11 @@ impl Stored {
         let entry = Entry::parse(&taken.leaf)
             .map_err(|error| malformed(format!("the record cannot be read: {error}")))?;
         let json = String::from_utf8(taken.leaf).map_err(|_| malformed("the record is not text".into()))?;
-        let details = detail::parse(&taken.detail).ok_or_else(|| {
-            Fault::new(FaultKind::Malformed, "detail", "the record's detail cannot be read").entry(index)
-        })?;
+        let details = detail::parse(&taken.detail).unwrap_or_else(|| {
+            let unreadable = "the record's detail cannot be read";
+            log.note_damage(Fault::new(FaultKind::Malformed, "detail", unreadable).entry(index));
+            Vec::new()
+        });
         Ok(Stored { index, json, entry, details })
     }
 
@@ -90,7 +92,7 @@ impl Follow {
         let Some(held) = self.ahead.pop_front() else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        Stored::parse(index, held).map(Some)
+        Stored::parse(&self.log, index, held).map(Some)
     }
 
     fn refill(&mut self) -> Result<(), Fault> {
@@ -121,10 +123,10 @@ impl Follow {
     fn refill_from_log(&mut self) -> Result<(), Fault> {
         let leaves = self.log.bundle(self.next, self.integrated)?;
         let held = leaves.into_iter().zip(self.next..).map(|(leaf, index)| {
-            let detail = self.detail.at(index)?;
-            Ok(Held { leaf, detail })
+            let detail = self.detail.at(index);
+            Held { leaf, detail: self.log.or_damaged(detail) }
         });
-        self.ahead = held.collect::<Result<_, Fault>>()?;
+        self.ahead = held.collect();
         Ok(())
     }
 
@@ -164,7 +166,10 @@ impl Backward {
         let mut pending = Follow::from(log, integrated);
         let mut ahead = Vec::new();
         loop {
-            pending.refill()?;
+            if let Err(fault) = pending.refill() {
+                // What the journal holds behind it is told by nobody; the log is there.
+                log.note_damage(fault);
+            }
             if pending.ahead.is_empty() {
                 break;
             }
@@ -197,14 +202,14 @@ impl Backward {
             })?;
             leaves.truncate(usize::try_from(end - start).unwrap_or(usize::MAX));
             let held = leaves.into_iter().zip(start..).map(|(leaf, index)| {
-                let detail = self.detail.at(index)?;
-                Ok(Held { leaf, detail })
+                let detail = self.detail.at(index);
+                Held { leaf, detail: self.log.or_damaged(detail) }
             });
-            self.ahead = held.collect::<Result<_, Fault>>()?;
+            self.ahead = held.collect();
         }
         let Some(held) = self.ahead.pop() else { return Ok(None) };
         self.end -= 1;
-        Stored::parse(self.end, held).map(Some)
+        Stored::parse(&self.log, self.end, held).map(Some)
     }
 }
 
@@ -223,6 +228,14 @@ impl From<Taken<'_>> for Held {
 }
 
 impl Log {
+    /// The detail, or none where what lies there cannot be read.
+    fn or_damaged(&self, detail: Result<Vec<u8>, Fault>) -> Vec<u8> {
+        detail.unwrap_or_else(|fault| {
+            self.note_damage(fault);
+            Vec::new()
+        })
+    }
+
     /// The records at these indexes, in the order they are asked for. All must be under the checkpoint.
     pub(super) fn records(
         &self,
@@ -250,8 +263,8 @@ impl Log {
                     )
                     .entry(*index)
                 })?;
-                let detail = detail.as_mut().map(|detail| detail.at(*index)).transpose()?.unwrap_or_default();
-                Stored::parse(*index, Held { leaf, detail })
+                let detail = detail.as_mut().map(|detail| self.or_damaged(detail.at(*index)));
+                Stored::parse(self, *index, Held { leaf, detail: detail.unwrap_or_default() })
             })
             .collect()
     }

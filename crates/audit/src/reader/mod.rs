@@ -24,6 +24,7 @@ use crate::journal::Trust;
 use crate::places::Places;
 use crate::retention::Kept;
 use ironbridge_seal::note::NoteVerifier;
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,8 +35,12 @@ pub struct Log {
     pub(crate) places: Places,
     /// What is demanded of journal and detail.
     pub(crate) trust: Trust,
+    /// What could not be read while records were.
+    damage: Arc<Mutex<Vec<Fault>>>,
 }
 
+/// More faults tell nothing more.
+const MAX_DAMAGE: usize = 16;
 const CHECKPOINT: &str = "log/checkpoint";
 const KEY: &str = "log/key";
 
@@ -56,7 +61,21 @@ impl Log {
     }
 
     pub(crate) fn at(disk: Arc<dyn Disk>, places: Places, trust: Trust) -> Log {
-        Log { disk, places, trust }
+        Log { disk, places, trust, damage: Arc::default() }
+    }
+
+    /// What could not be read so far of what lies beside the records: they were given without it. The first faults, one
+    /// of each file.
+    pub fn damage(&self) -> Vec<Fault> {
+        self.damage.lock().clone()
+    }
+
+    /// Records stay readable whatever lies beside them; whoever reads them is told.
+    fn note_damage(&self, fault: Fault) {
+        let mut damage = self.damage.lock();
+        if damage.len() < MAX_DAMAGE && damage.iter().all(|known| known.file != fault.file) {
+            damage.push(fault);
+        }
     }
 
     /// The trail, of whose journal and detail only what the bridge itself wrote is believed. Without the key that the

@@ -74,15 +74,19 @@ pub(super) type Records = Box<dyn Iterator<Item = Result<Stored, Fault>> + Send>
 impl Log {
     /// The records that match, those not yet integrated included. Of the blocks that have an index only the
     /// bundles are read that it points at, the others from one end to the other; nothing is held but one bundle
-    /// and the records not yet integrated. A fault ends it.
+    /// and the records not yet integrated. A fault ends it, but not one of what lies beside the records: that is told by
+    /// [`Log::damage`], also where a person's records may be among those whose detail is missing.
     pub fn query(&self, query: Query) -> Result<Records, Fault> {
         let limit = query.limit.unwrap_or(usize::MAX);
         let records = Search::new(self, &query, BLOCKS).records()?;
         let (log, by_subject) = (self.clone(), query.subject.is_some());
         // A person's records are known by their detail only: without it, none would be found, and nothing said.
-        let records = records.map(move |record| match record {
-            Ok(stored) if by_subject => log.demand_detail(&stored).map(|()| stored),
-            record => record,
+        let records = records.inspect(move |record| {
+            if let (Ok(stored), true) = (record, by_subject)
+                && let Err(fault) = log.demand_detail(stored)
+            {
+                log.note_damage(fault);
+            }
         });
         let mut failed = false;
         let until_fault = records.take_while(move |record| !std::mem::replace(&mut failed, record.is_err()));

@@ -37,7 +37,7 @@ pub fn plain_options(dir: impl Into<PathBuf>) -> Options {
 
 /// As of a trail that may be new. The head lies in the audit directory, so that it is copied with it.
 pub fn anchor(dir: &Path) -> Anchor {
-    Anchor { key: TrailKey::new(&[3; 32]), head: dir.join("head"), begun: false }
+    Anchor { key: TrailKey::new(&[3; 32]), head: dir.join("head"), begun: false, mark: None }
 }
 
 pub fn clock() -> Arc<dyn Clock> {

@@ -11,7 +11,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// 600 records in the log and 20 in the journal, in four frames: as a bridge leaves it that is killed.
-fn killed() -> tempfile::TempDir {
+pub fn killed() -> tempfile::TempDir {
+    loop {
+        let dir = try_killed();
+        // On a busy machine what is recorded together may not be written together.
+        if frames(&fs::read(dir.path().join(SEGMENT)).unwrap()).len() == 5 {
+            return dir;
+        }
+    }
+}
+
+fn try_killed() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     closed(dir.path(), 600);
     let trail = open_lagging(dir.path());
@@ -25,13 +35,13 @@ fn killed() -> tempfile::TempDir {
 }
 
 /// The trail that a bridge has begun, whatever is left of it.
-fn begun(dir: &Path) -> Options {
+pub fn begun(dir: &Path) -> Options {
     let mut options = options(dir);
     options.anchor.begun = true;
     options
 }
 
-fn refused(dir: &Path) -> Fault {
+pub fn refused(dir: &Path) -> Fault {
     match Trail::open(begun(dir), clock()) {
         Err(AuditError::NotAsLeft(fault)) => fault,
         Err(error) => panic!("{error}"),
@@ -39,9 +49,9 @@ fn refused(dir: &Path) -> Fault {
     }
 }
 
-const SEGMENT: &str = "journal/0000000000000600.wal";
+pub const SEGMENT: &str = "journal/0000000000000600.wal";
 
-fn change(dir: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
+pub fn change(dir: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let path = dir.join(file);
     let mut bytes = fs::read(&path).unwrap();
     change(&mut bytes);
@@ -49,7 +59,7 @@ fn change(dir: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Where the frames of the segment begin, and where the last ends.
-fn frames(bytes: &[u8]) -> Vec<usize> {
+pub fn frames(bytes: &[u8]) -> Vec<usize> {
     let mut starts = vec![88];
     while let Some(length) = bytes.get(starts[starts.len() - 1]..).and_then(|rest| rest.first_chunk::<4>()) {
         starts.push(starts[starts.len() - 1] + 56 + u32::from_be_bytes(*length) as usize);
@@ -57,7 +67,7 @@ fn frames(bytes: &[u8]) -> Vec<usize> {
     starts
 }
 
-fn entries(dir: &Path) -> Vec<ironbridge_audit::Entry> {
+pub fn entries(dir: &Path) -> Vec<ironbridge_audit::Entry> {
     Log::open(dir).unwrap().follow(0).map(|stored| stored.unwrap().entry).collect()
 }
 
@@ -228,7 +238,7 @@ fn reseal(frame: &mut [u8]) {
 }
 
 /// The same records as version 2 would hold them.
-fn downgrade(bytes: &mut Vec<u8>) {
+pub fn downgrade(bytes: &mut Vec<u8>) {
     let starts = frames(bytes);
     let mut old = [&bytes[..8], &2u32.to_be_bytes(), &bytes[12..20]].concat();
     old.extend_from_slice(&crc(&old));
@@ -405,7 +415,8 @@ fn a_forged_retention_does_not_enter() {
     let log = Log::open(dir.path()).unwrap();
     assert_eq!(log.tail(1).unwrap()[0].entry.action, name::RETENTION);
     let log = log.authenticated(&begun(dir.path()).anchor).unwrap();
-    assert_eq!(log.tail(1).unwrap_err().kind, FaultKind::Altered);
+    assert_eq!(log.tail(1).unwrap()[0].entry.id, id(619), "the others stay readable");
+    assert_eq!(log.damage()[0].kind, FaultKind::Altered);
     assert_eq!(log.verify(None, &mut |_, _| {}).unwrap_err().kind, FaultKind::Altered);
 }
 

@@ -8,13 +8,16 @@
     clippy::print_stdout
 )]
 
+mod beside;
 mod concurrency;
 mod crash;
 mod exchanges;
 mod fixture;
 mod growing;
+mod head;
 mod index;
 mod left;
+mod meddled;
 mod memory_disk;
 mod openssl;
 mod outage;

@@ -35,7 +35,7 @@ pub fn keys() -> Arc<Keys> {
 pub fn trail(dir: &Path) -> Trail {
     let owner = Arc::new(OwnerKey::new([1; 16], [2; 32]));
     let signers = Signers::new(ORIGIN, vec![signer()], Vec::new()).unwrap();
-    let anchor = Anchor { key: TrailKey::new(&[3; 32]), head: dir.join("head"), begun: false };
+    let anchor = Anchor { key: TrailKey::new(&[3; 32]), head: dir.join("head"), begun: false, mark: None };
     let options =
         Options { max_lag: Duration::from_millis(1), ..Options::new(dir, ORIGIN, signers, owner, anchor) };
     Trail::open(options, Arc::new(SystemClock::default())).unwrap()

@@ -230,13 +230,13 @@ fn words_of<const N: usize>(bytes: &[u8]) -> [u64; N] {
     std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
-fn part(db: &Connection, part: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+pub(super) fn part(db: &Connection, part: &str) -> rusqlite::Result<Option<Vec<u8>>> {
     db.prepare_cached("SELECT sealed FROM ledger WHERE part = ?1")?
         .query_row([part], |row| row.get(0))
         .optional()
 }
 
-fn put_part(db: &Connection, part: &str, sealed: &[u8]) -> rusqlite::Result<()> {
+pub(super) fn put_part(db: &Connection, part: &str, sealed: &[u8]) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO ledger (part, sealed) VALUES (?1, ?2)")?
         .execute(params![part, sealed])
         .map(drop)

@@ -7,6 +7,7 @@ mod file;
 mod idempotency;
 mod items;
 mod ledger;
+mod marks;
 mod outbox;
 mod owners;
 mod queue;

@@ -49,8 +49,12 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         )?;
     }
     let accepting = Options { accept_loss: true, actor: actor::of_command().0.to_string(), ..options };
-    Trail::open(accepting, Arc::clone(&home.clock))?.close()?;
-    block_on(async { Ok(home.trail_begun().await?) })?;
+    let trail = Trail::open(accepting, Arc::clone(&home.clock))?;
+    trail.close()?;
+    block_on(async {
+        home.trail_begun().await?;
+        Ok(home.mark_trail(&trail).await?)
+    })?;
     report(Some(&fault), args.format)
 }
 
@@ -76,4 +80,5 @@ pub fn not_as_left(fault: &Fault) -> Failure {
 }
 
 pub const HELP: &str = "find out who could write the data directory, and bring back what is missing from a backup or a \
-                        mirror; to go on without it: ironbridge audit accept-loss";
+                        mirror. Where it is gone: `ironbridge audit accept-loss` has the trail go on without it, moves what \
+                        contradicts to `audit/set-aside`, and leaves a record of which records are lost";

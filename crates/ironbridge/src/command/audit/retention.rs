@@ -93,6 +93,7 @@ fn drop_old(
     action.actor = actor::of_command().0.to_string();
     let kept = trail.retain(limits, action);
     trail.close()?;
+    block_on(async { Ok(home.mark_trail(&trail).await?) })?;
     kept.map_err(|error| match error {
         AuditError::ClockInDoubt { .. } => {
             Failure::from(error).help("if it is right, say so: ironbridge audit retention --confirm-clock")

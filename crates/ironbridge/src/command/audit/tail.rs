@@ -3,7 +3,6 @@ use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::output::FormatArg;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -34,13 +33,13 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let source = args.trail.open(manifest)?;
     let mut keyring = if args.details { Some(source.required_keyring(&args.keys)?) } else { None };
     let pause = if source.dir.is_some() { PAUSE } else { REMOTE_PAUSE };
-    let log = source.log;
+    let log = source.log.clone();
     let records = log.tail(args.lines)?;
     for record in &records {
         print(record, keyring.as_mut(), args.format)?;
     }
     if !args.follow {
-        return Ok(ExitCode::SUCCESS);
+        return source.end();
     }
     let next = match records.last() {
         Some(last) => last.index + 1,

@@ -110,15 +110,15 @@ fn begun(home: Option<&Home>) -> bool {
 /// means, and so is who looks at a trail that is not as it was left.
 fn authenticated(log: Log, home: Result<Option<Home>, HomeError>) -> Result<Log, Failure> {
     let anchor = match home {
-        Ok(None) => None,
-        Ok(Some(home)) => block_on(async { Ok(home.trail_anchor().await?) })?,
-        Err(error) => {
-            output::note(format_args!(
-                "Records that no checkpoint covers yet are not authenticated: {error}"
-            ));
-            None
-        }
+        Ok(None) => Ok(None),
+        Ok(Some(home)) => block_on(async { Ok(home.trail_anchor().await?) }),
+        Err(error) => Err(error.into()),
     };
+    let anchor = anchor.unwrap_or_else(|failure| {
+        output::note("Records that no checkpoint covers yet, and detail, are not authenticated:");
+        failure.tell();
+        None
+    });
     let Some(anchor) = anchor else { return Ok(log) };
     log.clone().authenticated(&anchor).or_else(|fault| {
         output::note(format_args!("Records that no checkpoint covers yet are not authenticated: {fault}"));
@@ -209,10 +209,11 @@ impl Source {
         Ok(tag)
     }
 
-    /// How a command ends that looked for a person.
+    /// How a command ends that read records, or looked for a person: what could not be read is told, and the command has
+    /// not done what it was asked.
     pub fn end(&self) -> Outcome {
         if !self.incomplete.get() {
-            return Ok(ExitCode::SUCCESS);
+            return self.all_read();
         }
         Err(Failure::new(
             "what is found of that person may be incomplete: another hand than this bridge's has removed keys of data \
@@ -220,6 +221,20 @@ impl Source {
         )
         .help("find out who can write store.sqlite, and restore it from a backup; `ironbridge audit query --action \
                store.refuse` says since when, `--action subject.erase` who was erased"))
+    }
+
+    fn all_read(&self) -> Outcome {
+        let damage = self.log.damage();
+        let Some(first) = damage.first() else { return Ok(ExitCode::SUCCESS) };
+        let more = match damage.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let message = format!("not all of it could be read: {first}{more}");
+        Err(Failure::new(message).help(
+            "records without their detail are shown as they are, and a person's may be missing; \
+             `ironbridge audit verify` says what differs, and a backup may have it",
+        ))
     }
 
     /// As [`Source::keyring`], for what cannot be done without.

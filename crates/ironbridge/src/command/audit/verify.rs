@@ -1,3 +1,4 @@
+use super::accept_loss::{HELP, not_as_left};
 use super::fault::{self, tampered};
 use super::file;
 use super::trail::Trail;
@@ -71,7 +72,13 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
             output::json(&json!({ "verified": false, "fault": fault::as_json(&fault) }))?;
             return Ok(ExitCode::FAILURE);
         }
+        Err(Problem::Left(fault)) if args.format.is_json() => {
+            let fault = fault::as_json(&fault);
+            output::json(&json!({ "verified": false, "fault": fault, "help": HELP }))?;
+            return Ok(ExitCode::FAILURE);
+        }
         Err(Problem::Trail(fault)) => return Err(tampered(&fault)),
+        Err(Problem::Left(fault)) => return Err(not_as_left(&fault)),
         Err(Problem::Ours(failure)) => return Err(failure),
     }
     Ok(ExitCode::SUCCESS)
@@ -80,6 +87,8 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 /// Whose fault it is that there is no report.
 enum Problem {
     Trail(Fault),
+    /// It does not follow from what the bridge remembers of it, and a bridge does not start on it.
+    Left(Fault),
     Ours(Failure),
 }
 
@@ -100,6 +109,10 @@ fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Prob
     let witnesses = parse_keys("--witness-key", &args.witness_key)?;
     let source = args.trail.open(manifest)?;
     let log = source.log.clone();
+    // As a start judges it, and before anything else: whoever reads this has to decide what becomes of the trail.
+    if let Some(fault) = source.contradiction()? {
+        return Err(Problem::Left(fault));
+    }
     let older = match &args.against {
         Some(file) => Some(log.check_against(&file::read(file, note::MAX_BYTES)?, &keys)?.0),
         None => None,
@@ -113,9 +126,6 @@ fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Prob
             (verified, Some(range))
         }
     };
-    if let Some(fault) = source.contradiction()? {
-        return Err(fault.into());
-    }
     Ok(Report { verified, range, older, cosigned, own_key: args.key.is_empty() })
 }
 

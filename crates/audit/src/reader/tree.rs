@@ -1,0 +1,101 @@
+//! Records are given as the tree has them that the checkpoint names: a bundle that was altered is told when it is read, not
+//! only when somebody verifies.
+
+use super::proof::TileNodes;
+use super::{CHECKPOINT, Log, parse};
+use crate::checkpoint::Checkpoint;
+use crate::fault::{Fault, FaultKind};
+use crate::merkle::{Hash, check_inclusion, inclusion_path, leaf_hash};
+use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The tree of one checkpoint.
+pub(super) struct Tree {
+    note: String,
+    head: Checkpoint,
+    /// What was read of its tiles.
+    tiles: Mutex<HashMap<(u32, u64), Vec<Hash>>>,
+}
+
+/// Tiles of a tree that are held, 8 KiB each: those above 65,536 records are one.
+const HELD: usize = 256;
+
+impl Log {
+    /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.
+    ///
+    /// # Errors
+    /// Where they are not those under the checkpoint's root.
+    pub(crate) fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
+        let tree = self.newest_tree()?;
+        let number = index / WIDTH;
+        let first = number * WIDTH;
+        let width = tree.head.size.saturating_sub(first).min(WIDTH);
+        if width == 0 || size > tree.head.size {
+            let detail = "no checkpoint covers it yet";
+            return Err(Fault::new(FaultKind::Missing, named(Kind::Entries, number, WIDTH), detail));
+        }
+        let (file, bytes) = load_bytes(&*self.disk, &self.places.log, Kind::Entries, number, width)?;
+        let entries = bundle_entries(&file, &bytes, first, width)?;
+        if !tree.has(self, number, &entries)? {
+            let detail =
+                "these records are not those that were signed; `ironbridge audit verify` tells which are not";
+            return Err(Fault::new(FaultKind::Altered, file, detail).entry(first));
+        }
+        let skip = usize::try_from(index - first).unwrap_or(usize::MAX);
+        let count = usize::try_from(size.saturating_sub(index)).unwrap_or(usize::MAX);
+        Ok(entries.into_iter().skip(skip).take(count).map(<[u8]>::to_vec).collect())
+    }
+
+    fn newest_tree(&self) -> Result<Arc<Tree>, Fault> {
+        let note = self.note()?;
+        let mut held = self.tree.lock();
+        if let Some(tree) = held.as_ref().filter(|tree| tree.note == note) {
+            return Ok(Arc::clone(tree));
+        }
+        let (text, _) = note.split_once("\n\n").unwrap_or_default();
+        let head = parse(&format!("{text}\n"))?;
+        Ok(Arc::clone(held.insert(Arc::new(Tree { note, head, tiles: Mutex::default() }))))
+    }
+
+    /// The tree that is read must be the one that the bridge remembers, or have grown from it.
+    pub(super) fn check_tree(&self, size: u64, root: &Hash) -> Result<(), Fault> {
+        let now = self.unverified_checkpoint()?.size;
+        if now < size {
+            let detail = format!("the log has {now} records, but {size} were signed");
+            return Err(Fault::new(FaultKind::RolledBack, CHECKPOINT, detail).entry(now));
+        }
+        if size > 0 && self.root(size)? != *root {
+            let detail =
+                format!("the log is another one: its first {size} records are not those that were signed");
+            return Err(Fault::new(FaultKind::Forked, CHECKPOINT, detail));
+        }
+        Ok(())
+    }
+}
+
+impl Tree {
+    /// Whether these are the bundle's entries: one entry's proof takes all others of the bundle in.
+    fn has(&self, log: &Log, number: u64, entries: &[&[u8]]) -> Result<bool, Fault> {
+        let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+        let Some(leaf) = leaves.first().copied() else { return Ok(true) };
+        let (first, size) = (number * WIDTH, self.head.size);
+        let mut tiles = self.tiles.lock();
+        let mut read = std::mem::take(&mut *tiles);
+        if read.len() > HELD {
+            read.clear();
+        }
+        read.insert((0, number), leaves);
+        let mut nodes = TileNodes { log, size, read };
+        let path = inclusion_path(&mut nodes, first, 0, size)?;
+        nodes.read.remove(&(0, number));
+        *tiles = nodes.read;
+        let proven = check_inclusion(&self.head.root, size, first, &leaf, &path);
+        if !proven {
+            // Or one of the tiles was altered, and may be put in order.
+            tiles.clear();
+        }
+        Ok(proven)
+    }
+}

@@ -1,0 +1,185 @@
+//! What is done beside the log while the bridge runs: it is found, put in order where nothing is lost by it, and recorded.
+
+use crate::exchanges::{MEMORY, append, clock, eventually, flow, open, options, record, verify, wait};
+use crate::head::Harm;
+use crate::left::{begun, entries};
+use crate::memory_disk::{MemoryDisk, Unsynced};
+use ironbridge_audit::disk::Disk;
+use ironbridge_audit::{Log, Options, Trail};
+use ironbridge_core::Recorder;
+use ironbridge_core::action::name;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn segment(dir: &Path) -> PathBuf {
+    let mut segments: Vec<_> =
+        fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    segments.pop().unwrap()
+}
+
+fn cut(path: &Path, length: u64) {
+    File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+}
+
+const MEDDLING: &[Harm] = &[
+    Harm("the head is removed", |dir| fs::remove_file(dir.join("head")).unwrap()),
+    Harm("the head is emptied", |dir| cut(&dir.join("head"), 0)),
+    Harm("the head is cut", |dir| cut(&dir.join("head"), 4096)),
+    Harm("the head is altered", |dir| fs::write(dir.join("head"), [1; 5000]).unwrap()),
+    Harm("an older head takes its place", |dir| fs::rename(dir.join("older"), dir.join("head")).unwrap()),
+    Harm("the segment is removed", |dir| fs::remove_file(segment(dir)).unwrap()),
+    Harm("the segment is emptied", |dir| cut(&segment(dir), 0)),
+    Harm("the segment is cut", |dir| cut(&segment(dir), fs::metadata(segment(dir)).unwrap().len() / 2)),
+    Harm("the journal is removed", |dir| {
+        fs::remove_dir_all(dir.join("journal")).unwrap();
+        fs::create_dir(dir.join("journal")).unwrap();
+    }),
+    Harm("both", |dir| {
+        fs::remove_file(segment(dir)).unwrap();
+        fs::remove_file(dir.join("head")).unwrap();
+    }),
+];
+
+/// A trail of ten records, all signed.
+fn running(dir: &Path) -> Trail {
+    let trail = open(dir);
+    fs::copy(dir.join("head"), dir.join("older")).unwrap();
+    record(&trail, 0..10);
+    eventually(|| trail.status().integrated == 10);
+    trail
+}
+
+#[test]
+fn what_is_done_beside_the_log_of_a_running_bridge_is_put_in_order_and_recorded() {
+    for Harm(what, meddle) in MEDDLING {
+        let dir = tempfile::tempdir().unwrap();
+        let trail = running(dir.path());
+        meddle(dir.path());
+        eventually(|| trail.status().integrated > 10);
+        record(&trail, 10..20);
+        trail.close().unwrap_or_else(|error| panic!("{what}: {error}"));
+        drop(trail);
+        let actions: Vec<_> =
+            entries(dir.path()).into_iter().filter(|entry| !entry.action.is_empty()).collect();
+        assert!(actions.iter().all(|entry| entry.action == name::MEND), "{what}");
+        assert!(!actions.is_empty() && !actions[0].facts["found"].is_empty(), "{what}");
+        let reopened = Trail::open(begun(dir.path()), clock());
+        reopened.unwrap_or_else(|error| panic!("{what}: {error}")).close().unwrap();
+        assert_eq!(verify(&Log::open(dir.path()).unwrap()).size, 20 + actions.len() as u64, "{what}");
+    }
+}
+
+/// What is done in the last moment is put in order by the stop, and recorded by the next start.
+#[test]
+fn what_is_done_while_the_bridge_stops_is_recorded_by_the_next_start() {
+    for Harm(what, meddle) in MEDDLING {
+        let dir = tempfile::tempdir().unwrap();
+        let lagging = Options { max_lag: std::time::Duration::from_secs(3600), ..options(dir.path()) };
+        let trail = Trail::open(lagging, clock()).unwrap();
+        fs::copy(dir.path().join("head"), dir.path().join("older")).unwrap();
+        drop(trail);
+        let lagging = Options { max_lag: std::time::Duration::from_secs(3600), ..begun(dir.path()) };
+        let trail = Trail::open(lagging, clock()).unwrap();
+        meddle(dir.path());
+        trail.close().unwrap_or_else(|error| panic!("{what}: {error}"));
+        drop(trail);
+        for _ in 0..2 {
+            let reopened = Trail::open(begun(dir.path()), clock());
+            reopened.unwrap_or_else(|error| panic!("{what}: {error}")).close().unwrap();
+        }
+        let actions: Vec<_> = entries(dir.path()).into_iter().map(|entry| entry.action).collect();
+        assert_eq!(actions, [name::MEND], "{what}");
+    }
+}
+
+/// Records that were acknowledged and not yet signed cannot be put in order: nothing crosses any more, and the next
+/// start says what is missing.
+#[test]
+fn a_journal_that_is_taken_away_before_it_is_signed_refuses_exchanges() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = Trail::open(
+        Options { max_lag: std::time::Duration::from_millis(500), ..options(dir.path()) },
+        clock(),
+    )
+    .unwrap();
+    record(&trail, 0..10);
+    fs::remove_file(segment(dir.path())).unwrap();
+    eventually(|| trail.ready().is_err());
+    assert!(trail.status().unavailable.unwrap().reason.contains("journal"));
+    assert!(trail.close().is_err());
+    drop(trail);
+    assert!(Trail::open(begun(dir.path()), clock()).is_err());
+}
+
+/// What cannot be put in order stops the exchanges, and says where.
+#[test]
+fn a_head_that_cannot_be_written_anew_refuses_exchanges_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = running(dir.path());
+    let head = dir.path().join("head");
+    fs::remove_file(&head).unwrap();
+    fs::create_dir(&head).unwrap();
+    eventually(|| trail.ready().is_err());
+    assert!(trail.status().unavailable.unwrap().reason.contains("head"));
+    fs::remove_dir(&head).unwrap();
+    eventually(|| trail.ready().is_ok());
+    record(&trail, 10..12);
+    trail.close().unwrap();
+    drop(trail);
+    Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+}
+
+/// Wherever an accepted loss is cut short, it is recorded once in the end.
+#[test]
+fn an_accepted_loss_that_was_killed_anywhere_is_recorded_once() {
+    let lost = || {
+        let disk = MemoryDisk::new();
+        let lagging = Options { max_lag: std::time::Duration::from_secs(3600), ..options(MEMORY) };
+        let trail = Trail::open_on(Arc::clone(&disk) as Arc<dyn Disk>, lagging, clock()).unwrap();
+        record(&trail, 0..20);
+        let crashed = disk.after_power_cut(Unsynced::Kept);
+        drop(trail);
+        let journal = Path::new(MEMORY).join("journal");
+        for name in crashed.list(&journal).unwrap() {
+            crashed.remove(&journal.join(name)).unwrap();
+        }
+        crashed.sync_dir(&journal).unwrap();
+        crashed.after_power_cut(Unsynced::Kept)
+    };
+    let accept = |disk: &Arc<MemoryDisk>| {
+        let accepting = Options { accept_loss: true, ..memory() };
+        Trail::open_on(Arc::clone(disk) as Arc<dyn Disk>, accepting, clock()).and_then(|trail| trail.close())
+    };
+    let whole = lost();
+    accept(&whole).unwrap();
+    for at in 0..whole.operations() + 5 {
+        for unsynced in [Unsynced::Kept, Unsynced::Lost, Unsynced::Half] {
+            let disk = lost();
+            disk.dies_at(Some(at));
+            let _ = accept(&disk);
+            let mut disk = disk.after_power_cut(unsynced);
+            let context = format!("dead from operation {at}, unsynced bytes {unsynced:?}");
+            if Trail::open_on(Arc::clone(&disk) as Arc<dyn Disk>, memory(), clock()).is_err() {
+                disk = disk.after_power_cut(Unsynced::Kept);
+                accept(&disk).unwrap_or_else(|error| panic!("{context}: {error}"));
+            }
+            let trail = Trail::open_on(Arc::clone(&disk) as Arc<dyn Disk>, memory(), clock()).unwrap();
+            let flow = flow("orders");
+            wait(&trail, append(&trail, 30, &flow).unwrap()).unwrap();
+            trail.close().unwrap();
+            let log = Log::open_on(Arc::clone(&disk) as Arc<dyn Disk>, MEMORY).unwrap();
+            let entries: Vec<_> = log.follow(0).map(|stored| stored.unwrap().entry).collect();
+            let losses = entries.iter().filter(|entry| entry.action == name::LOSS).count();
+            assert_eq!((losses, entries.len()), (1, 2), "{context}");
+            verify(&log);
+        }
+    }
+}
+
+fn memory() -> Options {
+    let mut options = options(MEMORY);
+    options.anchor.begun = true;
+    options
+}
