@@ -1,6 +1,6 @@
 //! Is the request's body JSON that every reader reads alike? (E5, E8)
 
-use ironbridge_core::json::{JsonFault, MAX_DEPTH};
+use ironbridge_core::json::{JsonFault, MAX_DEPTH, Node};
 use ironbridge_core::{Control, Denial, Exchange, FieldError, Phase, Reads, code};
 
 /// Demands a body of strict JSON from operations whose other controls read it.
@@ -91,6 +91,15 @@ fn is_utf8(content_type: &str) -> bool {
 pub(crate) fn inexact(pointer: String) -> Denial {
     let rule = "has more digits than can be judged exactly".to_owned();
     Denial::new(&code::NUMBER_INEXACT).fields(vec![FieldError { pointer, rule }])
+}
+
+/// The caller's refusal of a member that some systems read as one that is judged.
+pub(crate) fn mistakable(member: Node<'_>, meant: &str, judge: &str) -> Denial {
+    /// A name may be as long as the body.
+    const MOST: usize = 200;
+    let pointer = member.pointer().chars().take(MOST).collect();
+    let rule = format!("is read as `{meant}` by some systems, which {judge} judges");
+    Denial::new(&code::JSON_NAME_REFUSED).fields(vec![FieldError { pointer, rule }])
 }
 
 /// The caller's refusal for a body that is not strict JSON. It says where, never what stood there.

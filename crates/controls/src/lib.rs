@@ -14,6 +14,7 @@ pub mod limit;
 mod order;
 pub mod rules;
 pub mod schema;
+mod shape;
 pub mod subject;
 
 pub use order::{ORDER, Registered};

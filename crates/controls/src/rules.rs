@@ -19,7 +19,6 @@ mod compile;
 mod known;
 mod manual;
 mod places;
-mod shape;
 mod typing;
 mod variables;
 
@@ -49,6 +48,8 @@ pub struct Rules {
     needs: Needs,
     /// Members of the query that are lists.
     lists: Box<[Box<str>]>,
+    /// Members of the body that rules name, at any depth.
+    judged: Box<[Box<str>]>,
     /// The minute in which it was last logged that a rule cannot be evaluated.
     told: AtomicU64,
 }
@@ -61,7 +62,10 @@ impl Rules {
             needs.merge(&rule.needs);
         }
         let lists = rules.first().map(|rule| rule.lists.clone()).unwrap_or_default();
-        Rules { rules: rules.into(), needs, lists, told: AtomicU64::new(0) }
+        let mut judged: Vec<Box<str>> = rules.iter().flat_map(Rule::body_names).map(Into::into).collect();
+        judged.sort_unstable();
+        judged.dedup();
+        Rules { rules: rules.into(), needs, lists, judged: judged.into(), told: AtomicU64::new(0) }
     }
 
     fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
@@ -74,6 +78,9 @@ impl Rules {
             }
             None => (None, Charge::default()),
         };
+        if let (Some(body), Some(needs)) = (body, self.needs.of("body")) {
+            variables::unmistakable(body.root(), needs, &self.judged)?;
+        }
         let account = principal.as_ref().map(|principal| &**principal.account());
         let seen = Seen {
             body: body.map(Tape::root),

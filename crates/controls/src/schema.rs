@@ -1,6 +1,7 @@
 //! Does a body fit its declared shape? (E1: JSON Schema 2020-12)
 
 mod instance;
+mod names;
 mod recursion;
 mod words;
 
@@ -9,6 +10,7 @@ use instance::{Body, Instance};
 use ironbridge_core::json::JsonFault;
 use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Phase, Reads, code};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use names::Names;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ pub struct JsonSchema(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     validator: Validator<Body>,
+    names: Names,
     /// Whether telling what is wrong could take exponential time; see [`recursion`].
     branches_recursively: bool,
 }
@@ -81,7 +84,8 @@ impl JsonSchema {
             .build(schema);
         let validator = compiled.map_err(|error| words::compilation(&error))?;
         let branches_recursively = recursion::branches_recursively(schema);
-        Ok(JsonSchema(Arc::new(Compiled { validator, branches_recursively })))
+        let names = Names::of(schema);
+        Ok(JsonSchema(Arc::new(Compiled { validator, names, branches_recursively })))
     }
 
     /// What of the document breaks the schema.
@@ -89,7 +93,7 @@ impl JsonSchema {
         let size = document.bytes().len();
         let tape = document.json().map_err(Unfit::NotStrict)?;
         let value = Instance::Value(tape.root());
-        let Compiled { validator, branches_recursively } = &*self.0;
+        let Compiled { validator, branches_recursively, .. } = &*self.0;
         // Errors cost far more than the answer, and nearly every document fits.
         let fits = validator.is_valid(value.clone());
         if let Some(pointer) = tape.inexact() {
@@ -161,7 +165,12 @@ impl Schema {
             Unfit::NotStrict(fault) => crate::body::refusal(fault),
             Unfit::Inexact(pointer) => crate::body::inexact(pointer),
             Unfit::Breaks(fields, keyword) => Denial::new(&code::SCHEMA_VIOLATED).fields(fields).by(keyword),
-        })
+        })?;
+        let body = document.json().map_err(crate::body::refusal)?;
+        match self.schema.0.names.mistakable(body.root()) {
+            Some((member, meant)) => Err(crate::body::mistakable(member, meant, "the schema")),
+            None => Ok(()),
+        }
     }
 
     fn judge_reply(&self, exchange: &mut Exchange) -> Result<(), Denial> {

@@ -198,8 +198,8 @@ codes! {
         "The body is nested deeper than 64 levels.",
         "Send a flatter document.";
     JSON_NAME_REFUSED = "json-name-refused", 400, Caller, false, "Member name refused",
-        "The body has a member named __proto__, constructor or prototype, which some receivers treat as code.",
-        "Rename the member.";
+        "The body has a member named __proto__, constructor or prototype, which some receivers treat as code; or a member that some receivers read as one that a rule or the schema judges, though it is not that one: it differs in case only (Amount beside body.amount), in forms of letters, or by a NUL. Judged would be one value, and used the other.",
+        "Rename the member, or spell it as the operation's description does; errors lists where it is.";
     NUMBER_INEXACT = "number-inexact", 422, Caller, false, "Number not exact",
         "A number that a schema or a rule judges has more digits, or a larger exponent, than a double holds (IEEE 754 binary64, RFC 8259 §6). It would be judged as one number and delivered as another. Integers of 64 bits are exact.",
         "Send the number with at most 15 significant digits, or as a string.";

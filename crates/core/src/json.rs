@@ -7,10 +7,12 @@
 //! Bodies are read to a [`Tape`], whose size is a small multiple of the text's. [`parse`] builds a tree of values, for
 //! what the bridge reads for itself: schemas, tokens, key sets.
 
+mod alike;
 mod number;
 mod reader;
 mod tape;
 
+pub use alike::{are_alike, common_name};
 pub use number::{Number, exact_double};
 pub use reader::{Read, Reader};
 pub use tape::{Elements, Kind, Members, Node, Tape};

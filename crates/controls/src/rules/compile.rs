@@ -166,6 +166,13 @@ impl Rule {
         self.needs.of("body").is_some()
     }
 
+    /// The members of the body that it judges by name, at any depth.
+    pub(super) fn body_names(&self) -> impl Iterator<Item = &str> {
+        let whole = self.needs.of("body").is_some_and(|body| body.whole);
+        let texts = if whole { &self.needs.texts } else { &[][..] };
+        self.needs.selected.iter().chain(texts).map(|name| &**name)
+    }
+
     /// The members of the query that it judges by name. Where it looks at the query as a whole, any text in it may be
     /// one, as in `"debug" in request.query`.
     pub fn query_names(&self) -> impl Iterator<Item = &str> {
@@ -249,9 +256,17 @@ pub(super) struct Needs {
     pub singles: Vec<Box<[Box<str>]>>,
     /// Texts that stand in the rule. Kept at the root.
     texts: Vec<Box<str>>,
+    /// Names that are selected anywhere. Kept at the root.
+    selected: Vec<Box<str>>,
 }
 
-static WHOLE: Needs = Needs { whole: true, members: BTreeMap::new(), singles: Vec::new(), texts: Vec::new() };
+static WHOLE: Needs = Needs {
+    whole: true,
+    members: BTreeMap::new(),
+    singles: Vec::new(),
+    texts: Vec::new(),
+    selected: Vec::new(),
+};
 
 impl Needs {
     /// What is needed of a member; `None` when it is not looked at.
@@ -319,7 +334,10 @@ impl Reading {
             Expr::Literal(_) => Ok(()),
             Expr::Call(call) => self.call(call, place),
             Expr::Comprehension(within) => self.comprehension(within, place),
-            Expr::Select(select) => self.visit(&select.operand, place),
+            Expr::Select(select) => {
+                self.needs.selected.push(select.field.as_str().into());
+                self.visit(&select.operand, place)
+            }
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.visit(element, place)),
             Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
                 EntryExpr::MapEntry(entry) => {
@@ -336,6 +354,9 @@ impl Reading {
     }
 
     fn variable(&mut self, name: &str, path: &[&str], place: Place<'_>) -> Result<(), RuleError> {
+        if name == "body" || place.binds(name) {
+            self.needs.selected.extend(path.iter().map(|step| (*step).into()));
+        }
         if place.binds(name) || (path.is_empty() && TYPES.contains(&name)) {
             return Ok(());
         }

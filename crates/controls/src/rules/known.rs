@@ -1,6 +1,6 @@
 //! What rules see, by name: the one list from which rules are checked and the manual is written.
 
-use super::shape::Shape;
+use crate::shape::Shape;
 use serde_json::{Map, Value, json};
 
 /// A variable or one of its members.

@@ -7,7 +7,7 @@ mod operators;
 
 use super::compile::{TYPES, literal_text};
 use super::known::Known;
-use super::shape::{Kinds, Shape};
+use crate::shape::{Kinds, Shape};
 use cel::IdedExpr;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators as named,

@@ -6,9 +6,9 @@ use cel::common::types::{
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
-use ironbridge_core::json::{Kind, Node};
+use ironbridge_core::json::{Kind, Node, are_alike};
 use ironbridge_core::memory::{Charge, Full};
-use ironbridge_core::{Account, RequestFacts, Timestamp};
+use ironbridge_core::{Account, Denial, RequestFacts, Timestamp};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -210,6 +210,23 @@ fn key(name: Cow<'_, str>) -> CelMapKey<'_> {
     match name {
         Cow::Borrowed(name) => CelMapKey::from(name),
         Cow::Owned(name) => CelMapKey::String(name.into()),
+    }
+}
+
+/// A rule judges a member by its name, and the target must not find another under it. Looked for in the parts of the
+/// body that rules see.
+pub(super) fn unmistakable(value: Node<'_>, needs: &Needs, judged: &[Box<str>]) -> Result<(), Denial> {
+    match value.kind() {
+        Kind::Array if needs.whole => {
+            value.elements().try_for_each(|element| unmistakable(element, needs, judged))
+        }
+        Kind::Object => value.members().try_for_each(|(name, member)| {
+            if let Some(meant) = judged.iter().find(|meant| are_alike(&name, meant)) {
+                return Err(crate::body::mistakable(member, meant, "a rule"));
+            }
+            needs.of(&name).map_or(Ok(()), |needs| unmistakable(member, needs, judged))
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -211,6 +211,11 @@ impl<'t> Node<'t> {
         self.place
     }
 
+    /// Where it stands (RFC 6901).
+    pub fn pointer(self) -> String {
+        self.tape.pointer(self.place)
+    }
+
     pub fn truth(self) -> Option<bool> {
         (self.kind() == Kind::Truth).then(|| self.written() == b"true")
     }

@@ -1,6 +1,6 @@
 //! What operators and functions take, and what they give.
 
-use crate::rules::shape::Kinds;
+use crate::shape::Kinds;
 use cel::common::ast::operators as named;
 
 /// Two kinds of operands that an operator takes.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// Kinds of values, as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kinds(u16);
+pub(crate) struct Kinds(u16);
 
 impl Kinds {
     pub const NONE: Kinds = Kinds(0);
@@ -80,7 +80,7 @@ impl fmt::Display for Kinds {
 
 /// What a value can be.
 #[derive(Debug, Clone)]
-pub(super) enum Shape<'s> {
+pub(crate) enum Shape<'s> {
     /// Of these kinds, with parts of which nothing is known.
     Of(Kinds),
     /// A list of such elements.
@@ -94,7 +94,7 @@ pub(super) enum Shape<'s> {
 }
 
 /// What a name leads to.
-pub(super) struct Member<'s> {
+pub(crate) struct Member<'s> {
     /// Whether it can be there at all.
     pub possible: bool,
     pub shape: Shape<'s>,
@@ -110,7 +110,7 @@ const MOST_STEPS: usize = 20_000;
 const DEEPEST: usize = 32;
 
 /// What is left of the steps of one question. Where nothing is, nothing is known.
-pub(super) struct Steps(Cell<usize>);
+pub(crate) struct Steps(Cell<usize>);
 
 impl Steps {
     pub fn new() -> Steps {
