@@ -31,6 +31,9 @@ impl<'t> Number<'t> {
 
     /// The integer that it is, however it is written: 5, 5.0 and 0.5e1 are the same.
     pub fn integer(self) -> Option<i128> {
+        if self.is_too_long() {
+            return None;
+        }
         let decimal = Decimal::read(self.text);
         let zeros = usize::try_from(decimal.exponent).ok().filter(|zeros| *zeros <= 38)?;
         let digits = format!("{}{}", decimal.digits, "0".repeat(zeros));
@@ -40,16 +43,29 @@ impl<'t> Number<'t> {
 
     /// Whether its value is a whole number.
     pub fn is_integer(self) -> bool {
-        Decimal::read(self.text).exponent >= 0
+        !self.is_too_long() && Decimal::read(self.text).exponent >= 0
     }
 
     /// Whether another number, however it is written, has the same value.
     pub fn is_same_as(self, other: &str) -> bool {
-        Decimal::read(self.text) == Decimal::read(other)
+        !self.is_too_long() && Decimal::read(self.text) == Decimal::read(other)
+    }
+
+    /// Whether it is longer than anybody writes. Then it has no exact reading, as reading it again for every value of an
+    /// `enum` would take as long as its sender likes.
+    fn is_too_long(self) -> bool {
+        let is_too_long = self.text.len() > LONGEST;
+        if is_too_long {
+            self.node.is_inexact();
+        }
+        is_too_long
     }
 
     /// One spelling for all numbers of the same value.
     pub fn canonical(self) -> String {
+        if self.is_too_long() {
+            return String::new();
+        }
         let Decimal { negative, digits, exponent } = Decimal::read(self.text);
         format!("{}{digits}e{exponent}", if negative { "-" } else { "" })
     }
@@ -72,12 +88,19 @@ impl<'t> Number<'t> {
 /// The double that a number is, where there is one that reads back as the same digits. Such numbers are ordered as
 /// their doubles are, so that comparing these compares those.
 pub fn exact_double(text: &str) -> Option<f64> {
+    if text.len() > LONGEST {
+        return None;
+    }
     let double: f64 = text.parse().ok().filter(|double: &f64| double.is_finite())?;
     let decimal = Decimal::read(text);
     // Fifteen digits always read back (IEEE 754, DBL_DIG), short of the exponent's ends.
     let surely = decimal.digits.len() <= 15 && (-280..=280).contains(&decimal.exponent);
     (surely || Decimal::read(&format!("{double:e}")) == decimal).then_some(double)
 }
+
+/// Bytes of a number that is judged. The longest double that reads back has 1,079 with all its zeros written out
+/// (`5e-324` has 326, and its exact digits another 753).
+const LONGEST: usize = 1100;
 
 /// A number as `digits` times ten to `exponent`, without zeros at either end of the digits.
 #[derive(Debug, PartialEq, Eq)]
