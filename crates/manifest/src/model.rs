@@ -48,8 +48,8 @@ pub(crate) use crate::keys::{one_of, section, words};
 impl Manifest {
     /// The credentials that an integration accepts: those it lists, else all that its source's accounts have.
     pub fn accepted(&self, integration: &Integration) -> Vec<CredentialKind> {
-        if !integration.http.accept.is_empty() {
-            return integration.http.accept.clone();
+        if let Some(listed) = &integration.http.accept {
+            return listed.to_vec();
         }
         let source = self.accounts.values().filter(|account| account.system == integration.source);
         let mut kinds: Vec<CredentialKind> = source.flat_map(|account| account.credentials.kinds()).collect();

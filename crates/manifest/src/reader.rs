@@ -246,9 +246,10 @@ impl<'f> Reader<'f> {
     /// Reports that something else is expected. A misplaced scalar is not shown: it may be a secret.
     pub fn wrong_shape(&mut self, node: &Node, expected: &str) {
         self.hide(node);
-        let message = match node.kind {
+        let message = match &node.kind {
             Kind::Text(_) => "a single value cannot stand here",
             Kind::Nothing => "nothing is written here",
+            Kind::List(items) if items.is_empty() => "an empty list cannot stand here",
             Kind::List(_) => "a list cannot stand here",
             Kind::Map(_) => "a map cannot stand here",
         };

@@ -31,7 +31,7 @@ pub(super) async fn directory(plan: &Plan, services: &Services) -> Result<Direct
             name: name.shared(),
             system: declared.system.shared(),
             permissions,
-            addresses: declared.addresses.clone(),
+            addresses: declared.addresses.as_deref().unwrap_or_default().to_vec(),
             owner: Some(services.owners.account(name).await.map_err(owners)?),
         }));
         registration.scopes = scopes;

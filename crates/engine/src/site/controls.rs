@@ -14,7 +14,7 @@ use ironbridge_controls::rules::Rules;
 use ironbridge_controls::schema::Schema;
 use ironbridge_controls::subject::DataSubjects;
 use ironbridge_core::{Control, CredentialKind, Pipeline, SubjectKeys};
-use ironbridge_manifest::{self as manifest, Listener, Manifest, Rate};
+use ironbridge_manifest::{self as manifest, Listener, Rate};
 use ironbridge_store::Idempotency;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ impl Builder<'_> {
     pub(super) fn admission(&self, listener: &Listener) -> Result<Vec<Arc<dyn Control>>, SiteError> {
         let limits = &self.services.limits;
         let mut controls: Vec<Arc<dyn Control>> = Vec::new();
-        if !listener.addresses.is_empty() {
-            controls.push(Arc::new(AddressList::new(listener.addresses.clone())));
+        if let Some(networks) = &listener.addresses {
+            controls.push(Arc::new(AddressList::new(networks.to_vec())));
         }
         let per_address = quota("bridge.limits.per_address", self.plan.manifest.bridge.limits.per_address)?;
         controls.push(Arc::new(RateLimit::per_address(Arc::clone(limits), "bridge", per_address)));
@@ -49,9 +49,11 @@ impl Builder<'_> {
         let failures = FailedAuthentication::new(Arc::clone(limits), failures)
             .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })?;
         controls.push(Arc::new(failures));
+        let accepted: Vec<_> =
+            self.plan.manifest.accepted(declared).into_iter().map(credential_kind).collect();
         controls.push(Arc::new(Authenticate::new(
             Arc::clone(&self.authenticator),
-            accepted(&self.plan.manifest, declared),
+            accepted,
             Arc::clone(&self.directory),
         )));
         controls.push(Arc::new(Authorise::new(declared.source.shared())));
@@ -198,26 +200,6 @@ impl OperationPlan {
 fn quota(place: &str, rate: Rate) -> Result<Quota, SiteError> {
     Quota::new(rate.count, rate.per)
         .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })
-}
-
-/// The kinds of credential an integration accepts: those it lists, or all that its source's accounts have.
-fn accepted(manifest: &Manifest, declared: &manifest::Integration) -> Vec<CredentialKind> {
-    if !declared.http.accept.is_empty() {
-        return declared.http.accept.iter().copied().map(credential_kind).collect();
-    }
-    let has = |wanted: fn(&manifest::Credentials) -> bool| {
-        manifest
-            .accounts
-            .values()
-            .any(|account| account.system == declared.source && wanted(&account.credentials))
-    };
-    let kinds = [
-        (has(|credentials| credentials.api_key.is_some()), CredentialKind::ApiKey),
-        (has(|credentials| credentials.oauth_client.is_some()), CredentialKind::OauthClient),
-        (has(|credentials| credentials.token.is_some()), CredentialKind::Token),
-        (has(|credentials| credentials.certificate.is_some()), CredentialKind::Certificate),
-    ];
-    kinds.into_iter().filter_map(|(there, kind)| there.then_some(kind)).collect()
 }
 
 fn credential_kind(declared: manifest::CredentialKind) -> CredentialKind {

@@ -91,7 +91,7 @@ impl Check<'_, '_> {
     fn listeners(&mut self) {
         let (Some(bridge), Some(spot)) = (&self.parts.bridge, self.outline.bridge()) else { return };
         for (name, listener) in &bridge.listeners {
-            let open = !listener.address.ip().is_loopback() && listener.addresses.is_empty();
+            let open = !listener.address.ip().is_loopback() && listener.addresses.is_none();
             if open && listener.client_certificates != crate::ClientCertificates::Required {
                 let at = spot.key("listeners").key(name).key("address").at_value();
                 let message = format!("the listener `{name}` takes connections from every network");
@@ -157,7 +157,7 @@ impl Check<'_, '_> {
                 );
             }
             let long = account.credentials.api_key.as_ref().is_some_and(|key| key.lifetime > DAY * 90);
-            if long && account.addresses.is_empty() {
+            if long && account.addresses.is_none() {
                 let at = spot.key("credentials").key("api_key").key("lifetime").at_value();
                 let message = format!("keys of `{name}` live longer than 90d and work from every address");
                 self.report(&finding::LONG_LIVED_KEY, at, message, "long-lived");

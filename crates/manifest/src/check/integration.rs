@@ -75,7 +75,11 @@ impl<'c> Check<'c, '_> {
                 let message = format!("nobody can call: no account belongs to the source `{source}`");
                 (message, spot.key("source").at_value(), "has no account")
             }
-            Some(kinds) if accept.is_empty() || kinds.iter().any(|kind| accept.contains(kind)) => return,
+            Some(kinds)
+                if accept.as_ref().is_none_or(|accept| kinds.iter().any(|kind| accept.contains(kind))) =>
+            {
+                return;
+            }
             Some(_) => {
                 let message =
                     format!("nobody can call: no account of `{source}` has a credential that is accepted");
@@ -208,6 +212,12 @@ impl<'c> Check<'c, '_> {
             let key = if operation.replay.is_some() && !response { "replay" } else { key };
             let message = "the frames of a WebSocket pass unread, so nothing in them can be checked";
             self.report(&finding::CONTRADICTION, spot.key(key).at_key(), message, "has no effect");
+        }
+        let bounded = [("request", operation.request.max_body), ("response", operation.response.max_body)];
+        for (key, _) in bounded.into_iter().filter(|(_, bound)| bound.is_some()) {
+            let message = "a WebSocket is no body: its frames have no bound together";
+            let at = spot.key(key).key("max_body").at_key();
+            self.report(&finding::CONTRADICTION, at, message, "has no effect; `idle_timeout` has one");
         }
     }
 }

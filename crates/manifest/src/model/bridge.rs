@@ -66,8 +66,8 @@ section! {
         certificate: Option<CertificateFiles>,
         /// Whether clients are asked for a certificate.
         client_certificates: ClientCertificates = "optional",
-        /// Networks it takes connections from. Default: all.
-        addresses: Vec<IpNet>,
+        /// Networks it takes connections from, at least one. Default: all.
+        addresses: Option<OneOrMore<IpNet>>,
         /// Proxies that are believed when they say whom they call for, in `X-Forwarded-For` or `Forwarded`
         /// (RFC 7239), with or without a port. The caller is the first address from the right that is not in these
         /// networks. A request of theirs that names no readable address there (an empty element, `unknown`) is
@@ -235,7 +235,7 @@ impl Listener {
             hosts: Vec::new(),
             certificate: None,
             client_certificates: ClientCertificates::Optional,
-            addresses: Vec::new(),
+            addresses: None,
             trusted_proxies: Vec::new(),
             forwarded: None,
             max_connections: Number::new(10_000)?,

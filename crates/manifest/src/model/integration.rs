@@ -103,7 +103,7 @@ section! {
         /// The path under which its operations are reached: `/erp/v1`.
         path: Path,
         /// Which credentials are accepted. Default: all that the source's accounts have.
-        accept: Vec<CredentialKind>,
+        accept: Option<OneOrMore<CredentialKind>>,
         /// For a whole exchange until the target's reply begins, a token for the target fetched on the way included.
         /// Where a control reads the reply, it must have ended by then.
         timeout: Duration = "30s",
@@ -177,7 +177,7 @@ words! {
 section! {
     /// What a request must be like, and what of it crosses.
     pub struct Request later("mask", "tokenise", "encrypt", "openapi", "signature") {
-        /// Largest body. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
+        /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
         /// none.
         max_body: Option<Size>,
         /// JSON Schema (2020-12) that the body must satisfy.
@@ -211,7 +211,7 @@ section! {
 section! {
     /// What a reply must be like, and what of it crosses.
     pub struct Response later("mask", "tokenise", "encrypt", "openapi") {
-        /// Largest body. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
+        /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
         /// none.
         max_body: Option<Size>,
         /// JSON Schema (2020-12) that the body must satisfy. An empty body satisfies none; where HTTP has no body (HEAD,

@@ -4,7 +4,8 @@ use crate::reader::Reader;
 use crate::schema::Definitions;
 use crate::yaml::Node;
 use crate::{
-    Country, Duration, FieldName, FilePath, Name, Number, PermissionName, San, SecretRef, Thumbprint, Url,
+    Country, Duration, FieldName, FilePath, Name, Number, OneOrMore, PermissionName, San, SecretRef,
+    Thumbprint, Url,
 };
 use ipnet::IpNet;
 
@@ -178,8 +179,8 @@ section! {
         roles: Vec<Name>,
         /// How it proves who it is: at least one.
         credentials: Credentials,
-        /// Networks it may call from. Default: all.
-        addresses: Vec<IpNet>,
+        /// Networks it may call from, at least one. Default: all.
+        addresses: Option<OneOrMore<IpNet>>,
     }
 }
 
