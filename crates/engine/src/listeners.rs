@@ -161,6 +161,7 @@ impl Running {
             trail: services.recorder(),
             clock: Arc::clone(&services.clock),
             entropy: Arc::clone(&services.entropy),
+            exchanges: Arc::clone(&services.exchanges),
         };
         let front = Front::new(shared, prepared.site, ListenerTls::new(prepared.tls), prepared.limits);
         let handling = Arc::clone(&front);

@@ -9,6 +9,7 @@ use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::memory::Memory;
 use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Room, Timestamp};
+use ironbridge_http::OpenExchanges;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::{CertificateAuthority, IssueError, IssuedCertificate, Validity};
 use ironbridge_identity::certificate::CertificateVerifier;
@@ -45,6 +46,7 @@ pub struct Services {
     pub limits: Arc<LimitTable>,
     /// Where exchanges hold and judge bodies.
     pub room: Arc<Room>,
+    pub exchanges: Arc<OpenExchanges>,
     pub api_keys: Arc<KeyRing>,
     pub client_secrets: Arc<KeyRing>,
     pub signing: Arc<SigningKeys>,
@@ -117,6 +119,7 @@ impl Services {
             fingerprint_key,
             limits: Arc::new(LimitTable::new(LIMIT_COUNTERS)),
             room: Arc::new(Room::new(Memory::new(bridge.limits.memory.0))),
+            exchanges: Arc::default(),
             api_keys,
             client_secrets,
             signing,

@@ -170,8 +170,6 @@ impl<'a> Builder<'a> {
                 SiteError::Declared { place: "bridge.name".to_owned(), reason: error.to_string() }
             })
         };
-        let cores =
-            bridge.workers.map_or_else(cores, |workers| usize::try_from(workers.value()).unwrap_or(1));
         let max_exchanges = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
         let undeclared = Pipeline::new(self.admission(listener)?, Vec::new(), 0, 0);
         Ok(Site {
@@ -191,7 +189,7 @@ impl<'a> Builder<'a> {
                 directory: Arc::clone(&self.directory),
             }),
             body_timeout: bridge.timeouts.body,
-            max_exchanges: max_exchanges.div_ceil(cores).max(1),
+            max_exchanges,
             mounts: self.mounts(name).await?,
         })
     }
@@ -389,8 +387,4 @@ fn algorithm(declared: manifest::Algorithm) -> jose::Algorithm {
         manifest::Algorithm::Rs256 => jose::Algorithm::RS256,
         manifest::Algorithm::Ed25519 => jose::Algorithm::Ed25519,
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }

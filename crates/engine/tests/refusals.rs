@@ -54,6 +54,32 @@ fn more_exchanges_than_may_be_open_are_told_to_come_back() {
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
+/// However many cores there are, and whatever shares a connection.
+#[test]
+fn exchanges_are_counted_over_all_cores() {
+    let (world, key) = world("workers: 3\n  limits: { max_exchanges: 3 }");
+    world.target.on("GET /read", Reply::Hang);
+    let mut together = Command::new("curl");
+    together.args([
+        "-q",
+        "-s",
+        "-Z",
+        "--no-progress-meter",
+        "--http2",
+        "--cacert",
+        world.ca().to_str().unwrap(),
+        "-H",
+        &key,
+    ]);
+    together.args([world.url("/erp/v1/read"), world.url("/erp/v1/read"), world.url("/erp/v1/read")]);
+    let mut together = together.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually(|| (world.target.seen_on("GET /read").len() == 3).then_some(()));
+    let refused = world.curl("/erp/v1/read", &["-H", &key]).unwrap();
+    is_refused(&world, &refused, "bridge-busy");
+    together.kill().unwrap();
+    together.wait().unwrap();
+}
+
 /// RFC 9110 §15.5.6, and the operator sees which method it was.
 #[test]
 fn a_method_that_is_not_declared_is_named_in_answer_and_record() {

@@ -15,11 +15,12 @@ use ironbridge_net::listen::{Connection, Handler};
 use ironbridge_net::protocol::{http1_server, http2_server};
 use ironbridge_net::tls::server::{ListenerTls, Protocol, Turns};
 use ironbridge_net::upstream::{Pool, Pools, Upstream};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -28,7 +29,12 @@ pub struct Shared {
     pub trail: Arc<dyn Recorder>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub exchanges: Arc<OpenExchanges>,
 }
+
+/// The exchanges that are open now, over all cores and listeners.
+#[derive(Default)]
+pub struct OpenExchanges(AtomicUsize);
 
 /// One listener's HTTP service, on every core.
 pub struct Front {
@@ -68,7 +74,6 @@ impl Front {
             front: Arc::clone(self),
             pools: Pools::new(),
             ids: RefCell::default(),
-            open: Cell::new(0),
             turns: Turns::default(),
         });
         Rc::new(move |connection| Box::pin(Rc::clone(&worker).connection(connection)))
@@ -80,8 +85,6 @@ pub(crate) struct Worker {
     pub front: Arc<Front>,
     pools: Rc<Pools>,
     pub ids: RefCell<IdSource>,
-    /// Exchanges open now.
-    open: Cell<usize>,
     turns: Turns,
 }
 
@@ -96,11 +99,10 @@ impl Worker {
 
     /// Counts an exchange as open while the guard lives; `None` when there are too many.
     pub fn opens(self: &Rc<Self>, max: usize) -> Option<Open> {
-        let open = self.open.get();
-        (open < max).then(|| {
-            self.open.set(open + 1);
-            Open(Rc::clone(self))
-        })
+        let open = Open(Rc::clone(self));
+        // Counted before it is looked at, so that two cores never take the last place; dropped, it is given back.
+        let before = self.front.shared.exchanges.0.fetch_add(1, Ordering::Relaxed);
+        (before < max).then_some(open)
     }
 
     pub fn is_draining(&self) -> bool {
@@ -177,7 +179,7 @@ pub(crate) struct Open(Rc<Worker>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.front.shared.exchanges.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

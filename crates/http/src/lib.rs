@@ -33,7 +33,7 @@ mod watch;
 mod websocket;
 
 pub use caller::{ForwardingField, Proxies};
-pub use connection::{Front, Shared};
+pub use connection::{Front, OpenExchanges, Shared};
 pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
 pub use routes::{Collision, Routes};
@@ -117,7 +117,7 @@ pub struct Site {
     pub token_service: Option<TokenService>,
     /// For the whole body of a request.
     pub body_timeout: Duration,
-    /// Exchanges open at once on one core.
+    /// Exchanges open at once in the whole bridge.
     pub max_exchanges: usize,
     /// Services of the bridge itself.
     pub mounts: Vec<Mount>,

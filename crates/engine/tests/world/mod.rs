@@ -41,7 +41,7 @@ const MANIFEST: &str = r#"
 bridge:
   name: test-bridge
   data_dir: ./data
-  workers: 1
+  @WORKERS@
   listeners:
     api: { address: 127.0.0.1:@PORT@, hosts: [a, declared.example, '*.declared.example']@LISTENER@ }
   @BRIDGE@
@@ -103,6 +103,7 @@ impl Declared {
             .replace("@TARGET@", &target.url())
             .replace("@PORT@", &port.to_string())
             .replace("@LISTENER@", self.listener)
+            .replace("@WORKERS@", if self.bridge.contains("workers:") { "" } else { "workers: 1" })
             .replace("@BRIDGE@", self.bridge)
             .replace("@SYSTEM@", &self.system)
             .replace("@CREDENTIALS@", self.credentials)

@@ -76,7 +76,7 @@ section! {
         /// The one field that the trusted proxies write; the other is then not read. Default: both are read, and
         /// where both are there, they must name the same caller.
         forwarded: Option<ForwardingField>,
-        /// Connections held at once, 1 to 1,000,000. When all are taken, those make room that have no request under
+        /// Connections held at once, 1 to 1,000,000; what is beyond is closed before its TLS handshake. When all are taken, those make room that have no request under
         /// way: those on which nobody authenticated first, and of these those idle the longest. A quarter is kept
         /// for addresses from which somebody authenticated in the last 15 minutes.
         max_connections: Number<1, 1_000_000> = "10000",
@@ -173,7 +173,8 @@ section! {
         /// handshake. A listener's `trusted_proxies` are not bound by it, since they carry many callers: raise it
         /// for others behind which many callers share an address.
         connections_per_address: Number<1, 1_000_000> = "256",
-        /// Exchanges open at once, 1 to 1,000,000; more are told to come back.
+        /// Exchanges open at once over all listeners, 1 to 1,000,000; more are refused with `bridge-busy` and told to
+        /// come back. An exchange is open until its answer has left.
         max_exchanges: Number<1, 1_000_000> = "20000",
         /// What the bridge holds of bodies that a control reads, at most: as they come, as they are read (up to six
         /// times the text of a body, while it is judged), and until they are sent on. One account may hold as much as is

@@ -273,7 +273,9 @@ words! {
 }
 
 section! {
-    /// How often.
+    /// How often. After a pause, so many may come at once; from then on they come back evenly over the window, so
+    /// that the first window can see twice the number. An exchange counts at the integration's limits first, then
+    /// at its operation's: what the operation's refuse has counted at the integration's.
     pub struct Limits {
         /// By one account.
         per_account: Option<Rate>,
