@@ -6,18 +6,29 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How far the clock may run ahead of what was last believed. A bridge that was stopped for longer asks, too.
-const LEAP: Duration = Duration::from_secs(24 * 3600);
+/// How much time may pass unobserved: while the bridge was stopped, or because the clock was set forward. A bridge that
+/// was stopped for longer asks.
+const UNOBSERVED: Duration = Duration::from_secs(24 * 3600);
+/// That allowance comes back as the bridge runs: a day for each week. So many steps do not go further than one.
+const EARNED_IN: u32 = 7;
 
 pub(crate) struct Believed {
     clock: Arc<dyn Clock>,
     last: Mutex<Last>,
 }
 
+/// What was last believed, to be remembered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub time: Timestamp,
+    /// How much of the allowance is used up.
+    pub unobserved: Duration,
+}
+
 #[derive(Clone, Copy)]
 struct Last {
-    /// Never goes back: a clock that begins at 1970 until it is set does not make the right time a leap.
-    time: Timestamp,
+    /// Its time never goes back: a clock that begins at 1970 until it is set does not make the right time a leap.
+    moment: Moment,
     /// When that was, as the clock's monotonic time.
     at: Duration,
 }
@@ -31,13 +42,14 @@ pub(crate) struct Doubt {
 
 impl Believed {
     /// `last` is what was believed when the trail was last written; `None` makes the clock right.
-    pub fn since(clock: Arc<dyn Clock>, last: Option<Timestamp>) -> Believed {
-        let last = Last { time: last.unwrap_or_else(|| clock.now()), at: clock.monotonic() };
+    pub fn since(clock: Arc<dyn Clock>, last: Option<Moment>) -> Believed {
+        let right = || Moment { time: clock.now(), unobserved: Duration::ZERO };
+        let last = Last { moment: last.unwrap_or_else(right), at: clock.monotonic() };
         Believed { clock, last: Mutex::new(last) }
     }
 
-    /// The time to be remembered: the clock's, unless that leapt.
-    pub fn now(&self) -> Timestamp {
+    /// What is to be remembered: the clock's time, unless that leapt.
+    pub fn now(&self) -> Moment {
         self.read().0
     }
 
@@ -46,15 +58,23 @@ impl Believed {
         self.read().1.map_or(Ok(()), Err)
     }
 
-    fn read(&self) -> (Timestamp, Option<Doubt>) {
+    fn read(&self) -> (Moment, Option<Doubt>) {
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         let mut last = self.last.lock();
-        let expected = last.time.plus(at.saturating_sub(last.at));
-        if now > expected.plus(LEAP) {
-            return (last.time, Some(Doubt { clock: now, believed: expected }));
+        let elapsed = at.saturating_sub(last.at);
+        let expected = last.moment.time.plus(elapsed);
+        if now < expected {
+            // It may be behind for long, such as before it is set; what has passed is not forgotten meanwhile.
+            return (Moment { time: last.moment.time.max(now), ..last.moment }, None);
         }
-        *last = Last { time: last.time.max(now), at };
-        (last.time, None)
+        let leap = Duration::from_micros(now.micros().saturating_sub(expected.micros()));
+        let used = last.moment.unobserved.saturating_sub(elapsed / EARNED_IN);
+        let unobserved = used.saturating_add(leap);
+        if unobserved > UNOBSERVED {
+            return (last.moment, Some(Doubt { clock: now, believed: expected }));
+        }
+        *last = Last { moment: Moment { time: now, unobserved }, at };
+        (last.moment, None)
     }
 }
 
@@ -79,7 +99,10 @@ mod tests {
     /// By how much clock and monotonic time go on, and whether the clock is believed then.
     fn believes(last: u64, begin: u64, steps: &[(i64, u64, bool)]) {
         let hands = Arc::new(Hands(Mutex::new((begin, 5))));
-        let believed = Believed::since(Arc::clone(&hands) as _, Some(Timestamp::from_seconds(last)));
+        let believed = Believed::since(
+            Arc::clone(&hands) as _,
+            Some(Moment { time: Timestamp::from_seconds(last), ..Moment::default() }),
+        );
         for (number, (wall, passed, good)) in steps.iter().enumerate() {
             let mut now = hands.0.lock();
             *now = (now.0.saturating_add_signed(*wall), now.1 + passed);
@@ -98,6 +121,20 @@ mod tests {
         believes(1000 * DAY, 1060 * DAY, &[(0, 0, false), (30 * day, 30 * DAY, false), (-60 * day, 0, true)]);
         // A leap while it runs.
         believes(1000 * DAY, 1000 * DAY, &[(0, 0, true), (2 * day, 1, false), (-2 * day, 1, true)]);
+        // Many steps, each below the bound, and the time that has to pass for another.
+        let (most, hour) = (23 * 3600, 3600);
+        believes(
+            1000 * DAY,
+            1000 * DAY,
+            &[(most, 1, true), (most, 1, false), (hour - most, 1, true), (most, 1, false)],
+        );
+        believes(
+            1000 * DAY,
+            1000 * DAY,
+            &[(most, 1, true), (8 * day, 7 * DAY, true), (8 * day, 7 * DAY, true)],
+        );
+        // Days before the clock is set at all.
+        believes(1000 * DAY, 10, &[(3 * day, 3 * DAY, true), (1000 * day, 20, true)]);
         // From 1970 to what is right.
         believes(1000 * DAY, 10, &[(0, 0, true), (1000 * day, 20, true), (3 * day, 0, false)]);
     }

@@ -7,6 +7,7 @@
 //! process that is killed loses nothing of it, a power cut at most what was acknowledged since the last checkpoint.
 //! That an older copy of the file was put back is told by the [`Mark`] that the store keeps of it.
 
+use crate::believed::Moment;
 use crate::disk::{self, Disk, DiskFile};
 use crate::fault::{Fault, FaultKind};
 use crate::leaf::Encoded;
@@ -365,10 +366,19 @@ impl Head {
 
     /// The journal is durable up to here, and with it whatever was to be written first. Not synced: what a power cut may
     /// take of it is told by `signed`.
-    pub fn acknowledge(&self, acknowledged: u64, link: Link, time: Timestamp) -> io::Result<()> {
+    pub fn acknowledge(&self, acknowledged: u64, link: Link, moment: Moment) -> io::Result<()> {
         self.write(|head| {
-            (head.acknowledged, head.link, head.time, head.note) = (acknowledged, link, time, NO_NOTE);
+            (head.acknowledged, head.link, head.note) = (acknowledged, link, NO_NOTE);
+            (head.time, head.unobserved) = (moment.time, moment.unobserved);
         })
+    }
+
+    /// The clock is in doubt, as it stands; or is not any more: zero.
+    pub fn doubts(&self, clock: Timestamp) -> io::Result<()> {
+        match self.newest().doubted == clock {
+            true => Ok(()),
+            false => self.write(|head| head.doubted = clock),
+        }
     }
 
     /// A checkpoint over this is on disk.

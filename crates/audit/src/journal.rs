@@ -52,8 +52,22 @@ pub(crate) struct Cursor {
     pub next: u64,
     /// Of the frame that ends there, if it was read and is authenticated.
     link: Option<Link>,
+    /// The index that is looked out for, and what was found there.
+    watched: u64,
+    passed: Passed,
     segments: Vec<u64>,
     open: Option<Open>,
+}
+
+/// What of the chain lies where it was looked out for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// What was read begins behind it, or ends before it.
+    Unseen,
+    /// A frame ends or a segment begins there.
+    Link(Link),
+    /// A frame begins before it and ends behind it.
+    Straddled,
 }
 
 /// The segment being read.
@@ -82,7 +96,17 @@ enum Frame {
 
 impl Cursor {
     pub fn new(part: Part, dir: PathBuf, next: u64, trust: Trust) -> Cursor {
-        Cursor { part, dir, trust, next, link: None, segments: Vec::new(), open: None }
+        let (watched, passed) = (u64::MAX, Passed::Unseen);
+        Cursor { part, dir, trust, next, link: None, watched, passed, segments: Vec::new(), open: None }
+    }
+
+    /// Looks out for the chain's link at this index, also among what comes before the records that are wanted.
+    pub fn watch(&mut self, index: u64) {
+        self.watched = index;
+    }
+
+    pub fn passed(&self) -> Passed {
+        self.passed
     }
 
     /// Of the frame that ends where the next batch begins; `None` where that is not known, or not authenticated.
@@ -148,12 +172,22 @@ impl Cursor {
         let open = match self.open.take().filter(|open| open.header.first == home) {
             Some(open) => open,
             None => match self.enter(disk, home) {
-                Ok(open) => open,
+                Ok(open) => {
+                    if open.header.is_authenticated() && home == self.watched {
+                        self.passed = Passed::Link(open.header.link);
+                    }
+                    open
+                }
                 Err(fault) => return Frame::Damaged(fault),
             },
         };
         let open = self.open.insert(open);
+        let before = open.place;
         let frame = open.frame(disk, &self.dir.join(segment_name(home)));
+        if open.header.is_authenticated() && before < self.watched && open.place >= self.watched {
+            let ends = open.place == self.watched;
+            self.passed = if ends { Passed::Link(open.link) } else { Passed::Straddled };
+        }
         if open.place >= self.next {
             self.link = open.header.is_authenticated().then_some(open.link);
         }

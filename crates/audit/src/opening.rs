@@ -1,6 +1,6 @@
 //! Opening a trail: finding out how it was left, putting it in order, and going on with it.
 
-use crate::believed::Believed;
+use crate::believed::{Believed, Moment};
 use crate::checkpoint::{self, Checkpoint};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, RealDisk};
@@ -65,7 +65,7 @@ impl Trail {
         let trust = Trust { key: Some(key), from: found.remembered.authenticated_from };
         let last = match options.confirm_clock {
             true => None,
-            false => found.last_time(&Log::at(Arc::clone(&disk), places.clone(), trust.clone())),
+            false => found.last_moment(&Log::at(Arc::clone(&disk), places.clone(), trust.clone())),
         };
         let edge = match found.edge.take() {
             Some(edge) => edge,
@@ -145,8 +145,9 @@ impl Begun {
         // of which it is not known how much ever reached the disk.
         integrator.recover()?;
         let (size, root) = integrator.tree();
-        let time = shared.believed.now();
-        let head = Remembered { size, root, acknowledged: next, link, time, ..self.found.remembered };
+        let Moment { time, unobserved } = shared.believed.now();
+        let known = Remembered { time, unobserved, doubted: Timestamp::default(), ..self.found.remembered };
+        let head = Remembered { size, root, acknowledged: next, link, ..known };
         if let Some(aside) = &self.aside {
             recover::set_head_aside(disk, &self.anchor, aside)
                 .map_err(failed("setting aside", &self.anchor.head))?;

@@ -2,11 +2,12 @@
 //! of the trail ([`Remembered`]) is refused, so that nothing foreign is ever signed, and nothing acknowledged is missed
 //! in silence. Nothing is changed here.
 
+use crate::believed::Moment;
 use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
 use crate::disk::{self, Disk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::head::{Anchor, Note, Remembered};
-use crate::journal::{Cursor, Trust};
+use crate::journal::{Cursor, Passed, Trust};
 use crate::options::Options;
 use crate::places::Places;
 use crate::reader::{Log, Order};
@@ -105,13 +106,19 @@ impl Found {
         Ok(())
     }
 
-    /// When the trail was last written, as far as anything tells: what is remembered, or its newest record.
-    pub fn last_time(&self, log: &Log) -> Option<Timestamp> {
-        if self.remembered.time > Timestamp::default() {
-            return Some(self.remembered.time);
+    /// When the trail was last written, as far as anything tells: what is remembered, or of a trail that an earlier
+    /// version wrote its newest record. `None` where there is nothing yet that a wrong clock could drop.
+    pub fn last_moment(&self, log: &Log) -> Option<Moment> {
+        let Remembered { time, unobserved, .. } = self.remembered;
+        if time > Timestamp::default() {
+            return Some(Moment { time, unobserved });
         }
-        let newest = log.tail(1).ok()?;
-        newest.first().map(|record| record.entry.time)
+        if self.adopted && self.next > 0 {
+            let newest = log.tail(1).ok().and_then(|records| records.first().map(|record| record.entry.time));
+            return Some(Moment { time: newest.unwrap_or_default(), ..Moment::default() });
+        }
+        // Nobody knows: the clock is in doubt until somebody says that it is right.
+        self.edge.as_ref().filter(|edge| edge.size > 0).map(|_| Moment::default())
     }
 
     /// What is to be recorded of it, before anything else is.
@@ -248,6 +255,7 @@ fn read_journal(
     refusals: &mut Refusals,
 ) -> Result<(), AuditError> {
     let begin = journal.next;
+    journal.watch(known.acknowledged);
     loop {
         match journal.read(disk) {
             Ok(Some(_)) => {}
@@ -257,12 +265,18 @@ fn read_journal(
                 break;
             }
         }
-        let other = journal.link().is_some_and(|link| link != known.link);
-        if journal.next == known.acknowledged && other {
-            let detail =
-                format!("records {begin} to {} are not those that were acknowledged", journal.next - 1);
-            refusals.refuse(Fault::new(FaultKind::Altered, Part::Journal.name(), detail).entry(begin))?;
-        }
+    }
+    let other = match journal.passed() {
+        Passed::Unseen => false,
+        Passed::Link(link) => link != known.link,
+        Passed::Straddled => true,
+    };
+    if other {
+        let detail = format!(
+            "the journal is not the one that was left: its records before {} are not those that were acknowledged",
+            known.acknowledged
+        );
+        refusals.refuse(Fault::new(FaultKind::Altered, Part::Journal.name(), detail).entry(begin))?;
     }
     if journal.next < known.acknowledged {
         let (first, last) = (journal.next, known.acknowledged - 1);

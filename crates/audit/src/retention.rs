@@ -93,7 +93,7 @@ impl Log {
 
     /// What is missing already, as far as the log's own records allow it: `kept` is a file that anybody who can write
     /// there can raise, and a retention that began from it would sign what somebody stole.
-    fn rightly_kept(&self) -> Result<Kept, Fault> {
+    pub fn rightly_kept(&self) -> Result<Kept, Fault> {
         let (kept, allowed) = (self.kept()?, self.announced()?);
         if kept.max(allowed) != allowed {
             let detail = format!(

@@ -1,6 +1,6 @@
 use crate::believed::Doubt;
 use crate::checkpoint::Signers;
-use crate::fault::AuditError;
+use crate::fault::{AuditError, failed};
 use crate::head::{Head, Mark};
 use crate::outage::{Outage, unavailable};
 use crate::progress::Durable;
@@ -8,7 +8,9 @@ use crate::reader::Log;
 use crate::refusals::Refusals;
 use crate::shared::Shared;
 use crate::text::time_text;
-use ironbridge_core::{Action, BoxFuture, Denial, OwnerKey, Position, Record, Recorder, StoreMark};
+use ironbridge_core::{
+    Action, BoxFuture, Denial, OwnerKey, Position, Record, Recorder, StoreMark, Timestamp,
+};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -47,11 +49,15 @@ pub struct Status {
 impl Trail {
     /// Whether the clock can be believed: else retention drops nothing.
     pub(crate) fn check_clock(&self) -> Result<(), AuditError> {
-        let doubted = |Doubt { clock, believed }| AuditError::ClockInDoubt {
+        let checked = self.shared.believed.check();
+        if let Some(head) = self.shared.head.get() {
+            let told = head.doubts(checked.map_or_else(|doubt| doubt.clock, |()| Timestamp::default()));
+            told.map_err(failed("writing", &self.shared.places.base))?;
+        }
+        checked.map_err(|Doubt { clock, believed }| AuditError::ClockInDoubt {
             clock: time_text(clock),
             believed: time_text(believed),
-        };
-        self.shared.believed.check().map_err(doubted)
+        })
     }
 
     /// Remembers how far the store came; one that comes back with less is refused at the next start.

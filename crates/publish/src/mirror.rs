@@ -320,9 +320,9 @@ impl Copier {
 async fn copy_file(place: Arc<dyn Place>, around: Surroundings, file: LogFile) -> Result<bool, Trouble> {
     let bytes = around.blocking(move |around| around.log.read(file)).await?;
     let Some(bytes) = bytes else {
-        let first = around.blocking(|around| around.log.first_kept()).await?;
+        let first = around.blocking(|around| around.log.rightly_kept()).await?;
         let missing = || Trouble::new(format_args!("log/{} is missing, so it cannot be copied", file.path()));
-        let dropped = matches!(file, LogFile::Entries { index, .. } if index < first / 256);
+        let dropped = matches!(file, LogFile::Entries { index, .. } if index < first.records / 256);
         return if dropped { Ok(false) } else { Err(missing()) };
     };
     let mut backoff: Backoff = around.backoff();

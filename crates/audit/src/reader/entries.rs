@@ -5,7 +5,7 @@ use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
 use crate::journal::Cursor;
 use crate::segment::{Part, Taken};
-use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
+use crate::tiles::{Kind, WIDTH, named};
 use ironbridge_core::{ExchangeId, OwnerKey, OwnerTag};
 use std::collections::VecDeque;
 
@@ -267,16 +267,5 @@ impl Log {
                 Stored::parse(self, *index, Held { leaf, detail: detail.unwrap_or_default() })
             })
             .collect()
-    }
-
-    /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.
-    pub(crate) fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
-        let number = index / WIDTH;
-        let first = number * WIDTH;
-        let width = size.saturating_sub(first).min(WIDTH);
-        let (file, bytes) = load_bytes(&*self.disk, &self.places.log, Kind::Entries, number, width)?;
-        let entries = bundle_entries(&file, &bytes, first, width)?;
-        let skip = usize::try_from(index - first).unwrap_or(usize::MAX);
-        Ok(entries.into_iter().skip(skip).map(<[u8]>::to_vec).collect())
     }
 }

@@ -7,6 +7,7 @@ mod indexer;
 mod proof;
 mod query;
 mod search;
+mod tree;
 mod verify;
 mod witnessed;
 
@@ -27,6 +28,7 @@ use ironbridge_seal::note::NoteVerifier;
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A stored trail.
 #[derive(Clone)]
@@ -37,6 +39,10 @@ pub struct Log {
     pub(crate) trust: Trust,
     /// What could not be read while records were.
     damage: Arc<Mutex<Vec<Fault>>>,
+    /// Of the newest checkpoint, as far as it was read.
+    tree: Arc<Mutex<Option<Arc<tree::Tree>>>>,
+    /// Whether a query passed records over because an index said so.
+    indexed: Arc<AtomicBool>,
 }
 
 /// More faults tell nothing more.
@@ -61,13 +67,19 @@ impl Log {
     }
 
     pub(crate) fn at(disk: Arc<dyn Disk>, places: Places, trust: Trust) -> Log {
-        Log { disk, places, trust, damage: Arc::default() }
+        let (damage, tree, indexed) = (Arc::default(), Arc::default(), Arc::default());
+        Log { disk, places, trust, damage, tree, indexed }
     }
 
     /// What could not be read so far of what lies beside the records: they were given without it. The first faults, one
     /// of each file.
     pub fn damage(&self) -> Vec<Fault> {
         self.damage.lock().clone()
+    }
+
+    /// Whether a query passed records over because an index said so, which nothing authenticates.
+    pub fn went_by_index(&self) -> bool {
+        self.indexed.load(Relaxed)
     }
 
     /// Records stay readable whatever lies beside them; whoever reads them is told.
@@ -82,9 +94,10 @@ impl Log {
     /// anchor holds, their checksums show damage, but not a forger.
     ///
     /// # Errors
-    /// When what is remembered of the trail cannot be read.
+    /// When what is remembered of the trail cannot be read, or is of another log.
     pub fn authenticated(mut self, anchor: &Anchor) -> Result<Log, Fault> {
         if let Some(remembered) = anchor.remembered_on(&*self.disk)? {
+            settled(|| self.check_tree(remembered.size, &remembered.root))?;
             self.trust = Trust { key: Some(anchor.key.clone()), from: remembered.authenticated_from };
         }
         Ok(self)
@@ -130,6 +143,16 @@ impl Log {
     /// How much of the trail retention left.
     pub fn kept(&self) -> Result<Kept, Fault> {
         Kept::read(&*self.disk, &self.places.log)
+    }
+
+    /// Notes where `kept` says more than the log's own records announce: what is read then is not whole.
+    pub fn check_kept(&self) -> Result<(), Fault> {
+        if self.kept()? != Kept::default()
+            && let Err(fault) = self.rightly_kept()
+        {
+            self.note_damage(fault);
+        }
+        Ok(())
     }
 
     /// Whether the fault may be that retention dropped more since it had left so much: what is missing is no theft

@@ -52,10 +52,10 @@ fn beyond(index: u64, size: u64) -> Fault {
 }
 
 /// The tree's nodes, from its tiles.
-struct TileNodes<'l> {
-    log: &'l Log,
-    size: u64,
-    read: HashMap<(u32, u64), Vec<Hash>>,
+pub(super) struct TileNodes<'l> {
+    pub log: &'l Log,
+    pub size: u64,
+    pub read: HashMap<(u32, u64), Vec<Hash>>,
 }
 
 impl Nodes for TileNodes<'_> {

@@ -36,6 +36,8 @@ pub struct Query {
     /// it some may come with it all the same. A query by subject always reads it.
     pub details: bool,
     pub order: Order,
+    /// Reads every record, whatever an index says: who can write beside the log can have an index pass records over.
+    pub whole: bool,
     /// At most so many records.
     pub limit: Option<usize>,
 }

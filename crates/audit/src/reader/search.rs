@@ -11,6 +11,7 @@ use crate::tiles::{WIDTH, load_tile, node_within, nodes_at};
 use ironbridge_core::Timestamp;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A query as the index sees it. What it leaves out cannot match; what it gives still has to be judged.
 pub(super) struct Search {
@@ -23,6 +24,8 @@ pub(super) struct Search {
     terms: Vec<Term>,
     subject: Option<Term>,
     order: Order,
+    /// Whether every record is read.
+    whole: bool,
     /// `None` where nobody asks for detail.
     detail: Option<Mutex<Anywhere>>,
 }
@@ -57,6 +60,7 @@ impl Search {
             terms: terms.collect(),
             subject: query.subject.map(|tag| Term::new(Field::Subject, &tag)),
             order: query.order,
+            whole: query.whole,
             detail: (query.details || query.subject.is_some()).then(|| Mutex::new(Anywhere::new(log))),
         }
     }
@@ -120,11 +124,15 @@ impl Search {
     }
 
     fn indexed(&self, number: u64) -> Option<Positions> {
+        if self.whole {
+            return None;
+        }
         if self.terms.is_empty() && self.subject.is_none() && self.since.is_none() && self.until.is_none() {
             return None;
         }
         let root = self.roots.get(usize::try_from(number).ok()?)?;
         let file = IndexFile::open(&*self.log.disk, &self.log.places.base, number, root)?;
+        self.log.indexed.store(true, Relaxed);
         let mut positions = file.within(self.since, self.until);
         let subject = self.subject.filter(|_| file.subjects_known());
         for term in subject.iter().chain(&self.terms) {
@@ -394,10 +402,11 @@ mod tests {
         fs::write(bundle, bytes).unwrap();
         let mut indexer = Indexer::of(log.clone(), BLOCKS);
         assert_eq!(indexer.catch_up(), Ok(true));
-        assert_eq!(indexer.catch_up().unwrap_err().entry, Some(1_024));
+        assert_eq!(indexer.catch_up().unwrap_err().entry, Some(1_280));
         assert_eq!(indexer.catch_up(), Ok(true));
         assert_eq!(indexer.catch_up(), Ok(false));
         let failed = Query { outcome: Some("failed".into()), ..Query::default() };
-        assert_eq!(indexes(&log, &failed).len(), 1);
+        let refused = log.query(failed).unwrap().last().unwrap().unwrap_err();
+        assert_eq!((refused.kind, refused.entry), (crate::FaultKind::Altered, Some(1_280)));
     }
 }

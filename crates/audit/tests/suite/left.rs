@@ -490,3 +490,31 @@ fn a_store_that_was_set_back_is_not_gone_on_with() {
     assert!(told.facts["found"].contains("the store was set back"), "{:?}", told.facts);
     Trail::open(at(1, 8), clock()).unwrap().close().unwrap();
 }
+
+/// A journal of this bridge, but of another history: what came before an accepted loss.
+#[test]
+fn a_journal_of_before_an_accepted_loss_is_not_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 10);
+    let trail = open_lagging(dir.path());
+    record(&trail, 10..15);
+    record(&trail, 15..20);
+    let killed = tempfile::tempdir().unwrap();
+    copy_all(dir.path(), killed.path());
+    drop(trail);
+    let dir = killed;
+    const BEFORE: &str = "journal/0000000000000010.wal";
+    let before = fs::read(dir.path().join(BEFORE)).unwrap();
+    change(dir.path(), BEFORE, |bytes| bytes.truncate(frames(bytes)[1]));
+    let accepting = Options { accept_loss: true, ..begun(dir.path()) };
+    let trail = Trail::open(accepting, clock()).unwrap();
+    let next = trail.status().size;
+    record(&trail, next..20);
+    trail.close().unwrap();
+    drop(trail);
+    Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+    fs::remove_dir_all(dir.path().join("journal")).unwrap();
+    fs::create_dir(dir.path().join("journal")).unwrap();
+    fs::write(dir.path().join(BEFORE), before).unwrap();
+    assert_eq!((refused(dir.path()).kind, next), (FaultKind::Altered, 16));
+}

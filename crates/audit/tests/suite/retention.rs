@@ -1,8 +1,9 @@
 //! What retention drops, and that nothing else suffers.
 
 use crate::exchanges::{
-    MEMORY, START, clock, eventually, exchange, flow, id, memory_log, options, record, verify,
+    MEMORY, START, clock, closed, eventually, exchange, flow, id, memory_log, options, record, verify,
 };
+use crate::left::begun;
 use crate::memory_disk::{MemoryDisk, Unsynced};
 use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{AuditError, FaultKind, Kept, Limits, Options, Trail};
@@ -144,6 +145,28 @@ fn a_clock_that_leapt_drops_nothing_until_it_is_confirmed() {
     assert_eq!(start(false).retain(before(900, 1200), action()).unwrap().unwrap().records, 768);
 }
 
+/// Where nobody remembers when the trail was last written, its own newest record does not tell: it may be of the clock that
+/// is wrong. The doubt is there for `audit status`.
+#[test]
+fn a_loss_of_what_was_remembered_leaves_the_clock_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 600);
+    std::fs::remove_file(dir.path().join("head")).unwrap();
+    let doubted = || begun(dir.path()).anchor.remembered().unwrap().unwrap().doubted;
+    for accept_loss in [true, false] {
+        let trail = Trail::open(Options { accept_loss, ..begun(dir.path()) }, clock()).unwrap();
+        let held = trail.retain(before(300, 300), action()).unwrap_err();
+        assert!(matches!(held, AuditError::ClockInDoubt { .. }), "{held}");
+        trail.close().unwrap();
+        assert!(doubted() > Timestamp::default());
+    }
+    let confirmed = Options { confirm_clock: true, ..begun(dir.path()) };
+    let trail = Trail::open(confirmed, clock()).unwrap();
+    assert_eq!(trail.retain(before(300, 300), action()).unwrap().unwrap().records, 256);
+    trail.close().unwrap();
+    assert_eq!(doubted(), Timestamp::default());
+}
+
 #[test]
 fn what_goes_while_a_trail_is_verified_is_no_theft() {
     let disk = MemoryDisk::new();
@@ -199,6 +222,30 @@ fn no_retention_announces_what_was_stolen_before_it() {
     let text = serde_json::json!({ "records": raised.records, "detail": raised.detail }).to_string();
     disk.create(&file).unwrap().write_all(text.as_bytes()).unwrap();
     assert!(trail.retain(before(600, 1200), action()).is_err());
+    trail.close().unwrap();
+}
+
+/// Who can write beside the log makes no record old.
+#[test]
+fn no_retention_believes_times_that_were_not_signed() {
+    let disk = MemoryDisk::new();
+    let trail = fill(&disk);
+    let before_it = trail.status().size;
+    let file = Path::new(MEMORY).join("log/tile/entries/000");
+    let bytes = disk.read_at(&file, 0, usize::MAX).unwrap();
+    let mut young = bytes.clone();
+    for at in 0..young.len() - 12 {
+        if &young[at..at + 12] == b"\"time\":\"2026" {
+            young[at..at + 12].copy_from_slice(b"\"time\":\"2020");
+        }
+    }
+    assert_ne!(young, bytes);
+    disk.create(&file).unwrap().write_all(&young).unwrap();
+    let refused = trail.retain(before(300, 300), action()).unwrap_err().to_string();
+    assert!(refused.contains("not those that were signed"), "{refused}");
+    assert_eq!(trail.status().size, before_it, "nothing was announced");
+    disk.create(&file).unwrap().write_all(&bytes).unwrap();
+    assert!(trail.retain(before(300, 300), action()).unwrap().is_some());
     trail.close().unwrap();
 }
 

@@ -49,6 +49,9 @@ pub struct Filter {
     /// The exchange with this id, which callers see as correlation id
     #[arg(long)]
     id: Option<String>,
+    /// Read every record, whatever the index says: nothing authenticates that
+    #[arg(long)]
+    whole: bool,
 }
 
 impl Filter {
@@ -68,6 +71,7 @@ impl Filter {
         };
         Ok(Some(Query {
             subject,
+            whole: self.whole,
             since: self.since,
             until: self.until,
             id: self.id.clone(),

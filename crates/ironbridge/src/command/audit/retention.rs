@@ -20,8 +20,8 @@ use std::time::Duration;
 #[command(after_help = "\
 What is kept for how long stands in the manifest, under `bridge.audit.retention`. A running bridge
 drops what is older by itself; this is for a bridge that is stopped, and to see what would go.
-Where the clock is more than a day ahead of when the trail was last written, nothing goes until
-somebody confirms that it is right.
+Where the clock is more than a day ahead of when the trail was last written, at once or in steps that
+no week of running lies between, nothing goes until somebody confirms that it is right.
 Hashes are never dropped: every proof of what is kept still verifies, and so does the whole log.
 
 Example:

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_audit::{Fault, Kept};
+use ironbridge_core::Timestamp;
 use ironbridge_publish::{Kind, Lag, Snapshot};
 use ironbridge_store::OwnerKeys;
 use serde_json::{Value, json};
@@ -44,6 +45,8 @@ struct Status {
     contradiction: Option<Fault>,
     /// Actions done that wait for their record; `None` where there is no store beside the trail.
     waiting: Option<u64>,
+    /// The clock, where the bridge doubted it and retention held back.
+    clock_in_doubt: Option<Timestamp>,
     /// Something that was erased may still be in the store's files.
     erasing: bool,
     published: Option<Snapshot>,
@@ -60,6 +63,13 @@ impl Status {
             })?,
             None => (None, false),
         };
+        let anchor = match source.home()? {
+            Some(home) => block_on(async { Ok(home.trail_anchor().await?) })?,
+            None => None,
+        };
+        let remembered = anchor.and_then(|anchor| anchor.remembered().ok().flatten());
+        let clock_in_doubt =
+            remembered.map(|head| head.doubted).filter(|clock| *clock > Timestamp::default());
         let published = source.dir.as_deref().map(Snapshot::read).transpose();
         let published = published
             .map_err(|error| Failure::new(format!("cannot read what was published: {error}")))?
@@ -73,6 +83,7 @@ impl Status {
             kept: log.kept()?,
             contradiction: source.contradiction()?,
             waiting,
+            clock_in_doubt,
             erasing,
             published,
         })
@@ -84,6 +95,7 @@ impl Status {
             "origin": self.origin, "written": self.written, "signed": self.signed,
             "witnessed": self.witnessed, "indexed": self.indexed, "actions_waiting": self.waiting,
             "erasure_pending": self.erasing,
+            "clock_in_doubt": self.clock_in_doubt.map(times::show),
             "dropped": { "records_below": self.kept.records, "detail_below": self.kept.detail },
             "published": self.published.as_ref().map(|snapshot| times::show(snapshot.time)),
             "not_as_left": self.contradiction.as_ref().map(fault::as_json),
@@ -107,6 +119,13 @@ impl Status {
         }
         if let Some(waiting) = self.waiting.filter(|waiting| *waiting > 0) {
             output::data(format_args!("{waiting} actions wait for a running bridge to record them"))?;
+        }
+        if let Some(clock) = self.clock_in_doubt {
+            output::data(format_args!(
+                "the clock was at {}, far ahead of what was observed: retention drops nothing until it is right, or \
+                 `ironbridge audit retention --confirm-clock` says so while the bridge is stopped",
+                times::show(clock)
+            ))?;
         }
         if self.erasing {
             output::data(

@@ -96,6 +96,7 @@ impl Trail {
             _ => tampered(&fault),
         })?;
         let log = authenticated(log, home)?;
+        log.check_kept()?;
         Ok(Source { log, dir: Some(dir), data_dir, manifest, incomplete: Cell::new(false) })
     }
 }
@@ -224,6 +225,12 @@ impl Source {
     }
 
     fn all_read(&self) -> Outcome {
+        if self.log.went_by_index() {
+            output::note(
+                "An index told which records to read, and nothing authenticates it: `--whole` reads all of them, \
+                 `ironbridge audit reindex` builds it anew.",
+            );
+        }
         let damage = self.log.damage();
         let Some(first) = damage.first() else { return Ok(ExitCode::SUCCESS) };
         let more = match damage.len() - 1 {
