@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use world::{Declared, World, eventually, expires_soon, system};
+use world::{Declared, World, eventually, expires_soon, frames, system};
 
 const OPERATIONS: &str = r#"read: { match: "GET /read/{id}", permission: orders.read }
     head: { match: "HEAD /read/{id}", permission: orders.read, response: { headers: [X-Order] } }
@@ -432,4 +432,75 @@ fn a_header_section_without_measure_is_refused() {
     }
     world.target.on("GET /read/1", Reply::Raw(200, fields(1, 1), Bytes::from_static(b"{}")));
     assert_eq!(world.curl("/erp/v1/read/1", &["-H", &key]).unwrap().status, 200);
+}
+
+/// A stream of so many messages like gRPC's, of ten bytes each.
+fn messages(stream: u32, count: usize) -> Vec<u8> {
+    let mut message = Vec::new();
+    frames::frame(&mut message, 0, 0, stream, b"\0\0\0\0\x05hello");
+    message.repeat(count)
+}
+
+/// The body of a chunked request, read at once.
+fn read_chunks(stream: &mut TcpStream) -> usize {
+    let (mut length, mut bytes) = (0, std::io::BufReader::new(stream));
+    loop {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut bytes, &mut line).unwrap();
+        let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
+        let mut chunk = vec![0; size + 2];
+        bytes.read_exact(&mut chunk).unwrap();
+        if size == 0 {
+            return length;
+        }
+        length += size;
+    }
+}
+
+#[test]
+fn small_messages_wait_for_a_slow_target_however_many_they_are() {
+    const COUNT: usize = 20_000;
+    let (world, key, listener) = beside_a_raw_target();
+    let target = std::thread::spawn(move || {
+        // Two streams at once, of which the first is left waiting for long.
+        let mut streams = [listener.accept().unwrap().0, listener.accept().unwrap().0];
+        for stream in &streams {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1_500));
+        let lengths = streams.each_mut().map(|stream| {
+            read_head(stream);
+            let length = read_chunks(stream);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+            length
+        });
+        // Kept open until the caller has its answers.
+        (lengths, streams)
+    });
+    let mut raw = world.raw_http2().unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    frames::frame(&mut bytes, 4, 0, 0, b"");
+    for stream in [1, 3] {
+        let fields = [
+            (":method", "PUT"),
+            (":scheme", "https"),
+            (":authority", "localhost"),
+            (":path", "/raw/large"),
+            ("x-api-key", &*key),
+        ];
+        frames::frame(&mut bytes, 1, 4, stream, &frames::block(&fields));
+    }
+    raw.send(&bytes);
+    for _ in 0..COUNT / 1_000 {
+        raw.send([messages(1, 1_000), messages(3, 1_000)].concat());
+    }
+    let mut ends = Vec::new();
+    for stream in [1, 3] {
+        frames::frame(&mut ends, 0, 1, stream, b"");
+    }
+    raw.send(ends);
+    let (lengths, _streams) = target.join().unwrap();
+    assert_eq!(lengths, [COUNT * 10; 2]);
+    let records = eventually(|| Some(world.records().unwrap()).filter(|records| records.len() >= 2));
+    assert!(records.iter().all(|record| record["code"] == "delivered"), "{records:?}");
 }

@@ -129,7 +129,8 @@ impl Worker {
             Protocol::Http1 => {
                 let (gate, state) = Gate::new(secured.stream, **self.front.limits.load());
                 counted.serves(&state);
-                let caller = Rc::new(Caller { address, local, certificate, gate: state, counted });
+                let caller =
+                    Rc::new(Caller { address, local, certificate, gate: state, frames: None, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
@@ -143,16 +144,16 @@ impl Worker {
                 }
             }
             Protocol::Http2 => {
-                let (frames, seen) = Frames::new(secured.stream);
+                let (stream, seen) = Frames::new(secured.stream);
                 let (limits, state) = (**self.front.limits.load(), GateState::ungated());
                 counted.serves(&state);
-                let gate = Arc::clone(&state);
-                let caller = Rc::new(Caller { address, local, certificate, gate, counted });
+                let (gate, frames) = (Arc::clone(&state), Some(Rc::clone(&seen)));
+                let caller = Rc::new(Caller { address, local, certificate, gate, frames, counted });
                 let service = service_fn(|request: Request<Incoming>| {
                     let answer = serve(&self, &caller, request);
                     async { Ok::<_, Infallible>(answer.await) }
                 });
-                let server = http2_server().serve_connection(TokioIo::new(frames), service);
+                let server = http2_server().serve_connection(TokioIo::new(stream), service);
                 let mut server = pin!(server);
                 let ended = tokio::select! {
                     biased;

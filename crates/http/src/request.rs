@@ -12,14 +12,16 @@ use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
 use ironbridge_net::Names;
+use ironbridge_net::frames::{Arriving, FrameState};
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// The request body, until somebody takes it.
 pub struct Inbound {
-    body: Option<Incoming>,
+    body: Option<Arriving>,
     version: Version,
 }
 
@@ -28,15 +30,16 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(15);
 
 impl Inbound {
-    pub fn new(body: Incoming, version: Version) -> Inbound {
-        Inbound { body: (!body.is_end_stream()).then_some(body), version }
+    /// `frames` are those of its connection, over HTTP/2.
+    pub fn new(body: Incoming, version: Version, frames: Option<&Rc<FrameState>>) -> Inbound {
+        Inbound { body: (!body.is_end_stream()).then(|| Arriving::new(body, frames)), version }
     }
 
     pub fn is_some(&self) -> bool {
         self.body.is_some()
     }
 
-    pub fn take(&mut self) -> Option<Incoming> {
+    pub fn take(&mut self) -> Option<Arriving> {
         self.body.take()
     }
 

@@ -14,6 +14,7 @@ use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use ironbridge_core::uri::{Ambiguous, AtMember, CanonicalPath, Query};
 use ironbridge_core::{Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
+use ironbridge_net::frames::FrameState;
 use ironbridge_net::gate::{self, Arrival, GateState};
 use ironbridge_net::listen::Permit;
 use std::net::IpAddr;
@@ -29,6 +30,8 @@ pub(crate) struct Caller {
     pub certificate: Option<Arc<PeerCertificate>>,
     /// Counts requests; with HTTP/1 it also says what the framing gate found.
     pub gate: Arc<GateState>,
+    /// What is known of the connection's frames, with HTTP/2.
+    pub frames: Option<Rc<FrameState>>,
     /// While one is held, the connection counts as open; it outlives HTTP where the protocol was switched.
     pub counted: Rc<Permit>,
 }
@@ -99,7 +102,7 @@ impl Served<'_> {
         upgrade: Option<switched::Asked>,
     ) -> Response<AnswerBody> {
         let site = self.site;
-        let mut inbound = Inbound::new(body, parts.version);
+        let mut inbound = Inbound::new(body, parts.version, self.caller.frames.as_ref());
         let address = match site.proxies.caller(&parts.headers, self.caller.address) {
             Ok(address) => address,
             Err(unreadable) => {

@@ -4,23 +4,38 @@
 //! frames it is known how many requests a caller began, so the transport sees how many of them it never got to see
 //! ([`FrameState::refused`]). And frames that cost work and carry nothing (PING, SETTINGS, WINDOW_UPDATE, PRIORITY,
 //! unknown ones, empty DATA) are counted: a caller that sends them without end is cut off.
+//!
+//! Small DATA frames are no fault: streams of small messages (gRPC) consist of them. The library keeps each by itself
+//! until it is read, and ends a connection on which too many wait; so the caller is read no further while they do
+//! ([`Arriving`] tells when they were taken).
 
-use std::cell::Cell;
+mod arriving;
+mod credit;
+mod reader;
+
+pub use arriving::Arriving;
+
+use credit::{Credit, Rate};
+use reader::{Cost, Reader};
+
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
+use tokio::time::{Instant, Sleep};
 
 /// Sits between a byte stream and hyper: `http2_server().serve_connection(TokioIo::new(frames), service)`.
 pub struct Frames<Io> {
-    io: Io,
+    io: Take<Io>,
     reader: Reader,
     idle: Credit,
     small: Credit,
     state: Rc<FrameState>,
+    /// Armed while the caller is read no further.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is known of one connection's frames.
@@ -37,6 +52,11 @@ pub struct FrameState {
     /// One that is still coming is above it already.
     large_so_far: Cell<bool>,
     flooded: Cell<bool>,
+    /// What small DATA frames that nobody took yet cost the library, as it counts it.
+    untaken: Cell<u64>,
+    /// Small frames that were taken since the caller's credit for them was last looked at.
+    taken: Cell<u64>,
+    resumes: RefCell<Option<Waker>>,
 }
 
 /// Requests that the HTTP/2 library refused.
@@ -50,39 +70,38 @@ pub struct Refused {
 /// A compressed header section above this is refused for its size by whoever gets to see it.
 const LARGE: u64 = 16 * 1024;
 
-/// RFC 9113 §3.4.
-const PREFACE: u8 = 24;
-
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const CONTINUATION: u8 = 0x9;
-const END_HEADERS: u8 = 0x4;
-
 /// What a frame that carries nothing costs is paid for by time, and by what the caller's requests moved: a
 /// WINDOW_UPDATE for every few kilobytes that it was sent is good manners (Go's client sends two for 4 KiB).
 const IDLE_FRAMES: Rate = Rate { burst: 2_000, per_second: 100, saved: 20_000 };
 const BYTES_FOR_ONE: u64 = 1024;
 const FOR_A_REQUEST: u64 = 4;
 
-/// Bytes of DATA from which a frame is worth its own cost in memory, its padding left aside.
-const SMALL: u32 = 64;
-const PADDED: u8 = 0x8;
-const END_STREAM: u8 = 0x1;
-const MOST_PADDING: u32 = 256;
-
-/// Streams of small messages (gRPC) are many small frames.
+/// Small frames that nobody takes: those of streams that are over. What is taken gives its cost back.
 const SMALL_FRAMES: Rate = Rate { burst: 10_000, per_second: 2_000, saved: 10_000 };
 
-impl<Io> Frames<Io> {
+/// Bytes by which h2 counts a DATA frame that waits, less its payload (its `DEFAULT_DATA_FRAME_OVERHEAD_THRESHOLD`). It
+/// ends a connection at half of the connection's window, 512 KiB.
+const WAITING: u64 = 256;
+
+/// Where reading stops, and how much one read brings at most: 16 KiB of frames of one byte are 420 KiB by that count.
+const MOST_UNTAKEN: u64 = 64 * 1024;
+const ONE_READ: u64 = 16 * 1024;
+
+/// How long a caller waits for its frames to be taken. Exchanges end before; a connection that waits for nothing of
+/// them must not wait for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl<Io: AsyncRead> Frames<Io> {
     pub fn new(io: Io) -> (Frames<Io>, Rc<FrameState>) {
         let state = Rc::new(FrameState::default());
         let now = Instant::now();
         let frames = Frames {
-            io,
+            io: io.take(ONE_READ),
             reader: Reader::default(),
             idle: Credit::new(IDLE_FRAMES, now),
             small: Credit::new(SMALL_FRAMES, now),
             state: Rc::clone(&state),
+            patience: None,
         };
         (frames, state)
     }
@@ -91,16 +110,24 @@ impl<Io> Frames<Io> {
     fn watch(&mut self, bytes: &[u8]) -> bool {
         let (mut idle, mut small) = (0, 0);
         let before = self.reader.begun;
-        self.reader.read(bytes, |frame| match frame.cost() {
-            Cost::Nothing => {}
-            Cost::Small => small += 1,
-            Cost::Idle(cost) => idle += cost,
+        let mut untaken = self.state.untaken.get();
+        self.reader.read(bytes, |frame| {
+            untaken = frame.waiting(untaken);
+            match frame.cost() {
+                Cost::Nothing => {}
+                Cost::Small => small += 1,
+                Cost::Idle(cost) => idle += cost,
+            }
         });
+        self.state.untaken.set(untaken);
+        self.small.earn(self.state.taken.take());
         let begun = self.reader.begun - before;
         if begun > 0 {
             self.state.begun.set(self.reader.begun);
             self.state.large.set(self.state.large.get() + std::mem::take(&mut self.reader.large));
             self.idle.earn(begun * FOR_A_REQUEST);
+            // Its trailers.
+            self.small.earn(begun);
         }
         self.state.large_so_far.set(self.reader.section.opens && self.reader.section.bytes > LARGE);
         // The clock is asked only where there is something to pay.
@@ -148,6 +175,43 @@ impl FrameState {
     pub fn is_flooded(&self) -> bool {
         self.flooded.get()
     }
+
+    /// A DATA frame of so many bytes was taken.
+    fn took(&self, length: u64) {
+        if let Some(waited) = WAITING.checked_sub(length).filter(|waited| *waited > 0) {
+            self.taken.set(self.taken.get() + 1);
+            self.untaken.set(self.untaken.get().saturating_sub(waited));
+            self.resume();
+        }
+    }
+
+    /// A body is gone that was not read to its end: how much of it waited is not known here, and no longer waits.
+    fn forget(&self) {
+        self.untaken.set(0);
+        self.resume();
+    }
+
+    fn resume(&self) {
+        if self.untaken.get() <= MOST_UNTAKEN
+            && let Some(reading) = self.resumes.take()
+        {
+            reading.wake();
+        }
+    }
+}
+
+impl<Io> Frames<Io> {
+    /// Whether the caller is read on.
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.state.untaken.get() <= MOST_UNTAKEN {
+            self.patience = None;
+            return Poll::Ready(());
+        }
+        *self.state.resumes.borrow_mut() = Some(cx.waker().clone());
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        // Afterwards the library decides.
+        patience.as_mut().poll(cx)
+    }
 }
 
 impl<Io: AsyncRead + Unpin> AsyncRead for Frames<Io> {
@@ -155,6 +219,8 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Frames<Io> {
         let frames = self.get_mut();
         // Whoever asks for more bytes has dealt with every whole frame in those before.
         frames.state.read.set(frames.state.begun.get());
+        ready!(frames.poll_taken(cx));
+        frames.io.set_limit(ONE_READ);
         let before = buf.filled().len();
         let read = Pin::new(&mut frames.io).poll_read(cx, buf);
         let new = buf.filled().get(before..).unwrap_or_default();
@@ -175,10 +241,10 @@ impl<Io> Frames<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Frames<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let frames = self.get_mut();
-        let written = Pin::new(&mut frames.io).poll_write(cx, bytes);
+        let written = Pin::new(frames.io.get_mut()).poll_write(cx, bytes);
         frames.wrote(&written);
         written
     }
@@ -189,302 +255,27 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Frames<Io> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let frames = self.get_mut();
-        let written = Pin::new(&mut frames.io).poll_write_vectored(cx, bufs);
+        let written = Pin::new(frames.io.get_mut()).poll_write_vectored(cx, bufs);
         frames.wrote(&written);
         written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        Pin::new(self.get_mut().io.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        Pin::new(self.get_mut().io.get_mut()).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-}
-
-/// Follows the frames in a stream of bytes (RFC 9113 §4.1), however it is cut into reads.
-#[derive(Debug, Default)]
-struct Reader {
-    /// Bytes of the preface that have passed.
-    preface: u8,
-    head: [u8; Frame::HEAD],
-    /// Bytes of `head` that have come.
-    headed: usize,
-    /// The frame whose payload is passing, and how much of it is still to come.
-    frame: Option<Frame>,
-    left: u32,
-    last_stream: u32,
-    section: Section,
-    /// Whole header sections of new streams, and how many of them since the caller asked were above [`LARGE`].
-    begun: u64,
-    large: u64,
-}
-
-/// The header section that is passing: HEADERS and what continues it.
-#[derive(Debug, Default)]
-struct Section {
-    bytes: u64,
-    opens: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Frame {
-    length: u32,
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    /// HEADERS of a stream that was not there before.
-    opens: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Cost {
-    Nothing,
-    Small,
-    Idle(u64),
-}
-
-impl Reader {
-    fn read(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame)) {
-        while !bytes.is_empty() {
-            if self.preface < PREFACE {
-                let wanted = usize::from(PREFACE - self.preface).min(bytes.len());
-                self.preface += u8::try_from(wanted).unwrap_or(PREFACE);
-                bytes = bytes.get(wanted..).unwrap_or_default();
-            } else if let Some(frame) = self.frame {
-                let passing = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-                self.left -= u32::try_from(passing).unwrap_or(self.left);
-                bytes = bytes.get(passing..).unwrap_or_default();
-                if self.left == 0 {
-                    self.ends(frame);
-                }
-            } else {
-                let wanted = (Frame::HEAD - self.headed).min(bytes.len());
-                let (now, later) = bytes.split_at(wanted);
-                if let Some(place) = self.head.get_mut(self.headed..self.headed + wanted) {
-                    place.copy_from_slice(now);
-                }
-                self.headed += wanted;
-                bytes = later;
-                if self.headed == Frame::HEAD {
-                    self.headed = 0;
-                    begins(self.begin());
-                }
-            }
-        }
-    }
-
-    fn begin(&mut self) -> Frame {
-        let mut frame = Frame::parse(self.head);
-        if frame.kind == HEADERS {
-            frame.opens = frame.stream > self.last_stream;
-            self.last_stream = self.last_stream.max(frame.stream);
-            self.section = Section { bytes: 0, opens: frame.opens };
-        }
-        if matches!(frame.kind, HEADERS | CONTINUATION) {
-            self.section.bytes += u64::from(frame.length);
-        }
-        self.left = frame.length;
-        self.frame = Some(frame);
-        if frame.length == 0 {
-            self.ends(frame);
-        }
-        frame
-    }
-
-    fn ends(&mut self, frame: Frame) {
-        self.frame = None;
-        let ends_section = matches!(frame.kind, HEADERS | CONTINUATION) && frame.flags & END_HEADERS != 0;
-        if ends_section && std::mem::take(&mut self.section.opens) {
-            self.begun += 1;
-            self.large += u64::from(self.section.bytes > LARGE);
-        }
-    }
-}
-
-impl Frame {
-    /// Bytes of a frame's head.
-    const HEAD: usize = 9;
-
-    fn parse(head: [u8; Frame::HEAD]) -> Frame {
-        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = head;
-        Frame {
-            length: u32::from_be_bytes([0, l0, l1, l2]),
-            kind,
-            flags,
-            stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]),
-            opens: false,
-        }
-    }
-
-    fn cost(self) -> Cost {
-        match self.kind {
-            // The end of a request's body, of which each request has one.
-            DATA if self.flags & END_STREAM != 0 => Cost::Nothing,
-            DATA if self.length == 0 => Cost::Idle(1),
-            DATA => {
-                let padding = if self.flags & PADDED == 0 { 0 } else { MOST_PADDING };
-                if self.length < SMALL + padding { Cost::Small } else { Cost::Nothing }
-            }
-            HEADERS if self.opens => Cost::Nothing,
-            // Trailers.
-            HEADERS => Cost::Small,
-            CONTINUATION if self.length >= SMALL => Cost::Nothing,
-            _ => Cost::Idle(1 + u64::from(self.length) / BYTES_FOR_ONE),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    /// What time alone saves up.
-    burst: u64,
-    per_second: u64,
-    /// What can be saved up at all.
-    saved: u64,
-}
-
-#[derive(Debug)]
-struct Credit {
-    rate: Rate,
-    left: u64,
-    since: Instant,
-    bytes: u64,
-}
-
-impl Credit {
-    fn new(rate: Rate, now: Instant) -> Credit {
-        Credit { rate, left: rate.burst, since: now, bytes: 0 }
-    }
-
-    fn earn(&mut self, more: u64) {
-        self.left = self.left.saturating_add(more).min(self.rate.saved);
-    }
-
-    fn moved(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        if self.bytes >= BYTES_FOR_ONE {
-            self.earn(self.bytes / BYTES_FOR_ONE);
-            self.bytes %= BYTES_FOR_ONE;
-        }
-    }
-
-    /// Whether there was enough.
-    fn pay(&mut self, cost: u64, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.since);
-        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let refill = nanos.saturating_mul(self.rate.per_second) / 1_000_000_000;
-        if refill > 0 {
-            self.since = now
-                .checked_sub(Duration::from_nanos(nanos % (1_000_000_000 / self.rate.per_second)))
-                .unwrap_or(now);
-            if self.left < self.rate.burst {
-                self.left = self.left.saturating_add(refill).min(self.rate.burst);
-            }
-        }
-        let enough = self.left >= cost;
-        self.left = self.left.saturating_sub(cost);
-        enough
+        self.io.get_ref().is_write_vectored()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn frame(kind: u8, flags: u8, stream: u32, length: u32) -> Vec<u8> {
-        let [_, length_bytes @ ..] = length.to_be_bytes();
-        let mut bytes = [&length_bytes[..], &[kind, flags], &stream.to_be_bytes()].concat();
-        // A payload that looks like frames itself.
-        bytes.extend((0..length).map(|at| if at % 9 == 3 { HEADERS } else { END_HEADERS }));
-        bytes
-    }
-
-    fn connection(frames: &[(u8, u8, u32, u32)]) -> Vec<u8> {
-        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        bytes.extend(
-            frames.iter().flat_map(|(kind, flags, stream, length)| frame(*kind, *flags, *stream, *length)),
-        );
-        bytes
-    }
-
-    /// Frames seen, header sections begun, and large ones.
-    fn seen(reads: impl IntoIterator<Item = impl AsRef<[u8]>>) -> (Vec<Frame>, u64, u64) {
-        let (mut reader, mut frames) = (Reader::default(), Vec::new());
-        for read in reads {
-            reader.read(read.as_ref(), |frame| frames.push(frame));
-        }
-        (frames, reader.begun, reader.large)
-    }
-
-    #[test]
-    fn requests_are_header_sections_of_new_streams_that_came_whole() {
-        let large = u32::try_from(LARGE).unwrap();
-        let whole = connection(&[
-            (0x4, 0, 0, 0),
-            (HEADERS, END_HEADERS, 1, 20),
-            (DATA, 0, 1, 100),
-            (HEADERS, END_HEADERS | 1, 1, 20),
-            (HEADERS, 0, 3, large),
-            (CONTINUATION, 0, 3, 0),
-            (CONTINUATION, END_HEADERS, 3, 1),
-            (HEADERS, END_HEADERS, 5, 0),
-            (HEADERS, 0, 7, 10),
-            (CONTINUATION, END_HEADERS, 7, 10),
-        ]);
-        let (frames, begun, sections_above) = seen([&whole]);
-        assert_eq!((frames.len(), begun, sections_above), (10, 4, 1));
-        assert_eq!(seen([&whole[..whole.len() - 1]]).1, 3);
-    }
-
-    #[test]
-    fn a_frame_costs_what_it_is() {
-        for (kind, flags, length, cost) in [
-            (DATA, 0, 0, Cost::Idle(1)),
-            (DATA, 1, 0, Cost::Nothing),
-            (DATA, 1, 9, Cost::Nothing),
-            (DATA, 0, 1, Cost::Small),
-            (DATA, 0, 1_000, Cost::Nothing),
-            (DATA, PADDED, 256, Cost::Small),
-            (DATA, PADDED, 16_384, Cost::Nothing),
-            (0x2, 0, 5, Cost::Idle(1)),
-            (0x3, 0, 4, Cost::Idle(1)),
-            (0x4, 0, 60, Cost::Idle(1)),
-            (0x6, 0, 8, Cost::Idle(1)),
-            (0x8, 0, 4, Cost::Idle(1)),
-            (0x9, 0, 0, Cost::Idle(1)),
-            (0x9, 0, 16_384, Cost::Nothing),
-            (0xc, 0, 0, Cost::Idle(1)),
-            (0xff, 0, 16_384, Cost::Idle(17)),
-        ] {
-            let frame = Frame { length, kind, flags, stream: 1, opens: false };
-            assert_eq!(frame.cost(), cost, "{frame:?}");
-        }
-    }
-
-    #[test]
-    fn credit_comes_back_with_time_and_traffic_and_is_bounded() {
-        let begun = Instant::now();
-        let rate = Rate { burst: 10, per_second: 10, saved: 100 };
-        let mut credit = Credit::new(rate, begun);
-        assert!(credit.pay(10, begun) && !credit.pay(1, begun));
-        let at = |millis| begun + Duration::from_millis(millis);
-        assert!(!credit.pay(1, at(90)));
-        assert!(credit.pay(1, at(110)) && !credit.pay(1, at(120)));
-        assert!(credit.pay(1, at(210)), "what is left of a tick is kept");
-        assert!(credit.pay(10, at(60_000)) && !credit.pay(1, at(60_000)));
-        credit.moved(BYTES_FOR_ONE / 2);
-        credit.moved(BYTES_FOR_ONE / 2);
-        assert!(credit.pay(1, at(60_000)) && !credit.pay(1, at(60_000)));
-        credit.earn(1_000_000);
-        assert!(credit.pay(100, at(60_000)) && !credit.pay(1, at(60_000)));
-    }
 
     #[test]
     fn only_what_was_looked_at_and_did_not_arrive_is_refused() {
@@ -501,32 +292,5 @@ mod tests {
         state.large_so_far.set(true);
         assert_eq!(state.refused_at_end(1, true), Refused { large: 1, other: 0 });
         assert_eq!(state.told(), 2);
-    }
-
-    proptest! {
-        #[test]
-        fn reads_may_be_cut_anywhere(
-            frames in prop::collection::vec(
-                (0u8..12, prop::sample::select(vec![0, 1, END_HEADERS, 5, PADDED]), 0u32..8, 0u32..40), 0..30),
-            cuts in prop::collection::vec(1usize..30, 1..60),
-        ) {
-            let bytes = connection(&frames);
-            let mut rest = &bytes[..];
-            let mut reads = Vec::new();
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let (now, later) = rest.split_at((*cut).min(rest.len()));
-                reads.push(now);
-                rest = later;
-            }
-            let whole = seen([&bytes]);
-            prop_assert_eq!(whole.0.len(), frames.len());
-            for (found, (kind, flags, stream, length)) in whole.0.iter().zip(&frames) {
-                prop_assert_eq!((found.kind, found.flags, found.stream, found.length), (*kind, *flags, *stream, *length));
-            }
-            prop_assert_eq!(seen(reads), whole);
-        }
     }
 }

@@ -2,6 +2,7 @@ use super::SendError;
 use super::pool::Lease;
 use super::share::Held;
 use crate::Names;
+use crate::frames::Arriving;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -31,13 +32,13 @@ impl OutBody {
     /// Streams what a caller sends, counting it, up to `max` bytes of data and with pauses up to `pause`; of the
     /// fields that follow it, those that `trailers` lets pass.
     pub fn stream(
-        body: Incoming,
+        body: impl Into<Arriving>,
         max: u64,
         pause: Duration,
         count: Arc<AtomicU64>,
         trailers: Arc<Names>,
     ) -> OutBody {
-        let fault = Rc::default();
+        let (body, fault) = (body.into(), Rc::default());
         OutBody::Stream(StreamedBody { body, max, count, pause, trailers, alarm: None, fault })
     }
 
@@ -52,7 +53,7 @@ impl OutBody {
 
 /// A caller's body, passed on as it comes.
 pub struct StreamedBody {
-    body: Incoming,
+    body: Arriving,
     max: u64,
     count: Arc<AtomicU64>,
     pause: Duration,
