@@ -91,6 +91,38 @@ fn when_all_places_are_taken_the_idle_make_room_and_calls_under_way_do_not() {
 }
 
 #[test]
+fn who_makes_room_over_http2_is_told_first() {
+    let (world, key) = world(", max_connections: 8", "");
+    let mut raw = world.raw_http2().unwrap();
+    raw.send(world::frames::without_body(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", "/nowhere"),
+    ]));
+    eventually(|| kinds(&raw.received()).contains(&HEADERS).then_some(()));
+    let _crowd: Vec<TcpStream> =
+        (1..=40).map(|last| connect(&world, Ipv4Addr::new(127, 0, 1, last))).collect();
+    raw.wait_until_closed();
+    assert!(kinds(&raw.received()).contains(&GOAWAY), "{:?}", kinds(&raw.received()));
+    assert_eq!(world.curl("/erp/v1/read", &["-H", &key]).unwrap().status, 200);
+}
+
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+
+/// What the frames are that came.
+fn kinds(mut bytes: &[u8]) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    while let Some((&[a, b, c, kind, ..], rest)) = bytes.split_first_chunk::<9>() {
+        kinds.push(kind);
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
+        bytes = rest.get(length..).unwrap_or_default();
+    }
+    kinds
+}
+
+#[test]
 fn a_handshake_has_no_more_time_than_a_header_section() {
     let (world, _) = world("", "timeouts: { header: 1s }");
     let begun = std::time::Instant::now();

@@ -21,6 +21,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -136,11 +137,14 @@ impl Worker {
                     async { Ok::<_, Infallible>(answer.await) }
                 });
                 let server = http1_server().serve_connection(TokioIo::new(gate), service).with_upgrades();
-                let server = pin!(server);
+                let mut server = pin!(server);
                 tokio::select! {
                     biased;
-                    ended = drive(server, |server| server.graceful_shutdown(), &mut draining) => ended,
-                    () = caller.counted.asked_to_leave() => Ok(()),
+                    ended = drive(server.as_mut(), |server| server.graceful_shutdown(), &mut draining) => ended,
+                    () = caller.counted.asked_to_leave() => {
+                        server.as_mut().graceful_shutdown();
+                        leave(server, &caller).await
+                    }
                 }
             }
             Protocol::Http2 => {
@@ -160,7 +164,11 @@ impl Worker {
                     ended = drive(server.as_mut(), |server| server.graceful_shutdown(), &mut draining) => ended,
                     // After hyper's turn, whenever it had one.
                     () = unseen::watch(&self, &caller, &seen) => Ok(()),
-                    () = caller.counted.asked_to_leave() => Ok(()),
+                    () = caller.counted.asked_to_leave() => {
+                        // GOAWAY, so that nobody sends into a closed connection (RFC 9113 §6.8).
+                        server.as_mut().graceful_shutdown();
+                        leave(server, &caller).await
+                    }
                     () = silence(&state, limits) => {
                         server.as_mut().graceful_shutdown();
                         timeout(limits.head_timeout, server).await.unwrap_or(Ok(()))
@@ -195,6 +203,23 @@ async fn silence(state: &GateState, limits: gate::Limits) {
             return;
         }
         (before, wait) = (served, limits.idle_timeout);
+    }
+}
+
+/// How long a connection without a request is kept that was told to go.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Sees a connection off that was told to go: what is under way is answered, and nobody is waited for.
+async fn leave<C: Future<Output = hyper::Result<()>>>(
+    mut server: Pin<&mut C>,
+    caller: &Caller,
+) -> hyper::Result<()> {
+    loop {
+        match timeout(LEAVING, server.as_mut()).await {
+            Ok(ended) => return ended,
+            Err(_) if caller.counted.is_idle() => return Ok(()),
+            Err(_) => {}
+        }
     }
 }
 

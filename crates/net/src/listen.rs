@@ -107,9 +107,19 @@ impl Permit {
         self.shared.seats.authenticated(&self.seat);
     }
 
-    /// Resolves when the connection should close, to make room for another. Nothing is under way on it then.
+    /// Resolves when the connection must close, to make room for another. What came meanwhile can still be answered.
     pub async fn asked_to_leave(&self) {
         self.seat.asked_to_leave().await;
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.seat.idle_since().is_some()
+    }
+
+    /// The connection has left HTTP.
+    pub fn switched(&self) {
+        self.seat.switched();
     }
 }
 

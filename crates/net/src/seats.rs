@@ -58,6 +58,8 @@ pub(crate) struct Seat {
     /// Set after the handshake.
     requests: OnceLock<Arc<GateState>>,
     known: AtomicBool,
+    /// It left HTTP, so that what its requests do says nothing of it.
+    switched: AtomicBool,
     asked: AtomicBool,
     leave: Notify,
 }
@@ -178,6 +180,7 @@ impl Table {
             since: now,
             requests: OnceLock::new(),
             known: AtomicBool::new(false),
+            switched: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             leave: Notify::new(),
         });
@@ -237,22 +240,26 @@ impl Seat {
         let _ = self.requests.set(requests);
     }
 
+    /// It is a connection of another protocol now, which is never idle by this count.
+    pub fn switched(&self) {
+        self.switched.store(true, Ordering::Relaxed);
+    }
+
     /// Since when nothing has been under way; `None` while something is.
-    fn idle_since(&self) -> Option<Instant> {
+    pub fn idle_since(&self) -> Option<Instant> {
+        if self.switched.load(Ordering::Relaxed) {
+            return None;
+        }
         match self.requests.get() {
             Some(requests) => requests.idle_since().map(|since| since.unwrap_or(self.since)),
             None => Some(self.since),
         }
     }
 
-    /// Resolves when this connection is asked to make room for another and still has nothing under way.
+    /// Resolves when this connection is asked to make room for another. Its place is another's already, so it must
+    /// leave, if not before what came meanwhile is answered.
     pub async fn asked_to_leave(&self) {
-        loop {
-            self.leave.notified().await;
-            if self.idle_since().is_some() {
-                return;
-            }
-        }
+        self.leave.notified().await;
     }
 }
 
@@ -301,6 +308,15 @@ mod tests {
         // Proxies carry many callers.
         assert!((0..20).all(|_| seats.take(address("10.0.0.1")).is_ok()));
         assert_eq!(seats.open(), 25);
+    }
+
+    #[test]
+    fn a_connection_that_left_http_is_not_asked_to_go() {
+        let seats = seats(4, 100);
+        let held: Vec<_> = (0..3).map(|_| seats.take(address(STRANGER)).unwrap()).collect();
+        held[0].switched();
+        assert!(seats.take(address(STRANGER)).is_ok());
+        assert!(!is_asked(&held[0]) && is_asked(&held[1]));
     }
 
     #[test]
