@@ -107,7 +107,9 @@ impl Control for IdempotencyKey {
 /// where the target's answer is known whole and was not its own failure.
 fn settlement(exchange: &Exchange, ending: Ending) -> Settlement {
     match (ending, exchange.reply.bytes()) {
-        (Ending::Delivered { status } | Ending::Partial { status }, _) if not_acted_upon(status) => {
+        (Ending::Delivered { status } | Ending::Partial { status } | Ending::Cut { status, .. }, _)
+            if not_acted_upon(status) =>
+        {
             Settlement::Release
         }
         (Ending::Delivered { status }, body) if status < 500 => finished(exchange, status, body),

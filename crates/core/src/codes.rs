@@ -252,6 +252,9 @@ codes! {
     TARGET_TIMEOUT = "target-timeout", 504, Target, true, "Target too slow",
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
         "Try again later; retry writes only with an Idempotency-Key.";
+    STREAM_IDLE = "stream-idle", 504, Target, true, "Nothing passed for too long",
+        "The target's answer had begun, or a WebSocket was open, and then nothing passed for as long as the operation's idle_timeout, so it was closed. The answer had begun, so only the record says this code.",
+        "The operator raises the operation's idle_timeout, or the target sends something more often: a comment in an event stream, a ping in a WebSocket.";
     TARGET_BUSY = "target-busy", 503, Target, true, "Target busy",
         "As many exchanges are open toward the target as may be, of all accounts or of this one: where several may call a target, one holds half of its connections at most.",
         "Try again after the time in Retry-After.";
@@ -274,7 +277,7 @@ codes! {
         "The target's answer is larger than the operation allows for answers that are read: 1 MiB unless declared; idempotency keys read them too. The target may have acted on the request.",
         "Ask for less at once; the operator can raise response.max_body. Before sending it again, find out whether the target acted.";
     REPLY_HOLDS_CREDENTIAL = "reply-holds-credential", 502, Target, false, "Target's answer holds a credential",
-        "The target's answer repeats the credential that the bridge presented to it, as it is, escaped or encoded. It is the bridge's, so nothing of the answer was passed on.",
+        "The target's answer repeats the credential that the bridge presented to it, as it is, escaped or encoded. It is the bridge's, so nothing of the answer was passed on; or, where the answer is passed on as it comes, nothing from there on, and only the record says this code.",
         "Tell the operator the correlation id; the bridge's log names where in the answer it stood. The target's owner stops repeating requests in answers.";
     REPLY_REFUSED = "reply-refused", 502, Target, false, "Target's answer refused",
         "The target's answer is not what the operation declares: not JSON where fields are held back, against its schema, compressed, or an event stream that would have to be read whole. Nothing undeclared crosses, so nothing of it was passed on.",

@@ -24,8 +24,10 @@ pub enum Ending {
     Delivered { status: u16 },
     /// A stored answer was given again; nothing reached the target.
     Replayed { status: u16 },
-    /// The target answered, but its answer broke off on the way to the caller.
+    /// The target answered, and the caller, or its connection, was gone before all of the answer had passed.
     Partial { status: u16 },
+    /// The target answered, and its answer was cut while it passed: the code says why.
+    Cut { status: u16, code: &'static Code },
     /// A control refused it; nothing reached the target.
     Denied(&'static Code),
     /// It was allowed but failed at the target or in the bridge after delivery began.
@@ -66,7 +68,7 @@ impl Ending {
     pub const fn outcome(self) -> Outcome {
         match self {
             Ending::Delivered { .. } | Ending::Replayed { .. } => Outcome::Success,
-            Ending::Partial { .. } => Outcome::Partial,
+            Ending::Partial { .. } | Ending::Cut { .. } => Outcome::Partial,
             Ending::Denied(_) => Outcome::Denied,
             Ending::Failed(_) | Ending::Abandoned { .. } => Outcome::Failed,
         }
@@ -81,15 +83,16 @@ impl Ending {
             Ending::Replayed { .. } => word::REPLAYED.id,
             Ending::Partial { .. } => word::BROKEN_OFF.id,
             Ending::Abandoned { .. } => word::CALLER_GONE.id,
-            Ending::Denied(code) | Ending::Failed(code) => code.id,
+            Ending::Cut { code, .. } | Ending::Denied(code) | Ending::Failed(code) => code.id,
         }
     }
 
     pub const fn status(self) -> Option<u16> {
         match self {
-            Ending::Delivered { status } | Ending::Replayed { status } | Ending::Partial { status } => {
-                Some(status)
-            }
+            Ending::Delivered { status }
+            | Ending::Replayed { status }
+            | Ending::Partial { status }
+            | Ending::Cut { status, .. } => Some(status),
             Ending::Denied(code) | Ending::Failed(code) => Some(code.status),
             Ending::Abandoned { .. } => None,
         }
@@ -121,7 +124,7 @@ impl Record<'_> {
             Ending::Delivered { status: 400..=499 } => (request, None),
             Ending::Delivered { .. } => (request, back.then_some(exchange.reply_records)),
             Ending::Replayed { .. } => (None, back.then_some(Counted::No)),
-            Ending::Partial { .. } => (request, back.then_some(Counted::No)),
+            Ending::Partial { .. } | Ending::Cut { .. } => (request, back.then_some(Counted::No)),
         };
         match (request, reply) {
             (Some(request), Some(reply)) => Counted::in_all(&[request, reply]),

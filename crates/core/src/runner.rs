@@ -1,6 +1,6 @@
 use crate::memory::Charge;
 use crate::{
-    Cleared, Clock, Denial, Document, Ending, Exchange, Payload, Pipeline, Record, Recorder, Stop,
+    Cleared, Clock, Code, Denial, Document, Ending, Exchange, Payload, Pipeline, Record, Recorder, Stop,
     StoredAnswer, code,
 };
 use bytes::Bytes;
@@ -59,8 +59,12 @@ pub trait Crossing {
     }
 
     /// A last look at what of a reply crosses, after every control: `body` is there where one held it.
-    fn last_look(&self, _reply: &Self::Reply, _body: Option<&Bytes>) -> Result<(), Box<Denial>> {
-        Ok(())
+    fn last_look(
+        &mut self,
+        _reply: &mut Self::Reply,
+        _body: Option<&Bytes>,
+    ) -> impl Future<Output = Result<(), Box<Denial>>> {
+        std::future::ready(Ok(()))
     }
 
     /// Reads the whole body of the reply, at most `limit` bytes. `charge` grows before bytes are held.
@@ -177,6 +181,16 @@ impl Tail {
         self.stage = Stage::Ended;
     }
 
+    /// The answer is cut while it passes, for this reason.
+    pub fn cut(mut self: Box<Self>, code: &'static Code) {
+        match self.stage {
+            Stage::Replied { status } => self.end(Ending::Cut { status, code }),
+            Stage::Recorded { status } => self.amend(Ending::Cut { status, code }),
+            _ => {}
+        }
+        self.stage = Stage::Ended;
+    }
+
     async fn carry<C: Crossing>(&mut self, crossing: &mut C) -> Result<(C::Reply, Option<Bytes>), Stop> {
         self.trail.ready()?;
         let (pipeline, exchange) = (&self.pipeline, &mut self.exchange);
@@ -201,7 +215,7 @@ impl Tail {
         exchange.request = Payload::Streamed;
         let facts = crossing.reply_facts(&reply);
         if !pipeline.reads_reply() || !facts.has_body {
-            crossing.last_look(&reply, None)?;
+            crossing.last_look(&mut reply, None).await?;
             self.stage = Stage::Replied { status: facts.status };
             self.streaming = Some(facts);
             return Ok((reply, None));
@@ -211,7 +225,7 @@ impl Tail {
         let body = crossing.read_reply(&mut reply, pipeline.max_reply(), &mut charge).await?;
         exchange.reply = Payload::Whole(Document::held(body, charge));
         pipeline.judge_reply(exchange).await?;
-        crossing.last_look(&reply, exchange.reply.bytes())?;
+        crossing.last_look(&mut reply, exchange.reply.bytes()).await?;
         self.stage = Stage::Replied { status: facts.status };
         Ok((reply, exchange.reply.bytes().cloned()))
     }

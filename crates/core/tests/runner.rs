@@ -177,6 +177,18 @@ async fn an_answer_that_breaks_off_is_partial() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_cut_says_why() {
+    let cut = Ending::Cut { status: 200, code: &code::STREAM_IDLE };
+    for durable in [false, true] {
+        let scene = Scene { durable, ..Scene::new(Phase::Throttle, pass) };
+        let Answer::Delivered { tail, .. } = scene.cross().await else { panic!() };
+        tail.cut(&code::STREAM_IDLE);
+        assert_eq!(scene.endings().last(), Some(&(cut, durable)));
+        assert_eq!((cut.code(), cut.outcome().name(), scene.settled()), ("stream-idle", "partial", 1));
+    }
+}
+
+#[tokio::test]
 async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_breaks() {
     let scene = Scene { durable: true, ..Scene::new(Phase::Throttle, pass) };
     let answer = scene.cross().await;

@@ -236,17 +236,55 @@ fn no_credential_of_the_bridges_comes_back() {
 fn a_stream_is_cut_before_a_credential_of_the_bridges() {
     let secret = "s3cret-of-the-bridge";
     let scene = Scene::with(HEADER_AUTH, READ_AND_STREAMED, |dir| set_secret(dir, "erp", secret));
-    let body = json!({ "headers": { "x-erp-key": secret }, "more": "x".repeat(100) }).to_string();
-    let (first, second) = body.split_at(body.find(secret).unwrap() + 10);
-    let chunked = format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
-        first.len(),
-        second.len()
+    let more = "x".repeat(100_000);
+    let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let unicode: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let entities: String = secret.bytes().map(|byte| format!("&#{byte};")).collect();
+    let utf16: String = secret.chars().map(|c| format!("{c}\0")).collect();
+    let lines = base64(format!("bridge:{secret}").as_bytes());
+    let lines = format!("{}\r\n{}", &lines[..16], &lines[16..]);
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for written in [secret, &percent, &unicode, &entities, &utf16, &lines, &hex] {
+        let body = json!({ "more": more, "headers": { "x-erp-key": "HERE" }, "and": more }).to_string();
+        let body = body.replace("HERE", written);
+        let (first, second) = body.split_at(body.find(written).unwrap() + 10);
+        let chunked = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+            first.len(),
+            second.len()
+        );
+        for answer in [whole("", &body), chunked] {
+            scene.target.answer(&answer);
+            let before = scene.world.records().unwrap().len();
+            let mut raw = scene.world.raw().unwrap();
+            raw.send(format!(
+                "GET /raw/streamed HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\n\r\n",
+                scene.key
+            ));
+            raw.wait_until_closed();
+            let received = String::from_utf8_lossy(&raw.received()).into_owned();
+            assert!(!received.contains(&written[..written.len() / 2]), "{written}");
+            assert!(received.starts_with("HTTP/1.1 200"), "{written}");
+            let record = eventually(|| scene.world.records().unwrap().into_iter().nth(before));
+            assert_eq!(
+                (&record["outcome"], &record["code"]),
+                (&json!("partial"), &json!("reply-holds-credential")),
+                "{record}"
+            );
+        }
+        // Where it came with the header section, or at once behind it, nothing was sent yet.
+        scene.target.answer(whole("", written));
+        let reply = scene.get("/raw/streamed");
+        assert_eq!(
+            (reply.status, &reply.json()["code"]),
+            (502, &json!("reply-holds-credential")),
+            "{written}"
+        );
+    }
+    let late = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Grpc-Message\r\n\r\n1\r\nx\r\n0\r\nGrpc-Message: {secret}\r\n\r\n"
     );
-    let trailers = format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Grpc-Message\r\n\r\n0\r\nGrpc-Message: {secret}\r\n\r\n"
-    );
-    for answer in [whole("", &body), chunked, trailers] {
+    for answer in [late] {
         scene.target.answer(&answer);
         let mut raw = scene.world.raw().unwrap();
         raw.send(format!(
@@ -257,12 +295,39 @@ fn a_stream_is_cut_before_a_credential_of_the_bridges() {
         let received = String::from_utf8_lossy(&raw.received()).into_owned();
         assert!(!received.contains(&secret[..4]), "{received}");
         let record = eventually(|| scene.world.records().unwrap().pop());
-        assert_eq!(record["outcome"], "partial", "{record}");
+        assert_eq!(record["code"], "reply-holds-credential", "{record}");
     }
     // Whole otherwise, also where it looks like the beginning of one.
     let alike = format!("{} {}", &secret[..9], &secret[..12]);
     scene.target.answer(whole("", &alike));
     assert_eq!(scene.get("/raw/streamed").body, alike.as_bytes());
+}
+
+/// Where nothing was sent to the caller yet, it is told; where the header section was on its way, it gets that.
+#[test]
+fn a_reply_that_breaks_off_before_its_body_begins_is_not_silence() {
+    for auth in ["", HEADER_AUTH] {
+        let scene = Scene::with(auth, READ_AND_STREAMED, |dir| set_secret(dir, "erp", "the-erps-own-key"));
+        for head in
+            ["Transfer-Encoding: chunked", "Content-Length: 42", "Content-Length: 42\r\nConnection: close"]
+        {
+            scene.target.answer_and_close(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n"));
+            for path in ["streamed", "streamed", "streamed", "kept"] {
+                let before = scene.world.records().unwrap().len();
+                let mut raw = scene.world.raw().unwrap();
+                let request =
+                    format!("GET /raw/{path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}", scene.key);
+                raw.send(format!("{request}\r\nConnection: close\r\n\r\n"));
+                raw.wait_until_closed();
+                let received = String::from_utf8_lossy(&raw.received()).into_owned();
+                let told = received.starts_with("HTTP/1.1 502 ") && received.contains("target-broke-off");
+                let begun = path == "streamed" && received.starts_with("HTTP/1.1 200 ");
+                assert!(told || begun, "{head}: {received}");
+                let record = eventually(|| scene.world.records().unwrap().into_iter().nth(before));
+                assert_eq!(record["code"], "target-broke-off", "{record}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -280,12 +345,22 @@ fn an_older_credential_does_not_come_back_either() {
 }
 
 #[test]
-fn a_reply_that_is_searched_is_not_asked_for_compressed() {
-    for (auth, asked) in [(HEADER_AUTH, false), ("", true)] {
-        let scene = Scene::with(auth, READ_AND_STREAMED, |dir| set_secret(dir, "erp", "the-erps-own-key"));
-        scene.target.answer(whole("", "{}"));
-        assert_eq!(scene.send("GET /raw/streamed", "Accept-Encoding: gzip\r\n\r\n").status, 200);
-        assert_eq!(scene.target.seen().contains("accept-encoding"), asked, "{auth}");
+fn a_reply_that_is_searched_is_not_compressed() {
+    let declared = "asked: { match: GET /asked, permission: orders.read, request: { headers: [Accept-Encoding] } }, \
+                    streamed: { match: GET /streamed, permission: orders.read }";
+    for auth in [HEADER_AUTH, ""] {
+        let scene = Scene::with(auth, declared, |dir| set_secret(dir, "erp", "the-erps-own-key"));
+        for (path, searched) in [("streamed", !auth.is_empty()), ("asked", false)] {
+            scene.target.answer(whole("", "{}"));
+            assert_eq!(scene.send(&format!("GET /raw/{path}"), "Accept-Encoding: gzip\r\n\r\n").status, 200);
+            let asks = if searched { "accept-encoding: identity\r\n" } else { "accept-encoding: gzip\r\n" };
+            assert!(scene.target.seen().contains(asks), "{auth} {path}");
+            for (coding, passes) in [("gzip", !searched), ("Identity", true), ("identity, br", !searched)] {
+                scene.target.answer(whole(&format!("Content-Encoding: {coding}\r\n"), "what was packed"));
+                let reply = scene.send(&format!("GET /raw/{path}"), "Accept-Encoding: gzip\r\n\r\n");
+                assert_eq!(reply.status, if passes { 200 } else { 502 }, "{auth} {path} {coding}");
+            }
+        }
     }
 }
 

@@ -224,7 +224,10 @@ fn a_stream_has_an_idle_limit_of_its_own() {
     assert!(ask("/raw/impatient").is_err());
     eventually(|| {
         let records = scene.world.records().unwrap();
-        records.iter().any(|record| record["outcome"] == "partial").then_some(())
+        records
+            .iter()
+            .any(|record| record["outcome"] == "partial" && record["code"] == "stream-idle")
+            .then_some(())
     });
 }
 

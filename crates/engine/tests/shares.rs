@@ -136,5 +136,6 @@ fn a_silent_web_socket_is_closed() {
         records.into_iter().find(|record| record["bytes_out"] == 19)
     });
     assert_eq!((&record["outcome"], &record["bytes_in"]), (&"partial".into(), &19.into()), "{record}");
+    assert_eq!(record["code"], "stream-idle", "{record}");
     assert_eq!(scene.open(0, "/brief").1.status, 101);
 }

@@ -21,9 +21,7 @@ use ironbridge_core::{
 use ironbridge_net::framing;
 use ironbridge_net::gate::InService;
 use ironbridge_net::retry_after;
-use ironbridge_net::upstream::PooledBody;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Marks an answer that was given before (draft-ietf-httpapi-idempotency-key-header).
@@ -32,7 +30,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 pub(crate) fn respond(
     site: &Site,
     route: &Route,
-    answer: Answer<Response<PooledBody>>,
+    answer: Answer<Response<Watched>>,
     upgrade: Option<switched::Asked>,
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
@@ -59,7 +57,7 @@ pub(crate) fn respond(
 fn passed(
     route: &Route,
     via: &HeaderValue,
-    reply: Response<PooledBody>,
+    reply: Response<Watched>,
     body: Option<Bytes>,
     tail: Box<Tail>,
     spelling: Option<&str>,
@@ -97,11 +95,7 @@ fn passed(
                 head.headers.remove(TRAILER);
                 ReplyBody::held(bytes, Some(tail))
             }
-            None => {
-                let trailers = Arc::clone(&route.passes.reply_trailers);
-                let body = Watched::new(streamed, trailers, route.target.credential.presented());
-                ReplyBody::streamed(body, tail, route.idle_timeout, route.pipeline.max_reply())
-            }
+            None => ReplyBody::streamed(streamed, tail, route.idle_timeout, route.pipeline.max_reply()),
         };
         framing::frame(&mut head.headers, body.size_hint().exact(), true);
         body
@@ -156,7 +150,7 @@ pub(crate) fn is_bodiless(method: impl AsRef<str>, status: StatusCode) -> bool {
     method.as_ref() == "HEAD" || without.contains(&status)
 }
 
-fn declined(problems: &Problems, reply: Response<PooledBody>, tail: Box<Tail>) -> Response<AnswerBody> {
+fn declined(problems: &Problems, reply: Response<Watched>, tail: Box<Tail>) -> Response<AnswerBody> {
     let mut response = problems.declined(reply.status(), tail.exchange());
     if let Some(wait) = reply.headers().get(RETRY_AFTER).filter(|_| retry_after(reply.headers()).is_some()) {
         response.headers_mut().insert(RETRY_AFTER, wait.clone());

@@ -6,10 +6,12 @@ use crate::connection::Worker;
 use crate::credential::Shown;
 use crate::fields::{self, Outbound};
 use crate::left_out::Noted;
+use crate::reply::ReplyError;
 use crate::request::{self, Inbound};
+use crate::watch::Watched;
 use crate::websocket;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, Entry, HeaderMap, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -47,7 +49,7 @@ pub struct HttpCrossing<'a> {
 }
 
 impl Crossing for HttpCrossing<'_> {
-    type Reply = Response<PooledBody>;
+    type Reply = Response<Watched>;
 
     async fn read_request(&mut self, limit: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
         match timeout(self.body_timeout, self.inbound.read_whole(limit, charge)).await {
@@ -89,22 +91,33 @@ impl Crossing for HttpCrossing<'_> {
         request::text(reply.headers(), CONTENT_TYPE).map(Into::into)
     }
 
-    fn last_look(&self, reply: &Self::Reply, body: Option<&Bytes>) -> Result<(), Box<Denial>> {
+    async fn last_look(&mut self, reply: &mut Self::Reply, body: Option<&Bytes>) -> Result<(), Box<Denial>> {
+        if reply.status().is_client_error() {
+            return Ok(());
+        }
         let known = self.route.target.credential.presented();
-        let Some(known) = known.filter(|_| !reply.status().is_client_error()) else { return Ok(()) };
         let found = |place: &dyn std::fmt::Display| {
             Err(Denial::new(&code::REPLY_HOLDS_CREDENTIAL).internal(format!("it stands in {place}")).into())
         };
-        let passes = &self.route.passes;
-        let crosses = |name| passes.reply.pass(name) || passes.handshake.pass(name);
-        let mut fields = reply.headers().iter().filter(|(name, _)| crosses(name));
-        if let Some((name, _)) = fields.find(|(_, value)| known.in_value(value.as_bytes())) {
-            return found(&format_args!("the field {name}"));
+        if let Some(known) = &known {
+            let passes = &self.route.passes;
+            let crosses = |name| passes.reply.pass(name) || passes.handshake.pass(name);
+            let mut fields = reply.headers().iter().filter(|(name, _)| crosses(name));
+            if let Some((name, _)) = fields.find(|(_, value)| known.in_value(value.as_bytes())) {
+                return found(&format_args!("the field {name}"));
+            }
+            if body.is_some_and(|body| known.in_body(body)) {
+                return found(&"the body");
+            }
         }
-        if body.is_some_and(|body| known.in_body(body)) {
-            return found(&"the body");
+        if body.is_some() || answer::is_bodiless(&self.parts.method, reply.status()) {
+            return Ok(());
         }
-        Ok(())
+        match reply.body_mut().watch(known).await {
+            Err(ReplyError::HoldsCredential) => found(&"the body"),
+            Err(error) => Err(error.denial()),
+            Ok(()) => Ok(()),
+        }
     }
 
     async fn read_reply(
@@ -113,9 +126,7 @@ impl Crossing for HttpCrossing<'_> {
         limit: u64,
         charge: &mut Charge,
     ) -> Result<Bytes, Box<Denial>> {
-        // The names of codings have no case (RFC 9110 §8.4.1).
-        let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if !reply.headers().get_all(CONTENT_ENCODING).iter().all(plain) {
+        if !is_plain(reply.headers()) {
             return Err(Denial::new(&code::REPLY_REFUSED)
                 .internal("the target's answer is compressed")
                 .into());
@@ -127,7 +138,7 @@ impl Crossing for HttpCrossing<'_> {
                 .into());
         }
         let read =
-            read_whole(reply.body_mut(), limit, charge, &code::REPLY_TOO_LARGE, |error| refusal(&error));
+            read_whole(reply.body_mut(), limit, charge, &code::REPLY_TOO_LARGE, |error| error.denial());
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + self.route.timeout);
         in_time(deadline, read).await.unwrap_or_else(|| Err((&code::TARGET_TIMEOUT).into()))
     }
@@ -154,7 +165,7 @@ impl HttpCrossing<'_> {
         cleared: &Cleared<'_>,
         shown: Option<Shown>,
         refused: Response<PooledBody>,
-    ) -> Result<Response<PooledBody>, Box<Denial>> {
+    ) -> Result<Response<Watched>, Box<Denial>> {
         let (credential, flow) = (&self.route.target.credential, &cleared.exchange().flow);
         let Some(another) = credential.instead_of(shown.as_ref(), flow) else { return self.checked(refused) };
         let Some(body) = self.body_again(cleared) else { return self.checked(refused) };
@@ -212,6 +223,10 @@ impl HttpCrossing<'_> {
         }
         if let Some(shown) = shown {
             shown.put(&mut headers);
+            // Saying nothing would let it choose any (RFC 9110 §12.5.3), and what is compressed cannot be searched.
+            if let Entry::Vacant(entry) = headers.entry(ACCEPT_ENCODING) {
+                entry.insert(HeaderValue::from_static("identity"));
+            }
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.parts.method.clone();
@@ -251,7 +266,7 @@ impl HttpCrossing<'_> {
     }
 
     /// What the target's reply must be before any of it is passed on, whether a control reads it or it streams.
-    fn checked(&self, reply: Response<PooledBody>) -> Result<Response<PooledBody>, Box<Denial>> {
+    fn checked(&self, reply: Response<PooledBody>) -> Result<Response<Watched>, Box<Denial>> {
         if let Err(denial) = judge_status(&reply) {
             reply.into_body().discard();
             return Err(denial);
@@ -264,16 +279,39 @@ impl HttpCrossing<'_> {
         if !reply.status().is_client_error() && announced > self.route.pipeline.max_reply() {
             return Err((&code::REPLY_TOO_LARGE).into());
         }
+        if self.is_packed(&reply) {
+            let internal = "it is compressed although nobody asked for that, so that it cannot be searched for the \
+                            bridge's credential; request.headers: [Accept-Encoding] lets it pass unsearched";
+            return Err(Denial::new(&code::REPLY_REFUSED).internal(internal).into());
+        }
         // Not asked for, it would be judged as if it were the whole.
         if self.route.reply_is_read && reply.status() == StatusCode::PARTIAL_CONTENT {
             return Err(Denial::new(&code::REPLY_REFUSED).internal("a part that nobody asked for").into());
         }
-        Ok(reply)
+        Ok(reply.map(|body| Watched::new(body, Arc::clone(&self.route.passes.reply_trailers))))
+    }
+
+    /// Compressed, unasked, by a target that could put the bridge's credential inside.
+    fn is_packed<B: Body>(&self, reply: &Response<B>) -> bool {
+        let passes = !reply.status().is_client_error() && !reply.status().is_redirection();
+        let asked = self.route.passes.request.pass(&ACCEPT_ENCODING)
+            && self.parts.headers.contains_key(ACCEPT_ENCODING);
+        passes
+            && !asked
+            && !is_plain(reply.headers())
+            && !reply.body().is_end_stream()
+            && self.route.target.credential.presented().is_some()
     }
 
     fn body_fault(&self) -> Option<Box<Denial>> {
         self.gate.body_fault().map(Into::into)
     }
+}
+
+/// Whether the body is not compressed. The names of codings have no case (RFC 9110 §8.4.1).
+fn is_plain(headers: &HeaderMap) -> bool {
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    headers.get_all(CONTENT_ENCODING).iter().all(plain)
 }
 
 /// `None` when it took longer.
@@ -309,7 +347,7 @@ fn judge_status<B>(reply: &Response<B>) -> Result<(), Box<Denial>> {
     Err(denial.into())
 }
 
-fn refusal(error: &SendError) -> Box<Denial> {
+pub(crate) fn refusal(error: &SendError) -> Box<Denial> {
     let code = match error {
         SendError::Unreachable(_) | SendError::Resolve(_) | SendError::AddressRefused(_) => {
             &code::TARGET_UNREACHABLE

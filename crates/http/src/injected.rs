@@ -1,6 +1,7 @@
 //! What a target must not give back: the credentials that the bridge presented to it, in the forms in which one
 //! comes back.
 
+use crate::plain::Plain;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use ironbridge_seal::hash;
@@ -64,13 +65,14 @@ impl Known {
     /// Whether a field's value holds one.
     pub fn in_value(&self, value: &[u8]) -> bool {
         self.0.iter().any(|credential| credential.alone.iter().any(|alone| **alone == *value.trim_ascii()))
-            || self.in_bytes(value)
-            || self.in_readings(value)
+            || self.in_body(value)
     }
 
-    /// Whether a whole body holds one, also where JSON or percent-encoding writes it in another way.
+    /// Whether a whole body holds one, also where encodings write it in another way.
     pub fn in_body(&self, body: &[u8]) -> bool {
-        self.in_bytes(body) || self.in_readings(body)
+        let mut found = self.in_bytes(body);
+        Plain::each(body, |reading| found = found || self.in_bytes(reading));
+        found
     }
 
     /// Whether these bytes hold one as it is.
@@ -88,24 +90,7 @@ impl Known {
     pub fn longest(&self) -> usize {
         self.0.iter().map(|credential| credential.longest).max().unwrap_or(0)
     }
-
-    fn in_readings(&self, bytes: &[u8]) -> bool {
-        let mut read = unescaped(bytes);
-        // JSON within a text of JSON, within another one.
-        for _ in 0..READINGS {
-            let Some(bytes) = read else { break };
-            if self.in_bytes(&bytes) || unpercented(&bytes).is_some_and(|bytes| self.in_bytes(&bytes)) {
-                return true;
-            }
-            read = unescaped(&bytes);
-        }
-        unpercented(bytes).is_some_and(|bytes| {
-            self.in_bytes(&bytes) || unpercented(&bytes).is_some_and(|bytes| self.in_bytes(&bytes))
-        })
-    }
 }
-
-const READINGS: usize = 3;
 
 impl Credential {
     fn new(value: HeaderValue, secrets: &[&[u8]]) -> Credential {
@@ -119,9 +104,14 @@ impl Credential {
             within.push(secret.to_vec());
             within.extend((0..3).filter_map(|offset| encoded(secret, offset)));
             within.push(xml(secret));
+            let hex = hash::hex(secret);
+            within.extend([hex.to_ascii_uppercase().into_bytes(), hex.into_bytes()]);
         }
         let in_url: Vec<Vec<u8>> = within.iter().map(|form| url_alphabet(form)).collect();
         within.extend(in_url);
+        // A secret that looks encoded itself is found in what reads it so, too.
+        let plain: Vec<Vec<u8>> = within.iter().map(|form| Plain::whole(form)).collect();
+        within.extend(plain);
         within.retain(|form| form.len() >= FOUND_WITHIN || form.starts_with(b"\""));
         within.sort();
         within.dedup();
@@ -149,7 +139,7 @@ fn url_alphabet(form: &[u8]) -> Vec<u8> {
     form.iter().map(url).collect()
 }
 
-/// As XML and HTML write it.
+/// As XML and HTML write it. Of a secret with a backslash, this is not seen once that is taken for an escape.
 fn xml(secret: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(secret.len());
     for byte in secret {
@@ -173,66 +163,6 @@ fn begun(needle: &[u8], bytes: &[u8]) -> usize {
         .filter_map(|at| end.get(at..))
         .find(|rest| rest.len() >= HELD_FROM && needle.starts_with(rest))
         .map_or(0, <[u8]>::len)
-}
-
-/// The text with JSON's escapes resolved (RFC 8259 §7); `None` where there are none.
-fn unescaped(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = bytes;
-    let mut text: Option<Vec<u8>> = None;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let text = text.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
-        let (before, escape) = rest.split_at_checked(at)?;
-        text.extend_from_slice(before);
-        let taken = match escape {
-            [_, b'u', a, b, c, d, ..] => {
-                match std::str::from_utf8(&[*a, *b, *c, *d]).ok().and_then(code_point) {
-                    Some(character) => {
-                        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                        6
-                    }
-                    None => {
-                        text.push(b'?');
-                        2
-                    }
-                }
-            }
-            [_, character, ..] => {
-                text.push(*character);
-                2
-            }
-            _ => 1,
-        };
-        rest = escape.get(taken..).unwrap_or_default();
-    }
-    text.map(|mut text| {
-        text.extend_from_slice(rest);
-        text
-    })
-}
-
-fn code_point(hex: &str) -> Option<char> {
-    u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)
-}
-
-/// The text with percent-encoding resolved (RFC 3986 §2.1); `None` where there is none.
-fn unpercented(bytes: &[u8]) -> Option<Vec<u8>> {
-    memchr::memchr(b'%', bytes)?;
-    let digit =
-        |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut text = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte == b'%'
-            && let (Some(high), Some(low)) = (digit(after.first()), digit(after.get(1)))
-        {
-            text.push(high << 4 | low);
-            rest = after.get(2..).unwrap_or_default();
-        } else {
-            text.push(*byte);
-        }
-    }
-    Some(text)
 }
 
 #[cfg(test)]
@@ -262,6 +192,11 @@ mod tests {
             "<a>s3cr/t&lt;T&gt;+0&quot;ken</a>",
             "?t=s3cr%2Ft%3CT%3E%2b0%22ken",
             "?t=%73%33cr%252Ft%253CT%253E%252b0%2522ken",
+            "<a>s3cr&#x2F;t&lt;T&gt;&plus;0&#34;ken</a>",
+            r#"{"html":"<a>s3cr\/t&lt;T&gt;+0&quot;ken</a>"}"#,
+            "s\x003\0c\0r\0/\0t\0<\0T\0>\0+\x000\0\"\0k\0e\0n\0",
+            "7333 and 733363722f743c543e2b30226b656e",
+            "733363722F743C543E2B30226B656E",
         ] {
             assert!(known.in_body(body.as_bytes()), "{body}");
         }
@@ -271,8 +206,24 @@ mod tests {
             let url = hash::base64url(format!("{before}s3cr/t<T>+0\"ken").as_bytes());
             assert!(known.in_body(url.as_bytes()), "{before}");
         }
+        let lines = hash::base64(b"bridge:s3cr/t<T>+0\"ken");
+        let (first, second) = lines.split_at(13);
+        for broken in ["\r\n", "\n", "\\r\\n", "%0D%0A", "&#10;"] {
+            assert!(known.in_body(format!("{first}{broken}{second}").as_bytes()), "{broken}");
+        }
         for body in ["", "s3cr/t<T>+0", r#"{"a":"\u00"}"#, "%", "%2", "\\", r"\u", r"\ud800"] {
             assert!(!known.in_body(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_credential_that_looks_encoded_is_found() {
+        for secret in ["abc%41def%2Fghi", r"abc\u0041\def", "abc&amp;def&#43;ghi"] {
+            let known = known(&[secret]);
+            let percent: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            for body in [secret.to_owned(), format!("{secret:?}"), percent, secret.replace('&', "&amp;")] {
+                assert!(known.in_body(body.as_bytes()), "{body}");
+            }
         }
     }
 

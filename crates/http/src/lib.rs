@@ -20,6 +20,7 @@ pub mod location;
 mod member;
 mod mounted;
 pub mod passes;
+mod plain;
 mod problem;
 mod reply;
 mod request;

@@ -1,5 +1,6 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
+use crate::crossing::refusal;
 use crate::watch::Watched;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -25,6 +26,14 @@ pub struct Streamed {
     pause: Duration,
     /// Armed only while the target pauses.
     alarm: Option<Pin<Box<Sleep>>>,
+    begun: Begun,
+}
+
+/// A body that fails at once would take the header section before it along, which hyper has not sent by then.
+enum Begun {
+    No,
+    Failed(ReplyError),
+    Yes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +46,18 @@ pub enum ReplyError {
     TooLarge,
     #[error("the target's answer holds the bridge's credential")]
     HoldsCredential,
+}
+
+impl ReplyError {
+    pub(crate) fn denial(&self) -> Box<Denial> {
+        let code = match self {
+            ReplyError::Target(error) => return refusal(error),
+            ReplyError::Paused => &code::STREAM_IDLE,
+            ReplyError::TooLarge => &code::REPLY_TOO_LARGE,
+            ReplyError::HoldsCredential => &code::REPLY_HOLDS_CREDENTIAL,
+        };
+        Box::new(Denial::new(code).internal(self))
+    }
 }
 
 impl ReplyBody {
@@ -64,7 +85,14 @@ impl ReplyBody {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
-        ReplyBody::Streamed(Streamed { inner, tail: Some(tail), left: max, pause, alarm: None })
+        ReplyBody::Streamed(Streamed {
+            inner,
+            tail: Some(tail),
+            left: max,
+            pause,
+            alarm: None,
+            begun: Begun::No,
+        })
     }
 }
 
@@ -85,7 +113,11 @@ impl Body for ReplyBody {
                 }
                 Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
             }
-            ReplyBody::Streamed(streamed) => streamed.poll(context),
+            ReplyBody::Streamed(streamed) => match std::mem::replace(&mut streamed.begun, Begun::Yes) {
+                Begun::No => streamed.begin(context),
+                Begun::Failed(error) => Poll::Ready(Some(Err(error))),
+                Begun::Yes => streamed.poll(context),
+            },
         }
     }
 
@@ -105,6 +137,17 @@ impl Body for ReplyBody {
 }
 
 impl Streamed {
+    fn begin(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        match self.poll(context) {
+            Poll::Ready(Some(Err(error))) => {
+                self.begun = Begun::Failed(error);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            other => other,
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let frame = match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Ready(frame) => frame,
@@ -114,8 +157,7 @@ impl Streamed {
         match frame {
             Some(Ok(frame)) => {
                 let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, length)) else {
-                    self.tail = None;
-                    return Poll::Ready(Some(Err(ReplyError::TooLarge)));
+                    return Poll::Ready(Some(Err(self.cut(ReplyError::TooLarge))));
                 };
                 self.left = left;
                 if let (Some(tail), Some(data)) = (&mut self.tail, frame.data_ref()) {
@@ -127,13 +169,7 @@ impl Streamed {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                if let (ReplyError::HoldsCredential, Some(tail)) = (&error, &self.tail) {
-                    crate::answer::log(&Denial::new(&code::REPLY_HOLDS_CREDENTIAL), tail.exchange());
-                }
-                self.tail = None;
-                Poll::Ready(Some(Err(error)))
-            }
+            Some(Err(error)) => Poll::Ready(Some(Err(self.cut(error)))),
             None => {
                 self.finish();
                 Poll::Ready(None)
@@ -147,16 +183,23 @@ impl Streamed {
         }
     }
 
+    /// The record and the operator's log say why; the caller sees the connection or the stream end.
+    fn cut(&mut self, error: ReplyError) -> ReplyError {
+        if let Some(tail) = self.tail.take() {
+            let denial = error.denial();
+            crate::answer::log(&denial, tail.exchange());
+            tail.cut(denial.code);
+        }
+        error
+    }
+
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let pause = self.pause;
         let alarm =
             self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
         match alarm.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
-                self.tail = None;
-                Poll::Ready(Some(Err(ReplyError::Paused)))
-            }
+            Poll::Ready(()) => Poll::Ready(Some(Err(self.cut(ReplyError::Paused)))),
         }
     }
 }

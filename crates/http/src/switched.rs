@@ -2,15 +2,15 @@
 
 use crate::answer::AnswerBody;
 use crate::reply::ReplyBody;
+use crate::watch::Watched;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, UPGRADE, VIA};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use ironbridge_core::Tail;
+use ironbridge_core::{Tail, code};
 use ironbridge_net::gate::Upgrade;
 use ironbridge_net::listen::Permit;
-use ironbridge_net::upstream::PooledBody;
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ const HANDSHAKE: [&str; 3] = ["sec-websocket-accept", "sec-websocket-protocol", 
 
 /// `idle` is how long nothing may pass in either direction.
 pub(crate) fn respond(
-    mut reply: Response<PooledBody>,
+    mut reply: Response<Watched>,
     tail: Box<Tail>,
     Asked { on, upgrade, counted }: Asked,
     via: &HeaderValue,
@@ -59,8 +59,8 @@ pub(crate) fn respond(
     response
 }
 
-/// Ends with the first side that closes, or when nothing passes any more; an error, and silence, leave the record to
-/// say that it broke off.
+/// Ends with the first side that closes, or when nothing passes any more; an error leaves the record to say that it
+/// broke off.
 async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: Duration) {
     let both = async { Some((caller.await.ok()?, target.await.ok()?)) };
     let Ok(Some((caller, target))) = tokio::time::timeout(idle, both).await else { return };
@@ -68,19 +68,15 @@ async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: D
     let mut caller = Counted { stream: TokioIo::new(caller), written: &passed.out };
     let mut target = Counted { stream: TokioIo::new(target), written: &passed.sent };
     let ended = tokio::select! {
-        ended = tokio::io::copy_bidirectional(&mut caller, &mut target) => ended.is_ok(),
-        () = passed.silence(idle) => {
-            let exchange = tail.exchange();
-            let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
-            let integration = &*exchange.flow.integration.name;
-            tracing::debug!(id = %exchange.id, integration, operation, ?idle, "an idle WebSocket was closed");
-            false
-        }
+        ended = tokio::io::copy_bidirectional(&mut caller, &mut target) => Some(ended.is_ok()),
+        () = passed.silence(idle) => None,
     };
     tail.count_in(passed.sent.get());
     tail.count_out(passed.out.get());
-    if ended {
-        tail.finish();
+    match ended {
+        Some(true) => tail.finish(),
+        Some(false) => drop(tail),
+        None => tail.cut(&code::STREAM_IDLE),
     }
 }
 

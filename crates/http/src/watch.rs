@@ -1,11 +1,14 @@
 //! A reply's body on its way through: only declared trailers follow it, and it holds no credential of the bridge's.
 
 use crate::injected::{HELD_FROM, Known};
+use crate::plain::{DEPTH, Plain};
 use crate::reply::ReplyError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_net::Names;
 use ironbridge_net::upstream::PooledBody;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,45 +18,106 @@ pub struct Watched {
     trailers: Arc<Names>,
     /// Where the target got a credential.
     watch: Option<Box<Watch>>,
-    /// Came behind bytes that were held back, and follows them.
-    behind: Option<Frame<Bytes>>,
+    /// What may pass on and has not yet.
+    ahead: VecDeque<Frame<Bytes>>,
+    /// Nothing more comes.
+    over: bool,
 }
 
 impl Watched {
-    pub fn new(inner: PooledBody, trailers: Arc<Names>, known: Option<Known>) -> Watched {
-        let watch = known.map(|known| Box::new(Watch::new(known)));
-        Watched { inner, trailers, watch, behind: None }
+    pub fn new(inner: PooledBody, trailers: Arc<Names>) -> Watched {
+        Watched { inner, trailers, watch: None, ahead: VecDeque::new(), over: false }
+    }
+
+    /// Looks for these from here on, and at what has come already: if that is one, or the target broke off, nothing at
+    /// all need cross. What is still to come is not waited for, because a stream may begin long after its header section.
+    pub async fn watch(&mut self, known: Option<Known>) -> Result<(), ReplyError> {
+        self.watch = known.map(|known| Box::new(Watch::new(known)));
+        if self.inner.is_end_stream() {
+            return Ok(());
+        }
+        let mut polled = poll_fn(|context| Poll::Ready(self.poll_next(context))).await;
+        if polled.is_pending() {
+            // The connection hands a head on before it looks at what came behind it.
+            tokio::task::yield_now().await;
+            polled = poll_fn(|context| Poll::Ready(self.poll_next(context))).await;
+        }
+        match polled {
+            Poll::Ready(Some(frame)) => self.ahead.push_front(frame?),
+            Poll::Ready(None) => self.over = true,
+            Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    /// What is left of it concerns nobody.
+    pub fn discard(self) {
+        if !self.over {
+            self.inner.discard();
+        }
     }
 
     fn held(&self) -> usize {
-        self.watch.as_ref().map_or(0, |watch| watch.held)
+        let ahead = self.ahead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>();
+        ahead + self.watch.as_ref().map_or(0, |watch| watch.held.len())
     }
 
-    /// What of a frame passes now; `None` where all of it waits.
-    fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, ReplyError> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        loop {
+            if let Some(frame) = self.ahead.pop_front() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                Some(frame) => match frame.map_err(Into::into).and_then(|frame| self.pass(frame)) {
+                    Ok(()) => {}
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                },
+                None => {
+                    self.over = true;
+                    self.rest()?;
+                }
+            }
+        }
+    }
+
+    /// Puts ahead what of a frame passes now.
+    fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<(), ReplyError> {
         if let Some(trailers) = frame.trailers_mut() {
             self.trailers.keep_trailers(trailers);
         }
-        let Some(watch) = &mut self.watch else { return Ok(Some(frame)) };
+        let Some(watch) = &mut self.watch else {
+            self.ahead.push_back(frame);
+            return Ok(());
+        };
         match frame.into_data() {
             Ok(data) => {
-                let free = watch.pass(data).map_err(|Found| ReplyError::HoldsCredential)?;
-                let free = if self.inner.is_end_stream() { watch.and_rest(free) } else { free };
-                Ok((!free.is_empty()).then(|| Frame::data(free)))
+                let free = watch.pass(data)?;
+                self.ahead.extend((!free.is_empty()).then(|| Frame::data(free)));
+                if self.inner.is_end_stream() {
+                    self.rest()?;
+                }
             }
             Err(frame) => {
                 let found = |value: &http::HeaderValue| watch.known.in_value(value.as_bytes());
                 if frame.trailers_ref().is_some_and(|trailers| trailers.values().any(found)) {
                     return Err(ReplyError::HoldsCredential);
                 }
-                let rest = watch.and_rest(Bytes::new());
-                if rest.is_empty() {
-                    return Ok(Some(frame));
-                }
-                self.behind = Some(frame);
-                Ok(Some(Frame::data(rest)))
+                self.rest()?;
+                self.ahead.push_back(frame);
             }
         }
+        Ok(())
+    }
+
+    /// The body ends: what was held back of it is no credential, unless its last bytes make it one.
+    fn rest(&mut self) -> Result<(), ReplyError> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        let rest = watch.rest()?;
+        self.ahead.extend((!rest.is_empty()).then(|| Frame::data(rest)));
+        Ok(())
     }
 }
 
@@ -65,30 +129,11 @@ impl Body for Watched {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        let body = self.get_mut();
-        if let Some(frame) = body.behind.take() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        loop {
-            match ready!(Pin::new(&mut body.inner).poll_frame(context)) {
-                Some(Ok(frame)) => match body.pass(frame) {
-                    Ok(None) => {}
-                    Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
-                },
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                None => {
-                    let rest = body.watch.as_mut().map(|watch| watch.and_rest(Bytes::new()));
-                    return Poll::Ready(
-                        rest.filter(|rest| !rest.is_empty()).map(|rest| Ok(Frame::data(rest))),
-                    );
-                }
-            }
-        }
+        self.get_mut().poll_next(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream() && self.behind.is_none() && self.held() == 0
+        (self.over || self.inner.is_end_stream()) && self.ahead.is_empty() && self.held() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -103,68 +148,115 @@ impl Body for Watched {
     }
 }
 
-/// Looks for a credential that may come in pieces: what could be the beginning of one waits for what follows it.
+/// Looks for a credential that may come in pieces, as it is and encoded: what could be the beginning of one waits for
+/// what follows it.
 struct Watch {
     known: Known,
-    longest: usize,
-    /// The last bytes that came, and how many of them have not passed on.
-    last: Vec<u8>,
-    held: usize,
+    /// The text as it comes.
+    raw: Lane,
+    /// The same less one encoding, two, and so on.
+    plain: [Lane; DEPTH],
+    plainly: Plain,
+    /// What came and has not passed on.
+    held: Vec<u8>,
 }
 
 /// There is one.
 #[derive(Debug, PartialEq, Eq)]
 struct Found;
 
+impl From<Found> for ReplyError {
+    fn from(_: Found) -> ReplyError {
+        ReplyError::HoldsCredential
+    }
+}
+
 impl Watch {
     fn new(known: Known) -> Watch {
-        let longest = known.longest();
-        Watch { known, longest, last: Vec::new(), held: 0 }
+        let lane = || Lane { longest: known.longest(), last: Vec::new() };
+        let plain = [lane(), lane(), lane()];
+        Watch { raw: lane(), plain, plainly: Plain::default(), held: Vec::new(), known }
     }
 
     /// What may pass on by now: of what was held back before, and of this.
-    fn pass(&mut self, chunk: Bytes) -> Result<Bytes, Found> {
+    fn pass(&mut self, piece: Bytes) -> Result<Bytes, Found> {
+        let alike = self.plain.iter().all(|lane| lane.last == self.raw.last) && self.plainly.is_same(&piece);
+        let mut begun = self.raw.look(&self.known, &piece)?;
+        let mut plainly = Ok(0);
+        if alike {
+            for lane in &mut self.plain {
+                lane.last.clone_from(&self.raw.last);
+            }
+        } else {
+            let (lanes, known) = (&mut self.plain, &self.known);
+            self.plainly.read(&piece, |number, read| look(lanes, known, number, read, &mut plainly));
+        }
+        let plainly = plainly?;
+        let mut text = if self.held.is_empty() { piece } else { [&self.held, &piece[..]].concat().into() };
+        if plainly > 0 {
+            begun = begun.max(written(&text, plainly));
+        }
+        // Up to three bytes of it may have left before it could be told.
+        let held = text.split_off(text.len() - begun.min(text.len()));
+        self.held.clear();
+        self.held.extend_from_slice(&held);
+        Ok(text)
+    }
+
+    /// The body ends here.
+    fn rest(&mut self) -> Result<Bytes, Found> {
+        let (lanes, known, mut plainly) = (&mut self.plain, &self.known, Ok(0));
+        self.plainly.end(|number, read| look(lanes, known, number, read, &mut plainly));
+        plainly?;
+        Ok(std::mem::take(&mut self.held).into())
+    }
+}
+
+/// Looks at one reading, and keeps the longest beginning of all of them.
+fn look(lanes: &mut [Lane], known: &Known, number: usize, read: &[u8], begun: &mut Result<usize, Found>) {
+    if let (Ok(before), Some(lane)) = (&begun, lanes.get_mut(number)) {
+        *begun = lane.look(known, read).map(|begins| begins.max(*before));
+    }
+}
+
+/// How many bytes at the end of a text may have written the last `plain` ones of what it says; rather more than less.
+fn written(text: &[u8], plain: usize) -> usize {
+    // What is left of an escape that is cut in two says a few characters more.
+    const CUT: usize = 12;
+    let mut bytes = plain.saturating_add(CUT);
+    let says = |bytes| {
+        let mut least = bytes;
+        Plain::default().read(tail(text, bytes), |_, read| least = read.len());
+        least
+    };
+    while bytes < text.len() && says(bytes) < plain + CUT {
+        bytes = bytes.saturating_mul(2);
+    }
+    bytes.min(text.len())
+}
+
+/// One way to read the text.
+struct Lane {
+    longest: usize,
+    /// The last bytes that came: as many as may begin a credential.
+    last: Vec<u8>,
+}
+
+impl Lane {
+    /// How many bytes at the end may be the beginning of one, if there is no whole one by now.
+    fn look(&mut self, known: &Known, piece: &[u8]) -> Result<usize, Found> {
         let reach = self.longest.saturating_sub(1);
-        let border = self.joined(chunk.get(..reach.min(chunk.len())).unwrap_or_default());
-        if self.known.in_bytes(&border) || self.known.in_bytes(&chunk) {
+        let start = piece.get(..reach.min(piece.len())).unwrap_or_default();
+        let border = if self.last.is_empty() { start.to_vec() } else { [&self.last, start].concat() };
+        if known.in_bytes(&border) || (piece.len() > start.len() && known.in_bytes(piece)) {
             return Err(Found);
         }
         // A beginning is shorter than the whole, so the last bytes tell.
-        let begun = if chunk.len() >= reach {
-            self.known.begun(tail(&chunk, reach))
-        } else {
-            self.known.begun(tail(&border, reach))
-        };
+        let end = if piece.len() >= reach { piece } else { &border };
+        let begun = known.begun(tail(end, reach));
         let last = begun.max(HELD_FROM - 1);
-        let last =
-            if chunk.len() >= last { tail(&chunk, last).to_vec() } else { tail(&border, last).to_vec() };
-        let mut free = if self.held == 0 {
-            chunk
-        } else {
-            let held = tail(&self.last, self.held);
-            let mut joined = BytesMut::with_capacity(held.len() + chunk.len());
-            joined.extend_from_slice(held);
-            joined.extend_from_slice(&chunk);
-            joined.freeze()
-        };
-        // Up to three bytes of it may have left before it could be told.
-        self.held = begun.min(free.len());
-        self.last = last;
-        free.truncate(free.len() - self.held);
-        Ok(free)
-    }
-
-    /// The body ends behind these: what was held back is no credential.
-    fn and_rest(&mut self, free: Bytes) -> Bytes {
-        if self.held == 0 {
-            return free;
-        }
-        let rest = tail(&self.last, std::mem::take(&mut self.held));
-        [&free, rest].concat().into()
-    }
-
-    fn joined(&self, start: &[u8]) -> Vec<u8> {
-        if self.last.is_empty() { start.to_vec() } else { [&self.last, start].concat() }
+        self.last = tail(if piece.len() >= last { piece } else { &border }, last).to_vec();
+        Ok(begun)
     }
 }
 
@@ -192,7 +284,7 @@ mod tests {
         for chunk in chunks {
             passed.extend_from_slice(&watch.pass(Bytes::from(chunk.clone())).ok()?);
         }
-        passed.extend_from_slice(&watch.and_rest(Bytes::new()));
+        passed.extend_from_slice(&watch.rest().ok()?);
         Some(passed)
     }
 
@@ -230,6 +322,62 @@ mod tests {
             }
             prop_assert!(!String::from_utf8(passed).unwrap().contains(&secret[..4]));
         }
+    }
+
+    /// Ways to write a text, which may lie over one another.
+    fn encoded(text: &str, way: u8) -> String {
+        let each = |write: &dyn Fn(char) -> String| text.chars().map(write).collect::<String>();
+        match way {
+            0 => {
+                each(&|c| if c.is_alphanumeric() { c.to_string() } else { format!("%{:02X}", u32::from(c)) })
+            }
+            1 => each(&|c| format!("\\u{:04x}", u32::from(c))),
+            2 => each(&|c| if "/\"\\".contains(c) { format!("\\{c}") } else { c.to_string() }),
+            3 => each(&|c| if c.is_alphanumeric() { c.to_string() } else { format!("&#{};", u32::from(c)) }),
+            4 => text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;"),
+            5 => each(&|c| format!("{c}\0")),
+            6 => serde_json::to_string(text).unwrap(),
+            _ => text.to_owned(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_is_written_and_cut_it_does_not_pass(
+            secret in "[!-\\[\\]-~]{12,24}",
+            ways in proptest::collection::vec(0u8..7, 0..3),
+            cuts in proptest::collection::vec(1usize..40, 1..9),
+        ) {
+            let written = ways.iter().fold(secret.clone(), |text, way| encoded(&text, *way));
+            let text = format!("{{\"a\": 1, \"b\": \"{written}\"}} and more");
+            let (mut rest, mut chunks) = (text.as_bytes(), Vec::new());
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (chunk, after) = rest.split_at(rest.len().min(*cut));
+                chunks.push(chunk.to_vec());
+                rest = after;
+            }
+            prop_assert!(passed(&secret, &chunks).is_none(), "{text}");
+            prop_assert!(watch(&secret).known.in_body(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_an_escaped_one_the_beginning_waits() {
+        let secret = "the-whole-secret/of+it";
+        let text = encoded(secret, 1);
+        let mut watch = watch(secret);
+        let mut passed = Vec::new();
+        for piece in text.as_bytes().chunks(5) {
+            match watch.pass(Bytes::copy_from_slice(piece)) {
+                Ok(free) => passed.extend_from_slice(&free),
+                Err(Found) => break,
+            }
+        }
+        // Three characters, and what had come of the fourth.
+        assert!(passed.len() <= 4 * 6, "{}", String::from_utf8_lossy(&passed));
     }
 
     #[test]

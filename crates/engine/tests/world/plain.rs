@@ -15,6 +15,8 @@ pub struct PlainTarget {
 struct State {
     reply: Vec<u8>,
     seen: Vec<String>,
+    /// The connection ends with the reply.
+    closes: bool,
 }
 
 impl PlainTarget {
@@ -43,6 +45,13 @@ impl PlainTarget {
         let mut state = self.state.lock();
         state.reply = reply.as_ref().to_vec();
         state.seen.clear();
+        state.closes = false;
+        self
+    }
+
+    /// The same, and then the connection closes.
+    pub fn answer_and_close(&self, reply: impl AsRef<[u8]>) -> &PlainTarget {
+        self.answer(reply).state.lock().closes = true;
         self
     }
 
@@ -58,12 +67,12 @@ impl PlainTarget {
 
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     while let Some(request) = read(&mut stream) {
-        let reply = {
+        let (reply, closes) = {
             let mut state = state.lock();
             state.seen.push(request);
-            state.reply.clone()
+            (state.reply.clone(), state.closes)
         };
-        if stream.write_all(&reply).is_err() {
+        if stream.write_all(&reply).is_err() || closes {
             return;
         }
     }
