@@ -132,6 +132,7 @@ fn finished(exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlemen
     Settlement::Finished(StoredAnswer {
         status,
         content_type: exchange.reply_content_type.clone(),
+        fields: exchange.reply_fields.clone(),
         body: body.cloned().unwrap_or_default(),
     })
 }

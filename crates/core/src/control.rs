@@ -96,5 +96,7 @@ impl From<Denial> for Stop {
 pub struct StoredAnswer {
     pub status: u16,
     pub content_type: Option<Box<str>>,
+    /// What else the answer said, as the caller got it: names and values.
+    pub fields: Vec<(Box<str>, Box<[u8]>)>,
     pub body: Bytes,
 }

@@ -30,6 +30,8 @@ pub struct Exchange {
     pub reservation: Option<(i64, i64)>,
     /// The media type of the target's reply as it stands in the reply, where the body of the reply is read.
     pub reply_content_type: Option<Box<str>>,
+    /// The other fields of the reply as they cross, where the answer may be kept.
+    pub reply_fields: Vec<(Box<str>, Box<[u8]>)>,
     /// Which of the operator's own rules refused it.
     pub refused_by: Option<Box<str>>,
     /// Ids of subjects that a control found in a body and whose keys are still to be had.
@@ -67,6 +69,7 @@ impl Exchange {
             limit: None,
             reservation: None,
             reply_content_type: None,
+            reply_fields: Vec::new(),
             refused_by: None,
             found: Vec::new(),
             subjects: Vec::new(),
@@ -102,6 +105,7 @@ impl Exchange {
             limit: self.limit,
             reservation: self.reservation,
             reply_content_type: None,
+            reply_fields: Vec::new(),
             refused_by: None,
             found: Vec::new(),
             subjects: self.subjects.clone(),

@@ -58,6 +58,11 @@ pub trait Crossing {
         None
     }
 
+    /// The other fields of the reply as they cross, to be kept likewise.
+    fn reply_fields(&self, _reply: &Self::Reply, _exchange: &Exchange) -> Vec<(Box<str>, Box<[u8]>)> {
+        Vec::new()
+    }
+
     /// A last look at what of a reply crosses, after every control: `body` is there where one held it.
     fn last_look(
         &mut self,
@@ -214,6 +219,9 @@ impl Tail {
         // The target has it; nobody looks at it again.
         exchange.request = Payload::Streamed;
         let facts = crossing.reply_facts(&reply);
+        if exchange.reservation.is_some() {
+            exchange.reply_fields = crossing.reply_fields(&reply, exchange);
+        }
         if !pipeline.reads_reply() || !facts.has_body {
             crossing.last_look(&mut reply, None).await?;
             self.stage = Stage::Replied { status: facts.status };

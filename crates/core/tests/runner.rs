@@ -255,7 +255,12 @@ async fn a_caller_that_goes_away_during_delivery_is_recorded() {
 #[tokio::test]
 async fn a_stored_answer_is_given_and_recorded() {
     let scene = Scene::new(Phase::Replay, || {
-        let answer = StoredAnswer { status: 201, content_type: None, body: Bytes::from_static(b"again") };
+        let answer = StoredAnswer {
+            status: 201,
+            content_type: None,
+            fields: Vec::new(),
+            body: Bytes::from_static(b"again"),
+        };
         Err(Stop::Replay(Box::new(answer)))
     });
     let Answer::Replayed { answer, tail } = scene.cross().await else { panic!() };

@@ -134,3 +134,39 @@ fn a_handshake_has_no_more_time_than_a_header_section() {
     // It used to be ten seconds, whatever was declared.
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
+
+/// A caller that is no one's takes no place for good, whatever it leaves lying.
+#[test]
+fn who_takes_no_answer_and_who_was_refused_make_room() {
+    let (world, key) = world(", max_connections: 8", "limits: { connections_per_address: 8 }");
+    let callers: Vec<world::Raw> = (0..6)
+        .map(|number| {
+            if number % 2 == 0 {
+                let mut raw = world.raw().unwrap();
+                raw.send("GET / HTTP/9\r\n\r\n");
+                eventually(|| raw.received().starts_with(b"HTTP/1.1 ").then_some(()));
+                return raw;
+            }
+            let mut raw = world.raw_http2().unwrap();
+            let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+            // SETTINGS_INITIAL_WINDOW_SIZE 0: no byte of a body may come.
+            world::frames::frame(&mut bytes, 4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+            let fields = [
+                (":method", "GET"),
+                (":scheme", "https"),
+                (":authority", "localhost"),
+                (":path", "/erp/v1/read"),
+            ];
+            world::frames::frame(&mut bytes, 1, 5, 1, &world::frames::block(&fields));
+            raw.send(bytes);
+            eventually(|| kinds(&raw.received()).contains(&HEADERS).then_some(()));
+            raw
+        })
+        .collect();
+    let _crowd: Vec<TcpStream> =
+        (1..=40).map(|last| connect(&world, Ipv4Addr::new(127, 0, 1, last))).collect();
+    for raw in &callers {
+        raw.wait_until_closed();
+    }
+    assert_eq!(world.curl("/erp/v1/read", &["-H", &key]).unwrap().status, 200);
+}

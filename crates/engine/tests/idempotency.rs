@@ -10,7 +10,7 @@ use ironbridge_testkit::{CurlReply, Reply};
 use serde_json::json;
 use world::{Declared, World, eventually};
 
-const OPERATIONS: &str = r#"pay: { match: POST /pay, permission: orders.write, timeout: 20s, replay: { idempotency_key: required, window: 1h } }
+const OPERATIONS: &str = r#"pay: { match: POST /pay, permission: orders.write, timeout: 5s, response: { headers: [X-Receipt] }, replay: { idempotency_key: required, window: 1h } }
     tenant: { match: POST /tenant, permission: orders.write, request: { headers: [x-tenant, x-request-id] }, replay: { idempotency_key: required } }
     any: { match: POST /any, permission: orders.write, request: { headers: all }, replay: { idempotency_key: required } }
     book: { match: POST /book, permission: orders.write, response: { keep: [/id] }, replay: { idempotency_key: required, window: 1h } }"#;
@@ -32,7 +32,14 @@ fn a_repetition_gets_the_first_answer() {
     let (world, key) = world();
     let receipt = Reply::Raw(
         201,
-        vec![("content-type", "text/csv; charset=utf-8".into())],
+        vec![
+            ("content-type", "text/csv; charset=utf-8".into()),
+            ("location", "/pay".into()),
+            ("x-receipt", "7".into()),
+            ("x-receipt", "8".into()),
+            ("x-internal", "erp-7".into()),
+            ("set-cookie", "a=b".into()),
+        ],
         Bytes::from_static(b"receipt;1"),
     );
     world.target.on("POST /pay", receipt);
@@ -48,6 +55,13 @@ fn a_repetition_gets_the_first_answer() {
     assert_eq!((again.status, again.text().as_str()), (201, "receipt;1"));
     assert_eq!(again.header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    // What else it said, as it was given first, and nothing that was not.
+    for reply in [&first, &again] {
+        assert_eq!((reply.header("location"), reply.header("x-internal")), (Some("/erp/v1/pay"), None));
+        let receipts = reply.headers.iter().filter(|(name, _)| name == "x-receipt");
+        assert_eq!(receipts.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["7", "8"]);
+        assert_eq!(reply.header("set-cookie"), None);
+    }
     assert_ne!(again.header("x-correlation-id"), first.header("x-correlation-id"));
     assert_eq!(world.target.seen_on("POST /pay").len(), 1);
     let record = world.record_of(&again);
@@ -108,13 +122,38 @@ fn while_the_first_is_under_way_the_second_waits() {
         assert_eq!(second.header("retry-after"), Some("1"));
         first.join().unwrap();
     });
-    // The first caller went away while the target was at it: nobody knows whether it acted.
+    // The first caller went away while the target was at it, which never answered: nobody knows whether it acted.
     let code = eventually(|| {
         let code = post(&world, &key, "/pay", "k", "{}").json().unwrap()["code"].clone();
         (code != "idempotency-in-progress").then_some(code)
     });
     assert_eq!(code, "idempotency-unknown-outcome");
     assert_eq!(world.target.seen().len(), 1);
+}
+
+#[test]
+fn an_exchange_goes_on_when_its_caller_leaves_and_the_answer_is_kept() {
+    let (world, key) = world();
+    let wait = std::time::Duration::from_secs(2);
+    let answer = Reply::Json(201, json!({ "receipt": 1 }));
+    world.target.on("POST /pay", Reply::After(wait, Box::new(answer)));
+    for version in ["--http1.1", "--http2"] {
+        let idempotency_key = format!("Idempotency-Key: {}", &version[2..]);
+        assert!(
+            world
+                .curl("/erp/v1/pay", &[version, "-m", "1", "-H", &key, "-H", &idempotency_key, "-d", "{}"])
+                .is_err()
+        );
+        let again = eventually(|| {
+            let again = world.curl("/erp/v1/pay", &["-H", &key, "-H", &idempotency_key, "-d", "{}"]).unwrap();
+            (again.status != 409).then_some(again)
+        });
+        assert_eq!((again.status, again.json().unwrap()), (201, json!({ "receipt": 1 })), "{version}");
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    }
+    assert_eq!(world.target.seen_on("POST /pay").len(), 2);
+    let records = world.records().unwrap();
+    assert!(records.iter().all(|record| record["code"] != "caller-gone"));
 }
 
 /// What is declared to cross is part of the request; what names the attempt is not.

@@ -1,7 +1,7 @@
 //! What the caller gets: the target's reply less what must not cross, a stored answer, or a refusal.
 
 use crate::connection::Open;
-use crate::left_out::Noted;
+use crate::left_out::{LeftOut, Noted};
 use crate::location::Astray;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
@@ -9,8 +9,8 @@ use crate::watch::Watched;
 use crate::{Route, Site, fields, link, switched};
 use bytes::Bytes;
 use http::header::{
-    CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, LINK, LOCATION, RETRY_AFTER, TRAILER,
+    AGE, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE,
+    HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, TRAILER, VIA,
 };
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -64,14 +64,11 @@ fn passed(
 ) -> Response<AnswerBody> {
     let (mut head, streamed) = reply.into_parts();
     let mut left_out = Noted::of_reply(&route.passes.left_out);
-    head.headers = fields::toward_caller(head.headers, &route.passes, via, &mut left_out);
+    let (headers, strayed) =
+        toward_caller(head.headers, route, via, tail.exchange(), spelling, &mut left_out);
+    head.headers = headers;
     left_out.tell(tail.exchange());
-    if let Some(location) = head.headers.remove(LOCATION) {
-        relocate(&mut head.headers, route, &location, tail.exchange(), spelling);
-    }
-    if head.headers.contains_key(LINK) {
-        relink(&mut head.headers, route, tail.exchange(), spelling);
-    }
+    strayed.tell(tail.exchange());
     problem::stamp(&mut head.headers, tail.exchange());
     let body = if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
         // A redirection's own words name where it leads at the target; Location says it to the caller.
@@ -110,38 +107,88 @@ fn passed(
 const OF_A_BODY: [HeaderName; 5] =
     [CONTENT_TYPE, CONTENT_LANGUAGE, CONTENT_ENCODING, CONTENT_DISPOSITION, TRAILER];
 
-/// A Location that a declared operation leads to; any other would tell an internal address, or lead nowhere.
-fn relocate(
-    headers: &mut HeaderMap,
-    route: &Route,
-    location: &HeaderValue,
-    exchange: &Exchange,
-    spelling: Option<&str>,
-) {
-    let asked = route.delivered(spelling.unwrap_or(&exchange.facts.path));
-    let located = route.way_back.locate(location.to_str().unwrap_or("\0"), &asked);
-    let why = match located.map(HeaderValue::try_from) {
-        Ok(Ok(located)) => {
-            headers.insert(LOCATION, located);
-            return;
-        }
-        Ok(Err(_)) => Astray::Unreadable,
-        Err(why) => why,
-    };
-    let integration = &*exchange.flow.integration.name;
-    let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
-    tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out");
+/// What of a target's references leads nowhere that is declared.
+#[derive(Default)]
+struct Strayed {
+    location: Option<Astray>,
+    links: usize,
 }
 
-/// The links that declared operations lead to.
-fn relink(headers: &mut HeaderMap, route: &Route, exchange: &Exchange, spelling: Option<&str>) {
-    let asked = route.delivered(spelling.unwrap_or(&exchange.facts.path));
-    let links = link::take(headers);
-    let (located, left_out) = link::located(links.iter(), |to| route.way_back.locate(to, &asked).ok());
-    headers.extend(located.map(|links| (LINK, links)));
-    if left_out > 0 {
-        tracing::debug!(id = %exchange.id, left_out, "links of the target's were left out");
+impl Strayed {
+    fn tell(&self, exchange: &Exchange) {
+        if let Some(why) = &self.location {
+            let integration = &*exchange.flow.integration.name;
+            let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
+            tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out");
+        }
+        if self.links > 0 {
+            tracing::debug!(id = %exchange.id, left_out = self.links, "links of the target's were left out");
+        }
     }
+}
+
+/// The header section as the caller gets it: the fields that cross, and references in the bridge's terms. Any other
+/// would tell an internal address, or lead nowhere.
+fn toward_caller(
+    headers: HeaderMap,
+    route: &Route,
+    via: &HeaderValue,
+    exchange: &Exchange,
+    spelling: Option<&str>,
+    left_out: &mut Noted<'_>,
+) -> (HeaderMap, Strayed) {
+    let mut headers = fields::toward_caller(headers, &route.passes, via, left_out);
+    let mut strayed = Strayed::default();
+    let asked = || route.delivered(spelling.unwrap_or(&exchange.facts.path));
+    let mut locations = headers.get_all(LOCATION).iter().cloned().collect::<Vec<_>>().into_iter();
+    headers.remove(LOCATION);
+    match (locations.next(), locations.next()) {
+        (None, _) => {}
+        // Each reader would follow another one.
+        (Some(_), Some(_)) => strayed.location = Some(Astray::Repeated),
+        (Some(location), None) => {
+            let located =
+                route.way_back.locate(location.to_str().unwrap_or("\0"), &asked(), &exchange.facts.method);
+            match located.map(HeaderValue::try_from) {
+                Ok(Ok(located)) => drop(headers.insert(LOCATION, located)),
+                Ok(Err(_)) => strayed.location = Some(Astray::Unreadable),
+                Err(why) => strayed.location = Some(why),
+            }
+        }
+    }
+    if headers.contains_key(LINK) {
+        let asked = asked();
+        let locate = |to: &str| route.way_back.locate(to, &asked, "GET").ok();
+        let (located, without) = link::located(link::take(&mut headers).iter(), locate);
+        headers.extend(located.map(|links| (LINK, links)));
+        strayed.links = without;
+    }
+    (headers, strayed)
+}
+
+/// The fields of an answer that may be given again. What frames it, and when and how it came, is another time's.
+pub(crate) fn kept_fields<B>(
+    reply: &Response<B>,
+    route: &Route,
+    exchange: &Exchange,
+    spelling: Option<&str>,
+) -> Vec<(Box<str>, Box<[u8]>)> {
+    if reply.status().is_client_error() {
+        return Vec::new();
+    }
+    let via = HeaderValue::from_static("");
+    // They are told of when the answer passes.
+    let untold = LeftOut::default();
+    let mut left_out = Noted::of_reply(&untold);
+    let (mut headers, _) =
+        toward_caller(reply.headers().clone(), route, &via, exchange, spelling, &mut left_out);
+    for name in [VIA, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, DATE, AGE] {
+        headers.remove(name);
+    }
+    if reply.status().is_redirection() {
+        OF_A_BODY.iter().for_each(|name| drop(headers.remove(name)));
+    }
+    headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect()
 }
 
 /// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6).
@@ -175,6 +222,14 @@ fn given_again(status: StatusCode, answer: StoredAnswer, exchange: &Exchange) ->
     let mut response = Response::new(ReplyBody::held(answer.body, None).into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    for (name, value) in answer.fields {
+        let name = HeaderName::try_from(&*name)
+            .ok()
+            .filter(|name| ironbridge_core::fields::owned(name.as_str()).is_none());
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_bytes(&value)) {
+            headers.append(name, value);
+        }
+    }
     if let Some(Ok(content_type)) = answer.content_type.map(|text| HeaderValue::from_str(&text)) {
         headers.insert(CONTENT_TYPE, content_type);
     }
@@ -251,6 +306,11 @@ pub struct AnswerBody {
 impl AnswerBody {
     pub(crate) fn in_service(self, in_service: InService) -> AnswerBody {
         AnswerBody { _in_service: Some(in_service), ..self }
+    }
+
+    /// Nothing more comes from a target.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.body, ReplyBody::Held { .. })
     }
 
     /// What a HEAD request gets: hyper would send a held body over HTTP/2.

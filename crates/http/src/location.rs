@@ -24,6 +24,8 @@ pub enum Astray {
     Foreign(Box<str>),
     #[error("no operation of the integration leads there")]
     Undeclared,
+    #[error("it stands there more than once")]
+    Repeated,
     #[error("it is no reference that every system reads alike (RFC 3986)")]
     Unreadable,
 }
@@ -36,7 +38,7 @@ impl WayBack {
     }
 
     /// An operation with its path at the target, in which `None` stands for any one segment, and how the matched path
-    /// is put together of that path's segments. Of operations for one path the one that answers GET is meant.
+    /// is put together of that path's segments.
     pub fn insert(&mut self, method: &Method, at_target: &[Option<&str>], matched: Rewrite) {
         // Parameters are named by their place, so that operations that call them otherwise meet.
         let mut pattern = String::new();
@@ -59,11 +61,12 @@ impl WayBack {
     }
 
     /// The reference in the bridge's terms: a path of a declared operation, with query and fragment. `asked` is the
-    /// path that was asked for at the target, as it was delivered, to which a relative reference is relative.
+    /// path that was asked for at the target, as it was delivered, to which a relative reference is relative, with
+    /// `method`. Of operations for one path the one that answers GET is meant, else the one with the same method.
     ///
     /// # Errors
     /// Says why it has to be left out.
-    pub fn locate(&self, reference: &str, asked: &str) -> Result<String, Astray> {
+    pub fn locate(&self, reference: &str, asked: &str, method: &str) -> Result<String, Astray> {
         if !reference.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
             return Err(Astray::Unreadable);
         }
@@ -72,7 +75,7 @@ impl WayBack {
         let path = self.resolve(reference, asked)?;
         let path = CanonicalPath::parse(&path).map_err(|_| Astray::Unreadable)?;
         let query = Query::parse(query.unwrap_or_default()).map_err(|_| Astray::Unreadable)?;
-        let mut located = self.operation(&path)?;
+        let mut located = self.operation(&path, method)?;
         if !query.is_empty() {
             located.push('?');
             located.push_str(query.spelling());
@@ -135,7 +138,7 @@ impl WayBack {
         is_own.then_some(path).ok_or_else(foreign)
     }
 
-    fn operation(&self, path: &CanonicalPath<'_>) -> Result<String, Astray> {
+    fn operation(&self, path: &CanonicalPath<'_>, method: &str) -> Result<String, Astray> {
         let below = path.decoded().strip_prefix(&*self.base).ok_or(Astray::Undeclared)?;
         let below = match below {
             "" => "/",
@@ -143,8 +146,9 @@ impl WayBack {
             _ => return Err(Astray::Undeclared),
         };
         let found = self.tree.at(below).map_err(|_| Astray::Undeclared)?;
-        let by_get = found.value.iter().find(|(method, _)| *method == Method::GET);
-        let (_, matched) = by_get.or(found.value.first()).ok_or(Astray::Undeclared)?;
+        let by = |wanted: &str| found.value.iter().find(|(method, _)| method.as_str() == wanted);
+        let (_, matched) =
+            by("GET").or_else(|| by(method)).or(found.value.first()).ok_or(Astray::Undeclared)?;
         let spelling = crate::below(path.spelling(), &self.base);
         let mut located = String::from(&*self.mount);
         matched.write(&mut located, spelling);
@@ -236,7 +240,7 @@ mod tests {
             ("", "/e/things/6"),
             ("/base/x/../same", "/e/same"),
         ] {
-            let found = way.locate(reference, "/base/api/v2/things/6");
+            let found = way.locate(reference, "/base/api/v2/things/6", "GET");
             assert_eq!(found.as_deref(), Ok(located), "{reference}");
         }
     }
@@ -271,7 +275,7 @@ mod tests {
             ("/base/a b", Astray::Unreadable),
             ("/base/same?x%0d%0a=1", Astray::Unreadable),
         ] {
-            assert_eq!(way.locate(reference, "/base/same"), Err(why), "{reference}");
+            assert_eq!(way.locate(reference, "/base/same", "GET"), Err(why), "{reference}");
         }
     }
 
@@ -280,7 +284,7 @@ mod tests {
         for (secure, port, scheme) in [(true, 443, "https"), (false, 80, "http")] {
             let way = way_back(secure, port, "");
             for authority in ["erp.internal", "erp.internal:", &format!("ERP.internal:{port}")] {
-                let found = way.locate(&format!("{scheme}://{authority}/same"), "/");
+                let found = way.locate(&format!("{scheme}://{authority}/same"), "/", "GET");
                 assert_eq!(found.as_deref(), Ok("/e/same"), "{scheme} {authority}");
             }
         }

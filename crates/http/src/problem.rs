@@ -27,6 +27,32 @@ pub struct Problems {
     pub realm: Box<str>,
 }
 
+/// What to do about the client errors that no other request would mend.
+fn declined_because(status: StatusCode) -> Option<&'static str> {
+    Some(match status {
+        StatusCode::NOT_FOUND => "The target has nothing at this path.",
+        StatusCode::GONE => "What was at this path is gone from the target for good.",
+        StatusCode::METHOD_NOT_ALLOWED => {
+            "The target takes no such method here; the operator compares the operation with it."
+        }
+        StatusCode::FORBIDDEN => "The target does not let the bridge do this; the operator asks its owner.",
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
+            "The target did not take the request up. Send it again."
+        }
+        StatusCode::CONFLICT => {
+            "The request does not fit the present state at the target. Read it again before the next attempt."
+        }
+        StatusCode::PRECONDITION_FAILED => {
+            "What the request is conditional on is no longer so at the target. Read it again before the next attempt."
+        }
+        StatusCode::LOCKED => "What the request is about is locked at the target. Try again later.",
+        StatusCode::TOO_MANY_REQUESTS => {
+            "The target takes no more requests for now. Wait as long as Retry-After says, or longer each time, and send fewer."
+        }
+        _ => return None,
+    })
+}
+
 impl Problems {
     /// The answer to an exchange that was refused.
     pub fn refusal(&self, denial: &Denial, exchange: &Exchange) -> Response<Bytes> {
@@ -54,7 +80,7 @@ impl Problems {
     /// What a caller reads in place of a target's own error: the same status, none of its words.
     pub fn declined(&self, status: StatusCode, exchange: &Exchange) -> Response<Bytes> {
         let code = &code::TARGET_DECLINED;
-        self.document(code, status.as_u16(), None, &Denial::new(code), exchange)
+        self.document(code, status.as_u16(), declined_because(status), &Denial::new(code), exchange)
     }
 
     fn document(

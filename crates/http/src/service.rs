@@ -54,10 +54,14 @@ pub(crate) fn serve(
     let (worker, caller) = (Rc::clone(worker), Rc::clone(caller));
     let arrival = caller.gate.arrival();
     let switch = matches!(arrival, Arrival::Upgrade(..)).then(|| hyper::upgrade::on(&mut request));
-    async move {
-        let site = worker.site();
+    let site = worker.site();
+    let goes_on = goes_on(&site, &request);
+    let answer = async move {
         let (in_service, upgrade) = match arrival {
-            Arrival::Refused(code) => return refuse_unread(&worker, &site, &caller, code.into()).await,
+            Arrival::Refused(in_service, code) => {
+                let refused = refuse_unread(&worker, &site, &caller, code.into()).await;
+                return refused.map(|body| body.in_service(in_service));
+            }
             Arrival::Request(in_service) => (in_service, None),
             Arrival::Upgrade(in_service, upgrade) => {
                 let counted = Rc::clone(&caller.counted);
@@ -65,14 +69,38 @@ pub(crate) fn serve(
             }
         };
         let (parts, body) = request.into_parts();
-        let is_head = parts.method == Method::HEAD;
+        let (is_head, is_http2) = (parts.method == Method::HEAD, parts.version == Version::HTTP_2);
         let response =
             Served { worker: &worker, site: &site, caller: &caller }.answer(parts, body, upgrade).await;
         response.map(|body| {
             let body = if is_head { body.without_content() } else { body };
+            // Over HTTP/2 a caller may leave an answer lying for ever. Of one that showed no credential, an answer that is
+            // whole is not waited for: it would keep its place from others.
+            if is_http2 && body.is_whole() && !caller.counted.is_known() {
+                return body;
+            }
             body.in_service(in_service)
         })
+    };
+    async move {
+        if !goes_on {
+            return answer.await;
+        }
+        match tokio::task::spawn_local(answer).await {
+            Ok(answer) => answer,
+            // The core stops.
+            Err(_) => std::future::pending().await,
+        }
     }
+}
+
+/// Whether the exchange goes on to its end when its caller leaves: what its target answers is kept for the same caller
+/// to ask again. hyper drops the other ones.
+fn goes_on(site: &Site, request: &Request<Incoming>) -> bool {
+    request.headers().contains_key(fields::IDEMPOTENCY_KEY)
+        && CanonicalPath::parse(request.uri().path()).is_ok_and(|path| {
+            matches!(site.routes.find(request.method(), path.decoded()), Found::Route(route) if route.reply_is_read)
+        })
 }
 
 /// What arrived was refused before it was a request: there is nothing to look at, but there is a record.

@@ -48,7 +48,6 @@ pub(crate) fn respond(
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(VIA, via.clone());
     upgrade.accept();
-    counted.switched();
     tokio::task::spawn_local(async move {
         copy(on, target, tail, idle).await;
         drop(counted);

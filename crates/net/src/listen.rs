@@ -112,14 +112,14 @@ impl Permit {
         self.seat.asked_to_leave().await;
     }
 
+    /// Whether somebody authenticated on this connection.
+    pub fn is_known(&self) -> bool {
+        self.seat.is_known()
+    }
+
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.seat.idle_since().is_some()
-    }
-
-    /// The connection has left HTTP.
-    pub fn switched(&self) {
-        self.seat.switched();
     }
 }
 

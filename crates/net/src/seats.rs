@@ -58,8 +58,6 @@ pub(crate) struct Seat {
     /// Set after the handshake.
     requests: OnceLock<Arc<GateState>>,
     known: AtomicBool,
-    /// It left HTTP, so that what its requests do says nothing of it.
-    switched: AtomicBool,
     asked: AtomicBool,
     leave: Notify,
 }
@@ -180,7 +178,6 @@ impl Table {
             since: now,
             requests: OnceLock::new(),
             known: AtomicBool::new(false),
-            switched: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             leave: Notify::new(),
         });
@@ -240,16 +237,12 @@ impl Seat {
         let _ = self.requests.set(requests);
     }
 
-    /// It is a connection of another protocol now, which is never idle by this count.
-    pub fn switched(&self) {
-        self.switched.store(true, Ordering::Relaxed);
+    pub fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
     }
 
     /// Since when nothing has been under way; `None` while something is.
     pub fn idle_since(&self) -> Option<Instant> {
-        if self.switched.load(Ordering::Relaxed) {
-            return None;
-        }
         match self.requests.get() {
             Some(requests) => requests.idle_since().map(|since| since.unwrap_or(self.since)),
             None => Some(self.since),
@@ -308,15 +301,6 @@ mod tests {
         // Proxies carry many callers.
         assert!((0..20).all(|_| seats.take(address("10.0.0.1")).is_ok()));
         assert_eq!(seats.open(), 25);
-    }
-
-    #[test]
-    fn a_connection_that_left_http_is_not_asked_to_go() {
-        let seats = seats(4, 100);
-        let held: Vec<_> = (0..3).map(|_| seats.take(address(STRANGER)).unwrap()).collect();
-        held[0].switched();
-        assert!(seats.take(address(STRANGER)).is_ok());
-        assert!(!is_asked(&held[0]) && is_asked(&held[1]));
     }
 
     #[test]

@@ -128,7 +128,9 @@ async fn talk(connection: Connection, tls: Arc<ListenerTls>, core: usize) {
                 let about = about.clone();
                 async move {
                     match arrival {
-                        Arrival::Refused(code) => Ok::<_, Infallible>(reply(code.status, code.id.to_owned())),
+                        Arrival::Refused(_service, code) => {
+                            Ok::<_, Infallible>(reply(code.status, code.id.to_owned()))
+                        }
                         Arrival::Request(_service) | Arrival::Upgrade(_service, _) => {
                             Ok(echo(request, about).await)
                         }

@@ -594,7 +594,7 @@ async fn bridge(upstream: Arc<Upstream>, max: u64) -> u16 {
 async fn cross(request: Request<Incoming>, arrival: Arrival, pool: Rc<Pool>, max: u64) -> Response<OutBody> {
     let count = Arc::new(AtomicU64::new(0));
     match arrival {
-        Arrival::Refused(code) => {
+        Arrival::Refused(_service, code) => {
             Response::builder().status(code.status).body(OutBody::Full(code.id.into())).unwrap()
         }
         Arrival::Request(_service) => {

@@ -40,7 +40,7 @@ pub enum Arrival {
     Upgrade(InService, Upgrade),
     /// Not a request: the gate refused what arrived, and hyper sees a stand-in whose method, target and fields
     /// mean nothing. Answer with the code's problem document; the connection closes after it.
-    Refused(&'static Code),
+    Refused(InService, &'static Code),
 }
 
 impl GateState {
@@ -68,12 +68,12 @@ impl GateState {
     /// Call exactly once for every request that hyper hands to the service, in order, before the first await.
     pub fn arrival(self: &Arc<Self>) -> Arrival {
         let index = self.arrived.fetch_add(1, Ordering::Relaxed);
+        let service = InService(self.clone());
         if index == self.refused_at.load(Ordering::Acquire)
             && let Some(code) = self.refusal.get()
         {
-            return Arrival::Refused(code);
+            return Arrival::Refused(service, code);
         }
-        let service = InService(self.clone());
         if index == self.upgrade_at.load(Ordering::Acquire) {
             return Arrival::Upgrade(service, Upgrade { state: self.clone(), accepted: false });
         }

@@ -158,7 +158,7 @@ fn nothing_passes_between_an_upgrade_and_its_decision() {
             let next = b"\x81\x05hello\r\n\r\n";
             gate.io.pieces.push_back(next[early.len()..].to_vec());
             assert_eq!(read_all(&mut gate).0, STAND_IN);
-            assert!(matches!(state.arrival(), Arrival::Refused(code) if code.id == "framing-refused"));
+            assert!(matches!(state.arrival(), Arrival::Refused(_, code) if code.id == "framing-refused"));
         }
     }
 }
@@ -182,7 +182,7 @@ async fn a_head_that_dawdles_is_refused() {
     let mut buf = vec![0; 1024];
     let read = tokio::io::AsyncReadExt::read(&mut gate, &mut buf).await.unwrap();
     assert_eq!(&buf[..read], STAND_IN);
-    assert!(matches!(state.arrival(), Arrival::Refused(code) if code.id == "request-timeout"));
+    assert!(matches!(state.arrival(), Arrival::Refused(_, code) if code.id == "request-timeout"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ async fn the_answer_to_a_refusal_reaches_a_caller_that_keeps_sending() {
         let (stream, _) = listener.accept().await.unwrap();
         let (gate, state) = Gate::new(stream, Limits::default());
         let service = hyper::service::service_fn(move |_| {
-            let Arrival::Refused(code) = state.arrival() else { panic!("not refused") };
+            let Arrival::Refused(_service, code) = state.arrival() else { panic!("not refused") };
             std::future::ready(
                 http::Response::builder().status(code.status).body(Empty::<bytes::Bytes>::new()),
             )
@@ -313,7 +313,7 @@ fn run(pieces: &[&[u8]]) -> Outcome {
     let mut refused = None;
     for index in 0..64 {
         match state.arrival() {
-            Arrival::Refused(code) => refused = Some((index, code.id)),
+            Arrival::Refused(_service, code) => refused = Some((index, code.id)),
             Arrival::Request(_) | Arrival::Upgrade(..) => {}
         }
     }

@@ -1,5 +1,6 @@
-//! The bytes of a kept answer, before they are sealed: version 1, status, length of the content type plus one
-//! (zero: none), content type, body; integers big-endian.
+//! The bytes of a kept answer, before they are sealed: version 2, status, length of the content type plus one (zero:
+//! none), content type, number of fields, each as length and name, length and value; body. Integers are big-endian.
+//! Version 1 has no fields, and not their number.
 
 use crate::StoreError;
 use bytes::Bytes;
@@ -9,11 +10,21 @@ pub(super) fn encode(answer: &StoredAnswer) -> Vec<u8> {
     // A content type too long for its length field is not one anybody could use.
     let content_type = answer.content_type.as_deref().filter(|text| text.len() < usize::from(u16::MAX));
     let length = content_type.and_then(|text| u16::try_from(text.len() + 1).ok()).unwrap_or(0);
-    let mut bytes = Vec::with_capacity(5 + usize::from(length) + answer.body.len());
+    let mut bytes = Vec::with_capacity(7 + usize::from(length) + answer.body.len());
     bytes.push(VERSION);
     bytes.extend(answer.status.to_be_bytes());
     bytes.extend(length.to_be_bytes());
     bytes.extend(content_type.unwrap_or_default().as_bytes());
+    let short = |part: &[u8]| u16::try_from(part.len()).ok();
+    let fields = answer.fields.iter().filter_map(|(name, value)| {
+        Some([(short(name.as_bytes())?, name.as_bytes()), (short(value)?, &**value)])
+    });
+    let fields: Vec<_> = fields.take(usize::from(u16::MAX)).collect();
+    bytes.extend(u16::try_from(fields.len()).unwrap_or(0).to_be_bytes());
+    for (length, part) in fields.into_iter().flatten() {
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(part);
+    }
     bytes.extend(&answer.body);
     bytes
 }
@@ -23,22 +34,38 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StoredAnswer, StoreError> {
 }
 
 fn parse(bytes: &[u8]) -> Option<StoredAnswer> {
-    let ([VERSION, status_high, status_low, length_high, length_low], rest) = bytes.split_first_chunk()?
-    else {
+    let ([version @ (1 | VERSION), status @ ..], mut rest) = bytes.split_first_chunk::<3>()? else {
         return None;
     };
-    let status = u16::from_be_bytes([*status_high, *status_low]);
-    let (content_type, body) = match u16::from_be_bytes([*length_high, *length_low]).checked_sub(1) {
-        None => (None, rest),
-        Some(length) => {
-            let (text, body) = rest.split_at_checked(usize::from(length))?;
-            (Some(std::str::from_utf8(text).ok()?.into()), body)
-        }
+    let status = u16::from_be_bytes(*status);
+    let content_type = match number(&mut rest)?.checked_sub(1) {
+        None => None,
+        Some(length) => Some(std::str::from_utf8(part(&mut rest, length)?).ok()?.into()),
     };
-    Some(StoredAnswer { status, content_type, body: Bytes::copy_from_slice(body) })
+    let count = if *version == 1 { 0 } else { number(&mut rest)? };
+    let mut fields = Vec::new();
+    for _ in 0..count {
+        let length = number(&mut rest)?;
+        let name = std::str::from_utf8(part(&mut rest, length)?).ok()?;
+        let length = number(&mut rest)?;
+        fields.push((name.into(), part(&mut rest, length)?.into()));
+    }
+    Some(StoredAnswer { status, content_type, fields, body: Bytes::copy_from_slice(rest) })
 }
 
-const VERSION: u8 = 1;
+fn number(rest: &mut &[u8]) -> Option<u16> {
+    let (number, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(u16::from_be_bytes(*number))
+}
+
+fn part<'b>(rest: &mut &'b [u8], length: u16) -> Option<&'b [u8]> {
+    let (part, after) = rest.split_at_checked(usize::from(length))?;
+    *rest = after;
+    Some(part)
+}
+
+const VERSION: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -50,9 +77,12 @@ mod tests {
         fn an_answer_reads_back(
             status: u16,
             content_type in proptest::option::of(".{0,60}"),
+            fields in proptest::collection::vec((".{0,20}", any::<Vec<u8>>()), 0..4),
             body: Vec<u8>,
         ) {
-            let answer = StoredAnswer { status, content_type: content_type.map(Into::into), body: body.into() };
+            let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let content_type = content_type.map(Into::into);
+            let answer = StoredAnswer { status, content_type, fields, body: body.into() };
             prop_assert_eq!(decode(&encode(&answer)), Ok(answer));
         }
 
@@ -64,8 +94,15 @@ mod tests {
 
     #[test]
     fn the_bytes_are_these() {
-        let answer =
-            StoredAnswer { status: 201, content_type: Some("a/b".into()), body: Bytes::from_static(b"ok") };
-        assert_eq!(encode(&answer), b"\x01\x00\xc9\x00\x04a/bok");
+        let mut answer = StoredAnswer {
+            status: 201,
+            content_type: Some("a/b".into()),
+            fields: vec![("location".into(), b"/x".as_slice().into())],
+            body: Bytes::from_static(b"ok"),
+        };
+        assert_eq!(encode(&answer), b"\x02\x00\xc9\x00\x04a/b\x00\x01\x00\x08location\x00\x02/xok");
+        // As it was written before there were fields.
+        answer.fields.clear();
+        assert_eq!(decode(b"\x01\x00\xc9\x00\x04a/bok"), Ok(answer));
     }
 }

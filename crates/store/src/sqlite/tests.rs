@@ -503,7 +503,12 @@ fn taken(reservation: Reservation) -> Ticket {
 }
 
 fn answer(body: &str) -> StoredAnswer {
-    StoredAnswer { status: 200, content_type: None, body: Bytes::copy_from_slice(body.as_bytes()) }
+    StoredAnswer {
+        status: 200,
+        content_type: None,
+        fields: Vec::new(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
 }
 
 fn credential() -> IssuedCredential {
