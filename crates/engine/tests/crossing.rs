@@ -244,6 +244,7 @@ fn a_stream_is_cut_before_a_credential_of_the_bridges() {
     let lines = base64(format!("bridge:{secret}").as_bytes());
     let lines = format!("{}\r\n{}", &lines[..16], &lines[16..]);
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut cut = 0;
     for written in [secret, &percent, &unicode, &entities, &utf16, &lines, &hex] {
         let body = json!({ "more": more, "headers": { "x-erp-key": "HERE" }, "and": more }).to_string();
         let body = body.replace("HERE", written);
@@ -255,7 +256,7 @@ fn a_stream_is_cut_before_a_credential_of_the_bridges() {
         );
         for answer in [whole("", &body), chunked] {
             scene.target.answer(&answer);
-            let before = scene.world.records().unwrap().len();
+            cut += 1;
             let mut raw = scene.world.raw().unwrap();
             raw.send(format!(
                 "GET /raw/streamed HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\n\r\n",
@@ -265,12 +266,12 @@ fn a_stream_is_cut_before_a_credential_of_the_bridges() {
             let received = String::from_utf8_lossy(&raw.received()).into_owned();
             assert!(!received.contains(&written[..written.len() / 2]), "{written}");
             assert!(received.starts_with("HTTP/1.1 200"), "{written}");
-            let record = eventually(|| scene.world.records().unwrap().into_iter().nth(before));
-            assert_eq!(
-                (&record["outcome"], &record["code"]),
-                (&json!("partial"), &json!("reply-holds-credential")),
-                "{record}"
-            );
+            eventually(|| {
+                let records = scene.world.records().unwrap();
+                let partial = records.iter().filter(|record| record["outcome"] == "partial");
+                (partial.filter(|record| record["code"] == "reply-holds-credential").count() == cut)
+                    .then_some(())
+            });
         }
         // Where it came with the header section, or at once behind it, nothing was sent yet.
         scene.target.answer(whole("", written));

@@ -3,6 +3,7 @@
 
 use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Encodings that may lie over one another: JSON in a text of JSON in a form, say.
 pub const DEPTH: usize = 3;
@@ -30,8 +31,8 @@ impl Plain {
         }
         let mut plain = Plain::default();
         let mut readings: [Vec<u8>; DEPTH] = Default::default();
-        let mut more = |number: usize, piece: &[u8]| {
-            if let Some(reading) = readings.get_mut(number) {
+        let mut more = |numbers: Range<usize>, piece: &[u8]| {
+            for reading in readings.get_mut(numbers).into_iter().flatten() {
                 reading.extend_from_slice(piece);
             }
         };
@@ -45,17 +46,24 @@ impl Plain {
         self.layers.iter().all(|layer| layer.begun.is_empty()) && is_plain(piece)
     }
 
-    /// What the next piece of the text says, less one encoding, two, and so on.
-    pub fn read(&mut self, piece: &[u8], mut reading: impl FnMut(usize, &[u8])) {
+    /// What the next piece of the text says, less one encoding, two, and so on: often several say the same.
+    pub fn read(&mut self, piece: &[u8], mut reading: impl FnMut(Range<usize>, &[u8])) {
         let mut read = without_zeros(piece.to_vec());
-        for (number, layer) in self.layers.iter_mut().enumerate() {
+        let mut number = 0;
+        while let Some(layer) = self.layers.get_mut(number) {
             read = without_zeros(layer.read(read));
-            reading(number, &unbroken(&read));
+            let first = number;
+            number += 1;
+            if memchr3(b'\\', b'%', b'&', &read).is_none() {
+                let idle = self.layers.iter().skip(number).take_while(|layer| layer.begun.is_empty());
+                number += idle.count();
+            }
+            reading(first..number, &unbroken(&read));
         }
     }
 
     /// What escapes say that were never finished.
-    pub fn end(&mut self, mut reading: impl FnMut(usize, &[u8])) {
+    pub fn end(&mut self, mut reading: impl FnMut(Range<usize>, &[u8])) {
         let mut end = Vec::new();
         for (number, layer) in self.layers.iter_mut().enumerate() {
             end = layer.read(end);
@@ -68,7 +76,7 @@ impl Plain {
                 _ => end.extend(begun),
             }
             end = without_zeros(end);
-            reading(number, &unbroken(&end));
+            reading(number..number + 1, &unbroken(&end));
         }
     }
 }
@@ -89,7 +97,13 @@ fn unbroken(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr2(b'\n', b'\r', text).is_none() {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.iter().copied().filter(|byte| !b"\r\n".contains(byte)).collect())
+    let (mut whole, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some((line, after)) = memchr2(b'\n', b'\r', rest).and_then(|end| rest.split_at_checked(end)) {
+        whole.extend_from_slice(line);
+        rest = after.get(1..).unwrap_or_default();
+    }
+    whole.extend_from_slice(rest);
+    Cow::Owned(whole)
 }
 
 /// One encoding.
@@ -312,15 +326,15 @@ mod tests {
             let mut plain = Plain::default();
             let mut read: Vec<u8> = Vec::new();
             for piece in &pieces {
-                plain.read(piece.as_bytes(), |number, piece| {
-                    if number == DEPTH - 1 {
+                plain.read(piece.as_bytes(), |numbers, piece| {
+                    if numbers.contains(&(DEPTH - 1)) {
                         read.extend_from_slice(piece);
                     }
                 });
                 prop_assert!(plain.layers.iter().all(|layer| layer.begun.len() < LONGEST));
             }
-            plain.end(|number, piece| {
-                if number == DEPTH - 1 {
+            plain.end(|numbers, piece| {
+                if numbers.contains(&(DEPTH - 1)) {
                     read.extend_from_slice(piece);
                 }
             });

@@ -9,6 +9,7 @@ use ironbridge_net::Names;
 use ironbridge_net::upstream::PooledBody;
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -162,7 +163,7 @@ struct Watch {
 }
 
 /// There is one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Found;
 
 impl From<Found> for ReplyError {
@@ -189,7 +190,7 @@ impl Watch {
             }
         } else {
             let (lanes, known) = (&mut self.plain, &self.known);
-            self.plainly.read(&piece, |number, read| look(lanes, known, number, read, &mut plainly));
+            self.plainly.read(&piece, |numbers, read| look(lanes, known, numbers, read, &mut plainly));
         }
         let plainly = plainly?;
         let mut text = if self.held.is_empty() { piece } else { [&self.held, &piece[..]].concat().into() };
@@ -206,16 +207,36 @@ impl Watch {
     /// The body ends here.
     fn rest(&mut self) -> Result<Bytes, Found> {
         let (lanes, known, mut plainly) = (&mut self.plain, &self.known, Ok(0));
-        self.plainly.end(|number, read| look(lanes, known, number, read, &mut plainly));
+        self.plainly.end(|numbers, read| look(lanes, known, numbers, read, &mut plainly));
         plainly?;
         Ok(std::mem::take(&mut self.held).into())
     }
 }
 
-/// Looks at one reading, and keeps the longest beginning of all of them.
-fn look(lanes: &mut [Lane], known: &Known, number: usize, read: &[u8], begun: &mut Result<usize, Found>) {
-    if let (Ok(before), Some(lane)) = (&begun, lanes.get_mut(number)) {
-        *begun = lane.look(known, read).map(|begins| begins.max(*before));
+/// Looks at one reading, which may be that of several lanes, and keeps the longest beginning of all.
+fn look(
+    lanes: &mut [Lane],
+    known: &Known,
+    numbers: Range<usize>,
+    read: &[u8],
+    begun: &mut Result<usize, Found>,
+) {
+    let Some((first, others)) = lanes.get_mut(numbers).and_then(|lanes| lanes.split_first_mut()) else {
+        return;
+    };
+    let before = first.last.clone();
+    for number in 0..=others.len() {
+        let lane = match number.checked_sub(1).and_then(|number| others.get_mut(number)) {
+            // They read the same before, so that this one found what the first did.
+            Some(lane) if lane.last == before => {
+                lane.last.clone_from(&first.last);
+                continue;
+            }
+            Some(lane) => lane,
+            None => &mut *first,
+        };
+        let Ok(longest) = *begun else { return };
+        *begun = lane.look(known, read).map(|begins| begins.max(longest));
     }
 }
 
