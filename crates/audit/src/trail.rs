@@ -1,7 +1,8 @@
 use crate::believed::Doubt;
 use crate::checkpoint::Signers;
 use crate::fault::{AuditError, failed};
-use crate::head::{Head, Mark};
+use crate::head::Head;
+use crate::mark::Mark;
 use crate::outage::{Outage, unavailable};
 use crate::progress::Durable;
 use crate::reader::Log;
