@@ -160,7 +160,9 @@ fn blank(c: char) -> char {
 /// Less accents and selectors, formats and symbols, and the letters that fill a place in Hangul.
 fn is_seen(c: char) -> bool {
     let fills = matches!(c, '\u{115f}' | '\u{1160}');
-    ((c.is_alphanumeric() && !is_combining_mark(c)) || is_enclosed(c)) && !fills
+    // A letter in brackets stands for itself; what else is ASCII may divide a text.
+    let divides = c.is_ascii() && !matches!(c, '(' | ')');
+    (divides || (c.is_alphanumeric() && !is_combining_mark(c)) || is_enclosed(c)) && !fills
 }
 
 /// White letters in black circles and squares, and those of flags, have no decomposition.

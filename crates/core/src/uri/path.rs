@@ -113,7 +113,7 @@ fn judge(decoded: &str) -> Result<(), Ambiguous> {
     if decoded.chars().any(char::is_control) {
         return Err(Ambiguous::new("the path holds a control character"));
     }
-    if is_dots(decoded) {
+    if is_dots(decoded) || is_dots_in_disguise(decoded) {
         return Err(Ambiguous::new("the path has a dot segment, or one of blanks"));
     }
     if holds_escape(decoded) {
@@ -128,15 +128,21 @@ fn judge(decoded: &str) -> Result<(), Ambiguous> {
 }
 
 /// Characters whose compatibility form (Unicode NFKD), or whose best fit in an 8-bit code page, holds a slash, a
-/// backslash, a dot, a percent sign or a semicolon; and characters that turn text around or cannot be seen. Those that
-/// people write names and emoji with (variation selectors, fillers) pass, and count as nothing beside a declared text.
+/// backslash, a percent sign or a semicolon; and characters that turn text around or cannot be seen. Those that people
+/// write names and emoji with (joiners, variation selectors, fillers) pass, and count as nothing beside a declared text.
 fn is_disguised(c: char) -> bool {
     // The yen and the won stand where code pages 932 and 949 have the backslash.
-    let structure = |c: char| matches!(c, '/' | '\\' | '.' | '%' | ';' | '\u{a5}' | '\u{20a9}');
+    let structure = |c: char| matches!(c, '/' | '\\' | '%' | ';' | '\u{a5}' | '\u{20a9}');
     !c.is_ascii()
         && (c.nfkd().any(structure)
             || matches!(c,
-                '\u{ad}' | '\u{66a}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2044}' | '\u{2060}'..='\u{206f}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}'
-                | '\u{feff}' | '\u{fff9}'..='\u{fffb}'))
+                '\u{ad}' | '\u{66a}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2044}' | '\u{2060}'..='\u{206f}' | '\u{2215}' | '\u{2216}'
+                | '\u{29f5}' | '\u{29f8}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'))
+}
+
+/// What becomes dots where a system decomposes it, alone or beside dots and blanks.
+fn is_dots_in_disguise(segment: &str) -> bool {
+    let shown = |c: &char| c.is_ascii() || !matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
+    !segment.is_ascii() && is_dots(&segment.chars().filter(shown).nfkd().collect::<String>())
 }

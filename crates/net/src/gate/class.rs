@@ -15,14 +15,9 @@ impl Class {
     pub const TARGET: Class = Class(4);
     /// Letters, digits, hyphen, dot and underscore.
     pub const HOST: Class = Class(8);
-    pub const DIGIT: Class = Class(16);
-
-    pub const fn is(self, kind: Class) -> bool {
-        self.0 & kind.0 != 0
-    }
 }
 
-pub(super) fn class_of(byte: u8) -> Class {
+fn class_of(byte: u8) -> Class {
     TABLE.get(usize::from(byte)).copied().unwrap_or(Class(0))
 }
 
@@ -51,9 +46,6 @@ const fn table() -> [Class; 256] {
         }
         if alphanumeric || is_in(byte, b"-._") {
             class |= Class::HOST.0;
-        }
-        if byte.is_ascii_digit() {
-            class |= Class::DIGIT.0;
         }
         table[byte as usize] = Class(class);
         if byte == u8::MAX {

@@ -2,7 +2,7 @@
 //! disagree. A line is judged when its line feed has come, so how the bytes are split into reads changes nothing.
 
 use super::Limits;
-use super::class::{Class, class_of, is_of};
+use super::class::{Class, is_of};
 use ironbridge_core::{Code, code};
 use std::net::Ipv6Addr;
 
@@ -277,6 +277,11 @@ pub(crate) fn content_length(digits: &[u8]) -> Judged<u64> {
     })
 }
 
+/// Digits may be missing, and stand in any number before it (RFC 3986 §3.2.3, §6.2.3).
+fn is_port(digits: &[u8]) -> bool {
+    digits.is_empty() || content_length(digits).is_ok_and(|number| u16::try_from(number).is_ok())
+}
+
 /// Why a request line with these bytes in its target is refused: characters that have to be encoded say nothing of
 /// where the message ends.
 fn misspelt(target: &[u8]) -> &'static Code {
@@ -319,8 +324,7 @@ pub fn is_host(host: &[u8]) -> bool {
     let named = bracketed || (!name.is_empty() && name.len() <= HOST && is_of(name, Class::HOST));
     let port = match rest {
         [] => true,
-        // RFC 3986 §3.2.3: the digits may be missing.
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(|d| class_of(*d).is(Class::DIGIT)),
+        [b':', digits @ ..] => is_port(digits),
         _ => false,
     };
     named && port
