@@ -2,8 +2,11 @@
 
 mod instance;
 mod names;
+mod pointers;
 mod recursion;
 mod words;
+
+pub use pointers::{DeadEnd, dead_end};
 
 use crate::Side;
 use instance::{Body, Instance};

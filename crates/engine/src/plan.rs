@@ -9,10 +9,10 @@ use crate::judge;
 use crate::publishing;
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::{Declared, Known, Rule};
-use ironbridge_controls::schema::JsonSchema;
+use ironbridge_controls::schema::{DeadEnd, JsonSchema, dead_end};
 use ironbridge_controls::subject::Places;
 use ironbridge_core::{Clock, PermissionTable, Timestamp};
-use ironbridge_manifest::finding::{NOT_COMPILED, RULE_ODD, RULE_UNDECIDABLE};
+use ironbridge_manifest::finding::{NOT_COMPILED, POINTER_NOWHERE, RULE_ODD, RULE_UNDECIDABLE};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
     Positions, Segment, Size, Template,
@@ -217,6 +217,19 @@ impl Compiler {
             accounts,
             body: request_schema.as_ref().map(|schema| &schema.document),
         });
+        for (side, schema, keep, records) in [
+            ("request", &request_schema, &request.keep, &request.records),
+            ("response", &response_schema, &response.keep, &response.records),
+        ] {
+            let schema = schema.as_deref();
+            self.dead_ends(place, [side, "keep"], schema, keep.iter().flatten());
+            self.dead_ends(
+                place,
+                [side, "records"],
+                schema,
+                records.iter().flat_map(|records| records.iter()),
+            );
+        }
         OperationPlan {
             pattern: format!("{}{}", mount.trim_end_matches('/'), pattern(&operation.route.path)),
             rules: self.rules(place, operation, &known),
@@ -297,6 +310,29 @@ impl Compiler {
         }
     }
 
+    /// Pointers that a schema of the same body says lead nowhere, and numbers in place of elements.
+    fn dead_ends<'p>(
+        &mut self,
+        place: &[String],
+        below: [&str; 2],
+        schema: Option<&ReadSchema>,
+        pointers: impl Iterator<Item = &'p Pointer>,
+    ) {
+        for (number, pointer) in pointers.enumerate() {
+            let steps = pointer.segments.iter().map(|step| step.as_deref());
+            let end = match schema {
+                Some(schema) => dead_end(&schema.document, steps),
+                None => numbered(pointer),
+            };
+            let Some(DeadEnd { why, help }) = end else { continue };
+            let number = number.to_string();
+            let at: Vec<&str> =
+                place.iter().map(String::as_str).chain(below).chain([number.as_str()]).collect();
+            let message = format!("`{}` leads nowhere: {why}", pointer.text);
+            self.problems.push(Observed { help, ..Observed::new(&POINTER_NOWHERE, &at, message) });
+        }
+    }
+
     fn records(
         &mut self,
         place: &[String],
@@ -330,6 +366,16 @@ impl Compiler {
 
 /// One account may hold half of the memory, and a body of which fields are held back is there twice for a moment.
 const BODIES_IN_MEMORY: u64 = 4;
+
+/// Without a schema: an index, or the place behind the last element (RFC 6901 §4), where a member's name stands.
+fn numbered(pointer: &Pointer) -> Option<DeadEnd> {
+    let is_index = |step: &str| {
+        step == "-" || (step.len() <= 2 && step.bytes().all(|byte| byte.is_ascii_digit()) && !step.is_empty())
+    };
+    let index = pointer.segments.iter().flatten().find(|step| is_index(step))?;
+    let why = format!("`{index}` names a member here, and no element");
+    Some(DeadEnd { why, help: Some("elements are all alike: `*` stands for each of them".to_owned()) })
+}
 
 /// The pattern as the router reads it.
 fn pattern(template: &Template) -> String {

@@ -301,6 +301,10 @@ findings! {
         "The schema knows no such member, or no such value, so the name is likely misspelt: a rule that asks for it refuses every request, and one that asks whether it is there never judges anything.",
         "Correct the name, or declare it in the schema. Where members of any name are welcome, say so there: `\"additionalProperties\": true`.",
         "check: \"!has(body.carier) || body.carier == 'dhl'\"   # and the schema's properties hold carrier";
+    POINTER_NOWHERE = "IB239", Warning, "A pointer leads nowhere",
+        "What it names cannot be in the body, or is not in its schema: nothing is kept, or counted, there, and nobody is told.",
+        "Correct it as the message says, or declare the member in the schema. `*` stands for every element of a list and every member of an object; a number names a member.",
+        "keep: [/items/0/id]                 # wrong: the member called 0\nkeep: [/items/*/id]                 # right";
     NOTHING_DECLARED = "IB233", Warning, "No integration",
         "What is not declared does not cross, so every call is answered with 404. Often the files that declare integrations are somewhere else than where they are read from.",
         "Declare an integration, or see that its file is below the manifest's directory, ends in `.yaml` or `.yml` and does not begin with a dot.",
