@@ -96,3 +96,15 @@ fn a_rules_member_has_one_name() {
     }
     assert!(world.target.seen().is_empty());
 }
+
+#[test]
+fn rules_that_name_no_body_leave_it_unread() {
+    let (world, key) = world(
+        r#"form: { match: POST /form, permission: orders.read, request: { rules: [{ check: "request.path == '/form'", otherwise: no }] } }
+    read: { match: POST /read, permission: orders.read, request: { rules: [{ check: "!has(body.a)", otherwise: no }] } }"#,
+    );
+    let form = ["-H", &key, "-H", "Content-Type: application/x-www-form-urlencoded", "-d", "a=1&a=2"];
+    let reply = world.curl("/erp/v1/form", &form).unwrap();
+    assert_eq!(reply.status, 200);
+    assert_eq!(world.curl("/erp/v1/read", &form).unwrap().json().unwrap()["code"], "content-type-refused");
+}

@@ -10,7 +10,7 @@ use ironbridge_controls::count::Count;
 use ironbridge_controls::idempotency::IdempotencyKey;
 use ironbridge_controls::keep::Keep;
 use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
-use ironbridge_controls::rules::Rules;
+use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::Schema;
 use ironbridge_controls::subject::DataSubjects;
 use ironbridge_core::{Control, CredentialKind, Pipeline, SubjectKeys};
@@ -178,7 +178,7 @@ impl Builder<'_> {
 impl OperationPlan {
     pub(crate) fn reads_request(&self) -> bool {
         self.request_schema.is_some()
-            || !self.rules.is_empty()
+            || self.rules.iter().any(Rule::reads_body)
             || self.request_keep.is_some()
             || self.request_records.is_some()
             || self.finds_subjects()

@@ -179,7 +179,10 @@ section! {
         /// What the bridge holds of bodies that a control reads, at most: as they come, as they are read (up to six
         /// times the text of a body, while it is judged), and until they are sent on. One account may hold as much as is
         /// still free beside it: alone half of it, with two a third each. What finds no room is refused with
-        /// `bridge-full`, before more of it is read. Bodies that no control reads stream past and are not held.
+        /// `bridge-full`, before more of it is read; what could never find it, with `body-too-large`, whatever `max_body`
+        /// says. So that a body of many small values is judged beside a schema, this must be 14 times `max_body`; a rule
+        /// takes another 112 bytes for each value that it looks through. Bodies that no control reads stream past and
+        /// are not held.
         memory: Size = "256MiB",
     }
 }

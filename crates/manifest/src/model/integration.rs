@@ -177,8 +177,9 @@ words! {
 section! {
     /// What a request must be like, and what of it crosses.
     pub struct Request later("mask", "tokenise", "encrypt", "openapi", "signature") {
-        /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
-        /// none.
+        /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, rules that name `body`,
+        /// keep list, records, pointers of `subject_id`, idempotency keys), else none. `bridge.limits.memory` must be at least four times
+        /// this where it is read.
         max_body: Option<Size>,
         /// JSON Schema (2020-12) that the body must satisfy.
         schema: Option<FilePath>,
@@ -211,8 +212,8 @@ section! {
 section! {
     /// What a reply must be like, and what of it crosses.
     pub struct Response later("mask", "tokenise", "encrypt", "openapi") {
-        /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, rules, keep list, subjects, idempotency keys), else
-        /// none.
+        /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, keep list, records,
+        /// pointers of `subject_id`, idempotency keys), else none. `bridge.limits.memory` must be at least four times this where it is read.
         max_body: Option<Size>,
         /// JSON Schema (2020-12) that the body must satisfy. An empty body satisfies none; where HTTP has no body (HEAD,
         /// 204, 205, 304, and redirections, whose body does not cross), nothing is judged.
