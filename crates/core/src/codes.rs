@@ -167,8 +167,8 @@ codes! {
         "None of the account's roles holds the permission this operation requires; the detail names it.",
         "Ask the operator for a role that holds it; the bridge's log names account and permission.";
     SCOPE_MISSING = "scope-missing", 403, Caller, false, "Scope missing",
-        "The account holds the permission, but the token's scope leaves it out (RFC 6750 §3.1, insufficient_scope).",
-        "Request a token with the scope named in WWW-Authenticate.";
+        "The account holds the permission, but the token's scope (or scp) leaves it out (RFC 6750 §3.1, insufficient_scope). A token that has one may do only what it names; names that are no permission here, such as profile or email, allow nothing.",
+        "Request a token with the scope named in WWW-Authenticate. The operator of an external issuer gives its clients scopes named like the permissions, or tokens without a scope; the manual says how, at Issuer.";
 
     // Throttle
     RATE_LIMITED = "rate-limited", 429, Caller, true, "Too many requests",
@@ -247,8 +247,8 @@ codes! {
         "No connection to the target could be made, or it closed each of them before it took the request.",
         "Try again; if it persists, tell the target's owner.";
     TARGET_TLS_FAILED = "target-tls-failed", 502, Target, false, "Target not trusted",
-        "The TLS handshake with the target failed: its certificate does not verify under the declared CA, or the names differ.",
-        "The operator checks the target's certificate and the manifest's ca.";
+        "The TLS handshake with the target failed: its certificate does not verify under the declared CA, is that of a CA itself (as self-signed ones often are), is not valid now, or is for other names.",
+        "The operator finds the reason in the bridge's log, and compares the target's certificate with the manifest's ca and server_name; `ironbridge explain ca`.";
     TARGET_TIMEOUT = "target-timeout", 504, Target, true, "Target too slow",
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
         "Try again later; retry writes only with an Idempotency-Key.";
@@ -272,7 +272,7 @@ codes! {
         "Try again later; if it persists, tell the operator the correlation id.";
     TARGET_DECLINED = "target-declined", 400, Caller, false, "Target declined the request",
         "The request passed every control, and the target answered with a client error. Its status is passed on; its own words are not, because they may hold internals.",
-        "Correct the request. What the target misses may be a header field that the operation does not declare: those that are not listed in request.headers stay at the bridge (docs/reference/fields.md). With an idempotency key, send the corrected request under a fresh one.";
+        "Read the status: 403 may be the operator's to mend, because the bridge's own credential may not do this there; 404 is an answer, 409 and 412 tell of its state, 429 asks to wait for the time in Retry-After. Otherwise correct the request. What the target misses may be a header field that the operation does not declare: those that are not listed in request.headers stay at the bridge (docs/reference/fields.md). With an idempotency key, send the corrected request under a fresh one.";
     REPLY_TOO_LARGE = "reply-too-large", 502, Target, false, "Target's answer too large",
         "The target's answer is larger than the operation allows for answers that are read: 1 MiB unless declared; idempotency keys read them too. The target may have acted on the request.",
         "Ask for less at once; the operator can raise response.max_body. Before sending it again, find out whether the target acted.";

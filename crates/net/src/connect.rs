@@ -3,6 +3,7 @@
 
 use crate::address::Policy;
 use crate::descriptors;
+use crate::tls::words;
 use crate::wire::Wire;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -141,7 +142,7 @@ pub(crate) async fn secure(
         Ok(Ok(stream)) => Ok(stream),
         // rustls reports what it rejects as invalid data; the rest is the network's doing.
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(ConnectError::Tls(error.to_string()))
+            Err(ConnectError::Tls(words::words(&error)))
         }
         Ok(Err(error)) => Err(ConnectError::Unreachable(error.to_string())),
     }

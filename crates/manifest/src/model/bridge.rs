@@ -123,7 +123,12 @@ words! {
 }
 
 section! {
-    /// An issuer of JWT access tokens (RFC 9068).
+    /// An issuer of JWT access tokens (RFC 9068). Where a token has `scope` or `scp`, it may do only what these name,
+    /// of what its account's roles allow; a token without either may do all of that. Scopes that an issuer puts in by
+    /// itself and that name no permission, as Keycloak's `profile email`, leave a token with nothing
+    /// (`scope-missing`). In Keycloak, take those from the client's default scopes and give it client scopes named
+    /// like the permissions; in Auth0, name the API's permissions like those of the manifest; tokens of applications
+    /// from Entra have `roles` and no scope.
     pub struct Issuer {
         /// Its identifier, exactly as its tokens carry it in `iss`.
         issuer: Url,

@@ -217,7 +217,8 @@ section! {
 }
 
 section! {
-    /// Access tokens of a declared issuer.
+    /// Access tokens of a declared issuer. Their scope, if they have one, limits what the roles allow: see
+    /// [Issuer](#issuer).
     pub struct ExternalToken {
         /// The issuer's name under `bridge.issuers`.
         issuer: Name,

@@ -68,7 +68,7 @@ impl FromText for Url {
         let (secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
             (_, Some(rest)) => (false, rest),
-            _ => return Err(Wrong::hidden("this URL does not begin with `https://`")),
+            _ => return Err(Wrong::hidden("this URL does not begin with `https://`").help(https(text))),
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.contains('@') {
@@ -94,6 +94,18 @@ impl FromText for Url {
             "^https?://[^@?#\\s]+$",
             "https://erp.internal:8443",
         )
+    }
+}
+
+/// How to begin a URL that begins otherwise; nothing of it is repeated, because it may hold a secret.
+fn https(text: &str) -> &'static str {
+    match text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
+        Some("ws" | "wss") => {
+            "a WebSocket begins as HTTP: write `https://` here, and `upgrade: websocket` at its operation"
+        }
+        Some("https" | "http") => "write `https://` in small letters",
+        Some(_) => "only HTTP is spoken: write `https://`",
+        None => "write `https://` before the host",
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod server;
+pub(crate) mod words;
 
 use rustls::crypto::aws_lc_rs::{cipher_suite as suite, kx_group as group};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

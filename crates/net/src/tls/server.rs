@@ -161,8 +161,8 @@ pub struct Secured {
 
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    #[error("no handshake within {0:?}")]
+    #[error("no handshake within {} ms", .0.as_millis())]
     TooSlow(Duration),
-    #[error("TLS handshake failed: {0}")]
+    #[error("TLS handshake failed: {}", super::words::words(.0))]
     Failed(io::Error),
 }

@@ -1,6 +1,7 @@
 use super::BodyFault;
 use crate::connect::ConnectError;
 use crate::gate::Malformed;
+use crate::tls::words;
 use std::error::Error;
 use std::io;
 
@@ -77,8 +78,9 @@ impl SendError {
             }
             // TLS 1.3 tells of a refused client certificate only after the handshake, before any request is read.
             // Sockets never speak of invalid data; rustls does. (HTTP/2 keeps no more than the kind and the text.)
-            if inner.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::InvalidData) {
-                return SendError::Tls(inner.to_string());
+            let told = inner.downcast_ref::<io::Error>().filter(|io| io.kind() == io::ErrorKind::InvalidData);
+            if let Some(told) = told {
+                return SendError::Tls(words::words(told));
             }
             detail = format!("{detail}: {inner}");
             cause = inner.source();
