@@ -86,10 +86,12 @@ fn build() -> Result<PathBuf> {
 
 fn heading(options: &AuditOptions) -> Result<String> {
     Ok(format!(
-        "# Performance of the audit trail\n\nWritten by `./dev bench audit --write`.\n\n- Machine: {}\n- Windows of {} s, \
+        "# Performance of the audit trail\n\nWritten by `./dev bench audit --write`. Later changes of the trail are \
+         not in the figures: measure anew to compare.\n\n- Sources: {}\n- Machine: {}\n- Windows of {} s, \
          one after the other on the same disk. Load and trail share the machine. No figure is comparable with one from \
          another run.\n- For orientation, published figures of other logs on other machines: Tessera on POSIX files \
          takes about 10,000 durable entries a second and integrates them within 1.2 to 6 s.\n\n",
+        meter::sources()?,
         meter::machine()?,
         options.seconds,
     ))

@@ -1,5 +1,6 @@
 use anyhow::{Context, Result};
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 /// Linux reports processor time in this unit to every program (`USER_HZ`).
@@ -30,6 +31,17 @@ fn status(process: u32, field: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(field)).context("unreadable status")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// The commit that is measured, and of which day; changes that are not committed are named.
+pub fn sources() -> Result<String> {
+    let git = |arguments: &[&str]| -> Result<String> {
+        let output = Command::new("git").args(arguments).current_dir(crate::root()).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["log", "-1", "--format=commit %h of %cs"])?;
+    let changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    Ok(if changed { format!("{commit}, with changes") } else { commit })
 }
 
 /// The processor's name, the number of cores, memory in GiB and the kernel.

@@ -87,12 +87,13 @@ fn build() -> Result<PathBuf> {
 fn heading(program: Option<&std::path::Path>, options: &Options) -> Result<String> {
     let windows = format!("{} windows of {} s for each contestant", options.rounds, options.seconds);
     Ok(format!(
-        "# Performance\n\nWritten by `./dev bench http --write`; the configurations are in `bench/`.\n\n\
-         - Machine: {}\n- Programs: {}\n- {windows}, everyone in turn within a round; medians over the rounds, ratios \
+        "# Performance\n\nWritten by `./dev bench http --write`; the configurations are in `bench/`. Later changes of the \
+         bridge are not in the figures: measure anew to compare.\n\n- Sources: {}\n- Machine: {}\n- Programs: {}\n- {windows}, everyone in turn within a round; medians over the rounds, ratios \
          within each round.\n- The proxy has one core and one worker; load and backend share the others. TLS 1.3 with a \
          P-256 certificate toward the client, plain HTTP/1.1 to the backend. No figure is comparable with one from \
          another run.\n- CPU is user and kernel time of the proxy for one answered request. p50 and p99 at full load \
-         say how long the queue is, not how fast the proxy answers.\n",
+         say how long the queue is, not how fast the proxy answers.\n\n",
+        meter::sources()?,
         meter::machine()?,
         contestant::versions(program)?.join("; "),
     ))
