@@ -51,7 +51,7 @@ words! {
         "Explain the code: `ironbridge explain CODE`.";
     FAILED = "failed" in "outcome", "It was allowed, and failed",
         "An exchange that passed the controls and failed at the target, at the bridge, or because the caller went away; or an action that could not be done. An exchange may have reached the target.",
-        "Explain the code: `ironbridge explain CODE`. The bridge's log has a line with the same id where the bridge, the target or the operator is at fault.";
+        "Explain the code: `ironbridge explain CODE`. Where the bridge, the target or the operator is at fault, the bridge's log has a line with the same id, for the first 20 of a kind in a minute.";
 
     DELIVERED = "delivered" in "code", "The target answered, and the answer crossed",
         "The request passed every control, and the caller got the target's status and all that may cross of its answer. The status may be a redirection or a part (206), which the record's status says.",

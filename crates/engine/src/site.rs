@@ -17,7 +17,9 @@ use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::target::Target;
-use ironbridge_http::{ForwardingField, Problems, Proxies, Route, Routes, Site, TokenService, Undeclared};
+use ironbridge_http::{
+    ForwardingField, Problems, Proxies, Route, Routes, Site, TokenService, Told, Undeclared,
+};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token::{Issuer, TokenVerifier, TypePolicy};
 use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest};
@@ -191,6 +193,7 @@ impl<'a> Builder<'a> {
             body_timeout: bridge.timeouts.body,
             max_exchanges,
             mounts: self.mounts(name).await?,
+            told: Told::default(),
         })
     }
 

@@ -15,9 +15,7 @@ use http::header::{
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::memory::Charge;
-use ironbridge_core::{
-    Answer, Cleared, Crossing, Denial, Exchange, Fault, ReplyFacts, StoredAnswer, Tail, code,
-};
+use ironbridge_core::{Answer, Cleared, Crossing, Denial, Exchange, ReplyFacts, StoredAnswer, Tail, code};
 use ironbridge_net::framing;
 use ironbridge_net::gate::InService;
 use ironbridge_net::retry_after;
@@ -35,7 +33,7 @@ pub(crate) fn respond(
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
     match answer {
-        Answer::Denied { denial, tail } => refusal(&site.problems, &denial, &tail),
+        Answer::Denied { denial, tail } => refusal(site, &denial, &tail),
         Answer::Replayed { answer, tail } => replayed(&site.problems, *answer, tail.exchange()),
         Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
             declined(&site.problems, reply, tail)
@@ -43,7 +41,7 @@ pub(crate) fn respond(
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
                 Some(asked) => switched::respond(reply, tail, asked, &site.via_http1, route.idle_timeout),
-                None => refusal(&site.problems, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
+                None => refusal(site, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
             }
         }
         Answer::Delivered { reply, body, tail } => {
@@ -119,7 +117,7 @@ impl Strayed {
         if let Some(why) = &self.location {
             let integration = &*exchange.flow.integration.name;
             let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
-            tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out");
+            tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out; one that leads to a declared operation crosses");
         }
         if self.links > 0 {
             tracing::debug!(id = %exchange.id, left_out = self.links, "links of the target's were left out");
@@ -237,37 +235,17 @@ fn given_again(status: StatusCode, answer: StoredAnswer, exchange: &Exchange) ->
     response
 }
 
-fn refusal(problems: &Problems, denial: &Denial, tail: &Tail) -> Response<AnswerBody> {
-    log(denial, tail.exchange());
-    problems.refusal(denial, tail.exchange()).map(|bytes| ReplyBody::held(bytes, None).into())
-}
-
-/// The internal half of a denial goes to the operator's log and nowhere else.
-pub(crate) fn log(denial: &Denial, exchange: &Exchange) {
-    let integration = &exchange.flow.integration;
-    let (id, code, internal) = (&exchange.id, denial.code.id, denial.internal.as_deref());
-    let refused_by = denial.by.as_deref();
-    let (target, name) = (known(&integration.target.name), known(&integration.name));
-    let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
-    let account = exchange.principal.as_ref().map(|principal| &*principal.account().name);
-    // A rule that does not suit its schema has said so, once a minute: callers choose how often they meet it.
-    if denial.code.fault == Fault::Caller || denial.code == &code::RULE_UNFIT {
-        tracing::debug!(%id, integration = name, operation, account, target, code, refused_by, internal, "refused");
-    } else {
-        tracing::warn!(%id, integration = name, operation, account, target, code, refused_by, internal, "failed");
-    }
-}
-
-fn known(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
+fn refusal(site: &Site, denial: &Denial, tail: &Tail) -> Response<AnswerBody> {
+    site.told.log(denial, tail.exchange());
+    site.problems.refusal(denial, tail.exchange()).map(|bytes| ReplyBody::held(bytes, None).into())
 }
 
 /// The answer to something that matched nothing declared.
 pub(crate) fn respond_nowhere(site: &Site, answer: Answer<()>) -> Response<AnswerBody> {
     match answer {
-        Answer::Denied { denial, tail } => refusal(&site.problems, &denial, &tail),
+        Answer::Denied { denial, tail } => refusal(site, &denial, &tail),
         Answer::Replayed { tail, .. } | Answer::Delivered { tail, .. } => {
-            refusal(&site.problems, &Denial::new(&code::INTERNAL), &tail)
+            refusal(site, &Denial::new(&code::INTERNAL), &tail)
         }
     }
 }

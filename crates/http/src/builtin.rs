@@ -230,7 +230,7 @@ impl Served<'_> {
         };
         if let Some(refused) = &reply.refused {
             let client_id = reply.client_id.as_deref().unwrap_or("");
-            tracing::info!(client_id, address = %exchange.peer.address, refused, "token request refused");
+            tracing::info!(client_id, address = %exchange.peer.address, refused, "token request refused; `ironbridge explain` says more of its first word");
         }
         self.record(exchange, &reply, service).await?;
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -29,6 +29,7 @@ mod routes;
 mod service;
 mod switched;
 pub mod target;
+mod told;
 mod unseen;
 mod watch;
 mod websocket;
@@ -38,6 +39,7 @@ pub use connection::{Front, OpenExchanges, Shared};
 pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
 pub use routes::{Collision, Routes};
+pub use told::Told;
 
 use hosts::Hosts;
 use http::HeaderValue;
@@ -122,6 +124,8 @@ pub struct Site {
     pub max_exchanges: usize,
     /// Services of the bridge itself.
     pub mounts: Vec<Mount>,
+    /// Of which refusals the operator's log has lines.
+    pub told: Told,
 }
 
 /// The built-in token endpoint with the accounts it knows.

@@ -187,7 +187,7 @@ impl Streamed {
     fn cut(&mut self, error: ReplyError) -> ReplyError {
         if let Some(tail) = self.tail.take() {
             let denial = error.denial();
-            crate::answer::log(&denial, tail.exchange());
+            crate::told::line(&denial, tail.exchange(), Some(0));
             tail.cut(denial.code);
         }
         error

@@ -246,7 +246,7 @@ impl TargetTokens {
             tracing::warn!(
                 url,
                 odd = oddities.join("; "),
-                "the token endpoint's reply was taken, and is odd"
+                "the token endpoint's reply was taken, though it is not as RFC 6749 has it; tell its owner"
             );
         }
         *told = oddities;

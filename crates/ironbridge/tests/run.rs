@@ -70,7 +70,14 @@ fn from_init_to_a_verified_trail() {
             json!({ "items": [{ "id": 7, "status": "open", "phone": "+49 1" }], "debug": true }),
         ),
     );
-    assert_eq!(world.call(&[]).json().unwrap()["code"], "credentials-missing");
+    for _ in 0..3 {
+        assert_eq!(world.call(&[]).json().unwrap()["code"], "credentials-missing");
+    }
+    // The operator learns of it, and is not flooded.
+    world.bridge.wait_for_line("explain credentials-missing", LONG).unwrap();
+    let lines = world.bridge.output();
+    let lines: Vec<&str> = lines.lines().filter(|line| line.contains("credentials-missing")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("INFO") && lines[0].contains("list-orders"), "{lines:?}");
 
     let issued = world.stage.good(&["key", "issue", "shop", "--format", "json"]).json();
     let header = format!("X-API-Key: {}", issued["key"].as_str().unwrap());

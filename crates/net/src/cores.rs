@@ -48,7 +48,9 @@ impl Cores {
         }
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a core ended by a panic");
+                tracing::error!(
+                    "a core ended by a fault of the bridge, and takes no connections any more; restart the bridge, and report this"
+                );
             }
         }
     }

@@ -223,7 +223,7 @@ impl Acceptor {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::error!(address = %self.shared.address, %error, "cannot accept");
+                tracing::error!(address = %self.shared.address, %error, "no connection can be taken here; restart the bridge");
                 return;
             }
         };
@@ -332,7 +332,7 @@ async fn pause_after(error: &io::Error) {
     const EMFILE: i32 = 24;
     const ENOBUFS: i32 = 105;
     if matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS)) {
-        tracing::warn!(%error, "cannot accept for lack of resources");
+        tracing::warn!(%error, "no memory or file descriptor is left for another connection; it is tried again. Raise the limit of open files, or lower max_connections");
         tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
     }
 }

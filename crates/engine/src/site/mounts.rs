@@ -78,7 +78,7 @@ impl Mounted for ServedLog {
                 Ok(Ok(Some(bytes))) => served(file, bytes),
                 Ok(Ok(None)) => plain(404, "the log does not have this file\n"),
                 Ok(Err(fault)) => {
-                    tracing::error!(%fault, "a file of the log cannot be served");
+                    tracing::error!(%fault, "a file of the log cannot be served; `ironbridge audit verify` says whether it is damaged");
                     plain(500, "the file cannot be read\n")
                 }
                 Err(_) => plain(500, "the file cannot be read\n"),
@@ -124,7 +124,7 @@ impl Mounted for Cosigner {
                 return plain(500, "the checkpoint could not be judged\n");
             };
             if let Some(finding) = &answer.finding {
-                tracing::error!(%finding, evidence = ?finding.evidence, "a log that is witnessed here is not honest");
+                tracing::error!(%finding, evidence = finding.evidence.join("\n"), "a log that is witnessed here is not honest; keep the evidence, and ask who runs it");
             }
             let (content_type, body) = (answer.content_type, answer.body.into());
             MountedReply { status: answer.status, content_type, cache: "no-store", body }

@@ -6,7 +6,6 @@ use crate::output;
 use ironbridge_audit::AuditError;
 use ironbridge_engine::{Bridge, ListenerError, ReloadError, ServiceError, StartError, Watch};
 use ironbridge_manifest::{Diagnostics, Severity};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -68,7 +67,6 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 /// Runs the bridge of this directory until it is told to stop.
 pub fn start(dir: &Path, manner: &Manner, announce: Announce<'_>) -> Outcome {
     start_log(manner)?;
-    raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(dir, manner, announce));
     // Nothing of it is waited for any more.
@@ -313,13 +311,4 @@ fn start_log(manner: &Manner) -> Result<(), Failure> {
         output::Format::Json => builder.json().flatten_event(true).init(),
     }
     Ok(())
-}
-
-/// Every connection takes a file descriptor on each side, and the usual soft limit of 1024 is kept low only for
-/// programs that use select(2).
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "the limit on open files cannot be raised");
-    }
 }

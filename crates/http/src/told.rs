@@ -1,0 +1,128 @@
+//! Refusals in the operator's log. What callers do wrong, and targets, they do many times: of each kind some have a line
+//! of their own, and the next line after a minute says how many came in between. The audit trail has them all.
+
+use ironbridge_core::{Denial, Exchange, Fault, Timestamp, code};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+/// For so long a kind has a bound.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Lines of one kind in that time. A caller's mistake is one to the operator too; of a failure each may have another
+/// reason, which stands in the log only.
+const OF_CALLERS: u64 = 1;
+const OF_FAILURES: u64 = 20;
+/// Kinds that are told apart; further ones wait until some are a minute old.
+const MAX_KINDS: usize = 1024;
+
+/// Of what kinds lines were written.
+#[derive(Debug, Default)]
+pub struct Told {
+    kinds: Mutex<HashMap<u64, Kind>>,
+    hasher: RandomState,
+}
+
+/// The refusals with one code at one operation of one account.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    since: Timestamp,
+    times: u64,
+}
+
+impl Told {
+    /// The internal half of a denial goes to the operator's log and nowhere else.
+    pub(crate) fn log(&self, denial: &Denial, exchange: &Exchange) {
+        // A rule that does not suit its schema has said so, once a minute: callers choose how often they meet it.
+        if denial.code == &code::RULE_UNFIT {
+            return line(denial, exchange, None);
+        }
+        let lines = if denial.code.fault == Fault::Caller { OF_CALLERS } else { OF_FAILURES };
+        line(denial, exchange, self.counted(denial, exchange, lines));
+    }
+
+    /// `None` where there were enough of the kind; otherwise how many had no line since the last.
+    fn counted(&self, denial: &Denial, exchange: &Exchange, lines: u64) -> Option<u64> {
+        let flow = &exchange.flow;
+        let operation = flow.operation.as_ref().map(|operation| &*operation.name);
+        let kind =
+            (denial.code.id, &*flow.integration.name, operation, exchange.account().map(|by| &*by.name));
+        let (key, now) = (self.hasher.hash_one(kind), exchange.received);
+        let mut kinds = self.kinds.lock();
+        if kinds.len() >= MAX_KINDS && !kinds.contains_key(&key) {
+            kinds.retain(|_, kind| now.since(kind.since) < WINDOW);
+            if kinds.len() >= MAX_KINDS {
+                return None;
+            }
+        }
+        let kind = kinds.entry(key).or_insert(Kind { since: now, times: 0 });
+        if now.since(kind.since) >= WINDOW {
+            let untold = kind.times.saturating_sub(lines);
+            *kind = Kind { since: now, times: 1 };
+            return Some(untold);
+        }
+        kind.times = kind.times.saturating_add(1);
+        (kind.times <= lines).then_some(0)
+    }
+}
+
+/// One line, at the level of those who read it; at debug where there were enough.
+pub(crate) fn line(denial: &Denial, exchange: &Exchange, untold: Option<u64>) {
+    let integration = &exchange.flow.integration;
+    let (id, code, internal) = (&exchange.id, denial.code.id, denial.internal.as_deref());
+    let (target, name) = (known(&integration.target.name), known(&integration.name));
+    let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
+    let account = exchange.account().map(|account| &*account.name);
+    // What a reply is that cannot be read is half of the reason.
+    let (reply_type, refused_by) = (exchange.reply_content_type.as_deref(), denial.by.as_deref());
+    let untold_before = untold.filter(|count| *count > 0);
+    match (untold, denial.code.fault) {
+        (None, _) => {
+            tracing::debug!(%id, integration = name, operation, account, target, code, refused_by, internal, reply_type, "refused");
+        }
+        (Some(_), Fault::Caller) => tracing::info!(
+            %id, integration = name, operation, account, target, code, refused_by, internal, untold_before,
+            "refused; `ironbridge explain {code}` says what to do"
+        ),
+        (Some(_), _) => tracing::warn!(
+            %id, integration = name, operation, account, target, code, refused_by, internal, reply_type, untold_before,
+            "failed; `ironbridge explain {code}` says what to do"
+        ),
+    }
+}
+
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironbridge_core::{ExchangeId, Flow, Peer};
+    use std::sync::Arc;
+
+    fn exchange(second: u64) -> Exchange {
+        let (received, flow) = (Timestamp::from_seconds(second), Arc::new(Flow::undeclared("http", 1)));
+        Exchange::new(ExchangeId::default(), received, Duration::ZERO, flow, Peer::default())
+    }
+
+    #[test]
+    fn a_kind_has_so_many_lines_a_minute_and_then_a_count() {
+        let told = Told::default();
+        let at = |second, code| {
+            let denial = Denial::new(code);
+            let lines = if denial.code.fault == Fault::Caller { OF_CALLERS } else { OF_FAILURES };
+            told.counted(&denial, &exchange(second), lines)
+        };
+        assert_eq!(at(0, &code::CREDENTIALS_MISSING), Some(0));
+        for _ in 0..41 {
+            assert_eq!(at(30, &code::CREDENTIALS_MISSING), None);
+        }
+        assert_eq!(at(30, &code::API_KEY_UNKNOWN), Some(0), "another code is another kind");
+        assert_eq!(at(61, &code::CREDENTIALS_MISSING), Some(41));
+        assert_eq!(at(122, &code::CREDENTIALS_MISSING), Some(0));
+        let failures = (0..100).filter(|_| at(5, &code::TARGET_TIMEOUT).is_some()).count();
+        assert_eq!(failures, 20);
+    }
+}
