@@ -46,8 +46,8 @@ pub fn is_json_asked_for() -> bool {
 /// A line of what was asked for. An error is that nobody reads on.
 pub fn data(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    written.map_err(|error| io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
 }
 
 /// Standard output for what is long: whoever writes to it flushes it.

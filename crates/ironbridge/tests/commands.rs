@@ -395,3 +395,17 @@ fn a_schema_that_checks_nothing_is_told() {
         "{report}"
     );
 }
+
+#[test]
+fn what_cannot_be_written_is_said_of_standard_output() {
+    let stage = Stage::empty();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_ironbridge"))
+        .arg("explain")
+        .current_dir(stage.path("."))
+        .stdout(full)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.code() == Some(1) && told.contains("cannot write to standard output"), "{told}");
+}

@@ -5,6 +5,7 @@ use crate::reader::plain;
 use crate::yaml::{self, Kind};
 use std::collections::{HashSet, VecDeque};
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +94,16 @@ impl Walk {
         let entries = match std::fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) => {
-                self.fault(directory, &finding::UNREADABLE, format!("the directory cannot be read: {error}"));
+                let advice = match error.kind() {
+                    ErrorKind::NotADirectory => "; it is a file, and the directory that holds it is meant",
+                    ErrorKind::NotFound => {
+                        "; name the manifest's with -C, or begin one with `ironbridge init`"
+                    }
+                    ErrorKind::PermissionDenied => "; read it as the user that the bridge runs as",
+                    _ => "",
+                };
+                let message = format!("the directory cannot be read: {error}{advice}");
+                self.fault(directory, &finding::UNREADABLE, message);
                 return true;
             }
         };

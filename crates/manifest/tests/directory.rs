@@ -149,6 +149,7 @@ fn a_directory_without_a_manifest_or_without_an_end_is_told() {
     assert_eq!(messages(&load(empty.path(), TODAY).unwrap_err()).len(), 1);
     let missing = load(&empty.path().join("nowhere"), TODAY).unwrap_err();
     assert!(messages(&missing)[0].starts_with("IB115 nowhere the directory cannot be read"));
+    assert!(messages(&missing)[0].contains("ironbridge init"));
     let deep = with(&[("bridge.yaml", "bridge: { name: b }"), ("1/2/3/4/5/6/7/8/x.yaml", "")]);
     assert!(messages(&load(deep.path(), TODAY).unwrap_err())[0].starts_with("IB114 8 "));
 }

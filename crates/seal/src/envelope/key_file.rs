@@ -158,6 +158,14 @@ pub enum KeyFileError {
 
 impl KeyFileError {
     fn io(path: &Path, source: io::Error) -> KeyFileError {
+        let us = rustix::process::geteuid().as_raw();
+        let owner =
+            [Some(path), path.parent()].into_iter().flatten().find_map(|path| fs::metadata(path).ok());
+        if let Some(owner) = owner.map(|owned| owned.uid()).filter(|owner| *owner != us)
+            && source.kind() == io::ErrorKind::PermissionDenied
+        {
+            return KeyFileError::Owner { path: path.to_owned(), owner, us };
+        }
         KeyFileError::Io { path: path.to_owned(), source }
     }
 }
