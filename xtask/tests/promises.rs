@@ -36,6 +36,100 @@ fn tests_that_documents_name_exist() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Also in pages that are generated.
+#[test]
+fn links_of_documents_lead_somewhere() {
+    let mut faults = Vec::new();
+    for document in every_document() {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.contains(' ') {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            let leads = match fs::read_to_string(&target) {
+                _ if target.is_dir() => true,
+                Ok(page) => anchor.is_empty() || anchors(&page).contains(anchor),
+                Err(_) => false,
+            };
+            if !leads {
+                faults.push(format!("{}: {link} leads nowhere", document.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Keys by any part of their path (`request.query`), findings, and what `ironbridge explain` is asked for.
+#[test]
+fn keys_findings_and_pages_that_documents_name_exist() {
+    const SECTIONS: [&str; 9] =
+        ["bridge", "request", "response", "data", "replay", "limits", "timeouts", "credentials", "audit"];
+    let keys = ironbridge_manifest::key_pages();
+    let findings: BTreeSet<&str> = ironbridge_manifest::findings().iter().map(|finding| finding.id).collect();
+    let mut pages = findings.clone();
+    pages.extend(ironbridge_core::all_codes().iter().map(|code| code.id));
+    pages.extend(ironbridge_core::all_words().iter().map(|word| word.id));
+    pages.extend(ironbridge_manifest::topics().iter().map(|topic| topic.id));
+    let mut faults = Vec::new();
+    for document in every_document() {
+        let text = fs::read_to_string(&document).unwrap();
+        let mut fault = |what: String| faults.push(format!("{}: {what}", document.display()));
+        for quoted in quoted(&text) {
+            let is_path = quoted.contains('.')
+                && quoted.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '_'));
+            let section = quoted.split('.').next().unwrap_or_default();
+            // Some are members of what a rule sees, actions, or files.
+            let other = ironbridge_core::action::name::ALL.iter().any(|(name, _)| *name == quoted)
+                || ["request.method", "request.path", "request.params"].contains(&quoted)
+                || quoted.starts_with("request.params.")
+                || quoted.starts_with("request.query.")
+                || [".md", ".example"].iter().any(|end| quoted.ends_with(end));
+            if is_path
+                && SECTIONS.contains(&section)
+                && !other
+                && !keys.iter().any(|key| key.is_called(quoted))
+            {
+                fault(format!("the manifest has no key {quoted}"));
+            }
+            if let Some(asked) = quoted.strip_prefix("ironbridge explain ") {
+                let any = asked.chars().all(|c| c.is_ascii_uppercase());
+                if !any && !pages.contains(asked) && !keys.iter().any(|key| key.is_called(asked)) {
+                    fault(format!("nothing explains {asked}"));
+                }
+            }
+        }
+        for id in text.split("IB").skip(1).filter_map(|rest| rest.get(..3)) {
+            let id = format!("IB{id}");
+            if id.bytes().skip(2).all(|digit| digit.is_ascii_digit()) && !findings.contains(id.as_str()) {
+                fault(format!("there is no finding {id}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The anchors that renderers make of headings.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter_map(|line| line.strip_prefix('#'));
+    headings
+        .map(|heading| {
+            let text = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// Those that are generated too.
+fn every_document() -> Vec<PathBuf> {
+    let mut all = documents();
+    all.extend(files(&["docs/reference"], "md"));
+    all
+}
+
 /// `a_name_of_many_words`; options of the manifest have fewer.
 fn looks_like_a_test(name: &str) -> bool {
     name.matches('_').count() >= 3

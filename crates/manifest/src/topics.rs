@@ -25,7 +25,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         id: "headers",
         title: "Header fields that cross",
-        text: "What HTTP, gRPC and WebSocket need crosses undeclared: what the body is, negotiation, conditions, tracing, Idempotency-Key. Every other field of a request is listed in request.headers, every other field of a reply in response.headers. What is not listed is left out, without a refusal; with RUST_LOG=debug the log names it. A target that misses a field often answers 4xx, which reaches the caller as target-declined. Credentials, cookies, fields that frame the message and fields that say who calls never cross: `ironbridge explain fields` lists them all.",
+        text: "What HTTP, gRPC and WebSocket need crosses undeclared: what the body is, negotiation, conditions, tracing, Idempotency-Key. Every other field of a request is listed in request.headers, every other field of a reply in response.headers. What is not listed is left out, without a refusal; the log names each once for an operation, and where to list it. A target that misses a field often answers 4xx, which reaches the caller as target-declined. Credentials, cookies, fields that frame the message and fields that say who calls never cross: `ironbridge explain fields` lists them all.",
         example: "read-order:\n  match: GET /orders/{id}\n  permission: orders.read\n  request: { headers: [X-Tenant, X-Request-Id] }\n  response: { headers: [X-Total-Count], keep: [/id, /status] }",
     },
     Topic {
