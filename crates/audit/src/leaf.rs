@@ -3,12 +3,13 @@
 
 use crate::detail::{DetailKind, Details};
 use crate::merkle::Hash;
-use crate::refusals::Gathered;
+use crate::refusals::{First, Gathered};
 use crate::text::{push_address, push_number, push_string, push_time};
 use ironbridge_core::{Action, Exchange, ExchangeId, Flow, Outcome, OwnerKey, Record, Timestamp, word};
 use ironbridge_seal::envelope::SealError;
 use ironbridge_seal::hash::{base64, unbase64};
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// The longest entry that an entry bundle can hold (c2sp.org/tlog-tiles), in bytes.
 pub(crate) const MAX_ENTRY: usize = 65_535;
@@ -40,12 +41,18 @@ impl Encoded {
     /// Encodes refusals that share a record: the first of them, with how many there were until when. Those of several
     /// sources name none.
     pub fn refusals(&mut self, gathered: &Gathered, callers: &OwnerKey) -> Result<(), SealError> {
-        let record = gathered.record();
-        match gathered.sources() {
-            None => self.seal_exchange(&record, callers)?,
-            Some(_) => self.clear(),
+        match &gathered.first {
+            First::Exchange(exchange, ending) => {
+                let (exchange, ending, duration) = (&**exchange, *ending, Duration::ZERO);
+                let record = Record { exchange, ending, duration, amends: false };
+                match gathered.sources() {
+                    None => self.seal_exchange(&record, callers)?,
+                    Some(_) => self.clear(),
+                }
+                self.begin_exchange(&record);
+            }
+            First::Action(action) => self.begin_action(action, callers)?,
         }
-        self.begin_exchange(&record);
         let out = &mut self.leaf;
         number(out, b",\"count\":", gathered.count);
         out.extend_from_slice(b",\"last\":\"");
@@ -103,6 +110,12 @@ impl Encoded {
 
     /// Encodes what an administrator or the bridge itself did.
     pub fn action(&mut self, action: &Action, callers: &OwnerKey) -> Result<(), SealError> {
+        self.begin_action(action, callers)?;
+        self.end();
+        Ok(())
+    }
+
+    fn begin_action(&mut self, action: &Action, callers: &OwnerKey) -> Result<(), SealError> {
         self.clear();
         let (belongs, owner) = ((action.id, false), action.owner.as_deref().unwrap_or(callers));
         if !action.actor.is_empty() {
@@ -129,7 +142,6 @@ impl Encoded {
         }
         number(out, b",\"generation\":", action.generation);
         encode_outcome(out, action.outcome, &action.code);
-        self.end();
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Refusals that cost their sender nothing, gathered so that they cost the log little: the first few of a source are
 //! recorded one by one, those that follow within a window as one record with their count.
 
-use ironbridge_core::{Ending, Exchange, Flow, Peer, Record, Timestamp, code};
+use ironbridge_core::{Action, Ending, Exchange, Flow, Outcome, Peer, Record, Timestamp, code};
 use parking_lot::{Condvar, Mutex};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,8 +35,8 @@ pub(crate) struct Refusals {
 #[derive(Default)]
 struct Inner {
     sources: HashMap<Key, Window>,
-    /// By code.
-    others: HashMap<&'static str, Window>,
+    /// Of further sources, by what was asked and code.
+    others: HashMap<(Asked, Cow<'static, str>), Window>,
     /// The second that `alone` counts in.
     second: u64,
     alone: u32,
@@ -46,8 +47,17 @@ struct Inner {
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     source: Source,
-    code: &'static str,
-    integration: Arc<str>,
+    code: Cow<'static, str>,
+    asked: Asked,
+    /// The integration, or what was to be acted on.
+    of: Arc<str>,
+}
+
+/// What was asked for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Asked {
+    Exchange,
+    Action(Cow<'static, str>),
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -64,11 +74,22 @@ struct Window {
     gathered: Option<Gathered>,
 }
 
+/// A refusal: of an exchange, or of what somebody asked the bridge itself to do, such as to issue a token.
+#[derive(Clone, Copy)]
+pub(crate) enum Refusal<'a> {
+    Exchange(&'a Record<'a>),
+    Action(&'a Action),
+}
+
+/// The first of several refusals.
+pub(crate) enum First {
+    Exchange(Box<Exchange>, Ending),
+    Action(Box<Action>),
+}
+
 /// Refusals that share a record.
 pub(crate) struct Gathered {
-    /// The first of them.
-    exchange: Exchange,
-    ending: Ending,
+    pub first: First,
     pub count: u64,
     pub last: Timestamp,
     /// Where they come from more sources than one: from which.
@@ -76,8 +97,11 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    pub fn record(&self) -> Record<'_> {
-        Record { exchange: &self.exchange, ending: self.ending, duration: Duration::ZERO, amends: false }
+    pub fn code(&self) -> &str {
+        match &self.first {
+            First::Exchange(_, ending) => ending.code(),
+            First::Action(action) => &action.code,
+        }
     }
 
     /// How many sources, where they are not of one.
@@ -88,14 +112,13 @@ impl Gathered {
 
 impl Refusals {
     /// Whether the record was taken here, to be written with others. What says `false` is to be written by itself.
-    pub fn gather(&self, record: &Record<'_>) -> bool {
-        let Some(key) = key(record) else { return false };
+    pub fn gather(&self, refusal: Refusal<'_>, now: Duration) -> bool {
+        let Some((key, address)) = key(refusal) else { return false };
         let mut inner = self.inner.lock();
         if inner.closed {
             return false;
         }
-        let exchange = record.exchange;
-        let (now, is_first) = (exchange.started, inner.sources.is_empty() && inner.others.is_empty());
+        let is_first = inner.sources.is_empty() && inner.others.is_empty();
         // Where nothing was gathered there is nothing to write before the next window begins.
         let has_passed = |window: &mut Window| window.gathered.is_none() && window.has_ended(now);
         if inner.sources.get_mut(&key).is_some_and(has_passed) {
@@ -104,10 +127,11 @@ impl Refusals {
         let has_had_its_own = inner.sources.get(&key).is_some_and(|window| window.alone >= ALONE);
         if has_had_its_own || !inner.may_stand_alone(now) {
             match inner.sources.get_mut(&key) {
-                Some(window) => window.add(record, Exchange::without_bodies, None),
+                Some(window) => window.add(refusal, First::of, None),
                 None => {
-                    let window = inner.others.entry(key.code).or_insert_with(|| Window::opened(now));
-                    window.add(record, nameless, Some(subscriber(exchange.peer.address)));
+                    let window = inner.others.entry((key.asked, key.code));
+                    let window = window.or_insert_with(|| Window::opened(now));
+                    window.add(refusal, First::nameless, Some(subscriber(address)));
                 }
             }
             if is_first {
@@ -176,16 +200,19 @@ impl Window {
         now.saturating_sub(self.opened) >= WINDOW
     }
 
-    fn add(&mut self, record: &Record<'_>, keep: impl FnOnce(&Exchange) -> Exchange, source: Option<IpAddr>) {
+    fn add(&mut self, refusal: Refusal<'_>, keep: fn(Refusal<'_>) -> First, source: Option<IpAddr>) {
+        let at = match refusal {
+            Refusal::Exchange(record) => record.exchange.received,
+            Refusal::Action(action) => action.time,
+        };
         let gathered = self.gathered.get_or_insert_with(|| Gathered {
-            exchange: keep(record.exchange),
-            ending: record.ending,
+            first: keep(refusal),
             count: 0,
-            last: record.exchange.received,
+            last: at,
             sources: source.map(|_| HashSet::new()),
         });
         gathered.count = gathered.count.saturating_add(1);
-        gathered.last = gathered.last.max(record.exchange.received);
+        gathered.last = gathered.last.max(at);
         if let (Some(sources), Some(source)) = (&mut gathered.sources, source)
             && sources.len() < MAX_OTHERS
         {
@@ -194,18 +221,29 @@ impl Window {
     }
 }
 
-/// Refusals of those who did not say who they are, and of those who send more than they may.
-fn key(record: &Record<'_>) -> Option<Key> {
-    let Ending::Denied(refusal) = record.ending else { return None };
-    let exchange = record.exchange;
-    let source = match exchange.account() {
-        None => Source::Address(subscriber(exchange.peer.address)),
-        Some(account) if [code::RATE_LIMITED.id, code::BRIDGE_FULL.id].contains(&refusal.id) => {
-            Source::Account(Arc::clone(&account.name))
+/// Refusals of those who did not say who they are, and of those who send more than they may; with their address.
+fn key(refusal: Refusal<'_>) -> Option<(Key, IpAddr)> {
+    match refusal {
+        Refusal::Exchange(record) => {
+            let Ending::Denied(refusal) = record.ending else { return None };
+            let (exchange, address) = (record.exchange, record.exchange.peer.address);
+            let source = match exchange.account() {
+                None => Source::Address(subscriber(address)),
+                Some(account) if [code::RATE_LIMITED.id, code::BRIDGE_FULL.id].contains(&refusal.id) => {
+                    Source::Account(Arc::clone(&account.name))
+                }
+                Some(_) => return None,
+            };
+            let of = Arc::clone(&exchange.flow.integration.name);
+            Some((Key { source, code: refusal.id.into(), asked: Asked::Exchange, of }, address))
         }
-        Some(_) => return None,
-    };
-    Some(Key { source, code: refusal.id, integration: Arc::clone(&exchange.flow.integration.name) })
+        Refusal::Action(action) if action.outcome == Outcome::Denied => {
+            let address = action.address?;
+            let (source, asked) = (Source::Address(subscriber(address)), Asked::Action(action.name.clone()));
+            Some((Key { source, code: action.code.clone(), asked, of: (*action.object).into() }, address))
+        }
+        Refusal::Action(_) => None,
+    }
 }
 
 fn subscriber(address: IpAddr) -> IpAddr {
@@ -218,11 +256,37 @@ fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What many sources have in common: nothing but the time.
-fn nameless(exchange: &Exchange) -> Exchange {
-    let Flow { integration, generation, .. } = &*exchange.flow;
-    let flow = Flow::undeclared(integration.transport, *generation);
-    Exchange::new(exchange.id, exchange.received, exchange.started, Arc::new(flow), Peer::default())
+impl First {
+    fn of(refusal: Refusal<'_>) -> First {
+        match refusal {
+            Refusal::Exchange(record) => {
+                First::Exchange(Box::new(record.exchange.without_bodies()), record.ending)
+            }
+            Refusal::Action(action) => First::Action(Box::new(action.clone())),
+        }
+    }
+
+    /// What many sources have in common: nothing but the time.
+    fn nameless(refusal: Refusal<'_>) -> First {
+        match refusal {
+            Refusal::Exchange(Record { exchange, ending, .. }) => {
+                let Flow { integration, generation, .. } = &*exchange.flow;
+                let flow = Arc::new(Flow::undeclared(integration.transport, *generation));
+                let (id, peer) = (exchange.id, Peer::default());
+                let nameless = Exchange::new(id, exchange.received, exchange.started, flow, peer);
+                First::Exchange(Box::new(nameless), *ending)
+            }
+            Refusal::Action(action) => {
+                let Action { id, time, name, outcome, code, generation, .. } = action.clone();
+                First::Action(Box::new(Action {
+                    outcome,
+                    code,
+                    generation,
+                    ..Action::done(id, time, name, "")
+                }))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -234,7 +298,8 @@ mod tests {
         let flow = Arc::new(Flow::undeclared("http", 1));
         let exchange = Exchange::new(ExchangeId::default(), Timestamp(7), at, flow, Peer::default());
         let ending = Ending::Denied(&code::CREDENTIALS_MISSING);
-        refusals.gather(&Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false })
+        let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
+        refusals.gather(Refusal::Exchange(&record), at)
     }
 
     #[test]

@@ -160,7 +160,7 @@ pub(crate) fn write_refusals(refusals: &Refusals, shared: &Shared, callers: &Own
         for gathered in ended {
             if let Err(denial) = shared.push(|encoded| encoded.refusals(&gathered, callers)) {
                 tracing::error!(
-                    code = gathered.record().ending.code(), count = gathered.count, %denial,
+                    code = gathered.code(), count = gathered.count, %denial,
                     "refusals have no record"
                 );
             }

@@ -6,7 +6,7 @@ use crate::mark::Mark;
 use crate::outage::{Outage, unavailable};
 use crate::progress::Durable;
 use crate::reader::Log;
-use crate::refusals::Refusals;
+use crate::refusals::{Refusal, Refusals};
 use crate::shared::Shared;
 use crate::text::time_text;
 use ironbridge_core::{
@@ -136,7 +136,7 @@ impl Recorder for Trail {
     /// Refuses while the journal cannot be written, but keeps the record as long as there is room: what crossed
     /// is written once the disk lets it.
     fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
-        if self.refusals.gather(&record) {
+        if self.refusals.gather(Refusal::Exchange(&record), record.exchange.started) {
             // Nothing of its own to wait for.
             return self.taken(0);
         }
@@ -149,6 +149,9 @@ impl Recorder for Trail {
     }
 
     fn act(&self, action: &Action) -> Result<Position, Box<Denial>> {
+        if self.refusals.gather(Refusal::Action(action), self.shared.clock.monotonic()) {
+            return self.taken(0);
+        }
         let pushed = self.shared.push(|encoded| encoded.action(action, &self.callers));
         let index = pushed.inspect_err(|denial| {
             tracing::error!(id = %action.id, action = %action.name, %denial, "an action has no record");

@@ -349,3 +349,37 @@ fn what_was_revoked_does_not_come_back() {
     let told = one(&world, "store.refuse", &format!("credential/{id}"));
     assert_eq!(told["code"], "row-altered");
 }
+
+/// Nor is one refused without being counted, and a flood of them does not fill the log.
+#[test]
+fn a_flood_of_refused_token_requests_is_a_few_records() {
+    let declared =
+        Declared { bridge: "public_url: https://bridge.test", credentials: "oauth_client: {}", ..plain() };
+    let mut world = World::new(&declared).unwrap();
+    let mut raw = world.raw().unwrap();
+    let form = "grant_type=client_credentials&client_id=nobody&client_secret=x";
+    for _ in 0..80 {
+        raw.send(format!(
+            "POST /oauth/token HTTP/1.1\r\nHost: bridge.test\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{form}",
+            form.len()
+        ));
+    }
+    assert!(raw.replies(80).iter().all(|reply| [401, 429].contains(&reply.status)));
+    // What is refused before it is a token request, too.
+    let big = "x".repeat(20_000);
+    assert_eq!(world.curl("/oauth/token", &["-d", &big]).unwrap().status, 413);
+    assert_eq!(world.curl("/oauth/jwks", &["-X", "DELETE"]).unwrap().status, 405);
+    world.stop().unwrap();
+    let refused = named(&world, "token.issue");
+    let count = |record: &Value| record["count"].as_u64().unwrap_or(1);
+    assert_eq!(refused.iter().map(count).sum::<u64>(), 80);
+    assert!(
+        refused.len() < 80 && refused.iter().all(|record| record["code"] == "invalid_client"),
+        "{refused:?}"
+    );
+    let records = world.records().unwrap();
+    for code in ["body-too-large", "method-refused"] {
+        assert!(records.iter().any(|record| record["code"] == code), "{code}");
+    }
+}

@@ -14,7 +14,7 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{Code, Denial, Exchange, Outcome, Stop, all_codes, code};
+use ironbridge_core::{Code, Denial, Ending, Exchange, Outcome, Record, Stop, all_codes, code};
 use ironbridge_identity::token_endpoint::{
     EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenEndpoint, TokenOutcome, TokenRequest,
 };
@@ -100,6 +100,7 @@ impl Served<'_> {
             None => self.ask(endpoint, &exchange, parts, inbound).await,
         };
         answered.unwrap_or_else(|denial| {
+            self.note(&exchange, &denial);
             self.site.problems.refusal(&denial, &exchange).map(|bytes| ReplyBody::held(bytes, None).into())
         })
     }
@@ -128,6 +129,15 @@ impl Served<'_> {
                 }
             }),
         }
+    }
+
+    /// What is refused here has a record as any other refusal.
+    fn note(&self, exchange: &Exchange, denial: &Denial) {
+        let shared = &self.worker.front.shared;
+        let duration = shared.clock.monotonic().saturating_sub(exchange.started);
+        let record = Record { exchange, ending: Ending::refused(denial, false), duration, amends: false };
+        // The trail says by itself when it cannot take one.
+        let _ = shared.trail.append(record);
     }
 
     /// Nobody gets a token whose record is not on disk.
@@ -194,6 +204,7 @@ impl Served<'_> {
             "POST" => &[Method::POST],
             _ => &[Method::GET, Method::HEAD],
         };
+        self.note(exchange, &denial);
         let mut response = self.site.problems.refusal(&denial, exchange);
         crate::problem::allow(response.headers_mut(), methods);
         Ok(response.map(|bytes| ReplyBody::held(bytes, None).into()))

@@ -51,7 +51,7 @@ pub async fn attack(stage: &mut Stage, short: bool) -> Result<Outcome> {
         broken.push(format!("the trail accounts for {accounted} of {answered} refusals"));
     }
     Ok(Outcome {
-        sent: format!("{count} requests without a credential"),
+        sent: format!("{count} requests without a credential, half of them for a token"),
         seen: format!(
             "{answered} answered, {records} records for {accounted}, {written} bytes of audit trail; {}",
             honest.describe()
@@ -62,7 +62,14 @@ pub async fn attack(stage: &mut Stage, short: bool) -> Result<Outcome> {
 
 /// How many were answered.
 async fn ask(dialer: Dialer, count: usize) -> usize {
-    let request = b"GET /store/items/one HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(TOGETHER);
+    // Of an operation, and of a token.
+    let form = "grant_type=client_credentials&client_id=nobody&client_secret=nothing";
+    let request = format!(
+        "GET /store/items/one HTTP/1.1\r\nHost: localhost\r\n\r\nPOST /oauth/token HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let request = request.repeat(TOGETHER / 2).into_bytes();
     let answers = |bytes: &[u8]| bytes.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
     let mut answered = 0;
     while answered < count {

@@ -2,7 +2,8 @@
 
 use crate::exchanges::{callers, exchange, flow, open, verify, wait};
 use ironbridge_audit::{Entry, Log, Query, Stored, Trail};
-use ironbridge_core::{Code, Ending, Exchange, Record, Recorder, code};
+use ironbridge_core::action::name;
+use ironbridge_core::{Action, Code, Ending, Exchange, Outcome, Record, Recorder, code};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -108,4 +109,45 @@ fn many_sources_at_once_share_a_record_that_says_how_many_they_are() {
     assert_eq!(of_many.len(), 1);
     assert_eq!((of_many[0].entry.sources, of_many[0].entry.count), (Some(900), 2_700));
     assert_eq!((of_many[0].entry.details, &*of_many[0].entry.integration), (0, ""));
+}
+
+/// What the bridge itself is asked for in vain, such as a token, is gathered alike, and apart from exchanges.
+#[test]
+fn refused_actions_share_records_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    let act = |number: u128, from: &str, object: &str, outcome| {
+        let id = ironbridge_core::ExchangeId::from_u128(number);
+        let action = Action {
+            outcome,
+            code: "invalid_client".into(),
+            address: Some(from.parse().unwrap()),
+            ..Action::done(id, ironbridge_core::Timestamp(1), name::TOKEN_ISSUE, object)
+        };
+        wait(&trail, trail.act(&action).unwrap()).unwrap();
+    };
+    for number in 0..50 {
+        act(number, "192.0.2.7", "", Outcome::Denied);
+        act(100 + number, "192.0.2.7", "shop", Outcome::Denied);
+        act(200 + number, "192.0.2.7", "shop", Outcome::Success);
+        refuse(&trail, &stranger(0, "192.0.2.7"), &code::CREDENTIALS_MISSING);
+    }
+    // More sources than may stand alone.
+    for number in 0..300 {
+        act(1000 + number, &format!("198.51.{}.{}", number / 200, number % 200), "", Outcome::Denied);
+    }
+    trail.close().unwrap();
+    let records = records(dir.path());
+    let of = |wanted: &dyn Fn(&Entry) -> bool| {
+        let found = records.iter().map(|record| &record.entry).filter(|entry| wanted(entry));
+        found.fold((0, 0), |(rows, sum), entry| (rows + 1, sum + entry.count))
+    };
+    let denied = |entry: &Entry| entry.action == name::TOKEN_ISSUE && entry.outcome == "denied";
+    assert_eq!(of(&|entry| denied(entry) && entry.object == "shop"), (21, 50));
+    assert_eq!(of(&|entry| entry.outcome == "success"), (50, 50), "what was given has a record each");
+    assert_eq!(of(&|entry| entry.action.is_empty()), (21, 50));
+    let (rows, sum) = of(&|entry| denied(entry) && entry.object.is_empty());
+    assert!(sum == 350 && rows <= 120, "{rows} {sum}");
+    let shared = records.iter().find(|record| record.entry.sources.is_some()).unwrap();
+    assert!(denied(&shared.entry) && shared.details.is_empty() && shared.entry.object.is_empty());
 }
