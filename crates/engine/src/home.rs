@@ -93,11 +93,19 @@ impl Home {
         Ok(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) })
     }
 
-    /// As [`Home::open`], but makes nothing: `None` where there is no store yet.
-    pub fn open_existing(dir: &Path, actor: Actor) -> Result<Option<Home>, HomeError> {
+    /// To look at it only: nothing on the disk changes. `None` where there is no store yet.
+    pub fn open_to_read(dir: &Path) -> Result<Option<Home>, HomeError> {
         // Also where it cannot be told: then opening says why.
         let there = |name: &str| dir.join(name).try_exists().unwrap_or(true);
-        if there("keys") && there("store.sqlite") { Home::open(dir, actor).map(Some) } else { Ok(None) }
+        let (key_path, store_path) = (dir.join("keys"), dir.join("store.sqlite"));
+        if !there("keys") || !there("store.sqlite") {
+            return Ok(None);
+        }
+        let keys = Arc::new(KeyFile::open(&key_path)?);
+        let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
+        let sealer = Arc::new(Sealing(Arc::clone(&keys)));
+        let store = SqliteStore::open_to_read(&store_path, sealer, Arc::clone(&clock))?;
+        Ok(Some(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) }))
     }
 
     /// The data directory itself.

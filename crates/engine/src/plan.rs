@@ -19,7 +19,6 @@ use ironbridge_manifest::{
 };
 use ironbridge_seal::note::NoteVerifier;
 use ironbridge_secrets::Secrets;
-use ironbridge_store::Actor;
 use schemas::ReadSchema;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -73,12 +72,12 @@ impl Plan {
     }
 
     /// As [`Plan::load`], with what data directory and machine say: whether secrets are set, how far the audit trail is
-    /// elsewhere, how many files may be open.
-    pub async fn observe(dir: &Path, clock: &dyn Clock, actor: Actor) -> Result<Plan, Diagnostics> {
+    /// elsewhere, how many files may be open. Nothing on the disk changes.
+    pub async fn observe(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         let loaded = ironbridge_manifest::load(dir, today(clock))?;
         let Loaded { manifest, positions, .. } = &loaded;
         let mut judged = judge::files(manifest, clock.now());
-        match Home::open_existing(&manifest.bridge.data_dir, actor) {
+        match Home::open_to_read(&manifest.bridge.data_dir) {
             Ok(Some(home)) => {
                 judged.extend(judge::secrets(manifest, positions, &home.secrets(), clock.now()).await);
             }

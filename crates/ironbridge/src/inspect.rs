@@ -1,6 +1,5 @@
 //! A manifest directory, read and compiled as far as that goes without a running bridge.
 
-use crate::actor;
 use crate::failure::Failure;
 use crate::output;
 use ironbridge_core::SystemClock;
@@ -12,7 +11,7 @@ use std::path::Path;
 /// names and what is seen of the bridge's data directory.
 pub fn observe(dir: &Path) -> Result<(Manifest, Diagnostics), Diagnostics> {
     let clock = SystemClock::default();
-    let observed = Plan::observe(dir, &clock, actor::of_command());
+    let observed = Plan::observe(dir, &clock);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let plan = match runtime {
         Ok(runtime) => runtime.block_on(observed)?,

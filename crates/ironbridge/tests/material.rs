@@ -329,3 +329,31 @@ fn a_public_url_may_be_an_address() {
         bridge.wait_for_line("https://127.0.0.1:", LONG).unwrap();
     }
 }
+
+/// `check` looks, and leaves every byte of the data directory as it was: also where a bridge of another version has it.
+#[test]
+fn checking_changes_nothing() {
+    let stage = Stage::new();
+    stage.good(&["check"]);
+    assert!(!stage.path("data").exists(), "nothing is made");
+    assert_eq!(stage.run_with_input(&["secret", "set", "any"], b"thing").code, 0);
+    let files = || -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(stage.path("data")).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries
+            .filter(|path| path.is_file())
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    for fixture in
+        [None, Some("../store/tests/fixtures/v2.sqlite"), Some("../store/tests/fixtures/v4.sqlite")]
+    {
+        if let Some(fixture) = fixture {
+            fs::write(stage.path("data/store.sqlite"), fs::read(fixture).unwrap()).unwrap();
+        }
+        let before = files();
+        stage.good(&["check"]);
+        assert!(files() == before, "{fixture:?}");
+    }
+}

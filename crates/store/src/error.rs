@@ -20,6 +20,10 @@ pub enum StoreError {
         "the store was written by a newer version (schema {found}, this program knows up to {known}); upgrade this program"
     )]
     Newer { found: i64, known: i64 },
+    #[error(
+        "the store was written by an older version (schema {found}, this program's is {known}); the next start of the bridge, and any command that uses the store, brings it up to date"
+    )]
+    Older { found: i64, known: i64 },
     #[error("{}: {problem}; {mend}", path.display())]
     Permissions { path: PathBuf, problem: String, mend: String },
     #[error("cannot open the store at {}: {reason}", path.display())]
@@ -42,6 +46,7 @@ impl StoreError {
             | StoreError::Corrupt(_)
             | StoreError::Altered { .. }
             | StoreError::Newer { .. }
+            | StoreError::Older { .. }
             | StoreError::Permissions { .. }
             | StoreError::Open { .. }
             | StoreError::Io(_)

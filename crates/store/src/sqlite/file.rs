@@ -5,9 +5,12 @@ use super::ledger::Ledger;
 use super::outbox::Author;
 use super::queue::Failure;
 use crate::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +19,14 @@ use std::time::Duration;
 pub(super) struct File {
     path: PathBuf,
     busy_timeout: Duration,
+    access: Access,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Whole,
+    /// Nothing on the disk changes, not even the files that SQLite keeps beside the store.
+    Reads,
 }
 
 /// Whether to wait for other processes. A backup may read for minutes.
@@ -27,12 +38,20 @@ pub(super) enum Patience {
 
 impl File {
     pub(super) fn new(path: &Path, busy_timeout: Duration) -> File {
-        File { path: path.to_owned(), busy_timeout }
+        File { path: path.to_owned(), busy_timeout, access: Access::Whole }
+    }
+
+    /// Of a store that is only looked at.
+    pub(super) fn to_read(path: &Path, busy_timeout: Duration) -> File {
+        File { path: path.to_owned(), busy_timeout, access: Access::Reads }
     }
 
     /// Makes directory and file where they are missing, and refuses those that other users could read or
     /// replace. SQLite gives its `-wal` and `-shm` files the same mode.
     pub(super) fn make(&self) -> Result<(), StoreError> {
+        if self.access == Access::Reads {
+            return Ok(());
+        }
         let directory = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -58,8 +77,13 @@ impl File {
     /// Opens the file that [`File::make`] left and brings its schema up to date.
     pub(super) fn open(&self, author: &Author) -> Result<Connection, StoreError> {
         let mut db = self.connect()?;
-        self.configure(&db).map_err(|e| self.explain(e))?;
-        self.migrate(&mut db, author)?;
+        match self.access {
+            Access::Whole => {
+                self.configure(&db).map_err(|e| self.explain(e))?;
+                self.migrate(&mut db, author)?;
+            }
+            Access::Reads => self.refuse_other_version(&db)?,
+        }
         Ledger::read(&db, author.sealer()).map_err(|failure| self.told(failure))?;
         Ok(db)
     }
@@ -68,6 +92,9 @@ impl File {
     /// was lost, and starting afresh would forget every idempotency key.
     pub(super) fn reopen(&self) -> Result<Connection, StoreError> {
         let db = self.connect()?;
+        if self.access == Access::Reads {
+            return self.refuse_other_version(&db).map(|()| db);
+        }
         match self.version(&db)? {
             KNOWN => {}
             0 => return Err(StoreError::Corrupt("it is empty".into())),
@@ -76,6 +103,14 @@ impl File {
         }
         self.configure(&db).map_err(|e| self.explain(e))?;
         Ok(db)
+    }
+
+    fn refuse_other_version(&self, db: &Connection) -> Result<(), StoreError> {
+        match self.version(db)? {
+            KNOWN => Ok(()),
+            found if found > KNOWN => Err(StoreError::Newer { found, known: KNOWN }),
+            found => Err(StoreError::Older { found, known: KNOWN }),
+        }
     }
 
     /// A second connection, for long reads.
@@ -87,10 +122,37 @@ impl File {
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {
+        if self.access == Access::Reads {
+            return self.look().map_err(|e| self.explain(e));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(&self.path, flags)
             .and_then(|db| db.busy_timeout(self.busy_timeout).map(|()| db))
             .map_err(|e| self.explain(e))
+    }
+
+    /// Where nobody has the store open there is no write-ahead log, and SQLite may take the file for one that nobody
+    /// changes; else it would make that log anew to read. Where there is one it is read, and its index neither made nor
+    /// written.
+    fn look(&self) -> rusqlite::Result<Connection> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let how = if Path::new(&log).exists() { "readonly_shm=1" } else { "immutable=1" };
+        let mut uri = b"file:".to_vec();
+        for byte in self.path.as_os_str().as_bytes() {
+            match byte {
+                b'%' | b'?' | b'#' => uri.extend_from_slice(format!("%{byte:02x}").as_bytes()),
+                other => uri.push(*other),
+            }
+        }
+        uri.extend_from_slice(format!("?mode=ro&{how}").as_bytes());
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(OsStr::from_bytes(&uri), flags)?;
+        db.busy_timeout(self.busy_timeout)?;
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        db.pragma_update(None, "trusted_schema", false)?;
+        Ok(db)
     }
 
     fn configure(&self, db: &Connection) -> rusqlite::Result<()> {
@@ -116,7 +178,7 @@ impl File {
     /// it. They, or whoever opens the store next, will do it then.
     pub(super) fn empty_log(&self, db: &Connection, patience: Patience) -> rusqlite::Result<bool> {
         let (erased, emptied) = erasures(db)?;
-        if erased <= emptied {
+        if erased <= emptied || self.access == Access::Reads {
             return Ok(true);
         }
         db.busy_timeout(match patience {

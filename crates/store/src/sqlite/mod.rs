@@ -64,6 +64,18 @@ impl SqliteStore {
         SqliteStore::open_file(File::new(path, BUSY_TIMEOUT), sealer, clock, actor)
     }
 
+    /// Opens the store to look at it: nothing on the disk changes, and whatever would change something fails.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or was written by another version.
+    pub fn open_to_read(
+        path: &Path,
+        sealer: Arc<dyn Sealer>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_file(File::to_read(path, BUSY_TIMEOUT), sealer, clock, Actor::new(""))
+    }
+
     fn open_file(
         file: File,
         sealer: Arc<dyn Sealer>,

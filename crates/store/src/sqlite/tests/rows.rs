@@ -229,3 +229,47 @@ async fn actions_of_another_hand_are_not_repeated() {
         assert_eq!((store.count().await, store.pending(9).await.unwrap().len()), (Ok(0), 0), "{sql}");
     }
 }
+
+/// Whoever only looks changes no byte, whatever state the store is in, and reads what was last written.
+#[tokio::test]
+async fn looking_changes_nothing() {
+    let files = |place: &Place| -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(place.directory()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let look = |place: &Place| SqliteStore::open_to_read(&place.path(), Arc::new(Xor), clock());
+    // Open elsewhere, killed, closed.
+    let (place, killed) = (Place::new(), Place::new());
+    let store = place.open();
+    store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
+    fs::create_dir(killed.directory()).unwrap();
+    for (path, bytes) in files(&place) {
+        fs::write(killed.directory().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    assert_eq!(files(&killed).len(), 3);
+    let mut states = vec![(place, Some(store)), (killed, None)];
+    let closed = Place::new();
+    drop({
+        let store = closed.open();
+        store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
+        store
+    });
+    states.push((closed, None));
+    for (place, _open) in &states {
+        let before = files(place);
+        let looking = look(place).unwrap();
+        assert_eq!(looking.get("secret", "a").await.unwrap().unwrap().sealed, b"sealed");
+        assert!(looking.put("secret", "a", b"other".to_vec(), NOW).await.is_err());
+        assert!(looking.altered().await.unwrap().is_empty());
+        drop(looking);
+        assert!(files(place) == before, "{:?}", before.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    }
+    let old = Place::with(versions::VERSION_4);
+    let before = files(&old);
+    assert_eq!(look(&old).err(), Some(StoreError::Older { found: 4, known: 5 }));
+    assert!(files(&old) == before);
+    let none = Place::new();
+    assert!(look(&none).is_err() && !none.directory().exists());
+}
