@@ -286,7 +286,7 @@ codes! {
     // Ours
     AUDIT_UNAVAILABLE = "audit-unavailable", 503, Operator, true, "Audit trail unavailable",
         "The audit trail cannot be written, and nothing crosses unrecorded.",
-        "Try again; the bridge resumes by itself once the trail can be written. If the detail says so, the request may already have reached the target.";
+        "Try again in a few seconds, but first see whether the detail says that the request may already have reached the target. The operator finds what is wrong with the disk in the bridge's log, and in `ironbridge audit status`; exchanges go on by themselves once records can be written.";
     STORE_UNAVAILABLE = "store-unavailable", 503, Operator, true, "Store unavailable",
         "The bridge's store cannot answer, and a control depends on it.",
         "Try again; the bridge resumes by itself once the store answers.";

@@ -149,8 +149,11 @@ impl Judge {
                 "name the CA's certificate; `openssl x509 -in FILE -noout -issuer` says which CA it is";
             return self.say(&MATERIAL_UNUSABLE, at.to_vec(), message, Some(help.to_owned()));
         }
-        if let Err(error) = material::read(path).map(|pem| Roots::from_pem(&pem)) {
-            return self.say(&MATERIAL_UNUSABLE, at.to_vec(), error.to_string(), None);
+        let roots = material::read(path)
+            .map_err(|error| error.to_string())
+            .and_then(|pem| Roots::from_pem(&pem).map_err(|error| format!("{}: {error}", path.display())));
+        if let Err(why) = roots {
+            return self.say(&MATERIAL_UNUSABLE, at.to_vec(), why, None);
         }
         // Of several, the one that counts may be any; so one that is valid is enough.
         let longest = vouching.iter().max_by_key(|ca| (ca.not_before <= self.now, ca.not_after));
