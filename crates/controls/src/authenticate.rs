@@ -26,7 +26,7 @@ pub struct Authenticator {
 #[derive(Clone)]
 pub struct Authenticate {
     authenticator: Arc<Authenticator>,
-    accepted: Box<[CredentialKind]>,
+    accepted: Arc<[CredentialKind]>,
     directory: Arc<Directory>,
 }
 
@@ -110,9 +110,10 @@ impl Authenticate {
     }
 
     fn admit(&self, exchange: &mut Exchange, proven: Result<Principal, Box<Denial>>) -> Result<(), Stop> {
-        let principal = proven?;
+        let principal = proven.inspect_err(|_| exchange.would_do = Some(Arc::clone(&self.accepted)))?;
         let kind = principal.credential().kind;
         if !self.accepts(kind) {
+            exchange.would_do = Some(Arc::clone(&self.accepted));
             let refusal = self.refusal(&code::CREDENTIALS_MISSING, "This kind of credential is not accepted");
             return Err(refusal.internal(format_args!("a credential of kind {}", kind.name())).into());
         }

@@ -1,3 +1,4 @@
+use crate::CredentialKind;
 use crate::uri::Query;
 use crate::{Account, Counted, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
 use std::fmt;
@@ -34,6 +35,8 @@ pub struct Exchange {
     pub reply_fields: Vec<(Box<str>, Box<[u8]>)>,
     /// Which of the operator's own rules refused it.
     pub refused_by: Option<Box<str>>,
+    /// Which kinds of credential would do, where the caller is not known.
+    pub would_do: Option<Arc<[CredentialKind]>>,
     /// Ids of subjects that a control found in a body and whose keys are still to be had.
     pub found: Vec<Box<str>>,
     /// Whose data it carries, each once, as far as the integration names where to look.
@@ -71,6 +74,7 @@ impl Exchange {
             reply_content_type: None,
             reply_fields: Vec::new(),
             refused_by: None,
+            would_do: None,
             found: Vec::new(),
             subjects: Vec::new(),
             request_records: Counted::No,
@@ -107,6 +111,7 @@ impl Exchange {
             reply_content_type: None,
             reply_fields: Vec::new(),
             refused_by: None,
+            would_do: self.would_do.clone(),
             found: Vec::new(),
             subjects: self.subjects.clone(),
             request_records: self.request_records,

@@ -110,3 +110,51 @@ fn what_cannot_be_read_counts_for_nobody() {
     }
     assert_eq!(get(&world, &key, &[]).status, 200);
 }
+
+/// A refused caller is told what the operation accepts, and nothing else; what is wrong with a token only if one came.
+#[test]
+fn challenges_name_what_is_accepted() {
+    let operations = "read: { match: GET /read, permission: orders.read }";
+    let key = "X-API-Key: ibk_nothing";
+    let ours = "Authorization: Bearer ibk_nothing";
+    let token = "Authorization: Bearer a.b.c";
+    let api_key = "ApiKey realm=\"test-bridge\", name=\"X-API-Key\", in=\"header\"";
+    let bearer = "Bearer realm=\"test-bridge\"";
+    let invalid = "Bearer realm=\"test-bridge\", error=\"invalid_token\"";
+    let certificate = "ClientCertificate realm=\"test-bridge\"";
+    for (credentials, sent, challenges) in [
+        ("", "X-Other: 1", &[api_key][..]),
+        ("", token, &[api_key]),
+        ("", ours, &[api_key]),
+        ("", key, &[api_key]),
+        ("oauth_client: {}", "X-Other: 1", &[bearer, api_key]),
+        ("oauth_client: {}", token, &[invalid, api_key]),
+        ("oauth_client: {}", key, &[bearer, api_key]),
+        (
+            "certificate: { san: client.partner.example, ca: ./erp-ca.pem }",
+            "X-Other: 1",
+            &[api_key, certificate],
+        ),
+    ] {
+        let declared = Declared {
+            bridge: "public_url: https://bridge.test",
+            credentials,
+            operations,
+            ..Declared::default()
+        };
+        let world = World::new(&declared).unwrap();
+        let mut raw = world.raw().unwrap();
+        raw.send(format!("GET /erp/v1/read HTTP/1.1\r\nHost: bridge.test\r\n{sent}\r\n\r\n"));
+        assert_eq!(raw.reply().status, 401, "{credentials} {sent}");
+        let received = String::from_utf8(raw.received()).unwrap();
+        let told: Vec<&str> =
+            received.lines().filter_map(|line| line.strip_prefix("www-authenticate: ")).collect();
+        assert_eq!(told.len(), challenges.len(), "{credentials} {sent}: {told:?}");
+        for (told, expected) in told.iter().zip(challenges) {
+            assert!(told.starts_with(expected), "{credentials} {sent}: {told}");
+            assert_eq!(told.contains("error"), expected.contains("error"), "{credentials} {sent}: {told}");
+        }
+        let told = raw.reply().json()["detail"].as_str().unwrap().to_owned();
+        assert!(sent != ours || told.contains("an API key in X-API-Key"), "{told}");
+    }
+}

@@ -7,7 +7,7 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
-use ironbridge_core::{Code, Denial, Exchange, LimitState, code};
+use ironbridge_core::{Code, CredentialKind, Denial, Exchange, LimitState, code};
 use serde_json::json;
 
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -59,8 +59,8 @@ impl Problems {
         let mut response =
             self.document(denial.code, denial.code.status, denial.detail.as_deref(), denial, exchange);
         let headers = response.headers_mut();
-        if let Some(challenge) = self.challenge(denial.code, exchange) {
-            headers.insert(WWW_AUTHENTICATE, challenge);
+        for challenge in self.challenges(denial.code, exchange) {
+            headers.append(WWW_AUTHENTICATE, challenge);
         }
         if let Some(wait) = denial.retry_after {
             // Rounded up: a caller that waits this long is let in.
@@ -120,22 +120,46 @@ impl Problems {
         response
     }
 
-    /// RFC 6750 §3: a bare challenge where no credential came, an error where one was refused.
-    fn challenge(&self, code: &Code, exchange: &Exchange) -> Option<HeaderValue> {
+    /// What the operation accepts, one challenge each (RFC 9110 §11.6.1), tokens first. Of a token what is wrong with it is
+    /// said in the words of RFC 6750 §3.1; without one nothing is, as §3 has it.
+    fn challenges(&self, code: &Code, exchange: &Exchange) -> impl Iterator<Item = HeaderValue> {
         let realm = &self.realm;
-        let challenge = if *code == code::SCOPE_MISSING {
+        let mut challenges = Vec::new();
+        if *code == code::SCOPE_MISSING {
             let scope = exchange.flow.operation.as_ref().map_or("", |operation| &operation.permission_name);
-            format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#)
-        } else if *code == code::CREDENTIALS_AMBIGUOUS {
-            format!(r#"Bearer realm="{realm}", error="invalid_request""#)
-        } else if code.id.starts_with("token-") || *code == code::ACCOUNT_UNKNOWN {
-            format!(r#"Bearer realm="{realm}", error="invalid_token", error_description="{}""#, code.title)
-        } else if code.status == 401 {
-            format!(r#"Bearer realm="{realm}""#)
-        } else {
-            return None;
-        };
-        HeaderValue::try_from(challenge).ok()
+            challenges
+                .push(format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#));
+        } else if code.status == 401 || *code == code::CREDENTIALS_AMBIGUOUS {
+            let accepted = exchange.would_do.as_deref().unwrap_or_default();
+            let accepts = |kinds: &[CredentialKind]| kinds.iter().any(|kind| accepted.contains(kind));
+            if accepts(&[CredentialKind::Token, CredentialKind::OauthClient]) {
+                challenges.push(format!(r#"Bearer realm="{realm}"{}"#, token_error(code, exchange)));
+            }
+            if accepts(&[CredentialKind::ApiKey]) {
+                challenges.push(format!(r#"ApiKey realm="{realm}", name="X-API-Key", in="header""#));
+            }
+            if accepts(&[CredentialKind::Certificate]) {
+                challenges.push(format!(r#"ClientCertificate realm="{realm}""#));
+            }
+            // Every 401 has one (§15.5.2), also where nobody can call.
+            if challenges.is_empty() {
+                challenges.push(format!(r#"None realm="{realm}""#));
+            }
+        }
+        challenges.into_iter().filter_map(|challenge| HeaderValue::try_from(challenge).ok())
+    }
+}
+
+/// Members that say what is wrong with the token that came.
+fn token_error(code: &Code, exchange: &Exchange) -> String {
+    if exchange.presented.bearer.is_none() {
+        String::new()
+    } else if *code == code::CREDENTIALS_AMBIGUOUS {
+        r#", error="invalid_request""#.to_owned()
+    } else if code.id.starts_with("token-") || *code == code::ACCOUNT_UNKNOWN {
+        format!(r#", error="invalid_token", error_description="{}""#, code.title)
+    } else {
+        String::new()
     }
 }
 
