@@ -8,7 +8,6 @@ use ironbridge_testkit::{Authority, Identity, Process, Validity};
 use stage::Stage;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -76,39 +75,6 @@ const CASES: &[Case] = &[
         id: "IB130",
         at: CA,
         says: "is in DER form",
-    },
-    Case {
-        name: "a CA that demands what nobody here knows",
-        spoil: |_, stage| {
-            let made = Command::new("openssl")
-                .args([
-                    "req",
-                    "-x509",
-                    "-newkey",
-                    "ec",
-                    "-pkeyopt",
-                    "ec_paramgen_curve:P-256",
-                    "-nodes",
-                    "-days",
-                    "30",
-                ])
-                .args([
-                    "-subj",
-                    "/CN=odd",
-                    "-addext",
-                    "1.2.3.4.5=critical,ASN1:NULL",
-                    "-keyout",
-                    "/dev/null",
-                    "-out",
-                ])
-                .arg(stage.path("erp.pem"))
-                .output()
-                .unwrap();
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        },
-        id: "IB130",
-        at: CA,
-        says: "system `erp`: erp.pem: ",
     },
     Case {
         name: "a CA file cut short",
