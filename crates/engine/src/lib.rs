@@ -11,6 +11,7 @@ mod log_keys;
 mod material;
 pub mod plan;
 mod publishing;
+mod schema_doubts;
 mod schema_words;
 mod services;
 mod site;

@@ -1,6 +1,6 @@
 //! Keywords of a JSON Schema that no draft knows: the standard has them left out in silence.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Keywords that hold one schema.
 const ONE: [&str; 12] = [
@@ -69,10 +69,10 @@ const PLAIN: [&str; 42] = [
 ];
 
 /// More are not worth telling, and a file of another kind has thousands.
-const MOST: usize = 10;
+pub const MOST: usize = 10;
 
-/// The unknown keywords with where they stand: `` `requierd` (at /properties/lines) ``.
-pub fn unknown(schema: &Value) -> Vec<String> {
+/// Every schema inside a schema, itself too, with where it stands.
+pub fn schemas(schema: &Value) -> Vec<(String, &Map<String, Value>)> {
     let mut found = Vec::new();
     // With an explicit stack, as a schema may be nested as deeply as JSON may.
     let mut open = vec![(String::new(), schema)];
@@ -88,19 +88,37 @@ pub fn unknown(schema: &Value) -> Vec<String> {
                 Value::Object(names) if NAMED.contains(&word) => {
                     open.extend(names.iter().map(|(name, named)| (format!("{below}/{name}"), named)));
                 }
-                _ if ONE.contains(&word) || MANY.contains(&word) || NAMED.contains(&word) => {}
-                _ if PLAIN.contains(&word) || word.starts_with("x-") => {}
-                _ if found.len() < MOST => {
-                    let short: String = word.chars().take(48).collect();
-                    let place = if at.is_empty() { String::new() } else { format!(" (at {at})") };
-                    found.push(format!("`{short}`{place}"));
-                }
-                _ => return found,
+                _ => {}
             }
         }
+        found.push((at, members));
     }
-    found.sort();
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
     found
+}
+
+/// A place in a schema, behind what stands there.
+pub fn place(at: &str) -> String {
+    let short: String = at.chars().take(200).collect();
+    if at.is_empty() { String::new() } else { format!(" (at {short})") }
+}
+
+/// The unknown keywords with where they stand: `` `requierd` (at /properties/lines) ``.
+pub fn unknown(schema: &Value) -> Vec<String> {
+    let known = |word: &str| {
+        ONE.contains(&word)
+            || MANY.contains(&word)
+            || NAMED.contains(&word)
+            || PLAIN.contains(&word)
+            || word.starts_with("x-")
+    };
+    let all = schemas(schema);
+    let words = all.iter().flat_map(|(at, members)| members.keys().map(move |word| (at, word)));
+    let unknown = words.filter(|(_, word)| !known(word)).map(|(at, word)| {
+        let short: String = word.chars().take(48).collect();
+        format!("`{short}`{}", place(at))
+    });
+    unknown.take(MOST).collect()
 }
 
 /// How deep a schema is looked into for something that it refuses.

@@ -305,6 +305,14 @@ findings! {
         "What it names cannot be in the body, or is not in its schema: nothing is kept, or counted, there, and nobody is told.",
         "Correct it as the message says, or declare the member in the schema. `*` stands for every element of a list and every member of an object; a number names a member.",
         "keep: [/items/0/id]                 # wrong: the member called 0\nkeep: [/items/*/id]                 # right";
+    SCHEMA_IN_VAIN = "IB240", Warning, "Something in a schema checks nothing",
+        "It looks like a check and is none: a format that nobody knows, a keyword of an older draft, or one that judges another type. JSON Schema leaves it out in silence.",
+        "Write what the message says, or leave it out.",
+        "{ \"type\": \"string\", \"format\": \"emial\" }     # wrong: email";
+    SCHEMA_UNFITTABLE = "IB241", Warning, "Nothing can fit a schema",
+        "Two of its demands exclude each other, so every body that comes under them is refused.",
+        "Correct the one that is wrong.",
+        "{ \"minimum\": 5, \"maximum\": 3 }     # wrong: nothing is both";
     NOTHING_DECLARED = "IB233", Warning, "No integration",
         "What is not declared does not cross, so every call is answered with 404. Often the files that declare integrations are somewhere else than where they are read from.",
         "Declare an integration, or see that its file is below the manifest's directory, ends in `.yaml` or `.yml` and does not begin with a dot.",

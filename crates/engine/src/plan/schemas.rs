@@ -1,11 +1,13 @@
 //! Schema files: read, compiled, and doubted where they may not do what their author thinks.
 
-use crate::schema_words;
+use crate::{schema_doubts, schema_words};
 use ironbridge_controls::schema::JsonSchema;
 use ironbridge_core::json;
 use ironbridge_core::memory::Charge;
 use ironbridge_manifest::Observed;
-use ironbridge_manifest::finding::{SCHEMA_CHECKS_NOTHING, SCHEMA_WORD_UNKNOWN};
+use ironbridge_manifest::finding::{
+    SCHEMA_CHECKS_NOTHING, SCHEMA_IN_VAIN, SCHEMA_UNFITTABLE, SCHEMA_WORD_UNKNOWN,
+};
 use serde_json::Value;
 use std::path::Path;
 
@@ -47,6 +49,13 @@ impl ReadSchema {
         let mut doubts: Vec<Observed> = unknown.collect();
         if schema_words::accepts_everything(&document) {
             doubts.push(Observed::new(&SCHEMA_CHECKS_NOTHING, at, format!("{shown} accepts every body")));
+        }
+        for (finding, told) in [
+            (&SCHEMA_IN_VAIN, schema_doubts::in_vain(&document)),
+            (&SCHEMA_UNFITTABLE, schema_doubts::unfittable(&document)),
+        ] {
+            let told = told.iter().map(|told| Observed::new(finding, at, format!("{shown}: {told}")));
+            doubts.extend(told);
         }
         Ok((ReadSchema { document, compiled }, doubts))
     }
