@@ -116,6 +116,30 @@ fn an_only_account_has_the_whole_target() {
     assert_eq!(scene.get(0, "/plain").status, 200);
 }
 
+/// Connections that nobody uses hold no place against one that wants it, on whichever core they rest.
+#[test]
+fn connections_at_rest_make_room_for_web_sockets() {
+    for protocol in ["http1", "auto"] {
+        let scene = scene(2);
+        scene
+            .world
+            .edit(|text| {
+                text.replace("max_connections: 2", &format!("max_connections: 2\n      protocol: {protocol}"))
+            })
+            .unwrap();
+        scene.world.reload().unwrap();
+        scene.world.target.on("GET /plain", Reply::After(Duration::from_millis(300), Box::new(Reply::Echo)));
+        std::thread::scope(|scope| {
+            for account in [0, 1] {
+                let scene = &scene;
+                scope.spawn(move || assert_eq!(scene.get(account, "/plain").status, 200));
+            }
+        });
+        let sockets = [0, 1].map(|account| scene.open(account, "/echo"));
+        assert!(sockets.iter().all(|(_, reply)| reply.status == 101), "{protocol}");
+    }
+}
+
 #[test]
 fn a_silent_web_socket_is_closed() {
     let scene = scene(4);
@@ -137,5 +161,7 @@ fn a_silent_web_socket_is_closed() {
     });
     assert_eq!((&record["outcome"], &record["bytes_in"]), (&"partial".into(), &19.into()), "{record}");
     assert_eq!(record["code"], "stream-idle", "{record}");
+    // The handshake's answer names it, like every other.
+    assert_eq!(reply.header("x-correlation-id"), record["id"].as_str());
     assert_eq!(scene.open(0, "/brief").1.status, 101);
 }

@@ -50,12 +50,13 @@ section! {
         /// The bridge's client certificate toward it.
         certificate: Option<ClientCertificate>,
         /// The bridge's credential toward it. A reply that repeats it is refused, or cut where it streams; replies
-        /// are not asked for compressed then, because nothing is seen in a compressed one.
+        /// are asked for uncompressed then, because nothing is seen in a compressed one, and one that comes compressed
+        /// all the same is refused, unless the operation lists Accept-Encoding in `request.headers`.
         auth: Option<TargetAuth>,
         /// Connections held to it at once, 1 to 1,000,000. Where several accounts may call it, one holds half of them at
         /// most, and at least one; over HTTP/2, as many streams as half of them carry. WebSockets count for as long
-        /// as they are open. What is beyond that waits for a second, WebSockets do not; then it is refused with
-        /// `target-busy`.
+        /// as they are open. Connections at rest make room. What is beyond that waits for a second, WebSockets do not;
+        /// then it is refused with `target-busy`.
         max_connections: Number<1, 1_000_000> = "512",
         /// For a connection with its TLS handshake.
         connect_timeout: Duration = "5s",

@@ -25,6 +25,7 @@ use rustls_pki_types::ServerName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 pub struct Settings {
     /// `https://host[:port][/base]`, without query or credentials.
@@ -93,6 +94,8 @@ pub struct Upstream {
     idle_timeout: Duration,
     queue_timeout: Duration,
     open: Arc<AtomicUsize>,
+    /// Tells every core that a place is wanted.
+    wanted: Notify,
     shares: share::Shares,
 }
 
@@ -146,6 +149,7 @@ impl Upstream {
             idle_timeout: settings.idle_timeout,
             queue_timeout: settings.queue_timeout,
             open: Arc::default(),
+            wanted: Notify::new(),
             shares: share::Shares::default(),
         }))
     }

@@ -9,10 +9,11 @@ use http::{Method, Request, Response};
 use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Notify};
+use tokio::task::AbortHandle;
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -25,7 +26,13 @@ const RECHECK: Duration = Duration::from_millis(25);
 
 /// How often one request is sent at most. Each further try is on another connection, and only of what the target did
 /// not process; a target that closes every connection at once must not keep a caller for ever.
-const TRIES: usize = 5;
+const TRIES: usize = 8;
+
+/// So many of them on connections that others use, too, each of which the target may be about to end.
+const ON_SHARED: usize = 3;
+
+/// How often it is looked whether a place that was given up is free.
+const LOOKS: usize = 8;
 
 /// Every pool of one core. Make one per core and keep it there.
 pub struct Pools {
@@ -55,6 +62,8 @@ impl Pools {
             return pool.clone();
         }
         let pool = Pool::new(upstream.clone());
+        let gives = tokio::task::spawn_local(give_when_wanted(Arc::clone(upstream), Rc::downgrade(&pool)));
+        pool.gives.replace(Some(gives.abort_handle()));
         self.pools.borrow_mut().insert(upstream.id, pool.clone());
         pool
     }
@@ -82,6 +91,24 @@ pub struct Pool {
     returned: Notify,
     used: Cell<Instant>,
     shares: Known,
+    gives: RefCell<Option<AbortHandle>>,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(gives) = self.gives.take() {
+            gives.abort();
+        }
+    }
+}
+
+/// Gives up a connection at rest whenever another core wants a place.
+async fn give_when_wanted(upstream: Arc<Upstream>, pool: Weak<Pool>) {
+    loop {
+        upstream.wanted.notified().await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.give_up();
+    }
 }
 
 struct Idle {
@@ -169,6 +196,7 @@ impl Pool {
             returned: Notify::new(),
             used: Cell::new(Instant::now()),
             shares: Known::default(),
+            gives: RefCell::default(),
         })
     }
 
@@ -253,7 +281,7 @@ impl Pool {
         // An automatic repetition that fails is not repeated (RFC 9110 §9.2.2).
         let mut may_repeat = reused && repeatable.idempotent;
         let mut avoided = Vec::new();
-        for _ in 1..TRIES {
+        for tried in 1..TRIES {
             if matches!(failed.error, SendError::Body(_)) {
                 break;
             }
@@ -270,7 +298,7 @@ impl Pool {
                 }
             };
             avoided.extend(failed.on.take());
-            let taken = self.open(&avoided).await?;
+            let taken = if tried > ON_SHARED { self.connect().await? } else { self.open(&avoided).await? };
             match self.exchange(taken, request).await {
                 Ok(response) => return Ok(response),
                 Err(again) => failed = again,
@@ -292,7 +320,7 @@ impl Pool {
             held.ok_or_else(|| share::taken(holder))
         });
         let held = held.transpose()?;
-        let mut permit = self.upstream.permit().ok_or(SendError::Busy)?;
+        let mut permit = self.place().await.ok_or(SendError::Busy)?;
         permit._held = held;
         let mut http1 = self.upstream.connect_upgradable(permit).await?;
         self.upstream.address_http1(&mut request);
@@ -303,6 +331,39 @@ impl Pool {
             }
             Err(error) => Err(SendError::of(&error, true)),
         }
+    }
+
+    /// A place for a connection of its own: one that rests makes room, on whichever core.
+    async fn place(&self) -> Option<Permit> {
+        if let Some(permit) = self.upstream.permit() {
+            return Some(permit);
+        }
+        for _ in 0..LOOKS {
+            self.want();
+            tokio::time::sleep(RECHECK).await;
+            if let Some(permit) = self.upstream.permit() {
+                return Some(permit);
+            }
+        }
+        None
+    }
+
+    fn want(&self) {
+        if !self.give_up() {
+            self.upstream.wanted.notify_waiters();
+        }
+    }
+
+    /// Closes a connection that rests, if there is one.
+    fn give_up(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            drop(idle.remove(0));
+            return true;
+        }
+        let mut shared = self.shared.borrow_mut();
+        let resting = shared.iter().position(|shared| shared.streams.at_rest_since().is_some());
+        resting.map(|resting| drop(shared.remove(resting))).is_some()
     }
 
     /// Connections that wait for a request.
@@ -408,6 +469,8 @@ impl Pool {
             if now >= deadline {
                 return Err(SendError::Busy);
             }
+            // This core has none at rest.
+            self.upstream.wanted.notify_waiters();
             let nap = RECHECK.min(deadline - now);
             // Whether notified or not, look again.
             drop(tokio::time::timeout(nap, self.returned.notified()).await);
