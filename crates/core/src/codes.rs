@@ -70,7 +70,7 @@ codes! {
         "The request's Via field names this bridge: it has already passed here (RFC 9110 §7.6.3).",
         "Check the target's URL: it leads back to the bridge.";
     REQUEST_TIMEOUT = "request-timeout", 408, Caller, true, "Request too slow",
-        "The request's header or body did not arrive within its time limit.",
+        "The request's header or body did not arrive within its time limit, or the operation's timeout ended while the target waited for the rest of the body.",
         "Send the request without pauses; raise the operation's timeout if the link is slow.";
     BRIDGE_BUSY = "bridge-busy", 503, Bridge, true, "Bridge busy",
         "The bridge holds as many connections or exchanges as it may.",
@@ -244,7 +244,7 @@ codes! {
         "The secret that the bridge needs toward the target cannot be read, or the target's token endpoint refused it.",
         "Try again; the operator finds the cause in the bridge's log.";
     TARGET_UNREACHABLE = "target-unreachable", 502, Target, true, "Target unreachable",
-        "No connection to the target could be made, or it closed each of them before it took the request.",
+        "No connection to the target could be made within connect_timeout, or it closed each of them before it took the request.",
         "Try again; if it persists, tell the target's owner.";
     TARGET_TLS_FAILED = "target-tls-failed", 502, Target, false, "Target not trusted",
         "The TLS handshake with the target failed: its certificate does not verify under the declared CA, is that of a CA itself (as self-signed ones often are), is not valid now, or is for other names.",

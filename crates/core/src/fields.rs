@@ -105,7 +105,8 @@ pub const CROSSING: &[Group] = &[
         what: "WebSocket",
         request: When::Handshake,
         reply: When::Declared,
-        names: &["sec-websocket-key", "sec-websocket-version"],
+        // The target judges whether it serves pages of that origin (RFC 6455 §10.2).
+        names: &["sec-websocket-key", "sec-websocket-version", "origin"],
     },
     Group {
         what: "WebSocket",

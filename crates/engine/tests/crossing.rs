@@ -533,6 +533,39 @@ fn a_websocket_begins_with_a_whole_handshake_on_both_sides() {
 }
 
 #[test]
+fn what_is_declared_of_a_handshakes_answer_crosses() {
+    let operations = "ws: { match: GET /ws, permission: orders.read, upgrade: websocket, response: { headers: [X-Node, Location] } }";
+    let scene = Scene::new("", operations);
+    scene.target.answer(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Node: 7\r\nX-Node: 8\r\nX-Other: 9\r\n\
+         Location: /elsewhere\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\n\r\n",
+    );
+    let reply = scene.send(
+        "GET /raw/ws",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert_eq!(reply.status, 101);
+    let mut names: Vec<&str> = reply.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.retain(|name| !["date", "ratelimit", "ratelimit-policy"].contains(name));
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["connection", "sec-websocket-accept", "upgrade", "via", "x-correlation-id", "x-node", "x-node"]
+    );
+}
+
+/// A target must not be blamed for a body that its caller does not send.
+#[test]
+fn a_stalled_caller_is_told_that_it_stalled() {
+    let scene = Scene::new("", "put: { match: PUT /put, permission: orders.write, timeout: 1s }");
+    scene.target.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let reply = scene.send("PUT /raw/put", "Content-Length: 10\r\n\r\nabc");
+    assert_eq!((reply.status, &reply.json()["code"]), (408, &json!("request-timeout")));
+}
+
+#[test]
 fn a_reply_that_is_read_is_not_compressed() {
     let scene = Scene::new("", READ_AND_STREAMED);
     for (codings, status) in [

@@ -104,6 +104,33 @@ fn what_was_held_back_stays_held_back() {
     assert_eq!(world.target.seen_on("POST /book").len(), 1);
 }
 
+/// Nothing was sent, so that the key is as fresh as before.
+#[test]
+fn a_connection_that_never_came_about_costs_no_key() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = format!(
+        "url: \"https://localhost:{}\", ca: ./erp-ca.pem, connect_timeout: 1s",
+        silent.local_addr().unwrap().port()
+    );
+    let operation =
+        "pay: { match: POST /pay, permission: orders.write, replay: { idempotency_key: required } }";
+    let (world, key) =
+        World::with_key(&Declared { operations: OPERATIONS, ..Declared::default() }, |dir, _| {
+            Ok(std::fs::write(dir.join("raw.yaml"), world::system("raw", &http, operation))?)
+        })
+        .unwrap();
+    let key = format!("X-API-Key: {key}");
+    for _ in 0..2 {
+        let reply = world.curl("/raw/pay", &["-H", &key, "-H", "Idempotency-Key: k", "-d", "{}"]).unwrap();
+        assert_eq!(
+            (reply.status, &reply.json().unwrap()["code"]),
+            (502, &json!("target-unreachable")),
+            "{}",
+            reply.text()
+        );
+    }
+}
+
 #[test]
 fn while_the_first_is_under_way_the_second_waits() {
     let (world, key) = world();

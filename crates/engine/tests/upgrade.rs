@@ -57,11 +57,15 @@ fn messages_pass_both_ways_and_the_record_counts_them() {
     assert!(record["bytes_out"].as_u64().unwrap() > 40_000, "{record}");
 
     // The target's own close arrives as it was sent; the target sees the caller's fields, and no credential.
-    let told = scene.talk("/ws/chat", json!({ "messages": ["headers", "close"] }));
+    let headers =
+        json!({ "X-API-Key": scene.key, "Origin": "https://app.example", "User-Agent": "a browser" });
+    let told = scene.talk("/ws/chat", json!({ "messages": ["headers", "close"], "headers": headers }));
     assert_eq!(told["close"], 4001, "{told}");
     let headers: Value = serde_json::from_str(told["messages"][0].as_str().unwrap()).unwrap();
     assert_eq!((&headers["upgrade"], &headers["via"]), (&json!("websocket"), &json!("1.1 test-bridge")));
-    assert!(headers["x-api-key"].is_null(), "{headers}");
+    assert!(headers["x-api-key"].is_null() && headers["user-agent"].is_null(), "{headers}");
+    // Whose pages may talk to it is the target's to judge (RFC 6455 §10.2).
+    assert_eq!(headers["origin"], "https://app.example", "{headers}");
 }
 
 #[test]

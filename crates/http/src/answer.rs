@@ -40,7 +40,14 @@ pub(crate) fn respond(
         }
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
-                Some(asked) => switched::respond(reply, tail, asked, &site.via_http1, route.idle_timeout),
+                Some(asked) => switched::respond(
+                    reply,
+                    tail,
+                    asked,
+                    &site.via_http1,
+                    &route.passes.switched,
+                    route.idle_timeout,
+                ),
                 None => refusal(site, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
             }
         }

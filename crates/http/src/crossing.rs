@@ -23,6 +23,7 @@ use ironbridge_net::retry_after;
 use ironbridge_net::upstream::{
     BodyFault, Holder, OutBody, PooledBody, Repeatable, SendError, is_idempotent,
 };
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct HttpCrossing<'a> {
     pub upgrades: bool,
     /// The request body streams past, so that it can be sent only once.
     pub streams: bool,
+    /// Whether it waits for the caller, where it streams.
+    pub stalled: Option<Rc<Cell<bool>>>,
     /// Set when it is delivered: until then the reply must have begun, or have ended where a control reads it.
     pub deadline: Option<Instant>,
     pub via: &'a HeaderValue,
@@ -191,8 +194,9 @@ impl HttpCrossing<'_> {
         }
         let max = self.route.pipeline.max_request();
         match self.inbound.take() {
-            Some(body) => {
+            Some(mut body) => {
                 self.streams = true;
+                self.stalled = Some(body.stalled());
                 let trailers = Arc::clone(&self.route.passes.request_trailers);
                 OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers)
             }
@@ -265,8 +269,14 @@ impl HttpCrossing<'_> {
         match sent {
             Some(Ok(reply)) => Ok(reply),
             Some(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
+            None if self.awaits_caller() => Err((&code::REQUEST_TIMEOUT).into()),
             None => Err((&code::TARGET_TIMEOUT).into()),
         }
+    }
+
+    /// The target has not answered because the caller has not sent all of its body.
+    fn awaits_caller(&self) -> bool {
+        self.stalled.as_ref().is_some_and(|stalled| stalled.get())
     }
 
     /// What the target's reply must be before any of it is passed on, whether a control reads it or it streams.
@@ -353,13 +363,14 @@ fn judge_status<B>(reply: &Response<B>) -> Result<(), Box<Denial>> {
 
 pub(crate) fn refusal(error: &SendError) -> Box<Denial> {
     let code = match error {
-        SendError::Unreachable(_) | SendError::Resolve(_) | SendError::AddressRefused(_) => {
-            &code::TARGET_UNREACHABLE
-        }
+        SendError::Unreachable(_)
+        | SendError::Resolve(_)
+        | SendError::AddressRefused(_)
+        // No connection within its own time limit, so that nothing was sent.
+        | SendError::Timeout => &code::TARGET_UNREACHABLE,
         SendError::Tls(_) => &code::TARGET_TLS_FAILED,
         SendError::Busy | SendError::ShareTaken { .. } => &code::TARGET_BUSY,
         SendError::NoDescriptor => &code::BRIDGE_BUSY,
-        SendError::Timeout => &code::TARGET_TIMEOUT,
         SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,
         SendError::Body(BodyFault::TooSlow) => &code::REQUEST_TIMEOUT,
         SendError::Body(BodyFault::Broken(_)) => &code::BODY_INCOMPLETE,

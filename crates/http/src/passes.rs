@@ -23,6 +23,8 @@ pub struct Passes {
     pub reply_trailers: Arc<Names>,
     /// Of a request that asks for WebSocket, besides.
     pub handshake: Names,
+    /// Of the reply that agrees to one, besides: what is declared.
+    pub switched: Names,
     /// A keep list filters what the target answers, so that nothing may tell of the whole.
     pub filters_reply: bool,
     /// What does not cross, as far as it was told.
@@ -170,6 +172,7 @@ impl Passes {
             same: names(Request, [], same, &not_the_same, credential),
             request: names(Request, request, declared.request, &not_in_request, credential),
             request_trailers: Arc::new(names(Request, [], declared.request_trailers, &[], credential)),
+            switched: names(Side::Reply, [], replied.clone(), OF_A_REPLY, credential),
             handshake: Names::listed(handshake(|group| group.request)),
             reply: names(Reply, known(|group| group.reply), replied, of_whole(filters_reply), credential),
             reply_trailers: Arc::new(names(
@@ -184,6 +187,18 @@ impl Passes {
         }
     }
 }
+
+/// What says something of a body, which a reply that switches has not.
+const OF_A_REPLY: &[&str] = &[
+    "content-type",
+    "content-language",
+    "content-encoding",
+    "content-disposition",
+    "content-range",
+    "location",
+    "link",
+    "retry-after",
+];
 
 fn handshake(side: fn(&Group) -> When) -> impl Iterator<Item = HeaderName> {
     let groups = fields::CROSSING.iter().filter(move |group| side(group) == When::Handshake);

@@ -216,6 +216,7 @@ impl Served<'_> {
             gate: &self.caller.gate,
             upgrades: upgrade.is_some(),
             streams: false,
+            stalled: None,
             deadline: None,
             via,
         };

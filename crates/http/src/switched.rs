@@ -1,6 +1,7 @@
 //! WebSocket: after both sides agreed to switch, bytes pass unread in both directions (RFC 6455 §4).
 
 use crate::answer::AnswerBody;
+use crate::problem;
 use crate::reply::ReplyBody;
 use crate::watch::Watched;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use http::{HeaderMap, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use ironbridge_core::{Tail, code};
+use ironbridge_net::Names;
 use ironbridge_net::gate::Upgrade;
 use ironbridge_net::listen::Permit;
 use std::cell::Cell;
@@ -29,12 +31,13 @@ pub(crate) struct Asked {
 /// Only what the handshake needs goes back to the caller.
 const HANDSHAKE: [&str; 3] = ["sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"];
 
-/// `idle` is how long nothing may pass in either direction.
+/// `declared` names the other fields that cross, and `idle` is how long nothing may pass in either direction.
 pub(crate) fn respond(
     mut reply: Response<Watched>,
     tail: Box<Tail>,
     Asked { on, upgrade, counted }: Asked,
     via: &HeaderValue,
+    declared: &Names,
     idle: Duration,
 ) -> Response<AnswerBody> {
     let target = hyper::upgrade::on(&mut reply);
@@ -44,9 +47,13 @@ pub(crate) fn respond(
             reply.headers().get(name).map(|value| (http::HeaderName::from_static(name), value.clone())),
         );
     }
+    for (name, value) in reply.headers().iter().filter(|(name, _)| declared.pass(name)) {
+        headers.append(name, value.clone());
+    }
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(VIA, via.clone());
+    problem::stamp(&mut headers, tail.exchange());
     upgrade.accept();
     tokio::task::spawn_local(async move {
         copy(on, target, tail, idle).await;

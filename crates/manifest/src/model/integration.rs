@@ -153,7 +153,8 @@ section! {
         /// For this operation, instead of the flow's idle timeout.
         idle_timeout: Option<Duration>,
         /// Opens a WebSocket, and nothing else: a request without its handshake is refused. It counts among its account's connections to the target
-        /// (`max_connections`) until it is closed, after `idle_timeout` without a byte at the latest.
+        /// (`max_connections`) until it is closed, after `idle_timeout` without a byte at the latest. Origin crosses
+        /// with the handshake: the target judges whose pages it serves. Its answer carries what `response.headers` lists.
         upgrade: Option<Upgrade>,
         /// What a request must be like, and what of it crosses.
         request: Request,

@@ -2,6 +2,7 @@ use super::FrameState;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -10,18 +11,24 @@ use std::task::{Context, Poll, ready};
 pub struct Arriving {
     body: Incoming,
     frames: Option<Rc<FrameState>>,
+    stalled: Option<Rc<Cell<bool>>>,
 }
 
 impl Arriving {
+    /// Is true while somebody waits for more of it.
+    pub fn stalled(&mut self) -> Rc<Cell<bool>> {
+        Rc::clone(self.stalled.get_or_insert_default())
+    }
+
     pub fn new(body: Incoming, frames: Option<&Rc<FrameState>>) -> Arriving {
-        Arriving { body, frames: frames.map(Rc::clone) }
+        Arriving { body, frames: frames.map(Rc::clone), stalled: None }
     }
 }
 
 /// Of no HTTP/2 connection that is watched.
 impl From<Incoming> for Arriving {
     fn from(body: Incoming) -> Arriving {
-        Arriving { body, frames: None }
+        Arriving { body, frames: None, stalled: None }
     }
 }
 
@@ -34,7 +41,11 @@ impl Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let body = self.get_mut();
-        let frame = ready!(Pin::new(&mut body.body).poll_frame(cx));
+        let polled = Pin::new(&mut body.body).poll_frame(cx);
+        if let Some(stalled) = &body.stalled {
+            stalled.set(polled.is_pending());
+        }
+        let frame = ready!(polled);
         match (&frame, &body.frames) {
             (Some(Ok(frame)), Some(frames)) => {
                 if let Some(data) = frame.data_ref() {
