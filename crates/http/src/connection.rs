@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// What all listeners share for the life of the bridge.
 pub struct Shared {
@@ -193,16 +193,21 @@ impl Drop for Open {
 }
 
 /// Resolves when an HTTP/2 caller has nothing to ask: hyper waits for the preface without end, and then keeps
-/// whoever answers its pings. A connection closes after one to two idle timeouts, as with HTTP/1.
+/// whoever answers its pings.
 async fn silence(state: &GateState, limits: gate::Limits) {
-    let (mut before, mut wait) = (Some(0), limits.head_timeout);
+    let begun = Instant::now();
     loop {
-        tokio::time::sleep(wait).await;
-        let served = state.served();
-        if served.is_some() && served == before {
+        let now = Instant::now();
+        let due = match state.idle_since() {
+            // One is being served: the time begins with the end of its answer.
+            None => now + limits.idle_timeout,
+            Some(None) => begun + limits.head_timeout,
+            Some(Some(rested)) => Instant::from(rested) + limits.idle_timeout,
+        };
+        if due <= now {
             return;
         }
-        (before, wait) = (served, limits.idle_timeout);
+        sleep_until(due).await;
     }
 }
 

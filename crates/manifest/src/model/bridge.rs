@@ -197,7 +197,7 @@ section! {
     pub struct Timeouts {
         /// For the whole header section of a request, the TLS handshake included.
         header: Duration = "10s",
-        /// For the next request on an open connection.
+        /// For the next request on an open connection, from the end of the last answer.
         idle: Duration = "75s",
         /// For the whole body of a request; for each pause in it, where it streams to the target.
         body: Duration = "60s",

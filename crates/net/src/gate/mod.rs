@@ -39,7 +39,7 @@ pub struct Limits {
     pub target: usize,
     /// From a head's first bytes to its last, and from the connection's start to the first bytes.
     pub head_timeout: Duration,
-    /// Between two requests; a connection closes after one to two of these.
+    /// Between the end of an answer and the next request.
     pub idle_timeout: Duration,
 }
 
@@ -109,8 +109,8 @@ enum Mode {
 #[derive(Clone, Copy, PartialEq)]
 enum Wait {
     Nothing,
-    /// The next request, since then, and with so many served before it (`None` while one is being served).
-    Request(Instant, Option<u64>),
+    /// The next request, since then, or since the one before was answered.
+    Request(Instant),
     /// The rest of a head, since then.
     Rest(Instant),
 }
@@ -305,14 +305,15 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
         let partial = !matches!(self.held.as_slice(), b"" | b"\r" | b"\r\n");
         let begun = match self.wait {
             Wait::Nothing => true,
-            Wait::Request(..) => partial,
+            Wait::Request(_) => partial,
             Wait::Rest(_) => false,
         };
         if begun {
             let now = Instant::now();
-            self.wait = if partial { Wait::Rest(now) } else { Wait::Request(now, self.state.served()) };
-            if partial || self.timer.is_none() {
-                self.set_timer(now + self.patience());
+            self.wait = if partial { Wait::Rest(now) } else { Wait::Request(now) };
+            let due = now + self.patience();
+            if partial || self.timer.as_ref().is_none_or(|timer| timer.deadline() > due) {
+                self.set_timer(due);
             }
         }
         loop {
@@ -325,14 +326,18 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
                     self.obey(Then::Refuse(&code::REQUEST_TIMEOUT));
                     return Poll::Ready(Ok(Step::Again));
                 }
-                Wait::Request(since, served) if since + self.patience() <= now => {
-                    if served.is_some() && served == self.state.served() {
+                Wait::Rest(since) => self.set_timer(since + self.patience()),
+                Wait::Request(since) => {
+                    let since = match self.state.idle_since() {
+                        // One is being served: the time begins with the end of its answer.
+                        None => now,
+                        Some(rested) => rested.map_or(since, |rested| since.max(rested.into())),
+                    };
+                    if since + self.patience() <= now {
                         return Poll::Ready(Ok(Step::Return)); // As if the caller had closed.
                     }
-                    self.wait = Wait::Request(now, self.state.served());
-                    self.set_timer(now + self.patience());
+                    self.set_timer(since + self.patience());
                 }
-                Wait::Rest(since) | Wait::Request(since, _) => self.set_timer(since + self.patience()),
                 Wait::Nothing => return Poll::Pending,
             }
         }
@@ -341,7 +346,7 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
     fn patience(&self) -> Duration {
         let first = self.judge.heads() == 0;
         match self.wait {
-            Wait::Request(..) if !first => self.limits.idle_timeout,
+            Wait::Request(_) if !first => self.limits.idle_timeout,
             _ => self.limits.head_timeout,
         }
     }

@@ -2,7 +2,8 @@ use ironbridge_core::Code;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What the gate and the transport of one connection know together. It travels outside the byte stream, so no
 /// caller can imitate it. (hyper wants upgradable connections to be `Send`, hence atomics; nothing contends.)
@@ -134,13 +135,13 @@ impl GateState {
 
     /// Since when no request has been in service: the inner `None` is "since the beginning", the outer one says that
     /// one is, or that the connection switched protocols.
-    pub fn idle_since(&self) -> Option<Option<Instant>> {
+    pub fn idle_since(&self) -> Option<Option<std::time::Instant>> {
         self.served()?;
         if matches!(*self.decision(), Decision::Accepted) {
             return None;
         }
         let rested = self.rested.load(Ordering::Relaxed);
-        Some((rested > 0).then(|| self.begun + Duration::from_nanos(rested)))
+        Some((rested > 0).then(|| (self.begun + Duration::from_nanos(rested)).into_std()))
     }
 
     fn decide(&self, decision: Decision) {

@@ -200,6 +200,37 @@ async fn a_connection_closes_when_it_rests_but_not_while_it_is_served() {
     assert_eq!(reading.await.unwrap(), 0);
 }
 
+/// Its time begins with the end of the last answer, whenever the timer was set.
+#[tokio::test(start_paused = true)]
+async fn a_connection_rests_for_its_idle_time_and_no_longer() {
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (idle, answers) in
+        [(3, [0, 0]), (3, [2, 1]), (3, [7, 0]), (75, [0, 0]), (75, [40, 70]), (75, [0, 100])]
+    {
+        let limits = Limits { idle_timeout: Duration::from_secs(idle), ..Limits::default() };
+        let (mut client, server) = tokio::io::duplex(1024);
+        let (mut gate, state) = Gate::new(server, limits);
+        let mut buf = vec![0; 1024];
+        let mut rested = Instant::now();
+        for answer in answers {
+            client.write_all(request).await.unwrap();
+            assert_eq!(tokio::io::AsyncReadExt::read(&mut gate, &mut buf).await.unwrap(), request.len());
+            let Arrival::Request(service) = state.arrival() else { panic!("not a request") };
+            // hyper asks for more while it serves.
+            let more = tokio::io::AsyncReadExt::read(&mut gate, &mut buf);
+            assert!(tokio::time::timeout(Duration::from_secs(answer), more).await.is_err());
+            drop(service);
+            rested = Instant::now();
+        }
+        assert_eq!(tokio::io::AsyncReadExt::read(&mut gate, &mut buf).await.unwrap(), 0);
+        let waited = rested.elapsed().as_millis();
+        assert!(
+            (idle * 1000..idle * 1000 + 10).contains(&u64::try_from(waited).unwrap()),
+            "{idle} {answers:?}: {waited}"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_sends_no_more_is_answered_before_its_end_is_told() {
     let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
