@@ -31,7 +31,7 @@ codes! {
         "The request's framing could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, a bare line feed, a folded header line, white space before a colon, a request line of another form or version than HTTP/1.0 and HTTP/1.1, or a control character in it (RFC 9112 §2.2, §3, §5, §6). Such requests are how smuggling attacks start, so they are refused and the connection is closed.",
         "Send one well-formed Content-Length, or Transfer-Encoding: chunked alone, with lines ended by CRLF. A proxy in between may be rewriting the request.";
     HTTP2_REFUSED = "http2-refused", 400, Caller, false, "HTTP/2 protocol broken",
-        "The connection or a stream on it broke HTTP/2: a malformed, repeated or missing pseudo-field, a field that belongs to one connection, a header section or frames out of order, more streams than allowed, or a flood of frames that carry nothing (RFC 9113 §5.4, §8.1.1, §10.5). It was ended with RST_STREAM or with the connection, so the record is the only place where this code stands.",
+        "The connection or a stream on it broke HTTP/2: a malformed, repeated or missing pseudo-field, or one after a body, a field that belongs to one connection, a header section or frames out of order, more streams than allowed, or a flood of frames that carry nothing (RFC 9113 §5.4, §8.1.1, §10.5). It was ended with RST_STREAM or with the connection, so the record is the only place where this code stands.",
         "Use an HTTP/2 library as it comes; a proxy in between may be translating requests wrongly.";
     HEADER_TOO_LARGE = "header-too-large", 431, Caller, false, "Header fields too large",
         "The header section is larger than 16 KiB or has more than 100 fields.",

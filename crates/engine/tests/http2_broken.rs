@@ -248,6 +248,67 @@ fn connections_that_the_library_ends_have_a_record() {
     }
 }
 
+/// RFC 9113 §8.1: they are for what stands before a body.
+#[test]
+fn pseudo_fields_after_a_body_end_the_connection() {
+    let (world, _) = world();
+    let sent = |trailers: &[u8]| {
+        [
+            frame(HEADERS, END_HEADERS, 1, &block(GET)),
+            frame(DATA, 0, 1, b"x"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers),
+        ]
+        .concat()
+    };
+    let padded = [&[3][..], &field(":path", "/b"), &[0; 3]].concat();
+    for (what, bytes) in [
+        ("a path", sent(&field(":path", "/b"))),
+        ("a status after a field", sent(&block([("x-sum", "1"), (":status", "200")]))),
+        ("an unknown one", sent(&field(":x", "1"))),
+        ("one of the static table", sent(&[0x82])),
+        ("one with a name of the static table", sent(&[0x04, 1, b'/'])),
+        (
+            "one of the dynamic table",
+            [
+                frame(
+                    HEADERS,
+                    END_HEADERS,
+                    1,
+                    &[&block(GET.into_iter().take(3))[..], &[0x44, 2, b'/', b'b']].concat(),
+                ),
+                frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xbe]),
+            ]
+            .concat(),
+        ),
+        (
+            "one behind padding, in two frames",
+            [
+                frame(HEADERS, END_HEADERS, 1, &block(GET)),
+                frame(HEADERS, 8 | END_STREAM, 1, &padded),
+                frame(CONTINUATION, END_HEADERS, 1, &field("x-sum", "1")),
+            ]
+            .concat(),
+        ),
+    ] {
+        let before = codes(&world).len();
+        let mut raw = open(&world);
+        raw.send(bytes);
+        assert_eq!(recorded(&world, before), "http2-refused", "{what}");
+        raw.wait_until_closed();
+    }
+    // Fields alone may follow, however they are written.
+    for trailers in [
+        block([("x-sum", "1")]),
+        vec![0x00, 0x83, 0xac, 0xe8, 0x4f, 1, b'1'],
+        [&[0x0f, 0x00, 1][..], b"1"].concat(),
+    ] {
+        let mut raw = open(&world);
+        raw.send(sent(&trailers));
+        eventually(|| problems(&raw).contains(&(1, "credentials-missing".to_owned())).then_some(()));
+        is_served(&mut raw, 3);
+    }
+}
+
 #[test]
 fn frames_that_carry_nothing_are_not_taken_without_end() {
     let (world, key) = world();

@@ -26,8 +26,7 @@ pub(crate) async fn watch(worker: &Rc<Worker>, caller: &Rc<Caller>, seen: &Frame
 /// Records what was still on its way when the connection ended, or else that it ended over a broken protocol.
 pub(crate) fn ended(worker: &Rc<Worker>, caller: &Rc<Caller>, seen: &FrameState, ended: &hyper::Result<()>) {
     let why = match ended {
-        Err(_) if seen.is_flooded() => Some("too many frames that carry nothing".to_owned()),
-        Err(error) => broken_http2(error),
+        Err(error) => seen.cut().map(str::to_owned).or_else(|| broken_http2(error)),
         Ok(()) => None,
     };
     let refused = seen.refused_at_end(caller.gate.arrived(), why.is_some());

@@ -3,7 +3,8 @@
 //! The HTTP/2 library answers some requests itself, or ends the connection over them, and tells nobody. From the
 //! frames it is known how many requests a caller began, so the transport sees how many of them it never got to see
 //! ([`FrameState::refused`]). And frames that cost work and carry nothing (PING, SETTINGS, WINDOW_UPDATE, PRIORITY,
-//! unknown ones, empty DATA) are counted: a caller that sends them without end is cut off.
+//! unknown ones, empty DATA) are counted: a caller that sends them without end is cut off, and so is one that puts
+//! pseudo-fields behind a body, which the library drops.
 //!
 //! Small DATA frames are no fault: streams of small messages (gRPC) consist of them. The library keeps each by itself
 //! until it is read, and ends a connection on which too many wait; so the caller is read no further while they do
@@ -11,6 +12,7 @@
 
 mod arriving;
 mod credit;
+mod fields;
 mod reader;
 
 pub use arriving::Arriving;
@@ -51,7 +53,7 @@ pub struct FrameState {
     large: Cell<u64>,
     /// One that is still coming is above it already.
     large_so_far: Cell<bool>,
-    flooded: Cell<bool>,
+    cut: Cell<Option<&'static str>>,
     /// What small DATA frames that nobody took yet cost the library, as it counts it.
     untaken: Cell<u64>,
     /// Small frames that were taken since the caller's credit for them was last looked at.
@@ -106,8 +108,8 @@ impl<Io: AsyncRead> Frames<Io> {
         (frames, state)
     }
 
-    /// Whether the caller may go on.
-    fn watch(&mut self, bytes: &[u8]) -> bool {
+    /// Why the caller may not go on, if it may not.
+    fn watch(&mut self, bytes: &[u8]) -> Option<&'static str> {
         let (mut idle, mut small) = (0, 0);
         let before = self.reader.begun;
         let mut untaken = self.state.untaken.get();
@@ -130,9 +132,13 @@ impl<Io: AsyncRead> Frames<Io> {
             self.small.earn(begun);
         }
         self.state.large_so_far.set(self.reader.section.opens && self.reader.section.bytes > LARGE);
+        if self.reader.malformed_trailers {
+            return Some("a pseudo-field in trailers (RFC 9113 §8.1)");
+        }
         // The clock is asked only where there is something to pay.
-        (idle == 0 || self.idle.pay(idle, Instant::now()))
-            && (small == 0 || self.small.pay(small, Instant::now()))
+        let paid = (idle == 0 || self.idle.pay(idle, Instant::now()))
+            && (small == 0 || self.small.pay(small, Instant::now()));
+        (!paid).then_some("too many frames that carry nothing")
     }
 }
 
@@ -171,9 +177,9 @@ impl FrameState {
         self.told.get()
     }
 
-    /// The connection was cut because of frames that carry nothing.
-    pub fn is_flooded(&self) -> bool {
-        self.flooded.get()
+    /// Why the connection was cut here, if it was.
+    pub fn cut(&self) -> Option<&'static str> {
+        self.cut.get()
     }
 
     /// A DATA frame of so many bytes was taken.
@@ -224,12 +230,10 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Frames<Io> {
         let before = buf.filled().len();
         let read = Pin::new(&mut frames.io).poll_read(cx, buf);
         let new = buf.filled().get(before..).unwrap_or_default();
-        if frames.watch(new) {
-            return read;
-        }
-        frames.state.flooded.set(true);
+        let Some(why) = frames.watch(new) else { return read };
+        frames.state.cut.set(Some(why));
         buf.set_filled(before);
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many frames that carry nothing")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)))
     }
 }
 

@@ -1,3 +1,4 @@
+use super::fields::Fields;
 use super::{BYTES_FOR_ONE, LARGE, WAITING};
 
 /// RFC 9113 §3.4.
@@ -10,6 +11,7 @@ const END_HEADERS: u8 = 0x4;
 /// Bytes of DATA from which a frame is worth its own cost in memory, its padding left aside.
 const SMALL: u32 = 64;
 const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
 const END_STREAM: u8 = 0x1;
 const MOST_PADDING: u32 = 256;
 
@@ -29,6 +31,11 @@ pub(super) struct Reader {
     /// Whole header sections of new streams, and how many of them since the caller asked were above [`LARGE`].
     pub begun: u64,
     pub large: u64,
+    fields: Fields,
+    /// Of the frame that is passing.
+    padding: u32,
+    /// What followed a body had a pseudo-field.
+    pub malformed_trailers: bool,
 }
 
 /// The header section that is passing: HEADERS and what continues it.
@@ -36,6 +43,8 @@ pub(super) struct Reader {
 pub(super) struct Section {
     pub bytes: u64,
     pub opens: bool,
+    /// Of a stream that was there.
+    trails: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +73,9 @@ impl Reader {
                 bytes = bytes.get(wanted..).unwrap_or_default();
             } else if let Some(frame) = self.frame {
                 let passing = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                if matches!(frame.kind, HEADERS | CONTINUATION) {
+                    self.passes(frame, bytes.get(..passing).unwrap_or_default());
+                }
                 self.left -= u32::try_from(passing).unwrap_or(self.left);
                 bytes = bytes.get(passing..).unwrap_or_default();
                 if self.left == 0 {
@@ -90,12 +102,14 @@ impl Reader {
         if frame.kind == HEADERS {
             frame.opens = frame.stream > self.last_stream;
             self.last_stream = self.last_stream.max(frame.stream);
-            self.section = Section { bytes: 0, opens: frame.opens };
+            self.section = Section { bytes: 0, opens: frame.opens, trails: !frame.opens };
+            self.fields.begin();
         }
         if matches!(frame.kind, HEADERS | CONTINUATION) {
             self.section.bytes += u64::from(frame.length);
         }
         self.left = frame.length;
+        self.padding = 0;
         self.frame = Some(frame);
         if frame.length == 0 {
             self.ends(frame);
@@ -103,9 +117,24 @@ impl Reader {
         frame
     }
 
+    /// A part of the payload of HEADERS or CONTINUATION: between what may stand before the fields, and padding.
+    fn passes(&mut self, frame: Frame, part: &[u8]) {
+        let begins = frame.length - self.left;
+        let flag = |flag: u8| frame.kind == HEADERS && frame.flags & flag != 0;
+        if begins == 0 && flag(PADDED) {
+            self.padding = part.first().copied().unwrap_or_default().into();
+        }
+        let before = u32::from(flag(PADDED)) + if flag(PRIORITY) { 5 } else { 0 };
+        let place =
+            |at: u32| usize::try_from(at.saturating_sub(begins)).unwrap_or(usize::MAX).min(part.len());
+        let (from, to) = (place(before), place(frame.length.saturating_sub(self.padding)));
+        self.fields.read(part.get(from..to).unwrap_or_default());
+    }
+
     fn ends(&mut self, frame: Frame) {
         self.frame = None;
         let ends_section = matches!(frame.kind, HEADERS | CONTINUATION) && frame.flags & END_HEADERS != 0;
+        self.malformed_trailers |= ends_section && self.section.trails && self.fields.saw_pseudo;
         if ends_section && std::mem::take(&mut self.section.opens) {
             self.begun += 1;
             self.large += u64::from(self.section.bytes > LARGE);
