@@ -106,6 +106,9 @@ impl Disk for RealDisk {
         options.read(true);
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NONBLOCK);
         let mut file = options.open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("there is something else than a file"));
+        }
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
         file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;

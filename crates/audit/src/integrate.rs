@@ -204,10 +204,10 @@ impl Integrator {
         self.write_checkpoint(&edge)?;
         self.edge = edge;
         self.shared.integrated.store(self.edge.size, SeqCst);
-        self.shared.signed(self.edge.size, self.edge.root())?;
-        self.look_after(false)?;
+        // Whatever becomes of the head: the checkpoint is there, and the next round must know what it shows.
         self.tidy(shown, &tiles);
-        Ok(())
+        self.shared.signed(self.edge.size, self.edge.root())?;
+        self.look_after(false)
     }
 
     /// Detail is on disk before a checkpoint covers its records, because the journal may forget them then.

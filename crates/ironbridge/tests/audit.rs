@@ -739,6 +739,34 @@ fn a_trail_whose_key_was_taken_away_is_not_one_of_an_older_version() {
     );
 }
 
+/// A start and a verification judge alike, and both say what can be done.
+#[test]
+fn a_verification_tells_of_a_trail_that_does_not_start() {
+    let stage = stage(300);
+    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    runtime().block_on(home.trail_begun()).unwrap();
+    drop(home);
+    let head = stage.path("data/audit-head");
+    let whole = fs::read(&head).unwrap();
+    let mut altered = whole.clone();
+    altered[60] ^= 1;
+    fs::write(&head, altered).unwrap();
+    let told = stage.bad(&["audit", "verify"]);
+    for said in ["one of the two places", "audit accept-loss", "set-aside"] {
+        assert!(told.err.contains(said), "{}", told.err);
+    }
+    let json = stage.bad(&["audit", "verify", "--format", "json"]).json();
+    assert_eq!((&json["verified"], &json["fault"]["file"]), (&json!(false), &json!("audit-head")));
+    assert!(json["help"].as_str().unwrap().contains("accept-loss"), "{json}");
+    fs::write(&head, whole).unwrap();
+    // What no start can go on from is told as before.
+    let checkpoint = stage.path("data/audit/log/checkpoint");
+    let text = fs::read_to_string(&checkpoint).unwrap();
+    fs::write(checkpoint, text.replace("\n300\n", "\n301\n")).unwrap();
+    let json = stage.bad(&["audit", "verify", "--format", "json"]).json();
+    assert_eq!(json["fault"]["kind"], "signature", "{json}");
+}
+
 /// What one segment of detail holds keeps nobody from the records, and nobody takes them for whole.
 #[test]
 fn every_command_tells_of_detail_that_it_could_not_read() {

@@ -11,6 +11,8 @@ mod file;
 mod positions;
 mod term;
 
+#[cfg(test)]
+pub(crate) use block::encode;
 pub(crate) use block::{BLOCKS, Blocks};
 pub use builder::{Built, IndexBuilder};
 pub(crate) use file::{DIRECTORY, IndexFile, name, put};

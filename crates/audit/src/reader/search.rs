@@ -365,6 +365,26 @@ mod tests {
         assert_eq!(given(Query { since, ..Query::default() }), 3_072 - 2_816);
     }
 
+    /// Whoever can write an index can have it pass records over: that one was asked is told, and can be done without.
+    #[test]
+    fn an_index_that_hides_records_is_told_and_passed_by() {
+        let dir = tempfile::tempdir().unwrap();
+        let seed = |n: usize| Seed { time: n as u64, value: n, tags: vec![] };
+        let log = log_of(dir.path(), &(0..3_072).map(seed).collect::<Vec<_>>());
+        let roots = log.block_roots(BLOCKS).unwrap();
+        for (number, root) in (0..).zip(&roots) {
+            let hidden = index::encode(root, true, &[], &[]);
+            index::put(&RealDisk, dir.path(), number, &hidden).unwrap();
+        }
+        let denied = Query { outcome: Some("denied".into()), ..Query::default() };
+        assert!(!log.went_by_index());
+        assert_eq!(indexes(&log, &denied).len(), 0, "it is believed");
+        assert!(log.went_by_index());
+        let whole = Log::open_on(Arc::new(RealDisk), dir.path()).unwrap();
+        assert_eq!(indexes(&whole, &Query { whole: true, ..denied }).len(), 438);
+        assert!(!whole.went_by_index());
+    }
+
     #[test]
     fn dropped_records_take_their_index_along() {
         let dir = tempfile::tempdir().unwrap();
