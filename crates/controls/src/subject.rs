@@ -5,9 +5,11 @@
 //! are looked at before anything of them is held back.
 //!
 //! - An id is a text of 1 to 256 bytes, or an integer of 64 bits, which counts as the text of its digits.
-//! - A text or a number that is neither could not be recorded, so a request is refused with `subject-id-refused`
+//! - Any other text or number, `true` and `false`, and a list or an object that no other place goes on into, could not
+//!   be recorded: who wraps an id would keep its data out of the trail. A request is refused with `subject-id-refused`
 //!   and a reply with `reply-refused`.
-//! - Anything else (nothing, `null`, `true`, an empty text, an object or array) is no id and is passed over.
+//! - Where nothing, `null` or an empty text stands, there is nobody. Of an object's members that a `*` at the end stands
+//!   for, those that are texts and numbers are ids.
 //!
 //! An answer that is given again to a repeated request is not looked at: the first exchange's record names whom it
 //! concerns.
@@ -30,9 +32,18 @@ const MAX_SUBJECTS: usize = 1000;
 /// Where to look; compile it once per load of the manifest and share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
-    /// As written, for messages, and as steps.
-    pointers: Vec<(String, Vec<Step>)>,
+    pointers: Vec<Place>,
     parameters: Vec<String>,
+}
+
+/// A place in bodies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// As written, for messages.
+    text: String,
+    steps: Vec<Step>,
+    /// Whether another place leads on from here, so that objects and lists are expected.
+    goes_on: bool,
 }
 
 impl Places {
@@ -46,8 +57,15 @@ impl Places {
             let place = place.as_ref();
             match place.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
                 Some(name) => compiled.parameters.push(name.to_owned()),
-                None => compiled.pointers.push((place.to_owned(), parse(place)?)),
+                None => {
+                    let (text, steps) = (place.to_owned(), parse(place)?);
+                    compiled.pointers.push(Place { text, steps, goes_on: false });
+                }
             }
+        }
+        let all: Vec<Vec<Step>> = compiled.pointers.iter().map(|place| place.steps.clone()).collect();
+        for place in &mut compiled.pointers {
+            place.goes_on = all.iter().any(|other| leads_on(&place.steps, other));
         }
         Ok(compiled)
     }
@@ -56,6 +74,12 @@ impl Places {
     pub fn reads_body(&self) -> bool {
         !self.pointers.is_empty()
     }
+}
+
+/// Whether the steps of one place are the first of another, longer one.
+fn leads_on(steps: &[Step], other: &[Step]) -> bool {
+    let is_same = |(one, two): (&Step, &Step)| one == two || *one == Step::Star || *two == Step::Star;
+    steps.len() < other.len() && steps.iter().zip(other).all(is_same)
 }
 
 /// Puts the subjects of an exchange on it, each once, in the order in which they are found, with their keys.
@@ -99,8 +123,8 @@ impl DataSubjects {
                 Side::Request => crate::body::refusal(fault),
                 Side::Reply => crate::schema::reply_refusal(fault),
             })?;
-            for (place, steps) in &self.places.pointers {
-                found.values(place, steps, body.root())?;
+            for place in &self.places.pointers {
+                found.values(place, &place.steps, body.root())?;
             }
         }
         Ok(found.new)
@@ -168,7 +192,7 @@ impl Found {
     }
 
     /// Follows the steps. Their number is bounded by that of the compiled place, at most 64.
-    fn values(&mut self, place: &str, steps: &[Step], value: Node<'_>) -> Result<(), Denial> {
+    fn values(&mut self, place: &Place, steps: &[Step], value: Node<'_>) -> Result<(), Denial> {
         let Some((step, rest)) = steps.split_first() else { return self.value(place, value) };
         match (step, value.kind()) {
             (Step::Name(name), Kind::Object) => match value.member(name) {
@@ -176,21 +200,25 @@ impl Found {
                 None => Ok(()),
             },
             (Step::Star, Kind::Array) => value.elements().try_for_each(|item| self.values(place, rest, item)),
-            (Step::Star, Kind::Object) => {
-                value.members().try_for_each(|(_, member)| self.values(place, rest, member))
-            }
+            // Not every member of an object is an id.
+            (Step::Star, Kind::Object) => value
+                .members()
+                .filter(|(_, member)| !rest.is_empty() || matches!(member.kind(), Kind::Text | Kind::Number))
+                .try_for_each(|(_, member)| self.values(place, rest, member)),
             _ => Ok(()),
         }
     }
 
-    fn value(&mut self, place: &str, value: Node<'_>) -> Result<(), Denial> {
-        match (value.text(), value.number()) {
-            (Some(text), _) => self.text(place, &text),
-            (None, Some(number)) => match digits(number) {
-                Some(digits) => self.text(place, &digits),
-                None => Err(self.no_id(place)),
+    fn value(&mut self, place: &Place, value: Node<'_>) -> Result<(), Denial> {
+        match (value.text(), value.number(), value.kind()) {
+            (Some(text), ..) => self.text(&place.text, &text),
+            (None, Some(number), _) => match digits(number) {
+                Some(digits) => self.text(&place.text, &digits),
+                None => Err(self.no_id(&place.text)),
             },
-            (None, None) => Ok(()),
+            (.., Kind::Null) => Ok(()),
+            (.., Kind::Array | Kind::Object) if place.goes_on => Ok(()),
+            _ => Err(self.no_id(&place.text)),
         }
     }
 
@@ -249,8 +277,8 @@ mod tests {
             let mut found = Found::new(Side::Request, &[]);
             let _ = found.parameters(&places, &[("a".into(), raw.into())]);
             if let Ok(body) = ironbridge_core::json::Tape::read(body.into(), Default::default()) {
-                for (place, steps) in &places.pointers {
-                    let _ = found.values(place, steps, body.root());
+                for place in &places.pointers {
+                    let _ = found.values(place, &place.steps, body.root());
                 }
             }
             prop_assert!(found.new.iter().all(|id| (1..=MAX_ID).contains(&id.len())));

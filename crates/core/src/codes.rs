@@ -189,7 +189,7 @@ codes! {
         "The body is compressed, and the operation has to read it.",
         "Send the body without Content-Encoding.";
     JSON_MALFORMED = "json-malformed", 400, Caller, false, "Not valid JSON",
-        "The body is not JSON (RFC 8259).",
+        "The body is not JSON (RFC 8259), or holds a number that no double holds, such as 1e309, which readers take for different things.",
         "Correct the body; the detail names line and column.";
     JSON_DUPLICATE_NAME = "json-duplicate-name", 400, Caller, false, "Repeated member name",
         "An object in the body has the same member name twice. Systems disagree on which one counts (RFC 8259 §4).",
@@ -201,7 +201,7 @@ codes! {
         "The body has a member named __proto__, constructor or prototype, which some receivers treat as code; or a member that some receivers read as one that a rule or the schema judges, though it is not that one: it differs in case only (Amount beside body.amount), in forms of letters, or by a NUL. Judged would be one value, and used the other.",
         "Rename the member, or spell it as the operation's description does; errors lists where it is.";
     NUMBER_INEXACT = "number-inexact", 422, Caller, false, "Number not exact",
-        "A number that a schema or a rule judges has more digits, or a larger exponent, than a double holds (IEEE 754 binary64, RFC 8259 §6). It would be judged as one number and delivered as another. Integers of 64 bits are exact.",
+        "A number that a schema or a rule judges has more digits than a double holds (IEEE 754 binary64, RFC 8259 §6), or more than 1,100 bytes. It would be judged as one number and delivered as another. Integers of 64 bits are exact.",
         "Send the number with at most 15 significant digits, or as a string.";
     SCHEMA_VIOLATED = "schema-violated", 422, Caller, false, "Body does not fit the schema",
         "The body breaks the operation's JSON Schema; errors lists where and which rule.",
@@ -216,7 +216,7 @@ codes! {
         "The body fits the operation's JSON Schema, and a rule of the operation cannot be evaluated for it: the schema lets a member be absent, or be of a type, that the rule cannot take. The caller cannot know.",
         "The operator corrects the rule, for example with has(body.field), or the schema, for example with required. The bridge's log names the rule once a minute.";
     SUBJECT_ID_REFUSED = "subject-id-refused", 422, Caller, false, "Subject's id refused",
-        "Where the integration expects the id of a person, the request carries a text of more than 256 bytes, or a number that is no integer of 64 bits. It could not be recorded whose data this is.",
+        "Where the integration expects the id of a person, the request carries a text of more than 256 bytes, a number that is no integer of 64 bits, true or false, or a list or an object. It could not be recorded whose data this is. Null and an empty text name nobody.",
         "Send the id as a text or an integer.";
     SUBJECTS_TOO_MANY = "subjects-too-many", 422, Caller, false, "Too many people in one exchange",
         "The request, or the target's answer, carries data of more than 1,000 people, as the integration tells them apart. Each of them is recorded, and one record does not hold more.",

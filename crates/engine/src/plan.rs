@@ -15,7 +15,7 @@ use ironbridge_core::{Clock, PermissionTable, Timestamp};
 use ironbridge_manifest::finding::{NOT_COMPILED, POINTER_NOWHERE, RULE_ODD, RULE_UNDECIDABLE};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
-    Positions, Segment, Size, Template,
+    Positions, Segment, Size, SubjectPlace, Template,
 };
 use ironbridge_seal::note::NoteVerifier;
 use ironbridge_secrets::Secrets;
@@ -187,6 +187,12 @@ impl Compiler {
 
     fn subjects(&mut self, name: &str, integration: &manifest::Integration) -> Option<Arc<Places>> {
         let places = integration.data.as_ref()?.subject_id.as_ref()?;
+        let place = ["integrations", name, "data"].map(str::to_owned);
+        let pointers = places.iter().enumerate().filter_map(|(number, place)| match place {
+            SubjectPlace::Body(pointer) => Some((number, pointer)),
+            SubjectPlace::Parameter(_) => None,
+        });
+        self.dead_ends(&place, &["subject_id"], None, pointers);
         match Places::compile(places.iter().map(ToString::to_string)) {
             Ok(places) => Some(Arc::new(places)),
             Err(error) => {
@@ -221,13 +227,10 @@ impl Compiler {
             ("response", &response_schema, &response.keep, &response.records),
         ] {
             let schema = schema.as_deref();
-            self.dead_ends(place, [side, "keep"], schema, keep.iter().flatten());
-            self.dead_ends(
-                place,
-                [side, "records"],
-                schema,
-                records.iter().flat_map(|records| records.iter()),
-            );
+            let kept = keep.iter().flatten().enumerate();
+            self.dead_ends(place, &[side, "keep"], schema, kept);
+            let counted = records.iter().flat_map(|records| records.iter()).enumerate();
+            self.dead_ends(place, &[side, "records"], schema, counted);
         }
         OperationPlan {
             pattern: format!("{}{}", mount.trim_end_matches('/'), pattern(&operation.route.path)),
@@ -313,11 +316,11 @@ impl Compiler {
     fn dead_ends<'p>(
         &mut self,
         place: &[String],
-        below: [&str; 2],
+        below: &[&str],
         schema: Option<&ReadSchema>,
-        pointers: impl Iterator<Item = &'p Pointer>,
+        pointers: impl Iterator<Item = (usize, &'p Pointer)>,
     ) {
-        for (number, pointer) in pointers.enumerate() {
+        for (number, pointer) in pointers {
             let steps = pointer.segments.iter().map(|step| step.as_deref());
             let end = match schema {
                 Some(schema) => dead_end(&schema.document, steps),
@@ -325,8 +328,12 @@ impl Compiler {
             };
             let Some(DeadEnd { why, help }) = end else { continue };
             let number = number.to_string();
-            let at: Vec<&str> =
-                place.iter().map(String::as_str).chain(below).chain([number.as_str()]).collect();
+            let at: Vec<&str> = place
+                .iter()
+                .map(String::as_str)
+                .chain(below.iter().copied())
+                .chain([number.as_str()])
+                .collect();
             let message = format!("`{}` leads nowhere: {why}", pointer.text);
             self.problems.push(Observed { help, ..Observed::new(&POINTER_NOWHERE, &at, message) });
         }
