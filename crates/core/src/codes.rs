@@ -276,6 +276,9 @@ codes! {
     REPLY_TOO_LARGE = "reply-too-large", 502, Target, false, "Target's answer too large",
         "The target's answer is larger than the operation allows for answers that are read: 1 MiB unless declared; idempotency keys read them too. The target may have acted on the request.",
         "Ask for less at once; the operator can raise response.max_body. Before sending it again, find out whether the target acted.";
+    REPLY_NOT_HELD = "reply-not-held", 502, Bridge, false, "No room for the target's answer",
+        "The target has answered, and the bridge holds so much of bodies, of this account's or of all, that there was no room to read the answer (bridge.limits.memory). The target may have acted on the request.",
+        "Before sending it again, find out whether the target acted. The operator can raise bridge.limits.memory.";
     REPLY_HOLDS_CREDENTIAL = "reply-holds-credential", 502, Target, false, "Target's answer holds a credential",
         "The target's answer repeats the credential that the bridge presented to it, as it is, escaped or encoded. It is the bridge's, so nothing of the answer was passed on; or, where the answer is passed on as it comes, nothing from there on, and only the record says this code.",
         "Tell the operator the correlation id; the bridge's log names where in the answer it stood. The target's owner stops repeating requests in answers.";

@@ -267,7 +267,7 @@ impl Tail {
     }
 
     async fn stop<R>(mut self: Box<Self>, stop: Stop) -> Answer<R> {
-        let stop = self.hold(stop);
+        let stop = self.after_delivery(self.hold(stop));
         let ending = match &stop {
             Stop::Replay(answer) => {
                 self.exchange.bytes_out = length(&answer.body);
@@ -284,6 +284,18 @@ impl Tail {
         match (taken.await, stop) {
             (Err(denial), _) | (Ok(()), Stop::Deny(denial)) => Answer::Denied { denial, tail: self },
             (Ok(()), Stop::Replay(answer)) => Answer::Replayed { answer, tail: self },
+        }
+    }
+
+    /// Room that is wanting once the target has answered: what may be sent again before must not be any more.
+    fn after_delivery(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Deny(full)
+                if matches!(self.stage, Stage::Reading { .. }) && *full.code == code::BRIDGE_FULL =>
+            {
+                Denial { code: &code::REPLY_NOT_HELD, retry_after: None, detail: None, ..*full }.into()
+            }
+            other => other,
         }
     }
 

@@ -212,6 +212,27 @@ async fn a_reply_that_no_control_let_pass_is_no_answer_to_keep() {
     assert_eq!(*settled.settled.lock().unwrap(), [None]);
 }
 
+/// The target has acted by then, so the caller must not be told to send it again.
+#[tokio::test]
+async fn without_room_for_a_reply_nobody_is_told_to_come_back() {
+    let large = large();
+    let scene =
+        Scene::new((large.len() * 20) as u64, vec![Arc::new(Known), Arc::new(Reading::default())], vec![]);
+    let others: Vec<Charge> = (0..19)
+        .map(|other| {
+            let mut charge = scene.memory.charge(&other.to_string());
+            charge.grow_to(large.len()).unwrap();
+            charge
+        })
+        .collect();
+    let mut target = Target::new("{}", &large, &scene.memory);
+    let Answer::Denied { denial, .. } = scene.cross(&mut target).await else { panic!() };
+    assert_eq!((denial.code.id, denial.retry_after), ("reply-not-held", None));
+    assert!(target.held > 0, "it was delivered");
+    drop(others);
+    assert_eq!(scene.memory.held(), 0);
+}
+
 #[tokio::test]
 async fn without_room_an_exchange_is_refused_before_anything_happens() {
     let large = large();
