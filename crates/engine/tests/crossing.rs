@@ -532,6 +532,38 @@ fn a_websocket_begins_with_a_whole_handshake_on_both_sides() {
     }
 }
 
+/// Each reader would take another one of them.
+#[test]
+fn a_reply_that_is_read_has_one_type() {
+    let scene = Scene::new("", READ_AND_STREAMED);
+    for (fields, passes) in [
+        ("Content-Type: application/json\r\n", true),
+        ("Content-Type: application/json; charset=UTF-8\r\n", true),
+        ("Content-Type: application/json\r\nContent-Type: application/json\r\n", false),
+        ("Content-Type: application/json\r\nContent-Type: text/html\r\n", false),
+        ("Content-Type: application/json, text/html\r\n", false),
+        ("Content-Type: application/json; charset=utf-16\r\n", false),
+        ("Content-Type: application/json; charset=utf-8; charset=utf-7\r\n", false),
+        ("Content-Type: application/json\r\nContent-Encoding: identity\r\nContent-Encoding: gzip\r\n", false),
+        ("Content-Type: application/json\r\nContent-Encoding: x-gzip\r\n", false),
+        ("Content-Type: text/event-stream\r\n", false),
+    ] {
+        let body = r#"{"a":1}"#;
+        scene
+            .target
+            .answer(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len()));
+        let reply = scene.get("/raw/kept");
+        assert_eq!(reply.status == 200, passes, "{fields}: {}", String::from_utf8_lossy(&reply.body));
+    }
+    let part = "HTTP/1.1 206 Partial Content\r\nContent-Type: application/json\r\nContent-Range: bytes 0-6/9\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
+    scene.target.answer(part);
+    assert_eq!(scene.get("/raw/kept").status, 502);
+    // A range of nothing that was asked for says nothing here.
+    scene.target.answer(whole("Content-Range: bytes 0-6/9\r\n", r#"{"a":1}"#));
+    let reply = scene.get("/raw/kept");
+    assert_eq!((reply.status, reply.header("content-range")), (200, None));
+}
+
 #[test]
 fn what_is_declared_of_a_handshakes_answer_crosses() {
     let operations = "ws: { match: GET /ws, permission: orders.read, upgrade: websocket, response: { headers: [X-Node, Location] } }";

@@ -130,6 +130,17 @@ fn trailers_pass_both_ways() {
     ));
     let reply = raw.reply();
     assert_eq!((reply.status, reply.body.as_slice()), (200, &b"one two"[..]));
+    // Over HTTP/2 the target need not announce them; over HTTP/1.1 the bridge does, to whoever takes any.
+    assert_eq!(
+        (reply.header("trailer"), reply.trailers.to_lowercase().as_str()),
+        (Some("x-sum"), "x-sum: 7")
+    );
+    let mut raw = world.raw().unwrap();
+    raw.send(format!(
+        "POST /erp/v1/echo HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nContent-Length: 0\r\n\r\n"
+    ));
+    let without = raw.reply();
+    assert_eq!((without.body.as_slice(), without.trailers.as_str()), (&b"one two"[..], ""));
     let seen = &world.target.seen_on("POST /echo")[0];
     assert_eq!(
         (seen.body.as_ref(), seen.trailers.as_slice()),
@@ -144,7 +155,7 @@ fn trailers_pass_both_ways() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("one two") && text.contains("x-sum: 7"), "{text}");
-    assert_eq!(world.target.seen_on("POST /echo")[1].header("te"), Some("trailers"));
+    assert_eq!(world.target.seen_on("POST /echo")[2].header("te"), Some("trailers"));
 }
 
 #[test]
@@ -173,6 +184,38 @@ fn trailers_pass_where_nobody_speaks_http2() {
         request.contains("\r\ntrailer: x-in\r\n") && request.ends_with("0\r\nx-in: yes\r\n\r\n"),
         "{request}"
     );
+}
+
+/// A caller over HTTP/2 announces nothing; a target over HTTP/1.1 gets what is declared all the same.
+#[test]
+fn declared_trailers_of_a_request_need_no_announcement() {
+    let (world, key, listener) = beside_a_raw_target();
+    let target = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let (mut request, mut byte) = (Vec::new(), [0]);
+        while !request.ends_with(b"yes\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        String::from_utf8(request).unwrap().to_lowercase()
+    });
+    let mut raw = world.raw_http2().unwrap();
+    raw.send(frames::with_trailers(
+        &[
+            (":method", "PUT"),
+            (":scheme", "https"),
+            (":authority", "localhost"),
+            (":path", "/raw/large"),
+            ("x-api-key", &key),
+        ],
+        b"abc",
+        &[("x-other", "no"), ("x-in", "yes")],
+    ));
+    let request = target.join().unwrap();
+    assert!(request.contains("\r\ntrailer: x-in\r\n"), "{request}");
+    assert!(request.ends_with("0\r\nx-in: yes\r\n\r\n"), "{request}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::connection::Open;
 use crate::left_out::{LeftOut, Noted};
 use crate::location::Astray;
+use crate::passes::announce;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
 use crate::watch::Watched;
@@ -99,7 +100,11 @@ fn passed(
             }
             None => ReplyBody::streamed(streamed, tail, route.idle_timeout, route.pipeline.max_reply()),
         };
-        framing::frame(&mut head.headers, body.size_hint().exact(), true);
+        let length = body.size_hint().exact();
+        if length.is_none() {
+            announce(&mut head.headers, &route.passes.reply_trailers);
+        }
+        framing::frame(&mut head.headers, length, true);
         body
     };
     let mut response = Response::new(body.into());

@@ -6,6 +6,7 @@ use crate::connection::Worker;
 use crate::credential::Shown;
 use crate::fields::{self, Outbound};
 use crate::left_out::Noted;
+use crate::passes::announce;
 use crate::reply::ReplyError;
 use crate::request::{self, Inbound};
 use crate::watch::Watched;
@@ -138,6 +139,14 @@ impl Crossing for HttpCrossing<'_> {
                 .internal("the target's answer is compressed")
                 .into());
         }
+        // Several fields, or a list in one: each reader would take another of them.
+        let mut types = reply.headers().get_all(CONTENT_TYPE).iter();
+        let first = types.next();
+        if types.next().is_some() || first.is_some_and(|kind| kind.as_bytes().contains(&b',')) {
+            return Err(Denial::new(&code::REPLY_REFUSED)
+                .internal("the target's answer has more than one Content-Type")
+                .into());
+        }
         // It would be read until the time is over. What any other body is, its bytes tell.
         if self.reply_content_type(reply).is_some_and(|kind| is_event_stream(&kind)) {
             return Err(Denial::new(&code::REPLY_REFUSED)
@@ -228,6 +237,8 @@ impl HttpCrossing<'_> {
         if !self.streams {
             // Trailers cross only with a body that streams.
             headers.remove(TRAILER);
+        } else if body.size_hint().exact().is_none() {
+            announce(&mut headers, &self.route.passes.request_trailers);
         }
         if let Some(shown) = shown {
             shown.put(&mut headers);

@@ -4,7 +4,7 @@
 use crate::left_out::LeftOut;
 use crate::member::{self, Member};
 use http::HeaderName;
-use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, TRAILER};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, TRAILER};
 use ironbridge_core::fields::Side::{self, Reply, Request};
 use ironbridge_core::fields::{self, Group, When};
 use ironbridge_core::uri::{Lookalike, Query, Read};
@@ -232,6 +232,23 @@ pub fn announced(headers: &HeaderMap, trailers: &Names) -> Option<HeaderValue> {
         names.filter(|name| trailers.pass(name) && fields::may_trail(name.as_str())).collect();
     let text: Vec<&str> = crossing.iter().map(HeaderName::as_str).collect();
     if text.is_empty() { None } else { HeaderValue::try_from(text.join(", ")).ok() }
+}
+
+/// Announces what is declared to follow a body besides what its sender announces: over HTTP/2 nobody needs to, and
+/// HTTP/1.1 sends on only what is announced. Of gRPC's own, only where it is gRPC.
+pub fn announce(headers: &mut HeaderMap, trailers: &Names) {
+    let is_grpc =
+        headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let said = headers.get(TRAILER).and_then(|names| names.to_str().ok()).unwrap_or_default();
+    let listed = trailers.listed_ones().iter().map(HeaderName::as_str);
+    let more = listed.filter(|name| fields::may_trail(name) && (is_grpc || !fields::is_trailer(name)));
+    let more = more.filter(|name| !said.split(", ").any(|known| known == *name));
+    let all: Vec<&str> = Some(said).filter(|said| !said.is_empty()).into_iter().chain(more).collect();
+    if let Ok(names) = HeaderValue::try_from(all.join(", "))
+        && !names.is_empty()
+    {
+        headers.insert(TRAILER, names);
+    }
 }
 
 #[cfg(test)]

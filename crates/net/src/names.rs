@@ -21,6 +21,10 @@ impl Names {
         Names { all_but: Some((side, but.into_iter().collect())), ..self }
     }
 
+    pub fn listed_ones(&self) -> &[HeaderName] {
+        &self.listed
+    }
+
     pub fn lists(&self, name: &HeaderName) -> bool {
         self.listed.contains(name)
     }

@@ -206,7 +206,8 @@ section! {
         /// these are stands in [fields.md](fields.md).
         headers: Crossing<HeaderField>,
         /// Fields that may follow the body and cross, or `all` that may; none cross otherwise. Only a body that no
-        /// control reads keeps what follows it.
+        /// control reads keeps what follows it. Those that are listed are announced to a target over HTTP/1.1; under
+        /// `all` it gets those that the caller announces.
         trailers: Crossing<TrailerField>,
     }
 }
@@ -235,7 +236,8 @@ section! {
         headers: Crossing<HeaderField>,
         /// Fields that may follow the body and cross besides gRPC's, or `all` that may; those that are listed cross
         /// in the header section too, where gRPC puts them when there is no body. Only a body that no control reads
-        /// keeps what follows it.
+        /// keeps what follows it. Over HTTP/1.1 a caller gets those that are listed here, or that the target announces,
+        /// if it sends `TE: trailers` and the target does not say how long the body is.
         trailers: Crossing<TrailerField>,
     }
 }
