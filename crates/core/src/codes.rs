@@ -71,7 +71,7 @@ codes! {
         "Check the target's URL: it leads back to the bridge.";
     REQUEST_TIMEOUT = "request-timeout", 408, Caller, true, "Request too slow",
         "The request's header or body did not arrive within its time limit, or the operation's timeout ended while the target waited for the rest of the body.",
-        "Send the request without pauses; raise the operation's timeout if the link is slow.";
+        "Send the request without pauses. For slow links the operator raises the operation's timeout and bridge.timeouts: header for the header section with the TLS handshake, body for the body.";
     BRIDGE_BUSY = "bridge-busy", 503, Bridge, true, "Bridge busy",
         "The bridge holds as many connections or exchanges as it may.",
         "Try again after the time in Retry-After; the operator can raise the limit.";
@@ -96,7 +96,7 @@ codes! {
         "The request carries no credential that this integration accepts.",
         "Send an access token (Authorization: Bearer), an API key (X-API-Key), or a client certificate.";
     CREDENTIALS_AMBIGUOUS = "credentials-ambiguous", 400, Caller, false, "More than one credential",
-        "The request carries several credentials, or a repeated one (RFC 6750 §2).",
+        "The request carries several credentials, or a repeated one (RFC 6750 §2). A client certificate beside a token or an API key is not counted as one: it proves the account only where it comes alone.",
         "Send exactly one credential.";
     CREDENTIALS_UNSPOKEN = "credentials-unspoken", 401, Caller, false, "Authorization scheme not spoken here",
         "The request's Authorization field has another scheme than Bearer, such as Basic or Digest (RFC 9110 §11.6.2).",

@@ -128,7 +128,10 @@ impl Judge {
             if let Err(error) = Upstream::new(services::settings(http, roots, None)) {
                 let key = if http.server_name.is_some() { "server_name" } else { "url" };
                 let at = ["systems", name, "http", key].map(str::to_owned).to_vec();
-                let message = format!("system `{name}`: {error}");
+                let message = match &http.server_name {
+                    Some(wanted) => format!("system `{name}`: no certificate can carry `{wanted}`: {error}"),
+                    None => format!("system `{name}`: {error}"),
+                };
                 self.say(&MATERIAL_UNUSABLE, at, message, None);
             }
         }

@@ -12,6 +12,7 @@ mod party;
 use crate::findings::{Finding, finding};
 use crate::outline::{Names, Outline};
 use crate::place::{Site, Spot};
+use crate::range::Range;
 use crate::reader::{Reader, quoted};
 use crate::{Account, Bridge, Danger, Date, Duration, Integration, Map, Role, System};
 
@@ -73,9 +74,9 @@ impl Check<'_, '_> {
     }
 
     /// A duration must lie within these bounds, written as a manifest writes them.
-    fn within(&mut self, spot: Spot<'_>, value: Duration, least: Duration, most: Duration) {
-        if !(least..=most).contains(&value) {
-            let (value, least, most) = (written(value), written(least), written(most));
+    fn within(&mut self, spot: Spot<'_>, value: Duration, range: &Range) {
+        if !(range.least..=range.most).contains(&value) {
+            let (value, least, most) = (written(value), written(range.least), written(range.most));
             let message = format!("`{value}` is not between {least} and {most}");
             self.report(&finding::OUT_OF_RANGE, spot.at_value(), message, "out of range");
         }
@@ -104,7 +105,4 @@ use crate::value::written;
 /// What every listener answers itself: the token endpoint with its keys, metadata, health and pages of refusals.
 const RESERVED_PATHS: [&str; 3] = ["/oauth", "/.well-known", "/.ironbridge"];
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -13,6 +13,7 @@ mod load;
 pub mod model;
 mod outline;
 mod place;
+mod range;
 mod reader;
 mod redact;
 mod reference;

@@ -250,6 +250,7 @@ impl<'f> Reader<'f> {
             Kind::Text(_) => "a single value cannot stand here",
             Kind::Nothing => "nothing is written here",
             Kind::List(items) if items.is_empty() => "an empty list cannot stand here",
+            Kind::List(items) if items.is_empty() => "an empty list cannot stand here",
             Kind::List(_) => "a list cannot stand here",
             Kind::Map(_) => "a map cannot stand here",
         };

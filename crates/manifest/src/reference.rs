@@ -1,6 +1,7 @@
 //! The reference page and the pages of single keys, generated from the JSON Schema.
 
 use crate::schema::{Definitions, TOP, each_key, json_schema, top};
+use crate::value::units_in_words;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
@@ -14,6 +15,7 @@ pub fn reference_markdown() -> String {
          ones and those in the data directory, and all are merged: a name is declared once. Relative paths are \
          relative to the file that names them.\n\n",
     );
+    let _ = write!(page, "{}\n\n", units_in_words());
     let names: Vec<&str> = TOP.iter().map(|(name, _)| *name).collect();
     table(&mut page, &names, &top, &[]);
     let mut met = Vec::new();

@@ -1,7 +1,8 @@
 //! JSON Schema (2020-12) of the manifest, from the declarations in [`crate::model`].
 
 use crate::keys::Read;
-use crate::value::FromText;
+use crate::range;
+use crate::value::{FromText, written};
 use crate::{Account, Bridge, Integration, Map, Role, SecretRef, System};
 use serde_json::{Map as Object, Value, json};
 use std::collections::HashMap;
@@ -113,8 +114,15 @@ pub fn each_key(mut found: impl FnMut(&[&str], &str, bool, &Value)) {
 impl Definitions {
     pub fn section(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
         self.define(name, |definitions| {
-            let keys = keys(definitions);
+            let mut keys = keys(definitions);
             definitions.keys.insert(name.to_owned(), keys.iter().map(|key| key.name).collect());
+            for key in &mut keys {
+                if let (Some(range), Value::Object(fields)) = (range::of(name, key.name), &mut key.schema) {
+                    fields.insert("title".to_owned(), json!(range.words()));
+                    let example = key.default.map_or_else(|| written(range.most), str::to_owned);
+                    fields.insert("examples".to_owned(), json!([example]));
+                }
+            }
             let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
             json!({
                 "type": "object",

@@ -16,8 +16,8 @@ pub use crossing::{Crossing, HeaderField, QueryMember, TrailerField};
 pub use file::{Directory, FilePath};
 pub use secret::SecretRef;
 pub use text::{Date, Name, PermissionName, Pointer, San, SubjectPlace, Thumbprint};
-pub(crate) use unit::written;
 pub use unit::{Duration, Number, OneOrMore, Rate, Size};
+pub(crate) use unit::{units_in_words, written};
 pub use web::{Country, FieldName, Host, Path, Route, Segment, Template, Url};
 
 use crate::findings::{Finding, finding};

@@ -1,12 +1,10 @@
-use super::{Check, DAY, RESERVED_PATHS};
+use super::{Check, RESERVED_PATHS};
 use crate::findings::finding;
 use crate::place::{Site, Spot};
+use crate::range;
 use crate::reader::listed;
-use crate::{Audit, Bridge, Duration, Forward, HttpReceiver, Mirror, Name, Path, Segment};
+use crate::{Audit, Bridge, Forward, HttpReceiver, Mirror, Name, Path, Segment};
 use std::collections::HashMap;
-
-/// Ten years, the longest that a manifest can say.
-const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
 /// A path of the audit trail on a listener.
 struct Served<'c> {
@@ -34,9 +32,9 @@ impl<'c> Check<'c, '_> {
 
     fn audit_retention(&mut self, audit: &Audit, spot: Spot<'_>) {
         let retention = &audit.retention;
-        for (key, value) in [("detail", retention.detail), ("records", retention.records)] {
+        for (range, value) in [(&range::DETAIL, retention.detail), (&range::RECORDS, retention.records)] {
             if let Some(value) = value {
-                self.within(spot.key(key), value, DAY, LONGEST);
+                self.within(spot.key(range.key), value, range);
             }
         }
         if let (Some(detail), Some(records)) = (retention.detail, retention.records)

@@ -1,7 +1,8 @@
-use super::{Check, DAY, HOUR, SECOND};
+use super::Check;
+use crate::Url;
 use crate::findings::finding;
 use crate::place::Spot;
-use crate::{Duration, Url};
+use crate::range;
 
 /// Listener names that mean another transport; serving HTTP there would surprise.
 const RESERVED_LISTENERS: [&str; 2] = ["sftp", "admin"];
@@ -32,13 +33,13 @@ impl Check<'_, '_> {
         }
         self.issuers(spot);
         let timeouts = spot.key("timeouts");
-        for (key, value, most) in [
-            ("header", bridge.timeouts.header, HOUR),
-            ("idle", bridge.timeouts.idle, HOUR),
-            ("body", bridge.timeouts.body, DAY),
-            ("drain", bridge.timeouts.drain, HOUR),
+        for (range, value) in [
+            (&range::HEADER, bridge.timeouts.header),
+            (&range::IDLE, bridge.timeouts.idle),
+            (&range::BODY, bridge.timeouts.body),
+            (&range::DRAIN, bridge.timeouts.drain),
         ] {
-            self.within(timeouts.key(key), value, Duration::from_millis(10), most);
+            self.within(timeouts.key(range.key), value, range);
         }
     }
 
@@ -77,10 +78,5 @@ impl Check<'_, '_> {
             let message = "this connection would not be encrypted";
             self.report(&finding::PLAINTEXT, spot.at_value(), message, "write `https`");
         }
-    }
-
-    /// A time that an exchange may take.
-    pub fn exchange_time(&mut self, spot: Spot<'_>, value: Duration) {
-        self.within(spot, value, SECOND / 100, HOUR);
     }
 }

@@ -12,13 +12,13 @@ impl<'c> Check<'c, '_> {
     pub fn declared_fields(&mut self, integration: &Integration, operation: &Operation, spot: Spot<'_>) {
         let credential = self.credential_of(integration);
         let (request, response) = (&operation.request, &operation.response);
-        let mut seen = HashSet::new();
-        for (index, member) in request.query.listed().iter().enumerate() {
-            if !seen.insert(&member.name) {
-                let at = spot.key("request").key("query").item(index).at_value();
-                let message = format!("`{}` is listed already", member.name);
-                self.report(&finding::CONTRADICTION, at, message, "listed again");
-            }
+        let members = request.query.listed().iter().map(|member| &*member.name);
+        self.listed_once(members, spot.key("request").key("query"));
+        for (side, headers) in [("request", &request.headers), ("response", &response.headers)] {
+            self.listed_once(names(headers), spot.key(side).key("headers"));
+        }
+        for (side, trailers) in [("request", &request.trailers), ("response", &response.trailers)] {
+            self.listed_once(names(trailers), spot.key(side).key("trailers"));
         }
         self.not_the_credential(names(&request.headers), credential, spot.key("request").key("headers"));
         self.not_the_credential(names(&response.headers), credential, spot.key("response").key("headers"));
@@ -49,6 +49,16 @@ impl<'c> Check<'c, '_> {
             if declared && (reads || operation.replay.is_some()) {
                 let message = "the body is read as a whole, and nothing that follows such a body crosses";
                 self.report(&finding::CONTRADICTION, spot.at_key(), message, "has no effect");
+            }
+        }
+    }
+
+    fn listed_once<'n>(&mut self, names: impl Iterator<Item = &'n str>, spot: Spot<'_>) {
+        let mut seen = HashSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name) {
+                let message = format!("`{name}` is listed already");
+                self.report(&finding::CONTRADICTION, spot.item(index).at_value(), message, "listed again");
             }
         }
     }
@@ -84,7 +94,8 @@ impl<'c> Check<'c, '_> {
         ] {
             if all {
                 let at = spot.key(side).key(key).at_value();
-                let message = format!("{what} crosses, less what is the bridge's own");
+                let less = if key == "query" { "" } else { ", less what is the bridge's own" };
+                let message = format!("{what} crosses{less}");
                 self.report(&finding::ALL_CROSSES, at, message, "list what is needed");
             }
         }

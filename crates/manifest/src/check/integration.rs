@@ -1,7 +1,8 @@
-use super::{Check, DAY, RESERVED_PATHS, SECOND};
+use super::{Check, RESERVED_PATHS};
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::{Site, Spot};
+use crate::range;
 use crate::reader::listed;
 use crate::{CredentialKind, HttpFlow, Integration, Name, Operation, SubjectPlace, Upgrade};
 use std::collections::hash_map::Entry;
@@ -105,8 +106,8 @@ impl<'c> Check<'c, '_> {
 
     fn flow(&mut self, integration: &str, flow: &HttpFlow, spot: Spot<'_>, routes: &mut Routes) {
         let listener = self.listener(flow, spot.key("listener"));
-        self.exchange_time(spot.key("timeout"), flow.timeout);
-        self.exchange_time(spot.key("idle_timeout"), flow.idle_timeout);
+        self.within(spot.key("timeout"), flow.timeout, &range::FLOW);
+        self.within(spot.key("idle_timeout"), flow.idle_timeout, &range::FLOW_IDLE);
         if flow.operations.is_empty() {
             let message = "this flow allows nothing: it has no operations";
             self.report(
@@ -165,13 +166,13 @@ impl<'c> Check<'c, '_> {
 
     fn operation(&mut self, operation: &Operation, spot: Spot<'_>) {
         if let Some(timeout) = operation.timeout {
-            self.exchange_time(spot.key("timeout"), timeout);
+            self.within(spot.key("timeout"), timeout, &range::OPERATION);
         }
         if let Some(timeout) = operation.idle_timeout {
-            self.exchange_time(spot.key("idle_timeout"), timeout);
+            self.within(spot.key("idle_timeout"), timeout, &range::OPERATION_IDLE);
         }
         if let Some(replay) = &operation.replay {
-            self.within(spot.key("replay").key("window"), replay.window, SECOND, DAY * 31);
+            self.within(spot.key("replay").key("window"), replay.window, &range::WINDOW);
         }
         self.target_path(operation, spot.key("target_path"));
         if operation.upgrade == Some(Upgrade::Websocket) {

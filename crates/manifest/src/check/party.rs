@@ -1,7 +1,8 @@
-use super::{Check, DAY, HOUR, MINUTE, SECOND};
+use super::Check;
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::{Site, Spot};
+use crate::range;
 use crate::{Account, CertificateMatch, HttpTarget, TargetAuth};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -48,7 +49,7 @@ impl Check<'_, '_> {
                 }
             }
         }
-        self.within(spot.key("connect_timeout"), http.connect_timeout, SECOND / 100, MINUTE);
+        self.within(spot.key("connect_timeout"), http.connect_timeout, &range::CONNECT);
         match &http.auth {
             Some(TargetAuth::Oauth2(oauth2)) => {
                 self.secure(&oauth2.token_url, spot.key("auth").key("oauth2").key("token_url"));
@@ -74,20 +75,18 @@ impl Check<'_, '_> {
             );
         }
         if let Some(key) = &credentials.api_key {
-            self.within(spot.key("api_key").key("lifetime"), key.lifetime, MINUTE, DAY * 366);
+            self.within(spot.key("api_key").key("lifetime"), key.lifetime, &range::KEY_LIFETIME);
         }
         if let Some(client) = &credentials.oauth_client {
             self.within(
                 spot.key("oauth_client").key("token_lifetime"),
                 client.token_lifetime,
-                SECOND * 10,
-                HOUR,
+                &range::TOKEN_LIFETIME,
             );
             self.within(
                 spot.key("oauth_client").key("secret_lifetime"),
                 client.secret_lifetime,
-                MINUTE,
-                DAY * 366,
+                &range::SECRET_LIFETIME,
             );
             self.public_url(spot.key("oauth_client"));
         }

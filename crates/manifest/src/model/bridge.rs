@@ -21,9 +21,10 @@ section! {
         public_url: Option<Url>,
         /// Who runs it.
         organisation: Option<Organisation>,
-        /// Where state, keys and the audit trail are kept; relative to the file that says so.
+        /// Where state, keys and the audit trail are kept; relative to the file that says so. Only a restart changes it: a
+        /// manifest that does is refused while the bridge runs.
         data_dir: Directory = "./data",
-        /// Threads that carry exchanges, 1 to 1024. Default: one per core.
+        /// Threads that carry exchanges, 1 to 1024; only a restart changes it. Default: one per core.
         workers: Option<Number<1, 1024>>,
         /// Where it listens. Default: one listener `api` on 127.0.0.1:8443.
         listeners: Map<Listener>,

@@ -199,6 +199,7 @@ section! {
         /// Members of the query that cross, by their decoded names, or `all`; a request with any other is refused. A
         /// member comes once, unless a `*` follows its name: `[page, tag*]`. Under `all`, a member that some systems
         /// would read as one that a rule names (`LIMIT` or `limit[]` as `limit`) is refused with `query-ambiguous`.
+        /// The target gets the same members in another spelling: a blank as `%20`, also where it came as `+`.
         /// Default: none.
         query: Crossing<QueryMember>,
         /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or could pass

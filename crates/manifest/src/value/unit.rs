@@ -2,6 +2,7 @@ pub use std::time::Duration;
 
 use super::{FromText, Wrong, meant};
 use crate::keys::Read;
+use crate::range::LONGEST;
 use crate::reader::Reader;
 use crate::schema::{self, Definitions};
 use crate::yaml::{Kind, Node};
@@ -29,9 +30,6 @@ pub struct Number<const MIN: u32, const MAX: u32>(u32);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneOrMore<T>(Vec<T>);
 
-/// Ten years: nothing that a manifest times lasts longer.
-const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
-
 /// Milliseconds of each unit, longest first.
 const DURATIONS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -46,6 +44,22 @@ const SIZES: [(&str, u64); 7] = [
     ("KB", 1000),
     ("B", 1),
 ];
+
+/// What a duration, a size and a rate are, for the manual.
+pub fn units_in_words() -> String {
+    fn named<T>(units: &[(&str, T)]) -> String {
+        units.iter().rev().map(|(unit, _)| format!("`{unit}`")).collect::<Vec<_>>().join(", ")
+    }
+    let rates = PERIODS.iter().map(|(unit, _)| format!("`{unit}`")).collect::<Vec<_>>().join(", ");
+    format!(
+        "Durations, sizes and rates are whole numbers with a unit behind them. Of a duration: {}; from `1ms` to \
+         `{}`, where a key has no range of its own. Of a size: {}; a KB has 1000 bytes, a KiB 1024. A rate says how many \
+         in which time, `1000/min`: from 1 to 1,000,000,000 in one of {rates}.",
+        named(&DURATIONS),
+        written(LONGEST),
+        named(&SIZES),
+    )
+}
 
 /// What others call these units. `M` is a month or a minute, so it is not here.
 const DURATIONS_SPELT: [(&str, &str); 17] = [
