@@ -78,10 +78,12 @@ impl Lookalike {
         let name = bare.split('.').next().unwrap_or_default();
         let Some((start, number)) = name.split_once('~') else { return false };
         let is_number = (1..=6).contains(&number.len()) && number.bytes().all(|digit| digit.is_ascii_digit());
-        let begins = |length: usize| start.get(..length).is_some_and(|start| self.letters.starts_with(start));
-        is_number
-            && (1..=6).contains(&start.len())
-            && (begins(start.len()) || (start.len() == 6 && begins(2)))
+        let begins = |start: &str| {
+            let letters = letters(start);
+            !letters.is_empty() && self.letters.starts_with(&letters)
+        };
+        let hashed = || start.len() == 6 && start.get(..2).is_some_and(begins);
+        is_number && (1..=6).contains(&start.len()) && (begins(start) || hashed())
     }
 }
 
