@@ -204,8 +204,9 @@ fn fields_page() -> String {
          (3xx) does not cross, and of a client error (4xx) the status and `Retry-After` alone.\n\n\
          After the body of a reply, {} cross; other trailers, in both directions, only where they are declared. No \
          trailer may be a field of these tables otherwise (RFC 9110 §6.5.1).\n\n\
-         Where a keep list filters a body, what tells of the whole body does not cross: {}. That holds for HEAD where GET \
-         of the same path at the target is filtered.\n\n\
+         Where a keep list filters a body, what tells of the whole body does not cross: {}. That holds for every \
+         method where GET of the same path at the target is filtered: for HEAD, and for what changes a thing and is \
+         answered with its entity tag.\n\n\
          ## Limits\n\n| | fields | bytes | else |\n|---|---|---|---|\n\
          | header section of a request | 100 | 16 KiB | [`header-too-large`](errors/header-too-large.md) |\n\
          | header section of a reply over HTTP/1.1 | 100 | 64 KiB | [`reply-malformed`](errors/reply-malformed.md) |\n\

@@ -335,25 +335,37 @@ fn passes(
     }))
 }
 
-/// Whether a keep list holds back parts of what the target answers. HEAD tells of what GET answers, so that it counts
-/// there too, whichever operation reads the same thing.
+/// Whether a keep list holds back parts of what the target answers, to this or to a GET of the same thing: HEAD tells of
+/// what GET answers, and what changes a thing is answered with its entity tag.
 fn filters_reply(
     manifest: &Manifest,
     integration: &manifest::Integration,
     operation: &manifest::Operation,
 ) -> bool {
-    let at_target = |operation: &manifest::Operation| {
-        operation.target_path.as_ref().unwrap_or(&operation.route.path).shape()
-    };
-    let reads_the_same = |other: &manifest::Operation| {
-        &*operation.route.method == "HEAD"
-            && &*other.route.method == "GET"
-            && at_target(other) == at_target(operation)
-    };
+    if operation.response.keep.is_some() || &*operation.route.method == "GET" {
+        return operation.response.keep.is_some();
+    }
     let beside = manifest.integrations.values().filter(|other| other.target == integration.target);
-    let mut beside = beside.flat_map(|other| other.http.operations.values());
-    operation.response.keep.is_some()
-        || beside.any(|other| other.response.keep.is_some() && reads_the_same(other))
+    let reading = beside
+        .flat_map(|other| other.http.operations.values())
+        .filter(|other| &*other.route.method == "GET" && may_be_one(at_target(other), at_target(operation)));
+    let reading: Vec<_> = reading.collect();
+    let is_same = |other: &manifest::Operation| at_target(other).shape() == at_target(operation).shape();
+    let same = reading.iter().any(|other| is_same(other));
+    reading.iter().any(|other| other.response.keep.is_some() && (!same || is_same(other)))
+}
+
+/// The path at the target.
+fn at_target(operation: &manifest::Operation) -> &manifest::Template {
+    operation.target_path.as_ref().unwrap_or(&operation.route.path)
+}
+
+/// Whether some path fits both.
+fn may_be_one(one: &manifest::Template, other: &manifest::Template) -> bool {
+    use manifest::Segment::Literal;
+    let mut pairs = one.segments.iter().zip(&other.segments);
+    one.segments.len() == other.segments.len()
+        && pairs.all(|pair| !matches!(pair, (Literal(one), Literal(other)) if one != other))
 }
 
 fn listed<T>(

@@ -451,6 +451,9 @@ fn nothing_tells_of_what_a_keep_list_holds_back() {
     let operations = "kept: { match: GET /kept, permission: orders.read, response: { keep: [/a], headers: all } }, \
                       head: { match: HEAD /kept, permission: orders.read, response: { headers: all } }, \
                       other: { match: HEAD /other, target_path: /kept, permission: orders.read }, \
+                      put: { match: PUT /put, target_path: /kept, permission: orders.write, response: { headers: all } }, \
+                      item: { match: 'GET /items/{id}', permission: orders.read, response: { keep: [/a] } }, \
+                      one: { match: DELETE /items/one, permission: orders.write, response: { headers: all } }, \
                       free: { match: HEAD /free, permission: orders.read }";
     let scene = Scene::new("", operations);
     let fields = "ETag: \"whole\"\r\nContent-Digest: sha-256=:x:\r\nAccept-Ranges: bytes\r\nContent-MD5: x\r\nLast-Modified: Fri, 27 Nov 2026 12:00:00 GMT\r\n";
@@ -462,6 +465,8 @@ fn nothing_tells_of_what_a_keep_list_holds_back() {
         ("GET /raw/kept", format!("HTTP/1.1 304 Not Modified\r\n{fields}Content-Length: 13\r\n\r\n")),
         ("HEAD /raw/kept", format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 13\r\n\r\n")),
         ("HEAD /raw/other", format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 13\r\n\r\n")),
+        ("PUT /raw/put", format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}")),
+        ("DELETE /raw/items/one", format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}")),
     ] {
         scene.target.answer(answer);
         let mut raw = scene.world.raw().unwrap();
