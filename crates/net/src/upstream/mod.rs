@@ -6,12 +6,14 @@ mod error;
 mod link;
 mod open;
 mod pool;
+mod send;
 mod share;
 mod streams;
 
 pub use body::{BodyFault, BoxError, OutBody, PooledBody, StreamedBody};
 pub use error::SendError;
-pub use pool::{Pool, Pools, Repeatable, is_idempotent};
+pub use pool::{Pool, Pools};
+pub use send::{Repeatable, is_idempotent};
 pub use share::Holder;
 
 use crate::address::Policy;

@@ -1,11 +1,9 @@
-use super::error::Refused;
+//! One core's connections to targets: those that rest, those that are shared, and places for further ones.
+
 use super::open::{Http1, Opened};
 use super::share::{self, Held, Holder, Known};
 use super::streams::{STREAMS, Stream, Streams};
-use super::{OutBody, Permit, PooledBody, Protocol, SendError, Upstream};
-use crate::framing;
-use crate::gate::{Malformed, REPLY_FIELDS, TOO_MANY_FIELDS};
-use http::{Method, Request, Response};
+use super::{OutBody, Permit, Protocol, SendError, Upstream};
 use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,13 +21,6 @@ const FORGET: Duration = Duration::from_secs(600);
 
 /// How often a waiting request looks whether another core gave a connection up.
 const RECHECK: Duration = Duration::from_millis(25);
-
-/// How often one request is sent at most. Each further try is on another connection, and only of what the target did
-/// not process; a target that closes every connection at once must not keep a caller for ever.
-const TRIES: usize = 8;
-
-/// So many of them on connections that others use, too, each of which the target may be about to end.
-const ON_SHARED: usize = 3;
 
 /// How often it is looked whether a place that was given up is free.
 const LOOKS: usize = 8;
@@ -78,7 +69,7 @@ impl Pools {
 
 /// One core's connections to one upstream.
 pub struct Pool {
-    upstream: Arc<Upstream>,
+    pub(super) upstream: Arc<Upstream>,
     /// HTTP/1 connections at rest, the longest resting first.
     idle: RefCell<Vec<Idle>>,
     /// HTTP/2 connections.
@@ -89,8 +80,8 @@ pub struct Pool {
     opening: Mutex<()>,
     waiting: Cell<usize>,
     returned: Notify,
-    used: Cell<Instant>,
-    shares: Known,
+    pub(super) used: Cell<Instant>,
+    pub(super) shares: Known,
     gives: RefCell<Option<AbortHandle>>,
 }
 
@@ -122,7 +113,7 @@ struct Shared {
 }
 
 /// A connection (or a stream on one) taken for one request.
-enum Taken {
+pub(super) enum Taken {
     Http1(Http1),
     Http2(http2::SendRequest<OutBody>, Stream),
 }
@@ -151,39 +142,6 @@ impl Lease {
     }
 }
 
-/// A request that got no response.
-struct Failed {
-    error: SendError,
-    /// The request itself, if it never left.
-    unsent: Option<Request<OutBody>>,
-    /// The target cannot have acted on it: nothing was written, or it says so (RFC 9113 §6.8, §8.7).
-    unprocessed: bool,
-    /// Nothing of an answer came.
-    unanswered: bool,
-    /// The shared connection it was on.
-    on: Option<Rc<Streams>>,
-}
-
-impl Failed {
-    fn whole(error: SendError, unsent: Option<Request<OutBody>>) -> Failed {
-        Failed { error, unsent, unprocessed: false, unanswered: false, on: None }
-    }
-}
-
-/// A request that can be made a second time.
-pub struct Repeatable<'r> {
-    /// Whether sending it twice is the same as sending it once, also where the target may have acted on it (RFC 9110
-    /// §9.2.2).
-    pub idempotent: bool,
-    /// Makes it once more; `None` where its body is gone.
-    pub again: &'r dyn Fn() -> Option<Request<OutBody>>,
-}
-
-/// Methods that may be repeated without asking (RFC 9110 §9.2.2).
-pub fn is_idempotent(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE].contains(method)
-}
-
 impl Pool {
     pub fn new(upstream: Arc<Upstream>) -> Rc<Pool> {
         Rc::new(Pool {
@@ -200,44 +158,9 @@ impl Pool {
         })
     }
 
-    /// Sends a request whose URI is in origin form ([`Upstream::target`]). Host or `:authority`, the version and
-    /// the framing fields are set here; the other connection fields are the caller's to remove.
-    ///
-    /// Dropping the future drops the connection (HTTP/2: the stream).
-    pub async fn send(self: &Rc<Self>, request: Request<OutBody>) -> Result<Response<PooledBody>, SendError> {
-        self.send_repeatable(request, Repeatable { idempotent: false, again: &|| None }, None).await
-    }
-
-    /// The same, and on another connection once more
-    /// - what never left the bridge, or what the target says it did not process, a few times;
-    /// - what met a connection that the target was just closing, once, if it is idempotent and nothing was answered
-    ///   (RFC 9112 §9.3.1).
-    pub async fn send_repeatable(
-        self: &Rc<Self>,
-        request: Request<OutBody>,
-        repeatable: Repeatable<'_>,
-        holder: Option<Holder<'_>>,
-    ) -> Result<Response<PooledBody>, SendError> {
-        let now = Instant::now();
-        self.used.set(now);
-        let held = match holder {
-            Some(holder) => Some(self.hold(holder).await?),
-            None => None,
-        };
-        let (taken, reused) = match self.take_open(now).await {
-            Some(taken) => (taken, true),
-            None => (self.open(&[]).await?, false),
-        };
-        let response = match self.exchange(taken, request).await {
-            Ok(response) => response,
-            Err(failed) => Box::pin(self.send_again(failed, reused, repeatable)).await?,
-        };
-        Ok(response.map(|body| body.held(held)))
-    }
-
     /// The account's part in the target. Where it has taken all of it, it waits for its own exchanges as one waits for
     /// connections; others pass by.
-    async fn hold(&self, holder: Holder<'_>) -> Result<Held, SendError> {
+    pub(super) async fn hold(&self, holder: Holder<'_>) -> Result<Held, SendError> {
         match self.try_hold(holder) {
             Some(held) => Ok(held),
             None => Box::pin(self.wait_to_hold(holder)).await,
@@ -272,69 +195,8 @@ impl Pool {
         Err(share::taken(holder))
     }
 
-    async fn send_again(
-        self: &Rc<Self>,
-        mut failed: Failed,
-        reused: bool,
-        repeatable: Repeatable<'_>,
-    ) -> Result<Response<PooledBody>, SendError> {
-        // An automatic repetition that fails is not repeated (RFC 9110 §9.2.2).
-        let mut may_repeat = reused && repeatable.idempotent;
-        let mut avoided = Vec::new();
-        for tried in 1..TRIES {
-            if matches!(failed.error, SendError::Body(_)) {
-                break;
-            }
-            let request = match failed.unsent.take() {
-                Some(request) => request,
-                None => {
-                    let harmless = failed.unprocessed || (may_repeat && failed.unanswered);
-                    if !harmless {
-                        break;
-                    }
-                    may_repeat &= failed.unprocessed;
-                    let Some(request) = (repeatable.again)() else { break };
-                    request
-                }
-            };
-            avoided.extend(failed.on.take());
-            let taken = if tried > ON_SHARED { self.connect().await? } else { self.open(&avoided).await? };
-            match self.exchange(taken, request).await {
-                Ok(response) => return Ok(response),
-                Err(again) => failed = again,
-            }
-        }
-        Err(failed.error)
-    }
-
-    /// Sends an HTTP/1.1 request that asks for an upgrade, on a connection of its own. After a 101,
-    /// `hyper::upgrade::on(&mut response)` gives the raw connection.
-    pub async fn send_upgrade(
-        self: &Rc<Self>,
-        mut request: Request<OutBody>,
-        holder: Option<Holder<'_>>,
-    ) -> Result<Response<PooledBody>, SendError> {
-        let held = holder.map(|holder| {
-            let held =
-                self.shares.hold(&self.upstream, holder.account, |count| count.connection(holder.most));
-            held.ok_or_else(|| share::taken(holder))
-        });
-        let held = held.transpose()?;
-        let mut permit = self.place().await.ok_or(SendError::Busy)?;
-        permit._held = held;
-        let mut http1 = self.upstream.connect_upgradable(permit).await?;
-        self.upstream.address_http1(&mut request);
-        http1.expected.ask_upgrade();
-        match http1.sender.send_request(request).await {
-            Ok(response) => {
-                Ok(response.map(|body| PooledBody::new(body, Some(Lease::Once { _http1: http1 }))))
-            }
-            Err(error) => Err(SendError::of(&error, true)),
-        }
-    }
-
     /// A place for a connection of its own: one that rests makes room, on whichever core.
-    async fn place(&self) -> Option<Permit> {
+    pub(super) async fn place(&self) -> Option<Permit> {
         if let Some(permit) = self.upstream.permit() {
             return Some(permit);
         }
@@ -372,7 +234,7 @@ impl Pool {
     }
 
     /// An open connection.
-    async fn take_open(&self, now: Instant) -> Option<Taken> {
+    pub(super) async fn take_open(&self, now: Instant) -> Option<Taken> {
         loop {
             let popped = self.idle.borrow_mut().pop();
             let Some(Idle { http1, since }) = popped else { break };
@@ -410,7 +272,7 @@ impl Pool {
     }
 
     /// A fresh connection, or one other than `avoided` that became free while we waited for our turn to open one.
-    async fn open(self: &Rc<Self>, avoided: &[Rc<Streams>]) -> Result<Taken, SendError> {
+    pub(super) async fn open(self: &Rc<Self>, avoided: &[Rc<Streams>]) -> Result<Taken, SendError> {
         if !self.may_share() {
             return self.connect().await;
         }
@@ -433,7 +295,7 @@ impl Pool {
         }
     }
 
-    async fn connect(self: &Rc<Self>) -> Result<Taken, SendError> {
+    pub(super) async fn connect(self: &Rc<Self>) -> Result<Taken, SendError> {
         let permit = match self.upstream.permit() {
             Some(permit) => permit,
             None => match self.queue().await? {
@@ -483,67 +345,8 @@ impl Pool {
         }
     }
 
-    async fn exchange(
-        self: &Rc<Self>,
-        taken: Taken,
-        mut request: Request<OutBody>,
-    ) -> Result<Response<PooledBody>, Failed> {
-        match taken {
-            Taken::Http1(mut http1) => {
-                self.upstream.address_http1(&mut request);
-                http1.expected.ask(request.method());
-                match http1.sender.try_send_request(request).await {
-                    Ok(response) => {
-                        let lease = Lease::Http1 { http1, pool: self.clone() };
-                        Ok(response.map(|body| PooledBody::new(body, Some(lease))))
-                    }
-                    Err(mut failure) => {
-                        let unsent = failure.take_message();
-                        let (written, answered) = http1.expected.progress();
-                        let error = SendError::of(failure.error(), unsent.is_none() && written);
-                        Err(Failed {
-                            unprocessed: !written,
-                            unanswered: !answered,
-                            ..Failed::whole(error, unsent)
-                        })
-                    }
-                }
-            }
-            Taken::Http2(mut sender, stream) => {
-                self.upstream.address_http2(&mut request);
-                let fault = request.body().fault();
-                match sender.try_send_request(request).await {
-                    Ok(response) => {
-                        stream.connection().answered();
-                        check_http2(&response).map_err(|fault| Failed::whole(fault.into(), None))?;
-                        let lease = Lease::Http2 { _stream: stream };
-                        Ok(response.map(|body| PooledBody::new(body, Some(lease))))
-                    }
-                    Err(mut failure) => {
-                        let unsent = failure.take_message();
-                        let why = Refused::of(failure.error());
-                        let error = match fault.and_then(|fault| fault.borrow_mut().take()) {
-                            Some(fault) => SendError::Body(fault),
-                            None => SendError::of(failure.error(), unsent.is_none() && why.is_none()),
-                        };
-                        let on = Rc::clone(stream.connection());
-                        if why != Some(Refused::Stream) {
-                            self.retire(&on);
-                        }
-                        Err(Failed {
-                            unprocessed: why.is_some(),
-                            unanswered: true,
-                            on: Some(on),
-                            ..Failed::whole(error, unsent)
-                        })
-                    }
-                }
-            }
-        }
-    }
-
     /// Takes no further stream on this connection; those that are open go on.
-    fn retire(&self, streams: &Rc<Streams>) {
+    pub(super) fn retire(&self, streams: &Rc<Streams>) {
         self.shared.borrow_mut().retain(|shared| !Rc::ptr_eq(&shared.streams, streams));
     }
 
@@ -598,16 +401,4 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
-}
-
-/// What the gate checks for HTTP/1 and h2 leaves open: it counts DATA against the first Content-Length, and knows no
-/// bound of a status (RFC 9110 §15), nor of the number of fields.
-fn check_http2<B>(response: &Response<B>) -> Result<(), Malformed> {
-    if response.status().as_u16() > 599 {
-        return Err(Malformed("its status is not between 100 and 599"));
-    }
-    if response.headers().len() > REPLY_FIELDS {
-        return Err(TOO_MANY_FIELDS);
-    }
-    framing::announced(response.headers()).map(|_| ())
 }
