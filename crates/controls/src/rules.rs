@@ -8,6 +8,7 @@
 //!
 //! - at most 4 KiB of text, 32 brackets and 24 operations deep (a chain of `&&` or `||` counts as its logarithm);
 //! - `all`, `exists`, `exists_one` and `filter`, four of them at most and none inside another; `map` is refused;
+//! - at most 32 times `+`, whose results are bounded;
 //! - inside a loop, variables other than the loop's own give single values: a text of at most 256 bytes, a number,
 //!   a truth value or null, so that each round looks at its own element only;
 //! - `matches` takes a literal pattern (the engine is linear in the text) and stands outside loops.
@@ -18,6 +19,7 @@ mod arithmetic;
 mod compile;
 mod known;
 mod manual;
+mod needs;
 mod places;
 mod typing;
 mod variables;
@@ -30,10 +32,10 @@ use arithmetic::ENVIRONMENT;
 
 use cel::common::types::CelBool;
 use cel::{Context, ExecutionError, Value};
-use compile::Needs;
 use ironbridge_core::json::Tape;
 use ironbridge_core::memory::Charge;
 use ironbridge_core::{Control, Denial, Exchange, Phase, Reads, code};
+use needs::Needs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use variables::{Costs, Seen, Unseen, Variables};

@@ -1,12 +1,12 @@
 //! From a rule's text to a checked expression: what it may say, and what it looks at.
 
 use super::known::Known;
+use super::needs::Needs;
 use super::typing::{self, FUNCTIONS, Mistake};
 use super::{arithmetic, places};
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::parser::PrattParser;
 use cel::{Context, IdedExpr, Value};
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,6 +46,8 @@ pub enum RuleError {
     NestedLoop,
     #[error("a rule may have at most {MAX_LOOPS} loops; split it")]
     TooManyLoops,
+    #[error("a rule may have at most {MAX_SUMS} times `+`; split it")]
+    TooManySums,
     #[error("`map` is not available in rules; use all, exists, exists_one or filter")]
     Map,
     #[error("`matches` needs a literal pattern and cannot stand in a loop; JSON Schema has `pattern`")]
@@ -67,6 +69,9 @@ const MAX_BRACKETS: usize = 32;
 const MAX_DEPTH: usize = 24;
 
 const MAX_LOOPS: usize = 4;
+
+/// How often a rule may join or add: each time copies a text anew, in every round of a loop.
+const MAX_SUMS: usize = 32;
 
 /// What 4 KiB of the deepest text need in the parser, many times over.
 const PARSER_STACK: usize = 32 << 20;
@@ -223,7 +228,7 @@ fn read(check: &str) -> Result<(IdedExpr, Needs), RuleError> {
         let (message, place) = first.unwrap_or_default();
         RuleError::Syntax(message, place)
     })?;
-    let mut reading = Reading { needs: Needs::default(), loops: 0 };
+    let mut reading = Reading { needs: Needs::default(), loops: 0, sums: 0 };
     reading.visit(&expression, Place { depth: 0, inside: None })?;
     if let Some(other) = not_truth(&expression) {
         return Err(RuleError::NotTruth(other));
@@ -246,58 +251,11 @@ fn brackets(check: &str) -> usize {
     deepest
 }
 
-/// What of the variables a rule looks at: a tree of member names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Needs {
-    /// Everything below.
-    pub whole: bool,
-    members: BTreeMap<Box<str>, Needs>,
-    /// Paths that a loop reads in every round, so that they must lead to single values. Kept at the root.
-    pub singles: Vec<Box<[Box<str>]>>,
-    /// Texts that stand in the rule. Kept at the root.
-    texts: Vec<Box<str>>,
-    /// Names that are selected anywhere. Kept at the root.
-    selected: Vec<Box<str>>,
-}
-
-static WHOLE: Needs = Needs {
-    whole: true,
-    members: BTreeMap::new(),
-    singles: Vec::new(),
-    texts: Vec::new(),
-    selected: Vec::new(),
-};
-
-impl Needs {
-    /// What is needed of a member; `None` when it is not looked at.
-    pub fn of(&self, name: &str) -> Option<&Needs> {
-        if self.whole { Some(&WHOLE) } else { self.members.get(name) }
-    }
-
-    pub fn named(&self) -> impl Iterator<Item = (&str, &Needs)> {
-        self.members.iter().map(|(name, needs)| (&**name, needs))
-    }
-
-    pub fn merge(&mut self, other: &Needs) {
-        self.whole |= other.whole;
-        for (name, needs) in &other.members {
-            self.members.entry(name.clone()).or_default().merge(needs);
-        }
-        self.singles.extend_from_slice(&other.singles);
-    }
-
-    fn add(&mut self, path: &[&str]) {
-        match path {
-            [] => self.whole = true,
-            [name, rest @ ..] => self.members.entry((*name).into()).or_default().add(rest),
-        }
-    }
-}
-
 /// Walks an expression once.
 struct Reading {
     needs: Needs,
     loops: usize,
+    sums: usize,
 }
 
 /// Where in the expression the walk is.
@@ -376,6 +334,12 @@ impl Reading {
         let name = call.func_name.as_str();
         if !OPERATORS.contains(&name) && !FUNCTIONS.iter().any(|signature| signature.name == name) {
             return Err(RuleError::UnknownFunction(name.to_owned()));
+        }
+        if name == operators::ADD {
+            self.sums += 1;
+            if self.sums > MAX_SUMS {
+                return Err(RuleError::TooManySums);
+            }
         }
         if name == "matches" {
             if place.inside.is_some() {

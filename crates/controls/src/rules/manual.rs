@@ -77,6 +77,6 @@ No rule takes more time than its text and the body are long, so nobody can hold 
 - at most four loops, none inside another; `map` is not there;
 - inside a loop, all but the loop's own element is a single value: a number, a truth value, null, or a text of at most 256
   bytes;
-- what `+` joins has at most 64 KiB of text or 1,000 elements;
+- at most 32 times `+`, and what it joins has at most 64 KiB of text or 1,000 elements;
 - `matches` takes a pattern that is written out, and stands outside loops.
 ";

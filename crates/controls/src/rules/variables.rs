@@ -1,6 +1,7 @@
 //! What rules see, as the evaluator's values: only what they name, borrowed from the exchange.
 
-use super::compile::{Needs, VARIABLES};
+use super::compile::VARIABLES;
+use super::needs::Needs;
 use cel::common::types::{
     CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
 };
