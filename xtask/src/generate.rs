@@ -208,8 +208,8 @@ fn fields_page() -> String {
          method where GET of the same path at the target is filtered: for HEAD, and for what changes a thing and is \
          answered with its entity tag.\n\n\
          ## Limits\n\n| | fields | bytes | else |\n|---|---|---|---|\n\
-         | header section of a request | 100 | 16 KiB | [`header-too-large`](errors/header-too-large.md) |\n\
-         | header section of a reply over HTTP/1.1 | 100 | 64 KiB | [`reply-malformed`](errors/reply-malformed.md) |\n\
+         | header section of a request, its first line included | 100 | 16 KiB | [`header-too-large`](errors/header-too-large.md) |\n\
+         | header section of a reply over HTTP/1.1, likewise | 100 | 64 KiB | [`reply-malformed`](errors/reply-malformed.md) |\n\
          | header section of a reply over HTTP/2 | 100 | 32 KiB, 32 bytes for every field among them (RFC 9113 §6.5.2) \
          | [`reply-malformed`](errors/reply-malformed.md) |\n\nOne field may have as many bytes as the section has left. \
          For replies, all counts that the target sends, not only what crosses.\n\n\

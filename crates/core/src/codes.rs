@@ -37,7 +37,7 @@ codes! {
         "The header section is larger than 16 KiB or has more than 100 fields.",
         "Send fewer or shorter header fields; large cookies are the usual cause.";
     HEADER_REFUSED = "header-refused", 400, Caller, false, "Header field refused",
-        "A header field may not be sent here: Connection names an end-to-end field, a field has a value that HTTP does not allow (RFC 9110 §5.5, §7.6.1), or, over HTTP/2, one that begins or ends with a blank (RFC 9113 §8.2.1).",
+        "A header field may not be sent here: Connection names an end-to-end field, a field has a value that HTTP does not allow (RFC 9110 §5.5, §7.6.1), or, over HTTP/2, one that begins or ends with a blank (RFC 9113 §8.2.1); or a field follows the body that means something only before it (RFC 9110 §6.5.1).",
         "Remove the field, or correct its value.";
     URI_TOO_LONG = "uri-too-long", 414, Caller, false, "Request target too long",
         "The request target is longer than 8,000 bytes.",
@@ -236,7 +236,7 @@ codes! {
         "This Idempotency-Key was used for a request with another method, path, query, declared header field or body.",
         "Use a fresh key for a different request.";
     IDEMPOTENCY_UNKNOWN_OUTCOME = "idempotency-unknown-outcome", 409, Bridge, false, "Outcome unknown",
-        "The first request with this Idempotency-Key reached the target, but its outcome was lost (the connection broke, the bridge stopped, or the data of a person whom it concerned was erased). Sending it again could act twice, so it is not sent.",
+        "The first request with this Idempotency-Key reached the target, but whether it acted is not known (it answered with a server error or not in time, the connection broke, the bridge stopped, or the data of a person whom it concerned was erased). Sending it again could act twice, so it is not sent.",
         "Ask the target's owner whether it happened; then use a fresh key.";
 
     // Delivery
@@ -251,7 +251,7 @@ codes! {
         "The operator finds the reason in the bridge's log, and compares the target's certificate with the manifest's ca and server_name; `ironbridge explain ca`.";
     TARGET_TIMEOUT = "target-timeout", 504, Target, true, "Target too slow",
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
-        "Try again later; retry writes only with an Idempotency-Key.";
+        "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.";
     STREAM_IDLE = "stream-idle", 504, Target, true, "Nothing passed for too long",
         "The target's answer had begun, or a WebSocket was open, and then nothing passed for as long as the operation's idle_timeout, so it was closed. The answer had begun, so only the record says this code.",
         "The operator raises the operation's idle_timeout, or the target sends something more often: a comment in an event stream, a ping in a WebSocket.";
@@ -260,7 +260,7 @@ codes! {
         "Try again after the time in Retry-After.";
     TARGET_BROKE_OFF = "target-broke-off", 502, Target, true, "Target broke off",
         "The target closed the connection before its answer was complete. Whether it acted is unknown.",
-        "Try again later; retry writes only with an Idempotency-Key.";
+        "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.";
     REPLY_MALFORMED = "reply-malformed", 502, Target, false, "Target's answer breaks HTTP's rules",
         "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, a status that is none, more than 100 header fields, a header section larger than 64 KiB (32 KiB over HTTP/2), or a switch to WebSocket that does not answer the request's (RFC 6455 §4.2.2) (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",
         "Tell the target's owner, with the reason that the bridge's log gives; a proxy in front of the target may be rewriting its answers.";
@@ -269,7 +269,7 @@ codes! {
         "The operator checks the target's `auth` in the manifest, and the value that is set for it.";
     TARGET_FAILED = "target-failed", 502, Target, true, "Target failed",
         "The target answered with a server error. Its own words are not passed on, because they may hold internals.",
-        "Try again later; if it persists, tell the operator the correlation id.";
+        "Try again after the time in Retry-After, if there is one; if it persists, tell the operator the correlation id. A write with an Idempotency-Key needs a fresh one, once it is known that the target did not act: the same key is answered with idempotency-unknown-outcome.";
     TARGET_DECLINED = "target-declined", 400, Caller, false, "Target declined the request",
         "The request passed every control, and the target answered with a client error. Its status is passed on; its own words are not, because they may hold internals.",
         "Read the status: 403 may be the operator's to mend, because the bridge's own credential may not do this there; 404 is an answer, 409 and 412 tell of its state, 429 asks to wait for the time in Retry-After. Otherwise correct the request. What the target misses may be a header field that the operation does not declare: those that are not listed in request.headers stay at the bridge (docs/reference/fields.md). With an idempotency key, send the corrected request under a fresh one.";

@@ -38,7 +38,7 @@ section! {
     pub struct Danger {
         /// Why there is no better way at present.
         reason: String,
-        /// The first day on which it is no longer accepted, at most a year ahead: `2027-03-31`.
+        /// The first day on which it is no longer accepted, at most 366 days ahead: `2027-03-31`.
         expires: Date,
     }
 }

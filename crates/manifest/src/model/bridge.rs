@@ -17,7 +17,7 @@ section! {
         name: BridgeName,
         /// The address under which callers reach it. Tokens of the built-in token endpoint name it as their
         /// issuer. Required as soon as an account has `oauth_client` credentials; otherwise
-        /// `https://localhost:PORT` of the first listener.
+        /// `https://localhost:PORT` of the first listener. Only a restart changes it.
         public_url: Option<Url>,
         /// Who runs it.
         organisation: Option<Organisation>,
@@ -67,7 +67,8 @@ section! {
         certificate: Option<CertificateFiles>,
         /// Whether clients are asked for a certificate.
         client_certificates: ClientCertificates = "optional",
-        /// Networks it takes connections from, at least one. Default: all.
+        /// Networks that its callers may call from, at least one; behind `trusted_proxies`, the address is judged that
+        /// they name, and not their own. Default: all.
         addresses: Option<OneOrMore<IpNet>>,
         /// Proxies that are believed when they say whom they call for, in `X-Forwarded-For` or `Forwarded`
         /// (RFC 7239), with or without a port. The caller is the first address from the right that is not in these
@@ -108,7 +109,7 @@ words! {
         Off = "off",
         /// Asked for; callers without one authenticate otherwise.
         Optional = "optional",
-        /// No connection without one that an account declares.
+        /// No connection without one that an account declares; those that were open before a reload said so go on.
         Required = "required",
     }
 }
