@@ -24,7 +24,7 @@ const UPLOADS: &str = r#"
 import http.client, json, ssl, sys
 port, ca, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 context = ssl.create_default_context(cafile=ca)
-for size in (1000, 300_000, 1_000_000, 5_000_000):
+for size in (1000, 300_000, 1_000_000, 5_000_000, 20_000_000):
     for path, fields in (("/erp/v1/write", {}), ("/erp/v1/small", {"X-API-Key": key}), ("/erp/v1/none", {"X-API-Key": key})):
         connection = http.client.HTTPSConnection("localhost", port, context=context)
         try:
@@ -39,7 +39,7 @@ for size in (1000, 300_000, 1_000_000, 5_000_000):
 fn an_early_refusal_reaches_a_caller_that_writes_all_before_it_reads() {
     let (world, key) = World::with_key(&declared(), |_, _| Ok(())).unwrap();
     let output = python(UPLOADS, &[&world.port.to_string(), world.ca().to_str().unwrap(), &key]);
-    for size in [1000, 300_000, 1_000_000, 5_000_000] {
+    for size in [1000, 300_000, 1_000_000, 5_000_000, 20_000_000] {
         let small = if size == 1000 { "200" } else { "413 body-too-large" };
         for expected in [
             format!("{size} /erp/v1/write 401 credentials-missing"),

@@ -13,10 +13,10 @@ use ironbridge_core::uri::Query;
 use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
 use ironbridge_net::Names;
 use ironbridge_net::frames::{Arriving, FrameState};
+use ironbridge_net::gate::{LINGER, LINGER_BYTES};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::timeout;
 
 /// The request body, until somebody takes it.
@@ -24,10 +24,6 @@ pub struct Inbound {
     body: Option<Arriving>,
     version: Version,
 }
-
-/// What is read of a body that nobody wants, and for how long.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(15);
 
 impl Inbound {
     /// `frames` are those of its connection, over HTTP/2.

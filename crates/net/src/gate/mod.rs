@@ -60,9 +60,10 @@ const STAND_IN: &[u8] = b"GET /.refused HTTP/1.1\r\nHost: refused\r\nConnection:
 
 /// How much of an unwanted rest is read after the last answer, and for how long, in all and without a byte: closing
 /// with unread bytes makes TCP reset the connection, and a caller that writes all before it reads would lose the answer
-/// (RFC 9112 §9.6). Enough for uploads that people send at once; the times are near those of nginx's lingering close.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(15);
+/// (RFC 9112 §9.6). Enough for uploads that people send at once; the times are near those of nginx's lingering close, and are
+/// what ends it as a rule.
+pub const LINGER_BYTES: usize = 256 * 1024 * 1024;
+pub const LINGER: Duration = Duration::from_secs(15);
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
 /// One read of a head that comes in pieces.
