@@ -117,7 +117,7 @@ impl Integrator {
 
     /// Integrates all that the journal holds when the trail is opened.
     pub fn recover(&mut self) -> Result<(), AuditError> {
-        self.catch_up().map_err(|error| match error {
+        self.catch_up().map(drop).map_err(|error| match error {
             RoundError::Journal(fault) => AuditError::Damaged(fault),
             other => AuditError::NotIntegrated(other.to_string()),
         })
@@ -130,7 +130,12 @@ impl Integrator {
         loop {
             let closing = shared.bell.wait(wait);
             let begin = shared.clock.monotonic();
-            match self.catch_up().and_then(|()| self.look_after(closing)) {
+            // A round has looked already.
+            let looked = |this: &mut Integrator, rounds| match rounds && !closing {
+                true => Ok(()),
+                false => this.look_after(closing),
+            };
+            match self.catch_up().and_then(|rounds| looked(&mut self, rounds)) {
                 Ok(()) => self.works(),
                 Err(error) => {
                     if !shared.log.is_out() {
@@ -156,14 +161,16 @@ impl Integrator {
         }
     }
 
-    /// Integrates what is durable now. What becomes so meanwhile is the next call's: under load there always is more.
-    fn catch_up(&mut self) -> Result<(), RoundError> {
+    /// Integrates what is durable now, and tells whether that was anything. What becomes so meanwhile is the next call's:
+    /// under load there always is more.
+    fn catch_up(&mut self) -> Result<bool, RoundError> {
         let durable = self.shared.progress.durable();
+        let any = self.edge.size < durable;
         while self.edge.size < durable {
             self.round(durable)?;
             self.works();
         }
-        self.follow_keys()
+        self.follow_keys().map(|()| any)
     }
 
     /// What lies beside the log is still what this bridge wrote, or is put in order and recorded.
