@@ -58,6 +58,15 @@ impl Believed {
         self.read().1.map_or(Ok(()), Err)
     }
 
+    /// Somebody else said that it was this time, not long ago: no more than that has passed unobserved.
+    pub fn witnessed(&self, time: Timestamp) {
+        let (time, at) = (time.min(self.clock.now()), self.clock.monotonic());
+        let mut last = self.last.lock();
+        if time > last.moment.time.plus(at.saturating_sub(last.at)) {
+            *last = Last { moment: Moment { time, unobserved: Duration::ZERO }, at };
+        }
+    }
+
     fn read(&self) -> (Moment, Option<Doubt>) {
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         let mut last = self.last.lock();
@@ -110,6 +119,21 @@ mod tests {
             assert_eq!(believed.check().is_ok(), *good, "step {number}");
             let _ = believed.now();
         }
+    }
+
+    #[test]
+    fn what_others_saw_of_the_time_is_believed_as_far_as_the_clock_agrees() {
+        let hands = Arc::new(Hands(Mutex::new((1060 * DAY, 5))));
+        let last = Moment { time: Timestamp::from_seconds(1000 * DAY), ..Moment::default() };
+        let believed = Believed::since(Arc::clone(&hands) as _, Some(last));
+        let doubts_after = |seen: u64| {
+            believed.witnessed(Timestamp::from_seconds(seen * DAY));
+            believed.check().is_err()
+        };
+        assert!(doubts_after(900), "long ago");
+        assert!(doubts_after(1001), "the clock is far ahead of that, too");
+        assert!(!doubts_after(2000), "no more than the clock says");
+        assert_eq!(believed.now().time, Timestamp::from_seconds(1060 * DAY));
     }
 
     #[test]

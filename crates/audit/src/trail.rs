@@ -61,6 +61,11 @@ impl Trail {
         })
     }
 
+    /// A witness signed a checkpoint of this log at that time. Where the clock is in doubt, that may settle it.
+    pub fn witnessed(&self, time: Timestamp) {
+        self.shared.believed.witnessed(time);
+    }
+
     /// Remembers how far the store came; one that comes back with less is refused at the next start.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 use crate::actions;
 use crate::publishing;
 use crate::services::Services;
-use ironbridge_audit::{AuditError, Indexer, Limits};
+use ironbridge_audit::{AuditError, Indexer, Limits, Log};
 use ironbridge_core::action::name;
-use ironbridge_core::{Outcome, word};
+use ironbridge_core::{Outcome, Timestamp, word};
+use ironbridge_manifest::Audit;
+use ironbridge_seal::note::{self, NoteVerifier};
 use ironbridge_store::{Changes, Credentials, OwnerKeys};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -187,10 +189,24 @@ fn doubts_clock(error: &AuditError) -> bool {
     matches!(error, AuditError::ClockInDoubt { .. })
 }
 
+fn witness_keys(audit: Option<&Audit>) -> Vec<NoteVerifier> {
+    let declared = audit.into_iter().flat_map(|audit| audit.witnesses.values());
+    declared.filter_map(|witness| NoteVerifier::parse(&witness.key).ok()).collect()
+}
+
+/// When declared witnesses last saw this log: a time that the bridge's own clock has no part in.
+fn cosigned(log: &Log, witnesses: &[NoteVerifier]) -> Option<Timestamp> {
+    let newest = log.witnessed_checkpoint(&[]).ok()??;
+    let (_, signatures) = note::verify(&newest.note, witnesses).ok()?;
+    let times = signatures.iter().filter(|signature| signature.is_witness()).filter_map(|seen| seen.time);
+    times.max().map(Timestamp::from_seconds)
+}
+
 /// Applies the manifest's retention: at start, when it changes, and daily.
 async fn drop_what_is_old(services: Arc<Services>) {
     let mut declared = services.audit();
     loop {
+        let witnesses = witness_keys(declared.borrow().as_ref());
         let limits = {
             let (audit, now) = (declared.borrow_and_update(), services.clock.now());
             let before = |age: Option<Duration>| age.map(|age| now.minus(age));
@@ -201,7 +217,13 @@ async fn drop_what_is_old(services: Arc<Services>) {
         };
         if limits != Limits::default() {
             let (trail, action) = (Arc::clone(&services.trail), services.action(name::RETENTION, ""));
-            let dropped = tokio::task::spawn_blocking(move || trail.retain(limits, action)).await;
+            let dropped = tokio::task::spawn_blocking(move || {
+                if let Some(time) = cosigned(&trail.log(), &witnesses) {
+                    trail.witnessed(time);
+                }
+                trail.retain(limits, action)
+            });
+            let dropped = dropped.await;
             let Ok(dropped) = dropped else { return };
             match dropped {
                 Ok(Some(kept)) => tracing::info!(
