@@ -170,7 +170,7 @@ pub struct CertificateFacts {
 }
 
 /// Credentials as the caller presented them, before anything is believed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Presented {
     /// The token of `Authorization: Bearer` (RFC 6750 §2.1).
     pub bearer: Option<Sensitive>,

@@ -127,6 +127,19 @@ impl Pipeline {
         judge(&self.early, exchange).await
     }
 
+    /// Whether the caller would be let in now: who it is and what it may do, without what counts or limits.
+    pub async fn recognise(&self, exchange: &mut Exchange) -> Verdict {
+        for control in &self.early {
+            if matches!(control.phase(), Phase::Authenticate | Phase::Authorise) {
+                match control.judge(exchange) {
+                    Judgement::Now(verdict) => verdict?,
+                    Judgement::Later(verdict) => verdict.await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The rest of the request's controls. The only place that makes a [`Cleared`].
     pub(crate) async fn clear<'x>(&self, exchange: &'x mut Exchange) -> Result<Cleared<'x>, Stop> {
         if exchange.principal.is_none() {

@@ -65,6 +65,7 @@ impl Ending {
         }
     }
 
+    /// Of the crossing, not of what the target said: that stands in the status (docs/audit-format.md).
     pub const fn outcome(self) -> Outcome {
         match self {
             Ending::Delivered { .. } | Ending::Replayed { .. } => Outcome::Success,

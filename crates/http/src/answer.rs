@@ -1,6 +1,7 @@
 //! What the caller gets: the target's reply less what must not cross, a stored answer, or a refusal.
 
-use crate::connection::Open;
+use crate::connection::{Open, Worker};
+use crate::lasting::Lasting;
 use crate::left_out::{LeftOut, Noted};
 use crate::location::Astray;
 use crate::passes::announce;
@@ -21,12 +22,14 @@ use ironbridge_net::framing;
 use ironbridge_net::gate::InService;
 use ironbridge_net::retry_after;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Marks an answer that was given before (draft-ietf-httpapi-idempotency-key-header).
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 pub(crate) fn respond(
+    worker: &Rc<Worker>,
     site: &Site,
     route: &Route,
     answer: Answer<Response<Watched>>,
@@ -41,26 +44,31 @@ pub(crate) fn respond(
         }
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
-                Some(asked) => switched::respond(
-                    reply,
-                    tail,
-                    asked,
-                    &site.via_http1,
-                    &route.passes.switched,
-                    route.idle_timeout,
-                ),
+                Some(asked) => {
+                    let (passes, lasting) = (&route.passes.switched, Lasting::new(worker));
+                    switched::respond(
+                        reply,
+                        tail,
+                        asked,
+                        &site.via_http1,
+                        passes,
+                        route.idle_timeout,
+                        lasting,
+                    )
+                }
                 None => refusal(site, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
             }
         }
         Answer::Delivered { reply, body, tail } => {
             // Via names the protocol in which the reply came (RFC 9110 §7.6.3), not the caller's.
             let via = if reply.version() == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
-            passed(route, via, reply, body, tail, spelling)
+            passed(worker, route, via, reply, body, tail, spelling)
         }
     }
 }
 
 fn passed(
+    worker: &Rc<Worker>,
     route: &Route,
     via: &HeaderValue,
     reply: Response<Watched>,
@@ -98,7 +106,10 @@ fn passed(
                 head.headers.remove(TRAILER);
                 ReplyBody::held(bytes, Some(tail))
             }
-            None => ReplyBody::streamed(streamed, tail, route.idle_timeout, route.pipeline.max_reply()),
+            None => {
+                let (pause, max) = (route.idle_timeout, route.pipeline.max_reply());
+                ReplyBody::streamed(streamed, tail, pause, max, Lasting::new(worker))
+            }
         };
         let length = body.size_hint().exact();
         if length.is_none() {

@@ -14,6 +14,7 @@ mod fields;
 mod grpc;
 pub mod hosts;
 mod injected;
+mod lasting;
 pub mod left_out;
 mod link;
 pub mod location;

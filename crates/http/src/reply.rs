@@ -1,10 +1,11 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
 use crate::crossing::refusal;
+use crate::lasting::Lasting;
 use crate::watch::Watched;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use ironbridge_core::{Denial, Tail, code};
+use ironbridge_core::{Code, Denial, Tail, code};
 use ironbridge_net::upstream::SendError;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 pub enum ReplyBody {
     Held { bytes: Option<Bytes>, tail: Option<Box<Tail>> },
-    Streamed(Streamed),
+    Streamed(Box<Streamed>),
 }
 
 pub struct Streamed {
@@ -24,7 +25,9 @@ pub struct Streamed {
     left: u64,
     /// How long the target may pause.
     pause: Duration,
-    /// Armed only while the target pauses.
+    lasting: Lasting,
+    /// Set and armed only while the target pauses.
+    paused_at: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
     begun: Begun,
 }
@@ -46,6 +49,8 @@ pub enum ReplyError {
     TooLarge,
     #[error("the target's answer holds the bridge's credential")]
     HoldsCredential,
+    #[error("what was open was ended: its caller would not be let in any more")]
+    LetOut(&'static Code),
 }
 
 impl ReplyError {
@@ -55,6 +60,7 @@ impl ReplyError {
             ReplyError::Paused => &code::STREAM_IDLE,
             ReplyError::TooLarge => &code::REPLY_TOO_LARGE,
             ReplyError::HoldsCredential => &code::REPLY_HOLDS_CREDENTIAL,
+            ReplyError::LetOut(code) => code,
         };
         Box::new(Denial::new(code).internal(self))
     }
@@ -80,19 +86,27 @@ impl ReplyBody {
     }
 
     /// Passes at most `max` bytes.
-    pub fn streamed(inner: Watched, tail: Box<Tail>, pause: Duration, max: u64) -> ReplyBody {
+    pub(crate) fn streamed(
+        inner: Watched,
+        tail: Box<Tail>,
+        pause: Duration,
+        max: u64,
+        lasting: Lasting,
+    ) -> ReplyBody {
         if inner.is_end_stream() {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
-        ReplyBody::Streamed(Streamed {
+        ReplyBody::Streamed(Box::new(Streamed {
             inner,
             tail: Some(tail),
             left: max,
             pause,
+            lasting,
+            paused_at: None,
             alarm: None,
             begun: Begun::No,
-        })
+        }))
     }
 }
 
@@ -149,11 +163,14 @@ impl Streamed {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        if let Some(code) = self.refused(context) {
+            return Poll::Ready(Some(Err(self.cut(ReplyError::LetOut(code)))));
+        }
         let frame = match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => return self.wait(context),
         };
-        self.alarm = None;
+        (self.paused_at, self.alarm) = (None, None);
         match frame {
             Some(Ok(frame)) => {
                 let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, length)) else {
@@ -194,13 +211,25 @@ impl Streamed {
     }
 
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        let pause = self.pause;
-        let alarm =
-            self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
-        match alarm.as_mut().poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => Poll::Ready(Some(Err(self.cut(ReplyError::Paused)))),
+        let until = *self.paused_at.get_or_insert_with(Instant::now) + self.pause;
+        loop {
+            let due = until.min(self.lasting.due());
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if alarm.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.alarm = None;
+            if due == until {
+                return Poll::Ready(Some(Err(self.cut(ReplyError::Paused))));
+            }
+            if let Some(code) = self.refused(context) {
+                return Poll::Ready(Some(Err(self.cut(ReplyError::LetOut(code)))));
+            }
         }
+    }
+
+    fn refused(&mut self, context: &mut Context<'_>) -> Option<&'static Code> {
+        self.lasting.poll(self.tail.as_ref()?.exchange(), context)
     }
 }
 

@@ -225,7 +225,7 @@ impl Served<'_> {
         if answer.exchange().principal.is_some() {
             self.caller.counted.authenticated();
         }
-        answer::respond(site, &route, answer, upgrade, crossing.spelling.as_deref())
+        answer::respond(self.worker, site, &route, answer, upgrade, crossing.spelling.as_deref())
     }
 
     /// Refuses what matched nothing declared, after the admit controls have counted it.

@@ -111,6 +111,11 @@ section! {
         /// How long a reply that streams may pause, and how long a WebSocket may be silent in both directions before it
         /// is closed (up to a quarter later). Event streams need more than their longest silence, WebSockets a ping
         /// within that time.
+        ///
+        /// However busy they are, streams and WebSockets are looked at again every five seconds, and end once the
+        /// caller would not be let in any more: because its credential expired or was revoked, or because a reload
+        /// took away its account, its permission or the operation. A WebSocket is closed with 1008, a stream is cut;
+        /// the record says why.
         idle_timeout: Duration = "60s",
         /// What it allows, by name.
         operations: Map<Operation>,

@@ -1,0 +1,136 @@
+//! What lasts ends once its caller would not be let in any more: a stream is cut, a WebSocket closed with 1008.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use ironbridge_identity::api_key::KeyKind;
+use ironbridge_store::Credentials;
+use ironbridge_testkit::Reply;
+use std::fs;
+use std::time::{Duration, Instant};
+use world::{Declared, PlainTarget, Raw, World, eventually, in_home, issue_key, system};
+
+const OPERATIONS: &str = "echo: { match: GET /echo, permission: orders.read, upgrade: websocket }";
+const FEED: &str = "feed: { match: GET /feed, permission: orders.read }";
+
+struct Scene {
+    world: World,
+    key: String,
+    _target: PlainTarget,
+}
+
+fn scene() -> Scene {
+    let target = PlainTarget::start();
+    target.answer("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n");
+    let declared =
+        Declared { operations: OPERATIONS, bridge: "timeouts: { drain: 1s }", ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |dir, _| {
+        Ok(fs::write(dir.join("feed.yaml"), system("feed", &target.http(""), FEED))?)
+    })
+    .unwrap();
+    world.target.on("GET /echo", Reply::UpgradeEcho);
+    Scene { world, key, _target: target }
+}
+
+impl Scene {
+    /// The running bridge has noticed that the key was issued.
+    fn knows(&self, key: &str) {
+        let header = format!("X-API-Key: {key}");
+        let status = || self.world.curl("/erp/v1/echo", &["-H", &header]).unwrap().status;
+        patiently(|| status() != 401);
+    }
+
+    /// An event stream and a WebSocket of the same caller, both begun.
+    fn open(&self, key: &str) -> [Raw; 2] {
+        let mut stream = self.world.raw().unwrap();
+        stream.send(format!("GET /feed/feed HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n"));
+        eventually(|| contains(&stream, b"data: one").then_some(()));
+        let mut socket = self.world.raw().unwrap();
+        socket.send(format!(
+            "GET /erp/v1/echo HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ));
+        assert_eq!(socket.reply().status, 101);
+        socket.send(b"\x81\x02hi");
+        eventually(|| contains(&socket, b"\x81\x02hi").then_some(()));
+        [stream, socket]
+    }
+
+    /// Both have ended, and the trail says why.
+    fn ended(&self, [stream, socket]: &[Raw; 2], code: &str) {
+        patiently(|| stream.is_closed() && socket.is_closed());
+        assert!(!stream.received().ends_with(b"0\r\n\r\n"), "a cut stream is no whole one");
+        assert!(socket.received().ends_with(b"\x88\x02\x03\xf0"), "{:?}", socket.received());
+        let records = eventually(|| {
+            let records = self.world.records().unwrap().into_iter();
+            let records: Vec<_> = records.filter(|record| record["code"] == code).collect();
+            (records.len() == 2).then_some(records)
+        });
+        assert!(records.iter().all(|record| record["outcome"] == "partial"), "{records:?}");
+    }
+}
+
+fn contains(raw: &Raw, part: &[u8]) -> bool {
+    raw.received().windows(part.len()).any(|window| window == part)
+}
+
+/// Longer than two looks on a machine under load.
+fn patiently(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not happen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_revoked_key_keeps_nothing_open_and_others_stay() {
+    let scene = scene();
+    let other = issue_key(scene.world.dir.path(), "order-reader").unwrap();
+    scene.knows(&other);
+    let (open, stays) = (scene.open(&scene.key), scene.open(&other));
+    in_home(scene.world.dir.path(), async |home| {
+        let listed = home.store.list(Some("order-service")).await?;
+        assert!(home.store.revoke(&listed[0].id, home.clock.now()).await?);
+        Ok(())
+    })
+    .unwrap();
+    scene.ended(&open, "api-key-revoked");
+    assert!(stays.iter().all(|raw| !raw.is_closed()));
+}
+
+#[test]
+fn an_expired_key_keeps_nothing_open() {
+    let scene = scene();
+    let key = in_home(scene.world.dir.path(), async |home| {
+        let ring = home.key_ring(KeyKind::ApiKey).await?;
+        let issued = ring.issue("order-reader", Duration::from_secs(12), home.clock.now()).await?;
+        Ok(issued.key.expose().to_owned())
+    })
+    .unwrap();
+    scene.knows(&key);
+    let open = scene.open(&key);
+    scene.ended(&open, "api-key-expired");
+}
+
+#[test]
+fn what_a_reload_takes_away_does_not_stay_open() {
+    let scene = scene();
+    let open = scene.open(&scene.key);
+    scene
+        .world
+        .edit(|text| text.replace("permissions: [orders.read, orders.write]", "permissions: [other]"))
+        .unwrap();
+    scene.world.reload().unwrap();
+    scene.ended(&open, "permission-missing");
+
+    let reader = issue_key(scene.world.dir.path(), "order-reader").unwrap();
+    scene.knows(&reader);
+    let open = scene.open(&reader);
+    scene.world.edit(|text| text.replace("echo: { match", "echo2: { match")).unwrap();
+    let feed = scene.world.dir.path().join("feed.yaml");
+    let text = fs::read_to_string(&feed).unwrap();
+    fs::write(&feed, text.replace("feed: { match", "feed2: { match")).unwrap();
+    scene.world.reload().unwrap();
+    scene.ended(&open, "operation-unknown");
+}

@@ -1,0 +1,88 @@
+//! What lasts is looked at again: a stream or a WebSocket ends once its caller would not be let in any more, because its
+//! credential expired or was revoked, or because a reload took its account, its permission or the operation away.
+
+use crate::connection::Worker;
+use ironbridge_core::{Code, Exchange, Fault, Stop, code};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Between two looks. Keys that are revoked by a command are known a quarter of a second later.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
+
+pub struct Lasting {
+    worker: Rc<Worker>,
+    due: Instant,
+    looking: Option<Pin<Box<dyn Future<Output = Option<&'static Code>>>>>,
+}
+
+impl Lasting {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Lasting {
+        Lasting { worker: Rc::clone(worker), due: Instant::now() + LOOK, looking: None }
+    }
+
+    /// When to look next.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Looks, if it is time to. What the caller would be refused with.
+    pub fn poll(&mut self, exchange: &Exchange, context: &mut Context<'_>) -> Option<&'static Code> {
+        let looking = match &mut self.looking {
+            Some(looking) => looking,
+            none => {
+                let now = Instant::now();
+                if now < self.due {
+                    return None;
+                }
+                self.due = now + LOOK;
+                none.insert(Box::pin(look(&self.worker, exchange)))
+            }
+        };
+        match looking.as_mut().poll(context) {
+            Poll::Pending => None,
+            Poll::Ready(refused) => {
+                self.looking = None;
+                refused
+            }
+        }
+    }
+
+    /// Looks until the caller would be refused.
+    pub async fn refused(&self, exchange: &Exchange) -> &'static Code {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Some(code) = look(&self.worker, exchange).await {
+                return code;
+            }
+        }
+    }
+}
+
+/// Judges the same caller for the same operation as they are now. What the bridge cannot tell is no reason to end
+/// anything: that an issuer's keys cannot be read, for example.
+fn look(worker: &Worker, exchange: &Exchange) -> impl Future<Output = Option<&'static Code>> + use<> {
+    let (site, clock) = (worker.site(), &worker.front.shared.clock);
+    let route = site.routes.of(&exchange.flow).cloned();
+    let again = route.map(|route| {
+        let (now, flow) = (clock.now(), std::sync::Arc::clone(&route.flow));
+        let mut again = Exchange::new(exchange.id, now, clock.monotonic(), flow, exchange.peer.clone());
+        again.presented = exchange.presented.clone();
+        (route, again)
+    });
+    let before = exchange.account().map(|account| std::sync::Arc::clone(&account.name));
+    async move {
+        let Some((route, mut again)) = again else { return Some(&code::OPERATION_UNKNOWN) };
+        match route.pipeline.recognise(&mut again).await {
+            Err(Stop::Deny(denial)) => (denial.code.fault == Fault::Caller).then_some(denial.code),
+            Err(Stop::Replay(_)) => None,
+            Ok(()) if again.account().map(|account| &account.name) != before.as_ref() => {
+                Some(&code::ACCOUNT_UNKNOWN)
+            }
+            Ok(()) => None,
+        }
+    }
+}
