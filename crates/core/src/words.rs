@@ -60,10 +60,10 @@ words! {
         "The request repeated an Idempotency-Key, and the answer to the first request with it was given again, with Idempotency-Replayed: true. Nothing reached the target.",
         "Nothing. A fresh key makes a fresh request.";
     BROKEN_OFF = "broken-off" in "code", "The answer broke off on its way",
-        "The target's answer had begun to cross, or a WebSocket was open, and it did not end well: the caller stopped reading or went away, a WebSocket's connection broke on either side, or the bridge stopped. What the target or the bridge ended has a code of its own: see partial. The caller may have gone while the bridge still read the answer. bytes out says how much crossed; records is unknown. Of such an exchange there may be an earlier record, which this one amends.",
+        "The target's answer had begun to cross, or a WebSocket was open, and it did not end well: the caller stopped reading or went away, a WebSocket's connection broke on either side, or the bridge stopped, or the listener went away. What the target or the bridge ended has a code of its own: see partial. The caller may have gone while the bridge still read the answer. bytes out says how much crossed; records is unknown. Of such an exchange there may be an earlier record, which this one amends.",
         "Compare bytes out and duration with what the caller waits for: its own time limit is the usual reason.";
     CALLER_GONE = "caller-gone" in "code", "The caller went away before the answer",
-        "The caller closed its connection, or cancelled its HTTP/2 stream, before the target had answered. The record has no status, because nobody was there to be told. If bytes in is more than 0, or the operation takes no body, the target may have acted.",
+        "The caller closed its connection, or cancelled its HTTP/2 stream, before the target had answered; or the bridge stopped, or the listener went away, and the drain time was over. The record has no status, because nobody was there to be told. If bytes in is more than 0, or the operation takes no body, the target may have acted.",
         "Usually the caller's own time limit is shorter than the target needs: compare the record's duration with it, and with timeout at the flow. Writes are repeated safely with replay.idempotency_key.";
 
     DONE = "done" in "code of an action", "The action was done",

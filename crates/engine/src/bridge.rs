@@ -283,7 +283,8 @@ async fn replace(
     };
     match prepared.await {
         Ok(prepared) => {
-            let leaving = listeners::apply(prepared, &mut state.listeners, cores, services);
+            let drain = plan.manifest.bridge.timeouts.drain;
+            let leaving = listeners::apply(prepared, &mut state.listeners, cores, services, drain);
             state.leaving.retain(|running| running.open() > 0);
             state.leaving.extend(leaving);
             let renewed = std::mem::take(&mut next.renewed);

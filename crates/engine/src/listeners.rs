@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// A listener at work.
 pub struct Running {
@@ -123,12 +124,13 @@ pub async fn prepare(
 }
 
 /// Puts what was prepared into force: exchanges under way keep what they started with. Cannot fail. Returns the
-/// listeners that are leaving: they take nothing more, and what they hold open may end.
+/// listeners that are leaving: they take nothing more, and what they hold open may end within `drain`.
 pub fn apply(
     prepared: BTreeMap<Arc<str>, Prepared>,
     running: &mut BTreeMap<Arc<str>, Running>,
     cores: &cores::Handle,
     services: &Services,
+    drain: Duration,
 ) -> Vec<Running> {
     let mut before = std::mem::take(running);
     let mut leaving = Vec::new();
@@ -146,7 +148,7 @@ pub fn apply(
         running.insert(name, next);
     }
     leaving.extend(before.into_values());
-    leaving.iter().for_each(Running::drain);
+    leaving.iter().for_each(|running| running.leave(drain));
     leaving
 }
 
@@ -199,6 +201,12 @@ impl Running {
     pub fn drain(&self) {
         self.serving.drain();
         self.front.drain();
+    }
+
+    /// As [`Running::drain`]; what is still open after this time is cut.
+    fn leave(&self, time: Duration) {
+        self.serving.drain();
+        self.front.drain_within(time);
     }
 
     /// Resolves when no connection is open.

@@ -5,12 +5,13 @@ mod world;
 
 use ironbridge_identity::api_key::KeyKind;
 use ironbridge_store::Credentials;
-use ironbridge_testkit::Reply;
+use ironbridge_testkit::{Reply, curl, free_port};
 use std::fs;
 use std::time::{Duration, Instant};
 use world::{Declared, PlainTarget, Raw, World, eventually, in_home, issue_key, system};
 
-const OPERATIONS: &str = "echo: { match: GET /echo, permission: orders.read, upgrade: websocket }";
+const OPERATIONS: &str = "echo: { match: GET /echo, permission: orders.read, upgrade: websocket }
+    hang: { match: GET /hang, permission: orders.read, timeout: 10m }";
 const FEED: &str = "feed: { match: GET /feed, permission: orders.read }";
 
 struct Scene {
@@ -22,8 +23,11 @@ struct Scene {
 fn scene() -> Scene {
     let target = PlainTarget::start();
     target.answer("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n");
-    let declared =
-        Declared { operations: OPERATIONS, bridge: "timeouts: { drain: 1s }", ..Declared::default() };
+    let declared = Declared {
+        operations: OPERATIONS,
+        bridge: "public_url: https://localhost\n  timeouts: { drain: 1s }",
+        ..Declared::default()
+    };
     let (world, key) = World::with_key(&declared, |dir, _| {
         Ok(fs::write(dir.join("feed.yaml"), system("feed", &target.http(""), FEED))?)
     })
@@ -133,4 +137,38 @@ fn what_a_reload_takes_away_does_not_stay_open() {
     fs::write(&feed, text.replace("feed: { match", "feed2: { match")).unwrap();
     scene.world.reload().unwrap();
     scene.ended(&open, "operation-unknown");
+}
+
+#[test]
+fn a_listener_that_a_reload_takes_away_has_the_drain_time() {
+    let scene = scene();
+    scene.world.target.on("GET /hang", Reply::Hang);
+    let [stream, socket] = scene.open(&scene.key);
+    let mut hangs = scene.world.raw().unwrap();
+    hangs.send(format!("GET /erp/v1/hang HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", scene.key));
+    let over_http2 = [
+        "--http2".to_owned(),
+        "--cacert".into(),
+        scene.world.ca().to_str().unwrap().into(),
+        "-H".into(),
+        format!("X-API-Key: {}", scene.key),
+        scene.world.url("/erp/v1/hang"),
+    ];
+    let over_http2 = std::thread::spawn(move || curl(over_http2).is_err());
+    eventually(|| (scene.world.target.seen_on("GET /hang").len() == 2).then_some(()));
+
+    let (old, new) = (scene.world.port.to_string(), free_port().unwrap().to_string());
+    scene.world.edit(|text| text.replace(&old, &new)).unwrap();
+    scene.world.reload().unwrap();
+    patiently(|| [&stream, &socket, &hangs].into_iter().all(Raw::is_closed) && over_http2.is_finished());
+    assert!(over_http2.join().unwrap());
+    assert!(socket.received().ends_with(b"\x88\x02\x03\xe9"), "{:?}", socket.received());
+    assert!(hangs.received().is_empty());
+    let mut codes = eventually(|| {
+        let records = scene.world.records().unwrap().into_iter();
+        let codes: Vec<_> = records.map(|record| record["code"].as_str().unwrap().to_owned()).collect();
+        (codes.len() == 4).then_some(codes)
+    });
+    codes.sort();
+    assert_eq!(codes, ["broken-off", "broken-off", "caller-gone", "caller-gone"]);
 }

@@ -19,8 +19,8 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -45,6 +45,8 @@ pub struct Front {
     pub tls: ListenerTls,
     limits: ArcSwap<gate::Limits>,
     draining: watch::Sender<bool>,
+    /// When what is still open ends, where that is for the listener itself to see to.
+    over: OnceLock<Instant>,
 }
 
 impl Front {
@@ -55,6 +57,7 @@ impl Front {
             tls,
             limits: ArcSwap::from_pointee(limits),
             draining: watch::Sender::new(false),
+            over: OnceLock::new(),
         })
     }
 
@@ -67,6 +70,22 @@ impl Front {
     /// Connections finish what is under way and close.
     pub fn drain(&self) {
         self.draining.send_replace(true);
+    }
+
+    /// As [`Front::drain`]; what is still open after this time is cut.
+    pub fn drain_within(&self, time: Duration) {
+        self.over.get_or_init(|| Instant::now() + time);
+        self.drain();
+    }
+
+    /// Resolves when what is open must end.
+    pub(crate) async fn over(&self) {
+        let mut draining = self.draining.subscribe();
+        let drains = draining.wait_for(|draining| *draining).await.is_ok();
+        match self.over.get() {
+            Some(over) if drains => sleep_until(*over).await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// What serves the connections of one core. Call it on that core.
@@ -111,6 +130,14 @@ impl Worker {
     }
 
     async fn connection(self: Rc<Self>, connection: Connection) {
+        let front = Arc::clone(&self.front);
+        tokio::select! {
+            () = self.serve(connection) => {}
+            () = front.over() => {}
+        }
+    }
+
+    async fn serve(self: Rc<Self>, connection: Connection) {
         let Connection { stream, peer, permit, .. } = connection;
         let local = stream.local_addr().ok().map(|local| local.ip().to_canonical());
         let counted = Rc::new(permit);

@@ -51,6 +51,11 @@ impl Lasting {
         }
     }
 
+    /// Resolves when the listener, which a reload took away, has had its time.
+    pub async fn listener_is_over(&self) {
+        self.worker.front.over().await;
+    }
+
     /// Looks until the caller would be refused.
     pub async fn refused(&self, exchange: &Exchange) -> &'static Code {
         loop {

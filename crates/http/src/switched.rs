@@ -79,6 +79,7 @@ async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: D
     let ended = tokio::select! {
         ended = tokio::io::copy_bidirectional(&mut caller, &mut target) => Ended::Closed(ended.is_ok()),
         code = lasting.refused(tail.exchange()) => Ended::LetOut(code),
+        () = lasting.listener_is_over() => Ended::Leaving,
         () = passed.silence(idle) => Ended::Silent,
     };
     tail.count_in(passed.sent.get());
@@ -87,18 +88,26 @@ async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: D
         Ended::Closed(true) => tail.finish(),
         Ended::Closed(false) => drop(tail),
         Ended::Silent => tail.cut(&code::STREAM_IDLE),
+        Ended::Leaving => {
+            drop(tail);
+            close(caller.stream, &frames, GOING_AWAY).await;
+        }
         Ended::LetOut(code) => {
             crate::told::line(&ReplyError::LetOut(code).denial(), tail.exchange(), Some(0));
             tail.cut(code);
-            // Within a frame of the target's nothing can be said any more; the connection ends all the same.
-            if frames.borrow().is_between() {
-                let _ = tokio::time::timeout(FAREWELL, async {
-                    caller.stream.write_all(&POLICY_VIOLATION).await?;
-                    caller.stream.shutdown().await
-                })
-                .await;
-            }
+            close(caller.stream, &frames, POLICY_VIOLATION).await;
         }
+    }
+}
+
+/// Within a frame of the target's nothing can be said any more; the connection ends all the same.
+async fn close<S: AsyncWrite + Unpin>(mut caller: S, frames: &RefCell<Frames>, frame: [u8; 4]) {
+    if frames.borrow().is_between() {
+        let _ = tokio::time::timeout(FAREWELL, async {
+            caller.write_all(&frame).await?;
+            caller.shutdown().await
+        })
+        .await;
     }
 }
 
@@ -108,10 +117,14 @@ enum Ended {
     Closed(bool),
     Silent,
     LetOut(&'static Code),
+    /// The bridge goes away from here.
+    Leaving,
 }
 
 /// A Close frame of a server with the code 1008 (RFC 6455 §5.5.1, §7.4.1).
 const POLICY_VIOLATION: [u8; 4] = [0x88, 0x02, 0x03, 0xf0];
+/// The same with 1001.
+const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
 /// For a caller that does not read.
 const FAREWELL: Duration = Duration::from_secs(1);
 

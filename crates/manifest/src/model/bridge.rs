@@ -203,7 +203,8 @@ section! {
         idle: Duration = "75s",
         /// For the whole body of a request; for each pause in it, where it streams to the target.
         body: Duration = "60s",
-        /// For open exchanges to end when the bridge stops or a listener goes away.
+        /// For open exchanges, WebSockets and streams to end when the bridge stops, or when a reload moves or removes a
+        /// listener; what is still open then is cut, and recorded.
         drain: Duration = "30s",
     }
 }
