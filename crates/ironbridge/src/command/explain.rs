@@ -2,8 +2,8 @@ mod page;
 
 use crate::cli::Outcome;
 use crate::failure::Failure;
-use crate::nearest::nearest;
 use crate::output::{self, FormatArg};
+use ironbridge_core::nearest::closest;
 use ironbridge_manifest::key_pages;
 use page::Page;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ fn find(pages: Vec<Page>, wanted: &str) -> Result<Vec<Page>, Failure> {
     // Somebody may have asked for several words: `explain "audit unavailable"`.
     let joined = wanted.replace([' ', '_'], "-");
     let known = others.iter().map(Page::id).chain(rest.iter().map(|key| &*key.key));
-    let help = match nearest(&joined, known.clone()).or_else(|| nearest(wanted, known)) {
+    let help = match closest(&joined, known.clone()).or_else(|| closest(wanted, known)) {
         Some(id) => format!("did you mean `{id}`?"),
         None => mentions(&others, wanted).unwrap_or_else(|| {
             "`ironbridge explain` lists what there is, besides the manifest's keys".into()
