@@ -120,14 +120,13 @@ pub struct FailedAuthentication {
     table: Arc<LimitTable>,
     per_credential: Quota,
     per_address: Quota,
-    proven: Quota,
     limits: [u64; 3],
 }
 
 impl FailedAuthentication {
     /// How many times the failures of one credential an address may have in all.
     const CREDENTIALS: u64 = 10;
-    /// How long a success from an address is remembered.
+    /// How long a success from an address is remembered, as long as there is room for it.
     const PROVEN: Duration = Duration::from_secs(24 * 3600);
 
     /// `quota` is how many failures one credential has from one address; 60 per minute is a fair default. The address
@@ -137,10 +136,9 @@ impl FailedAuthentication {
     /// A quota so high that ten times as many cannot be counted.
     pub fn new(table: Arc<LimitTable>, quota: Quota) -> Result<FailedAuthentication, QuotaError> {
         let per_address = Quota::new(quota.count().saturating_mul(Self::CREDENTIALS), quota.window())?;
-        let proven = Quota::new(1, Self::PROVEN)?;
         let name = |part| table.number(("failed authentication", part));
         let limits = [name("credential"), name("address"), name("proven")];
-        Ok(FailedAuthentication { table, per_credential: quota, per_address, proven, limits })
+        Ok(FailedAuthentication { table, per_credential: quota, per_address, limits })
     }
 
     fn keys(&self, exchange: &Exchange) -> Keys {
@@ -170,8 +168,7 @@ impl FailedAuthentication {
     }
 
     fn has_succeeded(&self, keys: &Keys, now: Duration) -> bool {
-        let known = |key| matches!(self.table.peek(key, self.proven, now), Count::Refused { .. });
-        keys.proven.is_some_and(known)
+        keys.proven.is_some_and(|key| self.table.remembers(key, now))
     }
 }
 
@@ -206,11 +203,8 @@ impl Control for FailedAuthentication {
     fn settle(&self, exchange: &Exchange, ending: &Ending) {
         let now = exchange.started;
         if exchange.principal.is_some() {
-            let keys = self.keys(exchange);
-            if let Some(key) = keys.proven
-                && !self.has_succeeded(&keys, now)
-            {
-                self.table.take(key, self.proven, now);
+            if let Some(key) = self.keys(exchange).proven {
+                self.table.remember(key, Self::PROVEN, now);
             }
             return;
         }

@@ -88,12 +88,20 @@ pub(super) struct Key {
 /// all are in use, the emptiest eighth goes, which forgives the callers that used least of their quota and never
 /// the one that used most.
 pub struct LimitTable {
-    shards: [Mutex<Shard>; SHARDS],
-    shard_capacity: usize,
+    counters: Shards,
+    /// What succeeded lately. It is remembered for far longer than a quota is spoken for, so in one table with the
+    /// counters it would be what stays.
+    successes: Shards,
     hasher: RandomState,
 }
 
-/// Instants, in nanoseconds of the monotonic clock, up to which a key's quota is spoken for.
+struct Shards {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Of each.
+    capacity: usize,
+}
+
+/// Instants, in nanoseconds of the monotonic clock, up to which a key's quota is spoken for, or a success remembered.
 type Shard = HashMap<Key, u64, RandomState>;
 
 /// Enough that two cores seldom want the same lock, which is held for tens of nanoseconds.
@@ -107,19 +115,20 @@ impl Default for LimitTable {
 }
 
 impl LimitTable {
-    /// A table of at most `capacity` counters, rounded up to a multiple of 64 and at least 512.
+    /// A table of at most `capacity` counters, rounded up to a multiple of 64 and at least 512; and of a quarter as
+    /// many successes.
     pub fn new(capacity: usize) -> LimitTable {
         let hasher = RandomState::new();
         LimitTable {
-            shards: std::array::from_fn(|_| Mutex::new(Shard::with_hasher(hasher.clone()))),
-            shard_capacity: capacity.div_ceil(SHARDS).max(8),
+            counters: Shards::new(capacity, &hasher),
+            successes: Shards::new(capacity / 4, &hasher),
             hasher,
         }
     }
 
     /// How many counters it holds.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.counters.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -134,30 +143,64 @@ impl LimitTable {
     /// Takes one from the quota, or says how long until one is there.
     pub(super) fn take(&self, key: Key, quota: Quota, now: Duration) -> Count {
         let now = nanoseconds(now);
-        let mut shard = self.shard(&key).lock();
-        let known = shard.get(&key).copied();
-        let ahead = ahead(known, quota, now);
+        let mut shard = self.counters.of(&self.hasher, &key).lock();
+        let ahead = ahead(shard.get(&key).copied(), quota, now);
         let count = quota.judge(ahead);
         if let Count::Passed { .. } = count {
-            if known.is_none() && shard.len() >= self.shard_capacity {
-                make_room(&mut shard, now);
-            }
-            shard.insert(key, now.saturating_add(ahead).saturating_add(quota.interval));
+            let spoken_for = now.saturating_add(ahead).saturating_add(quota.interval);
+            self.counters.put(&mut shard, key, spoken_for, now);
         }
         count
     }
 
     /// What [`LimitTable::take`] would say, without taking.
     pub(super) fn peek(&self, key: Key, quota: Quota, now: Duration) -> Count {
-        let known = self.shard(&key).lock().get(&key).copied();
+        let known = self.counters.of(&self.hasher, &key).lock().get(&key).copied();
         quota.judge(ahead(known, quota, nanoseconds(now)))
     }
 
-    fn shard(&self, key: &Key) -> &Mutex<Shard> {
+    /// Remembers a success for this time. Where there is no room, what succeeded longest ago is forgotten.
+    pub(super) fn remember(&self, key: Key, time: Duration, now: Duration) {
+        let (time, now) = (nanoseconds(time), nanoseconds(now));
+        let until = now.saturating_add(time);
+        let mut shard = self.successes.of(&self.hasher, &key).lock();
+        // That it is known to a twenty-fourth of the time is enough.
+        if shard.get(&key).is_none_or(|known| known.saturating_add(time / 24) < until) {
+            self.successes.put(&mut shard, key, until, now);
+        }
+    }
+
+    pub(super) fn remembers(&self, key: Key, now: Duration) -> bool {
+        let until = self.successes.of(&self.hasher, &key).lock().get(&key).copied();
+        until.is_some_and(|until| until > nanoseconds(now))
+    }
+}
+
+impl Shards {
+    fn new(capacity: usize, hasher: &RandomState) -> Shards {
+        Shards {
+            shards: std::array::from_fn(|_| Mutex::new(Shard::with_hasher(hasher.clone()))),
+            capacity: capacity.div_ceil(SHARDS).max(8),
+        }
+    }
+
+    fn of(&self, hasher: &RandomState, key: &Key) -> &Mutex<Shard> {
         let [first, ..] = &self.shards;
         // The map inside takes the hash's low bits, so the choice of shard takes the high ones.
-        let place = usize::try_from(self.hasher.hash_one(key) >> 58).unwrap_or(0);
+        let place = usize::try_from(hasher.hash_one(key) >> 58).unwrap_or(0);
         self.shards.get(place).unwrap_or(first)
+    }
+
+    /// `shard` is one of these.
+    fn put(&self, shard: &mut Shard, key: Key, until: u64, now: u64) {
+        if shard.len() >= self.capacity && !shard.contains_key(&key) {
+            make_room(shard, now);
+        }
+        shard.insert(key, until);
+    }
+
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 }
 
@@ -248,6 +291,32 @@ mod tests {
             prop_assert!(table.len() <= 512 + SHARDS, "{}", table.len());
             prop_assert!(!passed(table.take(busiest, quota, now)));
         }
+    }
+
+    #[test]
+    fn successes_take_no_counters_place_and_the_last_stay() {
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        let quota = Quota::new(10, minute).unwrap();
+        let table = LimitTable::new(512);
+        let key = |subject| Key { limit: 1, subject: [7, subject] };
+        for _ in 0..10 {
+            table.take(KEY, quota, Duration::ZERO);
+        }
+        for subject in 1..=20_000 {
+            let now = Duration::from_millis(subject);
+            // Nobody's own success is the oldest for long.
+            table.remember(key(0), minute, now);
+            table.remember(key(subject), minute, now);
+        }
+        let now = Duration::from_secs(20);
+        assert!(!passed(table.peek(KEY, quota, Duration::from_secs(1))), "the counter was forgotten");
+        assert_eq!(table.len(), 1);
+        assert!(table.successes.len() <= 512 + SHARDS, "{}", table.successes.len());
+        assert!(table.remembers(key(0), now) && table.remembers(key(20_000), now));
+        assert!(!table.remembers(key(1), now));
+
+        table.remember(KEY, day, now);
+        assert!(table.remembers(KEY, day) && !table.remembers(KEY, now + day));
     }
 
     #[test]
