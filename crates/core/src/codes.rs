@@ -105,8 +105,11 @@ codes! {
         "The token is not a well-formed JWT in compact form: three parts of unpadded base64url, a JSON header and claims without repeated members, at most 16 KiB (RFC 7519, RFC 8725 §3).",
         "Send the access token exactly as the issuer gave it.";
     TOKEN_ALGORITHM_REFUSED = "token-algorithm-refused", 401, Caller, false, "Token algorithm refused",
-        "The token's alg is not on the issuer's list, does not fit the key, or its header carries a key or a critical extension of its own (RFC 8725 §3.1).",
+        "The token's alg is not on the issuer's list, or does not fit the key (RFC 8725 §3.1).",
         "Have the issuer sign with an algorithm on its list; see issuers in the manifest.";
+    TOKEN_HEADER_REFUSED = "token-header-refused", 401, Caller, false, "Token header refused",
+        "The token's header carries a key or certificate of its own, or says where one is (jwk, jku, x5c, x5u), or an extension (crit, b64, zip). The detail says which. Keys come from the issuer alone (RFC 8725 §3.5), and no extension is spoken here.",
+        "Have the issuer leave it out of the header, and name the key by kid alone.";
     TOKEN_TYPE_REFUSED = "token-type-refused", 401, Caller, false, "Not an access token",
         "The token's typ is not at+jwt (RFC 9068 §2.1). An ID token or a signed request is not an access token.",
         "Send an access token; for issuers that do not set typ, the manifest can accept plain JWT.";

@@ -9,12 +9,13 @@ use crate::service::Served;
 use crate::{Mounted, Site, TokenService};
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{Code, Denial, Ending, Exchange, Outcome, Record, Stop, all_codes, code};
+use ironbridge_core::{Code, Denial, Ending, Exchange, Fault, Outcome, Record, Stop, all_codes, code};
 use ironbridge_identity::token_endpoint::{
     EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenEndpoint, TokenOutcome, TokenRequest,
 };
@@ -232,32 +233,65 @@ impl Served<'_> {
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
         let reply = match only_a_form(&parts.headers) {
             Err(description) => TokenEndpoint::malformed(description),
-            Ok(authorization) => {
-                let form = self.body(inbound, MAX_FORM, exchange).await?;
-                let request = TokenRequest { form: &form, authorization, address: exchange.peer.address };
-                let now = self.worker.front.shared.clock.now();
-                service.endpoint.handle(request, &service.directory, now)
-            }
+            Ok(announced) => match self.body(inbound, MAX_FORM, exchange).await {
+                Ok(form) if announced.only_ascii && !is_ascii(&form) => TokenEndpoint::malformed(NOT_UTF8),
+                Ok(form) => {
+                    let (authorization, address) = (announced.authorization, exchange.peer.address);
+                    let request = TokenRequest { form: &form, authorization, address };
+                    let now = self.worker.front.shared.clock.now();
+                    service.endpoint.handle(request, &service.directory, now)
+                }
+                Err(denial) if denial.code.fault == Fault::Caller => {
+                    self.note(exchange, &denial);
+                    let mut response = said(unread(denial.code));
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    return Ok(response);
+                }
+                Err(denial) => return Err(denial),
+            },
         };
         if let Some(refused) = &reply.refused {
             let client_id = reply.client_id.as_deref().unwrap_or("");
             tracing::info!(client_id, address = %exchange.peer.address, refused, "token request refused; `ironbridge explain` says more of its first word");
         }
         self.record(exchange, &reply, service).await?;
-        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = whole(status, "application/json", reply.body);
-        for (name, value) in reply.headers {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                response.headers_mut().insert(HeaderName::from_static(name), value);
-            }
-        }
-        Ok(response)
+        Ok(said(reply))
     }
 }
 
-/// The Authorization field of a token request, if its body is what it must be and can be read in one way. What is wrong
-/// is told in the words of RFC 6749 §5.2, as OAuth clients expect it.
-fn only_a_form(headers: &HeaderMap) -> Result<Option<&[u8]>, &'static str> {
+fn said(reply: EndpointReply) -> Response<AnswerBody> {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = whole(status, "application/json", reply.body);
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// A token request whose body did not arrive as it must, in the words that OAuth clients expect.
+fn unread(code: &Code) -> EndpointReply {
+    let description = if *code == code::BODY_TOO_LARGE {
+        "a token request has at most 16 KiB"
+    } else if *code == code::REQUEST_TIMEOUT {
+        "the request's body did not arrive in time"
+    } else {
+        "the request's body is not whole"
+    };
+    TokenEndpoint::unread(code.status, description)
+}
+
+/// What a token request's header section says of it.
+struct Announced<'h> {
+    authorization: Option<&'h [u8]>,
+    /// It names another charset than UTF-8, of which the bridge reads what both share.
+    only_ascii: bool,
+}
+
+/// A token request, if its body is what it must be and can be read in one way. What is wrong is told in the words of
+/// RFC 6749 §5.2, as OAuth clients expect it.
+fn only_a_form(headers: &HeaderMap) -> Result<Announced<'_>, &'static str> {
     let one = |name: HeaderName, several: &'static str| {
         let mut values = headers.get_all(name).iter();
         let first = values.next().map(HeaderValue::as_bytes);
@@ -268,16 +302,36 @@ fn only_a_form(headers: &HeaderMap) -> Result<Option<&[u8]>, &'static str> {
     if !parts.next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
         return Err("a token request is application/x-www-form-urlencoded");
     }
+    let mut only_ascii = false;
     for parameter in parts.map(str::trim).filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8") {
-            return Err("a token request is in UTF-8");
+        if name.eq_ignore_ascii_case("charset") {
+            let value = value.trim_matches('"');
+            if !value.eq_ignore_ascii_case("utf-8") {
+                only_ascii = true;
+                if !LIKE_ASCII.iter().any(|known| value.eq_ignore_ascii_case(known)) {
+                    return Err(NOT_UTF8);
+                }
+            }
         }
     }
     match one(CONTENT_ENCODING, "more than one Content-Encoding")? {
         Some(coding) if !coding.eq_ignore_ascii_case(b"identity") => Err("a token request is not compressed"),
-        _ => one(AUTHORIZATION, "more than one Authorization"),
+        _ => {
+            let authorization = one(AUTHORIZATION, "more than one Authorization")?;
+            Ok(Announced { authorization, only_ascii })
+        }
     }
+}
+
+const NOT_UTF8: &str = "a token request is in UTF-8";
+/// What some HTTP clients announce of every form. Their first 128 characters are those of UTF-8.
+const LIKE_ASCII: [&str; 2] = ["us-ascii", "iso-8859-1"];
+
+/// Whether the form, and what its escapes stand for, is the same in every charset that begins with ASCII.
+fn is_ascii(form: &[u8]) -> bool {
+    let escape = |pair: &[u8]| matches!(pair, [b'%', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F']);
+    form.is_ascii() && !form.windows(2).any(escape)
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";

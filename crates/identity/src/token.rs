@@ -319,5 +319,10 @@ fn deny<T>(denial: Denial) -> Result<T, Halt> {
 }
 
 fn refused(error: JoseError) -> Halt {
-    Halt::deny(Denial::new(error.code()).internal(error))
+    let denial = Denial::new(error.code());
+    Halt::deny(match error {
+        // The member is one of a few; nothing of the token is repeated.
+        JoseError::HeaderMemberRefused(_) => denial.detail(error.to_string()),
+        _ => denial.internal(error),
+    })
 }

@@ -90,6 +90,11 @@ impl TokenEndpoint {
         Refusal::invalid_request(description).reply(None)
     }
 
+    /// The answer to a request whose body could not be read, for which RFC 6749 §5.2 has no word of its own.
+    pub fn unread(status: u16, description: &'static str) -> EndpointReply {
+        Refusal { status, ..Refusal::invalid_request(description) }.reply(None)
+    }
+
     pub fn handle(&self, request: TokenRequest<'_>, directory: &Directory, now: Timestamp) -> EndpointReply {
         let mut client_id = None;
         match self.grant(request, directory, now, &mut client_id) {

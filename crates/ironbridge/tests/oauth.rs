@@ -361,9 +361,29 @@ fn the_built_in_token_endpoint_refuses_as_rfc_6749_says() {
         assert!(told["error"].is_string() && [400, 401].contains(&reply.status), "{fields:?}: {told}");
         assert_eq!(reply.header("pragma"), Some("no-cache"), "{fields:?}");
     }
-    let good = ["-u", &right, "-H", "Content-Type: Application/X-WWW-Form-URLencoded; Charset=\"UTF-8\""];
-    let reply = world.curl(endpoint, &[&good[..], &["-d", "grant_type=client_credentials"]].concat());
-    assert_eq!((reply.status, reply.header("pragma")), (200, Some("no-cache")), "{}", reply.text());
+    let charset = |charset: &str, form: &str| {
+        let field = format!("Content-Type: Application/X-WWW-Form-URLencoded; Charset={charset}");
+        let form = format!("grant_type=client_credentials{form}");
+        world.curl(endpoint, &["-u", &right, "-H", &field, "-d", &form])
+    };
+    for (name, form, status) in [
+        ("\"UTF-8\"", "", 200),
+        ("utf-8", "&x=%C3%A9", 200),
+        ("ISO-8859-1", "", 200),
+        ("\"iso-8859-1\"", "&x=%20%7e", 200),
+        ("US-ASCII", "", 200),
+        ("ISO-8859-1", "&x=%C3%A9", 400),
+        ("ISO-8859-1", "&x=\u{e9}", 400),
+        ("ISO-8859-15", "", 400),
+        ("UTF-7", "", 400),
+    ] {
+        let reply = charset(name, form);
+        let told = (reply.status, reply.header("pragma"));
+        assert_eq!(told, (status, Some("no-cache")), "{name} {form}: {}", reply.text());
+    }
+    // A body that is none of a token request's is refused in OAuth's words too.
+    let large = charset("UTF-8", &format!("&x={}", "y".repeat(100_000)));
+    assert_eq!((large.status, &large.json().unwrap()["error"]), (413, &json!("invalid_request")));
     // Methods: what is there says which it takes, and HEAD is answered where GET is.
     let asked = world.curl(endpoint, &[]);
     assert_eq!((asked.status, asked.header("allow")), (405, Some("POST")));

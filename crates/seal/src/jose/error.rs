@@ -74,11 +74,10 @@ impl JoseError {
             | ClaimsNotObject | DuplicateMember | HeaderMemberType(_) | KeyIdRefused => {
                 &code::TOKEN_MALFORMED
             }
-            AlgorithmMissing
-            | AlgorithmNone
-            | AlgorithmUnknown
-            | AlgorithmMismatch
-            | HeaderMemberRefused(_) => &code::TOKEN_ALGORITHM_REFUSED,
+            AlgorithmMissing | AlgorithmNone | AlgorithmUnknown | AlgorithmMismatch => {
+                &code::TOKEN_ALGORITHM_REFUSED
+            }
+            HeaderMemberRefused(_) => &code::TOKEN_HEADER_REFUSED,
             SignatureInvalid => &code::TOKEN_SIGNATURE_INVALID,
             KeySetTooLarge | KeySetMalformed | PrivateKeyPublished | KeyUnsupported | KeyUse | KeyLength
             | SecretTooShort | KeyMember(_) | KeyRefused => &code::ISSUER_UNAVAILABLE,
