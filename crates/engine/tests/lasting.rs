@@ -140,6 +140,17 @@ fn what_a_reload_takes_away_does_not_stay_open() {
 }
 
 #[test]
+fn a_websocket_ends_where_a_reload_declares_none() {
+    let scene = scene();
+    let [stream, socket] = scene.open(&scene.key);
+    scene.world.edit(|text| text.replace(", upgrade: websocket", "")).unwrap();
+    scene.world.reload().unwrap();
+    patiently(|| socket.is_closed());
+    assert!(socket.received().ends_with(b"\x88\x02\x03\xf0"), "{:?}", socket.received());
+    assert!(!stream.is_closed());
+}
+
+#[test]
 fn a_listener_that_a_reload_takes_away_has_the_drain_time() {
     let scene = scene();
     scene.world.target.on("GET /hang", Reply::Hang);

@@ -1,6 +1,7 @@
 //! What lasts is looked at again: a stream or a WebSocket ends once its caller would not be let in any more, because its
 //! credential expired or was revoked, or because a reload took its account, its permission or the operation away.
 
+use crate::Route;
 use crate::connection::Worker;
 use ironbridge_core::{Code, Exchange, Fault, Stop, code};
 use std::future::Future;
@@ -39,7 +40,7 @@ impl Lasting {
                     return None;
                 }
                 self.due = now + LOOK;
-                none.insert(Box::pin(look(&self.worker, exchange)))
+                none.insert(Box::pin(look(&self.worker, exchange, |_| true)))
             }
         };
         match looking.as_mut().poll(context) {
@@ -56,11 +57,11 @@ impl Lasting {
         self.worker.front.over().await;
     }
 
-    /// Looks until the caller would be refused.
+    /// Looks until a WebSocket would be refused.
     pub async fn refused(&self, exchange: &Exchange) -> &'static Code {
         loop {
             tokio::time::sleep(LOOK).await;
-            if let Some(code) = look(&self.worker, exchange).await {
+            if let Some(code) = look(&self.worker, exchange, |route| route.upgrades).await {
                 return code;
             }
         }
@@ -69,9 +70,13 @@ impl Lasting {
 
 /// Judges the same caller for the same operation as they are now. What the bridge cannot tell is no reason to end
 /// anything: that an issuer's keys cannot be read, for example.
-fn look(worker: &Worker, exchange: &Exchange) -> impl Future<Output = Option<&'static Code>> + use<> {
+fn look<F: Fn(&Route) -> bool>(
+    worker: &Worker,
+    exchange: &Exchange,
+    still_does: F,
+) -> impl Future<Output = Option<&'static Code>> + use<F> {
     let (site, clock) = (worker.site(), &worker.front.shared.clock);
-    let route = site.routes.of(&exchange.flow).cloned();
+    let route = site.routes.of(&exchange.flow).filter(|route| still_does(route)).cloned();
     let again = route.map(|route| {
         let (now, flow) = (clock.now(), std::sync::Arc::clone(&route.flow));
         let mut again = Exchange::new(exchange.id, now, clock.monotonic(), flow, exchange.peer.clone());
