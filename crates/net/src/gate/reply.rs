@@ -40,7 +40,7 @@ impl Malformed {
 /// What one connection's next reply belongs to. The pool sets it, the gate reads it. (hyper wants upgradable
 /// connections to be `Send`, hence an atomic; nothing contends.)
 #[derive(Debug, Default)]
-pub(crate) struct Expected(AtomicU8);
+pub struct Expected(AtomicU8);
 
 /// Nothing was asked: what comes is for nobody.
 const NOTHING: u8 = 0;
@@ -89,7 +89,7 @@ impl Expected {
 }
 
 /// Sits between a connection to a target and hyper.
-pub(crate) struct ReplyGate<Io> {
+pub struct ReplyGate<Io> {
     io: Io,
     phase: Phase,
     /// The beginning of a head whose rest has not come.
@@ -500,7 +500,77 @@ mod tests {
         assert!(judge(&Method::HEAD, &[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]).is_err());
     }
 
+    /// Heads that targets send, well formed and not, each with what may follow.
+    fn reply() -> impl Strategy<Value = Vec<u8>> {
+        let status = prop::sample::select(vec![
+            "200 OK",
+            "204 No Content",
+            "100 Continue",
+            "304 -",
+            "101 Switch",
+            "2x0",
+        ]);
+        let field = prop::sample::select(vec![
+            "Content-Length: 5",
+            "Content-Length: 2",
+            "Content-Length: 5, 5",
+            "content-length:+5",
+            "Transfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding : chunked",
+            "Connection: close",
+            "X: y",
+            " folded",
+        ]);
+        let body = prop::sample::select(vec![
+            "",
+            "hello",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "5\nhello\n0\n\n",
+            "0\r\nA: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+        ]);
+        let end = prop::sample::select(vec!["\r\n", "\n", "\r\r\n"]);
+        let one = (
+            status,
+            prop::collection::vec(field, 0..4),
+            prop::sample::select(vec![true, true, true, false]),
+            end,
+            body,
+        )
+            .prop_map(|(status, fields, plain, end, body)| {
+                let end = if plain { "\r\n" } else { end };
+                let fields: String = fields.iter().map(|field| format!("{field}{end}")).collect();
+                format!("HTTP/1.1 {status}{end}{fields}{end}{body}")
+            });
+        prop::collection::vec(one, 1..3).prop_map(|replies| replies.concat().into_bytes())
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn no_split_changes_how_a_reply_is_read(bytes in reply(), cuts in prop::collection::vec(1_usize..30, 1..20)) {
+            let mut pieces = Vec::new();
+            let mut rest = &bytes[..];
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, later) = rest.split_at((*cut).min(rest.len()));
+                pieces.push(piece);
+                rest = later;
+            }
+            for method in [Method::GET, Method::HEAD] {
+                let whole = judge(&method, &[&bytes]);
+                prop_assert_eq!(judge(&method, &pieces).ok(), whole.ok());
+                // What passes and leaves the connection to be used again is one answer: with another byte it is refused.
+                if whole == Ok(true) {
+                    prop_assert!(judge(&method, &[&bytes, b"H"]).is_err());
+                }
+            }
+        }
+
         #[test]
         fn noise_never_panics(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..9)) {
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
