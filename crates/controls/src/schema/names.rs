@@ -3,6 +3,7 @@
 use crate::shape::Shape;
 use ironbridge_core::json::{Kind, Node, common_name};
 use serde_json::Value;
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
 /// The names of all properties of a schema.
@@ -42,48 +43,85 @@ impl Names {
         if self.exact.is_empty() {
             return None;
         }
-        let mut rest = vec![root];
-        while let Some(value) = rest.pop() {
-            match value.kind() {
-                Kind::Array => rest.extend(value.elements()),
-                Kind::Object => {
-                    for (name, member) in value.members() {
-                        if let Some(meant) = self.meant(root, value, &name) {
-                            return Some((member, meant));
-                        }
-                        rest.push(member);
-                    }
-                }
-                _ => {}
-            }
-        }
-        None
+        let top = Shape::Fits { document: &self.document, schema: &self.document };
+        self.within(root, &Place { above: None, shape: OnceCell::from(top) })
     }
 
-    fn meant(&self, root: Node<'_>, object: Node<'_>, name: &str) -> Option<&str> {
+    /// Bodies are bounded in depth, so this is too.
+    fn within<'b, 's>(&'s self, value: Node<'b>, place: &Place<'_, 's>) -> Option<(Node<'b>, &'s str)> {
+        match value.kind() {
+            Kind::Array => {
+                let each = place.below(Step::Element);
+                value.elements().find_map(|element| self.within(element, &each))
+            }
+            Kind::Object => value.members().find_map(|(name, member)| {
+                if let Some(meant) = self.meant(place, &name) {
+                    return Some((member, meant));
+                }
+                self.within(member, &place.below(Step::Member(&name)))
+            }),
+            _ => None,
+        }
+    }
+
+    fn meant<'s>(&'s self, object: &Place<'_, 's>, name: &str) -> Option<&'s str> {
         if self.exact.contains(name) {
             return None;
         }
         let alike = self.common.get(&common_name(name))?;
         // Names of other places mean nothing here: maps have members of any name.
-        let shape = self.shape_of(root, &object.pointer());
-        alike.iter().map(|meant| &**meant).find(|meant| shape.member(meant).declared)
+        alike.iter().map(|meant| &**meant).find(|meant| object.shape().member(meant).declared)
+    }
+}
+
+/// A place in the body, and what the schema says of it: worked out where a name asks for it, and once for all
+/// elements of a list.
+struct Place<'p, 's> {
+    above: Option<(&'p Place<'p, 's>, Step<'p>)>,
+    shape: OnceCell<Shape<'s>>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Member(&'p str),
+    Element,
+}
+
+impl<'s> Place<'_, 's> {
+    fn below<'q>(&'q self, step: Step<'q>) -> Place<'q, 's> {
+        Place { above: Some((self, step)), shape: OnceCell::new() }
     }
 
-    /// What the schema says of a place in the body.
-    fn shape_of(&self, root: Node<'_>, pointer: &str) -> Shape<'_> {
-        let mut shape = Shape::Fits { document: &self.document, schema: &self.document };
-        let mut at = Some(root);
-        for step in pointer.split('/').skip(1) {
-            let step = step.replace("~1", "/").replace("~0", "~");
-            let Some(node) = at else { break };
-            (shape, at) = if node.kind() == Kind::Array {
-                let element = step.parse().ok().and_then(|place| node.elements().nth(place));
-                (shape.element(), element)
-            } else {
-                (shape.member(&step).shape, node.member(&step))
-            };
-        }
-        shape
+    fn shape(&self) -> &Shape<'s> {
+        self.shape.get_or_init(|| match self.above {
+            None => Shape::ANY,
+            Some((above, Step::Member(name))) => above.shape().member(name).shape,
+            Some((above, Step::Element)) => above.shape().element(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironbridge_core::json::Tape;
+    use ironbridge_core::memory::Charge;
+    use serde_json::json;
+
+    /// Were each of them looked for from the top of the body, this would take hours.
+    #[test]
+    fn long_lists_of_names_that_mean_nothing_in_their_place_are_passed_over() {
+        let item = json!({ "properties": { "sku": {} } });
+        let schema = json!({ "properties": { "id": {}, "lines": { "items": item } } });
+        let names = Names::of(&schema);
+        let read = |end: &str| {
+            let lines = r#"{"ID":0},"#.repeat(200_000);
+            let text = format!(r#"{{"id":1,"lines":[{lines}{end}]}}"#);
+            Tape::read(text.into(), Charge::default()).unwrap()
+        };
+        assert!(names.mistakable(read("{}").root()).is_none());
+        let last = read(r#"{"SKU":0}"#);
+        let (member, meant) = names.mistakable(last.root()).unwrap();
+        assert_eq!((member.pointer().as_str(), meant), ("/lines/200000/SKU", "sku"));
     }
 }
