@@ -195,13 +195,20 @@ impl Watch {
         let plainly = plainly?;
         let mut text = if self.held.is_empty() { piece } else { [&self.held, &piece[..]].concat().into() };
         if plainly > 0 {
-            begun = begun.max(written(&text, plainly));
+            begun = begun.max(written(tail(&text, self.most_held()), plainly));
         }
         // Up to three bytes of it may have left before it could be told.
         let held = text.split_off(text.len() - begun.min(text.len()));
         self.held.clear();
         self.held.extend_from_slice(&held);
         Ok(text)
+    }
+
+    /// However much stands between the bytes of one that says nothing (line breaks, zeros), no more waits, in bytes:
+    /// every byte of the longest as an escape of an escape, and what of it may be broken into lines.
+    fn most_held(&self) -> usize {
+        const BETWEEN: usize = 16 << 10;
+        self.known.longest().saturating_mul(12).saturating_add(BETWEEN)
     }
 
     /// The body ends here.
@@ -399,6 +406,22 @@ mod tests {
         }
         // Three characters, and what had come of the fourth.
         assert!(passed.len() <= 4 * 6, "{}", String::from_utf8_lossy(&passed));
+    }
+
+    #[test]
+    fn what_says_nothing_does_not_wait_without_end() {
+        let secret = "eyJh.of.a.token";
+        for nothing in ["\n", "\r\n", "\0", "\0\0"] {
+            let piece = Bytes::from(nothing.repeat((16 << 10) / nothing.len()));
+            let mut watch = watch(secret);
+            let mut passed = watch.pass(Bytes::from_static(b"eyJh")).unwrap().len();
+            for _ in 0..64 {
+                passed += watch.pass(piece.clone()).unwrap().len();
+                assert!(watch.held.len() <= watch.most_held() && watch.most_held() < 64 << 10);
+            }
+            passed += watch.rest().unwrap().len();
+            assert_eq!(passed, 4 + 64 * piece.len());
+        }
     }
 
     #[test]
