@@ -35,7 +35,7 @@ use cel::{Context, ExecutionError, Value};
 use ironbridge_core::json::Tape;
 use ironbridge_core::memory::Charge;
 use ironbridge_core::{Control, Denial, Exchange, Phase, Reads, code};
-use needs::Needs;
+use needs::{Judged, Needs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use variables::{Costs, Seen, Unseen, Variables};
@@ -50,8 +50,7 @@ pub struct Rules {
     needs: Needs,
     /// Members of the query that are lists.
     lists: Box<[Box<str>]>,
-    /// Members of the body that rules name, at any depth.
-    judged: Box<[Box<str>]>,
+    judged: Judged,
     /// The minute in which it was last logged that a rule cannot be evaluated.
     told: AtomicU64,
 }
@@ -64,10 +63,8 @@ impl Rules {
             needs.merge(&rule.needs);
         }
         let lists = rules.first().map(|rule| rule.lists.clone()).unwrap_or_default();
-        let mut judged: Vec<Box<str>> = rules.iter().flat_map(Rule::body_names).map(Into::into).collect();
-        judged.sort_unstable();
-        judged.dedup();
-        Rules { rules: rules.into(), needs, lists, judged: judged.into(), told: AtomicU64::new(0) }
+        let judged = Judged::by(rules.iter().map(|rule| &rule.needs));
+        Rules { rules: rules.into(), needs, lists, judged, told: AtomicU64::new(0) }
     }
 
     fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {

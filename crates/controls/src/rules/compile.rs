@@ -171,13 +171,6 @@ impl Rule {
         self.needs.of("body").is_some()
     }
 
-    /// The members of the body that it judges by name, at any depth.
-    pub(super) fn body_names(&self) -> impl Iterator<Item = &str> {
-        let whole = self.needs.of("body").is_some_and(|body| body.whole);
-        let texts = if whole { &self.needs.texts } else { &[][..] };
-        self.needs.selected.iter().chain(texts).map(|name| &**name)
-    }
-
     /// The members of the query that it judges by name. Where it looks at the query as a whole, any text in it may be
     /// one, as in `"debug" in request.query`.
     pub fn query_names(&self) -> impl Iterator<Item = &str> {

@@ -1,6 +1,7 @@
 //! What a rule looks at.
 
-use std::collections::BTreeMap;
+use ironbridge_core::json::are_alike;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What of the variables a rule looks at: a tree of member names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,5 +48,32 @@ impl Needs {
             [] => self.whole = true,
             [name, rest @ ..] => self.members.entry((*name).into()).or_default().add(rest),
         }
+    }
+}
+
+/// The members of a body that rules judge by their names.
+#[derive(Debug)]
+pub(super) struct Judged {
+    selected: Box<[Box<str>]>,
+    /// Where a rule looks at all members, any text in it may be the name of one, as in `"admin" in body.flags`.
+    texts: Box<[Box<str>]>,
+}
+
+impl Judged {
+    pub fn by<'n>(rules: impl Iterator<Item = &'n Needs> + Clone) -> Judged {
+        let sorted = |names: Vec<&Box<str>>| {
+            let names: BTreeSet<Box<str>> = names.into_iter().cloned().collect();
+            names.into_iter().collect()
+        };
+        Judged {
+            selected: sorted(rules.clone().flat_map(|needs| &needs.selected).collect()),
+            texts: sorted(rules.flat_map(|needs| &needs.texts).collect()),
+        }
+    }
+
+    /// The one that a member passes for to some reader, in an object of which this is looked at.
+    pub fn mistaken_for(&self, name: &str, object: &Needs) -> Option<&str> {
+        let texts = if object.whole { &*self.texts } else { &[] };
+        self.selected.iter().chain(texts).map(|judged| &**judged).find(|judged| are_alike(name, judged))
     }
 }

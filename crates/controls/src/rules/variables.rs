@@ -1,13 +1,13 @@
 //! What rules see, as the evaluator's values: only what they name, borrowed from the exchange.
 
 use super::compile::VARIABLES;
-use super::needs::Needs;
+use super::needs::{Judged, Needs};
 use cel::common::types::{
     CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
-use ironbridge_core::json::{Kind, Node, are_alike};
+use ironbridge_core::json::{Kind, Node};
 use ironbridge_core::memory::{Charge, Full};
 use ironbridge_core::{Account, Denial, RequestFacts, Timestamp};
 use std::borrow::Cow;
@@ -216,13 +216,13 @@ fn key(name: Cow<'_, str>) -> CelMapKey<'_> {
 
 /// A rule judges a member by its name, and the target must not find another under it. Looked for in the parts of the
 /// body that rules see.
-pub(super) fn unmistakable(value: Node<'_>, needs: &Needs, judged: &[Box<str>]) -> Result<(), Denial> {
+pub(super) fn unmistakable(value: Node<'_>, needs: &Needs, judged: &Judged) -> Result<(), Denial> {
     match value.kind() {
         Kind::Array if needs.whole => {
             value.elements().try_for_each(|element| unmistakable(element, needs, judged))
         }
         Kind::Object => value.members().try_for_each(|(name, member)| {
-            if let Some(meant) = judged.iter().find(|meant| are_alike(&name, meant)) {
+            if let Some(meant) = judged.mistaken_for(&name, needs) {
                 return Err(crate::body::mistakable(member, meant, "a rule"));
             }
             needs.of(&name).map_or(Ok(()), |needs| unmistakable(member, needs, judged))
