@@ -1,7 +1,7 @@
 //! Is what the request says true? (E2: rules in CEL, the Common Expression Language)
 //!
-//! A rule is an expression that must be true. What it sees stands in [`known`], what it may say in [`manual()`], and
-//! [`typing`] finds out before there is a request whether it can be decided.
+//! A rule is an expression that must be true. What it sees stands in `known`, what it may say in [`manual()`], and
+//! `typing` finds out before there is a request whether it can be decided.
 //!
 //! # What a rule may cost
 //! The evaluator has no budget of its own, so a rule is held to forms whose work is linear in the body:

@@ -180,7 +180,7 @@ codes! {
 
     // Inspect
     BODY_TOO_LARGE = "body-too-large", 413, Caller, false, "Body too large",
-        "The body is larger than the operation's max_body: 1 MiB unless declared, wherever a control reads the body; idempotency keys do. Or the bridge could never hold it for one account while it is judged, which takes up to six times its text, and more where a rule looks through it; then the detail says so.",
+        "The body is larger than the operation's max_body: 1 MiB unless declared, wherever a control reads the body; idempotency keys do. A request with GET, HEAD, OPTIONS or DELETE has none unless the operation declares one. Or the bridge could never hold it for one account while it is judged, which takes up to six times its text, and more where a rule looks through it; then the detail says so.",
         "Send less at once, or have the operator raise request.max_body, or bridge.limits.memory where the detail says that the bridge cannot hold it.";
     BODY_INCOMPLETE = "body-incomplete", 400, Caller, true, "Body incomplete",
         "The body ended before its announced length, or its chunks are malformed.",

@@ -207,6 +207,9 @@ impl Tail {
             let mut charge = pipeline.charge(exchange);
             let body = crossing.read_request(pipeline.max_request(), &mut charge).await?;
             exchange.request = Payload::Whole(Document::held(body, charge));
+        } else if pipeline.max_request() == 0 && exchange.facts.has_body {
+            // One may be announced and be empty.
+            crossing.read_request(0, &mut Charge::default()).await?;
         }
         let cleared = pipeline.clear(exchange).await?;
         let mut charge = Charge::default();

@@ -94,7 +94,7 @@ fn every_version_that_curl_speaks_is_served() {
         &["--no-alpn"],
         &["--http1.0", "--no-alpn"],
         &["--http1.1", "-H", "Host: localhost:"],
-        &["--http1.1", "-H", "Expect: 200-ok", "-d", "{}", "-X", "GET"],
+        &["--http1.1", "-H", "Expect: 200-ok", "-d", "", "-X", "GET"],
     ] {
         let reply = world.curl("/erp/v1/orders", &[more, &["-H", &key]].concat()).unwrap();
         assert_eq!(reply.status, 200, "{more:?}");
@@ -215,5 +215,49 @@ fn forwarding_fields_count_only_from_trusted_proxies() {
         let opened = world.opened().unwrap();
         let (_, details) = opened.iter().find(|(stored, _)| stored.entry.id == id).unwrap();
         assert_eq!((details[0].kind, details[0].value.as_str()), (DetailKind::Address, address));
+    }
+}
+
+/// RFC 9110 §9.3.1, §9.3.2, §9.3.5: a target that does not expect content may take it for the next request.
+#[test]
+fn a_method_without_content_brings_none_unless_that_is_declared() {
+    let declared = Declared {
+        operations: r#"read: { match: GET /read, permission: orders.read }
+            search: { match: GET /search, permission: orders.read, request: { max_body: 1KiB } }
+            drop: { match: DELETE /drop, permission: orders.write }
+            drop-some: { match: DELETE /some, permission: orders.write, request: { keep: [/a] } }"#,
+        ..Declared::default()
+    };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    for version in ["--http1.1", "--http2"] {
+        for (method, path, body, chunked, status) in [
+            ("GET", "/read", "GET /other HTTP/1.1\r\n\r\n", false, 413),
+            ("GET", "/read", "x", true, 413),
+            ("GET", "/read", "", true, 200),
+            ("GET", "/read", "", false, 200),
+            ("GET", "/search", "{}", false, 200),
+            ("DELETE", "/drop", "x", false, 413),
+            ("DELETE", "/drop", "", false, 200),
+            ("DELETE", "/some", r#"{"a":1}"#, false, 200),
+        ] {
+            let mut arguments =
+                vec![version, "-H", &key, "-H", "Content-Type: application/json", "-X", method];
+            arguments.extend(["--data-binary", body]);
+            if chunked && version == "--http1.1" {
+                arguments.extend(["-H", "Transfer-Encoding: chunked"]);
+            }
+            let before = world.target.seen().len();
+            let reply = world.curl(&format!("/erp/v1{path}"), &arguments).unwrap();
+            assert_eq!(reply.status, status, "{version} {method} {path} {body:?}: {}", reply.text());
+            let seen = world.target.seen();
+            if status == 413 {
+                assert_eq!(reply.json().unwrap()["code"], "body-too-large");
+                assert_eq!(world.record_of(&reply)["outcome"], "denied");
+                assert_eq!(seen.len(), before, "nothing reached the target");
+            } else {
+                assert_eq!(seen.last().unwrap().body.len(), body.len(), "{version} {method} {path}");
+            }
+        }
     }
 }

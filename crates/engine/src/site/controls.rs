@@ -169,7 +169,11 @@ impl Builder<'_> {
         };
         let reads_request = plan.reads_request() || operation.replay.is_some();
         let reads_reply = plan.reads_reply() || operation.replay.is_some();
-        let (max_request, max_reply) = (bound(max_request, reads_request), bound(max_reply, reads_reply));
+        let max_reply = bound(max_reply, reads_reply);
+        let max_request = match max_request {
+            None if !operation.expects_content() => 0,
+            declared => bound(declared, reads_request),
+        };
         let pipeline = Pipeline::new(request, reply, max_request, max_reply);
         Ok(pipeline.within(Arc::clone(&self.services.room)))
     }

@@ -185,7 +185,9 @@ section! {
     /// What a request must be like, and what of it crosses.
     pub struct Request later("mask", "tokenise", "encrypt", "openapi", "signature") {
         /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, rules that name `body`,
-        /// keep list, records, pointers of `subject_id`, idempotency keys), else none. `bridge.limits.memory` must be at least four times
+        /// keep list, records, pointers of `subject_id`, idempotency keys), else none; but no body at all for GET, HEAD
+        /// and OPTIONS, nor for DELETE where nothing here speaks of one: what they carry means nothing
+        /// (RFC 9110 §9.3), and some systems take it for the next request. `bridge.limits.memory` must be at least four times
         /// this where it is read.
         max_body: Option<Size>,
         /// JSON Schema (2020-12) that the body must satisfy.
@@ -302,6 +304,18 @@ section! {
 
 /// The largest body that is read when the manifest does not say.
 pub const DEFAULT_MAX_BODY: Size = Size(1024 * 1024);
+
+impl Operation {
+    /// Whether a request may have content. What GET, HEAD and DELETE carry has no defined meaning, and some systems take
+    /// it for the next request (RFC 9110 §9.3).
+    pub fn expects_content(&self) -> bool {
+        match &*self.route.method {
+            "GET" | "HEAD" | "OPTIONS" => self.request.max_body.is_some(),
+            "DELETE" => self.request.max_body.is_some() || self.request.reads_body(),
+            _ => true,
+        }
+    }
+}
 
 impl Request {
     /// Whether a control needs the whole body.
