@@ -224,7 +224,8 @@ fn fields_page() -> String {
     let _ = write!(
         page,
         "\n## What `all` does not stand for\n\nWhere an operation says `all` instead of listing names, further fields stay \
-         at the bridge: those whose names hold one of these words, between punctuation or behind an `x`. Targets and what \
+         at the bridge: those whose names hold one of these words, between punctuation or behind an `x`; a `*` stands for \
+         any letters, so that a word with one on both sides counts wherever it stands. Targets and what \
          stands before them believe such fields, because a proxy is supposed to have written them. Listed by its name, one \
          crosses: that is the operator's word that the target does not take it for the bridge's.\n\n\
          | a field that | words in its name | in |\n|---|---|---|\n"
