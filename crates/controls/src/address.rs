@@ -26,6 +26,10 @@ impl Control for AddressList {
         Phase::Admit
     }
 
+    fn is_asked_again(&self) -> bool {
+        true
+    }
+
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
         let unknown = |denial: &Denial| denial.code.id == code::FORWARDED_UNREADABLE.id;
         if exchange.refused.as_deref().is_some_and(unknown) {

@@ -8,6 +8,11 @@ pub trait Control: Send + Sync {
 
     fn phase(&self) -> Phase;
 
+    /// Whether it is asked again about what lasts, a stream or a WebSocket. Only who counts nothing can be.
+    fn is_asked_again(&self) -> bool {
+        matches!(self.phase(), Phase::Authenticate | Phase::Authorise)
+    }
+
     /// What of the body this control must see. Bodies that no control reads stream past untouched.
     fn reads(&self) -> Reads {
         Reads::Nothing

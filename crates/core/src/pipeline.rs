@@ -127,10 +127,10 @@ impl Pipeline {
         judge(&self.early, exchange).await
     }
 
-    /// Whether the caller would be let in now: who it is and what it may do, without what counts or limits.
+    /// Whether the caller would be let in now: from where it comes, who it is and what it may do, without what counts.
     pub async fn recognise(&self, exchange: &mut Exchange) -> Verdict {
         for control in &self.early {
-            if matches!(control.phase(), Phase::Authenticate | Phase::Authorise) {
+            if control.is_asked_again() {
                 match control.judge(exchange) {
                     Judgement::Now(verdict) => verdict?,
                     Judgement::Later(verdict) => verdict.await?,

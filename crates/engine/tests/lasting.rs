@@ -140,6 +140,20 @@ fn what_a_reload_takes_away_does_not_stay_open() {
 }
 
 #[test]
+fn what_a_reload_lets_in_from_elsewhere_only_does_not_stay_open() {
+    let scene = scene();
+    let open = scene.open(&scene.key);
+    scene
+        .world
+        .edit(|text| {
+            text.replace("{ address: 127.0.0.1:", "{ addresses: [192.0.2.0/24], address: 127.0.0.1:")
+        })
+        .unwrap();
+    scene.world.reload().unwrap();
+    scene.ended(&open, "address-refused");
+}
+
+#[test]
 fn a_websocket_ends_where_a_reload_declares_none() {
     let scene = scene();
     let [stream, socket] = scene.open(&scene.key);

@@ -1,5 +1,6 @@
 //! What lasts is looked at again: a stream or a WebSocket ends once its caller would not be let in any more, because its
-//! credential expired or was revoked, or because a reload took its account, its permission or the operation away.
+//! credential expired or was revoked, or because a reload took its account, its address, its permission or the operation
+//! away.
 
 use crate::Route;
 use crate::connection::Worker;

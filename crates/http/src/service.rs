@@ -88,7 +88,7 @@ pub(crate) fn serve(
         }
         match tokio::task::spawn_local(answer).await {
             Ok(answer) => answer,
-            // The core stops.
+            // The core stops: a panic would have ended the process (`panic = "abort"`).
             Err(_) => std::future::pending().await,
         }
     }
