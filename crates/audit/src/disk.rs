@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A file open for appending.
@@ -20,7 +20,7 @@ pub trait DiskFile: Send {
 
 pub trait Disk: Send + Sync {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Opens an empty file, whatever was there before.
+    /// Opens an empty file, whatever was there before; not what a link leads to.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Takes the place of whatever is at `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -35,14 +35,21 @@ pub trait Disk: Send + Sync {
     fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// At most `limit` bytes from `offset`; fewer only at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>>;
+    /// Whether there is a link to something else.
+    fn is_link(&self, _path: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
     /// Names in the directory, in no order. A directory that does not exist has none.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Keeps other writers out until dropped. `None`: another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
 }
 
-/// `O_NONBLOCK`, which changes nothing for files.
+/// Changes nothing for files; a pipe that somebody put in a file's place would be waited for.
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
+/// Whoever may write a directory must not choose what is written over elsewhere.
+const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// The operating system's files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,9 +77,8 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-        Ok(Box::new(options.open(path)?))
+        options.mode(0o640).custom_flags(NONBLOCK | NOFOLLOW);
+        Ok(Box::new(only_file(options.open(path)?)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -97,18 +103,15 @@ impl Disk for RealDisk {
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_data()
+        only_file(OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?)?.sync_data()
+    }
+
+    fn is_link(&self, path: &Path) -> io::Result<bool> {
+        Ok(fs::symlink_metadata(path)?.is_symlink())
     }
 
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
-        // Else a pipe that somebody put in the file's place would be waited for.
-        let mut options = OpenOptions::new();
-        options.read(true);
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NONBLOCK);
-        let mut file = options.open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("there is something else than a file"));
-        }
+        let mut file = only_file(OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?)?;
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
         file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
@@ -124,12 +127,22 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).custom_flags(NONBLOCK);
+        let file = only_file(options.open(path)?)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+fn only_file(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("there is something else than a file"))
     }
 }
 
@@ -151,5 +164,27 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     match bytes.len() > LONGEST {
         true => Err(io::Error::other("it is longer than any file of an audit trail")),
         false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_not_written_through_and_pipes_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, link, pipe) = (dir.path().join("kept"), dir.path().join("link"), dir.path().join("pipe"));
+        fs::write(&kept, "kept").unwrap();
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+        assert!(RealDisk.create(&link).is_err() && RealDisk.is_link(&link).unwrap());
+        assert_eq!(fs::read(&kept).unwrap(), b"kept");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        assert!(RealDisk.create(&pipe).is_err() && RealDisk.lock(&pipe).is_err());
+        assert!(RealDisk.read_at(&pipe, 0, 1).is_err() && RealDisk.sync_file(&pipe).is_err());
+        let elsewhere = dir.path().join("tmp");
+        std::os::unix::fs::symlink(dir.path(), &elsewhere).unwrap();
+        assert!(crate::journal::clear_temporary(&RealDisk, &elsewhere).is_err());
+        assert!(kept.exists());
     }
 }

@@ -384,7 +384,11 @@ pub(crate) fn check(disk: &dyn Disk, dir: &Path, trust: &Trust) -> Result<Option
 }
 
 /// Where temporary files go: beside the journal and the log, on the same file system.
+/// What a link leads to is not the trail's to clear.
 pub(crate) fn clear_temporary(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if disk.is_link(dir)? {
+        return Err(io::Error::other("it is a link, and what it leads to is not cleared: remove the link"));
+    }
     for name in disk.list(dir)? {
         disk.remove(&dir.join(name))?;
     }

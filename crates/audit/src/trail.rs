@@ -74,7 +74,7 @@ impl Trail {
         self.shared.head.get().map_or(Ok(()), |head| head.store_is_at(mark))
     }
 
-    /// Signs with these keys from now on; a checkpoint under them follows within [`Options::max_lag`].
+    /// Signs with these keys from now on; a checkpoint under them follows within [`crate::Options::max_lag`].
     pub fn set_signers(&self, signers: Signers) {
         *self.shared.signers.lock() = Arc::new(signers);
     }

@@ -52,7 +52,7 @@ pub fn is_idempotent(method: &Method) -> bool {
 }
 
 impl Pool {
-    /// Sends a request whose URI is in origin form ([`Upstream::target`]). Host or `:authority`, the version and
+    /// Sends a request whose URI is in origin form ([`super::Upstream::target`]). Host or `:authority`, the version and
     /// the framing fields are set here; the other connection fields are the caller's to remove.
     ///
     /// Dropping the future drops the connection (HTTP/2: the stream).
