@@ -93,12 +93,12 @@ pub(crate) fn inexact(pointer: String) -> Denial {
     Denial::new(&code::NUMBER_INEXACT).fields(vec![FieldError { pointer, rule }])
 }
 
-/// The caller's refusal of a member that some systems read as one that is judged.
-pub(crate) fn mistakable(member: Node<'_>, meant: &str, judge: &str) -> Denial {
+/// The caller's refusal of a member that some systems read as another one, `which` is judged.
+pub(crate) fn mistakable(member: Node<'_>, meant: &str, which: &str) -> Denial {
     /// A name may be as long as the body.
     const MOST: usize = 200;
     let pointer = member.pointer().chars().take(MOST).collect();
-    let rule = format!("is read as `{meant}` by some systems, which {judge} judges");
+    let rule = format!("is read as `{meant}` by some systems, {which}");
     Denial::new(&code::JSON_NAME_REFUSED).fields(vec![FieldError { pointer, rule }])
 }
 

@@ -171,7 +171,7 @@ impl Schema {
         })?;
         let body = document.json().map_err(crate::body::refusal)?;
         match self.schema.0.names.mistakable(body.root()) {
-            Some((member, meant)) => Err(crate::body::mistakable(member, meant, "the schema")),
+            Some((member, meant)) => Err(crate::body::mistakable(member, meant, "which the schema judges")),
             None => Ok(()),
         }
     }

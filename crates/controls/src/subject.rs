@@ -8,6 +8,8 @@
 //! - Any other text or number, `true` and `false`, and a list or an object that no other place goes on into, could not
 //!   be recorded: who wraps an id would keep its data out of the trail. A request is refused with `subject-id-refused`
 //!   and a reply with `reply-refused`.
+//! - A member of a request that some reader takes for one on the way to an id (`ID` for `/customer/id`) is refused with
+//!   `json-name-refused`: an id would be there for the target and not for the trail.
 //! - Where nothing, `null` or an empty text stands, there is nobody. Of an object's members that a `*` at the end stands
 //!   for, those that are texts and numbers are ids.
 //!
@@ -16,7 +18,7 @@
 
 use crate::Side;
 use crate::keep::{PatternError, Step, parse};
-use ironbridge_core::json::{Kind, Node, Number};
+use ironbridge_core::json::{Kind, Node, Number, are_alike};
 use ironbridge_core::{
     Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, Subject, SubjectKeys, Verdict, code,
 };
@@ -28,6 +30,9 @@ const MAX_ID: usize = 256;
 
 /// So many subjects in one exchange, request and reply together. Ours: their sealed ids still make a modest record.
 const MAX_SUBJECTS: usize = 1000;
+
+/// What is wrong with a member that passes for one on the way to an id.
+const MISTAKEN: &str = "under which the id of a person is looked for";
 
 /// Where to look; compile it once per load of the manifest and share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,10 +200,10 @@ impl Found {
     fn values(&mut self, place: &Place, steps: &[Step], value: Node<'_>) -> Result<(), Denial> {
         let Some((step, rest)) = steps.split_first() else { return self.value(place, value) };
         match (step, value.kind()) {
-            (Step::Name(name), Kind::Object) => match value.member(name) {
-                Some(member) => self.values(place, rest, member),
-                None => Ok(()),
-            },
+            (Step::Name(name), Kind::Object) => {
+                self.unmistakable(value, name)?;
+                value.member(name).map_or(Ok(()), |member| self.values(place, rest, member))
+            }
             (Step::Star, Kind::Array) => value.elements().try_for_each(|item| self.values(place, rest, item)),
             // Not every member of an object is an id.
             (Step::Star, Kind::Object) => value
@@ -206,6 +211,17 @@ impl Found {
                 .filter(|(_, member)| !rest.is_empty() || matches!(member.kind(), Kind::Text | Kind::Number))
                 .try_for_each(|(_, member)| self.values(place, rest, member)),
             _ => Ok(()),
+        }
+    }
+
+    /// A target's answer is read by callers that know it as it is.
+    fn unmistakable(&self, object: Node<'_>, name: &str) -> Result<(), Denial> {
+        if self.side == Side::Reply {
+            return Ok(());
+        }
+        match object.members().find(|(other, _)| are_alike(other, name)) {
+            Some((_, member)) => Err(crate::body::mistakable(member, name, MISTAKEN)),
+            None => Ok(()),
         }
     }
 

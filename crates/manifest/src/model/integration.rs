@@ -58,7 +58,9 @@ section! {
         /// Where the ids of these people are: JSON Pointers into requests and replies, where `*` stands for every
         /// member or element, or `{name}` for a parameter of the path. The audit trail then knows whose data
         /// crossed. With a pointer, every body of the integration must be JSON. An id is a text of at most 256 bytes or
-        /// an integer of 64 bits; `null` and an empty text name nobody, and anything else there is refused.
+        /// an integer of 64 bits; `null` and an empty text name nobody, and anything else there is refused. So is a
+        /// request with a member that some systems read as one on the way (`ID` for `/customer/id`); in a reply, such
+        /// a member is looked past.
         subject_id: Option<OneOrMore<SubjectPlace>>,
         /// As what a disclosure counts when one of these people asks for an accounting (45 CFR 164.528).
         disclosure: Disclosure = "accountable",
