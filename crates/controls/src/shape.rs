@@ -3,80 +3,14 @@
 //! Everything is described by JSON Schema, the variables of rules too, so one reading serves both. What cannot be
 //! told is widened to more than can happen, never to less: nobody is told of a mistake that may be none.
 
+mod kinds;
+
+pub(crate) use kinds::Kinds;
+
+use kinds::own_kinds;
 use serde_json::{Map, Value};
 use std::cell::Cell;
-use std::fmt;
-use std::ops::BitAnd;
 use std::rc::Rc;
-
-/// Kinds of values, as a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Kinds(u16);
-
-impl Kinds {
-    pub const NONE: Kinds = Kinds(0);
-    pub const NULL: Kinds = Kinds(1);
-    pub const TRUTH: Kinds = Kinds(1 << 1);
-    /// JSON knows one kind of number, and so do rules.
-    pub const NUMBER: Kinds = Kinds(1 << 2);
-    pub const TEXT: Kinds = Kinds(1 << 3);
-    pub const LIST: Kinds = Kinds(1 << 4);
-    pub const MAP: Kinds = Kinds(1 << 5);
-    pub const MOMENT: Kinds = Kinds(1 << 6);
-    pub const SPAN: Kinds = Kinds(1 << 7);
-    pub const TYPE: Kinds = Kinds(1 << 8);
-    pub const BYTES: Kinds = Kinds(1 << 9);
-    pub const ANY: Kinds = Kinds((1 << 10) - 1);
-
-    pub const fn or(self, other: Kinds) -> Kinds {
-        Kinds(self.0 | other.0)
-    }
-
-    pub fn is_none(self) -> bool {
-        self == Kinds::NONE
-    }
-
-    pub fn meets(self, other: Kinds) -> bool {
-        !(self & other).is_none()
-    }
-}
-
-impl BitAnd for Kinds {
-    type Output = Kinds;
-
-    fn bitand(self, other: Kinds) -> Kinds {
-        Kinds(self.0 & other.0)
-    }
-}
-
-/// In words, as messages name them.
-const NAMES: [(Kinds, &str); 10] = [
-    (Kinds::NULL, "null"),
-    (Kinds::TRUTH, "a truth value"),
-    (Kinds::NUMBER, "a number"),
-    (Kinds::TEXT, "a text"),
-    (Kinds::LIST, "a list"),
-    (Kinds::MAP, "a map of members"),
-    (Kinds::MOMENT, "a moment"),
-    (Kinds::SPAN, "a duration"),
-    (Kinds::TYPE, "a type"),
-    (Kinds::BYTES, "bytes"),
-];
-
-impl fmt::Display for Kinds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Kinds::ANY {
-            return f.write_str("anything");
-        }
-        let names: Vec<&str> =
-            NAMES.iter().filter(|(kind, _)| self.meets(*kind)).map(|(_, name)| *name).collect();
-        match names.as_slice() {
-            [] => f.write_str("nothing"),
-            [only] => f.write_str(only),
-            [first @ .., last] => write!(f, "{} or {last}", first.join(", ")),
-        }
-    }
-}
 
 /// What a value can be.
 #[derive(Debug, Clone)]
@@ -91,6 +25,10 @@ pub(crate) enum Shape<'s> {
     All(Vec<Shape<'s>>),
     /// One of these.
     Either(Vec<Shape<'s>>),
+    /// This, under some condition.
+    Perhaps(Rc<Shape<'s>>),
+    /// It cannot be followed what a schema says.
+    Unknown,
 }
 
 /// What a name leads to.
@@ -102,6 +40,8 @@ pub(crate) struct Member<'s> {
     pub declared: bool,
     /// Whether a schema says that others than those it names are welcome.
     pub invited: bool,
+    /// Whether it cannot be told if a schema names it.
+    pub unknown: bool,
 }
 
 /// How many places of schemas one question may look at: alternatives of alternatives multiply.
@@ -137,6 +77,7 @@ impl<'s> Shape<'s> {
         }
         match self {
             Shape::Of(kinds) => *kinds,
+            Shape::Perhaps(_) | Shape::Unknown => Kinds::ANY,
             Shape::List(_) => Kinds::LIST,
             Shape::Fits { schema: Value::Bool(false), .. } => Kinds::NONE,
             Shape::Fits { document, schema } => match schema.as_object() {
@@ -163,18 +104,27 @@ impl<'s> Shape<'s> {
     }
 
     fn member_at(&self, name: &str, steps: &Steps, depth: usize) -> Member<'s> {
-        let unknown = || Member { possible: true, shape: Shape::ANY, declared: false, invited: true };
+        let free = || Member { invited: true, ..Member::open() };
         if !steps.take(depth) {
-            return unknown();
+            return Member::unknown();
         }
         if !self.kinds_at(steps, depth).meets(Kinds::MAP) {
             let shape = Shape::Of(Kinds::NONE);
-            return Member { possible: false, shape, declared: false, invited: false };
+            return Member { possible: false, shape, ..Member::open() };
         }
         match self {
-            Shape::Of(_) | Shape::List(_) => unknown(),
+            Shape::Of(_) | Shape::List(_) => free(),
+            Shape::Unknown => Member::unknown(),
+            Shape::Perhaps(part) => {
+                let said = part.member_at(name, steps, depth + 1);
+                if said.possible {
+                    Member { shape: Shape::perhaps(said.shape), ..said }
+                } else {
+                    Member::open()
+                }
+            }
             Shape::Fits { document, schema } => match schema.as_object() {
-                None => unknown(),
+                None => free(),
                 Some(members) => member_of(document, members, name, steps, depth),
             },
             Shape::All(parts) => parts
@@ -185,7 +135,7 @@ impl<'s> Shape<'s> {
                 .iter()
                 .map(|part| part.member_at(name, steps, depth + 1))
                 .reduce(Member::or)
-                .unwrap_or_else(unknown),
+                .unwrap_or_else(free),
         }
     }
 
@@ -203,7 +153,8 @@ impl<'s> Shape<'s> {
             return;
         }
         match self {
-            Shape::Of(_) | Shape::List(_) => {}
+            Shape::Of(_) | Shape::List(_) | Shape::Unknown => {}
+            Shape::Perhaps(part) => part.names_at(found, steps, depth + 1),
             Shape::Fits { document, schema } => {
                 let Some(members) = schema.as_object() else { return };
                 if let Some(Value::Object(named)) = members.get("properties") {
@@ -230,10 +181,12 @@ impl<'s> Shape<'s> {
 
     fn element_at(&self, steps: &Steps, depth: usize) -> Shape<'s> {
         if !steps.take(depth) {
-            return Shape::ANY;
+            return Shape::Unknown;
         }
         match self {
             Shape::Of(_) => Shape::ANY,
+            Shape::Unknown => Shape::Unknown,
+            Shape::Perhaps(part) => Shape::perhaps(part.element_at(steps, depth + 1)),
             Shape::List(element) => (**element).clone(),
             Shape::Fits { document, schema } => match schema.as_object() {
                 None => Shape::ANY,
@@ -241,6 +194,11 @@ impl<'s> Shape<'s> {
                     let mut all: Vec<Shape<'s>> = own_element(document, members).into_iter().collect();
                     let parts = applied(document, members);
                     all.extend(parts.iter().map(|part| part.element_at(steps, depth + 1)));
+                    let some = conditional(document, members).into_iter();
+                    all.extend(some.map(|part| Shape::perhaps(part.element_at(steps, depth + 1))));
+                    let some =
+                        ["contains", "unevaluatedItems"].into_iter().filter_map(|word| members.get(word));
+                    all.extend(some.map(|schema| Shape::perhaps(fits(document, schema))));
                     Shape::all(all)
                 }
             },
@@ -264,7 +222,7 @@ impl<'s> Shape<'s> {
             return None;
         }
         match self {
-            Shape::Of(_) | Shape::List(_) => None,
+            Shape::Of(_) | Shape::List(_) | Shape::Perhaps(_) | Shape::Unknown => None,
             Shape::Fits { document, schema } => {
                 let members = schema.as_object()?;
                 if let Some(only) = members.get("const") {
@@ -284,12 +242,37 @@ impl<'s> Shape<'s> {
         }
     }
 
-    fn all(mut parts: Vec<Shape<'s>>) -> Shape<'s> {
-        parts.retain(|part| !matches!(part, Shape::Of(Kinds::ANY)));
-        match parts.len() {
+    fn all(parts: Vec<Shape<'s>>) -> Shape<'s> {
+        let mut flat = Vec::with_capacity(parts.len());
+        for part in parts {
+            match part {
+                Shape::Of(Kinds::ANY) => {}
+                Shape::All(parts) => flat.extend(parts),
+                part => flat.push(part),
+            }
+        }
+        match flat.len() {
             0 => Shape::ANY,
-            1 => parts.swap_remove(0),
-            _ => Shape::All(parts),
+            1 => flat.swap_remove(0),
+            _ => Shape::All(flat),
+        }
+    }
+
+    fn either(self, other: Shape<'s>) -> Shape<'s> {
+        match self {
+            Shape::Either(mut parts) => {
+                parts.push(other);
+                Shape::Either(parts)
+            }
+            one => Shape::Either(vec![one, other]),
+        }
+    }
+
+    fn perhaps(self) -> Shape<'s> {
+        match self {
+            Shape::Of(_) => Shape::ANY,
+            Shape::Perhaps(_) | Shape::Unknown => self,
+            part => Shape::Perhaps(Rc::new(part)),
         }
     }
 }
@@ -297,7 +280,11 @@ impl<'s> Shape<'s> {
 impl<'s> Member<'s> {
     /// Nothing is said of it.
     fn open() -> Member<'s> {
-        Member { possible: true, shape: Shape::ANY, declared: false, invited: false }
+        Member { possible: true, shape: Shape::ANY, declared: false, invited: false, unknown: false }
+    }
+
+    fn unknown() -> Member<'s> {
+        Member { shape: Shape::Unknown, invited: true, unknown: true, ..Member::open() }
     }
 
     fn and(self, other: Member<'s>) -> Member<'s> {
@@ -306,6 +293,21 @@ impl<'s> Member<'s> {
             shape: Shape::all(vec![self.shape, other.shape]),
             declared: self.declared || other.declared,
             invited: self.invited || other.invited,
+            unknown: self.unknown || other.unknown,
+        }
+    }
+
+    /// With what a schema says under some condition.
+    fn perhaps(self, said: Member<'s>) -> Member<'s> {
+        if !said.possible {
+            return self;
+        }
+        Member {
+            possible: self.possible,
+            shape: Shape::all(vec![self.shape, said.shape.perhaps()]),
+            declared: self.declared || said.declared,
+            invited: self.invited || said.invited,
+            unknown: self.unknown || said.unknown,
         }
     }
 
@@ -313,66 +315,27 @@ impl<'s> Member<'s> {
         let shape = match (self.possible, other.possible) {
             (true, false) => self.shape,
             (false, true) => other.shape,
-            _ => Shape::Either(vec![self.shape, other.shape]),
+            _ => self.shape.either(other.shape),
         };
         Member {
             possible: self.possible || other.possible,
             shape,
             declared: self.declared || other.declared,
             invited: self.invited || other.invited,
+            unknown: self.unknown || other.unknown,
         }
-    }
-}
-
-/// What `type`, `enum` and `const` say. Of `format` and limits nothing follows here.
-fn own_kinds(members: &Map<String, Value>) -> Kinds {
-    let mut kinds = match members.get("type") {
-        Some(Value::String(name)) => named_kind(name),
-        Some(Value::Array(names)) => {
-            names.iter().filter_map(Value::as_str).fold(Kinds::NONE, |kinds, name| kinds.or(named_kind(name)))
-        }
-        _ => Kinds::ANY,
-    };
-    if let Some(Value::Array(values)) = members.get("enum") {
-        kinds = kinds & values.iter().fold(Kinds::NONE, |kinds, value| kinds.or(kind_of(value)));
-    }
-    if let Some(only) = members.get("const") {
-        kinds = kinds & kind_of(only);
-    }
-    kinds
-}
-
-fn named_kind(name: &str) -> Kinds {
-    match name {
-        "null" => Kinds::NULL,
-        "boolean" => Kinds::TRUTH,
-        "number" | "integer" => Kinds::NUMBER,
-        "string" => Kinds::TEXT,
-        "array" => Kinds::LIST,
-        "object" => Kinds::MAP,
-        // Of the variables, not of bodies: JSON has no moments.
-        "moment" => Kinds::MOMENT,
-        _ => Kinds::ANY,
-    }
-}
-
-fn kind_of(value: &Value) -> Kinds {
-    match value {
-        Value::Null => Kinds::NULL,
-        Value::Bool(_) => Kinds::TRUTH,
-        Value::Number(_) => Kinds::NUMBER,
-        Value::String(_) => Kinds::TEXT,
-        Value::Array(_) => Kinds::LIST,
-        Value::Object(_) => Kinds::MAP,
     }
 }
 
 /// What holds of the same value besides the schema's own words (Core §10.2.1, §8.2.3).
 fn applied<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Vec<Shape<'s>> {
-    let fits = |schema: &'s Value| Shape::Fits { document, schema };
+    let fits = |schema| fits(document, schema);
     let mut parts = Vec::new();
     if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
-        parts.extend(resolved(document, reference).map(fits));
+        parts.push(resolved(document, reference).map_or(Shape::Unknown, fits));
+    }
+    if members.contains_key("$dynamicRef") {
+        parts.push(Shape::Unknown);
     }
     if let Some(Value::Array(all)) = members.get("allOf") {
         parts.extend(all.iter().map(fits));
@@ -385,18 +348,31 @@ fn applied<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Vec<Shap
     parts
 }
 
-/// What holds of the same value under a condition (Core §10.2.2).
+/// What holds of the same value under a condition (Core §10.2.2), or must not.
 fn conditional<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Vec<Shape<'s>> {
-    let branches = ["if", "then", "else"].into_iter().filter_map(|keyword| members.get(keyword));
-    let dependent = members.get("dependentSchemas").and_then(Value::as_object);
-    let all = branches.chain(dependent.into_iter().flat_map(Map::values));
-    all.map(|schema| Shape::Fits { document, schema }).collect()
+    let branches = ["if", "then", "else", "not"].into_iter().filter_map(|word| members.get(word));
+    // The second is what earlier drafts call it.
+    let dependent = ["dependentSchemas", "dependencies"].into_iter().filter_map(|word| members.get(word));
+    let dependent = dependent.filter_map(Value::as_object).flat_map(Map::values);
+    branches.chain(dependent.filter(|part| !part.is_array())).map(|schema| fits(document, schema)).collect()
 }
 
-/// By JSON Pointer. What leads elsewhere (anchors, other documents) says nothing here.
+/// A schema with an `$id` is a document of its own (Core §9.1.1).
+fn fits<'s>(document: &'s Value, schema: &'s Value) -> Shape<'s> {
+    Shape::Fits { document: if has_id(schema) { schema } else { document }, schema }
+}
+
+fn has_id(schema: &Value) -> bool {
+    schema.get("$id").is_some_and(Value::is_string)
+}
+
+/// By JSON Pointer. What leads elsewhere (anchors, other documents, into or through one that is embedded) says nothing
+/// here.
 fn resolved<'s>(document: &'s Value, reference: &str) -> Option<&'s Value> {
     let pointer = reference.strip_prefix('#')?;
-    if pointer.contains('%') { None } else { document.pointer(pointer) }
+    let before = pointer.match_indices('/').skip(1).filter_map(|(end, _)| pointer.get(..end));
+    let mut passed = before.filter_map(|before| document.pointer(before));
+    if pointer.contains('%') || passed.any(has_id) { None } else { document.pointer(pointer) }
 }
 
 fn member_of<'s>(
@@ -406,19 +382,23 @@ fn member_of<'s>(
     steps: &Steps,
     depth: usize,
 ) -> Member<'s> {
-    let fits = |schema: &'s Value| Shape::Fits { document, schema };
     let named = |schema: &'s Value, declared: bool| Member {
         possible: *schema != Value::Bool(false),
-        shape: fits(schema),
+        shape: fits(document, schema),
         declared,
         invited: !declared,
+        unknown: false,
     };
-    let has_patterns =
-        members.get("patternProperties").is_some_and(|patterns| patterns != &Value::Object(Map::new()));
-    let own = match members.get("properties").and_then(|named| named.get(name)) {
+    let patterns = members.get("patternProperties").and_then(Value::as_object);
+    let has_patterns = patterns.is_some_and(|patterns| !patterns.is_empty());
+    let declared = members.get("properties").and_then(|named| named.get(name));
+    let additional = members.get("additionalProperties");
+    let is_named = declared.is_some();
+    let mut others: Vec<&Value> = additional.filter(|_| has_patterns && !is_named).into_iter().collect();
+    let own = match declared {
         Some(schema) => named(schema, true),
         None if has_patterns => Member { invited: true, ..Member::open() },
-        None => match members.get("additionalProperties") {
+        None => match additional {
             Some(Value::Bool(false)) => Member { possible: false, ..Member::open() },
             Some(schema) => named(schema, false),
             None => Member::open(),
@@ -428,27 +408,41 @@ fn member_of<'s>(
     let mut member = parts.iter().map(|part| part.member_at(name, steps, depth + 1)).fold(own, Member::and);
     for part in conditional(document, members) {
         let said = part.member_at(name, steps, depth + 1);
-        member.declared |= said.possible && said.declared;
-        member.invited |= said.possible && said.invited;
+        member = member.perhaps(said);
     }
+    let is_certain = !member.declared && !member.invited;
     match members.get("unevaluatedProperties") {
-        Some(_) if member.declared || member.invited => {}
-        Some(Value::Bool(false)) => member.possible = false,
-        Some(schema) => member = member.and(named(schema, false)),
-        None => {}
+        Some(Value::Bool(false)) if is_certain => member.possible = false,
+        Some(schema) if is_certain => member = member.and(named(schema, false)),
+        Some(schema) if !is_named => others.push(schema),
+        _ => {}
+    }
+    // Patterns are not tried: each of them may be meant, or none.
+    let perhaps = patterns.into_iter().flat_map(Map::values).chain(others);
+    let mut perhaps: Vec<Shape<'s>> = perhaps.map(|schema| fits(document, schema)).collect();
+    if !perhaps.is_empty() {
+        let mut all = vec![member.shape];
+        if member.declared {
+            all.extend(perhaps.into_iter().map(Shape::perhaps));
+        } else {
+            perhaps.push(Shape::ANY);
+            all.push(Shape::Either(perhaps));
+        }
+        member.shape = Shape::all(all);
     }
     member
 }
 
 fn own_element<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Option<Shape<'s>> {
-    let fits = |schema: &'s Value| Shape::Fits { document, schema };
+    let fits = |schema| fits(document, schema);
     let first = members.get("prefixItems").and_then(Value::as_array);
     let rest = members.get("items");
     let mut either: Vec<Shape<'s>> = first.into_iter().flatten().map(fits).collect();
     match rest {
         Some(Value::Bool(false)) if first.is_some() => {}
         Some(schema) => either.push(fits(schema)),
-        None => return None,
+        None if first.is_none() => return None,
+        None => either.push(Shape::ANY),
     }
     Some(if either.len() == 1 { either.swap_remove(0) } else { Shape::Either(either) })
 }

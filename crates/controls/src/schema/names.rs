@@ -69,8 +69,11 @@ impl Names {
             return None;
         }
         let alike = self.common.get(&common_name(name))?;
-        // Names of other places mean nothing here: maps have members of any name.
-        alike.iter().map(|meant| &**meant).find(|meant| object.shape().member(meant).declared)
+        // Names of other places mean nothing here, maps have members of any name; but where it cannot be told, each may.
+        alike.iter().map(|meant| &**meant).find(|meant| {
+            let said = object.shape().member(meant);
+            said.declared || said.unknown
+        })
     }
 }
 
