@@ -54,7 +54,21 @@ pub(crate) struct Steps(Cell<usize>);
 
 impl Steps {
     pub fn new() -> Steps {
-        Steps(Cell::new(MOST_STEPS))
+        Steps::of(MOST_STEPS)
+    }
+
+    pub fn of(many: usize) -> Steps {
+        Steps(Cell::new(many))
+    }
+
+    /// Asks one of several questions that have these steps together.
+    pub fn spend<T>(&self, question: impl FnOnce(&Steps) -> T) -> T {
+        let left = self.0.get();
+        let given = left.min(MOST_STEPS);
+        let steps = Steps::of(given);
+        let answer = question(&steps);
+        self.0.set(left - given + steps.0.get());
+        answer
     }
 
     fn take(&self, depth: usize) -> bool {
@@ -100,7 +114,11 @@ impl<'s> Shape<'s> {
 
     /// What stands under a name, if the value is an object.
     pub fn member(&self, name: &str) -> Member<'s> {
-        self.member_at(name, &Steps::new(), 0)
+        self.member_within(name, &Steps::new())
+    }
+
+    pub fn member_within(&self, name: &str, steps: &Steps) -> Member<'s> {
+        self.member_at(name, steps, 0)
     }
 
     fn member_at(&self, name: &str, steps: &Steps, depth: usize) -> Member<'s> {
@@ -176,7 +194,11 @@ impl<'s> Shape<'s> {
 
     /// What an element is, if the value is a list.
     pub fn element(&self) -> Shape<'s> {
-        self.element_at(&Steps::new(), 0)
+        self.element_within(&Steps::new())
+    }
+
+    pub fn element_within(&self, steps: &Steps) -> Shape<'s> {
+        self.element_at(steps, 0)
     }
 
     fn element_at(&self, steps: &Steps, depth: usize) -> Shape<'s> {

@@ -1,10 +1,11 @@
 //! Members that are undeclared to the schema, and a declared one to some reader behind it.
 
-use crate::shape::Shape;
+use crate::shape::{Shape, Steps};
 use ironbridge_core::json::{Kind, Node, common_name};
 use serde_json::Value;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// The names of all properties of a schema.
 #[derive(Debug)]
@@ -43,64 +44,117 @@ impl Names {
         if self.exact.is_empty() {
             return None;
         }
-        let top = Shape::Fits { document: &self.document, schema: &self.document };
-        self.within(root, &Place { above: None, shape: OnceCell::from(top) })
+        let asked = Asked { names: self, steps: Steps::of(MOST_STEPS) };
+        let shape = Shape::Fits { document: &self.document, schema: &self.document };
+        asked.within(root, &Way { above: None, place: OnceCell::from(Rc::new(Place::of(shape))) })
     }
+}
 
+/// How many places of the schema are looked at for one body.
+const MOST_STEPS: usize = 200_000;
+
+/// What is asked about one body.
+struct Asked<'s> {
+    names: &'s Names,
+    steps: Steps,
+}
+
+impl<'s> Asked<'s> {
     /// Bodies are bounded in depth, so this is too.
-    fn within<'b, 's>(&'s self, value: Node<'b>, place: &Place<'_, 's>) -> Option<(Node<'b>, &'s str)> {
+    fn within<'b>(&self, value: Node<'b>, way: &Way<'_, 's>) -> Option<(Node<'b>, &'s str)> {
         match value.kind() {
             Kind::Array => {
-                let each = place.below(Step::Element);
+                let each = way.below(Step::Element);
                 value.elements().find_map(|element| self.within(element, &each))
             }
             Kind::Object => value.members().find_map(|(name, member)| {
-                if let Some(meant) = self.meant(place, &name) {
+                if let Some(meant) = self.meant(way, &name) {
                     return Some((member, meant));
                 }
-                self.within(member, &place.below(Step::Member(&name)))
+                self.within(member, &way.below(Step::Member(&name)))
             }),
             _ => None,
         }
     }
 
-    fn meant<'s>(&'s self, object: &Place<'_, 's>, name: &str) -> Option<&'s str> {
-        if self.exact.contains(name) {
+    fn meant(&self, object: &Way<'_, 's>, name: &str) -> Option<&'s str> {
+        if self.names.exact.contains(name) {
             return None;
         }
-        let alike = self.common.get(&common_name(name))?;
+        let alike = self.names.common.get(&common_name(name))?;
         // Names of other places mean nothing here, maps have members of any name; but where it cannot be told, each may.
-        alike.iter().map(|meant| &**meant).find(|meant| {
-            let said = object.shape().member(meant);
-            said.declared || said.unknown
-        })
+        alike.iter().map(|meant| &**meant).find(|meant| object.place(self).has(meant, &self.steps))
     }
 }
 
-/// A place in the body, and what the schema says of it: worked out where a name asks for it, and once for all
-/// elements of a list.
-struct Place<'p, 's> {
-    above: Option<(&'p Place<'p, 's>, Step<'p>)>,
-    shape: OnceCell<Shape<'s>>,
+/// A way into the body, with the place to which it leads where a name has asked for it.
+struct Way<'w, 's> {
+    above: Option<(&'w Way<'w, 's>, Step<'w>)>,
+    place: OnceCell<Rc<Place<'s>>>,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'p> {
-    Member(&'p str),
+enum Step<'w> {
+    Member(&'w str),
     Element,
 }
 
-impl<'s> Place<'_, 's> {
-    fn below<'q>(&'q self, step: Step<'q>) -> Place<'q, 's> {
-        Place { above: Some((self, step)), shape: OnceCell::new() }
+impl<'s> Way<'_, 's> {
+    fn below<'q>(&'q self, step: Step<'q>) -> Way<'q, 's> {
+        Way { above: Some((self, step)), place: OnceCell::new() }
     }
 
-    fn shape(&self) -> &Shape<'s> {
-        self.shape.get_or_init(|| match self.above {
-            None => Shape::ANY,
-            Some((above, Step::Member(name))) => above.shape().member(name).shape,
-            Some((above, Step::Element)) => above.shape().element(),
+    fn place(&self, asked: &Asked<'s>) -> &Rc<Place<'s>> {
+        self.place.get_or_init(|| match self.above {
+            None => Rc::new(Place::of(Shape::ANY)),
+            Some((above, step)) => above.place(asked).below(step, asked),
         })
+    }
+}
+
+/// What the schema says of values at one place, worked out once for all of them: a body can ask very often.
+struct Place<'s> {
+    shape: Shape<'s>,
+    has: RefCell<HashMap<&'s str, bool>>,
+    below: RefCell<HashMap<Below<'s>, Rc<Place<'s>>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Below<'s> {
+    Named(&'s str),
+    /// Of all names that the schema declares nowhere, it says the same.
+    Unnamed,
+    Element,
+}
+
+impl<'s> Place<'s> {
+    fn of(shape: Shape<'s>) -> Place<'s> {
+        Place { shape, has: RefCell::default(), below: RefCell::default() }
+    }
+
+    /// Whether the schema may name such a member.
+    fn has(&self, name: &'s str, steps: &Steps) -> bool {
+        *self.has.borrow_mut().entry(name).or_insert_with(|| {
+            let said = steps.spend(|steps| self.shape.member_within(name, steps));
+            said.declared || said.unknown
+        })
+    }
+
+    fn below(&self, step: Step<'_>, asked: &Asked<'s>) -> Rc<Place<'s>> {
+        let (below, name) = match step {
+            Step::Element => (Below::Element, ""),
+            Step::Member(name) => match asked.names.exact.get(name) {
+                Some(known) => (Below::Named(known), name),
+                None => (Below::Unnamed, name),
+            },
+        };
+        let place = || match below {
+            Below::Element => asked.steps.spend(|steps| self.shape.element_within(steps)),
+            Below::Named(_) | Below::Unnamed => {
+                asked.steps.spend(|steps| self.shape.member_within(name, steps).shape)
+            }
+        };
+        Rc::clone(self.below.borrow_mut().entry(below).or_insert_with(|| Rc::new(Place::of(place()))))
     }
 }
 
@@ -126,5 +180,45 @@ mod tests {
         let last = read(r#"{"SKU":0}"#);
         let (member, meant) = names.mistakable(last.root()).unwrap();
         assert_eq!((member.pointer().as_str(), meant), ("/lines/200000/SKU", "sku"));
+    }
+
+    /// Were the schema asked anew for each of them, and in each element, this would take minutes.
+    #[test]
+    fn a_schema_is_asked_once_for_each_name_in_each_place() {
+        let some: Vec<Value> =
+            (0..500).map(|n| json!({ "properties": { "kind": { "const": n } } })).collect();
+        let line = json!({ "properties": { "more": { "oneOf": some } } });
+        let schema = json!({ "properties": { "id": {}, "lines": { "items": line } } });
+        let names = Names::of(&schema);
+        let read = |end: &str| {
+            let lines: String = (0..50_000).map(|n| format!(r#"{{"more":{{"id\u0000{n}":0}}}},"#)).collect();
+            Tape::read(format!(r#"{{"lines":[{lines}{end}]}}"#).into(), Charge::default()).unwrap()
+        };
+        assert!(names.mistakable(read("{}").root()).is_none());
+        let last = read(r#"{"more":{"KIND":1}}"#);
+        let (member, meant) = names.mistakable(last.root()).unwrap();
+        assert_eq!((member.pointer().as_str(), meant), ("/lines/50000/more/KIND", "kind"));
+    }
+
+    /// Each level has two names that lead on, so that there are more places than steps.
+    #[test]
+    fn where_too_much_is_asked_each_name_counts() {
+        let schema = json!({
+            "properties": { "a": { "$ref": "#" }, "b": { "$ref": "#" } },
+            "$defs": { "other": { "properties": { "id": {} } } }
+        });
+        fn tree(depth: usize) -> String {
+            match depth {
+                0 => r#"{"ID":1}"#.to_owned(),
+                _ => format!(r#"{{"a":{0},"b":{0}}}"#, tree(depth - 1)),
+            }
+        }
+        let names = Names::of(&schema);
+        let is_refused = |depth| {
+            let body = Tape::read(tree(depth).into(), Charge::default()).unwrap();
+            names.mistakable(body.root()).is_some()
+        };
+        assert!(!is_refused(10));
+        assert!(is_refused(16));
     }
 }
