@@ -201,7 +201,7 @@ codes! {
         "The body is nested deeper than 64 levels.",
         "Send a flatter document.";
     JSON_NAME_REFUSED = "json-name-refused", 400, Caller, false, "Member name refused",
-        "The body has a member named __proto__, constructor or prototype, which some receivers treat as code; or a member that some receivers read as one that a rule or the schema judges, or under which the integration expects the id of a person, though it is not that one: it differs in case only (Amount beside body.amount), in forms of letters, or by a NUL. Judged or recorded would be one value, and used the other.",
+        "The body has a member named __proto__, constructor or prototype, which some receivers treat as code; or a member that some receivers read as one that a rule or the schema judges, or under which the integration expects the id of a person, though it is not that one: it differs only in case (Amount beside body.amount), in underscores between words (max_amount for maxAmount), in forms of letters, or by a NUL. Judged or recorded would be one value, and used the other.",
         "Rename the member, or spell it as the operation's description does; errors lists where it is.";
     NUMBER_INEXACT = "number-inexact", 422, Caller, false, "Number not exact",
         "A number that a schema or a rule judges has more digits than a double holds (IEEE 754 binary64, RFC 8259 §6), or more than 1,100 bytes. It would be judged as one number and delivered as another. Integers of 64 bits are exact.",
