@@ -256,8 +256,8 @@ codes! {
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
         "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.";
     STREAM_IDLE = "stream-idle", 504, Target, true, "Nothing passed for too long",
-        "The target's answer had begun, or a WebSocket was open, and then nothing passed for as long as the operation's idle_timeout, so it was closed. The answer had begun, so only the record says this code.",
-        "The operator raises the operation's idle_timeout, or the target sends something more often: a comment in an event stream, a ping in a WebSocket.";
+        "The target's answer had begun, or a WebSocket was open, and then nothing passed for as long as the operation's idle_timeout, because the target sent nothing or the caller took nothing, so it was closed. The answer had begun, so only the record says this code.",
+        "The operator raises the operation's idle_timeout, or the target sends something more often: a comment in an event stream, a ping in a WebSocket. A caller goes on reading what it asked for.";
     TARGET_BUSY = "target-busy", 503, Target, true, "Target busy",
         "As many exchanges are open toward the target as may be, of all accounts or of this one: where several may call a target, one holds half of its connections at most.",
         "Try again after the time in Retry-After.";

@@ -7,6 +7,8 @@ use ironbridge_identity::api_key::KeyKind;
 use ironbridge_store::Credentials;
 use ironbridge_testkit::{Reply, curl, free_port};
 use std::fs;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use world::{Declared, PlainTarget, Raw, World, eventually, in_home, issue_key, system};
 
@@ -17,7 +19,7 @@ const FEED: &str = "feed: { match: GET /feed, permission: orders.read }";
 struct Scene {
     world: World,
     key: String,
-    _target: PlainTarget,
+    target: PlainTarget,
 }
 
 fn scene() -> Scene {
@@ -33,7 +35,7 @@ fn scene() -> Scene {
     })
     .unwrap();
     world.target.on("GET /echo", Reply::UpgradeEcho);
-    Scene { world, key, _target: target }
+    Scene { world, key, target }
 }
 
 impl Scene {
@@ -101,6 +103,69 @@ fn a_revoked_key_keeps_nothing_open_and_others_stay() {
     .unwrap();
     scene.ended(&open, "api-key-revoked");
     assert!(stays.iter().all(|raw| !raw.is_closed()));
+}
+
+/// A caller that asked for more than it takes: nothing of it is read after the request.
+fn takes_nothing(scene: &Scene) -> Child {
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-quiet", "-ign_eof", "-servername", "localhost", "-alpn", "http/1.1"])
+        .args(["-connect", &format!("localhost:{}", scene.world.port), "-CAfile"])
+        .arg(scene.world.ca())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = format!("GET /feed/feed HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", scene.key);
+    child.stdin.as_mut().unwrap().write_all(request.as_bytes()).unwrap();
+    child
+}
+
+/// More than every buffer on the way holds.
+fn long_answer() -> Vec<u8> {
+    let mut answer =
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 60000000\r\n\r\n".to_vec();
+    answer.resize(answer.len() + 60_000_000, b'x');
+    answer
+}
+
+fn recorded(scene: &Scene, code: &str) {
+    patiently(|| scene.world.records().unwrap().iter().any(|record| record["code"] == code));
+}
+
+#[test]
+fn who_takes_nothing_of_a_stream_is_let_out_all_the_same() {
+    let scene = scene();
+    scene.target.answer(long_answer());
+    let mut caller = takes_nothing(&scene);
+    scene.target.seen();
+    in_home(scene.world.dir.path(), async |home| {
+        let listed = home.store.list(Some("order-service")).await?;
+        assert!(home.store.revoke(&listed[0].id, home.clock.now()).await?);
+        Ok(())
+    })
+    .unwrap();
+    recorded(&scene, "api-key-revoked");
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+}
+
+#[test]
+fn who_takes_nothing_of_a_stream_keeps_the_target_for_its_idle_time() {
+    let scene = scene();
+    let feed = scene.world.dir.path().join("feed.yaml");
+    let text = fs::read_to_string(&feed).unwrap();
+    fs::write(
+        &feed,
+        text.replace("permission: orders.read }", "permission: orders.read, idle_timeout: 5s }"),
+    )
+    .unwrap();
+    scene.world.reload().unwrap();
+    scene.target.answer(long_answer());
+    let mut caller = takes_nothing(&scene);
+    recorded(&scene, "stream-idle");
+    caller.kill().unwrap();
+    caller.wait().unwrap();
 }
 
 #[test]

@@ -320,7 +320,7 @@ impl AnswerBody {
     }
 
     pub(crate) fn open(self, open: Open) -> AnswerBody {
-        AnswerBody { open: Some(open), ..self }
+        AnswerBody { open: self.body.open(open), ..self }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::Site;
 use crate::service::{Caller, serve};
+use crate::unattended::Streams;
 use crate::unseen;
 use arc_swap::ArcSwap;
 use http::Request;
@@ -95,6 +96,7 @@ impl Front {
             pools: Pools::new(),
             ids: RefCell::default(),
             turns: Turns::default(),
+            streams: Rc::default(),
         });
         Rc::new(move |connection| Box::pin(Rc::clone(&worker).connection(connection)))
     }
@@ -106,6 +108,7 @@ pub(crate) struct Worker {
     pools: Rc<Pools>,
     pub ids: RefCell<IdSource>,
     turns: Turns,
+    pub streams: Rc<Streams>,
 }
 
 impl Worker {

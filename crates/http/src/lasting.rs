@@ -4,6 +4,7 @@
 
 use crate::Route;
 use crate::connection::Worker;
+use crate::unattended::Streams;
 use ironbridge_core::{Code, Exchange, Fault, Stop, code};
 use std::future::Future;
 use std::pin::Pin;
@@ -24,6 +25,11 @@ pub struct Lasting {
 impl Lasting {
     pub(crate) fn new(worker: &Rc<Worker>) -> Lasting {
         Lasting { worker: Rc::clone(worker), due: Instant::now() + LOOK, looking: None }
+    }
+
+    /// Where a stream is looked after that hyper does not ask for more.
+    pub(crate) fn streams(&self) -> Rc<Streams> {
+        Rc::clone(&self.worker.streams)
     }
 
     /// When to look next.

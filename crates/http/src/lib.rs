@@ -31,6 +31,7 @@ mod service;
 mod switched;
 pub mod target;
 mod told;
+mod unattended;
 mod unseen;
 mod watch;
 mod websocket;

@@ -1,26 +1,35 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
+use crate::connection::Open;
 use crate::crossing::refusal;
 use crate::lasting::Lasting;
+use crate::unattended::{Entry, patience};
 use crate::watch::Watched;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::{Code, Denial, Tail, code};
 use ironbridge_net::upstream::SendError;
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 pub enum ReplyBody {
     Held { bytes: Option<Bytes>, tail: Option<Box<Tail>> },
-    Streamed(Box<Streamed>),
+    Streamed { stream: Rc<RefCell<Streamed>>, _listed: Entry },
 }
 
 pub struct Streamed {
-    inner: Watched,
+    /// Gone once it was ended while its caller took nothing.
+    inner: Option<Watched>,
     tail: Option<Box<Tail>>,
+    /// Counts among the open exchanges as long as there is a target behind it.
+    open: Option<Open>,
+    /// When hyper last asked for more.
+    asked_at: Instant,
     /// Bytes that may still pass.
     left: u64,
     /// How long the target may pause.
@@ -45,6 +54,8 @@ pub enum ReplyError {
     Target(#[from] SendError),
     #[error("the target paused for too long")]
     Paused,
+    #[error("the caller took nothing for too long")]
+    Untaken,
     #[error("the target's answer is larger than allowed")]
     TooLarge,
     #[error("the target's answer holds the bridge's credential")]
@@ -57,7 +68,7 @@ impl ReplyError {
     pub(crate) fn denial(&self) -> Box<Denial> {
         let code = match self {
             ReplyError::Target(error) => return refusal(error),
-            ReplyError::Paused => &code::STREAM_IDLE,
+            ReplyError::Paused | ReplyError::Untaken => &code::STREAM_IDLE,
             ReplyError::TooLarge => &code::REPLY_TOO_LARGE,
             ReplyError::HoldsCredential => &code::REPLY_HOLDS_CREDENTIAL,
             ReplyError::LetOut(code) => code,
@@ -81,7 +92,9 @@ impl ReplyBody {
     pub fn without_content(self) -> ReplyBody {
         match self {
             ReplyBody::Held { tail, .. } => ReplyBody::held(Bytes::new(), tail),
-            ReplyBody::Streamed(streamed) => ReplyBody::held(Bytes::new(), streamed.tail),
+            ReplyBody::Streamed { stream, .. } => {
+                ReplyBody::held(Bytes::new(), stream.borrow_mut().tail.take())
+            }
         }
     }
 
@@ -97,16 +110,33 @@ impl ReplyBody {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
-        ReplyBody::Streamed(Box::new(Streamed {
-            inner,
+        let streams = lasting.streams();
+        let streamed = Rc::new(RefCell::new(Streamed {
+            inner: Some(inner),
             tail: Some(tail),
+            open: None,
+            asked_at: Instant::now(),
             left: max,
             pause,
             lasting,
             paused_at: None,
             alarm: None,
             begun: Begun::No,
-        }))
+        }));
+        let entry = streams.add(&streamed);
+        ReplyBody::Streamed { stream: streamed, _listed: entry }
+    }
+
+    /// Counts among the open exchanges until it ends; `None` where nothing is left to come.
+    pub(crate) fn open(&self, open: Open) -> Option<Open> {
+        match self {
+            ReplyBody::Held { bytes: Some(_), .. } => Some(open),
+            ReplyBody::Held { .. } => None,
+            ReplyBody::Streamed { stream, .. } => {
+                stream.borrow_mut().open = Some(open);
+                None
+            }
+        }
     }
 }
 
@@ -127,30 +157,55 @@ impl Body for ReplyBody {
                 }
                 Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
             }
-            ReplyBody::Streamed(streamed) => match std::mem::replace(&mut streamed.begun, Begun::Yes) {
-                Begun::No => streamed.begin(context),
-                Begun::Failed(error) => Poll::Ready(Some(Err(error))),
-                Begun::Yes => streamed.poll(context),
-            },
+            ReplyBody::Streamed { stream, .. } => {
+                let mut streamed = stream.borrow_mut();
+                streamed.asked_at = Instant::now();
+                match std::mem::replace(&mut streamed.begun, Begun::Yes) {
+                    Begun::No => streamed.begin(context),
+                    Begun::Failed(error) => Poll::Ready(Some(Err(error))),
+                    Begun::Yes => streamed.poll(context),
+                }
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             ReplyBody::Held { bytes, .. } => bytes.is_none(),
-            ReplyBody::Streamed(streamed) => streamed.inner.is_end_stream(),
+            ReplyBody::Streamed { stream, .. } => stream.borrow().is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             ReplyBody::Held { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, length)),
-            ReplyBody::Streamed(streamed) => streamed.inner.size_hint(),
+            ReplyBody::Streamed { stream, .. } => {
+                stream.borrow().inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+            }
         }
     }
 }
 
 impl Streamed {
+    /// Looks after it where hyper does not ask for more. Ended, it holds nothing of the target's any more; its caller
+    /// learns of it when it goes on.
+    pub(crate) fn attend(&mut self, context: &mut Context<'_>) {
+        if self.tail.is_none() {
+            return;
+        }
+        let error = match self.refused(context) {
+            Some(code) => ReplyError::LetOut(code),
+            None if self.asked_at.elapsed() > patience(self.pause) => ReplyError::Untaken,
+            None => return,
+        };
+        self.begun = Begun::Failed(self.cut(error));
+        (self.inner, self.alarm, self.open) = (None, None, None);
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_some_and(Body::is_end_stream)
+    }
+
     fn begin(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         match self.poll(context) {
             Poll::Ready(Some(Err(error))) => {
@@ -166,7 +221,8 @@ impl Streamed {
         if let Some(code) = self.refused(context) {
             return Poll::Ready(Some(Err(self.cut(ReplyError::LetOut(code)))));
         }
-        let frame = match Pin::new(&mut self.inner).poll_frame(context) {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let frame = match Pin::new(inner).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => return self.wait(context),
         };
@@ -181,7 +237,7 @@ impl Streamed {
                     tail.count_out(length(data));
                 }
                 // With a known length nobody asks for what comes after the last byte.
-                if self.inner.is_end_stream() {
+                if self.is_end_stream() {
                     self.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -195,6 +251,7 @@ impl Streamed {
     }
 
     fn finish(&mut self) {
+        self.open = None;
         if let Some(tail) = self.tail.take() {
             tail.finish();
         }

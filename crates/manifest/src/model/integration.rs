@@ -110,9 +110,9 @@ section! {
         /// For a whole exchange until the target's reply begins, a token for the target fetched on the way included.
         /// Where a control reads the reply, it must have ended by then.
         timeout: Duration = "30s",
-        /// How long a reply that streams may pause, and how long a WebSocket may be silent in both directions before it
-        /// is closed (up to a quarter later). Event streams need more than their longest silence, WebSockets a ping
-        /// within that time.
+        /// How long a reply that streams may pause, how long its caller may take nothing of it (five seconds at least),
+        /// and how long a WebSocket may be silent in both directions before it is closed (up to a quarter later).
+        /// Event streams need more than their longest silence, WebSockets a ping within that time.
         ///
         /// However busy they are, streams and WebSockets are looked at again every five seconds, and end once the
         /// caller would not be let in any more: because its credential expired or was revoked, or because a reload

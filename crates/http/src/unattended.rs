@@ -1,0 +1,68 @@
+//! Streams that hyper does not ask for more, because their caller takes nothing: nobody else would look at them.
+
+use crate::lasting::LOOK;
+use crate::reply::Streamed;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+/// Between two rounds over the streams of a core: a look is due after five seconds, and what it finds ends within six.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// The streams of one listener that are open on one core.
+#[derive(Default)]
+pub(crate) struct Streams {
+    open: RefCell<BTreeMap<u64, Weak<RefCell<Streamed>>>>,
+    next: Cell<u64>,
+    /// Somebody goes round; that ends when nothing is open.
+    rounds: Cell<bool>,
+}
+
+/// A stream is in the list as long as this lives.
+pub struct Entry {
+    streams: Rc<Streams>,
+    key: u64,
+}
+
+impl Streams {
+    pub(crate) fn add(self: &Rc<Self>, streamed: &Rc<RefCell<Streamed>>) -> Entry {
+        let key = self.next.get();
+        self.next.set(key.wrapping_add(1));
+        self.open.borrow_mut().insert(key, Rc::downgrade(streamed));
+        if !self.rounds.replace(true) {
+            tokio::task::spawn_local(Rc::clone(self).go_round());
+        }
+        Entry { streams: Rc::clone(self), key }
+    }
+
+    async fn go_round(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(ROUND).await;
+            if self.open.borrow().is_empty() {
+                self.rounds.set(false);
+                return;
+            }
+            // Ending one takes it out of the list.
+            let open: Vec<_> = self.open.borrow().values().filter_map(Weak::upgrade).collect();
+            poll_fn(|context| {
+                open.iter().for_each(|streamed| streamed.borrow_mut().attend(context));
+                Poll::Ready(())
+            })
+            .await;
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.streams.open.borrow_mut().remove(&self.key);
+    }
+}
+
+/// How long a caller may take nothing of a stream whose target may pause for so long.
+pub(crate) fn patience(pause: Duration) -> Duration {
+    pause.max(LOOK)
+}
