@@ -31,6 +31,16 @@ impl Check<'_, '_> {
                 self.report(&finding::CONTRADICTION, at, message, "taken");
             }
         }
+        for (name, listener) in &bridge.listeners {
+            for (index, network) in listener.trusted_proxies.iter().enumerate() {
+                if network.prefix_len() == 0 {
+                    let at = spot.key("listeners").key(name).key("trusted_proxies").item(index).at_value();
+                    let message =
+                        format!("`{network}` is every address, so every caller could name any as its own");
+                    self.report(&finding::CONTRADICTION, at, message, "list the networks of the proxies");
+                }
+            }
+        }
         self.issuers(spot);
         let timeouts = spot.key("timeouts");
         for (range, value) in [

@@ -217,7 +217,10 @@ impl Check<'_, '_> {
     }
 
     fn personal_data(&mut self, operation: &Operation, spot: Spot<'_>) {
-        if operation.response.keep.is_none() && &*operation.route.method != "HEAD" {
+        let kept = operation.response.keep.as_ref();
+        // The pointer to the whole body keeps everything.
+        let is_listed = kept.is_some_and(|list| list.iter().all(|pointer| !pointer.segments.is_empty()));
+        if !is_listed && &*operation.route.method != "HEAD" {
             let message = "personal data crosses, and everything that the target answers leaves";
             self.report(&finding::REPLY_UNLISTED, spot.at_key(), message, "needs `response.keep`");
         }

@@ -4,7 +4,9 @@ use crate::outline::Names;
 use crate::place::{Site, Spot};
 use crate::range;
 use crate::reader::listed;
-use crate::{CredentialKind, HttpFlow, Integration, Name, Operation, SubjectPlace, Upgrade};
+use crate::{
+    ClientCertificates, CredentialKind, HttpFlow, Integration, Name, Operation, SubjectPlace, Upgrade,
+};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
@@ -27,6 +29,7 @@ impl<'c> Check<'c, '_> {
                 callers.as_ref().filter(|_| self.outline.declares(Names::Systems, &integration.source))
             {
                 self.authentication(integration, spot, callers);
+                self.certificates(integration, spot, callers);
             }
             self.flow(name, &integration.http, spot.key("http"), &mut routes);
             for (name, operation) in &integration.http.operations {
@@ -88,6 +91,38 @@ impl<'c> Check<'c, '_> {
             }
         };
         self.report(&finding::NO_AUTHENTICATION, at, message, label);
+    }
+
+    /// Certificates must be asked for where nothing else proves who calls, and exist where none may be missing.
+    fn certificates(&mut self, integration: &Integration, spot: Spot<'_>, callers: &Callers<'_>) {
+        let (Some(bridge), Some(kinds)) = (&self.parts.bridge, callers.get(&*integration.source)) else {
+            return;
+        };
+        let flow = &integration.http;
+        let only = bridge.listeners.first_key_value().filter(|_| bridge.listeners.len() == 1);
+        let named = flow.listener.as_deref().unwrap_or("api");
+        let declared = bridge.listeners.iter().find(|(name, _)| ***name == *named).or(only);
+        let Some((name, listener)) = declared else { return };
+        let accepted =
+            |kind: &CredentialKind| flow.accept.as_ref().is_none_or(|accept| accept.contains(kind));
+        let mut accepted = kinds.iter().filter(|kind| accepted(kind)).peekable();
+        let is_needed =
+            accepted.peek().is_some() && accepted.all(|kind| *kind == CredentialKind::Certificate);
+        let of_any = self.parts.accounts.values().any(|account| account.credentials.certificate.is_some());
+        let message = match listener.client_certificates {
+            ClientCertificates::Off if is_needed => {
+                format!(
+                    "nobody can call: the listener `{name}` asks for no certificates, and only one would do"
+                )
+            }
+            ClientCertificates::Required if !of_any => {
+                format!(
+                    "nobody can call: the listener `{name}` requires a certificate, and no account has one"
+                )
+            }
+            _ => return,
+        };
+        self.report(&finding::NO_AUTHENTICATION, spot.at_key(), message, "see `client_certificates`");
     }
 
     /// A parameter that names people must be in the path of some operation.
