@@ -2,8 +2,9 @@
 //! nothing else than a WebSocket may begin with it.
 
 use http::header::{
-    AsHeaderName, CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AsHeaderName, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use ironbridge_seal::hash;
 
@@ -19,6 +20,9 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 pub fn judge_request(headers: &HeaderMap, switches: bool) -> Result<(), &'static str> {
     if !is_asked_for(headers) {
         return Err("this operation opens a WebSocket: Upgrade must name websocket, over HTTP/1.1");
+    }
+    if !switches && (headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)) {
+        return Err("a handshake has no body: leave out Content-Length and Transfer-Encoding");
     }
     if !switches || !says_upgrade(headers) {
         return Err("Connection must name Upgrade, over HTTP/1.1");
@@ -191,5 +195,15 @@ mod tests {
         // Nothing was asked for, so nothing may be chosen.
         let reply = map(&[UPGRADE, CONNECTION, ACCEPT, ("sec-websocket-protocol", "chat.v1")]);
         assert!(judge_reply(&map(&[KEY]), &reply).is_err());
+    }
+
+    #[test]
+    fn a_handshake_with_a_body_is_told_so() {
+        for body in [("content-length", "5"), ("transfer-encoding", "chunked")] {
+            let refused = judge_request(&map(&[KEY, VERSION, UPGRADE, CONNECTION, body]), false);
+            assert!(refused.unwrap_err().contains("no body"), "{body:?}");
+        }
+        let refused = judge_request(&map(&[KEY, VERSION, UPGRADE]), false);
+        assert!(refused.unwrap_err().contains("Connection"));
     }
 }
