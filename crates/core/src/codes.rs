@@ -193,7 +193,7 @@ codes! {
         "Send the body without Content-Encoding.";
     JSON_MALFORMED = "json-malformed", 400, Caller, false, "Not valid JSON",
         "The body is not JSON (RFC 8259), or holds a number that no double holds, such as 1e309, which readers take for different things.",
-        "Correct the body; the detail names line and column.";
+        "Correct the body; the detail names line and column. Line 1, column 1 of a body that looks right is a byte order mark, which no editor shows: JSON is sent without one (RFC 8259 §8.1).";
     JSON_DUPLICATE_NAME = "json-duplicate-name", 400, Caller, false, "Repeated member name",
         "An object in the body has the same member name twice. Systems disagree on which one counts (RFC 8259 §4).",
         "Send each name once.";
