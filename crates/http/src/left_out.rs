@@ -97,7 +97,7 @@ impl<'t> Noted<'t> {
             };
             tracing::info!(
                 %id, integration, operation, fields, to_list,
-                "header fields stay at the bridge: what is needed is listed there, see docs/reference/fields.md{more}"
+                "header fields stay at the bridge: what is needed is listed there, unless docs/reference/fields.md says that it never crosses{more}"
             );
         }
         if !self.known.is_empty() {
