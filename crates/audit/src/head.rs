@@ -26,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 const MAGIC: [u8; 8] = *b"IBHEAD\0\0";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Apart, so that no page of memory and no sector of a disk holds both.
 const PLACES: [u64; 2] = [0, 4096];
 /// Where the note lies, if there is one.
@@ -36,7 +36,9 @@ const LEN_1: usize = 8 + 4 + 8 + 8 + 32 + 8 + 32 + 8 + 8 + 32;
 /// With the store's mark before the MAC.
 const LEN_2: usize = LEN_1 + 16 + 8;
 /// With the note's hash, and what is known of the clock.
-const LEN: usize = LEN_2 + 32 + 8 + 8;
+const LEN_3: usize = LEN_2 + 32 + 8 + 8;
+/// With the store's step.
+const LEN: usize = LEN_3 + 32;
 const NO_NOTE: Hash = [0; 32];
 
 /// Where the head is, and the key that it and the trail are authenticated with.
@@ -237,6 +239,7 @@ impl Remembered {
         let unobserved = u64::try_from(self.unobserved.as_micros()).unwrap_or(u64::MAX);
         bytes.extend_from_slice(&unobserved.to_be_bytes());
         bytes.extend_from_slice(&self.doubted.micros().to_be_bytes());
+        bytes.extend_from_slice(&self.store.step);
         bytes.extend_from_slice(&key.head(&bytes));
         bytes
     }
@@ -248,6 +251,7 @@ fn parse(bytes: &[u8], key: &TrailKey) -> Option<Remembered> {
     let len = match u32::from_be_bytes(*version) {
         1 => LEN_1,
         2 => LEN_2,
+        3 => LEN_3,
         VERSION => LEN,
         _ => return None,
     };
@@ -270,14 +274,15 @@ fn parse(bytes: &[u8], key: &TrailKey) -> Option<Remembered> {
     let (changes, rest) = rest.split_first_chunk::<8>()?;
     let (note, rest) = rest.split_first_chunk::<32>()?;
     let (unobserved, rest) = rest.split_first_chunk::<8>()?;
-    let (doubted, _) = rest.split_first_chunk::<8>()?;
+    let (doubted, rest) = rest.split_first_chunk::<8>()?;
+    let (step, _) = rest.split_first_chunk::<32>()?;
     Some(Remembered {
         size: u64::from_be_bytes(*size),
         root: *root,
         acknowledged: u64::from_be_bytes(*acknowledged),
         authenticated_from: u64::from_be_bytes(*authenticated_from),
         time: Timestamp(u64::from_be_bytes(*time)),
-        store: StoreMark { life: *life, changes: u64::from_be_bytes(*changes) },
+        store: StoreMark { life: *life, changes: u64::from_be_bytes(*changes), step: *step },
         link: *link,
         sequence: u64::from_be_bytes(*sequence),
         note: *note,
@@ -394,10 +399,11 @@ impl Head {
 
     /// The store came this far. Not synced, as `acknowledge`; one that came further is not forgotten.
     pub fn store_is_at(&self, mark: StoreMark) -> io::Result<()> {
-        if !mark.follows(self.newest().store) {
-            return Ok(());
+        let known = self.newest().store;
+        if !mark.can_follow(known) {
+            return Err(io::Error::other("the store was set back while the bridge ran"));
         }
-        self.write(|head| head.store = mark)
+        if mark == known { Ok(()) } else { self.write(|head| head.store = mark) }
     }
 
     fn write(&self, change: impl FnOnce(&mut Remembered)) -> io::Result<()> {
@@ -461,7 +467,8 @@ mod tests {
         #[test]
         fn a_head_reads_back_under_its_key_only(size: u64, root: [u8; 32], life: [u8; 16], at: prop::sample::Index) {
             let (key, other) = (TrailKey::new(&[1; 32]), TrailKey::new(&[2; 32]));
-            let store = StoreMark { life, changes: size };
+            let counted = StoreMark { life, changes: size, ..StoreMark::default() };
+            let store = StoreMark { step: root, ..counted };
             let (unobserved, doubted) = (Duration::from_micros(size), Timestamp(size));
             let earlier = Remembered { size, root, acknowledged: size, ..Remembered::nothing() };
             let head = Remembered { store, note: root, unobserved, doubted, ..earlier };
@@ -472,8 +479,9 @@ mod tests {
             bytes[at.index(LEN)] ^= 4;
             prop_assert_eq!(parse(&bytes, &key), None);
 
-            // As versions 1 and 2 wrote it, which knew nothing of a store, and nothing of notes and clocks.
-            for (version, len, known) in [(1_u32, LEN_1, earlier), (2, LEN_2, Remembered { store, ..earlier })] {
+            // As versions 1 to 3 wrote it, which knew nothing of a store, of notes and clocks, of its steps.
+            let [second, third] = [earlier, head].map(|head| Remembered { store: counted, ..head });
+            for (version, len, known) in [(1_u32, LEN_1, earlier), (2, LEN_2, second), (3, LEN_3, third)] {
                 let mut first = head.bytes(&key)[..len - 32].to_vec();
                 first[8..12].copy_from_slice(&version.to_be_bytes());
                 first.extend_from_slice(&key.head(&first));

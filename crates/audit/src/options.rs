@@ -17,6 +17,8 @@ pub struct Options {
     pub anchor: Anchor,
     /// How far the store came whose credentials and keys the trail is written with.
     pub store: StoreMark,
+    /// An earlier mark that this store was found to have grown from: what is remembered of it, or it was set back.
+    pub store_grew_from: Option<StoreMark>,
     /// Has the trail go on where it is not as it was left: what contradicts is set aside, and a record says so.
     pub accept_loss: bool,
     /// Makes the clock right, however far it is ahead of when the trail was last written.
@@ -54,6 +56,7 @@ impl Options {
             callers,
             anchor,
             store: StoreMark::default(),
+            store_grew_from: None,
             accept_loss: false,
             confirm_clock: false,
             actor: "bridge".to_owned(),

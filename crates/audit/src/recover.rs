@@ -77,7 +77,7 @@ impl Found {
         // A log that is begun anew begins with nothing, whatever lies about.
         let begun_anew = edge.is_none() && !refusals.accepted.is_empty();
         let next = if begun_anew { 0 } else { journal.next };
-        if !options.store.follows(known.store) {
+        if !grew_from(options, known.store) {
             refusals.refuse(Fault::new(
                 FaultKind::RolledBack,
                 STORE,
@@ -237,6 +237,11 @@ fn compare_log(
     Ok(())
 }
 
+fn grew_from(options: &Options, before: StoreMark) -> bool {
+    let told = options.store_grew_from == Some(before);
+    options.store.can_follow(before) && (told || before.is_counted() || before == options.store)
+}
+
 /// What a store is that does not follow the one before.
 fn set_back(now: StoreMark, before: StoreMark) -> String {
     let again = "what was revoked, replaced or erased since may be there again";
@@ -244,6 +249,11 @@ fn set_back(now: StoreMark, before: StoreMark) -> String {
         return format!("the store is another one than the trail was written with; {again}");
     }
     let (now, before) = (now.changes, before.changes);
+    if now >= before {
+        return format!(
+            "the store was set back, and changed since: of the {before} changes of its rows that were made, it has not seen the last; {again}"
+        );
+    }
     format!("the store was set back: it has seen {now} changes of its rows, but {before} were made; {again}")
 }
 

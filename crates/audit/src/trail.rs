@@ -69,7 +69,7 @@ impl Trail {
     /// Remembers how far the store came; one that comes back with less is refused at the next start.
     ///
     /// # Errors
-    /// When what is remembered cannot be written.
+    /// When what is remembered cannot be written, or the store is not as far as it was.
     pub fn store_is_at(&self, mark: StoreMark) -> io::Result<()> {
         self.shared.head.get().map_or(Ok(()), |head| head.store_is_at(mark))
     }

@@ -115,7 +115,7 @@ pub mod name {
         (LOG_KEY_ROTATE, "the keys that sign the audit trail changed: new ones came, or the overlap ended"),
         (SUBJECT_ERASE, "a data subject's detail was erased"),
         (RETENTION, "old detail or records were dropped by policy"),
-        (STORE_REFUSE, "a row of the store that another hand had written was refused"),
+        (STORE_REFUSE, "a row of the store that another hand had written, or the whole store, was refused"),
         (STORE_ADOPT, "rows that an older version had written to the store were taken as they are"),
         (LOSS, "the operator had the audit trail go on although it was not as it was left"),
         (MEND, "what another hand changed beside the audit log, while the bridge ran, was put in order"),

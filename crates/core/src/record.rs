@@ -8,12 +8,25 @@ pub struct StoreMark {
     pub life: [u8; 16],
     /// How often what it remembers of its own rows was written.
     pub changes: u64,
+    /// Where that led to: each time a step further, by chance. Zeros of a store that an earlier version wrote.
+    pub step: [u8; 32],
 }
 
 impl StoreMark {
-    /// Whether a store with this mark can be the one that had `before`.
-    pub fn follows(self, before: StoreMark) -> bool {
-        before == StoreMark::default() || (self.life == before.life && self.changes >= before.changes)
+    /// Whether a store with this mark can be the one that had `before`. That it is, only the store can tell, which knows
+    /// its steps; but not of a mark that an earlier version wrote ([`StoreMark::is_counted`]).
+    pub fn can_follow(self, before: StoreMark) -> bool {
+        before == StoreMark::default()
+            || (self.life == before.life
+                && match self.changes == before.changes {
+                    true => before.is_counted() || self.step == before.step,
+                    false => self.changes > before.changes,
+                })
+    }
+
+    /// Whether nothing but the count is known.
+    pub fn is_counted(self) -> bool {
+        self.step == [0; 32]
     }
 }
 

@@ -58,7 +58,8 @@ impl Services {
             if pending.is_empty() {
                 // Now the trail knows of every change of the store up to here.
                 let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
-                return self.trail.store_is_at(mark).map_err(|error| error.to_string());
+                self.trail.store_is_at(mark).map_err(|error| error.to_string())?;
+                return self.home.store.noted(mark).await.map_err(|error| error.to_string());
             }
             for action in &pending {
                 // It never comes this way. Whoever can write the store must not be able to have the trail say that

@@ -225,8 +225,18 @@ impl Home {
         self.make_trail_key().await?;
         let anchor = self.trail_anchor().await?;
         let anchor = anchor.ok_or_else(|| kept("the audit trail's key was removed"))?;
+        // What it should be instead, or why it cannot be read, opening the trail says.
+        let known = anchor.remembered().ok().flatten().map(|remembered| remembered.store);
+        let store_grew_from = match known {
+            Some(known) => self.store.grew_from(known).await?.then_some(known),
+            None => None,
+        };
         let store = self.store.mark().await?;
-        Ok(Options { store, ..Options::new(self.audit_dir(), origin, signers, callers, anchor) })
+        Ok(Options {
+            store,
+            store_grew_from,
+            ..Options::new(self.audit_dir(), origin, signers, callers, anchor)
+        })
     }
 
     async fn make_trail_key(&self) -> Result<(), HomeError> {

@@ -15,6 +15,7 @@ mod schema_doubts;
 mod schema_words;
 mod services;
 mod site;
+mod standing;
 mod tend;
 mod watch;
 

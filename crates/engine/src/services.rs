@@ -2,6 +2,7 @@
 
 use crate::actions::ActionIds;
 use crate::material::{self, MaterialError, secret_name};
+use crate::standing::Standing;
 use crate::{Home, HomeError};
 use ironbridge_audit::Trail;
 use ironbridge_audit::disk::RealDisk;
@@ -30,6 +31,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -40,6 +42,8 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
     pub home: Home,
     pub trail: Arc<Trail>,
+    /// The store is not the one that was left: no exchange is let in.
+    pub store_fell: Arc<AtomicBool>,
     pub owners: Arc<Owners>,
     /// Of what requests with an Idempotency-Key are remembered by.
     pub fingerprint_key: Arc<MacKey>,
@@ -115,6 +119,7 @@ impl Services {
         Ok(Services {
             entropy: Arc::new(SystemRandom),
             trail,
+            store_fell: Arc::default(),
             owners: Arc::new(owners),
             fingerprint_key,
             limits: Arc::new(LimitTable::new(LIMIT_COUNTERS)),
@@ -159,7 +164,8 @@ impl Services {
     }
 
     pub fn recorder(&self) -> Arc<dyn Recorder> {
-        Arc::clone(&self.trail) as Arc<dyn Recorder>
+        let (trail, store_fell) = (Arc::clone(&self.trail), Arc::clone(&self.store_fell));
+        Arc::new(Standing { trail, store_fell })
     }
 
     /// Whether a certificate that the bridge shows to a target is due for renewal.

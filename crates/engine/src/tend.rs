@@ -3,6 +3,7 @@
 use crate::actions;
 use crate::publishing;
 use crate::services::Services;
+use crate::standing;
 use ironbridge_audit::{AuditError, Indexer, Limits, Log};
 use ironbridge_core::action::name;
 use ironbridge_core::{Outcome, Timestamp, word};
@@ -29,6 +30,7 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
         tokio::spawn(forget_destroyed_keys(Arc::clone(services))).abort_handle(),
         tokio::spawn(write_last_used(Arc::clone(services))).abort_handle(),
         tokio::spawn(rotate_signing_key(Arc::clone(services))).abort_handle(),
+        tokio::spawn(standing::watch_store(Arc::clone(services))).abort_handle(),
         tokio::spawn(actions::follow_outbox(Arc::clone(services))).abort_handle(),
         tokio::spawn(follow_log_keys(Arc::clone(services))).abort_handle(),
         tokio::spawn(index(Arc::clone(services))).abort_handle(),

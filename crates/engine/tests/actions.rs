@@ -350,6 +350,87 @@ fn what_was_revoked_does_not_come_back() {
     assert_eq!(told["code"], "row-altered");
 }
 
+/// A copy of the whole store counts up again, and comes to more changes than were made: it is another one all the same.
+#[test]
+fn a_store_that_was_set_back_does_not_catch_up() {
+    let (mut world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+    world.stop().unwrap();
+    let store = world.data_dir().join("store.sqlite");
+    let before = fs::read(&store).unwrap();
+    world.start_again().unwrap();
+    let id = by_hand(&world, "SELECT id FROM credential");
+    let revoke = |dir: &Path| {
+        as_alice(dir, async |home| assert!(home.store.revoke(&id, home.clock.now()).await.unwrap()));
+    };
+    revoke(world.dir.path());
+    one(&world, "key.revoke", &id);
+    world.stop().unwrap();
+
+    let after = fs::read(&store).unwrap();
+    fs::write(&store, before).unwrap();
+    for turn in 0..9 {
+        set_secret(world.dir.path(), &format!("any-{turn}"), "thing").unwrap();
+    }
+    let refused = world.start_again().unwrap_err().to_string();
+    assert!(refused.contains("the store was set back, and changed since"), "{refused}");
+    // What commands did to the right one while no bridge ran is what became of it.
+    fs::write(&store, after).unwrap();
+    for turn in 0..9 {
+        set_secret(world.dir.path(), &format!("any-{turn}"), "thing").unwrap();
+    }
+    world.start_again().unwrap();
+    assert_eq!(world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status, 401);
+}
+
+/// Rows and what the store knows of them, put back together; and another file in the place of the store's.
+#[test]
+fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in() {
+    let (mut world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+    let status =
+        |world: &World| world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
+    assert_eq!(status(&world), 200);
+    let id = by_hand(&world, "SELECT id FROM credential");
+    let tables = ["credential", "outbox", "ledger", "step"];
+    for name in tables {
+        by_hand(&world, &format!("CREATE TABLE before_{name} AS SELECT * FROM {name}"));
+    }
+    as_alice(world.dir.path(), async |home| {
+        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
+    });
+    eventually(|| (status(&world) == 401).then_some(()));
+    one(&world, "key.revoke", &id);
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript('BEGIN IMMEDIATE;' + \
+        ''.join(f'DELETE FROM {t}; INSERT INTO {t} SELECT * FROM before_{t};' for t in sys.argv[2:]) + \
+        'UPDATE meta SET generation = generation + 1; COMMIT')";
+    let store = world.data_dir().join("store.sqlite");
+    let ran = Command::new("python3").args(["-c", script]).arg(&store).args(tables).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let answered = eventually(|| Some(status(&world)).filter(|status| *status != 401));
+    assert_eq!(answered, 503, "never as if the key still counted");
+    let told = one(&world, "store.refuse", "store");
+    assert_eq!(told["code"], "row-altered");
+    world.stop().unwrap();
+    assert!(world.start_again().unwrap_err().to_string().contains("the store was set back"));
+
+    let (world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+    let status = || world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
+    assert_eq!(status(), 200);
+    let id = by_hand(&world, "SELECT id FROM credential");
+    let (store, copy) = (world.data_dir().join("store.sqlite"), world.data_dir().join("copy"));
+    let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))";
+    assert!(Command::new("python3").args(["-c", script]).args([&store, &copy]).status().unwrap().success());
+    for beside in ["store.sqlite-wal", "store.sqlite-shm"] {
+        fs::remove_file(world.data_dir().join(beside)).unwrap();
+    }
+    fs::set_permissions(&copy, fs::metadata(&store).unwrap().permissions()).unwrap();
+    fs::rename(&copy, &store).unwrap();
+    as_alice(world.dir.path(), async |home| {
+        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
+    });
+    eventually(|| (status() == 503).then_some(()));
+    one(&world, "store.refuse", "store");
+}
+
 /// Nor is one refused without being counted, and a flood of them does not fill the log.
 #[test]
 fn a_flood_of_refused_token_requests_is_a_few_records() {

@@ -458,13 +458,14 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn a_store_that_was_set_back_is_not_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
-    let at =
-        |life: u8, changes| Options { store: StoreMark { life: [life; 16], changes }, ..begun(dir.path()) };
+    // Of a version that knew no steps.
+    let mark = |life: u8, changes| StoreMark { life: [life; 16], changes, step: [0; 32] };
+    let at = |life: u8, changes| Options { store: mark(life, changes), ..begun(dir.path()) };
     // A trail of a version that did not know.
     closed(dir.path(), 3);
     let trail = Trail::open(at(1, 7), clock()).unwrap();
-    trail.store_is_at(StoreMark { life: [1; 16], changes: 9 }).unwrap();
-    trail.store_is_at(StoreMark { life: [1; 16], changes: 8 }).unwrap();
+    trail.store_is_at(mark(1, 9)).unwrap();
+    assert!(trail.store_is_at(mark(1, 8)).is_err());
     trail.close().unwrap();
     drop(trail);
     for other in [
@@ -489,6 +490,42 @@ fn a_store_that_was_set_back_is_not_gone_on_with() {
     assert_eq!(told.action, name::LOSS);
     assert!(told.facts["found"].contains("the store was set back"), "{:?}", told.facts);
     Trail::open(at(1, 8), clock()).unwrap().close().unwrap();
+}
+
+/// A count grows again after a store was set back: it must be the one that it was, or have grown from it.
+#[test]
+fn a_store_that_only_counts_as_far_is_not_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = |changes, step: u8| StoreMark { life: [1; 16], changes, step: [step; 32] };
+    let at = |store, store_grew_from| Options { store, store_grew_from, ..begun(dir.path()) };
+    closed(dir.path(), 3);
+    let trail = Trail::open(at(mark(9, 1), None), clock()).unwrap();
+    trail.store_is_at(mark(10, 2)).unwrap();
+    assert!(trail.store_is_at(mark(10, 3)).is_err() && trail.store_is_at(mark(9, 1)).is_err());
+    trail.close().unwrap();
+    drop(trail);
+    for (other, grew_from) in [
+        (mark(9, 1), None),
+        (mark(10, 3), None),
+        (mark(10, 0), None),
+        (mark(11, 2), None),
+        (mark(12, 4), None),
+        (mark(12, 4), Some(mark(9, 1))),
+        (mark(12, 4), Some(mark(10, 3))),
+        (mark(9, 1), Some(mark(10, 2))),
+    ] {
+        match Trail::open(at(other, grew_from), clock()) {
+            Err(AuditError::NotAsLeft(fault)) => assert_eq!(fault.kind, FaultKind::RolledBack),
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("it opened at {other:?}"),
+        }
+    }
+    Trail::open(at(mark(10, 2), None), clock()).unwrap().close().unwrap();
+    Trail::open(at(mark(12, 4), Some(mark(10, 2))), clock()).unwrap().close().unwrap();
+    Trail::open(Options { accept_loss: true, ..at(mark(13, 7), None) }, clock()).unwrap().close().unwrap();
+    let told = entries(dir.path()).pop().unwrap();
+    assert!(told.facts["found"].contains("set back, and changed since"), "{:?}", told.facts);
+    Trail::open(at(mark(13, 7), None), clock()).unwrap().close().unwrap();
 }
 
 /// A journal of this bridge, but of another history: what came before an accepted loss.

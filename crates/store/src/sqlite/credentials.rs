@@ -78,7 +78,7 @@ impl Credentials for SqliteStore {
     fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
         let (account, sealer) = (account.map(str::to_owned), Arc::clone(&self.sealer));
         self.queue.ask(Effect::Reads, move |db| {
-            let ledger = Ledger::read(db, &*sealer)?;
+            let ledger = Ledger::read(db, &sealer)?;
             let mut select = db
                 .prepare_cached(&format!("{SELECT} WHERE ?1 IS NULL OR account = ?1 ORDER BY created, id"))?;
             let listed = select.query_map([account], |row| Ok(genuine(&ledger, &*sealer, row)))?;
@@ -89,7 +89,7 @@ impl Credentials for SqliteStore {
     fn altered(&self) -> StoreFuture<'_, Vec<String>> {
         let sealer = Arc::clone(&self.sealer);
         self.queue.ask(Effect::Reads, move |db| {
-            let ledger = Ledger::read(db, &*sealer)?;
+            let ledger = Ledger::read(db, &sealer)?;
             let mut altered = Vec::new();
             let mut there = HashSet::new();
             let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY id"))?;

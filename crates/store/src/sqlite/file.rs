@@ -5,6 +5,7 @@ use super::ledger::Ledger;
 use super::outbox::Author;
 use super::queue::Failure;
 use crate::StoreError;
+use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::ffi::OsStr;
@@ -13,6 +14,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone)]
@@ -20,7 +22,12 @@ pub(super) struct File {
     path: PathBuf,
     busy_timeout: Duration,
     access: Access,
+    /// The file that was opened, and those that SQLite keeps beside it for the connection of now.
+    opened: Arc<Mutex<[Option<Identity>; 3]>>,
 }
+
+/// Device and inode.
+type Identity = (u64, u64);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
@@ -38,12 +45,12 @@ pub(super) enum Patience {
 
 impl File {
     pub(super) fn new(path: &Path, busy_timeout: Duration) -> File {
-        File { path: path.to_owned(), busy_timeout, access: Access::Whole }
+        File { path: path.to_owned(), busy_timeout, access: Access::Whole, opened: Arc::default() }
     }
 
     /// Of a store that is only looked at.
     pub(super) fn to_read(path: &Path, busy_timeout: Duration) -> File {
-        File { path: path.to_owned(), busy_timeout, access: Access::Reads }
+        File { path: path.to_owned(), busy_timeout, access: Access::Reads, opened: Arc::default() }
     }
 
     /// Makes directory and file where they are missing, and refuses those that other users could read or
@@ -85,12 +92,17 @@ impl File {
             Access::Reads => self.refuse_other_version(&db)?,
         }
         Ledger::read(&db, author.sealer()).map_err(|failure| self.told(failure))?;
+        *self.opened.lock() = self.identities();
         Ok(db)
     }
 
     /// Opens the file again after a failure. A file that became empty is no new store: it is being restored, or
     /// was lost, and starting afresh would forget every idempotency key.
     pub(super) fn reopen(&self) -> Result<Connection, StoreError> {
+        let [opened, ..] = *self.opened.lock();
+        if self.access == Access::Whole && opened != self.identity("") {
+            return Err(another());
+        }
         let db = self.connect()?;
         if self.access == Access::Reads {
             return self.refuse_other_version(&db).map(|()| db);
@@ -102,7 +114,28 @@ impl File {
             _ => return Err(StoreError::Corrupt("it is of an older version than before".into())),
         }
         self.configure(&db).map_err(|e| self.explain(e))?;
+        let [_, log, shared] = self.identities();
+        *self.opened.lock() = [opened, log, shared];
         Ok(db)
+    }
+
+    /// Whoever opens the store by its path must come to what this process has open: else what each does never reaches
+    /// the other.
+    pub(super) fn refuse_another(&self) -> Result<(), StoreError> {
+        if self.access == Access::Reads || *self.opened.lock() == self.identities() {
+            return Ok(());
+        }
+        Err(another())
+    }
+
+    fn identities(&self) -> [Option<Identity>; 3] {
+        ["", "-wal", "-shm"].map(|ending| self.identity(ending))
+    }
+
+    fn identity(&self, ending: &str) -> Option<Identity> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(ending);
+        Path::new(&path).metadata().ok().map(|found| (found.dev(), found.ino()))
     }
 
     fn refuse_other_version(&self, db: &Connection) -> Result<(), StoreError> {
@@ -213,12 +246,21 @@ impl File {
         if found == 0 {
             self.refuse_foreign(&transaction)?;
         }
-        let adopted =
-            Adopted::of(&transaction, author.sealer(), found).map_err(|failure| self.told(failure))?;
+        let told = |failure| self.told(failure);
+        let adopted = match found < FIRST_LEDGER {
+            true => Some(Adopted::of(&transaction, author.sealer(), found).map_err(told)?),
+            false => None,
+        };
         for step in steps {
             transaction.execute_batch(step).map_err(explain)?;
         }
-        adopted.begin(&transaction, author).map_err(|failure| self.told(failure))?;
+        let known = match adopted {
+            Some(adopted) => adopted.begin(&transaction, author),
+            // It has taken no step yet, and could be known by its count only.
+            None => Ledger::found(&transaction, author.sealer())
+                .and_then(|mut ledger| ledger.write(&transaction, author.sealer())),
+        };
+        known.map_err(told)?;
         transaction.pragma_update(None, "user_version", KNOWN).map_err(explain)?;
         transaction.commit().map_err(explain)
     }
@@ -294,17 +336,27 @@ impl File {
     }
 }
 
+fn another() -> StoreError {
+    StoreError::Altered {
+        what: "store.sqlite, or a file beside it, was removed or replaced while it was open: what commands do to it now does not arrive here".into(),
+        mend: "find out who can write the data directory, and restart the bridge, which then compares what is there",
+    }
+}
+
 /// How many transactions erased something, and how many of these the write-ahead log was emptied after.
 pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
     db.prepare_cached("SELECT erased, emptied FROM meta")?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("v1.sql"),
     include_str!("v2.sql"),
     include_str!("v3.sql"),
     include_str!("v4.sql"),
     include_str!("v5.sql"),
+    include_str!("v6.sql"),
 ];
-const KNOWN: i64 = 5;
+const KNOWN: i64 = 6;
+/// From this version on a store has a ledger, and gets no other one.
+const FIRST_LEDGER: i64 = 5;

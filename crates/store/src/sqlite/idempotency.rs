@@ -1,6 +1,6 @@
 use super::queue::{Effect, Failure, Job, Queue};
 use super::{SqliteStore, answer, to_sql};
-use crate::{Fingerprints, Idempotency, Reservation, Settlement, StoreError, StoreFuture, Ticket};
+use crate::{Fingerprints, Idempotency, Reservation, Sealer, Settlement, StoreError, StoreFuture, Ticket};
 use ironbridge_core::{OwnerTag, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 

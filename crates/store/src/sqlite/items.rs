@@ -2,6 +2,7 @@ use super::adopt::Known;
 use super::ledger::{Kept, Ledger};
 use super::outbox::Author;
 use super::queue::{Effect, Failure};
+use super::steps::Keeper;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::{ItemSummary, SealedItem, SealedItems, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
@@ -51,7 +52,7 @@ impl SealedItems for SqliteStore {
 
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>> {
         let (namespace, name, sealer) = (namespace.to_owned(), name.to_owned(), Arc::clone(&self.sealer));
-        self.queue.ask(Effect::Reads, move |db| known(db, &*sealer, &namespace, &name))
+        self.queue.ask(Effect::Reads, move |db| known(db, &sealer, &namespace, &name))
     }
 
     fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>> {
@@ -96,7 +97,7 @@ impl SealedItems for SqliteStore {
 /// The item, if it is as it was left. One that was taken away, or put back, must not be made anew in silence.
 fn known(
     db: &Connection,
-    sealer: &dyn Sealer,
+    sealer: &Keeper,
     namespace: &str,
     name: &str,
 ) -> Result<Option<SealedItem>, Failure> {

@@ -7,9 +7,10 @@
 //! sum over all of them, which says whether one is missing but not which.
 //!
 //! What the file alone cannot tell is that all of it was set back. [`StoreMark`] says how far it came, for somebody
-//! outside to remember.
+//! outside to remember, and each process remembers the newest that it saw ([`Keeper`]): see [`super::steps`].
 
 use super::queue::Failure;
+use super::steps::{self, Keeper};
 use crate::{Sealer, StoreError};
 use ironbridge_core::StoreMark;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -41,12 +42,24 @@ impl Ledger {
         let (life, key) = db.query_row("SELECT randomblob(16), randomblob(32)", [], |row| {
             Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 32]>(1)?))
         })?;
-        Ok(Ledger { mark: StoreMark { life, changes: 0 }, key, erasures: 0, rows: BTreeMap::new() })
+        Ok(Ledger {
+            mark: StoreMark { life, ..StoreMark::default() },
+            key,
+            erasures: 0,
+            rows: BTreeMap::new(),
+        })
     }
 
     /// # Errors
-    /// [`StoreError::Altered`] where it is missing or another's.
-    pub fn read(db: &Connection, sealer: &dyn Sealer) -> Result<Ledger, Failure> {
+    /// [`StoreError::Altered`] where it is missing or another's, or was set back while this process had it open.
+    pub fn read(db: &Connection, keeper: &Keeper) -> Result<Ledger, Failure> {
+        let ledger = Ledger::found(db, keeper)?;
+        keeper.follow(db, &ledger)?;
+        Ok(ledger)
+    }
+
+    /// As it lies there, on whichever connection.
+    pub fn found(db: &Connection, sealer: &dyn Sealer) -> Result<Ledger, Failure> {
         let sealed = part(db, ROWS)?.ok_or_else(|| altered("what it remembers of its rows is missing"))?;
         let plain = sealer.open(&sealed, CONTEXT);
         let plain =
@@ -56,13 +69,28 @@ impl Ledger {
 
     /// Writes it as it is now.
     pub fn write(&mut self, db: &Connection, sealer: &dyn Sealer) -> Result<(), Failure> {
-        self.mark.changes = self.mark.changes.saturating_add(1);
+        self.mark = steps::take(db, sealer, &self.key, self.mark)?;
         put_part(db, ROWS, &seal(sealer, &self.encode(), CONTEXT)?)?;
         Ok(())
     }
 
+    /// An owner's key was destroyed: no sum over the owners of before counts from now on.
+    pub fn erased(&mut self) {
+        self.erasures = self.erasures.saturating_add(1);
+    }
+
     pub fn mark(&self) -> StoreMark {
         self.mark
+    }
+
+    /// Whether it is what became of the one that had this mark.
+    pub fn grew_from(
+        &self,
+        db: &Connection,
+        sealer: &dyn Sealer,
+        before: StoreMark,
+    ) -> rusqlite::Result<bool> {
+        steps::lead(db, sealer, &self.key, before, self.mark)
     }
 
     pub fn put(&mut self, sealer: &dyn Sealer, kept: Kept, key: &[u8], fields: &[Vec<u8>]) {
@@ -100,6 +128,7 @@ impl Ledger {
         bytes.extend_from_slice(&self.key);
         bytes.extend_from_slice(&self.mark.changes.to_be_bytes());
         bytes.extend_from_slice(&self.erasures.to_be_bytes());
+        bytes.extend_from_slice(&self.mark.step);
         for ((kind, key), sum) in &self.rows {
             bytes.push(*kind);
             bytes.extend_from_slice(&length(key));
@@ -110,11 +139,18 @@ impl Ledger {
     }
 
     fn decode(bytes: &[u8]) -> Option<Ledger> {
-        let rest = bytes.strip_prefix(&[VERSION])?;
+        let (version, rest) = bytes.split_first()?;
         let (life, rest) = rest.split_first_chunk::<16>()?;
         let (key, rest) = rest.split_first_chunk::<32>()?;
         let (changes, rest) = rest.split_first_chunk::<8>()?;
         let (erasures, mut rest) = rest.split_first_chunk::<8>()?;
+        let mut step = [0; 32];
+        match *version {
+            // It knew of no steps; the first one is taken when the store is brought up to date.
+            1 => {}
+            VERSION => (step, rest) = rest.split_first_chunk::<32>().map(|(step, rest)| (*step, rest))?,
+            _ => return None,
+        }
         let mut rows = BTreeMap::new();
         while let Some((kind, after)) = rest.split_first() {
             let (len, after) = after.split_first_chunk::<8>()?;
@@ -123,7 +159,7 @@ impl Ledger {
             rows.insert((*kind, key.to_vec()), *sum);
             rest = after;
         }
-        let mark = StoreMark { life: *life, changes: u64::from_be_bytes(*changes) };
+        let mark = StoreMark { life: *life, changes: u64::from_be_bytes(*changes), step };
         Some(Ledger { mark, key: *key, erasures: u64::from_be_bytes(*erasures), rows })
     }
 }
@@ -170,7 +206,7 @@ impl OwnersSum {
         ledger: &mut Ledger,
     ) -> Result<(), Failure> {
         let fits = self.is_of(ledger);
-        ledger.erasures = ledger.erasures.saturating_add(1);
+        ledger.erased();
         if fits {
             self.erasures = ledger.erasures;
         }
@@ -246,12 +282,12 @@ fn seal(sealer: &dyn Sealer, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, St
     sealer.seal(plain, context).map_err(|error| StoreError::Sealing(error.to_string()))
 }
 
-fn altered(what: &str) -> StoreError {
+pub(super) fn altered(what: &str) -> StoreError {
     StoreError::Altered { what: what.to_owned(), mend: RESTORE }
 }
 
 const RESTORE: &str = "find out who can write the data directory, and restore store.sqlite from a backup";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ROWS: &str = "rows";
 const OWNERS: &str = "owners";
 const CONTEXT: &[u8] = b"ledger/rows";

@@ -11,6 +11,7 @@ mod marks;
 mod outbox;
 mod owners;
 mod queue;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use steps::Keeper;
 use tokio::sync::watch;
 use writer::Writer;
 
@@ -38,7 +40,7 @@ pub struct SqliteStore {
     file: File,
     queue: Queue,
     generation: watch::Receiver<u64>,
-    sealer: Arc<dyn Sealer>,
+    sealer: Arc<Keeper>,
     clock: Arc<dyn Clock>,
     actor: Actor,
     /// Names this opening of the store in the reservations it takes.
@@ -83,6 +85,7 @@ impl SqliteStore {
         actor: Actor,
     ) -> Result<SqliteStore, StoreError> {
         file.make()?;
+        let sealer = Arc::new(Keeper::new(sealer));
         let db = file.open(&Author::new(actor.clone(), clock.now(), Arc::clone(&sealer)))?;
         // Whoever destroyed a key may have been killed before it did this. While others use the log, they will do it.
         let _ = file.empty_log(&db, Patience::None);
@@ -108,13 +111,44 @@ impl SqliteStore {
         })
     }
 
-    /// How far the store came, for somebody outside to remember: a store with a lower mark was set back.
+    /// How far the store came, for somebody outside to remember: a store that did not grow from it was set back.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn mark(&self) -> StoreFuture<'_, StoreMark> {
         let sealer = Arc::clone(&self.sealer);
-        self.queue.ask(Effect::Reads, move |db| Ok(Ledger::read(db, &*sealer)?.mark()))
+        self.queue.ask(Effect::Reads, move |db| Ok(Ledger::read(db, &sealer)?.mark()))
+    }
+
+    /// Looks whether the store is the one that was opened, as it was left by whoever may change it.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`] where another hand set it back, or put another file in its place; others where it cannot
+    /// be read.
+    pub fn stands(&self) -> StoreFuture<'_, ()> {
+        let (keeper, file) = (Arc::clone(&self.sealer), self.file.clone());
+        self.queue.ask(Effect::Reads, move |db| {
+            file.refuse_another()?;
+            Ledger::read(db, &keeper).map(drop)
+        })
+    }
+
+    /// Whether this store is what became of the one that had this mark.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn grew_from(&self, before: StoreMark) -> StoreFuture<'_, bool> {
+        let keeper = Arc::clone(&self.sealer);
+        self.queue
+            .ask(Effect::Reads, move |db| Ok(Ledger::read(db, &keeper)?.grew_from(db, &*keeper, before)?))
+    }
+
+    /// Whoever remembers how far the store came has taken note of this mark: what only tells of before is forgotten.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn noted(&self, mark: StoreMark) -> StoreFuture<'_, ()> {
+        self.ask(Effect::Writes, move |db| steps::forget(db, mark))
     }
 
     fn ask<'a, T: Send + 'static>(

@@ -1,7 +1,8 @@
 use super::ledger::{Kept, Ledger};
 use super::queue::{Effect, Failure};
+use super::steps::Keeper;
 use super::{SqliteStore, from_sql, to_sql};
-use crate::{Actor, Outbox, Sealer, StoreFuture};
+use crate::{Actor, Outbox, StoreFuture};
 use ironbridge_core::{Action, ExchangeId, Outcome, Timestamp, Word, action, word};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
@@ -61,7 +62,7 @@ impl Outbox for SqliteStore {
 pub(super) struct Author {
     actor: Actor,
     at: Timestamp,
-    sealer: Arc<dyn Sealer>,
+    sealer: Arc<Keeper>,
 }
 
 impl SqliteStore {
@@ -71,12 +72,12 @@ impl SqliteStore {
 }
 
 impl Author {
-    pub(super) fn new(actor: Actor, at: Timestamp, sealer: Arc<dyn Sealer>) -> Author {
+    pub(super) fn new(actor: Actor, at: Timestamp, sealer: Arc<Keeper>) -> Author {
         Author { actor, at, sealer }
     }
 
-    pub(super) fn sealer(&self) -> &dyn Sealer {
-        &*self.sealer
+    pub(super) fn sealer(&self) -> &Keeper {
+        &self.sealer
     }
 
     pub(super) fn did(

@@ -117,7 +117,7 @@ impl OwnerKeys for SqliteStore {
 
 /// Whether the table holds the owners that the bridge left in it, and no others.
 fn whole(db: &Connection, sealer: &dyn Sealer) -> Result<bool, Failure> {
-    let ledger = Ledger::read(db, sealer)?;
+    let ledger = Ledger::found(db, sealer)?;
     let known = match OwnersSum::read(db, sealer) {
         Err(Failure::Refused(StoreError::Altered { .. })) => return Ok(false),
         known => known?,

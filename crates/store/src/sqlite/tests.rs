@@ -340,8 +340,8 @@ fn what_is_no_store_is_refused() {
     let place = Place::new();
     drop(place.open());
     let db = Connection::open(place.path()).unwrap();
-    db.pragma_update(None, "user_version", 6).unwrap();
-    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 6, known: 5 }));
+    db.pragma_update(None, "user_version", 7).unwrap();
+    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 7, known: 6 }));
     db.pragma_update(None, "user_version", 0).unwrap();
     assert!(matches!(place.try_open().err(), Some(StoreError::Open { .. })), "another program's");
     drop(db);

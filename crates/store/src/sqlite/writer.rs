@@ -207,9 +207,9 @@ impl Writer {
     }
 }
 
-/// Whether a fresh connection may cure it.
+/// Whether a fresh connection may cure it. What another hand did, it would only hide.
 fn is_of_the_connection(error: &StoreError) -> bool {
-    !matches!(error, StoreError::Conflict(_) | StoreError::Locked(_))
+    !matches!(error, StoreError::Conflict(_) | StoreError::Locked(_) | StoreError::Altered { .. })
 }
 
 fn execute(db: &Connection, sql: &str) -> rusqlite::Result<()> {

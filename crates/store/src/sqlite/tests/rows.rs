@@ -169,13 +169,13 @@ async fn a_store_is_adopted_once() {
     let place = Place::new();
     let store = place.open();
     let mark = store.mark().await.unwrap();
-    assert!(mark.follows(mark) && mark.follows(StoreMark::default()));
+    assert!(mark.can_follow(mark) && mark.can_follow(StoreMark::default()));
     store.insert(credential()).await.unwrap();
     let later = store.mark().await.unwrap();
-    assert!(later.follows(mark) && !mark.follows(later));
+    assert!(later.can_follow(mark) && !mark.can_follow(later));
     drop(store);
     fs::write(place.path(), fs::read(versions::VERSION_4).unwrap()).unwrap();
-    assert!(!place.open().mark().await.unwrap().follows(later));
+    assert!(!place.open().mark().await.unwrap().can_follow(later));
 }
 
 /// Nobody revokes a revocation, and what was revoked stays so.
@@ -268,8 +268,145 @@ async fn looking_changes_nothing() {
     }
     let old = Place::with(versions::VERSION_4);
     let before = files(&old);
-    assert_eq!(look(&old).err(), Some(StoreError::Older { found: 4, known: 5 }));
+    assert_eq!(look(&old).err(), Some(StoreError::Older { found: 4, known: 6 }));
     assert!(files(&old) == before);
     let none = Place::new();
     assert!(look(&none).is_err() && !none.directory().exists());
+}
+
+/// Everything of before, with what the store knew of it, put back beside a running bridge and before a command.
+#[tokio::test]
+async fn a_store_that_was_set_back_while_it_is_open_does_not_count() {
+    for (then, kept) in [
+        ("", true),
+        // Counted up again, with steps of its own.
+        ("again", true),
+        // The lots as well, as they were and as they are now.
+        ("", false),
+        ("again", false),
+    ] {
+        let place = Place::new();
+        let store = place.open();
+        store.insert(credential()).await.unwrap();
+        store.mark().await.unwrap();
+        let other = Connection::open(place.path()).unwrap();
+        let copy = |into: &str| {
+            let tables = ["credential", "outbox", "ledger", "step"];
+            let sql = tables.map(|name| format!("CREATE TEMP TABLE {into}_{name} AS SELECT * FROM {name};"));
+            other.execute_batch(&sql.concat()).unwrap();
+        };
+        copy("before");
+        assert!(store.revoke("key-1", NOW).await.unwrap());
+        let newest = store.mark().await.unwrap();
+        copy("after");
+        let put_back = |from: &str, tables: &[&str]| {
+            let sql =
+                |name: &&str| format!("DELETE FROM {name}; INSERT INTO {name} SELECT * FROM {from}_{name};");
+            let sql: String = tables.iter().map(sql).collect();
+            other.execute_batch(&(sql + "UPDATE meta SET generation = generation + 1")).unwrap();
+        };
+        let all = ["credential", "outbox", "ledger", "step"];
+        put_back("before", if kept { &all[..3] } else { &all });
+        if then == "again" {
+            let command = place.open();
+            for name in ["a", "b", "c"] {
+                command.put("secret", name, vec![1], NOW).await.unwrap();
+            }
+            assert!(command.mark().await.unwrap().changes > newest.changes);
+            assert!(!command.grew_from(newest).await.unwrap(), "{then} {kept}");
+        }
+        let altered = |error: StoreError| {
+            assert!(
+                matches!(&error, StoreError::Altered { what, .. } if what.contains("set back")),
+                "{error}"
+            );
+        };
+        altered(Credentials::list(&store, None).await.unwrap_err());
+        altered(store.mark().await.unwrap_err());
+        altered(store.pending(9).await.unwrap_err());
+        altered(store.put("secret", "d", vec![1], NOW).await.unwrap_err());
+        altered(store.altered().await.unwrap_err());
+        // As it was left it counts again.
+        put_back("after", &all);
+        assert_eq!(Credentials::list(&store, None).await.unwrap()[0].revoked, Some(NOW));
+        assert_eq!(store.mark().await.unwrap(), newest);
+    }
+}
+
+/// What others and this process do meanwhile is what became of it, whatever fails and is rolled back.
+#[tokio::test]
+async fn a_store_grows_from_every_mark_it_had() {
+    let place = Place::new();
+    let (store, command) = (place.open(), place.open());
+    let mut marks = vec![StoreMark::default(), store.mark().await.unwrap()];
+    for turn in 0..40_u8 {
+        let by = if turn % 3 == 0 { &command } else { &store };
+        let name = turn.to_string();
+        by.put("secret", &name, vec![turn], NOW).await.unwrap();
+        assert!(store.insert(IssuedCredential { id: name, ..credential() }).await.is_ok());
+        assert!(by.insert(IssuedCredential { id: turn.to_string(), ..credential() }).await.is_err());
+        if turn % 5 == 0 {
+            let waiting = store.pending(99).await.unwrap();
+            store.done(waiting.iter().map(|action| action.id).collect()).await.unwrap();
+        }
+        marks.push(command.mark().await.unwrap());
+        store.noted(*marks.last().unwrap()).await.unwrap();
+    }
+    drop(store);
+    let store = place.open();
+    for mark in &marks {
+        assert!(store.grew_from(*mark).await.unwrap() && command.grew_from(*mark).await.unwrap());
+        let other = StoreMark { step: [9; 32], ..*mark };
+        assert!(*mark == StoreMark::default() || !store.grew_from(other).await.unwrap());
+    }
+    // Without lots there is no way from there to here.
+    let other = Connection::open(place.path()).unwrap();
+    other.execute("DELETE FROM step WHERE number = (SELECT max(number) FROM step)", []).unwrap();
+    let [.., before, last] = marks[..] else { panic!() };
+    assert!(store.grew_from(last).await.unwrap() && !store.grew_from(before).await.unwrap());
+}
+
+/// What an earlier version left knows no steps: its count counts once, and from then on it has steps too.
+#[tokio::test]
+async fn a_ledger_without_steps_takes_one_when_it_is_opened() {
+    let place = Place::with(versions::VERSION_5);
+    let store = place.open();
+    let mark = store.mark().await.unwrap();
+    assert!(!mark.is_counted());
+    let counted = StoreMark { step: [0; 32], ..mark };
+    for (changes, grew) in [(mark.changes - 1, true), (mark.changes, true), (mark.changes + 1, false)] {
+        assert_eq!(store.grew_from(StoreMark { changes, ..counted }).await.unwrap(), grew);
+    }
+    drop(store);
+    assert_eq!(place.open().mark().await.unwrap(), mark);
+    let again = Place::with(versions::VERSION_5).open();
+    assert!(!again.grew_from(mark).await.unwrap(), "the same copy, opened once more");
+}
+
+/// A copy that takes the place of the file, or of what SQLite keeps beside it, is another store.
+#[tokio::test]
+async fn a_file_that_was_replaced_while_it_is_open_is_noticed() {
+    for ending in ["", "-wal", "-shm"] {
+        for gone in [false, true] {
+            let place = Place::new();
+            let store = place.open();
+            store.insert(credential()).await.unwrap();
+            assert_eq!(store.stands().await, Ok(()));
+            let mut path = place.path().into_os_string();
+            path.push(ending);
+            let (path, aside) = (PathBuf::from(path), place.directory().join("aside"));
+            fs::rename(&path, &aside).unwrap();
+            if !gone {
+                fs::copy(&aside, &path).unwrap();
+            }
+            for _ in 0..2 {
+                let error = store.stands().await.unwrap_err();
+                assert!(matches!(error, StoreError::Altered { .. }), "{ending} {error}");
+            }
+            if ending.is_empty() {
+                fs::rename(&aside, &path).unwrap();
+                assert_eq!(store.stands().await, Ok(()), "as it was left");
+            }
+        }
+    }
 }

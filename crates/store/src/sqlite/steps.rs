@@ -1,0 +1,109 @@
+//! Whether the ledger is what became of an earlier one. A count alone grows again after a store was set back. So each
+//! write of the ledger draws lots and takes a step, which hashes them with the step before, under the ledger's key.
+//! The lots lie beside the ledger, open to everyone: who has the earlier step walks from there, and whoever set the
+//! ledger back has no lots that lead from a step it never took to where it is.
+
+use super::ledger::{Ledger, altered};
+use super::queue::Failure;
+use crate::{Sealer, SealerError, StoreError};
+use ironbridge_core::StoreMark;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension, TransactionState, params};
+use std::sync::Arc;
+
+/// Seals, and remembers the newest ledger that this process saw committed.
+pub(super) struct Keeper {
+    sealer: Arc<dyn Sealer>,
+    newest: Mutex<StoreMark>,
+}
+
+impl Keeper {
+    pub fn new(sealer: Arc<dyn Sealer>) -> Keeper {
+        Keeper { sealer, newest: Mutex::new(StoreMark::default()) }
+    }
+
+    /// Only on the connection of the store's thread: another one may still see what was before.
+    pub fn follow(&self, db: &Connection, ledger: &Ledger) -> Result<(), Failure> {
+        let newest = *self.newest.lock();
+        if ledger.mark() == newest {
+            return Ok(());
+        }
+        if !ledger.grew_from(db, self, newest)? {
+            return Err(altered("it was set back while it was open: what was revoked, replaced or erased since may be there again").into());
+        }
+        // What a transaction writes may yet be rolled back.
+        if db.transaction_state::<&str>(None)? != TransactionState::Write {
+            *self.newest.lock() = ledger.mark();
+        }
+        Ok(())
+    }
+}
+
+impl Sealer for Keeper {
+    fn seal(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        self.sealer.seal(plain, context)
+    }
+
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        self.sealer.open(sealed, context)
+    }
+
+    fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+        self.sealer.mac(key, text)
+    }
+}
+
+/// Takes the next step.
+pub(super) fn take(
+    db: &Connection,
+    sealer: &dyn Sealer,
+    key: &[u8; 32],
+    from: StoreMark,
+) -> Result<StoreMark, Failure> {
+    let changes =
+        from.changes.checked_add(1).ok_or_else(|| StoreError::Corrupt("it counts no further".into()))?;
+    let lots: Lots = db.prepare_cached("SELECT randomblob(16)")?.query_row([], |row| row.get(0))?;
+    db.prepare_cached("INSERT OR REPLACE INTO step (number, lots) VALUES (?1, ?2)")?
+        .execute(params![changes.cast_signed(), lots])?;
+    Ok(next(sealer, key, from, changes, &lots))
+}
+
+/// Whether the steps lead from one to the other.
+pub(super) fn lead(
+    db: &Connection,
+    sealer: &dyn Sealer,
+    key: &[u8; 32],
+    from: StoreMark,
+    to: StoreMark,
+) -> rusqlite::Result<bool> {
+    if from == StoreMark::default() || !to.can_follow(from) || from.is_counted() {
+        return Ok(to.can_follow(from));
+    }
+    let mut select = db.prepare_cached("SELECT lots FROM step WHERE number = ?1")?;
+    let mut at = from;
+    while at.changes < to.changes {
+        let changes = at.changes.saturating_add(1);
+        let lots: Option<Vec<u8>> = select.query_row([changes.cast_signed()], |row| row.get(0)).optional()?;
+        let Some(lots) = lots.and_then(|lots| Lots::try_from(lots).ok()) else { return Ok(false) };
+        at = next(sealer, key, at, changes, &lots);
+    }
+    Ok(at == to)
+}
+
+/// Forgets the lots of steps that nobody will begin with any more: those well before one that everybody took note of.
+pub(super) fn forget(db: &Connection, noted: StoreMark) -> rusqlite::Result<()> {
+    let first = noted.changes.saturating_sub(KEPT).cast_signed();
+    db.prepare_cached("DELETE FROM step WHERE number < ?1")?.execute([first]).map(drop)
+}
+
+fn next(sealer: &dyn Sealer, key: &[u8; 32], from: StoreMark, changes: u64, lots: &Lots) -> StoreMark {
+    let step = sealer.mac(key, &[LABEL, &from.step, &changes.to_be_bytes(), lots].concat());
+    StoreMark { changes, step, ..from }
+}
+
+type Lots = [u8; 16];
+
+/// No row's sum begins so: there the first byte is its kind.
+const LABEL: &[u8] = b"step";
+/// What is noted may be behind by what a power cut takes of it, about a second.
+const KEPT: u64 = 16_384;
