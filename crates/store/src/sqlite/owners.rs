@@ -80,8 +80,12 @@ impl OwnerKeys for SqliteStore {
                     sum.take(author.sealer(), &fields);
                     sum.write_for_good(db, author.sealer(), &mut ledger)?;
                 }
-                // A person is erased all the same; whether the others are whole nobody can tell any more.
-                Err(Failure::Refused(StoreError::Altered { .. })) => {}
+                // A person is erased all the same; whether the others are whole nobody can tell any more, and no sum
+                // of before counts again.
+                Err(Failure::Refused(StoreError::Altered { .. })) => {
+                    ledger.erased();
+                    ledger.write(db, author.sealer())?;
+                }
                 Err(error) => return Err(error),
             }
             idempotency::forget(db, &tag)?;

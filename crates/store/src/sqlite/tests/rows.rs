@@ -383,6 +383,28 @@ async fn a_ledger_without_steps_takes_one_when_it_is_opened() {
     assert!(!again.grew_from(mark).await.unwrap(), "the same copy, opened once more");
 }
 
+/// Nobody can tell any more whether the owners are whole once somebody was erased without a sum over them.
+#[tokio::test]
+async fn an_erasure_without_a_sum_leaves_none_that_counts() {
+    let place = Place::new();
+    let store = place.open();
+    store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch(
+            "CREATE TEMP TABLE l AS SELECT * FROM ledger WHERE part = 'owners'; CREATE TEMP TABLE o AS SELECT * FROM owner;
+             UPDATE ledger SET sealed = x'00' WHERE part = 'owners'",
+        )
+        .unwrap();
+    assert!(store.destroy([1; 32]).await.unwrap().is_some());
+    other
+        .execute_batch(
+            "INSERT OR REPLACE INTO ledger SELECT * FROM l; INSERT OR IGNORE INTO owner SELECT * FROM o",
+        )
+        .unwrap();
+    assert!(!store.owners_whole().await.unwrap());
+}
+
 /// A copy that takes the place of the file, or of what SQLite keeps beside it, is another store.
 #[tokio::test]
 async fn a_file_that_was_replaced_while_it_is_open_is_noticed() {
