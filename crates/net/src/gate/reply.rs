@@ -551,16 +551,7 @@ mod tests {
 
         #[test]
         fn no_split_changes_how_a_reply_is_read(bytes in reply(), cuts in prop::collection::vec(1_usize..30, 1..20)) {
-            let mut pieces = Vec::new();
-            let mut rest = &bytes[..];
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let (piece, later) = rest.split_at((*cut).min(rest.len()));
-                pieces.push(piece);
-                rest = later;
-            }
+            let pieces = super::super::tests::pieces(&bytes, &cuts);
             for method in [Method::GET, Method::HEAD] {
                 let whole = judge(&method, &[&bytes]);
                 prop_assert_eq!(judge(&method, &pieces).ok(), whole.ok());

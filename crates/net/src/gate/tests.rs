@@ -68,23 +68,27 @@ fn every_hostile_sequence_meets_its_code() {
     assert!(cases.len() >= 50, "only {} cases", cases.len());
 }
 
+/// The bytes in pieces of these lengths, again and again.
+pub(super) fn pieces<'b>(bytes: &'b [u8], cuts: &[usize]) -> Vec<&'b [u8]> {
+    let (mut pieces, mut rest) = (Vec::new(), bytes);
+    for cut in cuts.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (piece, later) = rest.split_at((*cut).min(rest.len()));
+        pieces.push(piece);
+        rest = later;
+    }
+    pieces
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn no_split_changes_the_verdict(bytes in traffic(), cuts in prop::collection::vec(1_usize..40, 1..60)) {
         let whole = run(&[&bytes]);
-        let mut pieces = Vec::new();
-        let mut rest = &bytes[..];
-        for cut in cuts.iter().cycle() {
-            if rest.is_empty() {
-                break;
-            }
-            let (piece, later) = rest.split_at((*cut).min(rest.len()));
-            pieces.push(piece);
-            rest = later;
-        }
-        let split = run(&pieces);
+        let split = run(&pieces(&bytes, &cuts));
         prop_assert_eq!(split.refused, whole.refused);
         prop_assert_eq!(split.cut, whole.cut);
         if whole.cut.is_none() {
