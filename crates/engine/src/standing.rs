@@ -49,11 +49,13 @@ pub async fn watch_store(services: Arc<Services>) {
         changes.borrow_and_update();
         let fell = services.store_fell.load(Ordering::Relaxed);
         match services.home.store.stands().await {
-            Err(error @ StoreError::Altered { .. }) if !fell => {
+            Err(error @ (StoreError::Altered { .. } | StoreError::Newer { .. })) if !fell => {
                 services.store_fell.store(true, Ordering::Relaxed);
                 tracing::error!(%error, "no exchange is let in until the store is as it was left, or the bridge was restarted");
-                let refused = services.action(name::STORE_REFUSE, "store");
-                services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
+                if matches!(error, StoreError::Altered { .. }) {
+                    let refused = services.action(name::STORE_REFUSE, "store");
+                    services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
+                }
             }
             Ok(()) if fell => {
                 services.store_fell.store(false, Ordering::Relaxed);

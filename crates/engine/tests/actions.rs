@@ -390,21 +390,26 @@ fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in(
         |world: &World| world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
     assert_eq!(status(&world), 200);
     let id = by_hand(&world, "SELECT id FROM credential");
-    let tables = ["credential", "outbox", "ledger", "step"];
-    for name in tables {
-        by_hand(&world, &format!("CREATE TABLE before_{name} AS SELECT * FROM {name}"));
-    }
+    let (store, aside) = (world.data_dir().join("store.sqlite"), world.dir.path().join("aside"));
+    let aside_of = |sql: &str| {
+        let script = format!(
+            "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('ATTACH ? AS aside', [sys.argv[2]]); \
+             db.executescript('BEGIN IMMEDIATE;' + ''.join(f'{sql};' for t in sys.argv[3:]) + \
+             'UPDATE meta SET generation = generation + 1; COMMIT')"
+        );
+        let tables = ["credential", "outbox", "ledger", "step"];
+        let python =
+            Command::new("python3").args(["-c", &script]).args([&store, &aside]).args(tables).output();
+        let ran = python.unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    };
+    aside_of("CREATE TABLE aside.{t} AS SELECT * FROM main.{t}");
     as_alice(world.dir.path(), async |home| {
         assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
     });
     eventually(|| (status(&world) == 401).then_some(()));
     one(&world, "key.revoke", &id);
-    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript('BEGIN IMMEDIATE;' + \
-        ''.join(f'DELETE FROM {t}; INSERT INTO {t} SELECT * FROM before_{t};' for t in sys.argv[2:]) + \
-        'UPDATE meta SET generation = generation + 1; COMMIT')";
-    let store = world.data_dir().join("store.sqlite");
-    let ran = Command::new("python3").args(["-c", script]).arg(&store).args(tables).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    aside_of("DELETE FROM main.{t}; INSERT INTO main.{t} SELECT * FROM aside.{t}");
     let answered = eventually(|| Some(status(&world)).filter(|status| *status != 401));
     assert_eq!(answered, 503, "never as if the key still counted");
     let told = one(&world, "store.refuse", "store");
@@ -429,6 +434,36 @@ fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in(
     });
     eventually(|| (status() == 503).then_some(()));
     one(&world, "store.refuse", "store");
+}
+
+/// What is planted in the schema would have the file itself take back what a command has just said is done.
+#[test]
+fn a_schema_that_would_undo_a_revocation_or_an_erasure_is_not_gone_on_with() {
+    let (mut world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+    let status =
+        |world: &World| world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
+    assert_eq!(status(&world), 200);
+    let id = by_hand(&world, "SELECT id FROM credential");
+    by_hand(
+        &world,
+        "CREATE TRIGGER undo AFTER UPDATE ON credential BEGIN UPDATE credential SET revoked = NULL; END",
+    );
+    let opened = ironbridge_engine::Home::open(&world.data_dir(), ironbridge_store::Actor::new("command:x"));
+    let error = opened.err().unwrap().to_string();
+    assert!(error.contains("trigger `undo` of `credential` was put there"), "{error}");
+    eventually(|| (status(&world) == 503).then_some(()));
+    assert_eq!(one(&world, "store.refuse", "store")["code"], "row-altered");
+    by_hand(&world, "DROP TRIGGER undo");
+    eventually(|| (status(&world) == 200).then_some(()));
+    as_alice(world.dir.path(), async |home| {
+        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
+    });
+    eventually(|| (status(&world) == 401).then_some(()));
+    by_hand(&world, "CREATE VIEW v AS SELECT 1");
+    eventually(|| (status(&world) == 503).then_some(()));
+    world.stop().unwrap();
+    let refused = world.start_again().unwrap_err().to_string();
+    assert!(refused.contains("view `v` was put there"), "{refused}");
 }
 
 /// Nor is one refused without being counted, and a flood of them does not fill the log.

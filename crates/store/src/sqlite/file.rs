@@ -4,6 +4,7 @@ use super::adopt::Adopted;
 use super::ledger::Ledger;
 use super::outbox::Author;
 use super::queue::Failure;
+use super::schema::{self, KNOWN, MIGRATIONS};
 use crate::StoreError;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
@@ -91,9 +92,21 @@ impl File {
             }
             Access::Reads => self.refuse_other_version(&db)?,
         }
-        Ledger::read(&db, author.sealer()).map_err(|failure| self.told(failure))?;
+        self.judged(&db, |db| Ledger::read(db, author.sealer()).map(drop))
+            .map_err(|failure| self.told(failure))?;
         *self.opened.lock() = self.identities();
         Ok(db)
+    }
+
+    /// Asks something of a file whose schema is this program's, as it is at one moment.
+    pub(super) fn judged<T>(
+        &self,
+        db: &Connection,
+        ask: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let view = db.unchecked_transaction()?;
+        schema::refuse_other(&view, KNOWN)?;
+        ask(&view)
     }
 
     /// Opens the file again after a failure. A file that became empty is no new store: it is being restored, or
@@ -149,9 +162,7 @@ impl File {
     /// A second connection, for long reads.
     pub(super) fn read_only(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(&self.path, flags)
-            .and_then(|db| db.busy_timeout(self.busy_timeout).map(|()| db))
-            .map_err(|e| self.explain(e))
+        self.distrusted(Connection::open_with_flags(&self.path, flags)).map_err(|e| self.explain(e))
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {
@@ -159,9 +170,14 @@ impl File {
             return self.look().map_err(|e| self.explain(e));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(&self.path, flags)
-            .and_then(|db| db.busy_timeout(self.busy_timeout).map(|()| db))
-            .map_err(|e| self.explain(e))
+        self.distrusted(Connection::open_with_flags(&self.path, flags)).map_err(|e| self.explain(e))
+    }
+
+    fn distrusted(&self, db: rusqlite::Result<Connection>) -> rusqlite::Result<Connection> {
+        let db = db?;
+        db.busy_timeout(self.busy_timeout)?;
+        schema::distrust(&db)?;
+        Ok(db)
     }
 
     /// Where nobody has the store open there is no write-ahead log, and SQLite may take the file for one that nobody
@@ -181,10 +197,8 @@ impl File {
         uri.extend_from_slice(format!("?mode=ro&{how}").as_bytes());
         let flags =
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(OsStr::from_bytes(&uri), flags)?;
-        db.busy_timeout(self.busy_timeout)?;
+        let db = self.distrusted(Connection::open_with_flags(OsStr::from_bytes(&uri), flags))?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        db.pragma_update(None, "trusted_schema", false)?;
         Ok(db)
     }
 
@@ -203,8 +217,7 @@ impl File {
         // In WAL mode only FULL makes a commit survive a power cut; NORMAL may lose the last ones.
         db.pragma_update(None, "synchronous", "full")?;
         // Overwrites what is deleted, owners' keys above all.
-        db.pragma_update(None, "secure_delete", true)?;
-        db.pragma_update(None, "trusted_schema", false)
+        db.pragma_update(None, "secure_delete", true)
     }
 
     /// Empties the write-ahead log if it may hold what was erased, by whichever process; false when others are using
@@ -247,6 +260,9 @@ impl File {
             self.refuse_foreign(&transaction)?;
         }
         let told = |failure| self.told(failure);
+        if found > 0 {
+            schema::refuse_other(&transaction, found).map_err(told)?;
+        }
         let adopted = match found < FIRST_LEDGER {
             true => Some(Adopted::of(&transaction, author.sealer(), found).map_err(told)?),
             false => None,
@@ -279,7 +295,7 @@ impl File {
     /// A database with tables but without our version belongs to another program.
     fn refuse_foreign(&self, db: &Connection) -> Result<(), StoreError> {
         let tables: i64 = db
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
             .map_err(|e| self.explain(e))?;
         if tables == 0 {
             return Ok(());
@@ -348,15 +364,5 @@ pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
     db.prepare_cached("SELECT erased, emptied FROM meta")?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
-const MIGRATIONS: [&str; 6] = [
-    include_str!("v1.sql"),
-    include_str!("v2.sql"),
-    include_str!("v3.sql"),
-    include_str!("v4.sql"),
-    include_str!("v5.sql"),
-    include_str!("v6.sql"),
-];
-const KNOWN: i64 = 6;
 /// From this version on a store has a ledger, and gets no other one.
 const FIRST_LEDGER: i64 = 5;

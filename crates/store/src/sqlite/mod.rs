@@ -11,6 +11,7 @@ mod marks;
 mod outbox;
 mod owners;
 mod queue;
+mod schema;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -129,6 +130,7 @@ impl SqliteStore {
         let (keeper, file) = (Arc::clone(&self.sealer), self.file.clone());
         self.queue.ask(Effect::Reads, move |db| {
             file.refuse_another()?;
+            schema::refuse_other(db, schema::KNOWN)?;
             Ledger::read(db, &keeper).map(drop)
         })
     }

@@ -100,9 +100,7 @@ impl OwnerKeys for SqliteStore {
         let (reply, answer) = oneshot::channel();
         let read = move || {
             let whole = file.read_only().and_then(|db| {
-                let whole =
-                    db.unchecked_transaction().map_err(Failure::from).and_then(|db| whole(&db, &*sealer));
-                whole.map_err(|failure| file.told(failure))
+                file.judged(&db, |db| whole(db, &*sealer)).map_err(|failure| file.told(failure))
             });
             // Whoever asked may have gone.
             let _ = reply.send(whole);

@@ -1,4 +1,5 @@
 mod rows;
+mod schemas;
 mod versions;
 
 use super::file::File;
@@ -13,6 +14,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -140,7 +142,7 @@ async fn a_damaged_file_is_an_error_and_a_mended_one_is_used_again() {
     let good = fs::read(place.path()).unwrap();
     fs::write(place.path(), vec![0x5a; good.len()]).unwrap();
     // Empties the connection's cache, which still holds good pages.
-    store.ask(Effect::Reads, |db| db.execute_batch("PRAGMA shrink_memory")).await.unwrap();
+    let _ = store.ask(Effect::Reads, |db| db.execute_batch("PRAGMA shrink_memory")).await;
     for _ in 0..2 {
         let seen = store.get("n", "a").await;
         assert!(matches!(seen, Err(StoreError::Corrupt(_))), "{seen:?}");
@@ -298,17 +300,19 @@ async fn owners_keys_are_sealed_and_bound_to_their_tag() {
     assert!(matches!(store.owner_by_lookup([1; 32]).await, Err(StoreError::Sealing(_))));
 }
 
-/// The change and its action stand or fall together.
+/// The change, its action and what is known of both stand or fall together.
 #[tokio::test]
 async fn a_change_whose_action_cannot_be_left_does_not_happen() {
     let place = Place::new();
-    let store = place.open();
-    let block = "CREATE TRIGGER block BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'blocked'); END";
-    store.ask(Effect::Writes, move |db| db.execute_batch(block)).await.unwrap();
+    let sealer = Arc::new(Failing::default());
+    let store = SqliteStore::open(&place.path(), Arc::clone(&sealer) as _, clock(), actor()).unwrap();
+    sealer.0.store(true, Ordering::Relaxed);
     assert!(store.insert(credential()).await.is_err());
     assert!(store.put("secret", "a", vec![1], NOW).await.is_err());
+    sealer.0.store(false, Ordering::Relaxed);
     assert_eq!(Credentials::list(&store, None).await, Ok(vec![]));
     assert_eq!(store.get("secret", "a").await, Ok(None));
+    assert_eq!((store.count().await, store.altered().await), (Ok(0), Ok(vec![])));
 }
 
 #[test]
@@ -464,6 +468,27 @@ impl Sealer for Xor {
             word.copy_from_slice(&sum.to_be_bytes());
         }
         sum
+    }
+}
+
+/// Seals nothing while it is told not to.
+#[derive(Default)]
+struct Failing(AtomicBool);
+
+impl Sealer for Failing {
+    fn seal(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(SealerError("told not to".into())),
+            false => Xor.seal(plain, context),
+        }
+    }
+
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+        Xor.open(sealed, context)
+    }
+
+    fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+        Xor.mac(key, text)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::file::{File, Patience};
 use super::queue::{Effect, Failure, Job, Jobs};
-use super::to_sql;
+use super::{schema, to_sql};
 use crate::StoreError;
 use ironbridge_core::{Clock, Timestamp};
 use rusqlite::Connection;
@@ -20,6 +20,8 @@ pub(super) struct Writer {
     generation: watch::Sender<u64>,
     /// Differs from the database's when another connection has committed since.
     data_version: Option<i64>,
+    /// Of the schema that was compared with this program's, on this connection.
+    schema: Option<i64>,
     clock: Arc<dyn Clock>,
     next_sweep: Timestamp,
     /// When to empty the write-ahead log, while it may still hold what was erased.
@@ -44,6 +46,7 @@ impl Writer {
             again: Vec::new(),
             generation,
             data_version: None,
+            schema: None,
             clock,
             next_sweep,
             empty_log_at: None,
@@ -107,11 +110,12 @@ impl Writer {
         ran: &mut Vec<Ran>,
     ) -> Result<(), StoreError> {
         let mut jobs = jobs.into_iter();
-        let result = self.database().and_then(|(file, db)| {
+        let result = self.database().and_then(|(file, db, schema)| {
             let explain = |error| file.explain(error);
             // A writer takes the lock at once: upgrading a read lock fails when another process wrote meanwhile.
             let begin = if effect == Effect::Reads { "BEGIN" } else { "BEGIN IMMEDIATE" };
             execute(db, begin).map_err(explain)?;
+            known_schema(file, db, schema)?;
             for mut job in jobs.by_ref() {
                 execute(db, "SAVEPOINT job").map_err(explain)?;
                 let own = job.run(db).map_err(|failure| match failure {
@@ -150,7 +154,7 @@ impl Writer {
 
     /// Notices what other processes have changed.
     pub(super) fn look(&mut self) {
-        let Ok((_, db)) = self.database() else { return };
+        let Ok((_, db, _)) = self.database() else { return };
         let seen = db
             .prepare_cached("PRAGMA data_version")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
@@ -179,7 +183,7 @@ impl Writer {
         if now < self.next_sweep {
             return;
         }
-        let Ok((_, db)) = self.database() else { return };
+        let Ok((_, db, _)) = self.database() else { return };
         let swept = db.prepare_cached(SWEEP).and_then(|mut statement| statement.execute([to_sql(now)]));
         if !matches!(swept, Ok(SWEEP_AT_ONCE)) {
             self.next_sweep = now.plus(SWEEP_EVERY);
@@ -189,27 +193,37 @@ impl Writer {
     /// Empties the write-ahead log, if it may hold what was erased. While another process reads an older state that
     /// cannot be done; it is tried again then.
     fn empty_log(&mut self, patience: Patience) {
-        let Ok((file, db)) = self.database() else { return };
+        let Ok((file, db, _)) = self.database() else { return };
         let emptied = file.empty_log(db, patience).unwrap_or(false);
         self.empty_log_at = (!emptied).then(|| self.clock.now().plus(EMPTY_LOG_EVERY));
     }
 
     /// The connection, opened anew after a failure.
-    fn database(&mut self) -> Result<(&File, &Connection), StoreError> {
+    fn database(&mut self) -> Result<(&File, &Connection, &mut Option<i64>), StoreError> {
         let db = match self.db.take() {
             Some(db) => db,
             None => {
-                self.data_version = None;
+                (self.data_version, self.schema) = (None, None);
                 self.file.reopen()?
             }
         };
-        Ok((&self.file, self.db.insert(db)))
+        Ok((&self.file, self.db.insert(db), &mut self.schema))
     }
 }
 
 /// Whether a fresh connection may cure it. What another hand did, it would only hide.
 fn is_of_the_connection(error: &StoreError) -> bool {
     !matches!(error, StoreError::Conflict(_) | StoreError::Locked(_) | StoreError::Altered { .. })
+}
+
+/// In every transaction, before anything else: another process may have changed the schema since the last one.
+fn known_schema(file: &File, db: &Connection, known: &mut Option<i64>) -> Result<(), StoreError> {
+    let found = Some(schema::cookie(db).map_err(|error| file.explain(error))?);
+    if *known != found {
+        schema::refuse_other(db, schema::KNOWN).map_err(|failure| file.told(failure))?;
+        *known = found;
+    }
+    Ok(())
 }
 
 fn execute(db: &Connection, sql: &str) -> rusqlite::Result<()> {
