@@ -13,8 +13,9 @@ use ironbridge_secrets::{SealedStore, Secrets};
 use ironbridge_store::{
     Actor, Credentials, Marks, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
 };
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,10 @@ pub enum HomeError {
         "the data directory {0} has a store but no key file: what is sealed in it cannot be opened. Bring back `keys` from your backup"
     )]
     KeysLost(PathBuf),
+    #[error(
+        "the data directory {} has {beside} but no store: credentials, secrets and owners' keys are lost with it. Bring back `store.sqlite` from your backup; to begin anew, give the bridge another data directory", .dir.display()
+    )]
+    StoreLost { dir: PathBuf, beside: &'static str },
     #[error(transparent)]
     Keys(#[from] KeyFileError),
     #[error(transparent)]
@@ -80,11 +85,17 @@ impl Home {
             .create(dir)
             .map_err(|reason| HomeError::Directory { path: dir.to_owned(), reason })?;
         let (key_path, store_path) = (dir.join("keys"), dir.join("store.sqlite"));
+        let is_new = refuse_lost_store(dir)?;
         let keys = match KeyFile::open(&key_path) {
-            Err(KeyFileError::Missing(_)) if store_path.exists() => {
-                return Err(HomeError::KeysLost(dir.to_owned()));
+            Err(KeyFileError::Missing(_)) if !is_new => return Err(HomeError::KeysLost(dir.to_owned())),
+            Err(KeyFileError::Missing(_)) => {
+                // Before the keys, so that keys without a store mean that it was taken away.
+                begin_store(&store_path)?;
+                match KeyFile::create(&key_path) {
+                    Err(KeyFileError::Exists(_)) => KeyFile::open(&key_path)?,
+                    made => made?,
+                }
             }
-            Err(KeyFileError::Missing(_)) => KeyFile::create(&key_path)?,
             opened => opened?,
         };
         let (keys, clock) = (Arc::new(keys), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
@@ -93,13 +104,19 @@ impl Home {
         Ok(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) })
     }
 
+    /// Whether there is something in a data directory that a store belongs to, or the store.
+    pub fn is_begun(dir: &Path) -> bool {
+        ["store.sqlite", "keys", TRAIL_HEAD].iter().any(|name| is_there(&dir.join(name)))
+    }
+
     /// To look at it only: nothing on the disk changes. `None` where there is no store yet.
     pub fn open_to_read(dir: &Path) -> Result<Option<Home>, HomeError> {
-        // Also where it cannot be told: then opening says why.
-        let there = |name: &str| dir.join(name).try_exists().unwrap_or(true);
         let (key_path, store_path) = (dir.join("keys"), dir.join("store.sqlite"));
-        if !there("keys") || !there("store.sqlite") {
+        if refuse_lost_store(dir)? {
             return Ok(None);
+        }
+        if !is_there(&key_path) {
+            return Err(HomeError::KeysLost(dir.to_owned()));
         }
         let keys = Arc::new(KeyFile::open(&key_path)?);
         let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
@@ -323,6 +340,42 @@ impl Home {
 
     fn seal_log_keys(&self, keys: &LogKeys) -> Result<Vec<u8>, HomeError> {
         self.keys.seal(&keys.write().map_err(kept)?, LOG_CONTEXT).map_err(kept)
+    }
+}
+
+/// Whether there is no store yet. One that was taken away, or emptied, must not be made anew in silence: what was revoked
+/// or erased, and which requests were answered, would be forgotten with it.
+fn refuse_lost_store(dir: &Path) -> Result<bool, HomeError> {
+    let store = fs::metadata(dir.join("store.sqlite"));
+    let lost = |beside| Err(HomeError::StoreLost { dir: dir.to_owned(), beside });
+    match &store {
+        Ok(store) if store.len() > 0 => return Ok(false),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(false),
+        _ => {}
+    }
+    if is_there(&dir.join(TRAIL_HEAD)) {
+        return lost("what is remembered of an audit trail (`audit-head`)");
+    }
+    if fs::read_dir(audit_dir(dir)).is_ok_and(|mut entries| entries.next().is_some()) {
+        return lost("an audit trail (`audit`)");
+    }
+    if store.is_err() && is_there(&dir.join("keys")) {
+        return lost("a key file (`keys`)");
+    }
+    Ok(true)
+}
+
+/// Also where it cannot be told: then opening says why.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+}
+
+fn begin_store(path: &Path) -> Result<(), HomeError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StoreError::Open { path: path.to_owned(), reason: error.to_string() }.into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -50,6 +50,16 @@ fn home(manifest: &ironbridge_manifest::Manifest) -> Result<Home, Failure> {
     Ok(Home::open(&manifest.bridge.data_dir, actor::of_command())?)
 }
 
+/// What another hand did to rows of the store, which are not listed.
+fn tell_altered(altered: &[String]) {
+    for id in altered {
+        output::note(format_args!(
+            "`{id}` was put into the store, changed, put back or removed there by another hand than this bridge's. It\n\
+             does not count. Find out who can write store.sqlite; issue the account a new key, or set the secret anew."
+        ));
+    }
+}
+
 /// Commands wait for one thing at a time; only `run` has threads, and those are the engine's.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)

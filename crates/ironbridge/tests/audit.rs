@@ -697,6 +697,8 @@ fn what_is_asked_of_a_person_is_never_incomplete_in_silence() {
         found += told.out.lines().count();
     }
     assert!(found > 0, "what is there is shown all the same");
+    let erased = stage.bad(&["subject", "erase", "never-seen", "--yes"]);
+    assert!(erased.err.contains("may be among them"), "{}", erased.err);
 }
 
 /// Who deletes the trail's key from the store, and what is remembered, does not get a forged journal of an older version

@@ -9,6 +9,7 @@ pub trait Credentials: Changes {
     fn insert(&self, credential: IssuedCredential) -> StoreFuture<'_, ()>;
 
     /// Revokes; false when there is no such credential or it was revoked before (the first time stands).
+    /// One that another hand changed or took away never counts again, should it be put back.
     fn revoke<'a>(&'a self, id: &'a str, at: Timestamp) -> StoreFuture<'a, bool>;
 
     /// Notes when credentials were last used; collect many and tell them at once. Times never go back, unknown

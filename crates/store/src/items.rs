@@ -39,7 +39,8 @@ pub trait SealedItems: Changes {
     /// one back, or took it away; so for `put_over` and `put_first`. `put` and `remove` mend that.
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>>;
 
-    /// Every item, by name.
+    /// Every item that is as this bridge left it, by name; the others [`Credentials::altered`](crate::Credentials::altered)
+    /// tells.
     fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>>;
 
     /// Removes it; false when there was none.

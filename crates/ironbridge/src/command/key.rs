@@ -1,4 +1,4 @@
-use super::{DataDir, block_on, home};
+use super::{DataDir, block_on, home, tell_altered};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::inspect;
@@ -182,12 +182,7 @@ fn list(manifest: &Path, args: &List) -> Outcome {
             });
         }
     }
-    for id in &altered {
-        output::note(format_args!(
-            "`{id}` was put into the store, changed, put back or removed there by another hand than this bridge's. It\n\
-             does not count. Find out who can write store.sqlite; issue the account a new key, or set the secret anew."
-        ));
-    }
+    tell_altered(&altered);
     let now = home.clock.now();
     if args.format.is_json() {
         output::json(&keys.iter().map(|key| to_json(key, now)).collect::<Value>())?;
@@ -236,24 +231,35 @@ fn revoke(manifest: &Path, args: &Revoke) -> Outcome {
     }
     let home = args.data_dir.home(manifest)?;
     let key = block_on(revoke_in(&home, &args.id))?;
+    let account = key.map(|key| key.account);
     if args.format.is_json() {
-        output::json(&json!({ "id": key.id, "account": key.account, "revoked": true }))?;
+        output::json(&json!({ "id": args.id, "account": account, "revoked": true }))?;
+    } else if let Some(account) = account {
+        output::data(format_args!("{} of {account} is revoked", args.id))?;
     } else {
-        output::data(format_args!("{} of {} is revoked", key.id, key.account))?;
+        output::data(format_args!("{} is revoked", args.id))?;
+        output::note(
+            "Another hand than this bridge's had changed or removed it in the store. It does not count any more, even\n\
+             if it is put back as it was. Find out who can write store.sqlite.",
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn revoke_in(home: &Home, id: &str) -> Result<IssuedCredential, Failure> {
+/// `None` where another hand had changed or removed it, so that nobody can tell whose it was.
+async fn revoke_in(home: &Home, id: &str) -> Result<Option<IssuedCredential>, Failure> {
     let keys = home.store.list(None).await?;
-    let Some(key) = keys.iter().find(|key| key.id == id) else {
-        return Err(Failure::new(format!("there is no key `{id}`")).help("`ironbridge key list` lists them"));
-    };
-    if !home.store.revoke(id, home.clock.now()).await? {
-        let when = times::show_or_dash(key.revoked);
-        return Err(Failure::new(format!("key `{id}` was revoked already ({when})")));
+    let key = keys.into_iter().find(|key| key.id == id);
+    if home.store.revoke(id, home.clock.now()).await? {
+        return Ok(key);
     }
-    Ok(key.clone())
+    Err(match key {
+        None => Failure::new(format!("there is no key `{id}`")).help("`ironbridge key list` lists them"),
+        Some(key) => {
+            let when = times::show_or_dash(key.revoked);
+            Failure::new(format!("key `{id}` was revoked already ({when})"))
+        }
+    })
 }
 
 impl Kind {

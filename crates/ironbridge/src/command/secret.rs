@@ -1,4 +1,4 @@
-use super::{DataDir, block_on};
+use super::{DataDir, block_on, tell_altered};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::inspect;
@@ -6,6 +6,7 @@ use crate::nearest::suggestion;
 use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_secrets::MAX_VALUE;
+use ironbridge_store::Credentials;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -92,8 +93,10 @@ fn set(manifest: &Path, args: &Set) -> Outcome {
 }
 
 fn list(manifest: &Path, args: &List) -> Outcome {
-    let store = args.data_dir.home(manifest)?.sealed_store();
-    let secrets = block_on(async { Ok(store.list().await?) })?;
+    let home = args.data_dir.home(manifest)?;
+    let (secrets, altered) =
+        block_on(async { Ok((home.sealed_store().list().await?, home.store.altered().await?)) })?;
+    tell_altered(&altered);
     if args.format.is_json() {
         let secrets = secrets.iter().map(|secret| {
             json!({ "name": secret.name, "version": secret.version, "set": times::show(secret.created) })

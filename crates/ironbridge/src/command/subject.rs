@@ -93,6 +93,13 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
     let source = args.trail.open(manifest)?;
     let keyring = source.required_keyring(&args.keys)?;
     let Some(tag) = keyring.subject(&args.id)? else {
+        if !keyring.is_whole()? {
+            return Err(Failure::new(
+                "nothing is found of that person, but another hand than this bridge's has removed keys of data subjects \
+                 from the store, or put some there: that person's may be among them",
+            )
+            .help("find out who can write store.sqlite, restore it from a backup, and erase the person then"));
+        }
         return Err(Failure::new("nothing is kept of that person: never seen, or erased already"));
     };
     // A damaged trail must not stand between a person and their erasure.

@@ -1,10 +1,11 @@
 use super::ledger::{Kept, Ledger};
+use super::outbox::Author;
 use super::queue::{Effect, Failure};
 use super::{SqliteStore, from_sql, items, to_sql};
 use crate::{Credentials, IssuedCredential, IssuedKind, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -51,8 +52,10 @@ impl Credentials for SqliteStore {
             let ledger = Ledger::read(db, author.sealer())?;
             let genuine = |row: &Row<'_>| Ok(genuine(&ledger, author.sealer(), row));
             let found = select.query_row([&id], genuine).optional()?.flatten();
-            // What another hand wrote opens nothing, so there is nothing to revoke.
-            let Some(found) = found.filter(|found| found.revoked.is_none()) else { return Ok(false) };
+            let Some(found) = found else { return disown(db, &author, ledger, id) };
+            if found.revoked.is_some() {
+                return Ok(false);
+            }
             let revoked = IssuedCredential { revoked: Some(from_sql(to_sql(at))), ..found };
             db.prepare_cached("UPDATE credential SET revoked = ?2 WHERE id = ?1")?
                 .execute(params![id, to_sql(at)])?;
@@ -107,6 +110,18 @@ impl Credentials for SqliteStore {
             Ok(altered)
         })
     }
+}
+
+/// What another hand wrote opens nothing, so there is nothing to revoke. But what it changed or took away could be put
+/// back as it was: that must not count again.
+fn disown(db: &Connection, author: &Author, mut ledger: Ledger, id: String) -> Result<bool, Failure> {
+    if !ledger.remove(Kept::Credential, id.as_bytes()) {
+        return Ok(false);
+    }
+    ledger.write(db, author.sealer())?;
+    db.prepare_cached("DELETE FROM credential WHERE id = ?1")?.execute([&id])?;
+    author.leave(db, &author.did(db, action::name::KEY_REVOKE, id)?)?;
+    Ok(true)
 }
 
 fn named(id: &[u8]) -> String {

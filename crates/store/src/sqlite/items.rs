@@ -56,21 +56,26 @@ impl SealedItems for SqliteStore {
     }
 
     fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>> {
-        let namespace = namespace.to_owned();
-        self.ask(Effect::Reads, move |db| {
+        let (namespace, sealer) = (namespace.to_owned(), Arc::clone(&self.sealer));
+        self.queue.ask(Effect::Reads, move |db| {
+            let ledger = Ledger::read(db, &sealer)?;
             // Beside max(), SQLite takes bare columns from the row that holds the maximum (lang_select §2.5).
-            db.prepare_cached(
-                "SELECT name, max(version), created FROM sealed_item WHERE namespace = ?1
+            let mut select = db.prepare_cached(
+                "SELECT name, max(version), sealed, created FROM sealed_item WHERE namespace = ?1
                  GROUP BY name ORDER BY name",
-            )?
-            .query_map([namespace], |row| {
-                Ok(ItemSummary {
-                    name: row.get(0)?,
-                    version: row.get::<_, i64>(1)?.cast_unsigned(),
-                    created: from_sql(row.get(2)?),
-                })
-            })?
-            .collect()
+            )?;
+            let mut rows = select.query([&namespace])?;
+            let mut listed = Vec::new();
+            while let Some(row) = rows.next()? {
+                let name: String = row.get(0)?;
+                let version = row.get::<_, i64>(1)?.cast_unsigned();
+                let item = SealedItem { version, sealed: row.get(2)?, created: from_sql(row.get(3)?) };
+                let key = key(&namespace, &name);
+                if ledger.knows(&*sealer, Kept::Item, &key, &fields(&key, &item)) {
+                    listed.push(ItemSummary { name, version, created: item.created });
+                }
+            }
+            Ok(listed)
         })
     }
 

@@ -6,6 +6,7 @@ use crate::{Actor, Outbox, StoreFuture};
 use ironbridge_core::{Action, ExchangeId, Outcome, Timestamp, Word, action, word};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Outbox for SqliteStore {
@@ -25,9 +26,9 @@ impl Outbox for SqliteStore {
             while let Some(row) = rows.next()? {
                 pending.push(author.believed(&ledger, row)?);
             }
-            let mut there = db.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?;
-            for id in ledger.keys(Kept::Action) {
-                if pending.len() < usize::try_from(limit).unwrap_or(usize::MAX) && !there.exists([id])? {
+            let there = numbered(db)?;
+            for id in ledger.keys(Kept::Action).filter(|id| !there.contains(*id)) {
+                if pending.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
                     pending.extend(id.try_into().ok().map(|id| author.refused(id, &word::ROW_REMOVED)));
                 }
             }
@@ -51,11 +52,20 @@ impl Outbox for SqliteStore {
     }
 
     fn count(&self) -> StoreFuture<'_, u64> {
-        self.ask(Effect::Reads, |db| {
-            let mut count = db.prepare_cached("SELECT count(*) FROM outbox")?;
-            count.query_row([], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+        let author = self.author();
+        self.queue.ask(Effect::Reads, move |db| {
+            let (ledger, there) = (Ledger::read(db, author.sealer())?, numbered(db)?);
+            let removed = ledger.keys(Kept::Action).filter(|id| !there.contains(*id));
+            let count = there.len().saturating_add(removed.count());
+            Ok(u64::try_from(count).unwrap_or(u64::MAX))
         })
     }
+}
+
+/// The ids of what is there, from the table itself: an index may say something else than what it was made of.
+fn numbered(db: &Connection) -> rusqlite::Result<HashSet<Vec<u8>>> {
+    let mut select = db.prepare_cached("SELECT id FROM outbox NOT INDEXED")?;
+    select.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Who does something now.

@@ -85,19 +85,28 @@ impl Trail {
             }
         };
         let data_dir = manifest.as_ref().map(|manifest| manifest.bridge.data_dir.to_path_buf());
-        let home = data_dir.as_deref().filter(|dir| dir.join("store.sqlite").exists());
+        let home = data_dir.as_deref().filter(|dir| Home::is_begun(dir));
         let home = home.map(|dir| Home::open(dir, actor::of_command())).transpose();
-        let log = Log::open(&dir).map_err(|fault| match fault.kind {
-            FaultKind::Missing if home.as_ref().is_ok_and(|home| begun(home.as_ref())) => not_as_left(&fault),
-            FaultKind::Missing if !dir.join("log").exists() => {
-                Failure::new(format!("there is no audit trail in {}", dir.display()))
-                    .help("the bridge begins it when it first runs: ironbridge run")
+        let log = match Log::open(&dir) {
+            Ok(log) => authenticated(log, home)?,
+            Err(fault) if fault.kind == FaultKind::Missing => {
+                return Err(no_log(&fault, &dir, home?.as_ref()));
             }
-            _ => tampered(&fault),
-        })?;
-        let log = authenticated(log, home)?;
+            Err(fault) => return Err(tampered(&fault)),
+        };
         log.check_kept()?;
         Ok(Source { log, dir: Some(dir), data_dir, manifest, incomplete: Cell::new(false) })
+    }
+}
+
+fn no_log(fault: &Fault, dir: &Path, home: Option<&Home>) -> Failure {
+    if begun(home) {
+        not_as_left(fault)
+    } else if !dir.join("log").exists() {
+        Failure::new(format!("there is no audit trail in {}", dir.display()))
+            .help("the bridge begins it when it first runs: ironbridge run")
+    } else {
+        tampered(fault)
     }
 }
 
@@ -163,7 +172,7 @@ impl Source {
     /// The data directory that belongs to the trail, if there is one with a store.
     pub fn home(&self) -> Result<Option<Home>, Failure> {
         match &self.data_dir {
-            Some(dir) if dir.join("store.sqlite").exists() => Ok(Some(Home::open(dir, actor::of_command())?)),
+            Some(dir) if Home::is_begun(dir) => Ok(Some(Home::open(dir, actor::of_command())?)),
             _ => Ok(None),
         }
     }
@@ -189,7 +198,7 @@ impl Source {
     pub fn keyring(&self, keys: &KeysArg) -> Result<Option<Keyring>, Failure> {
         match &keys.keys {
             None => self.home()?.as_ref().map(|home| Keyring::open(home, self.log.clone())).transpose(),
-            Some(dir) if dir.join("store.sqlite").exists() => {
+            Some(dir) if Home::is_begun(dir) => {
                 Keyring::open(&Home::open(dir, actor::of_command())?, self.log.clone()).map(Some)
             }
             Some(dir) => Err(Failure::new(format!("{} is no data directory", dir.display()))

@@ -47,11 +47,58 @@ async fn rows_of_another_hand_do_not_count() {
         assert_eq!(store.altered().await.unwrap(), altered, "{sql}");
         let listed = Credentials::list(&store, None).await.unwrap();
         assert!(listed.iter().all(|listed| before.contains(listed)), "{sql}");
-        if let Some(id) = altered[0].strip_prefix("credential/") {
-            assert!(!store.revoke(id, NOW).await.unwrap(), "{sql}");
+        if altered[0].starts_with("credential/") {
+            // What was there is revoked for good; of what never was there is nothing to revoke.
+            for id in altered {
+                let id = id.strip_prefix("credential/").unwrap();
+                assert_eq!(store.revoke(id, NOW).await.unwrap(), id == "key-1", "{sql}");
+            }
+            assert!(!store.altered().await.unwrap().contains(&"credential/key-1".to_owned()), "{sql}");
         } else {
             assert_items_are_refused_and_mended(&store, altered, sql).await;
         }
+    }
+}
+
+/// A row that is hidden from the command that revokes it, and put back once that is done.
+#[tokio::test]
+async fn what_is_hidden_from_a_revocation_does_not_come_back() {
+    for hide in
+        ["DELETE FROM credential", "UPDATE credential SET account = 'x'", "UPDATE credential SET id = 'y'"]
+    {
+        let place = Place::new();
+        let store = place.open();
+        store.insert(credential()).await.unwrap();
+        let other = Connection::open(place.path()).unwrap();
+        other.execute_batch(&format!("CREATE TEMP TABLE c AS SELECT * FROM credential; {hide}")).unwrap();
+        assert!(store.revoke("key-1", NOW).await.unwrap(), "{hide}");
+        assert!(!store.revoke("key-1", NOW).await.unwrap(), "{hide}");
+        let told = store.pending(9).await.unwrap();
+        assert_eq!((&*told[1].name, &*told[1].object), ("key.revoke", "key-1"), "{hide}");
+        other.execute_batch("DELETE FROM credential; INSERT INTO credential SELECT * FROM c").unwrap();
+        assert!(Credentials::list(&store, None).await.unwrap().is_empty(), "{hide}");
+        assert_eq!(store.altered().await.unwrap(), ["credential/key-1"], "{hide}");
+    }
+}
+
+/// Only what is as it was left; what is not, `altered` tells.
+#[tokio::test]
+async fn items_of_another_hand_are_not_listed() {
+    for (sql, listed) in [
+        ("INSERT INTO sealed_item VALUES ('secret', 'c', 1, x'00', 1)", &["a", "b"][..]),
+        ("DELETE FROM sealed_item WHERE name = 'a'", &["b"]),
+        ("UPDATE sealed_item SET name = 'c' WHERE name = 'a'", &["b"]),
+        ("UPDATE sealed_item SET version = 7 WHERE name = 'a'", &["b"]),
+        ("INSERT INTO sealed_item SELECT namespace, name, 0, sealed, created FROM sealed_item", &["a", "b"]),
+    ] {
+        let place = Place::new();
+        let store = place.open();
+        for name in ["a", "b"] {
+            store.put("secret", name, b"sealed".to_vec(), NOW).await.unwrap();
+        }
+        Connection::open(place.path()).unwrap().execute(sql, []).unwrap();
+        let names: Vec<_> = store.list_items("secret").await.into_iter().map(|item| item.name).collect();
+        assert_eq!(names, listed, "{sql}");
     }
 }
 
@@ -211,6 +258,7 @@ async fn actions_of_another_hand_are_not_repeated() {
         assert_eq!(store.pending(9).await.unwrap()[0].name, "key.issue");
         Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
         let told = store.pending(9).await.unwrap();
+        assert_eq!(store.count().await, Ok(u64::try_from(told.len()).unwrap()), "{sql}");
         let said = |told: &ironbridge_core::Action| {
             (told.name.to_string(), told.object.clone(), told.actor.clone() + &told.account)
         };
