@@ -152,12 +152,13 @@ fn topics_page() -> String {
          [manifest.md](manifest.md).\n"
     );
     for topic in topics() {
-        let _ = write!(page, "\n## {}\n\n`{}`. {}\n", topic.title, topic.id, topic.text);
+        let _ =
+            write!(page, "\n## {}\n\n`{}`. {}\n", topic.title, topic.id, topic.text.replace('\n', "\n\n"));
         if topic.id == "fields" {
             page.push_str("\nThe tables are in [fields.md](fields.md).\n");
         }
         if !topic.example.is_empty() {
-            let language = if topic.example.contains("match:") { "yaml" } else { "sh" };
+            let language = if topic.shows_manifest() { "yaml" } else { "sh" };
             let _ = write!(page, "\n```{language}\n{}\n```\n", topic.example);
         }
     }

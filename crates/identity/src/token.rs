@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod claims;
+mod wanted;
 
 /// Difference allowed between the issuer's clock and ours. RFC 7519 §4.1.4 suggests "a few minutes" at most.
 pub const SKEW: Duration = Duration::from_secs(30);
@@ -174,19 +175,25 @@ impl TokenVerifier {
         let Some((index, issuer)) =
             self.by_url.get(url).and_then(|index| Some((*index, self.issuers.get(*index)?)))
         else {
-            return deny(Denial::new(&code::TOKEN_ISSUER_UNKNOWN));
+            let why = wanted::issuer(url, &self.issuers);
+            return deny(Denial::new(&code::TOKEN_ISSUER_UNKNOWN).internal(why));
         };
         if !issuer.algorithms.contains(&unverified.alg) {
-            return deny(Denial::new(&code::TOKEN_ALGORITHM_REFUSED));
+            let why = wanted::algorithm(unverified.alg.name(), issuer);
+            return deny(Denial::new(&code::TOKEN_ALGORITHM_REFUSED).internal(why));
         }
         if !issuer.types.allows(unverified.typ.as_deref()) {
-            return deny(Denial::new(&code::TOKEN_TYPE_REFUSED));
+            let why = wanted::kind(unverified.typ.as_deref(), issuer);
+            return deny(Denial::new(&code::TOKEN_TYPE_REFUSED).internal(why));
         }
         // Read before the keys: if they change in between, what is remembered is out of date at once.
         let generation = issuer.keys.generation();
         let verified = issuer.check_signature(unverified, now)?;
         let claims = verified.claims().map_err(refused)?;
-        let claims = Claims::read(&claims, &issuer.client_id_claim).map_err(Halt::deny)?;
+        let claims = Claims::read(&claims, &issuer.client_id_claim).map_err(|denial| {
+            let why = wanted::claims(&claims, denial.detail.as_deref(), issuer);
+            Halt::deny(denial.internal(why))
+        })?;
         let principal = issuer.admit(&claims, token, directory, now).map_err(Halt::Deny)?;
         if let Some(remembered) = self.remembered.as_ref().filter(|_| token.len() <= MAX_REMEMBERED) {
             let entry = Entry {
@@ -219,7 +226,8 @@ impl Issuer {
                     .internal("the key named by kid is for another alg"),
             ),
             None => {
-                let denial = Denial::new(&code::TOKEN_KEY_UNKNOWN);
+                let why = wanted::key(token.kid.as_deref(), self);
+                let denial = Denial::new(&code::TOKEN_KEY_UNKNOWN).internal(why);
                 Err(self.unless_fetched(denial, token.kid.as_deref(), now))
             }
         }
@@ -251,13 +259,16 @@ impl Issuer {
             ));
         }
         if !claims.audiences().any(|audience| self.audiences.iter().any(|ours| **ours == *audience)) {
-            return Err((&code::TOKEN_AUDIENCE_WRONG).into());
+            let why = wanted::audience(claims.audiences(), self);
+            return Err(Box::new(Denial::new(&code::TOKEN_AUDIENCE_WRONG).internal(why)));
         }
         if claims.not_after() <= now {
-            return Err((&code::TOKEN_EXPIRED).into());
+            let why = wanted::expired(claims.expires, now, self);
+            return Err(Box::new(Denial::new(&code::TOKEN_EXPIRED).internal(why)));
         }
         if now < claims.not_before() {
-            return Err((&code::TOKEN_NOT_YET_VALID).into());
+            let why = wanted::early(claims.starts, now, self);
+            return Err(Box::new(Denial::new(&code::TOKEN_NOT_YET_VALID).internal(why)));
         }
         let Some(registration) = self.client(claims.client_id, directory) else {
             let internal = format!("issuer `{}`, client `{}`", self.name, claims.client_id.escape_debug());

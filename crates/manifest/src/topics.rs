@@ -5,9 +5,25 @@
 pub struct Topic {
     pub id: &'static str,
     pub title: &'static str,
+    /// Its lines are paragraphs.
     pub text: &'static str,
-    /// An operation that shows it, or commands.
+    /// An operation that shows it, or sections of a manifest, or commands.
     pub example: &'static str,
+}
+
+impl Topic {
+    /// Whether its example belongs into a manifest.
+    pub fn shows_manifest(&self) -> bool {
+        self.shows_operation() || self.shows_sections()
+    }
+
+    fn shows_operation(&self) -> bool {
+        self.example.contains("match:")
+    }
+
+    fn shows_sections(&self) -> bool {
+        self.example.starts_with("bridge:")
+    }
 }
 
 /// The whole catalogue.
@@ -65,6 +81,30 @@ const TOPICS: &[Topic] = &[
         example: "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 \\\n  -subj /CN=erp.internal -addext subjectAltName=DNS:erp.internal \\\n  -addext basicConstraints=critical,CA:FALSE -keyout erp.key -out erp.pem",
     },
     Topic {
+        id: "keycloak",
+        title: "Tokens of Keycloak",
+        text: "A realm that nothing was changed in makes tokens that are refused four times over, and each has its remedy.\nTheir typ is JWT (token-type-refused): switch on Use at+jwt as access token header type, in the client's Advanced settings (Keycloak 26.2 and later; client attribute access.token.header.type.rfc9068), or accept the others with danger_accept_untyped_tokens.\nThey name the client in azp (token-claims-missing): client_id_claim.\nTheir aud is account or absent (token-audience-wrong): add an Audience mapper with the audience below as Included Custom Audience, to the client or to a client scope that it has by default.\nTheir scope is profile email (scope-missing): take those client scopes from the client, and give it client scopes named like the permissions of the manifest, with Include in token scope on. A client without any scope left gets an empty one, which allows nothing. Keep the client scope basic: sub comes from it (Keycloak 25 and later).\nThe issuer is the realm's public address; Keycloak takes it from the request unless its hostname is set, so a token that was fetched under an internal name has another one (token-issuer-unknown).\nThe client's own settings: Client authentication on, Service accounts roles on, all other flows off.",
+        example: "bridge:\n  name: acme-bridge\n  issuers:\n    keycloak:\n      issuer: https://keycloak.example.org/realms/acme\n      audience: https://bridge.example.org      # what the Audience mapper puts in\n      client_id_claim: azp\n      # ca: keycloak-ca.pem                     # where its server has a certificate of a private CA\n      # Only where at+jwt cannot be switched on:\n      # danger_accept_untyped_tokens: { reason: Keycloak before 26.2, expires: 2027-06-30 }\n\naccounts:\n  shop:\n    system: shop\n    owner: shop-team@example.org\n    roles: [order-clerk]\n    credentials:\n      token: { issuer: keycloak, client_id: shop }",
+    },
+    Topic {
+        id: "auth0",
+        title: "Tokens of Auth0",
+        text: "In Auth0 make an API for the bridge; its Identifier is the audience, and clients name it as audience in their token request.\nSet its Access Token Profile to RFC 9068: then tokens have typ at+jwt and client_id, and the manifest below is all. With Auth0's own profile typ is JWT and the client stands in azp: add client_id_claim: azp and danger_accept_untyped_tokens.\nThe issuer is the tenant's address with a slash at its end, or that of its custom domain where tokens are fetched there.\nName the API's permissions like those of the manifest and authorize each application for those it needs: its tokens carry them in scope, and where it has none, no scope, so that the account's roles alone decide.",
+        example: "bridge:\n  name: acme-bridge\n  issuers:\n    auth0:\n      issuer: https://acme.eu.auth0.com/        # the slash belongs to it\n      audience: https://bridge.example.org      # the API's Identifier\n      # With Auth0's own token profile instead of RFC 9068:\n      # client_id_claim: azp\n      # danger_accept_untyped_tokens: { reason: Auth0 profile, expires: 2027-06-30 }\n\naccounts:\n  shop:\n    system: shop\n    owner: shop-team@example.org\n    roles: [order-clerk]\n    credentials:\n      token: { issuer: auth0, client_id: aBcDeFgHiJkLmNoPqRsTuVwXyZ012345 }",
+    },
+    Topic {
+        id: "entra",
+        title: "Tokens of Microsoft Entra ID",
+        text: "Register an application for the bridge, and set requestedAccessTokenVersion to 2 in its manifest: without it, tokens are of version 1.0, with the issuer https://sts.windows.net/TENANT/, the client in appid and api://ID as audience.\nClients ask for the scope ID/.default of the bridge's application. Tokens of version 2.0 have the tenant's issuer below, the bridge's application (client) id as aud and the client's in azp.\nEntra always writes the typ JWT, so danger_accept_untyped_tokens is needed: an audience of the bridge's own keeps ID tokens and tokens for other APIs out.\nAny application of the tenant can get such a token, so what counts is that the account names the client; Assignment required, at the enterprise application, keeps the others out at Entra already.\nTokens of applications have roles and no scope, so the account's roles in the manifest decide. Tokens of people carry scp, and are another account's only if one names their client.",
+        example: "bridge:\n  name: acme-bridge\n  issuers:\n    entra:\n      issuer: https://login.microsoftonline.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0\n      audience: 11112222-bbbb-3333-cccc-4444dddd5555   # the bridge's application id\n      client_id_claim: azp\n      danger_accept_untyped_tokens: { reason: Entra sets no other typ, expires: 2027-06-30 }\n\naccounts:\n  shop:\n    system: shop\n    owner: shop-team@example.org\n    roles: [order-clerk]\n    credentials:\n      token: { issuer: entra, client_id: 00001111-aaaa-2222-bbbb-3333cccc4444 }",
+    },
+    Topic {
+        id: "okta",
+        title: "Tokens of Okta",
+        text: "Only tokens of a custom authorization server can be verified by others (API Access Management; its name is part of the issuer, default for the first); those of the org's own server, with the issuer https://DOMAIN and the typ application/okta-internal-at+jwt, are for Okta alone and are refused.\nThe audience is the one set at the authorization server, api://default unless changed: give the bridge an authorization server with an audience of its own.\nTokens name the client in cid and have no typ, so client_id_claim and danger_accept_untyped_tokens are needed.\nOkta gives no token without a scope: make scopes named like the permissions of the manifest at the authorization server, and let an access policy grant each client those that it needs. They come in scp.",
+        example: "bridge:\n  name: acme-bridge\n  issuers:\n    okta:\n      issuer: https://acme.okta.com/oauth2/aus1a2b3c4d5e6f7g8h9\n      audience: https://bridge.example.org      # set at the authorization server\n      client_id_claim: cid\n      danger_accept_untyped_tokens: { reason: Okta sets no typ, expires: 2027-06-30 }\n\naccounts:\n  shop:\n    system: shop\n    owner: shop-team@example.org\n    roles: [order-clerk]\n    credentials:\n      token: { issuer: okta, client_id: 0oa1b2c3d4e5f6g7h8i9 }",
+    },
+    Topic {
         id: "manifest",
         title: "How a manifest is written",
         text: "All *.yaml and *.yml files below the directory are one manifest; each holds some of the keys bridge, systems, roles, accounts and integrations. `ironbridge explain KEY` explains a key, also with what leads to it (request.query, bridge.limits.memory), and `ironbridge schema` prints all of them for editors. A key that stands where it has no meaning is an error, and check says where it belongs.",
@@ -78,6 +118,9 @@ mod tests {
     use crate::{Severity, load_sources};
     use std::path::PathBuf;
 
+    /// A weakened setting, with a reason and an end.
+    const WEAKENED: &str = "IB202";
+
     struct Nothing;
 
     impl crate::Files for Nothing {
@@ -86,24 +129,67 @@ mod tests {
         }
     }
 
+    /// What is found, but notes, in a manifest of which the example is a part.
+    fn found(topic: &Topic, example: &str) -> Vec<&'static str> {
+        let (bridge, accounts, operation) = if topic.shows_sections() {
+            (
+                String::new(),
+                String::new(),
+                "        o: { match: GET /o, permission: orders.read }\n".to_owned(),
+            )
+        } else {
+            (
+                "bridge: { name: b }\n".to_owned(),
+                "accounts:\n  a: { system: shop, owner: a, roles: [order-clerk], credentials: { api_key: {} } }\n"
+                    .to_owned(),
+                example.lines().map(|line| format!("        {line}\n")).collect(),
+            )
+        };
+        let rest = format!(
+            "{bridge}systems:\n  shop: {{ owner: a, country: DE }}\n  \
+             b: {{ owner: b, country: DE, http: {{ url: https://b.example }} }}\n\
+             roles: {{ order-clerk: {{ permissions: [orders.read] }} }}\n{accounts}\
+             integrations:\n  i:\n    source: shop\n    target: b\n    purpose: p\n    legal_basis: contract\n    \
+             limits: {{ per_account: 10/s }}\n    http:\n      path: /i\n      operations:\n{operation}"
+        );
+        let mut sources = vec![(PathBuf::from("manifest.yaml"), rest)];
+        if topic.shows_sections() {
+            sources.push((PathBuf::from("example.yaml"), example.to_owned()));
+        }
+        let loaded = load_sources(sources, &Nothing, crate::Date::of(2026, 11, 27).unwrap());
+        let findings = loaded.unwrap_or_else(|wrong| panic!("{}: {wrong:?}", topic.id)).findings;
+        let findings = findings.iter().map(|found| found.finding);
+        findings.filter(|finding| finding.severity != Severity::Note).map(|finding| finding.id).collect()
+    }
+
     #[test]
     fn every_example_loads() {
-        for topic in TOPICS.iter().filter(|topic| topic.example.contains("match:")) {
-            let operation: String = topic.example.lines().map(|line| format!("        {line}\n")).collect();
-            let text = format!(
-                "bridge: {{ name: b }}\n\
-                 systems:\n  a: {{ owner: a, country: DE }}\n  \
-                 b: {{ owner: b, country: DE, http: {{ url: https://b.example }} }}\n\
-                 roles: {{ r: {{ permissions: [orders.read] }} }}\n\
-                 accounts:\n  a: {{ system: a, owner: a, roles: [r], credentials: {{ api_key: {{}} }} }}\n\
-                 integrations:\n  i:\n    source: a\n    target: b\n    purpose: p\n    legal_basis: contract\n    \
-                 limits: {{ per_account: 10/s }}\n    http:\n      path: /i\n      operations:\n{operation}"
-            );
-            let today = crate::Date::of(2026, 11, 27).unwrap();
-            let loaded = load_sources(vec![(PathBuf::from("manifest.yaml"), text)], &Nothing, today);
-            let findings = loaded.expect(topic.id).findings;
-            let wrong = findings.iter().find(|found| found.finding.severity != Severity::Note);
-            assert!(wrong.is_none(), "{}: {wrong:?}", topic.id);
+        for topic in TOPICS.iter().filter(|topic| topic.shows_manifest()) {
+            let weakened = topic.example.contains("\n      danger_");
+            let expected: &[&str] = if weakened { &[WEAKENED] } else { &[] };
+            assert_eq!(found(topic, topic.example), expected, "{}", topic.id);
+        }
+    }
+
+    /// What is commented out is for whom it says, and loads as well.
+    #[test]
+    fn every_example_loads_with_what_it_leaves_open() {
+        for topic in TOPICS.iter().filter(|topic| topic.shows_sections()) {
+            let opened: String = topic
+                .example
+                .lines()
+                .filter(|line| !line.contains("# ca:"))
+                .map(|line| match line.split_once("# ") {
+                    Some((blank, key))
+                        if blank.trim().is_empty()
+                            && key.split(' ').next().is_some_and(|key| key.ends_with(':')) =>
+                    {
+                        format!("{blank}{key}\n")
+                    }
+                    _ => format!("{line}\n"),
+                })
+                .collect();
+            assert_eq!(found(topic, &opened), [WEAKENED], "{}", topic.id);
         }
     }
 

@@ -13,7 +13,8 @@ pub(super) struct Claims<'c> {
     pub token_id: Option<&'c str>,
     /// Whether `cnf` binds the token to a key (RFC 7800).
     pub sender_constrained: bool,
-    starts: Timestamp,
+    /// The later of `nbf` and `iat`.
+    pub starts: Timestamp,
     audience: &'c Value,
     scope: Option<&'c Value>,
 }

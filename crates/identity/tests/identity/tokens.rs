@@ -31,10 +31,13 @@ struct Case {
     /// Seconds after the start.
     #[serde(default)]
     after: u64,
-    /// `untyped` accepts `JWT`, `azp` names the client in that claim, `es384` accepts that algorithm alone.
+    /// `untyped` accepts `JWT`, `es384` that algorithm alone; anything else is the claim that names the client.
     #[serde(default)]
     issuer: String,
     expect: String,
+    /// What the operator reads of a refusal, and the caller does not.
+    #[serde(default)]
+    told: String,
 }
 
 fn access_token() -> String {
@@ -117,11 +120,12 @@ impl Case {
     fn verifier(&self, key: &SigningKey, remember: usize) -> Arc<TokenVerifier> {
         let keys = IssuerKeys::local(ISSUER, JwkSet::parse(&published(&[key])).unwrap());
         let mut issuer = Issuer::new("idp", ISSUER, [BRIDGE, "urn:second"], keys);
-        match &*self.issuer {
-            "untyped" => issuer.types = TypePolicy::DangerUntyped,
-            "azp" => issuer.client_id_claim = "azp".into(),
-            "es384" => issuer.algorithms = vec![Algorithm::ES384],
-            _ => {}
+        for term in self.issuer.split_whitespace() {
+            match term {
+                "untyped" => issuer.types = TypePolicy::DangerUntyped,
+                "es384" => issuer.algorithms = vec![Algorithm::ES384],
+                claim => issuer.client_id_claim = claim.into(),
+            }
         }
         Arc::new(TokenVerifier::new(vec![issuer], remember).unwrap())
     }
@@ -140,7 +144,11 @@ fn every_token_meets_its_answer() {
                 let answer = match at_once(&verifier, &token, &directory, now) {
                     Ok(principal) => principal.account().name.to_string(),
                     Err(denial) => {
-                        assert!(denial.detail.is_none_or(|detail| detail.len() < 100), "{}", case.name);
+                        let internal = denial.internal.unwrap_or_default();
+                        assert!(internal.contains(&case.told), "{}: {internal}", case.name);
+                        assert!(internal.len() < 1000, "{}: {}", case.name, internal.len());
+                        let short = |detail: &str| detail.len() < 100 && !detail.contains(BRIDGE);
+                        assert!(denial.detail.is_none_or(|detail| short(&detail)), "{}", case.name);
                         denial.code.id.to_owned()
                     }
                 };

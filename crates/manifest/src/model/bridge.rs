@@ -128,13 +128,16 @@ section! {
     /// An issuer of JWT access tokens (RFC 9068). Where a token has `scope` or `scp`, it may do only what these name,
     /// of what its account's roles allow; a token without either may do all of that. Scopes that an issuer puts in by
     /// itself and that name no permission, as Keycloak's `profile email`, leave a token with nothing
-    /// (`scope-missing`). In Keycloak, take those from the client's default scopes and give it client scopes named
-    /// like the permissions; in Auth0, name the API's permissions like those of the manifest; tokens of applications
-    /// from Entra have `roles` and no scope.
+    /// (`scope-missing`), and so does an empty scope. In Keycloak, take those from the client's default scopes and give
+    /// it client scopes named like the permissions; in Auth0, name the API's permissions like those of the manifest;
+    /// tokens of applications from Entra have `roles` and no scope. `ironbridge explain keycloak`, `auth0`, `entra` and
+    /// `okta` show a manifest for each ([topics](topics.md)).
     pub struct Issuer {
-        /// Its identifier, exactly as its tokens carry it in `iss`.
+        /// Its identifier, exactly as its tokens carry it in `iss`, a slash at the end included:
+        /// `https://keycloak.example.org/realms/acme`, `https://acme.eu.auth0.com/`.
         issuer: Url,
-        /// What its tokens must carry in `aud`: one of these.
+        /// What its tokens must carry in `aud`: one of these. An audience that is this bridge's alone keeps tokens for
+        /// others out.
         audience: OneOrMore<String>,
         /// Where its keys are. Default: discovered (RFC 8414, then OpenID Connect Discovery), on the host of `issuer`.
         /// Issuers that keep them on another host, as Google does, need it declared.
@@ -143,10 +146,11 @@ section! {
         ca: Option<FilePath>,
         /// Signature algorithms accepted from it.
         algorithms: OneOrMore<Algorithm> = "[ES256, ES384, PS256, PS384, PS512, RS256, Ed25519]",
-        /// The claim that names the client.
+        /// The claim that names the client: `azp` in tokens of Keycloak, Auth0 and Entra, `appid` in those of version
+        /// 1.0 from Entra, `cid` in Okta's.
         client_id_claim: String = "client_id",
         /// Accepts tokens whose `typ` is `JWT` or missing instead of `at+jwt`. Such an issuer's other tokens
-        /// could pass for access tokens.
+        /// could pass for access tokens: only `aud` tells them apart then.
         danger_accept_untyped_tokens: Option<Danger>,
     }
 }

@@ -175,7 +175,8 @@ fn control(id: &str, parts: &[&Registered]) -> String {
 }
 
 fn topic_text(topic: &Topic) -> String {
-    let mut text = format!("{}: {}\n\n{}", topic.id, topic.title, wrapped(topic.text));
+    let paragraphs: Vec<String> = topic.text.lines().map(wrapped).collect();
+    let mut text = format!("{}: {}\n\n{}", topic.id, topic.title, paragraphs.join("\n\n"));
     text += &indented(topic.example);
     match topic.id {
         "fields" => text += &crossing_fields(),
@@ -225,7 +226,8 @@ fn key_text(key: &KeyPage) -> String {
 }
 
 fn indented(example: &str) -> String {
-    let lines: String = example.lines().fold(String::new(), |text, line| text + "\n    " + line);
+    let indent = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("\n    {line}") };
+    let lines: String = example.lines().map(indent).collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
