@@ -114,9 +114,14 @@ fn error_page(code: &Code) -> String {
     } else {
         "Sending the same again will be refused again."
     };
+    let operator = if code.operator.is_empty() {
+        String::new()
+    } else {
+        format!("## What the operator can do\n\n{}\n\n", code.operator)
+    };
     format!(
         "{NOTE}# {title}\n\n`{id}`, HTTP status {status}, at fault: {fault}. {again}\n\n\
-         ## Why\n\n{meaning}\n\n## What to do\n\n{mend}\n\n[All refusals](../errors.md)\n",
+         ## Why\n\n{meaning}\n\n## What to do\n\n{mend}\n\n{operator}[All refusals](../errors.md)\n",
         title = code.title,
         id = code.id,
         status = code.status,

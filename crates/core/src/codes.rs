@@ -1,5 +1,5 @@
 macro_rules! codes {
-    ($($name:ident = $id:literal, $status:literal, $fault:ident, $retry:literal, $title:literal, $meaning:literal, $mend:literal;)*) => {
+    ($($name:ident = $id:literal, $status:literal, $fault:ident, $retry:literal, $title:literal, $meaning:literal, $mend:literal $(, $operator:literal)?;)*) => {
         /// Every reason for a refusal that this bridge can give.
         pub mod code {
             use crate::{Code, Fault};
@@ -13,6 +13,7 @@ macro_rules! codes {
                     title: $title,
                     meaning: $meaning,
                     mend: $mend,
+                    operator: concat!($($operator)?),
                 };
             )*
         }
@@ -89,7 +90,8 @@ codes! {
         "Check the path against the integration's documentation.";
     METHOD_REFUSED = "method-refused", 405, Caller, false, "Method not allowed",
         "The path is declared, but not with this method; Allow lists those that are. CONNECT is no method here: a gateway is no proxy (RFC 9110 §9.3.6).",
-        "Use one of the methods in Allow.";
+        "Use one of the methods in Allow.",
+        "HEAD and OPTIONS are declared like any other method: HEAD beside GET (`ironbridge explain head`). Where OPTIONS is a browser's question before a page may call (a CORS preflight), the bridge answers none: `ironbridge explain cors` says why, and what to do instead.";
 
     // Authenticate
     CREDENTIALS_MISSING = "credentials-missing", 401, Caller, false, "No credentials",
@@ -106,37 +108,46 @@ codes! {
         "Send the access token exactly as the issuer gave it.";
     TOKEN_ALGORITHM_REFUSED = "token-algorithm-refused", 401, Caller, false, "Token algorithm refused",
         "The token's alg is not on the issuer's list, or does not fit the key (RFC 8725 §3.1).",
-        "Have the issuer sign with an algorithm on its list, or have the operator add it to the list: bridge.issuers.NAME.algorithms. The bridge's log says what the token has and what is wanted.";
+        "Have the issuer sign with an algorithm that the bridge accepts from it.",
+        "Either the issuer is told to sign with an algorithm on its list, or the list is made longer: bridge.issuers.NAME.algorithms. The bridge's log says what the token has and what is wanted.";
     TOKEN_HEADER_REFUSED = "token-header-refused", 401, Caller, false, "Token header refused",
         "The token's header carries a key or certificate of its own, or says where one is (jwk, jku, x5c, x5u), or an extension (crit, b64, zip). The detail says which. Keys come from the issuer alone (RFC 8725 §3.5), and no extension is spoken here.",
         "Have the issuer leave it out of the header, and name the key by kid alone.";
     TOKEN_TYPE_REFUSED = "token-type-refused", 401, Caller, false, "Not an access token",
         "The token's typ is not at+jwt (RFC 9068 §2.1). An ID token or a signed request is not an access token. Or the token is bound to a key or certificate (cnf), which a bearer does not prove; the detail says so.",
-        "Send an access token. Many issuers call theirs JWT or nothing at all unless told otherwise. The operator has the issuer set at+jwt (Keycloak and Auth0 have a switch for it), or accepts the others at the issuer: danger_accept_untyped_tokens: { reason: the issuer sets no other typ, expires: 2027-06-30 }; `ironbridge explain keycloak`, auth0, entra and okta show a manifest for each. The bridge's log says what the token has and what is wanted.";
+        "Send an access token, not an ID token; if it is one, the issuer gives it another typ than at+jwt, which is the operator's to settle.",
+        "Many issuers call their access tokens JWT, or nothing at all, unless told otherwise. Have the issuer set at+jwt (Keycloak and Auth0 have a switch for it), or accept the others at the issuer: danger_accept_untyped_tokens: { reason: the issuer sets no other typ, expires: 2027-06-30 }. `ironbridge explain keycloak`, auth0, entra and okta show a manifest for each. The bridge's log says what the token has and what is wanted.";
     TOKEN_ISSUER_UNKNOWN = "token-issuer-unknown", 401, Caller, false, "Issuer unknown",
         "The token's iss is no issuer this bridge trusts. It is compared character by character with what the manifest declares: a slash at the end, http for https or another host name is another issuer.",
-        "Get the token from the issuer this integration names. The operator writes bridge.issuers.NAME.issuer exactly as the token has it in iss, for example issuer: https://keycloak.example.org/realms/acme; that of Auth0 ends in a slash. An issuer that is reached under several names is told its public one (in Keycloak, hostname). The bridge's log says what the token has and what is wanted.";
+        "Get the token from the issuer this integration names.",
+        "Write bridge.issuers.NAME.issuer exactly as the token has it in iss, for example issuer: https://keycloak.example.org/realms/acme; that of Auth0 ends in a slash. An issuer that is reached under several names is told its public one (in Keycloak, hostname). The bridge's log says what the token has and what is wanted.";
     TOKEN_KEY_UNKNOWN = "token-key-unknown", 401, Caller, false, "Signing key unknown",
         "The issuer publishes no key with the token's kid.",
-        "Get a fresh token; if it persists, the issuer signs with a key that it does not publish where the bridge looks: bridge.issuers.NAME.jwks_url, or what the issuer's metadata names. The bridge's log names the key.";
+        "Get a fresh token; if it persists, the issuer signs with a key that it does not publish.",
+        "Compare the keys at bridge.issuers.NAME.jwks_url, or those that the issuer's metadata names, with the token's kid, which the bridge's log says.";
     TOKEN_SIGNATURE_INVALID = "token-signature-invalid", 401, Caller, false, "Token signature invalid",
         "The token's signature does not verify under the issuer's key.",
         "Send the token exactly as the issuer gave it.";
     TOKEN_EXPIRED = "token-expired", 401, Caller, false, "Token expired",
         "The token's exp has passed, allowing 30 seconds for clock difference.",
-        "Get a fresh token, and the next before this one's exp. If a fresh one is refused, compare the clocks of the issuer and of the bridge: its log says how long ago exp was.";
+        "Get a fresh token, and the next before this one expires.",
+        "If fresh tokens are refused, compare the clocks of the issuer and of the bridge, whose log says how long ago exp was.";
     TOKEN_NOT_YET_VALID = "token-not-yet-valid", 401, Caller, true, "Token not yet valid",
         "The token's nbf or iat lies in the future, allowing 30 seconds for clock difference.",
-        "Compare the clocks of the issuer and of the bridge: the bridge's log says how far ahead the token is. Sent again later, it is accepted.";
+        "Send it again a little later; if it persists, tell the operator.",
+        "Compare the clocks of the issuer and of the bridge, whose log says how far ahead of its own the token is.";
     TOKEN_AUDIENCE_WRONG = "token-audience-wrong", 401, Caller, false, "Token for someone else",
         "The token's aud names none of the audiences that the manifest declares for its issuer. Compared are whole texts, character by character.",
-        "Ask the issuer for a token with this bridge's audience. The operator declares what the tokens carry, audience: https://bridge.example.org at bridge.issuers.NAME, and has the issuer put it in: by an audience mapper in Keycloak, whose tokens otherwise carry account or none; as the API's identifier, which clients then name in their request, in Auth0; as the application's id in Entra; at the authorization server in Okta. The bridge's log says what the token has and what is wanted.";
+        "Ask the issuer for a token with this bridge's audience.",
+        "Declare what the tokens carry, audience: https://bridge.example.org at bridge.issuers.NAME, and have the issuer put it in: by an audience mapper in Keycloak, whose tokens otherwise carry account or none; as the API's identifier, which clients name in their request, in Auth0; as the application's id in Entra; at the authorization server in Okta. `ironbridge explain keycloak`, auth0, entra and okta show a manifest for each. The bridge's log says what the token has and what is wanted.";
     TOKEN_CLAIMS_MISSING = "token-claims-missing", 401, Caller, false, "Token incomplete",
         "The token lacks a required claim, or one has the wrong type: iss, exp, aud, sub, and the one that names the client, which is client_id unless the manifest says otherwise (RFC 9068 §2.2). The detail says which.",
-        "Have the issuer include the claim. Where it names the client in another one, the operator says so at bridge.issuers.NAME: client_id_claim: azp for Keycloak, Auth0 and Entra, appid for Entra's tokens of version 1.0, cid for Okta. The bridge's log says what the token has and what is wanted.";
+        "Have the issuer include the claim that the detail names.",
+        "Where the issuer names the client in another claim, say so at bridge.issuers.NAME: client_id_claim: azp for Keycloak, Auth0 and Entra, appid for Entra's tokens of version 1.0, cid for Okta. `ironbridge explain keycloak`, auth0, entra and okta show a manifest for each. The bridge's log says what the token has and what is wanted.";
     ISSUER_UNAVAILABLE = "issuer-unavailable", 503, Operator, true, "Issuer unavailable",
         "The issuer's keys could not be fetched, so its tokens cannot be verified.",
-        "Try again; the operator finds the cause in the bridge's log. The keys are looked for at bridge.issuers.NAME.jwks_url, else where the issuer's metadata says; a server under a private CA needs ca there.";
+        "Try again; the operator finds the cause in the bridge's log.",
+        "The keys are looked for at bridge.issuers.NAME.jwks_url, else where the issuer's metadata says, on its own host. A server whose certificate comes from a private CA needs ca there. The bridge's log says what went wrong.";
     API_KEY_MALFORMED = "api-key-malformed", 401, Caller, false, "API key malformed",
         "The key does not have the form of a key, or its checksum is wrong: it was mistyped or cut off.",
         "Send the key exactly as it was issued.";
@@ -157,7 +168,8 @@ codes! {
         "Have the operator add the certificate's name or thumbprint to an account.";
     ACCOUNT_UNKNOWN = "account-unknown", 401, Caller, false, "No such account",
         "The token is valid, but its client belongs to no account.",
-        "Have the operator name the issuer and the client id at an account: credentials: { token: { issuer: NAME, client_id: ID } }. The bridge's log has both.";
+        "Have the operator add the issuer and client id to an account.",
+        "Name both at an account: credentials: { token: { issuer: NAME, client_id: ID } }. The bridge's log has them.";
 
     // Authorise
     SOURCE_MISMATCH = "source-mismatch", 403, Caller, false, "Not this integration's source",
@@ -171,7 +183,8 @@ codes! {
         "Ask the operator for a role that holds it; the bridge's log names account and permission.";
     SCOPE_MISSING = "scope-missing", 403, Caller, false, "Scope missing",
         "The account holds the permission, but the token's scope (or scp) leaves it out (RFC 6750 §3.1, insufficient_scope). A token that has one may do only what it names; names that are no permission here, such as profile or email, allow nothing, and neither does an empty scope.",
-        "Request a token with the scope named in WWW-Authenticate. The operator of an external issuer gives its clients scopes named like the permissions, or tokens without a scope; the manual says how, at Issuer.";
+        "Request a token with the scope named in WWW-Authenticate.",
+        "Give the clients of an external issuer scopes named like the permissions, or tokens without a scope; the manual says how, at Issuer, and `ironbridge explain keycloak`, auth0, entra and okta show it for each.";
 
     // Throttle
     RATE_LIMITED = "rate-limited", 429, Caller, true, "Too many requests",
@@ -319,6 +332,7 @@ mod tests {
             for text in [code.meaning, code.mend] {
                 assert!(text.ends_with('.'), "{}: {text}", code.id);
             }
+            assert!(code.operator.is_empty() || code.operator.ends_with('.'), "{}", code.id);
         }
     }
 }

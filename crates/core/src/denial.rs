@@ -36,8 +36,10 @@ pub struct Code {
     pub title: &'static str,
     /// Why it happens.
     pub meaning: &'static str,
-    /// What the one at fault does about it.
+    /// What the one at fault does about it. Callers read it where a denial has no detail of its own.
     pub mend: &'static str,
+    /// What the operator may do about it besides, in the words of the manifest; may be empty. On the page alone.
+    pub operator: &'static str,
 }
 
 /// What is wrong with one field: where (JSON Pointer, RFC 6901) and which rule, never the value.

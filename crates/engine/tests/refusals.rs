@@ -103,6 +103,20 @@ fn a_method_that_is_not_declared_is_named_in_answer_and_record() {
     }
 }
 
+/// What the developer of a page sees in the browser's console.
+#[test]
+fn a_browsers_preflight_is_told_where_it_stands() {
+    let (world, _) = world("");
+    let origin = ["-H", "Origin: https://app.example", "-H", "Access-Control-Request-Method: GET"];
+    let reply = world.curl("/erp/v1/read", &[&["-X", "OPTIONS"][..], &origin].concat()).unwrap();
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (405, None));
+    assert!(reply.text().contains("ironbridge explain cors"), "{}", reply.text());
+    for other in [&["-X", "OPTIONS"][..], &[&["-X", "DELETE"][..], &origin].concat()] {
+        let reply = world.curl("/erp/v1/read", other).unwrap();
+        assert!(reply.status == 405 && !reply.text().contains("cors"), "{}", reply.text());
+    }
+}
+
 /// An HTTP/2 client may send a request after the bridge's GOAWAY, before it has seen it (RFC 9113 §6.8).
 #[test]
 fn a_draining_bridge_takes_no_more() {

@@ -3,9 +3,11 @@
 use crate::crossing::read_whole;
 use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, ORIGIN,
+};
 use http::request::Parts;
-use http::{HeaderMap, Version};
+use http::{HeaderMap, Method, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use ironbridge_core::memory::Charge;
@@ -61,6 +63,13 @@ impl Inbound {
             }
         }));
     }
+}
+
+/// A browser's question before a page may send what is not simple (Fetch, CORS-preflight fetch).
+pub fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The credentials in the header section. Nothing is believed yet.

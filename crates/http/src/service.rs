@@ -45,6 +45,9 @@ const MAX_FIELDS: usize = 100;
 /// Bytes of one HTTP/2 header section, as RFC 9113 §6.5.2 counts them; the gate's limit for HTTP/1.
 const MAX_HEADER_LIST: usize = 16 * 1024;
 
+/// Whoever develops a page sees nothing else of it.
+const PREFLIGHT: &str = "A browser asks whether a page may call (CORS). Pages do not call this bridge: `ironbridge explain cors`.";
+
 /// Answers one request. What must happen in the order of arrival happens before the future is made.
 pub(crate) fn serve(
     worker: &Rc<Worker>,
@@ -253,7 +256,9 @@ impl Served<'_> {
         let mut exchange = self.exchange(&self.site.undeclared.flow, address);
         exchange.facts.method = parts.method.as_str().into();
         exchange.facts.content_type = request::content_type(parts);
-        exchange.refused = Some(Box::new(Denial::new(&code::METHOD_REFUSED)));
+        let denial = Denial::new(&code::METHOD_REFUSED);
+        let preflight = request::is_preflight(parts);
+        exchange.refused = Some(Box::new(if preflight { denial.detail(PREFLIGHT) } else { denial }));
         let mut response = self.refuse(exchange).await;
         crate::problem::allow(response.headers_mut(), methods);
         response

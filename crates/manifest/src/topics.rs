@@ -12,6 +12,13 @@ pub struct Topic {
 }
 
 impl Topic {
+    /// Whether somebody who asks for this word is after this topic.
+    pub fn is_called(&self, word: &str) -> bool {
+        let word = word.to_ascii_lowercase();
+        let meant = ALSO.iter().find(|(also, _)| *also == word).map_or(&*word, |(_, id)| id);
+        self.id == meant
+    }
+
     /// Whether its example belongs into a manifest.
     pub fn shows_manifest(&self) -> bool {
         self.shows_operation() || self.shows_sections()
@@ -30,6 +37,18 @@ impl Topic {
 pub fn topics() -> &'static [Topic] {
     TOPICS
 }
+
+/// Words that people ask for, and the topic that answers them.
+const ALSO: &[(&str, &str)] = &[
+    ("browser", "cors"),
+    ("browsers", "cors"),
+    ("preflight", "cors"),
+    ("options", "cors"),
+    ("azure", "entra"),
+    ("azuread", "entra"),
+    ("azure-ad", "entra"),
+    ("microsoft", "entra"),
+];
 
 const TOPICS: &[Topic] = &[
     Topic {
@@ -79,6 +98,12 @@ const TOPICS: &[Topic] = &[
         title: "Certificates and the CAs they come from",
         text: "Callers trust the bridge through the certificate of its internal CA, data/ca.pem, unless the listener has a certificate of another CA. The bridge trusts a target through ca at its http: the certificate of the CA that issued the target's, or of that CA's root; without it, the CAs of the system. A server whose certificate signed itself can be trusted by naming that certificate in ca, where it is not also a CA's: `openssl req -x509` makes one with CA:TRUE unless told otherwise, and a CA's certificate may be no server's, so the handshake fails (target-tls-failed). Make it anew as shown, give it to the server, and name it in ca; `openssl x509 -in FILE -noout -text` shows Basic Constraints. Verification cannot be switched off.",
         example: "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 \\\n  -subj /CN=erp.internal -addext subjectAltName=DNS:erp.internal \\\n  -addext basicConstraints=critical,CA:FALSE -keyout erp.key -out erp.pem",
+    },
+    Topic {
+        id: "cors",
+        title: "Browsers and CORS",
+        text: "The bridge stands between systems: its callers are servers. It has no CORS of its own, sets no cookies and takes none, and has no sign-in for people. A credential comes in Authorization, in X-API-Key or as a certificate, so a browser asks first, with OPTIONS and without a credential (a preflight), whether a page may send it; the bridge answers 405, or 401 where an operation declares OPTIONS, and the browser does not go on.\nThat is meant: a key or a token in a page is everyone's who opens the page. Have the page call the server it came from, and that server call the bridge, with a credential of its own.\nPages that only show what is public need no bridge. Origin, Referer and the fields of Access-Control are none that cross undeclared; an operation that lists them in request.headers and response.headers passes on what the target answers, for callers that are no browsers or have been let in by a certificate.\nA WebSocket is different: browsers ask nothing before it, so Origin crosses with its handshake and the target judges it; they cannot send a credential with it either, but a certificate.",
+        example: "curl -i -X OPTIONS -H \"Origin: https://app.example.org\" \\\n  -H \"Access-Control-Request-Method: GET\" https://localhost:8443/erp/orders   # 405",
     },
     Topic {
         id: "keycloak",
@@ -198,6 +223,9 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for topic in TOPICS {
             assert!(seen.insert(topic.id) && topic.text.ends_with('.'), "{}", topic.id);
+        }
+        for (word, id) in ALSO {
+            assert!(seen.contains(id) && !seen.contains(word), "{word}");
         }
     }
 }

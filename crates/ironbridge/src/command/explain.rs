@@ -62,7 +62,7 @@ fn with_more(mut first: Value, more: Vec<Value>) -> Value {
 fn find(pages: Vec<Page>, wanted: &str) -> Result<Vec<Page>, Failure> {
     let wanted = wanted.trim_matches(['`', '"', '\'', ':']);
     let (mut found, others): (Vec<Page>, Vec<Page>) =
-        pages.into_iter().partition(|page| page.id().eq_ignore_ascii_case(wanted));
+        pages.into_iter().partition(|page| page.is_called(wanted));
     let keys = key_pages();
     let (called, rest): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.is_called(wanted));
     found.extend(called.into_iter().map(Page::Key));

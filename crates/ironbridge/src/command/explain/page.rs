@@ -51,6 +51,13 @@ impl Page {
         }
     }
 
+    pub fn is_called(&self, word: &str) -> bool {
+        match self {
+            Page::Topic(topic) => topic.is_called(word),
+            page => page.id().eq_ignore_ascii_case(word),
+        }
+    }
+
     pub fn kind(&self) -> String {
         match self {
             Page::Refusal(code) => code.status.to_string(),
@@ -97,6 +104,7 @@ impl Page {
             Page::Refusal(code) => json!({
                 "kind": "refusal", "code": code.id, "title": code.title, "status": code.status,
                 "fault": code.fault.name(), "retry": code.retry, "meaning": code.meaning, "mend": code.mend,
+                "operator": code.operator,
             }),
             Page::Finding(finding) => json!({
                 "kind": "finding", "code": finding.id, "title": finding.title,
@@ -133,13 +141,16 @@ fn refusal(code: &Code) -> String {
         Fault::Bridge => "the bridge itself".to_owned(),
         fault => format!("the {}", fault.name()),
     };
+    let operator =
+        if code.operator.is_empty() { String::new() } else { format!("\n\nThe operator: {}", code.operator) };
     format!(
-        "{}: {}\n\nStatus {}. At fault is {fault}; sending the same again {again}.\n\n{}\n\n{}",
+        "{}: {}\n\nStatus {}. At fault is {fault}; sending the same again {again}.\n\n{}\n\n{}{}",
         code.id,
         code.title,
         code.status,
         wrapped(code.meaning),
-        wrapped(code.mend)
+        wrapped(code.mend),
+        wrapped(&operator)
     )
 }
 
