@@ -56,8 +56,9 @@ codes! {
         "The query has a member more than once that the operation declares once. Systems disagree on which one counts.",
         "Send each member that the detail names once, or have the operator let it repeat: request: { query: [tag*] }.";
     WEBSOCKET_REFUSED = "websocket-refused", 400, Caller, false, "WebSocket handshake refused",
-        "The operation opens a WebSocket, and the request is no whole handshake: Upgrade, Connection, Sec-WebSocket-Key, Sec-WebSocket-Version, over HTTP/1.1 (RFC 6455 §4.2.1). Anything else would pass such an operation unread.",
-        "Correct the field that the detail names. A proxy in between may be removing Connection and Upgrade.";
+        "The operation opens a WebSocket, and the request is no whole handshake: Upgrade, Connection, Sec-WebSocket-Key, Sec-WebSocket-Version, over HTTP/1.1, without a body (RFC 6455 §4.1, §4.2.1). Anything else would pass such an operation unread. Or the request is a handshake, and the operation opens no WebSocket; the detail says which.",
+        "Correct the field that the detail names. A proxy in between may be removing Connection and Upgrade. Where the operation opens none, ask the operator which one does.",
+        "An operation opens WebSockets where it says so, and then nothing else: chat: { match: GET /chat, permission: chat.use, upgrade: websocket }.";
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
         "Host is missing, repeated, malformed, or differs from the request's authority; or the authority has a user, percent-encoding or anything else that is no host with an optional port (RFC 9112 §3.2, RFC 9113 §8.3.1).",
         "Send exactly one Host field that names the bridge.";

@@ -71,11 +71,21 @@ fn messages_pass_both_ways_and_the_record_counts_them() {
 #[test]
 fn what_may_not_change_its_protocol_does_not() {
     let scene = Scene::new();
-    // Declared without `upgrade`, it is an ordinary request.
+    // Declared without `upgrade`, it opens none, and says so. What is no handshake is an ordinary request there.
     let told = scene.talk("/erp/v1/plain", json!({}));
-    assert_eq!(told["status"], 200, "{told}");
-    let echo: Value = serde_json::from_str(told["body"].as_str().unwrap()).unwrap();
-    assert!(echo["headers"]["upgrade"].is_null() && echo["headers"]["connection"].is_null(), "{echo}");
+    assert_eq!(told["status"], 400, "{told}");
+    let problem: Value = serde_json::from_str(told["body"].as_str().unwrap()).unwrap();
+    assert_eq!(problem["code"], "websocket-refused");
+    assert!(problem["detail"].as_str().unwrap().contains("opens no WebSocket"), "{problem}");
+    assert!(scene.world.target.seen().is_empty());
+    let header = format!("X-API-Key: {}", scene.key);
+    for protocol in ["websocket", "h2c", "TLS/1.2", "websocket, h2c"] {
+        let upgrade = format!("Upgrade: {protocol}");
+        let more = ["-H", &header, "-H", &upgrade, "-H", "Connection: Upgrade"];
+        let reply = scene.world.curl("/erp/v1/plain", &more).unwrap();
+        let echo = reply.json().unwrap();
+        assert!(reply.status == 200 && echo["headers"]["upgrade"].is_null(), "{protocol}: {echo}");
+    }
     // Without a credential, and where nothing is declared.
     let told = scene.talk("/ws/chat", json!({ "headers": {} }));
     assert_eq!(told["status"], 401);

@@ -201,12 +201,11 @@ impl Served<'_> {
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
         exchange.facts = addressed.facts;
-        let upgrade = upgrade.filter(|_| route.upgrades && websocket::is_asked_for(&parts.headers));
+        let wanted = upgrade.is_some() && websocket::is_asked_for(&parts.headers);
+        let upgrade = upgrade.filter(|_| wanted && route.upgrades);
         exchange.refused = route.passes.query.judge(&exchange.facts.query).err();
-        if route.upgrades
-            && let Err(why) = websocket::judge_request(&parts.headers, upgrade.is_some())
-        {
-            exchange.refused = Some(Box::new(Denial::new(&code::WEBSOCKET_REFUSED).detail(why)));
+        if let Err(denial) = websocket::judge(&parts.headers, wanted, route.upgrades) {
+            exchange.refused = Some(denial);
         }
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
         let mut crossing = HttpCrossing {

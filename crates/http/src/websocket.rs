@@ -6,6 +6,7 @@ use http::header::{
     SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
+use ironbridge_core::{Denial, code};
 use ironbridge_seal::hash;
 
 /// Whether Upgrade names WebSocket and nothing else: the one protocol that an operation can declare. Any other would
@@ -14,10 +15,27 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
     only(headers, UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
+/// Whether the operation and the request agree. `switches`: the connection can be switched to a WebSocket, and is asked to
+/// be. `opens`: the operation does.
+pub fn judge(headers: &HeaderMap, switches: bool, opens: bool) -> Result<(), Box<Denial>> {
+    let refused = || Denial::new(&code::WEBSOCKET_REFUSED);
+    match opens {
+        true => judge_request(headers, switches).map_err(|why| Box::new(refused().detail(why))),
+        // Taken for an ordinary request, it would reach the target without what makes it a handshake.
+        false if switches && judge_request(headers, true).is_ok() => {
+            let why = "this operation opens no WebSocket";
+            Err(Box::new(
+                refused().detail(why).internal("upgrade: websocket at the operation would open one"),
+            ))
+        }
+        false => Ok(()),
+    }
+}
+
 /// What is wrong with a caller's handshake, in words for it. What is no handshake at all has no business at an
 /// operation that opens WebSockets: its reply would pass unread. `switches`: the connection can be switched, and is
 /// asked to be.
-pub fn judge_request(headers: &HeaderMap, switches: bool) -> Result<(), &'static str> {
+fn judge_request(headers: &HeaderMap, switches: bool) -> Result<(), &'static str> {
     if !is_asked_for(headers) {
         return Err("this operation opens a WebSocket: Upgrade must name websocket, over HTTP/1.1");
     }
