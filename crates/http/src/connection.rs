@@ -1,6 +1,7 @@
 //! One listener's connections: handshake, HTTP version, drain.
 
 use crate::Site;
+use crate::handshakes::Handshakes;
 use crate::service::{Caller, serve};
 use crate::unattended::Streams;
 use crate::unseen;
@@ -45,6 +46,7 @@ pub struct Front {
     site: ArcSwap<Site>,
     pub tls: ListenerTls,
     limits: ArcSwap<gate::Limits>,
+    handshakes: Handshakes,
     draining: watch::Sender<bool>,
     /// When what is still open ends, where that is for the listener itself to see to.
     over: OnceLock<Instant>,
@@ -57,6 +59,7 @@ impl Front {
             site: ArcSwap::new(site),
             tls,
             limits: ArcSwap::from_pointee(limits),
+            handshakes: Handshakes::default(),
             draining: watch::Sender::new(false),
             over: OnceLock::new(),
         })
@@ -141,7 +144,7 @@ impl Worker {
     }
 
     async fn serve(self: Rc<Self>, connection: Connection) {
-        let Connection { stream, peer, permit, .. } = connection;
+        let Connection { stream, peer, permit, local: listener } = connection;
         let local = stream.local_addr().ok().map(|local| local.ip().to_canonical());
         let counted = Rc::new(permit);
         let patience = self.front.limits.load().head_timeout;
@@ -152,7 +155,7 @@ impl Worker {
         };
         let secured = match secured {
             Ok(secured) => secured,
-            Err(error) => return tracing::debug!(address = %peer.ip(), %error, "connection refused"),
+            Err(error) => return self.front.handshakes.refused(&error, listener, peer.ip()),
         };
         let mut draining = self.front.draining.subscribe();
         let (address, certificate) = (peer.ip(), secured.certificate);

@@ -12,6 +12,7 @@ pub mod credential;
 mod crossing;
 mod fields;
 mod grpc;
+mod handshakes;
 pub mod hosts;
 mod injected;
 mod lasting;

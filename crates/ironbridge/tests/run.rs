@@ -318,3 +318,21 @@ fn a_stop_with_unwritten_records_is_a_failure() {
     let said = bridge.output();
     assert!(said.contains("stopped, but not in order") && said.contains("not yet on disk"), "{said}");
 }
+
+/// Nothing else tells the operator of them: there is no request, so there is no record.
+#[test]
+fn callers_that_never_get_as_far_as_a_request_are_told_of() {
+    let mut world = world(&["--no-watch"]);
+    let address = format!("localhost:{}", world.port);
+    for _ in 0..3 {
+        let in_clear = curl([&*format!("http://{address}/erp/orders")]).unwrap();
+        assert_eq!((in_clear.status, in_clear.text().contains("speaks TLS")), (400, true));
+    }
+    let line = world.bridge.wait_for_line("plain-http", LONG).unwrap();
+    assert!(line.contains("INFO") && line.contains("127.0.0.1") && line.contains("https"), "{line}");
+    assert!(curl([&*format!("https://{address}/erp/orders")]).is_err(), "the internal CA is not known to it");
+    let line = world.bridge.wait_for_line("distrusted", LONG).unwrap();
+    assert!(line.contains("data/ca.pem"), "{line}");
+    let said = world.bridge.output();
+    assert_eq!(said.lines().filter(|line| line.contains("plain-http")).count(), 1, "{said}");
+}

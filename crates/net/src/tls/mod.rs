@@ -2,6 +2,7 @@
 //! profile, version 6).
 
 pub mod client;
+mod refused;
 pub mod server;
 pub(crate) mod words;
 

@@ -1,6 +1,6 @@
 pub use super::Protocol;
-
-use super::{Identity, Roots, TlsError, VERSIONS, provider};
+pub use super::refused::HandshakeError;
+use super::{Identity, Roots, TlsError, VERSIONS, provider, refused};
 use crate::wire::Wire;
 use arc_swap::ArcSwap;
 use ironbridge_core::PeerCertificate;
@@ -9,7 +9,6 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{Acceptor, ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -103,8 +102,7 @@ impl ListenerTls {
     ) -> Result<Secured, HandshakeError> {
         let stream = tokio::time::timeout(patience, self.shake(stream, turns))
             .await
-            .map_err(|_| HandshakeError::TooSlow(patience))?
-            .map_err(HandshakeError::Failed)?;
+            .map_err(|_| HandshakeError::too_slow(patience))??;
         let session = stream.get_ref().1;
         let protocol = Protocol::chosen(session.alpn_protocol());
         let server_name = session.server_name().map(Into::into);
@@ -115,14 +113,17 @@ impl ListenerTls {
         Ok(Secured { stream, protocol, certificate, server_name })
     }
 
-    async fn shake(&self, stream: TcpStream, turns: &Turns) -> io::Result<TlsStream<Wire>> {
+    async fn shake(&self, mut stream: TcpStream, turns: &Turns) -> Result<TlsStream<Wire>, HandshakeError> {
+        refused::look(&mut stream).await?;
         // Whoever has not said hello waits for nobody, and nobody for them.
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), Wire::new(stream)).await?;
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), Wire::new(stream)).await;
+        let hello = hello.map_err(|error| refused::because(&error))?;
         let mut accepting = pin!(hello.into_stream(self.0.load_full()));
-        match turns.take(accepting.as_mut()).await {
+        let done = match turns.take(accepting.as_mut()).await {
             Poll::Ready(done) => done,
             Poll::Pending => accepting.await,
-        }
+        };
+        done.map_err(|error| refused::because(&error))
     }
 }
 
@@ -157,12 +158,4 @@ pub struct Secured {
     pub certificate: Option<Arc<PeerCertificate>>,
     /// The name the caller asked for (SNI).
     pub server_name: Option<Box<str>>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum HandshakeError {
-    #[error("no handshake within {} ms", .0.as_millis())]
-    TooSlow(Duration),
-    #[error("TLS handshake failed: {}", super::words::words(.0))]
-    Failed(io::Error),
 }

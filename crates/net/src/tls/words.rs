@@ -16,7 +16,7 @@ pub(crate) fn words(error: &io::Error) -> String {
 
 fn of(error: &Error) -> String {
     match error {
-        Error::InvalidCertificate(fault) => certificate(fault),
+        Error::InvalidCertificate(fault) => certificate(fault, Shown::ByTarget),
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "it wants a client certificate, and was shown none".to_owned()
         }
@@ -33,30 +33,66 @@ fn of(error: &Error) -> String {
     }
 }
 
-fn certificate(fault: &CertificateError) -> String {
+/// Whose certificate is judged.
+#[derive(Clone, Copy)]
+pub(super) enum Shown {
+    ByTarget,
+    ByCaller,
+}
+
+impl Shown {
+    fn whose(self) -> &'static str {
+        match self {
+            Shown::ByTarget => "its certificate",
+            Shown::ByCaller => "its client certificate",
+        }
+    }
+
+    fn of_unknown_ca(self) -> &'static str {
+        match self {
+            Shown::ByTarget => "name that CA's certificate in `ca`",
+            Shown::ByCaller => {
+                "name that CA's certificate in ca at the account's certificate, or issue one with `ironbridge certificate issue`"
+            }
+        }
+    }
+
+    /// One that signed itself, as `openssl req -x509` makes it.
+    fn of_a_ca(self) -> &'static str {
+        match self {
+            Shown::ByTarget => {
+                "such a one may be no server's; `ironbridge explain ca` says how to make another"
+            }
+            Shown::ByCaller => {
+                "such a one may be no caller's; `ironbridge certificate issue` makes another, and so does what `ironbridge explain ca` shows"
+            }
+        }
+    }
+}
+
+pub(super) fn certificate(fault: &CertificateError, shown: Shown) -> String {
+    let whose = shown.whose();
     match fault {
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "its certificate was valid until {}, and it is {}",
+            "{whose} was valid until {}, and it is {}",
             date(not_after.as_secs()),
             date(time.as_secs())
         ),
         CertificateError::NotValidYetContext { time, not_before } => format!(
-            "its certificate is valid from {} on, and it is {}; is this machine's clock right?",
+            "{whose} is valid from {} on, and it is {}; is this machine's clock right?",
             date(not_before.as_secs()),
             date(time.as_secs())
         ),
         CertificateError::UnknownIssuer => {
-            "its certificate comes from a CA that is not trusted here; name that CA's certificate in `ca`".to_owned()
+            format!("{whose} comes from a CA that is not trusted here; {}", shown.of_unknown_ca())
         }
         // The library has no name of its own for it, only its verifier's.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "its certificate is that of a CA, as self-signed ones often are, and such a one may be no server's; \
-             `ironbridge explain ca` says how to make another"
-                .to_owned()
+            format!("{whose} is that of a CA, as self-signed ones often are, and {}", shown.of_a_ca())
         }
         // Says which names it is for.
         fault @ CertificateError::NotValidForNameContext { .. } => fault.to_string(),
-        fault => format!("its certificate is not accepted: {fault}"),
+        fault => format!("{whose} is not accepted: {fault}"),
     }
 }
 
