@@ -4,6 +4,7 @@
 //! same key is answered alike, so a retry can never act twice; where the outcome was lost, a repetition is
 //! refused rather than guessed at.
 
+use crate::schema::JsonSchema;
 use bytes::Bytes;
 use ironbridge_core::{
     Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Phase, Reads, Stop, StoredAnswer,
@@ -24,7 +25,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 ///
 /// Keys are apart for each account and operation. What must be the same in a repetition is the method, the path,
 /// the query, the declared header fields and the body; anything else under the same key is `idempotency-mismatch`. The
-/// answer that is kept is the one that the caller saw, after the keep list.
+/// answer that is kept is the one that the caller saw, after the keep list; given again, it is held against what is
+/// declared by then. A schema judged more than what is kept, so an answer that another one judged is not given again.
 #[derive(Clone)]
 pub struct IdempotencyKey {
     store: Arc<dyn Idempotency>,
@@ -32,6 +34,8 @@ pub struct IdempotencyKey {
     secret: Arc<MacKey>,
     required: bool,
     window: Duration,
+    /// Of the schema that judges replies.
+    schema: Option<[u8; 32]>,
 }
 
 impl IdempotencyKey {
@@ -43,7 +47,12 @@ impl IdempotencyKey {
         required: bool,
         window: Duration,
     ) -> IdempotencyKey {
-        IdempotencyKey { store, secret, required, window }
+        IdempotencyKey { store, secret, required, window, schema: None }
+    }
+
+    /// Where this schema judges replies.
+    pub fn judged_by(self, schema: Option<&JsonSchema>) -> IdempotencyKey {
+        IdempotencyKey { schema: schema.map(JsonSchema::digest), ..self }
     }
 
     async fn reserve(&self, exchange: &mut Exchange, key: String) -> Verdict {
@@ -59,13 +68,49 @@ impl IdempotencyKey {
                 exchange.reservation = Some(ticket.holder);
                 Ok(())
             }
-            Reservation::Finished(answer) => Err(Stop::Replay(Box::new(answer))),
+            Reservation::Finished(answer) if answer.schema == self.schema => {
+                Err(Stop::Replay(Box::new(answer)))
+            }
+            Reservation::Finished(_) => {
+                let internal = "another response.schema judged the stored answer than is declared now";
+                Err(Denial::new(&code::IDEMPOTENCY_UNKNOWN_OUTCOME).internal(internal).into())
+            }
             Reservation::InProgress => {
                 Err(Denial::new(&code::IDEMPOTENCY_IN_PROGRESS).retry_after(ASK_AGAIN).into())
             }
             Reservation::Mismatch => Err(Denial::new(&code::IDEMPOTENCY_MISMATCH).into()),
             Reservation::OutcomeUnknown => Err(Denial::new(&code::IDEMPOTENCY_UNKNOWN_OUTCOME).into()),
         }
+    }
+
+    /// What an ending means for the key: free again only where surely nothing reached the target, answered only
+    /// where the target's answer is known whole and was not its own failure.
+    fn settlement(&self, exchange: &Exchange, ending: Ending) -> Settlement {
+        match (ending, exchange.reply.bytes()) {
+            (Ending::Delivered { status } | Ending::Partial { status } | Ending::Cut { status, .. }, _)
+                if not_acted_upon(status) =>
+            {
+                Settlement::Release
+            }
+            (Ending::Delivered { status }, body) if status < 500 => self.finished(exchange, status, body),
+            // Broken off on its way to the caller, but held here. One that broke off on its way to us is not.
+            (Ending::Partial { status }, Some(body)) if status < 500 => {
+                self.finished(exchange, status, Some(body))
+            }
+            (Ending::Denied(_) | Ending::Abandoned { sent: false }, _) => Settlement::Release,
+            (Ending::Failed(refusal), _) if never_sent(refusal.id) => Settlement::Release,
+            _ => Settlement::Unknown,
+        }
+    }
+
+    fn finished(&self, exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlement {
+        Settlement::Finished(StoredAnswer {
+            status,
+            content_type: exchange.reply_content_type.clone(),
+            fields: exchange.reply_fields.clone(),
+            body: body.cloned().unwrap_or_default(),
+            schema: self.schema,
+        })
     }
 }
 
@@ -94,7 +139,7 @@ impl Control for IdempotencyKey {
     fn settle(&self, exchange: &Exchange, ending: &Ending) {
         let Some(holder) = exchange.reservation else { return };
         let Some(key) = exchange.facts.idempotency_key.as_deref().and_then(parse_key) else { return };
-        let (scope, settlement) = (scope(exchange), settlement(exchange, *ending));
+        let (scope, settlement) = (scope(exchange), self.settlement(exchange, *ending));
         if matches!(settlement, Settlement::Finished(_)) && !exchange.subjects.is_empty() {
             let ticket = Ticket { scope: scope.clone(), key: key.clone(), holder };
             self.store.concerns(ticket, subjects(exchange).collect());
@@ -103,38 +148,11 @@ impl Control for IdempotencyKey {
     }
 }
 
-/// What an ending means for the key: free again only where surely nothing reached the target, answered only
-/// where the target's answer is known whole and was not its own failure.
-fn settlement(exchange: &Exchange, ending: Ending) -> Settlement {
-    match (ending, exchange.reply.bytes()) {
-        (Ending::Delivered { status } | Ending::Partial { status } | Ending::Cut { status, .. }, _)
-            if not_acted_upon(status) =>
-        {
-            Settlement::Release
-        }
-        (Ending::Delivered { status }, body) if status < 500 => finished(exchange, status, body),
-        // Broken off on its way to the caller, but held here. One that broke off on its way to us is not.
-        (Ending::Partial { status }, Some(body)) if status < 500 => finished(exchange, status, Some(body)),
-        (Ending::Denied(_) | Ending::Abandoned { sent: false }, _) => Settlement::Release,
-        (Ending::Failed(refusal), _) if never_sent(refusal.id) => Settlement::Release,
-        _ => Settlement::Unknown,
-    }
-}
-
 /// Statuses by which a target says that it has not taken the request up, and that it may be sent again: 408 (RFC 9110
 /// §15.5.9), 421 (§15.5.20), 425 (RFC 8470 §5.2) and 429 (RFC 6585 §4). Kept as an answer, they would be given again
 /// for as long as the key is remembered.
 fn not_acted_upon(status: u16) -> bool {
     matches!(status, 408 | 421 | 425 | 429)
-}
-
-fn finished(exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlement {
-    Settlement::Finished(StoredAnswer {
-        status,
-        content_type: exchange.reply_content_type.clone(),
-        fields: exchange.reply_fields.clone(),
-        body: body.cloned().unwrap_or_default(),
-    })
 }
 
 /// Whether the failure came before a byte of the request was sent to the target.

@@ -12,6 +12,7 @@ use crate::Side;
 use instance::{Body, Instance};
 use ironbridge_core::json::JsonFault;
 use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Phase, Reads, code};
+use ironbridge_seal::hash;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use names::Names;
 use serde_json::Value;
@@ -24,6 +25,8 @@ pub struct JsonSchema(Arc<Compiled>);
 
 #[derive(Debug)]
 struct Compiled {
+    /// Of the document.
+    digest: [u8; 32],
     validator: Validator<Body>,
     names: Names,
     /// Whether telling what is wrong could take exponential time; see [`recursion`].
@@ -88,7 +91,13 @@ impl JsonSchema {
         let validator = compiled.map_err(|error| words::compilation(&error))?;
         let branches_recursively = recursion::branches_recursively(schema);
         let names = Names::of(schema);
-        Ok(JsonSchema(Arc::new(Compiled { validator, names, branches_recursively })))
+        let digest = hash::sha256_parts(&[schema.to_string().as_bytes()]);
+        Ok(JsonSchema(Arc::new(Compiled { digest, validator, names, branches_recursively })))
+    }
+
+    /// Tells it from every schema that says something else.
+    pub fn digest(&self) -> [u8; 32] {
+        self.0.digest
     }
 
     /// What of the document breaks the schema.

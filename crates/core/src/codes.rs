@@ -253,7 +253,7 @@ codes! {
         "This Idempotency-Key was used for a request with another method, path, query, declared header field or body.",
         "Use a fresh key for a different request.";
     IDEMPOTENCY_UNKNOWN_OUTCOME = "idempotency-unknown-outcome", 409, Bridge, false, "Outcome unknown",
-        "The first request with this Idempotency-Key reached the target, but whether it acted is not known (it answered with a server error or not in time, the connection broke, the bridge stopped, or the data of a person whom it concerned was erased). Sending it again could act twice, so it is not sent.",
+        "The first request with this Idempotency-Key reached the target, but whether it acted is not known (it answered with a server error or not in time, the connection broke, the bridge stopped, or the data of a person whom it concerned was erased), or its answer may not cross as the operation is declared by now. Sending it again could act twice, so it is not sent.",
         "Ask the target's owner whether it happened; then use a fresh key.";
 
     // Delivery

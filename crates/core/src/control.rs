@@ -101,7 +101,10 @@ impl From<Denial> for Stop {
 pub struct StoredAnswer {
     pub status: u16,
     pub content_type: Option<Box<str>>,
-    /// What else the answer said, as the caller got it: names and values.
+    /// What else the answer said of what crossed, in the target's terms: names and values.
     pub fields: Vec<(Box<str>, Box<[u8]>)>,
+    /// As the caller got it.
     pub body: Bytes,
+    /// What judged the whole of it, as a digest, before anything was held back.
+    pub schema: Option<[u8; 32]>,
 }

@@ -31,7 +31,7 @@ pub struct Exchange {
     pub reservation: Option<(i64, i64)>,
     /// The media type of the target's reply as it stands in the reply, where the body of the reply is read.
     pub reply_content_type: Option<Box<str>>,
-    /// The other fields of the reply as they cross, where the answer may be kept.
+    /// The other fields of the reply that cross, in the target's terms, where the answer may be kept.
     pub reply_fields: Vec<(Box<str>, Box<[u8]>)>,
     /// Which of the operator's own rules refused it.
     pub refused_by: Option<Box<str>>,

@@ -154,6 +154,14 @@ impl Pipeline {
         self.run(&self.reply, exchange).await
     }
 
+    /// Holds back of a stored answer what a reply would lose now. Controls of earlier phases judged the whole reply,
+    /// which is not there any more.
+    pub(crate) async fn minimise_again(&self, exchange: &mut Exchange) -> Verdict {
+        let first = self.reply.partition_point(|step| phase(step) < Some(Phase::Minimise));
+        let after = self.reply.partition_point(|step| phase(step) <= Some(Phase::Minimise));
+        self.run(self.reply.get(first..after).unwrap_or_default(), exchange).await
+    }
+
     async fn run(&self, steps: &[Step], exchange: &mut Exchange) -> Verdict {
         for step in steps {
             if exchange.holds() < LARGE {
@@ -194,6 +202,10 @@ impl Pipeline {
             control.settle(exchange, ending);
         }
     }
+}
+
+fn phase(step: &Step) -> Option<Phase> {
+    step.first().map(|control| control.phase())
 }
 
 fn steps(controls: &[Arc<dyn Control>]) -> Box<[Step]> {

@@ -58,8 +58,9 @@ pub trait Crossing {
         None
     }
 
-    /// The other fields of the reply as they cross, to be kept likewise.
-    fn reply_fields(&self, _reply: &Self::Reply, _exchange: &Exchange) -> Vec<(Box<str>, Box<[u8]>)> {
+    /// The other fields of the reply that cross, to be kept likewise. Still in the target's terms: what becomes of them
+    /// is for the time when the answer is given again.
+    fn reply_fields(&self, _reply: &Self::Reply) -> Vec<(Box<str>, Box<[u8]>)> {
         Vec::new()
     }
 
@@ -223,7 +224,7 @@ impl Tail {
         exchange.request = Payload::Streamed;
         let facts = crossing.reply_facts(&reply);
         if exchange.reservation.is_some() {
-            exchange.reply_fields = crossing.reply_fields(&reply, exchange);
+            exchange.reply_fields = crossing.reply_fields(&reply);
         }
         if !pipeline.reads_reply() || !facts.has_body {
             crossing.last_look(&mut reply, None).await?;
@@ -270,7 +271,10 @@ impl Tail {
     }
 
     async fn stop<R>(mut self: Box<Self>, stop: Stop) -> Answer<R> {
-        let stop = self.after_delivery(self.hold(stop));
+        let stop = match stop {
+            Stop::Replay(answer) => Box::pin(self.again(answer)).await.map_or_else(Stop::Deny, Stop::Replay),
+            denied => self.after_delivery(denied),
+        };
         let ending = match &stop {
             Stop::Replay(answer) => {
                 self.exchange.bytes_out = length(&answer.body);
@@ -302,17 +306,26 @@ impl Tail {
         }
     }
 
-    /// A stored answer counts like one that was just read.
-    fn hold(&self, stop: Stop) -> Stop {
-        let Stop::Replay(mut answer) = stop else { return stop };
-        let mut charge = self.pipeline.charge(&self.exchange);
-        match charge.grow_to(answer.body.len()) {
-            Ok(()) => {
-                answer.body = charge.keep(answer.body);
-                Stop::Replay(answer)
-            }
-            Err(full) => full.denial(&code::BRIDGE_FULL).into(),
+    /// A stored answer counts like one that was just read, and crosses as far as one would now: since it was stored,
+    /// less may have been declared.
+    async fn again(&mut self, mut answer: Box<StoredAnswer>) -> Result<Box<StoredAnswer>, Box<Denial>> {
+        let (pipeline, exchange) = (&self.pipeline, &mut self.exchange);
+        let mut charge = pipeline.charge(exchange);
+        charge.grow_to(answer.body.len()).map_err(|full| full.denial(&code::BRIDGE_FULL))?;
+        if length(&answer.body) > pipeline.max_reply() {
+            return Err(not_again(&Denial::new(&code::REPLY_TOO_LARGE)));
         }
+        exchange.reply_content_type.clone_from(&answer.content_type);
+        exchange.reply = Payload::Whole(Document::held(std::mem::take(&mut answer.body), charge));
+        let judged = pipeline.minimise_again(exchange).await;
+        let kept = std::mem::take(&mut exchange.reply);
+        match judged {
+            Ok(()) => answer.body = kept.bytes().cloned().unwrap_or_default(),
+            Err(Stop::Deny(denial)) if denial.code.retry => return Err(denial),
+            Err(Stop::Deny(denial)) => return Err(not_again(&denial)),
+            Err(Stop::Replay(_)) => return Err(not_again(&Denial::new(&code::INTERNAL))),
+        }
+        Ok(answer)
     }
 
     /// Settles and records now; the future that comes back resolves when the answer may be given.
@@ -347,6 +360,12 @@ impl Tail {
         let duration = self.clock.monotonic().saturating_sub(self.exchange.started);
         self.trail.append(Record { exchange: &self.exchange, ending, duration, amends })
     }
+}
+
+/// A stored answer that would not cross as it is, for this reason.
+fn not_again(why: &Denial) -> Box<Denial> {
+    let internal = format!("the stored answer would not cross as the operation is declared now: {why}");
+    Box::new(Denial::new(&code::IDEMPOTENCY_UNKNOWN_OUTCOME).internal(internal))
 }
 
 fn length(body: &Bytes) -> u64 {

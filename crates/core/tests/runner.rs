@@ -260,6 +260,7 @@ async fn a_stored_answer_is_given_and_recorded() {
             content_type: None,
             fields: Vec::new(),
             body: Bytes::from_static(b"again"),
+            schema: None,
         };
         Err(Stop::Replay(Box::new(answer)))
     });

@@ -264,3 +264,110 @@ fn what_is_remembered_of_a_request_is_keyed_and_erased() {
     assert_eq!(code("k2", "eve"), (409, "idempotency-unknown-outcome".into()), "his id was in the answer");
     assert_eq!(world.target.seen_on("POST /pay").len(), 2);
 }
+
+/// Declared when the answers are stored.
+const BEFORE: &str = r#"keep: { match: POST /keep, permission: orders.write, response: { headers: [X-Node] }, replay: { idempotency_key: required } }
+    same: { match: POST /same, permission: orders.write, response: { keep: [/id], schema: ./any.json, headers: [X-Node] }, replay: { idempotency_key: required } }
+    text: { match: POST /text, permission: orders.write, replay: { idempotency_key: required } }
+    size: { match: POST /size, permission: orders.write, replay: { idempotency_key: required } }
+    shape: { match: POST /shape, permission: orders.write, response: { schema: ./any.json }, replay: { idempotency_key: required } }
+    shapes: { match: POST /shapes, permission: orders.write, replay: { idempotency_key: required } }
+    refused: { match: POST /refused, permission: orders.write, replay: { idempotency_key: required } }
+    role: { match: POST /role, permission: orders.write, replay: { idempotency_key: required } }
+    list: { match: POST /list, permission: orders.write, response: { headers: all }, replay: { idempotency_key: required } }
+    thing: { match: "GET /things/{id}", permission: orders.read }"#;
+
+/// Declared when they are asked for again.
+const AFTER: &str = r#"keep: { match: POST /keep, permission: orders.write, response: { keep: [/id] }, replay: { idempotency_key: required } }
+    same: { match: POST /same, permission: orders.write, response: { keep: [/id], schema: ./any.json, headers: [X-Node] }, replay: { idempotency_key: required } }
+    text: { match: POST /text, permission: orders.write, response: { keep: [/id] }, replay: { idempotency_key: required } }
+    size: { match: POST /size, permission: orders.write, response: { max_body: 16B }, replay: { idempotency_key: required } }
+    shape: { match: POST /shape, permission: orders.write, response: { schema: ./id.json }, replay: { idempotency_key: required } }
+    shapes: { match: POST /shapes, permission: orders.write, response: { schema: ./id.json }, replay: { idempotency_key: required } }
+    refused: { match: POST /refused, permission: orders.write, response: { keep: [/id] }, replay: { idempotency_key: required } }
+    role: { match: POST /role, permission: orders.admin, replay: { idempotency_key: required } }
+    list: { match: POST /list, permission: orders.write, response: { headers: [X-Kept] }, replay: { idempotency_key: required } }
+    other: { match: "GET /others/{id}", permission: orders.read }"#;
+
+/// What a reload declares narrower holds for an answer that was stored before it.
+#[test]
+fn what_is_given_again_is_what_crosses_now() {
+    let declared = |operations| Declared { operations, ..Declared::default() };
+    let (world, key) = World::with_key(&declared(BEFORE), |dir, _| {
+        std::fs::write(dir.join("any.json"), r#"{ "type": "object" }"#)?;
+        let id = r#"{ "type": "object", "properties": { "id": {} }, "additionalProperties": false }"#;
+        Ok(std::fs::write(dir.join("id.json"), id)?)
+    })
+    .unwrap();
+    let key = format!("X-API-Key: {key}");
+    let (json, person) = ("application/json", r#"{"id":7,"salary":90000}"#);
+    let answers = |status, kind: &str, body: &'static str| {
+        let fields = vec![
+            ("content-type", kind.to_owned()),
+            ("location", "/things/7".into()),
+            ("link", "</things/8>; rel=next, </others/9>; rel=last".into()),
+            ("etag", "\"whole\"".into()),
+            ("x-node", "erp-7".into()),
+            ("x-kept", "1".into()),
+        ];
+        Reply::Raw(status, fields, Bytes::from_static(body.as_bytes()))
+    };
+    let operations = ["keep", "same", "size", "shape", "shapes", "role", "list"];
+    for operation in operations {
+        world.target.on(&format!("POST /{operation}"), answers(201, json, person));
+    }
+    world.target.on("POST /text", answers(200, "text/plain", "salary 90000"));
+    world.target.on("POST /refused", answers(422, json, person));
+    let ask = |operation: &str| {
+        eventually(|| {
+            let reply = post(&world, &key, &format!("/{operation}"), "k", "{}");
+            // The outcome is stored after the answer is given.
+            let under_way = reply.text().contains("idempotency-in-progress");
+            (!under_way).then_some(reply)
+        })
+    };
+    for operation in operations.iter().chain(&["text", "refused"]) {
+        assert!([200, 201, 422].contains(&ask(operation).status), "{operation}");
+        let again = ask(operation);
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{operation}");
+        assert_eq!(again.header("location").is_some(), again.status != 422, "{operation}");
+    }
+    world.rewrite(&declared(AFTER)).unwrap();
+    world.reload().unwrap();
+
+    let again = ask("keep");
+    assert_eq!((again.status, again.text().as_str()), (201, r#"{"id":7}"#));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.header("content-type"), Some(json));
+    // No operation leads to the first two any more; an entity tag tells of the whole body.
+    assert_eq!([again.header("location"), again.header("etag"), again.header("x-node")], [None; 3]);
+    assert_eq!(again.header("link"), Some("</erp/v1/others/9>; rel=last"));
+    let record = world.record_of(&again);
+    assert_eq!((&record["code"], &record["bytes_out"]), (&json!("replayed"), &json!(8)), "{record}");
+
+    let same = ask("same");
+    assert_eq!(
+        (same.status, same.text().as_str(), same.header("x-node")),
+        (201, r#"{"id":7}"#, Some("erp-7"))
+    );
+    let list = ask("list");
+    assert_eq!((list.header("x-kept"), list.header("x-node")), (Some("1"), None));
+    // A client error has the bridge's own words.
+    assert_eq!((ask("refused").status, ask("refused").text().contains("salary")), (422, false));
+    assert_eq!(ask("role").json().unwrap()["code"], "permission-missing");
+    for operation in ["text", "size", "shape", "shapes"] {
+        let refused = ask(operation);
+        let code = refused.json().unwrap()["code"].clone();
+        assert_eq!((refused.status, code), (409, json!("idempotency-unknown-outcome")), "{operation}");
+        assert!(!refused.text().contains("90000"), "{operation}");
+        assert_eq!(world.record_of(&refused)["code"], "idempotency-unknown-outcome");
+    }
+    assert_eq!(world.target.seen().len(), 9, "nothing acted twice");
+    // What was declared first gives the first answer again, and nothing has become of it.
+    world.rewrite(&declared(BEFORE)).unwrap();
+    world.reload().unwrap();
+    let first = ask("keep");
+    assert_eq!((first.text().as_str(), first.header("x-node")), (person, Some("erp-7")));
+    assert_eq!(first.header("location"), Some("/erp/v1/things/7"));
+    assert_eq!(world.target.seen().len(), 9);
+}

@@ -38,7 +38,9 @@ pub(crate) fn respond(
 ) -> Response<AnswerBody> {
     match answer {
         Answer::Denied { denial, tail } => refusal(site, &denial, &tail),
-        Answer::Replayed { answer, tail } => replayed(&site.problems, *answer, tail.exchange()),
+        Answer::Replayed { answer, tail } => {
+            replayed(&site.problems, route, *answer, tail.exchange(), spelling)
+        }
         Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
             declined(&site.problems, reply, tail)
         }
@@ -187,13 +189,9 @@ fn toward_caller(
     (headers, strayed)
 }
 
-/// The fields of an answer that may be given again. What frames it, and when and how it came, is another time's.
-pub(crate) fn kept_fields<B>(
-    reply: &Response<B>,
-    route: &Route,
-    exchange: &Exchange,
-    spelling: Option<&str>,
-) -> Vec<(Box<str>, Box<[u8]>)> {
+/// The fields of an answer that may be given again, as the target said them. What frames it, and when and how it came, is
+/// another time's.
+pub(crate) fn kept_fields<B>(reply: &Response<B>, route: &Route) -> Vec<(Box<str>, Box<[u8]>)> {
     if reply.status().is_client_error() {
         return Vec::new();
     }
@@ -201,9 +199,8 @@ pub(crate) fn kept_fields<B>(
     // They are told of when the answer passes.
     let untold = LeftOut::default();
     let mut left_out = Noted::of_reply(&untold);
-    let (mut headers, _) =
-        toward_caller(reply.headers().clone(), route, &via, exchange, spelling, &mut left_out);
-    for name in [VIA, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, DATE, AGE] {
+    let mut headers = fields::toward_caller(reply.headers().clone(), &route.passes, &via, &mut left_out);
+    for name in OF_ANOTHER_TIME {
         headers.remove(name);
     }
     if reply.status().is_redirection() {
@@ -211,6 +208,9 @@ pub(crate) fn kept_fields<B>(
     }
     headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect()
 }
+
+/// Content-Type is kept beside the body, because controls read it too.
+const OF_ANOTHER_TIME: [HeaderName; 6] = [VIA, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, DATE, AGE];
 
 /// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6).
 pub(crate) fn is_bodiless(method: impl AsRef<str>, status: StatusCode) -> bool {
@@ -227,34 +227,52 @@ fn declined(problems: &Problems, reply: Response<Watched>, tail: Box<Tail>) -> R
     response.map(|bytes| ReplyBody::held(bytes, Some(tail)).into())
 }
 
-fn replayed(problems: &Problems, answer: StoredAnswer, exchange: &Exchange) -> Response<AnswerBody> {
+fn replayed(
+    problems: &Problems,
+    route: &Route,
+    answer: StoredAnswer,
+    exchange: &Exchange,
+    spelling: Option<&str>,
+) -> Response<AnswerBody> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     // In place of a client error's words the caller got ours, which are not stored.
     let mut response = if status.is_client_error() {
         problems.declined(status, exchange).map(|bytes| ReplyBody::held(bytes, None).into())
     } else {
-        given_again(status, answer, exchange)
+        given_again(status, route, answer, exchange, spelling)
     };
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }
 
-fn given_again(status: StatusCode, answer: StoredAnswer, exchange: &Exchange) -> Response<AnswerBody> {
-    let mut response = Response::new(ReplyBody::held(answer.body, None).into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
+/// What was stored, as far as it would cross now: since then, fewer fields may have been declared, and what it refers to
+/// may be gone.
+fn given_again(
+    status: StatusCode,
+    route: &Route,
+    answer: StoredAnswer,
+    exchange: &Exchange,
+    spelling: Option<&str>,
+) -> Response<AnswerBody> {
+    let mut stored = HeaderMap::with_capacity(answer.fields.len() + 8);
     for (name, value) in answer.fields {
-        let name = HeaderName::try_from(&*name)
-            .ok()
-            .filter(|name| ironbridge_core::fields::owned(name.as_str()).is_none());
-        if let (Some(name), Ok(value)) = (name, HeaderValue::from_bytes(&value)) {
-            headers.append(name, value);
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(&*name), HeaderValue::from_bytes(&value)) {
+            stored.append(name, value);
         }
     }
-    if let Some(Ok(content_type)) = answer.content_type.map(|text| HeaderValue::from_str(&text)) {
-        headers.insert(CONTENT_TYPE, content_type);
-    }
-    problem::stamp(headers, exchange);
+    stored.extend(
+        answer.content_type.and_then(|text| Some((CONTENT_TYPE, HeaderValue::from_str(&text).ok()?))),
+    );
+    let via = HeaderValue::from_static("");
+    let mut left_out = Noted::of_reply(&route.passes.left_out);
+    let (mut headers, strayed) = toward_caller(stored, route, &via, exchange, spelling, &mut left_out);
+    left_out.tell(exchange);
+    strayed.tell(exchange);
+    headers.remove(VIA);
+    problem::stamp(&mut headers, exchange);
+    let mut response = Response::new(ReplyBody::held(answer.body, None).into());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }
 

@@ -18,7 +18,7 @@ use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use ironbridge_core::memory::Charge;
-use ironbridge_core::{Cleared, Code, Crossing, Denial, Exchange, ReplyFacts, code};
+use ironbridge_core::{Cleared, Code, Crossing, Denial, ReplyFacts, code};
 use ironbridge_net::gate::GateState;
 use ironbridge_net::retry_after;
 use ironbridge_net::upstream::{
@@ -95,8 +95,8 @@ impl Crossing for HttpCrossing<'_> {
         request::text(reply.headers(), CONTENT_TYPE).map(Into::into)
     }
 
-    fn reply_fields(&self, reply: &Self::Reply, exchange: &Exchange) -> Vec<(Box<str>, Box<[u8]>)> {
-        answer::kept_fields(reply, self.route, exchange, self.spelling.as_deref())
+    fn reply_fields(&self, reply: &Self::Reply) -> Vec<(Box<str>, Box<[u8]>)> {
+        answer::kept_fields(reply, self.route)
     }
 
     async fn last_look(&mut self, reply: &mut Self::Reply, body: Option<&Bytes>) -> Result<(), Box<Denial>> {

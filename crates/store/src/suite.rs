@@ -257,7 +257,13 @@ async fn idempotency(store: &impl Idempotency) {
     assert_eq!(reserve(store, "k").await, Reservation::Finished(answer()), "and again");
     let other = store.reserve(SCOPE, "k", [2; 32].into(), NOW, LATER).await.unwrap();
     assert_eq!(other, Reservation::Mismatch);
-    let bare = StoredAnswer { status: 204, content_type: None, fields: Vec::new(), body: Bytes::new() };
+    let bare = StoredAnswer {
+        status: 204,
+        content_type: None,
+        fields: Vec::new(),
+        body: Bytes::new(),
+        schema: None,
+    };
     store.settle(taken(reserve(store, "bare").await), Settlement::Finished(bare.clone()));
     assert_eq!(reserve(store, "bare").await, Reservation::Finished(bare));
 
@@ -396,6 +402,7 @@ fn answer() -> StoredAnswer {
         status: 201,
         content_type: Some("application/json".into()),
         body: Bytes::from_static(b"{\"id\":1}"),
+        schema: Some([7; 32]),
     }
 }
 

@@ -129,12 +129,9 @@ impl Builder<'_> {
         if let Some(replay) = &operation.replay {
             let store = Arc::clone(&self.services.home.store) as Arc<dyn Idempotency>;
             let required = replay.idempotency_key == manifest::IdempotencyKey::Required;
-            request.push(Arc::new(IdempotencyKey::new(
-                store,
-                Arc::clone(&self.services.fingerprint_key),
-                required,
-                replay.window,
-            )));
+            let secret = Arc::clone(&self.services.fingerprint_key);
+            let control = IdempotencyKey::new(store, secret, required, replay.window);
+            request.push(Arc::new(control.judged_by(plan.response_schema.as_ref())));
         }
         if let Some(list) = &plan.request_keep {
             request.push(Arc::new(Keep::request(Arc::clone(list))));

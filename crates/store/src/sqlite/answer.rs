@@ -1,6 +1,8 @@
-//! The bytes of a kept answer, before they are sealed: version 2, status, length of the content type plus one (zero:
-//! none), content type, number of fields, each as length and name, length and value; body. Integers are big-endian.
-//! Version 1 has no fields, and not their number.
+//! The bytes of a kept answer, before they are sealed: version 3, status, length of the content type plus one (zero:
+//! none), content type, number of fields, each as length and name, length and value; number of bytes of the schema's
+//! digest (0 or 32), digest; body. Integers are big-endian, but for that last number, a byte. Version 2 has no digest
+//! and not its number, and where its fields lead is written in the terms of a bridge as it was declared then, so that
+//! those are passed over. Version 1 has no fields either, and not their number.
 
 use crate::StoreError;
 use bytes::Bytes;
@@ -25,6 +27,8 @@ pub(super) fn encode(answer: &StoredAnswer) -> Vec<u8> {
         bytes.extend(length.to_be_bytes());
         bytes.extend(part);
     }
+    bytes.push(answer.schema.map_or(0, |_| 32));
+    bytes.extend(answer.schema.iter().flatten());
     bytes.extend(&answer.body);
     bytes
 }
@@ -34,7 +38,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StoredAnswer, StoreError> {
 }
 
 fn parse(bytes: &[u8]) -> Option<StoredAnswer> {
-    let ([version @ (1 | VERSION), status @ ..], mut rest) = bytes.split_first_chunk::<3>()? else {
+    let ([version @ (1 | 2 | VERSION), status @ ..], mut rest) = bytes.split_first_chunk::<3>()? else {
         return None;
     };
     let status = u16::from_be_bytes(*status);
@@ -48,9 +52,24 @@ fn parse(bytes: &[u8]) -> Option<StoredAnswer> {
         let length = number(&mut rest)?;
         let name = std::str::from_utf8(part(&mut rest, length)?).ok()?;
         let length = number(&mut rest)?;
-        fields.push((name.into(), part(&mut rest, length)?.into()));
+        let value = part(&mut rest, length)?;
+        if *version == VERSION || !LEADING.contains(&name) {
+            fields.push((name.into(), value.into()));
+        }
     }
-    Some(StoredAnswer { status, content_type, fields, body: Bytes::copy_from_slice(rest) })
+    let schema = match version {
+        1 | 2 => None,
+        _ => digest(&mut rest)?,
+    };
+    Some(StoredAnswer { status, content_type, fields, body: Bytes::copy_from_slice(rest), schema })
+}
+
+fn digest(rest: &mut &[u8]) -> Option<Option<[u8; 32]>> {
+    match part(rest, 1)? {
+        [0] => Some(None),
+        [32] => part(rest, 32)?.try_into().ok().map(Some),
+        _ => None,
+    }
 }
 
 fn number(rest: &mut &[u8]) -> Option<u16> {
@@ -65,7 +84,10 @@ fn part<'b>(rest: &mut &'b [u8], length: u16) -> Option<&'b [u8]> {
     Some(part)
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+
+/// Fields that say where something is.
+const LEADING: [&str; 2] = ["location", "link"];
 
 #[cfg(test)]
 mod tests {
@@ -79,10 +101,11 @@ mod tests {
             content_type in proptest::option::of(".{0,60}"),
             fields in proptest::collection::vec((".{0,20}", any::<Vec<u8>>()), 0..4),
             body: Vec<u8>,
+            schema: Option<[u8; 32]>,
         ) {
             let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
             let content_type = content_type.map(Into::into);
-            let answer = StoredAnswer { status, content_type, fields, body: body.into() };
+            let answer = StoredAnswer { status, content_type, fields, body: body.into(), schema };
             prop_assert_eq!(decode(&encode(&answer)), Ok(answer));
         }
 
@@ -99,9 +122,18 @@ mod tests {
             content_type: Some("a/b".into()),
             fields: vec![("location".into(), b"/x".as_slice().into())],
             body: Bytes::from_static(b"ok"),
+            schema: None,
         };
-        assert_eq!(encode(&answer), b"\x02\x00\xc9\x00\x04a/b\x00\x01\x00\x08location\x00\x02/xok");
-        // As it was written before there were fields.
+        let unjudged = b"\x03\x00\xc9\x00\x04a/b\x00\x01\x00\x08location\x00\x02/x\x00ok";
+        assert_eq!(encode(&answer), unjudged);
+        answer.schema = Some([7; 32]);
+        let judged = [&unjudged[..24], &[32], &[7; 32], b"ok"].concat();
+        assert_eq!(encode(&answer), judged);
+        assert_eq!(decode(&judged), Ok(answer.clone()));
+        // As it was written before its schema was known, and before there were fields.
+        (answer.schema, answer.fields) = (None, vec![("x-n".into(), b"1".as_slice().into())]);
+        let with_fields = b"\x02\x00\xc9\x00\x04a/b\x00\x02\x00\x08location\x00\x02/x\x00\x03x-n\x00\x011ok";
+        assert_eq!(decode(with_fields), Ok(answer.clone()));
         answer.fields.clear();
         assert_eq!(decode(b"\x01\x00\xc9\x00\x04a/bok"), Ok(answer));
     }

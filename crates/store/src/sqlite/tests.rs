@@ -533,6 +533,7 @@ fn answer(body: &str) -> StoredAnswer {
         content_type: None,
         fields: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        schema: None,
     }
 }
 
