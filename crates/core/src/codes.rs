@@ -287,6 +287,9 @@ codes! {
     TARGET_FAILED = "target-failed", 502, Target, true, "Target failed",
         "The target answered with a server error. Its own words are not passed on, because they may hold internals.",
         "Try again after the time in Retry-After, if there is one; if it persists, tell the operator the correlation id. A write with an Idempotency-Key needs a fresh one, once it is known that the target did not act: the same key is answered with idempotency-unknown-outcome.";
+    TARGET_UNAVAILABLE = "target-unavailable", 503, Target, true, "Target asks to come back later",
+        "The target answered 503 and said in Retry-After when to send the request again: it did not take it up (RFC 9110 §15.6.4). An Idempotency-Key is as fresh as before. A 503 without Retry-After is target-failed, as every other server error is.",
+        "Send the same again, under the same Idempotency-Key, after the time in Retry-After; if it persists, tell the target's owner.";
     TARGET_DECLINED = "target-declined", 400, Caller, false, "Target declined the request",
         "The request passed every control, and the target answered with a client error. Its status is passed on; its own words are not, because they may hold internals.",
         "Read the status: 403 may be the operator's to mend, because the bridge's own credential may not do this there; 404 is an answer, 409 and 412 tell of its state, 429 asks to wait for the time in Retry-After. Otherwise correct the request. What the target misses may be a header field that the operation does not declare: those that are not listed in request.headers stay at the bridge (docs/reference/fields.md). With an idempotency key, send the corrected request under a fresh one.";

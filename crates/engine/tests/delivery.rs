@@ -105,7 +105,7 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
         ("/erp/v1/quick/close", 502, "target-broke-off"),
         ("/erp/v1/quick-kept", 502, "target-broke-off"),
         ("/erp/v1/any/500", 502, "target-failed"),
-        ("/erp/v1/any/503", 502, "target-failed"),
+        ("/erp/v1/any/503", 503, "target-unavailable"),
         ("/erp/v1/any/401", 502, "target-refused-us"),
         ("/erp/v1/any/404", 404, "target-declined"),
         ("/erp/v1/any/409", 409, "target-declined"),

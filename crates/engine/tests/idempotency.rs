@@ -104,6 +104,41 @@ fn what_was_held_back_stays_held_back() {
     assert_eq!(world.target.seen_on("POST /book").len(), 1);
 }
 
+/// A server error may have acted; only a 503 that says when to come back has not (RFC 9110 §15.6.4).
+#[test]
+fn a_target_that_says_when_to_come_back_costs_no_key() {
+    let (world, key) = world();
+    let later = |value: &str| vec![("retry-after", value.to_owned())];
+    let taken = (409, json!("idempotency-unknown-outcome"));
+    let refused = |reply: &CurlReply| (reply.status, reply.json().unwrap()["code"].clone());
+    for (number, (status, fields, first, again)) in [
+        (503, later("1"), (503, json!("target-unavailable")), None),
+        (503, later("Fri, 27 Nov 2026 12:00:00 GMT"), (503, json!("target-unavailable")), None),
+        (429, later("1"), (429, json!("target-declined")), None),
+        (503, Vec::new(), (502, json!("target-failed")), Some(&taken)),
+        (503, later("soon"), (502, json!("target-failed")), Some(&taken)),
+        (500, later("1"), (502, json!("target-failed")), Some(&taken)),
+        (502, later("1"), (502, json!("target-failed")), Some(&taken)),
+        (504, later("1"), (502, json!("target-failed")), Some(&taken)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let idempotency_key = format!("k{number}");
+        world.target.on("POST /pay", Reply::Raw(status, fields, Bytes::new()));
+        assert_eq!(refused(&post(&world, &key, "/pay", &idempotency_key, "{}")), first, "{number}");
+        world.target.on("POST /pay", Reply::Json(201, json!({ "receipt": 1 })));
+        let asked = eventually(|| {
+            let asked = post(&world, &key, "/pay", &idempotency_key, "{}");
+            (!asked.text().contains("idempotency-in-progress")).then_some(asked)
+        });
+        match again {
+            Some(again) => assert_eq!(refused(&asked), *again, "{number}"),
+            None => assert_eq!((asked.status, asked.header("idempotency-replayed")), (201, None), "{number}"),
+        }
+    }
+}
+
 /// Nothing was sent, so that the key is as fresh as before.
 #[test]
 fn a_connection_that_never_came_about_costs_no_key() {

@@ -367,9 +367,12 @@ fn judge_status<B>(reply: &Response<B>) -> Result<(), Box<Denial>> {
     if !status.is_server_error() {
         return Ok(());
     }
-    let mut denial = Denial::new(&code::TARGET_FAILED).internal(status);
-    denial.retry_after = retry_after(reply.headers());
-    Err(denial.into())
+    let retry_after = retry_after(reply.headers());
+    let code = match status {
+        StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => &code::TARGET_UNAVAILABLE,
+        _ => &code::TARGET_FAILED,
+    };
+    Err(Box::new(Denial { retry_after, ..Denial::new(code).internal(status) }))
 }
 
 pub(crate) fn refusal(error: &SendError) -> Box<Denial> {
