@@ -6,7 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use ironbridge_net::tls::Roots;
 use ironbridge_net::upstream::{
-    OutBody, Pool, PooledBody, Protocol, Repeatable, SendError, Settings, Upstream, is_idempotent,
+    Holder, OutBody, Pool, PooledBody, Protocol, Repeatable, SendError, Settings, Upstream, is_idempotent,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -76,6 +76,8 @@ where
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
     Answer,
+    /// Says that it allows no stream, and answers.
+    Drain,
     /// REFUSED_STREAM.
     Refuse,
     /// GOAWAY that leaves this stream out, and the end.
@@ -112,6 +114,7 @@ async fn http2(mut stream: TcpStream, script: Vec<Does>) {
                 let lengths: &[u8] = &[0x88, 0x0f, 0x0d, 1, b'2', 0x0f, 0x0d, 1, b'3'];
                 match last {
                     Does::Answer => frame(1, 5, id, &[0x88]),
+                    Does::Drain => [frame(4, 0, 0, &[0, 3, 0, 0, 0, 0]), frame(1, 5, id, &[0x88])].concat(),
                     Does::Refuse => frame(3, 0, id, &7_u32.to_be_bytes()),
                     Does::Cancel => frame(3, 0, id, &8_u32.to_be_bytes()),
                     Does::GoAway => frame(7, 0, 0, &[0; 8]),
@@ -223,6 +226,33 @@ fn a_limit_of_streams_is_met_with_further_connections() {
             assert!(statuses.borrow().iter().all(|status| *status == Ok(StatusCode::OK)), "{statuses:?}");
             let opened = connections.get();
             assert!((least..=max_connections.min(8)).contains(&opened), "{opened} of {max_connections}");
+        }
+    });
+}
+
+/// A server that drains says that it takes no more on this connection, and goes on elsewhere (RFC 9113 §6.5.2).
+#[test]
+fn a_connection_that_allows_no_stream_is_given_up_for_another() {
+    on_core(async {
+        let drains = |stream| http2(stream, vec![Does::Drain]);
+        let (port, connections) = serve(vec![drains]).await;
+        for (max_connections, account) in [(1024, "a"), (1, "b")] {
+            connections.set(0);
+            let settings = Settings {
+                max_connections,
+                queue_timeout: Duration::from_secs(10),
+                ..settings(port, Protocol::Http2)
+            };
+            let pool = Pool::new(Upstream::new(settings).unwrap());
+            for number in 1..=3 {
+                let request = Request::builder().uri("/").body(OutBody::Empty).unwrap();
+                let repeatable = Repeatable { idempotent: true, again: &|| None };
+                let holder = Some(Holder { account, most: 1 });
+                let sent = pool.send_repeatable(request, repeatable, holder);
+                let sent = tokio::time::timeout(Duration::from_secs(60), sent).await.expect("it waits");
+                assert_eq!(sent.unwrap().status(), StatusCode::OK, "{number}");
+                assert_eq!(connections.get(), number);
+            }
         }
     });
 }

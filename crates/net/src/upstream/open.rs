@@ -1,7 +1,7 @@
 //! Opening a connection to a target: TCP, TLS, and HTTP's own beginning.
 
 use super::link::{Link, Stream};
-use super::streams::Streams;
+use super::streams::{STREAMS, Streams};
 use super::{OutBody, Permit, Protocol, SendError, Tls, Upstream};
 use crate::connect;
 use crate::cores::LocalExecutor;
@@ -9,8 +9,9 @@ use crate::gate::{Expected, ReplyGate};
 use crate::tls;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,16 +52,16 @@ impl Upstream {
             return Ok(Opened::Http1(Http1 { sender, expected }));
         }
         let (sender, connection) = http2_client().handshake(TokioIo::new(link)).await.map_err(began)?;
-        let streams = Streams::new();
-        let told = Rc::clone(&streams);
+        let connection = Rc::new(RefCell::new(connection));
+        let asked = Rc::downgrade(&connection);
+        // Asked whenever a stream is wanted: what the target changes wakes nobody.
+        let limit = move || match asked.upgrade() {
+            Some(connection) => connection.try_borrow().map_or(STREAMS, |it| it.current_max_send_streams()),
+            None => STREAMS,
+        };
+        let streams = Streams::new(limit);
         tokio::task::spawn_local(async move {
-            let mut connection = pin!(connection);
-            let run = poll_fn(|cx| {
-                let polled = connection.as_mut().poll(cx);
-                told.allow(connection.current_max_send_streams());
-                polled
-            });
-            ended(run.await);
+            ended(poll_fn(|cx| Pin::new(&mut *connection.borrow_mut()).poll(cx)).await);
         });
         Ok(Opened::Http2(sender, streams))
     }

@@ -170,17 +170,23 @@ impl Pool {
     fn try_hold(&self, holder: Holder<'_>) -> Option<Held> {
         self.shares.hold(&self.upstream, holder.account, |count| {
             if self.speaks_http2.get() == Some(true) {
-                count.stream(holder.most.saturating_mul(self.streams_each()))
+                count.stream(self.streams_on(holder.most))
             } else {
                 count.connection(holder.most)
             }
         })
     }
 
-    /// Streams that one shared connection takes.
-    fn streams_each(&self) -> usize {
+    /// Streams that so many shared connections take, if they are like those that are open. One that takes none is as
+    /// good as closed.
+    fn streams_on(&self, connections: usize) -> usize {
         let shared = self.shared.borrow();
-        shared.iter().map(|shared| shared.streams.most()).min().unwrap_or(STREAMS)
+        let takes = shared.iter().map(|shared| shared.streams.most()).filter(|most| *most > 0);
+        let (number, all) = takes.fold((0, 0), |(number, all), most| (number + 1, all + most));
+        match number {
+            0 => connections.saturating_mul(STREAMS),
+            _ => (connections.saturating_mul(all) / number).max(1),
+        }
     }
 
     async fn wait_to_hold(&self, holder: Holder<'_>) -> Result<Held, SendError> {
@@ -266,7 +272,8 @@ impl Pool {
         if shared.is_empty() {
             return None;
         }
-        shared.retain(|shared| !shared.sender.is_closed());
+        // One that allows nothing is given up: its target drains it, and takes what comes on another.
+        shared.retain(|shared| !shared.sender.is_closed() && shared.streams.most() > 0);
         let may = shared.iter().filter(|shared| may(&shared.streams));
         may.min_by_key(|shared| shared.streams.open()).map(Shared::stream)
     }

@@ -8,8 +8,8 @@ pub(super) const STREAMS: usize = 100;
 /// The streams of one shared connection.
 pub(super) struct Streams {
     open: Cell<usize>,
-    /// What the target allows at once (RFC 9113 §6.5.2); before it has answered, not yet what it said.
-    limit: Cell<usize>,
+    /// What the target allows at once (RFC 9113 §6.5.2), as of now; before it has answered, not yet what it said.
+    limit: Box<dyn Fn() -> usize>,
     has_answered: Cell<bool>,
     used: Cell<Instant>,
 }
@@ -18,13 +18,9 @@ pub(super) struct Streams {
 pub(super) struct Stream(Rc<Streams>);
 
 impl Streams {
-    pub fn new() -> Rc<Streams> {
-        let (open, limit, used) = (Cell::new(0), Cell::new(usize::MAX), Cell::new(Instant::now()));
-        Rc::new(Streams { open, limit, has_answered: Cell::new(false), used })
-    }
-
-    pub fn allow(&self, limit: usize) {
-        self.limit.set(limit);
+    pub fn new(limit: impl Fn() -> usize + 'static) -> Rc<Streams> {
+        let (open, has_answered, used) = (Cell::new(0), Cell::new(false), Cell::new(Instant::now()));
+        Rc::new(Streams { open, limit: Box::new(limit), has_answered, used })
     }
 
     /// The target's SETTINGS came before its first answer, so the limit is what it said.
@@ -40,9 +36,13 @@ impl Streams {
         self.open() < self.most()
     }
 
+    /// How many it takes. 0 is what only the target says: it wants no more on this connection.
     pub fn most(&self) -> usize {
-        let limit = if self.has_answered.get() { self.limit.get() } else { usize::MAX };
-        limit.min(STREAMS)
+        match (self.limit)() {
+            0 => 0,
+            limit if self.has_answered.get() => limit.min(STREAMS),
+            _ => STREAMS,
+        }
     }
 
     /// Since when there is no open one.
