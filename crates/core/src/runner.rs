@@ -14,13 +14,14 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// Whatever happens, one record is written: also when this future is dropped because the caller went away. If
 /// the trail cannot take the record, the answer is a refusal.
-pub async fn cross<C: Crossing>(
+pub fn cross<'c, C: Crossing>(
     pipeline: &Arc<Pipeline>,
     trail: &Arc<dyn Recorder>,
     clock: &Arc<dyn Clock>,
     exchange: Exchange,
-    crossing: &mut C,
-) -> Answer<C::Reply> {
+    crossing: &'c mut C,
+) -> impl Future<Output = Answer<C::Reply>> + use<'c, C> {
+    // Before the future is made, which therefore holds the exchange by its box alone.
     let mut tail = Box::new(Tail {
         exchange,
         pipeline: Arc::clone(pipeline),
@@ -30,9 +31,11 @@ pub async fn cross<C: Crossing>(
         streaming: None,
         passed: 0,
     });
-    match tail.carry(crossing).await {
-        Ok((reply, body)) => tail.answer(reply, body).await,
-        Err(stop) => tail.stop(stop).await,
+    async move {
+        match tail.carry(crossing).await {
+            Ok((reply, body)) => tail.answer(reply, body).await,
+            Err(stop) => tail.stop(stop).await,
+        }
     }
 }
 

@@ -76,7 +76,7 @@ impl Served<'_> {
         &self,
         endpoint: Endpoint,
         address: IpAddr,
-        parts: Parts,
+        parts: &Parts,
         inbound: &mut Inbound,
     ) -> Response<AnswerBody> {
         // The same limits as for everything that has not said who it is.
@@ -110,17 +110,17 @@ impl Served<'_> {
         &self,
         endpoint: Endpoint,
         exchange: &Exchange,
-        parts: Parts,
+        parts: &Parts,
         inbound: &mut Inbound,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
         const JSON: &str = "application/json";
         match endpoint {
-            Endpoint::Token(service) => self.token(&service, exchange, &parts, inbound).await,
+            Endpoint::Token(service) => self.token(&service, exchange, parts, inbound).await,
             Endpoint::Jwks(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.jwks().to_vec())),
             Endpoint::Metadata(service) => Ok(whole(StatusCode::OK, JSON, service.endpoint.metadata())),
             Endpoint::Page(code) => Ok(whole(StatusCode::OK, "text/plain; charset=utf-8", page(code))),
             Endpoint::Mounted(service, rest) => {
-                let refused = self.mounted(&*service, &rest, &parts, inbound, exchange).await;
+                let refused = self.mounted(&*service, &rest, parts, inbound, exchange).await;
                 refused.or_else(|denial| self.with_allow(denial, exchange, &*service))
             }
             Endpoint::Health => Ok(match self.worker.front.shared.trail.ready() {

@@ -18,7 +18,6 @@ use ironbridge_net::protocol::{http1_server, http2_server};
 use ironbridge_net::tls::server::{ListenerTls, Protocol, Turns};
 use ironbridge_net::upstream::{Pool, Pools, Upstream};
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -165,10 +164,7 @@ impl Worker {
                 counted.serves(&state);
                 let caller =
                     Rc::new(Caller { address, local, certificate, gate: state, frames: None, counted });
-                let service = service_fn(|request: Request<Incoming>| {
-                    let answer = serve(&self, &caller, request);
-                    async { Ok::<_, Infallible>(answer.await) }
-                });
+                let service = service_fn(|request: Request<Incoming>| serve(&self, &caller, request));
                 let server = http1_server().serve_connection(TokioIo::new(gate), service).with_upgrades();
                 let mut server = pin!(server);
                 tokio::select! {
@@ -186,10 +182,7 @@ impl Worker {
                 counted.serves(&state);
                 let (gate, frames) = (Arc::clone(&state), Some(Rc::clone(&seen)));
                 let caller = Rc::new(Caller { address, local, certificate, gate, frames, counted });
-                let service = service_fn(|request: Request<Incoming>| {
-                    let answer = serve(&self, &caller, request);
-                    async { Ok::<_, Infallible>(answer.await) }
-                });
+                let service = service_fn(|request: Request<Incoming>| serve(&self, &caller, request));
                 let server = http2_server().serve_connection(TokioIo::new(stream), service);
                 let mut server = pin!(server);
                 let ended = tokio::select! {

@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use ironbridge_core::{Clock, Denial, Flow, code, fields};
 use ironbridge_identity::target_token::{Bearer, TargetToken, TargetTokens};
 use ironbridge_secrets::{SecretName, SecretValue, Secrets};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,15 +45,18 @@ impl TargetCredential {
         }
     }
 
-    /// The credential to show now. A token may have to be fetched first.
-    pub async fn show(&self) -> Result<Option<Shown>, Box<Denial>> {
+    /// The credential to show now. A token may have to be fetched first, and a secret to be read.
+    pub fn show(&self) -> Show<'_> {
         match self {
-            TargetCredential::None => Ok(None),
-            TargetCredential::Field(field) => {
-                let value = field.value().await?;
-                Ok(Some(Shown { name: field.name.clone(), value, token: None }))
-            }
-            TargetCredential::OAuth2(tokens, injected) => fetched(tokens.bearer(), injected).await.map(Some),
+            TargetCredential::None => Show::Now(Ok(None)),
+            TargetCredential::Field(field) => match field.fresh() {
+                Some(value) => Show::Now(Ok(Some(field.shown(value)))),
+                None => Show::Later(Box::pin(async { Ok(Some(field.shown(field.value().await?))) })),
+            },
+            TargetCredential::OAuth2(tokens, injected) => match tokens.bearer() {
+                Bearer::Now(token) => Show::Now(token.and_then(|token| shown(token, injected)).map(Some)),
+                later => Show::Later(Box::pin(async { fetched(later, injected).await.map(Some) })),
+            },
         }
     }
 
@@ -75,6 +79,15 @@ impl TargetCredential {
     }
 }
 
+/// A credential that is at hand, or has to be waited for.
+pub enum Show<'c> {
+    Now(MayShow),
+    Later(Pin<Box<dyn Future<Output = MayShow> + 'c>>),
+}
+
+/// What there is to show, if anything.
+type MayShow = Result<Option<Shown>, Box<Denial>>;
+
 /// A credential as it goes to the target, in a header field of its own.
 pub struct Shown {
     name: HeaderName,
@@ -94,6 +107,10 @@ async fn fetched(bearer: Bearer, injected: &Injected) -> Result<Shown, Box<Denia
         Bearer::Now(token) => token?,
         Bearer::Later(token) => token.await?,
     };
+    shown(token, injected)
+}
+
+fn shown(token: Arc<TargetToken>, injected: &Injected) -> Result<Shown, Box<Denial>> {
     let value = sensitive(token.authorization())?;
     // The scheme before it is no secret.
     injected.note(&value, || token.authorization().strip_prefix(b"Bearer ").into_iter().collect());
@@ -146,13 +163,19 @@ impl SecretField {
         SecretField { name, format, secret, secrets, clock, formatted, injected }
     }
 
+    fn shown(&self, value: HeaderValue) -> Shown {
+        Shown { name: self.name.clone(), value, token: None }
+    }
+
+    fn fresh(&self) -> Option<HeaderValue> {
+        let now = self.clock.monotonic();
+        let formatted = self.formatted.load();
+        let formatted = formatted.as_ref().filter(|formatted| now.saturating_sub(formatted.read) < FRESH)?;
+        Some(formatted.value.clone())
+    }
+
     async fn value(&self) -> Result<HeaderValue, Box<Denial>> {
         let now = self.clock.monotonic();
-        if let Some(formatted) = self.formatted.load().as_ref()
-            && now.saturating_sub(formatted.read) < FRESH
-        {
-            return Ok(formatted.value.clone());
-        }
         let secret = match self.secrets.at_hand(&self.secret) {
             Some(secret) => secret,
             None => self.secrets.read(&self.secret).await.map_err(|error| Box::new(Denial::from(error)))?,

@@ -3,7 +3,7 @@
 use crate::Route;
 use crate::answer;
 use crate::connection::Worker;
-use crate::credential::Shown;
+use crate::credential::{Show, Shown};
 use crate::fields::{self, Outbound};
 use crate::left_out::Noted;
 use crate::passes::announce;
@@ -28,6 +28,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub struct HttpCrossing<'a> {
@@ -67,7 +68,10 @@ impl Crossing for HttpCrossing<'_> {
         let deadline = Instant::now() + self.route.timeout;
         self.deadline = Some(deadline);
         let credential = &self.route.target.credential;
-        let shown = in_time(deadline, credential.show()).await.unwrap_or_else(|| Err(token_too_late()))?;
+        let shown = match credential.show() {
+            Show::Now(shown) => shown?,
+            Show::Later(shown) => timeout_at(deadline, shown).await.unwrap_or_else(token_too_late)?,
+        };
         let body = self.body(&mut cleared);
         let request = self.request(&cleared, shown.as_ref(), body)?;
         let reply = self.send(deadline, &cleared, shown.as_ref(), request).await?;
@@ -156,7 +160,7 @@ impl Crossing for HttpCrossing<'_> {
         let read =
             read_whole(reply.body_mut(), limit, charge, &code::REPLY_TOO_LARGE, |error| error.denial());
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + self.route.timeout);
-        in_time(deadline, read).await.unwrap_or_else(|| Err((&code::TARGET_TIMEOUT).into()))
+        timeout_at(deadline, read).await.unwrap_or_else(|_| Err((&code::TARGET_TIMEOUT).into()))
     }
 }
 
@@ -186,7 +190,7 @@ impl HttpCrossing<'_> {
         let Some(another) = credential.instead_of(shown.as_ref(), flow) else { return self.checked(refused) };
         let Some(body) = self.body_again(cleared) else { return self.checked(refused) };
         refused.into_body().discard();
-        let shown = in_time(deadline, another).await.unwrap_or_else(|| Err(token_too_late()))?;
+        let shown = timeout_at(deadline, another).await.unwrap_or_else(token_too_late)?;
         let request = self.request(cleared, Some(&shown), body)?;
         let reply = self.send(deadline, cleared, Some(&shown), request).await?;
         if reply.status() != StatusCode::UNAUTHORIZED {
@@ -268,20 +272,20 @@ impl HttpCrossing<'_> {
         let holder =
             principal.map(|principal| Holder { account: &principal.account().name, most: target.share });
         let sent = if self.upgrades {
-            in_time(deadline, pool.send_upgrade(request, holder)).await
+            timeout_at(deadline, Box::pin(pool.send_upgrade(request, holder))).await
         } else {
             // An exchange that holds an idempotency key is declared to act once at most, whatever its method says.
             let reserved = cleared.exchange().reservation.is_some();
             let idempotent = !reserved && is_idempotent(&self.parts.method);
             let again = || self.request(cleared, shown, self.body_again(cleared)?).ok();
             let repeatable = Repeatable { idempotent, again: &again };
-            in_time(deadline, pool.send_repeatable(request, repeatable, holder)).await
+            timeout_at(deadline, pool.send_repeatable(request, repeatable, holder)).await
         };
         match sent {
-            Some(Ok(reply)) => Ok(reply),
-            Some(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
-            None if self.awaits_caller() => Err((&code::REQUEST_TIMEOUT).into()),
-            None => Err((&code::TARGET_TIMEOUT).into()),
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
+            Err(_) if self.awaits_caller() => Err((&code::REQUEST_TIMEOUT).into()),
+            Err(_) => Err((&code::TARGET_TIMEOUT).into()),
         }
     }
 
@@ -339,19 +343,14 @@ fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().all(plain)
 }
 
-/// `None` when it took longer.
-async fn in_time<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
-    timeout_at(deadline, work).await.ok()
-}
-
 /// A reply that goes on for as long as somebody listens (HTML Standard, server-sent events).
 fn is_event_stream(content_type: &str) -> bool {
     content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
-fn token_too_late() -> Box<Denial> {
+fn token_too_late<T>(_: Elapsed) -> Result<T, Box<Denial>> {
     let internal = "the token for the target did not come within the operation's timeout";
-    Box::new(Denial::new(&code::SECRET_UNAVAILABLE).internal(internal).retry_after(Duration::from_secs(1)))
+    Err(Denial::new(&code::SECRET_UNAVAILABLE).internal(internal).retry_after(Duration::from_secs(1)).into())
 }
 
 /// Server errors and refused credentials of the target are failures of ours toward the caller.

@@ -1,23 +1,27 @@
 //! From one request to its answer.
 
 use crate::answer::AnswerBody;
-use crate::connection::Worker;
+use crate::connection::{Open, Worker};
 use crate::crossing::HttpCrossing;
 use crate::member::{self, Member};
 use crate::request::{self, Inbound};
 use crate::routes::Found;
+use crate::watch::Watched;
 use crate::{Route, Site, answer, below, builtin, caller, fields, switched, websocket};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use ironbridge_core::uri::{Ambiguous, AtMember, CanonicalPath, Query};
-use ironbridge_core::{Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
+use ironbridge_core::{Answer, Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
 use ironbridge_net::frames::FrameState;
 use ironbridge_net::gate::{self, Arrival, GateState};
 use ironbridge_net::listen::Permit;
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,17 +53,55 @@ const MAX_HEADER_LIST: usize = 16 * 1024;
 const PREFLIGHT: &str = "A browser asks whether a page may call (CORS). Pages do not call this bridge: `ironbridge explain cors`.";
 
 /// Answers one request. What must happen in the order of arrival happens before the future is made.
+///
+/// hyper moves the future before it polls it first, so nothing in it is made before it is waited for: a future that is
+/// held to be waited for later is there twice.
 pub(crate) fn serve(
     worker: &Rc<Worker>,
     caller: &Rc<Caller>,
     mut request: Request<Incoming>,
-) -> impl Future<Output = Response<AnswerBody>> + use<> {
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
     let (worker, caller) = (Rc::clone(worker), Rc::clone(caller));
     let arrival = caller.gate.arrival();
     let switch = matches!(arrival, Arrival::Upgrade(..)).then(|| hyper::upgrade::on(&mut request));
     let site = worker.site();
-    let goes_on = goes_on(&site, &request);
-    let answer = async move {
+    let arrived = Arrived { worker, caller, site, arrival, switch, request };
+    async move {
+        if !arrived.goes_on() {
+            return Ok(arrived.answer().await);
+        }
+        match tokio::task::spawn_local(arrived.answer()).await {
+            Ok(answer) => Ok(answer),
+            // The core stops: a panic would have ended the process (`panic = "abort"`).
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// A request as hyper handed it over.
+struct Arrived {
+    worker: Rc<Worker>,
+    caller: Rc<Caller>,
+    site: Arc<Site>,
+    arrival: Arrival,
+    switch: Option<OnUpgrade>,
+    request: Request<Incoming>,
+}
+
+impl Arrived {
+    /// Whether the exchange goes on to its end when its caller leaves: what its target answers is kept for the same
+    /// caller to ask again. hyper drops the other ones.
+    fn goes_on(&self) -> bool {
+        let request = &self.request;
+        request.headers().contains_key(fields::IDEMPOTENCY_KEY)
+            && CanonicalPath::parse(request.uri().path()).is_ok_and(|path| {
+                let found = self.site.routes.find(request.method(), path.decoded());
+                matches!(found, Found::Route(route) if route.reply_is_read)
+            })
+    }
+
+    async fn answer(self) -> Response<AnswerBody> {
+        let Arrived { worker, caller, site, arrival, switch, request } = self;
         let (in_service, upgrade) = match arrival {
             Arrival::Refused(in_service, code) => {
                 let refused = refuse_unread(&worker, &site, &caller, code.into()).await;
@@ -71,10 +113,9 @@ pub(crate) fn serve(
                 (in_service, switch.map(|on| switched::Asked { on, upgrade, counted }))
             }
         };
-        let (parts, body) = request.into_parts();
-        let (is_head, is_http2) = (parts.method == Method::HEAD, parts.version == Version::HTTP_2);
+        let (is_head, is_http2) = (request.method() == Method::HEAD, request.version() == Version::HTTP_2);
         let response =
-            Served { worker: &worker, site: &site, caller: &caller }.answer(parts, body, upgrade).await;
+            Served { worker: &worker, site: &site, caller: &caller }.answer(request, upgrade).await;
         response.map(|body| {
             let body = if is_head { body.without_content() } else { body };
             // Over HTTP/2 a caller may leave an answer lying for ever. Of one that showed no credential, an answer that is
@@ -84,26 +125,7 @@ pub(crate) fn serve(
             }
             body.in_service(in_service)
         })
-    };
-    async move {
-        if !goes_on {
-            return answer.await;
-        }
-        match tokio::task::spawn_local(answer).await {
-            Ok(answer) => answer,
-            // The core stops: a panic would have ended the process (`panic = "abort"`).
-            Err(_) => std::future::pending().await,
-        }
     }
-}
-
-/// Whether the exchange goes on to its end when its caller leaves: what its target answers is kept for the same caller
-/// to ask again. hyper drops the other ones.
-fn goes_on(site: &Site, request: &Request<Incoming>) -> bool {
-    request.headers().contains_key(fields::IDEMPOTENCY_KEY)
-        && CanonicalPath::parse(request.uri().path()).is_ok_and(|path| {
-            matches!(site.routes.find(request.method(), path.decoded()), Found::Route(route) if route.reply_is_read)
-        })
 }
 
 /// What arrived was refused before it was a request: there is nothing to look at, but there is a record.
@@ -125,37 +147,23 @@ pub(crate) struct Served<'a> {
     pub caller: &'a Caller,
 }
 
+/// An answer without a target. It is boxed, so that the exchanges which cross need no room for it.
+pub(crate) type Unasked<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> + 'a>>;
+
 impl Served<'_> {
     async fn answer(
         &self,
-        parts: Parts,
-        body: Incoming,
+        request: Request<Incoming>,
         upgrade: Option<switched::Asked>,
     ) -> Response<AnswerBody> {
-        let site = self.site;
+        let (parts, body) = request.into_parts();
         let mut inbound = Inbound::new(body, parts.version, self.caller.frames.as_ref());
-        let address = match site.proxies.caller(&parts.headers, self.caller.address) {
-            Ok(address) => address,
-            Err(unreadable) => {
+        let (address, open) = match self.admit(&parts) {
+            Ok(admitted) => admitted,
+            Err((address, denial)) => {
                 inbound.leave_unread();
-                return self
-                    .refuse_with(
-                        caller::UNKNOWN,
-                        &parts,
-                        unreadable.denial(self.caller.address.to_canonical()),
-                    )
-                    .await;
+                return self.refuse_with(address, &parts, *denial).await;
             }
-        };
-        let Some(open) = self.worker.opens(site.max_exchanges) else {
-            inbound.leave_unread();
-            return self
-                .refuse_with(
-                    address,
-                    &parts,
-                    Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1)),
-                )
-                .await;
         };
         let target = match self.check(&parts).and_then(|()| Target::read(&parts)) {
             Ok(target) => target,
@@ -164,10 +172,17 @@ impl Served<'_> {
                 return self.refuse_with(address, &parts, denial).await;
             }
         };
-        let response = match site.routes.find(&parts.method, target.path.decoded()) {
+        let response = match self.site.routes.find(&parts.method, target.path.decoded()) {
             Found::Route(route) => {
                 let addressed = Addressed::of(target, route, &parts, &inbound);
-                self.cross(Arc::clone(route), address, parts, addressed, &mut inbound, upgrade).await
+                let wanted = upgrade.is_some() && websocket::is_asked_for(&parts.headers);
+                let upgrade = upgrade.filter(|_| wanted && route.upgrades);
+                let (exchange, mut crossing) =
+                    self.crossing(route, address, parts, addressed, &mut inbound, wanted);
+                let shared = &self.worker.front.shared;
+                let answer =
+                    cross(&route.pipeline, &shared.trail, &shared.clock, exchange, &mut crossing).await;
+                self.respond(route, answer, upgrade, crossing.spelling.as_deref())
             }
             Found::OtherMethods(methods) => self.refuse_method(address, &parts, &methods).await,
             Found::Resembles(literal) => {
@@ -175,11 +190,11 @@ impl Served<'_> {
                     format!("some systems would read a part of the path as {literal:?}, which is declared");
                 self.refuse_with(address, &parts, Denial::new(&code::PATH_AMBIGUOUS).detail(why)).await
             }
-            Found::Nothing => match builtin::find(site, target.path.decoded()) {
+            Found::Nothing => match builtin::find(self.site, target.path.decoded()) {
                 Some(endpoint) if !endpoint.takes(&parts.method) => {
                     self.refuse_method(address, &parts, endpoint.methods()).await
                 }
-                Some(endpoint) => self.builtin(endpoint, address, parts, &mut inbound).await,
+                Some(endpoint) => Box::pin(self.builtin(endpoint, address, &parts, &mut inbound)).await,
                 None => self.refuse_with(address, &parts, Denial::new(&code::OPERATION_UNKNOWN)).await,
             },
         };
@@ -187,80 +202,102 @@ impl Served<'_> {
         response.map(|body| body.open(open))
     }
 
-    /// Carries a declared exchange across.
-    async fn cross(
-        &self,
-        route: Arc<Route>,
+    /// From where it comes, and its place among the exchanges that are open.
+    fn admit(&self, parts: &Parts) -> Result<(IpAddr, Open), (IpAddr, Box<Denial>)> {
+        let address =
+            self.site.proxies.caller(&parts.headers, self.caller.address).map_err(|unreadable| {
+                (caller::UNKNOWN, Box::new(unreadable.denial(self.caller.address.to_canonical())))
+            })?;
+        match self.worker.opens(self.site.max_exchanges) {
+            Some(open) => Ok((address, open)),
+            None => {
+                let busy = Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1));
+                Err((address, Box::new(busy)))
+            }
+        }
+    }
+
+    /// A declared exchange, with what its request is refused for by its header section, and how it crosses. `wanted` is
+    /// a WebSocket.
+    fn crossing<'x>(
+        &'x self,
+        route: &'x Route,
         address: IpAddr,
         parts: Parts,
         addressed: Addressed,
-        inbound: &mut Inbound,
-        upgrade: Option<switched::Asked>,
-    ) -> Response<AnswerBody> {
+        inbound: &'x mut Inbound,
+        wanted: bool,
+    ) -> (Exchange, HttpCrossing<'x>) {
         let site = self.site;
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
         exchange.facts = addressed.facts;
-        let wanted = upgrade.is_some() && websocket::is_asked_for(&parts.headers);
-        let upgrade = upgrade.filter(|_| wanted && route.upgrades);
         exchange.refused = route.passes.query.judge(&exchange.facts.query).err();
         if let Err(denial) = websocket::judge(&parts.headers, wanted, route.upgrades) {
             exchange.refused = Some(denial);
         }
         let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
-        let mut crossing = HttpCrossing {
+        let crossing = HttpCrossing {
             worker: self.worker,
-            route: &route,
+            route,
             parts,
             spelling: addressed.spelling,
             inbound,
             body_timeout: site.body_timeout,
             gate: &self.caller.gate,
-            upgrades: upgrade.is_some(),
+            upgrades: wanted && route.upgrades,
             streams: false,
             stalled: None,
             deadline: None,
             via,
         };
-        let shared = &self.worker.front.shared;
-        let answer = cross(&route.pipeline, &shared.trail, &shared.clock, exchange, &mut crossing).await;
+        (exchange, crossing)
+    }
+
+    fn respond(
+        &self,
+        route: &Route,
+        answer: Answer<Response<Watched>>,
+        upgrade: Option<switched::Asked>,
+        spelling: Option<&str>,
+    ) -> Response<AnswerBody> {
         if answer.exchange().principal.is_some() {
             self.caller.counted.authenticated();
         }
-        answer::respond(self.worker, site, &route, answer, upgrade, crossing.spelling.as_deref())
+        answer::respond(self.worker, self.site, route, answer, upgrade, spelling)
     }
 
     /// Refuses what matched nothing declared, after the admit controls have counted it.
-    pub async fn refuse(&self, exchange: Exchange) -> Response<AnswerBody> {
-        let shared = &self.worker.front.shared;
-        let pipeline = &self.site.undeclared.pipeline;
-        let answer = cross(pipeline, &shared.trail, &shared.clock, exchange, &mut answer::Nowhere).await;
-        answer::respond_nowhere(self.site, answer)
+    pub fn refuse(&self, exchange: Exchange) -> Unasked<'_> {
+        Box::pin(async move {
+            let shared = &self.worker.front.shared;
+            let pipeline = &self.site.undeclared.pipeline;
+            let answer = cross(pipeline, &shared.trail, &shared.clock, exchange, &mut answer::Nowhere).await;
+            answer::respond_nowhere(self.site, answer)
+        })
     }
 
-    async fn refuse_with(&self, address: IpAddr, parts: &Parts, denial: Denial) -> Response<AnswerBody> {
+    fn refuse_with(&self, address: IpAddr, parts: &Parts, denial: Denial) -> Unasked<'_> {
         let mut exchange = self.exchange(&self.site.undeclared.flow, address);
         // Decides in which form the refusal is told.
         exchange.facts.content_type = request::content_type(parts);
         exchange.refused = Some(Box::new(denial));
-        self.refuse(exchange).await
+        self.refuse(exchange)
     }
 
-    async fn refuse_method(
-        &self,
-        address: IpAddr,
-        parts: &Parts,
-        methods: &[Method],
-    ) -> Response<AnswerBody> {
+    fn refuse_method<'s>(&'s self, address: IpAddr, parts: &Parts, methods: &'s [Method]) -> Unasked<'s> {
         let mut exchange = self.exchange(&self.site.undeclared.flow, address);
         exchange.facts.method = parts.method.as_str().into();
         exchange.facts.content_type = request::content_type(parts);
         let denial = Denial::new(&code::METHOD_REFUSED);
         let preflight = request::is_preflight(parts);
         exchange.refused = Some(Box::new(if preflight { denial.detail(PREFLIGHT) } else { denial }));
-        let mut response = self.refuse(exchange).await;
-        crate::problem::allow(response.headers_mut(), methods);
-        response
+        let refused = self.refuse(exchange);
+        Box::pin(async move {
+            let mut response = refused.await;
+            crate::problem::allow(response.headers_mut(), methods);
+            response
+        })
     }
 
     pub fn exchange(&self, flow: &Arc<Flow>, address: IpAddr) -> Exchange {
@@ -388,5 +425,27 @@ fn host_field(headers: &HeaderMap) -> Result<Option<&str>, ()> {
         (None, _) => Ok(None),
         (Some(host), None) => host.to_str().map(Some).map_err(|_| ()),
         (Some(_), Some(_)) => Err(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// hyper moves the whole of it for every request, and an HTTP/2 stream keeps one: what is held twice shows here.
+    #[test]
+    fn the_future_of_an_exchange_is_small() {
+        let whole = size(|worker: &Rc<Worker>, caller: &Rc<Caller>, request| serve(worker, caller, request));
+        let rest = size(|arrived: Arrived, (), ()| arrived.answer());
+        let unread = size(|worker: &Rc<Worker>, site: &Site, caller: &Caller| {
+            refuse_unread(worker, site, caller, Denial::new(&code::INTERNAL))
+        });
+        println!("serve {whole}, answer {rest}, refuse_unread {unread}");
+        assert!(whole <= 6400, "{whole} bytes");
+        assert!(whole < rest + 640, "what is waited for is there twice: {whole} and {rest} bytes");
     }
 }

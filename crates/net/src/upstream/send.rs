@@ -1,13 +1,17 @@
 //! Sending one request over a pool's connections, as often as that is harmless.
 
 use super::error::Refused;
+use super::open::Http1;
 use super::pool::{Lease, Pool, Taken};
 use super::share::{self, Holder};
-use super::streams::Streams;
-use super::{OutBody, PooledBody, SendError};
+use super::streams::{Stream, Streams};
+use super::{BodyFault, OutBody, PooledBody, SendError};
 use crate::framing;
 use crate::gate::{Malformed, REPLY_FIELDS, TOO_MANY_FIELDS};
 use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http2};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -78,7 +82,7 @@ impl Pool {
         };
         let (taken, reused) = match self.take_open(now).await {
             Some(taken) => (taken, true),
-            None => (self.open(&[]).await?, false),
+            None => (Box::pin(self.open(&[])).await?, false),
         };
         let response = match self.exchange(taken, request).await {
             Ok(response) => response,
@@ -89,7 +93,7 @@ impl Pool {
 
     async fn send_again(
         self: &Rc<Self>,
-        mut failed: Failed,
+        mut failed: Box<Failed>,
         reused: bool,
         repeatable: Repeatable<'_>,
     ) -> Result<Response<PooledBody>, SendError> {
@@ -151,62 +155,102 @@ impl Pool {
     async fn exchange(
         self: &Rc<Self>,
         taken: Taken,
-        mut request: Request<OutBody>,
-    ) -> Result<Response<PooledBody>, Failed> {
+        request: Request<OutBody>,
+    ) -> Result<Response<PooledBody>, Box<Failed>> {
         match taken {
             Taken::Http1(mut http1) => {
-                self.upstream.address_http1(&mut request);
-                http1.expected.ask(request.method());
-                match http1.sender.try_send_request(request).await {
-                    Ok(response) => {
-                        let lease = Lease::Http1 { http1, pool: self.clone() };
-                        Ok(response.map(|body| PooledBody::new(body, Some(lease))))
-                    }
-                    Err(mut failure) => {
-                        let unsent = failure.take_message();
-                        let (written, answered) = http1.expected.progress();
-                        let error = SendError::of(failure.error(), unsent.is_none() && written);
-                        Err(Failed {
-                            unprocessed: !written,
-                            unanswered: !answered,
-                            ..Failed::whole(error, unsent)
-                        })
-                    }
-                }
+                let answered = self.ask_http1(&mut http1, request).await;
+                self.over_http1(http1, answered)
             }
             Taken::Http2(mut sender, stream) => {
-                self.upstream.address_http2(&mut request);
                 let fault = request.body().fault();
-                match sender.try_send_request(request).await {
-                    Ok(response) => {
-                        stream.connection().answered();
-                        check_http2(&response).map_err(|fault| Failed::whole(fault.into(), None))?;
-                        let lease = Lease::Http2 { _stream: stream };
-                        Ok(response.map(|body| PooledBody::new(body, Some(lease))))
-                    }
-                    Err(mut failure) => {
-                        let unsent = failure.take_message();
-                        let why = Refused::of(failure.error());
-                        let error = match fault.and_then(|fault| fault.borrow_mut().take()) {
-                            Some(fault) => SendError::Body(fault),
-                            None => SendError::of(failure.error(), unsent.is_none() && why.is_none()),
-                        };
-                        let on = Rc::clone(stream.connection());
-                        if why != Some(Refused::Stream) {
-                            self.retire(&on);
-                        }
-                        Err(Failed {
-                            unprocessed: why.is_some(),
-                            unanswered: true,
-                            on: Some(on),
-                            ..Failed::whole(error, unsent)
-                        })
-                    }
+                let answered = self.ask_http2(&mut sender, request).await;
+                self.over_http2(stream, fault, answered)
+            }
+        }
+    }
+
+    /// The request goes to hyper before there is a future, which then has no room for it.
+    fn ask_http1(
+        &self,
+        http1: &mut Http1,
+        mut request: Request<OutBody>,
+    ) -> impl Future<Output = Answered> + use<> {
+        self.upstream.address_http1(&mut request);
+        http1.expected.ask(request.method());
+        http1.sender.try_send_request(request)
+    }
+
+    fn ask_http2(
+        &self,
+        sender: &mut http2::SendRequest<OutBody>,
+        mut request: Request<OutBody>,
+    ) -> impl Future<Output = Answered> + use<> {
+        self.upstream.address_http2(&mut request);
+        sender.try_send_request(request)
+    }
+
+    fn over_http1(
+        self: &Rc<Self>,
+        http1: Http1,
+        answered: Answered,
+    ) -> Result<Response<PooledBody>, Box<Failed>> {
+        match answered {
+            Ok(response) => {
+                let lease = Lease::Http1 { http1, pool: self.clone() };
+                Ok(response.map(|body| PooledBody::new(body, Some(lease))))
+            }
+            Err(mut failure) => {
+                let unsent = failure.take_message();
+                let (written, answered) = http1.expected.progress();
+                let error = SendError::of(failure.error(), unsent.is_none() && written);
+                Err(Box::new(Failed {
+                    unprocessed: !written,
+                    unanswered: !answered,
+                    ..Failed::whole(error, unsent)
+                }))
+            }
+        }
+    }
+
+    /// `fault` is where the request's body says why it failed.
+    fn over_http2(
+        &self,
+        stream: Stream,
+        fault: Option<Rc<RefCell<Option<BodyFault>>>>,
+        answered: Answered,
+    ) -> Result<Response<PooledBody>, Box<Failed>> {
+        match answered {
+            Ok(response) => {
+                stream.connection().answered();
+                check_http2(&response).map_err(|fault| Box::new(Failed::whole(fault.into(), None)))?;
+                let lease = Lease::Http2 { _stream: stream };
+                Ok(response.map(|body| PooledBody::new(body, Some(lease))))
+            }
+            Err(mut failure) => {
+                let unsent = failure.take_message();
+                let why = Refused::of(failure.error());
+                let error = match fault.and_then(|fault| fault.borrow_mut().take()) {
+                    Some(fault) => SendError::Body(fault),
+                    None => SendError::of(failure.error(), unsent.is_none() && why.is_none()),
+                };
+                let on = Rc::clone(stream.connection());
+                if why != Some(Refused::Stream) {
+                    self.retire(&on);
                 }
+                Err(Box::new(Failed {
+                    unprocessed: why.is_some(),
+                    unanswered: true,
+                    on: Some(on),
+                    ..Failed::whole(error, unsent)
+                }))
             }
         }
     }
 }
+
+/// What hyper makes of a request; of one that never left, the request comes back.
+type Answered = Result<Response<Incoming>, TrySendError<Request<OutBody>>>;
 
 /// What the gate checks for HTTP/1 and h2 leaves open: it counts DATA against the first Content-Length, and knows no
 /// bound of a status (RFC 9110 §15), nor of the number of fields.
