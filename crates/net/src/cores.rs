@@ -7,9 +7,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 
 /// The running threads.
 pub struct Cores {
@@ -23,12 +22,19 @@ impl Cores {
         let mut cores = Vec::with_capacity(count.get());
         let mut threads = Vec::with_capacity(count.get());
         for index in 0..count.get() {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
             let (jobs, inbox) = mpsc::unbounded_channel();
             let (stop, stopped) = oneshot::channel();
-            let thread = std::thread::Builder::new()
-                .name(format!("{name}-{index}"))
-                .spawn(move || run(index, &runtime, inbox, stopped))?;
+            let (told, made) = std::sync::mpsc::channel();
+            // A runtime of one thread's own, which needs no lock to spawn and wake, is made where it runs.
+            let thread = std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+                let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+                let runtime = runtime.map_err(|error| told.send(Err(error)));
+                if let Ok(runtime) = runtime {
+                    drop(told.send(Ok(())));
+                    run(index, &runtime, inbox, stopped);
+                }
+            })?;
+            made.recv().map_err(io::Error::other)??;
             cores.push(Core { jobs, open: AtomicUsize::new(0) });
             threads.push((stop, thread));
         }
@@ -142,12 +148,12 @@ thread_local! {
 
 fn run(
     index: usize,
-    runtime: &Runtime,
+    runtime: &LocalRuntime,
     mut inbox: mpsc::UnboundedReceiver<Job>,
     mut stopped: oneshot::Receiver<()>,
 ) {
     CURRENT.set(Some(index));
-    LocalSet::new().block_on(runtime, async move {
+    runtime.block_on(async move {
         loop {
             tokio::select! {
                 biased;
