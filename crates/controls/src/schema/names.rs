@@ -1,6 +1,7 @@
 //! Members that are undeclared to the schema, and a declared one to some reader behind it.
 
 use crate::shape::{Shape, Steps};
+use ahash::RandomState;
 use ironbridge_core::json::{Kind, Node, common_name};
 use serde_json::Value;
 use std::cell::{OnceCell, RefCell};
@@ -11,14 +12,14 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub(super) struct Names {
     document: Value,
-    exact: HashSet<Box<str>>,
+    exact: HashSet<Box<str>, RandomState>,
     /// By what is common to those that are alike.
     common: HashMap<String, Vec<Box<str>>>,
 }
 
 impl Names {
     pub fn of(schema: &Value) -> Names {
-        let mut exact = HashSet::new();
+        let mut exact = HashSet::default();
         let mut rest = vec![schema];
         while let Some(value) = rest.pop() {
             match value {
@@ -115,8 +116,8 @@ impl<'s> Way<'_, 's> {
 /// What the schema says of values at one place, worked out once for all of them: a body can ask very often.
 struct Place<'s> {
     shape: Shape<'s>,
-    has: RefCell<HashMap<&'s str, bool>>,
-    below: RefCell<HashMap<Below<'s>, Rc<Place<'s>>>>,
+    has: RefCell<HashMap<&'s str, bool, RandomState>>,
+    below: RefCell<HashMap<Below<'s>, Rc<Place<'s>>, RandomState>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -43,7 +43,7 @@ impl<'t> Number<'t> {
 
     /// Whether its value is a whole number.
     pub fn is_integer(self) -> bool {
-        !self.is_too_long() && Decimal::read(self.text).exponent >= 0
+        !self.is_too_long() && (is_plain(self.text) || Decimal::read(self.text).exponent >= 0)
     }
 
     /// Whether another number, however it is written, has the same value.
@@ -73,10 +73,11 @@ impl<'t> Number<'t> {
     /// The double that it is. `None` where there is none that is written with the same digits; the body's
     /// [`inexact`](super::Tape::inexact) then tells where it stands.
     pub fn double(self) -> Option<f64> {
-        if !self.is_exact() {
+        let double = exact_double(self.text);
+        if double.is_none() && !self.is_exact() {
             self.node.is_inexact();
         }
-        exact_double(self.text)
+        double
     }
 
     /// Whether 64 bits, or a double, hold it as it is written.
@@ -92,10 +93,23 @@ pub fn exact_double(text: &str) -> Option<f64> {
         return None;
     }
     let double: f64 = text.parse().ok().filter(|double: &f64| double.is_finite())?;
-    let decimal = Decimal::read(text);
     // Fifteen digits always read back (IEEE 754, DBL_DIG), short of the exponent's ends.
-    let surely = decimal.digits.len() <= 15 && (-280..=280).contains(&decimal.exponent);
+    const DIGITS: usize = 15;
+    if text.len() <= DIGITS && !has_exponent(text) {
+        return Some(double);
+    }
+    let decimal = Decimal::read(text);
+    let surely = decimal.digits.len() <= DIGITS && (-280..=280).contains(&decimal.exponent);
     (surely || Decimal::read(&format!("{double:e}")) == decimal).then_some(double)
+}
+
+fn has_exponent(text: &str) -> bool {
+    text.bytes().any(|byte| matches!(byte, b'e' | b'E'))
+}
+
+/// Whether it is written without fraction and exponent.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
 /// Bytes of a number that is judged. The longest double that reads back has 1,079 with all its zeros written out
