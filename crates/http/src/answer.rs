@@ -24,6 +24,7 @@ use ironbridge_net::retry_after;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use tokio::time::Instant;
 
 /// Marks an answer that was given before (draft-ietf-httpapi-idempotency-key-header).
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -47,7 +48,7 @@ pub(crate) fn respond(
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
                 Some(asked) => {
-                    let (passes, lasting) = (&route.passes.switched, Lasting::new(worker));
+                    let (passes, lasting) = (&route.passes.switched, Lasting::new(worker, Instant::now()));
                     switched::respond(
                         reply,
                         tail,
@@ -110,7 +111,7 @@ fn passed(
             }
             None => {
                 let (pause, max) = (route.idle_timeout, route.pipeline.max_reply());
-                ReplyBody::streamed(streamed, tail, pause, max, Lasting::new(worker))
+                ReplyBody::streamed(streamed, tail, pause, max, worker)
             }
         };
         let length = body.size_hint().exact();

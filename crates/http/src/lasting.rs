@@ -23,8 +23,8 @@ pub struct Lasting {
 }
 
 impl Lasting {
-    pub(crate) fn new(worker: &Rc<Worker>) -> Lasting {
-        Lasting { worker: Rc::clone(worker), due: Instant::now() + LOOK, looking: None }
+    pub(crate) fn new(worker: &Rc<Worker>, now: Instant) -> Lasting {
+        Lasting { worker: Rc::clone(worker), due: now + LOOK, looking: None }
     }
 
     /// Where a stream is looked after that hyper does not ask for more.
@@ -38,11 +38,15 @@ impl Lasting {
     }
 
     /// Looks, if it is time to. What the caller would be refused with.
-    pub fn poll(&mut self, exchange: &Exchange, context: &mut Context<'_>) -> Option<&'static Code> {
+    pub fn poll(
+        &mut self,
+        exchange: &Exchange,
+        now: Instant,
+        context: &mut Context<'_>,
+    ) -> Option<&'static Code> {
         let looking = match &mut self.looking {
             Some(looking) => looking,
             none => {
-                let now = Instant::now();
                 if now < self.due {
                     return None;
                 }

@@ -16,17 +16,42 @@ pub struct LeftOut {
     pub(crate) reply: Told,
 }
 
+/// Names that are remembered of those that nobody misses. Most exchanges leave the same few.
+const UNMISSED: usize = 16;
+
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    told: Few<TOLD>,
+    unmissed: Few<UNMISSED>,
+}
+
 /// Filled from the front and never emptied; looked through by every exchange that leaves something out, on every core.
 #[derive(Debug)]
-pub(crate) struct Told([OnceLock<HeaderName>; TOLD]);
+struct Few<const MOST: usize>([OnceLock<HeaderName>; MOST]);
 
-impl Default for Told {
-    fn default() -> Told {
-        Told(std::array::from_fn(|_| OnceLock::new()))
+impl<const MOST: usize> Default for Few<MOST> {
+    fn default() -> Self {
+        Few(std::array::from_fn(|_| OnceLock::new()))
     }
 }
 
 impl Told {
+    /// Nobody misses what the bridge itself takes up or writes anew.
+    fn is_missed(&self, name: &HeaderName) -> bool {
+        let is_missed = !self.unmissed.has(name) && !fields::is_written_anew(name.as_str());
+        if !is_missed {
+            self.unmissed.is_new(name);
+        }
+        is_missed
+    }
+}
+
+impl<const MOST: usize> Few<MOST> {
+    fn has(&self, name: &HeaderName) -> bool {
+        self.0.iter().map_while(OnceLock::get).any(|known| known == name)
+    }
+
+    /// Takes a name that it has not, as long as there is a place.
     fn is_new(&self, name: &HeaderName) -> bool {
         for place in &self.0 {
             match place.get() {
@@ -69,12 +94,13 @@ impl<'t> Noted<'t> {
         Noted { told, side, every, new: Vec::new(), known: Vec::new() }
     }
 
-    /// Nobody misses what the bridge itself takes up or writes anew.
     pub fn note(&mut self, name: &HeaderName) {
-        if fields::is_written_anew(name.as_str()) {
+        let told = &self.told.told;
+        let is_told = told.has(name);
+        if !is_told && !self.told.is_missed(name) {
             return;
         }
-        if self.told.is_new(name) {
+        if !is_told && told.is_new(name) {
             self.new.push(name.clone());
         } else if self.every && !self.new.contains(name) && !self.known.contains(name) {
             self.known.push(name.clone());
@@ -90,7 +116,7 @@ impl<'t> Noted<'t> {
         let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
         if !self.new.is_empty() {
             let (fields, to_list) = (listed(&self.new), self.side);
-            let more = if self.told.is_full() {
+            let more = if self.told.told.is_full() {
                 "; further names of this operation are told at debug only"
             } else {
                 ""
@@ -140,7 +166,7 @@ mod tests {
             told += usize::from(!new_names(&left_out, &[&format!("x-{number}")]).is_empty());
         }
         assert_eq!(told, TOLD - 4);
-        assert!(left_out.request.is_full() && !left_out.reply.is_full());
+        assert!(left_out.request.told.is_full() && !left_out.reply.told.is_full());
         // With every name of every exchange asked for, none is missing.
         let mut noted = Noted { every: true, ..Noted::of_request(&left_out) };
         for name in ["x-debug", "x-1000", "x-debug"] {

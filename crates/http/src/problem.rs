@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderMap, Method, Response, StatusCode};
 use ironbridge_core::{Code, CredentialKind, Denial, Exchange, LimitState, code};
 use serde_json::json;
+use std::fmt::{self, Write};
 
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -171,13 +172,19 @@ pub fn stamp(headers: &mut HeaderMap, exchange: &Exchange) {
     }
     if let Some(LimitState { policy, quota, window, remaining, reset }) = exchange.limit {
         let reset = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
-        let policy_field = format!("\"{policy}\";q={quota};w={}", window.as_secs().max(1));
-        let state_field = format!("\"{policy}\";r={remaining};t={reset}");
-        for (name, text) in [(RATELIMIT_POLICY, policy_field), (RATELIMIT, state_field)] {
-            if let Ok(value) = HeaderValue::try_from(text) {
+        let window = window.as_secs().max(1);
+        // Long enough for both, so that it is one piece of memory.
+        let mut text = String::with_capacity(96);
+        let mut put = |name: HeaderName, written: fmt::Arguments<'_>| {
+            text.clear();
+            if text.write_fmt(written).is_ok()
+                && let Ok(value) = HeaderValue::from_str(&text)
+            {
                 headers.insert(name, value);
             }
-        }
+        };
+        put(RATELIMIT_POLICY, format_args!("\"{policy}\";q={quota};w={window}"));
+        put(RATELIMIT, format_args!("\"{policy}\";r={remaining};t={reset}"));
     }
 }
 

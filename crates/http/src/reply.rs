@@ -1,6 +1,6 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
-use crate::connection::Open;
+use crate::connection::{Open, Worker};
 use crate::crossing::refusal;
 use crate::lasting::Lasting;
 use crate::unattended::{Entry, patience};
@@ -28,7 +28,7 @@ pub struct Streamed {
     tail: Option<Box<Tail>>,
     /// Counts among the open exchanges as long as there is a target behind it.
     open: Option<Open>,
-    /// When hyper last asked for more.
+    /// When hyper last asked for more; the clock is read once for it.
     asked_at: Instant,
     /// Bytes that may still pass.
     left: u64,
@@ -104,18 +104,20 @@ impl ReplyBody {
         tail: Box<Tail>,
         pause: Duration,
         max: u64,
-        lasting: Lasting,
+        worker: &Rc<Worker>,
     ) -> ReplyBody {
         if inner.is_end_stream() {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
+        let now = Instant::now();
+        let lasting = Lasting::new(worker, now);
         let streams = lasting.streams();
         let streamed = Rc::new(RefCell::new(Streamed {
             inner: Some(inner),
             tail: Some(tail),
             open: None,
-            asked_at: Instant::now(),
+            asked_at: now,
             left: max,
             pause,
             lasting,
@@ -193,9 +195,10 @@ impl Streamed {
         if self.tail.is_none() {
             return;
         }
-        let error = match self.refused(context) {
+        let now = Instant::now();
+        let error = match self.refused(now, context) {
             Some(code) => ReplyError::LetOut(code),
-            None if self.asked_at.elapsed() > patience(self.pause) => ReplyError::Untaken,
+            None if now.duration_since(self.asked_at) > patience(self.pause) => ReplyError::Untaken,
             None => return,
         };
         self.begun = Begun::Failed(self.cut(error));
@@ -218,7 +221,7 @@ impl Streamed {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        if let Some(code) = self.refused(context) {
+        if let Some(code) = self.refused(self.asked_at, context) {
             return Poll::Ready(Some(Err(self.cut(ReplyError::LetOut(code)))));
         }
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
@@ -279,14 +282,14 @@ impl Streamed {
             if due == until {
                 return Poll::Ready(Some(Err(self.cut(ReplyError::Paused))));
             }
-            if let Some(code) = self.refused(context) {
+            if let Some(code) = self.refused(Instant::now(), context) {
                 return Poll::Ready(Some(Err(self.cut(ReplyError::LetOut(code)))));
             }
         }
     }
 
-    fn refused(&mut self, context: &mut Context<'_>) -> Option<&'static Code> {
-        self.lasting.poll(self.tail.as_ref()?.exchange(), context)
+    fn refused(&mut self, now: Instant, context: &mut Context<'_>) -> Option<&'static Code> {
+        self.lasting.poll(self.tail.as_ref()?.exchange(), now, context)
     }
 }
 

@@ -141,7 +141,7 @@ impl Seats {
 
     /// Somebody authenticated on this connection.
     pub fn authenticated(&self, seat: &Seat) {
-        if !seat.known.swap(true, Ordering::Relaxed) {
+        if !seat.known.load(Ordering::Relaxed) && !seat.known.swap(true, Ordering::Relaxed) {
             self.table().remember(seat.subscriber, Instant::now());
         }
     }
