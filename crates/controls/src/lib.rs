@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod keep;
 pub mod limit;
 mod order;
+mod pattern;
 pub mod rules;
 pub mod schema;
 mod shape;

@@ -4,14 +4,15 @@
 //! `typing` finds out before there is a request whether it can be decided.
 //!
 //! # What a rule may cost
-//! The evaluator has no budget of its own, so a rule is held to forms whose work is linear in the body:
+//! A rule is held to forms whose work is linear in the body, and what it does is counted while it is evaluated
+//! (`metered`):
 //!
 //! - at most 4 KiB of text, 32 brackets and 24 operations deep (a chain of `&&` or `||` counts as its logarithm);
 //! - `all`, `exists`, `exists_one` and `filter`, four of them at most and none inside another; `map` is refused;
 //! - at most 32 times `+`, whose results are bounded;
 //! - inside a loop, variables other than the loop's own give single values: a text of at most 256 bytes, a number,
 //!   a truth value or null, so that each round looks at its own element only;
-//! - `matches` takes a literal pattern (the engine is linear in the text) and stands outside loops.
+//! - `matches` takes a literal pattern and stands outside loops.
 //!
 //! Only the parts of the body that a rule names are converted for the evaluator.
 
@@ -19,6 +20,7 @@ mod arithmetic;
 mod compile;
 mod known;
 mod manual;
+mod metered;
 mod needs;
 mod places;
 mod typing;
@@ -35,14 +37,15 @@ use cel::{Context, ExecutionError, Value};
 use ironbridge_core::json::Tape;
 use ironbridge_core::memory::Charge;
 use ironbridge_core::{Control, Denial, Exchange, Phase, Reads, code};
+use metered::{MOST_STEPS, Steps};
 use needs::{Judged, Needs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use variables::{Costs, Seen, Unseen, Variables};
+use variables::{Costs, Scope, Seen, Unseen, Variables};
 
 /// Refuses requests that break a rule, with `rule-violated` and the rule's own words, and requests for which a
 /// rule cannot be evaluated, with `rule-undecided`; or with `rule-unfit` where the body fits its schema, so that the
-/// rule is at fault.
+/// rule is at fault; or with `body-too-costly` where it would take too long.
 #[derive(Debug)]
 pub struct Rules {
     rules: Box<[Rule]>,
@@ -51,6 +54,7 @@ pub struct Rules {
     /// Members of the query that are lists.
     lists: Box<[Box<str>]>,
     judged: Judged,
+    most_steps: u64,
     /// The minute in which it was last logged that a rule cannot be evaluated.
     told: AtomicU64,
 }
@@ -64,7 +68,7 @@ impl Rules {
         }
         let lists = rules.first().map(|rule| rule.lists.clone()).unwrap_or_default();
         let judged = Judged::by(rules.iter().map(|rule| &rule.needs));
-        Rules { rules: rules.into(), needs, lists, judged, told: AtomicU64::new(0) }
+        Rules { rules: rules.into(), needs, lists, judged, most_steps: MOST_STEPS, told: AtomicU64::new(0) }
     }
 
     fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
@@ -95,19 +99,18 @@ impl Rules {
             Unseen::Inexact => crate::body::inexact(body.and_then(Tape::inexact).unwrap_or_default()),
             Unseen::Full(full) => *full.denial(&code::BODY_TOO_LARGE),
         })?;
-        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        context.set_variable_resolver(&variables);
+        let steps = Steps::of(self.most_steps);
         let mut rules = self.rules.iter().enumerate();
         // Counted as in the manifest's list, from 1.
         rules.try_for_each(|(place, rule)| {
-            rule.apply(&context).map_err(|denial| denial.by(format_args!("rule {}", place + 1)))
+            rule.apply(&variables, &steps).map_err(|denial| denial.by(format_args!("rule {}", place + 1)))
         })
     }
 
     /// Says in the log that a rule cannot be evaluated, once a minute: callers cannot mend it, and choose how often.
     fn tell(&self, denial: &Denial, exchange: &Exchange) {
         let code = denial.code;
-        if ![&code::RULE_UNDECIDED, &code::RULE_UNFIT].contains(&code) {
+        if ![&code::RULE_UNDECIDED, &code::RULE_UNFIT, &code::BODY_TOO_COSTLY].contains(&code) {
             return;
         }
         let minute = exchange.received.seconds() / 60;
@@ -122,8 +125,16 @@ impl Rules {
 }
 
 impl Rule {
-    fn apply(&self, context: &Context<'_, '_>) -> Result<(), Denial> {
-        let result = Value::resolve_val(&self.expression, context);
+    fn apply(&self, variables: &Variables<'_>, steps: &Steps) -> Result<(), Denial> {
+        let scope = Scope { variables, steps, patterns: &self.patterns };
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.set_variable_resolver(&scope);
+        let result = steps.spend(self.cost).and_then(|()| Value::resolve_val(&self.expression, &context));
+        if steps.ran_out() {
+            let why =
+                format_args!("`{}`: the rules have taken all the steps there are for a request", self.check);
+            return Err(Denial::new(&code::BODY_TOO_COSTLY).internal(why));
+        }
         match result.as_deref().map(|value| value.downcast_ref::<CelBool>().map(|truth| *truth.inner())) {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false)) => Err(Denial::new(&code::RULE_VIOLATED).detail(self.otherwise.to_string())),

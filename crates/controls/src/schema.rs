@@ -1,5 +1,6 @@
 //! Does a body fit its declared shape? (E1: JSON Schema 2020-12)
 
+mod effort;
 mod instance;
 mod names;
 mod pointers;
@@ -9,11 +10,13 @@ mod words;
 pub use pointers::{DeadEnd, dead_end};
 
 use crate::Side;
+use crate::pattern::{Pattern, PatternError};
 use instance::{Body, Instance};
 use ironbridge_core::json::JsonFault;
 use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Phase, Reads, code};
 use ironbridge_seal::hash;
-use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use jsonschema::json::Node as _;
+use jsonschema::{Draft, Keyword, PatternOptions, ValidationError, Validator};
 use names::Names;
 use serde_json::Value;
 use std::sync::Arc;
@@ -28,6 +31,9 @@ struct Compiled {
     /// Of the document.
     digest: [u8; 32],
     validator: Validator<Body>,
+    most_steps: u64,
+    /// Steps for each byte of a member's name, where patterns judge names.
+    name_cost: u64,
     names: Names,
     /// Whether telling what is wrong could take exponential time; see [`recursion`].
     branches_recursively: bool,
@@ -87,12 +93,16 @@ impl JsonSchema {
             .offline()
             .should_validate_formats(true)
             .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_PROGRAM))
+            .with_keyword("pattern", |_, pattern, _| matched(pattern))
             .build(schema);
         let validator = compiled.map_err(|error| words::compilation(&error))?;
         let branches_recursively = recursion::branches_recursively(schema);
         let names = Names::of(schema);
         let digest = hash::sha256_parts(&[schema.to_string().as_bytes()]);
-        Ok(JsonSchema(Arc::new(Compiled { digest, validator, names, branches_recursively })))
+        let name_cost = effort::of_names(schema);
+        let most_steps = effort::MOST_STEPS;
+        let compiled = Compiled { digest, validator, most_steps, name_cost, names, branches_recursively };
+        Ok(JsonSchema(Arc::new(compiled)))
     }
 
     /// Tells it from every schema that says something else.
@@ -105,9 +115,13 @@ impl JsonSchema {
         let size = document.bytes().len();
         let tape = document.json().map_err(Unfit::NotStrict)?;
         let value = Instance::Value(tape.root());
-        let Compiled { validator, branches_recursively, .. } = &*self.0;
+        let Compiled { validator, branches_recursively, most_steps, name_cost, .. } = &*self.0;
+        effort::begin(*most_steps, *name_cost);
         // Errors cost far more than the answer, and nearly every document fits.
         let fits = validator.is_valid(value.clone());
+        if effort::ran_out() {
+            return Err(Unfit::Costly);
+        }
         if let Some(pointer) = tape.inexact() {
             return Err(Unfit::Inexact(pointer));
         }
@@ -122,8 +136,6 @@ impl JsonSchema {
             }
         };
         if *branches_recursively {
-            let rule = "does not fit the schema".to_owned();
-            violations.push(FieldError { pointer: String::new(), rule });
         } else if size > MAX_EXPLAINED {
             validator.validate(value).err().iter().for_each(|error| {
                 at(error);
@@ -135,14 +147,54 @@ impl JsonSchema {
                 words::violation(&error, &mut violations);
             });
         }
+        if *branches_recursively || effort::ran_out() {
+            let rule = "does not fit the schema".to_owned();
+            violations = vec![FieldError { pointer: String::new(), rule }];
+        }
         violations.truncate(MAX_VIOLATIONS);
         Err(Unfit::Breaks(violations, keyword))
+    }
+}
+
+/// A pattern in the words of ECMAScript, as the standard has them, on the bridge's own engine.
+fn matched(pattern: &Value) -> Result<Box<dyn for<'i> Keyword<'i, Body>>, ValidationError<'_>> {
+    let written = pattern.as_str().unwrap_or_default();
+    let translated = jsonschema_regex::to_rust_regex(written).map_err(|()| PatternError::Invalid);
+    match translated.and_then(|pattern| Pattern::of(&pattern)) {
+        Ok(pattern) => Ok(Box::new(Matched { pattern, written: written.into() })),
+        Err(PatternError::Invalid) => Err(ValidationError::schema(format!(
+            "{pattern} is not a regular expression that can be searched for in linear time; there is no look-around \
+             and no back-reference"
+        ))),
+        Err(PatternError::TooLarge) => Err(ValidationError::schema(format!(
+            "{pattern} takes more than 1 MiB compiled: make its repetitions smaller"
+        ))),
+    }
+}
+
+struct Matched {
+    pattern: Pattern,
+    written: Box<str>,
+}
+
+impl<'i> Keyword<'i, Body> for Matched {
+    fn validate(&self, instance: Instance<'i>) -> Result<(), ValidationError<'i>> {
+        match self.is_valid(instance) {
+            true => Ok(()),
+            false => Err(ValidationError::custom(format!("must match {}", self.written))),
+        }
+    }
+
+    fn is_valid(&self, instance: Instance<'i>) -> bool {
+        instance.as_string().is_none_or(|text| effort::finds(&self.pattern, &text))
     }
 }
 
 /// Why a document does not fit.
 enum Unfit {
     NotStrict(JsonFault),
+    /// It would take too long to say.
+    Costly,
     /// A number that the schema judges, by its place, has no exact reading.
     Inexact(String),
     /// With the keyword that the first of them breaks, by its place in the schema.
@@ -175,6 +227,7 @@ impl Schema {
         };
         self.schema.judge(document).map_err(|unfit| match unfit {
             Unfit::NotStrict(fault) => crate::body::refusal(fault),
+            Unfit::Costly => Denial::new(&code::BODY_TOO_COSTLY).by("schema"),
             Unfit::Inexact(pointer) => crate::body::inexact(pointer),
             Unfit::Breaks(fields, keyword) => Denial::new(&code::SCHEMA_VIOLATED).fields(fields).by(keyword),
         })?;
@@ -196,6 +249,9 @@ impl Schema {
         };
         self.schema.judge(document).map_err(|unfit| match unfit {
             Unfit::NotStrict(fault) => reply_refusal(fault),
+            Unfit::Costly => {
+                refusal.internal("the schema would take more than 20 million steps for the body")
+            }
             Unfit::Inexact(pointer) => {
                 refusal.internal(format_args!("the number at `{pointer}` is not exact"))
             }

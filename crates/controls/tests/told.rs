@@ -77,6 +77,57 @@ fn a_rule_that_cannot_be_decided_is_logged_once_a_minute() {
     }
 }
 
+/// None of these is evaluated to its end: the steps are counted before.
+#[test]
+fn rules_that_would_take_too_long_are_refused_and_logged() {
+    let large = "(a{1,50}){1,50}b";
+    let list = |element: &str, times: usize| vec![element; times].join(",");
+    let repeated = |part: &str, times: usize, joint: &str| vec![part; times].join(joint);
+    let many = repeated("x.contains('b')", 200, " && ");
+    let is_costly = |checks: &[String], body: &str| {
+        let rules = checks.iter().map(|check| Rule::compile(check, "otherwise").unwrap()).collect();
+        let (rules, log) = (Rules::new(rules), Log::default());
+        let denial =
+            tracing::subscriber::with_default(log.clone(), || rules.inspect(&mut exchange(600, body)).err());
+        let lines = log.0.lock().unwrap().clone();
+        let denial = denial.filter(|denial| denial.code.id == "body-too-costly");
+        assert_eq!(denial.is_some(), lines.iter().any(|line| line.contains("body-too-costly")), "{lines:?}");
+        denial.is_some()
+    };
+    let elements = format!(r#"{{"l":[{}],"t":1}}"#, list(r#""a""#, 40_000));
+    let text = format!(r#"{{"t":"{}","l":[]}}"#, "a".repeat(200_000));
+    let texts = format!(r#"{{"l":[{}]}}"#, list(&format!("\"{}\"", "a".repeat(1000)), 2000));
+    let map = format!(
+        r#"{{"l":{{{}}}}}"#,
+        (0..40_000).map(|n| format!(r#""{n}":0"#)).collect::<Vec<_>>().join(",")
+    );
+    for (checks, body, is_refused) in [
+        (vec!["body.l.all(x, x == 'a' || x.contains('b'))".to_owned()], &elements, false),
+        (vec![format!("body.l.all(x, x == 'a' || {many})")], &elements, true),
+        (vec![format!("!body.l.exists(x, x != 'a' && {many})")], &elements, true),
+        (vec![format!("body.l.exists_one(x, x != 'a' && {many}) || true")], &elements, true),
+        (vec![format!("body.l.filter(x, x != 'a' && {many}).size() == 0")], &elements, true),
+        (vec![format!("body.l.all(x, x != 'a' || {many})")], &map, true),
+        // What one of them may not take, all of them may not.
+        (
+            vec![format!("body.l.all(x, x == 'a' || {})", repeated("x.contains('b')", 60, " && ")); 3],
+            &elements,
+            true,
+        ),
+        // Neither does it help where the other side decides.
+        (vec![format!("body.l.all(x, x == 'a' || {many}) || body.t == 1")], &elements, true),
+        (vec![format!("!body.t.matches('{large}')")], &text, true),
+        (vec![format!("matches('b', '{large}') || true")], &text, false),
+        (vec!["body.t.matches('^a+$')".to_owned()], &text, false),
+        (vec![format!("body.l.all(x, {})", repeated("x.contains('a')", 150, " && "))], &texts, false),
+        (vec![repeated("body.l == body.l", 200, " && "); 2], &texts, true),
+        (vec![repeated("!('q' in body.l)", 200, " && "); 4], &texts, true),
+        (vec![format!("body.l.all(x, {})", repeated("x + x != ''", 30, " && ")); 12], &texts, true),
+    ] {
+        assert_eq!(is_costly(&checks, body), is_refused, "{:.60}", checks[0]);
+    }
+}
+
 fn exchange(second: u64, body: &str) -> Exchange {
     let permission_name = "orders.write";
     let permission = PermissionTable::default().intern(permission_name);

@@ -232,6 +232,9 @@ codes! {
     RULE_UNFIT = "rule-unfit", 500, Operator, false, "Rule does not suit the schema",
         "The body fits the operation's JSON Schema, and a rule of the operation cannot be evaluated for it: the schema lets a member be absent, or be of a type, that the rule cannot take. The caller cannot know.",
         "The operator corrects the rule, for example with has(body.field), or the schema, for example with required. The bridge's log names the rule once a minute.";
+    BODY_TOO_COSTLY = "body-too-costly", 422, Caller, false, "Body takes too long to judge",
+        "The operation's schema, or its rules, would take more than 20 million steps for this request, about a second. A step is a part of a rule that is evaluated, once for each element in a loop; a value that the schema looks at; or 64 bytes of a text. A pattern that would have to be tried at each place of a long text anew ends it too. No request may hold up the others.",
+        "Send less at once: shorter lists, shorter texts. The operator can ask less of each element, write simpler patterns (fewer repetitions inside one another), or lower request.max_body, so that callers are told before; the bridge's log names the rule once a minute, and the record says whether it was the schema.";
     SUBJECT_ID_REFUSED = "subject-id-refused", 422, Caller, false, "Subject's id refused",
         "Where the integration expects the id of a person, the request carries a text of more than 256 bytes, a number that is no integer of 64 bits, true or false, or a list or an object. It could not be recorded whose data this is. Null and an empty text name nobody.",
         "Send the id as a text or an integer.";

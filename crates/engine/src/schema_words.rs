@@ -1,6 +1,7 @@
 //! Keywords of a JSON Schema that no draft knows: the standard has them left out in silence.
 
 use serde_json::{Map, Value};
+use std::cell::Cell;
 
 /// Keywords that hold one schema.
 const ONE: [&str; 12] = [
@@ -123,17 +124,21 @@ pub fn unknown(schema: &Value) -> Vec<String> {
 
 /// How deep a schema is looked into for something that it refuses.
 const DEEPEST: usize = 64;
+/// How many places of it are looked at: alternatives that lead back to themselves multiply with each level.
+const MOST_PLACES: usize = 20_000;
 
 /// Whether nothing at all is refused: `true`, `{}`, and what comes to the same. Where it cannot be told, no.
 pub fn accepts_everything(schema: &Value) -> bool {
-    refuses_nothing(schema, schema, 0)
+    let places = Cell::new(MOST_PLACES);
+    refuses_nothing(schema, schema, 0, &places) && places.get() > 0
 }
 
-fn refuses_nothing(schema: &Value, whole: &Value, depth: usize) -> bool {
-    if depth > DEEPEST {
+fn refuses_nothing(schema: &Value, whole: &Value, depth: usize, places: &Cell<usize>) -> bool {
+    places.set(places.get().saturating_sub(1));
+    if depth > DEEPEST || places.get() == 0 {
         return false;
     }
-    let nothing = |schema: &Value| refuses_nothing(schema, whole, depth + 1);
+    let nothing = |schema: &Value| refuses_nothing(schema, whole, depth + 1, places);
     let members = match schema {
         Value::Bool(all) => return *all,
         Value::Object(members) => members,
@@ -227,6 +232,17 @@ mod tests {
         }
         assert!(other_document(&json!({ "openapi": "3.1.0", "paths": {} })).is_some());
         assert!(other_document(&json!({ "type": "object", "properties": { "openapi": {} } })).is_none());
+    }
+
+    /// Were each alternative of each level looked at, this would take years.
+    #[test]
+    fn alternatives_that_lead_back_to_themselves_are_looked_at_for_a_while() {
+        let more = json!({ "properties": { "a": { "$ref": "#/$defs/n" } } });
+        let node = json!({ "anyOf": [more, { "$ref": "#/$defs/n" }, more, { "minLength": 1 }] });
+        assert!(!accepts_everything(&json!({ "$ref": "#/$defs/n", "$defs": { "n": node } })));
+        assert!(accepts_everything(
+            &json!({ "anyOf": [false, { "$ref": "#/$defs/n" }], "$defs": { "n": true } })
+        ));
     }
 
     #[test]

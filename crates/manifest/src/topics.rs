@@ -78,7 +78,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         id: "rules",
         title: "What must be true of a request",
-        text: "Each rule is a CEL expression (check) and what the caller is told when it is false (otherwise). True lets the request pass; false refuses it with rule-violated; a rule that cannot be evaluated, because a member is missing or has another type, refuses it with rule-undecided, or with rule-unfit where the body fits its schema, so that the manifest is at fault. Every rule must hold. What rules see and may say stands in docs/reference/rules.md, which `ironbridge explain rules` prints.",
+        text: "Each rule is a CEL expression (check) and what the caller is told when it is false (otherwise). True lets the request pass; false refuses it with rule-violated; a rule that cannot be evaluated, because a member is missing or has another type, refuses it with rule-undecided, or with rule-unfit where the body fits its schema, so that the manifest is at fault; one that would take too long for the request refuses it with body-too-costly. Every rule must hold. What rules see and may say stands in docs/reference/rules.md, which `ironbridge explain rules` prints.",
         example: "ship-order:\n  match: POST /orders/{id}/shipments\n  permission: orders.read\n  request:\n    keep: [/quantity]\n    rules:\n      - check: body.quantity > 0 && body.quantity <= 1000\n        otherwise: quantity must be between 1 and 1000\n  response: { keep: [/shipment] }",
     },
     Topic {

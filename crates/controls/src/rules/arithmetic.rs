@@ -5,6 +5,7 @@
 //! written whether a rule can be decided.
 
 use super::compile::MACRO_RESULT;
+use super::metered;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::common::functions::Function;
 use cel::common::types::{CelDouble, CelInt, CelString, CelUInt, DYN_TYPE};
@@ -12,10 +13,11 @@ use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError, IdedExpr, Value};
 use std::sync::{Arc, LazyLock};
 
-/// The standard functions, and these operators.
+/// The standard functions, these operators, and what counts their steps.
 pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
-    for (_, name, arity, function) in OPERATORS {
+    let operators = OPERATORS.into_iter().map(|(_, name, arity, function)| (name, arity, function));
+    for (name, arity, function) in operators.chain(metered::FUNCTIONS) {
         // Names of our own, each declared once: there is nothing to collide with.
         let operands = std::iter::repeat_with(|| DYN_TYPE).take(arity).collect();
         let _ = environment.add_overload(name, name, operands, function);
@@ -25,7 +27,7 @@ pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 
 /// What stands in an expression, and what is evaluated in its place.
 const OPERATORS: [(&str, &str, usize, Function); 6] = [
-    (operators::ADD, "@add", 2, |operands| binary(&operands, Number::plus, joined)),
+    (operators::ADD, ADD, 2, |operands| binary(&operands, Number::plus, joined)),
     (operators::SUBSTRACT, "@subtract", 2, |operands| {
         binary(&operands, Number::minus, |a, b| a.as_subtractor()?.sub(b).ok())
     }),
@@ -34,6 +36,9 @@ const OPERATORS: [(&str, &str, usize, Function); 6] = [
     (operators::MODULO, "@modulo", 2, |operands| binary(&operands, Number::modulo, |_, _| None)),
     (operators::NEGATE, "@negate", 1, negate),
 ];
+
+/// The one whose result grows.
+pub(super) const ADD: &str = "@add";
 
 /// Puts these operators in the place of the evaluator's, and whole numbers in that of doubles that are whole.
 pub(super) fn adapt(expression: &mut IdedExpr) {
@@ -224,7 +229,7 @@ fn negate<'b, 'v>(operands: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
     Ok(CowVal::Owned(negated))
 }
 
-fn mismatch() -> ExecutionError {
+pub(super) fn mismatch() -> ExecutionError {
     ExecutionError::UnexpectedType { got: String::new(), want: String::new() }
 }
 

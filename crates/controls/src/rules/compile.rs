@@ -1,12 +1,14 @@
 //! From a rule's text to a checked expression: what it may say, and what it looks at.
 
 use super::known::Known;
+use super::metered::Searched;
 use super::needs::Needs;
 use super::typing::{self, FUNCTIONS, Mistake};
-use super::{arithmetic, places};
+use super::{arithmetic, metered, places};
+use crate::pattern::{Pattern, PatternError};
+use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::parser::PrattParser;
-use cel::{Context, IdedExpr, Value};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +18,9 @@ pub struct Rule {
     pub(super) check: Box<str>,
     pub(super) otherwise: Box<str>,
     pub(super) expression: Arc<IdedExpr>,
+    /// Steps that evaluating it takes besides those that it counts itself.
+    pub(super) cost: u64,
+    pub(super) patterns: Arc<[Searched]>,
     pub(super) needs: Needs,
     /// Whether what it sees of a body has the form that a schema says.
     pub(super) is_assured: bool,
@@ -54,6 +59,8 @@ pub enum RuleError {
     DynamicPattern,
     #[error("`matches` has an invalid pattern")]
     InvalidPattern,
+    #[error("`matches` has a pattern that takes more than 1 MiB: make its repetitions smaller")]
+    LargePattern,
     #[error("a loop cannot name its element `{0}`: that name is taken")]
     Shadowed(String),
     #[error("message types are not available in rules")]
@@ -156,10 +163,13 @@ impl Rule {
 
     fn of(check: &str, otherwise: &str, (mut expression, needs): (IdedExpr, Needs), known: &Known) -> Rule {
         arithmetic::adapt(&mut expression);
+        let (cost, patterns) = metered::meter(&mut expression);
         Rule {
             check: check.into(),
             otherwise: otherwise.into(),
             expression: Arc::new(expression),
+            cost,
+            patterns: patterns.into(),
             needs,
             is_assured: known.is_assured,
             lists: known.lists.clone().into(),
@@ -417,19 +427,13 @@ fn collects_other_values(within: &ComprehensionExpr) -> bool {
     }
 }
 
-/// Tries the pattern on an empty text: a pattern that does not compile should be told now.
+/// A pattern that does not compile should be told now.
 fn check_pattern(pattern: Option<&IdedExpr>) -> Result<(), RuleError> {
-    let pattern =
-        pattern.filter(|pattern| literal_text(pattern).is_some()).ok_or(RuleError::DynamicPattern)?;
-    let trial = CallExpr {
-        func_name: "matches".to_owned(),
-        target: None,
-        args: vec![IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String("".into())) }, pattern.clone()],
-    };
-    let trial = IdedExpr { id: 0, expr: Expr::Call(trial) };
-    Value::resolve(&trial, &Context::with_env(Arc::clone(&arithmetic::ENVIRONMENT)))
-        .map(|_| ())
-        .map_err(|_| RuleError::InvalidPattern)
+    let pattern = pattern.and_then(literal_text).ok_or(RuleError::DynamicPattern)?;
+    Pattern::of(pattern).map(drop).map_err(|error| match error {
+        PatternError::Invalid => RuleError::InvalidPattern,
+        PatternError::TooLarge => RuleError::LargePattern,
+    })
 }
 
 /// What an expression gives that surely is no truth value.

@@ -71,12 +71,18 @@ is false where one is false.
 const LIMITS: &str = "
 ## What a rule may cost
 
-No rule takes more time than its text and the body are long, so nobody can hold up the bridge with one:
+The rules of one request take 20 million steps at most, which is about a second; where they would take more, it is refused
+with [`body-too-costly`](errors/body-too-costly.md), and the log names the rule. A step is a part of a rule that is evaluated
+(`line.price >= 0` has four), in a loop for each element; a value that is compared or copied; or 64 bytes of a text that is
+gone through. A pattern of `matches` that would have to be tried anew at each place of a long text, as repetitions inside one
+another are, ends it too. So a list of 100,000 elements leaves 200 steps for each.
+
+A rule is also held to forms whose work grows no faster than the body:
 
 - at most 4 KiB of text, 32 brackets and 24 operations deep; a chain of `&&` or `||` counts as its logarithm;
 - at most four loops, none inside another; `map` is not there;
 - inside a loop, all but the loop's own element is a single value: a number, a truth value, null, or a text of at most 256
   bytes;
 - at most 32 times `+`, and what it joins has at most 64 KiB of text or 1,000 elements;
-- `matches` takes a pattern that is written out, and stands outside loops.
+- `matches` takes a pattern that is written out and compiled to at most 1 MiB, and stands outside loops.
 ";

@@ -1,7 +1,7 @@
 //! What a rule looks at.
 
-use ironbridge_core::json::are_alike;
-use std::collections::{BTreeMap, BTreeSet};
+use ironbridge_core::json::common_name;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What of the variables a rule looks at: a tree of member names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,26 +54,37 @@ impl Needs {
 /// The members of a body that rules judge by their names.
 #[derive(Debug)]
 pub(super) struct Judged {
-    selected: Box<[Box<str>]>,
+    selected: Alike,
     /// Where a rule looks at all members, any text in it may be the name of one, as in `"admin" in body.flags`.
-    texts: Box<[Box<str>]>,
+    texts: Alike,
 }
+
+/// By what is common to those that are alike, so that a name of a body is looked up once, however many are judged.
+type Alike = HashMap<String, Vec<Box<str>>>;
 
 impl Judged {
     pub fn by<'n>(rules: impl Iterator<Item = &'n Needs> + Clone) -> Judged {
-        let sorted = |names: Vec<&Box<str>>| {
-            let names: BTreeSet<Box<str>> = names.into_iter().cloned().collect();
-            names.into_iter().collect()
+        let alike = |names: Vec<&Box<str>>| {
+            let mut alike = Alike::new();
+            for name in names.into_iter().collect::<BTreeSet<_>>() {
+                alike.entry(common_name(name)).or_default().push(name.clone());
+            }
+            alike
         };
         Judged {
-            selected: sorted(rules.clone().flat_map(|needs| &needs.selected).collect()),
-            texts: sorted(rules.flat_map(|needs| &needs.texts).collect()),
+            selected: alike(rules.clone().flat_map(|needs| &needs.selected).collect()),
+            texts: alike(rules.flat_map(|needs| &needs.texts).collect()),
         }
     }
 
     /// The one that a member passes for to some reader, in an object of which this is looked at.
     pub fn mistaken_for(&self, name: &str, object: &Needs) -> Option<&str> {
-        let texts = if object.whole { &*self.texts } else { &[] };
-        self.selected.iter().chain(texts).map(|judged| &**judged).find(|judged| are_alike(name, judged))
+        if self.selected.is_empty() && self.texts.is_empty() {
+            return None;
+        }
+        let common = common_name(name);
+        let texts = object.whole.then(|| self.texts.get(&common)).flatten();
+        let judged = self.selected.get(&common).into_iter().chain(texts).flatten();
+        judged.map(|judged| &**judged).find(|judged| *judged != name)
     }
 }

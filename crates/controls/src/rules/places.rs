@@ -39,7 +39,9 @@ pub(super) fn of_error(check: &str, error: &RuleError) -> Remark {
         }
         RuleError::Shadowed(name) | RuleError::Inexact(name) => (word(check, 0, name), None),
         RuleError::Map => (word(check, 0, "map"), None),
-        RuleError::DynamicPattern | RuleError::InvalidPattern => (word(check, 0, "matches"), None),
+        RuleError::DynamicPattern | RuleError::InvalidPattern | RuleError::LargePattern => {
+            (word(check, 0, "matches"), None)
+        }
         _ => (None, None),
     };
     Remark { is_read: false, at, message: error.to_string(), help }

@@ -1,6 +1,7 @@
 //! What rules see, as the evaluator's values: only what they name, borrowed from the exchange.
 
 use super::compile::VARIABLES;
+use super::metered::{PATTERN, STEPS, Searched, Steps};
 use super::needs::{Judged, Needs};
 use cel::common::types::{
     CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
@@ -81,10 +82,26 @@ impl<'x> Variables<'x> {
     }
 }
 
-impl VariableResolver for Variables<'_> {
+/// All that one rule can name.
+pub(super) struct Scope<'r> {
+    pub variables: &'r Variables<'r>,
+    pub steps: &'r Steps,
+    pub patterns: &'r [Searched],
+}
+
+impl VariableResolver for Scope<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        if name == STEPS {
+            return Some(CowVal::Borrowed(self.steps));
+        }
+        if let Some(place) = name.strip_prefix(PATTERN) {
+            return self
+                .patterns
+                .get(place.parse::<usize>().ok()?)
+                .map(|pattern| CowVal::Borrowed(pattern as _));
+        }
         let place = VARIABLES.iter().position(|variable| *variable == name)?;
-        self.0.get(place)?.as_deref().map(CowVal::Borrowed)
+        self.variables.0.get(place)?.as_deref().map(CowVal::Borrowed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A read body as the validator sees it: no tree of values is built, neither to judge it nor to say what is wrong.
 
+use super::effort;
 use ahash::RandomState;
 use ironbridge_core::json::{Kind, Members, Node, Number};
 use jsonschema::JsonType;
@@ -12,6 +13,9 @@ use std::ptr;
 
 /// The representation: values of a [`ironbridge_core::json::Tape`].
 pub(super) struct Body;
+
+/// Digits of a number take longer than those of a text.
+const BYTES_A_STEP: usize = 8;
 
 /// A value, or the name of a member where the schema judges names.
 #[derive(Clone)]
@@ -59,14 +63,17 @@ impl<'b> ValidatedNode<'b, Body> for Instance<'b> {
     }
 
     fn as_string(&self) -> Option<Cow<'b, str>> {
-        match self {
-            Instance::Value(node) => node.text(),
-            Instance::Name(name) => Some(Cow::Borrowed(name)),
-        }
+        let text = match self {
+            Instance::Value(node) => node.text()?,
+            Instance::Name(name) => Cow::Borrowed(*name),
+        };
+        Some(if effort::read(&text) { text } else { Cow::Borrowed("") })
     }
 
     fn as_number(&self) -> Option<Figure<'b>> {
-        self.value(Kind::Number)?.number().map(Figure)
+        let node = self.value(Kind::Number)?;
+        effort::spend_on(1 + node.written().len() / BYTES_A_STEP);
+        node.number().map(Figure)
     }
 
     fn as_boolean(&self) -> Option<bool> {
@@ -115,6 +122,9 @@ impl<'b> ValidatedNode<'b, Body> for Instance<'b> {
     }
 }
 
+/// Values and names that are passed over in about the time of a step.
+const PASSED_A_STEP: usize = 8;
+
 pub(super) struct Objects<'b>(Node<'b>);
 
 impl<'b> Object<'b, Body> for Objects<'b> {
@@ -123,6 +133,7 @@ impl<'b> Object<'b, Body> for Objects<'b> {
     type MembersIter = Named<'b>;
 
     fn len(&self) -> usize {
+        effort::spend_on(self.0.size() / PASSED_A_STEP);
         self.0.members().count()
     }
 
@@ -131,6 +142,7 @@ impl<'b> Object<'b, Body> for Objects<'b> {
     }
 
     fn get(&self, key: &Box<str>) -> Option<Instance<'b>> {
+        effort::spend_on(1 + self.0.size() / PASSED_A_STEP);
         self.0.member(key).map(Instance::Value)
     }
 
@@ -145,7 +157,8 @@ impl<'b> Iterator for Named<'b> {
     type Item = (Cow<'b, str>, Instance<'b>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(name, node)| (name, Instance::Value(node)))
+        let (name, node) = self.0.next()?;
+        effort::name(&name).then_some((name, Instance::Value(node)))
     }
 }
 
@@ -156,6 +169,7 @@ impl<'b> Array<'b, Body> for Arrays<'b> {
     type ElementsIter = Each<'b>;
 
     fn len(&self) -> usize {
+        effort::spend_on(self.0.size() / PASSED_A_STEP);
         self.0.elements().count()
     }
 
@@ -167,6 +181,7 @@ impl<'b> Array<'b, Body> for Arrays<'b> {
     fn is_unique(&self) -> bool {
         let keys = RandomState::new();
         let mut seen: HashMap<u64, Vec<Node<'b>>> = HashMap::new();
+        effort::spend_on(self.0.size().saturating_mul(4) + self.0.written().len() / BYTES_A_STEP);
         self.0.elements().all(|element| {
             let alike = seen.entry(digest(element, &keys)).or_default();
             let is_new = !alike.iter().any(|other| are_same(*other, element));
@@ -182,7 +197,8 @@ impl<'b> Iterator for Each<'b> {
     type Item = Instance<'b>;
 
     fn next(&mut self) -> Option<Instance<'b>> {
-        self.0.next().map(Instance::Value)
+        let node = self.0.next()?;
+        effort::spend(1).then_some(Instance::Value(node))
     }
 }
 
@@ -217,6 +233,9 @@ impl JsonNumber for Figure<'_> {
 
 /// Equality as JSON Schema has it (Core §4.2.2): numbers by their value, objects whatever their order.
 fn equals(node: Node<'_>, expected: &Value) -> bool {
+    if !effort::spend_on(1 + expected_cost(node)) {
+        return false;
+    }
     match (node.kind(), expected) {
         (Kind::Null, Value::Null) => true,
         (Kind::Truth, Value::Bool(truth)) => node.truth() == Some(*truth),
@@ -238,6 +257,11 @@ fn equals(node: Node<'_>, expected: &Value) -> bool {
         }
         _ => false,
     }
+}
+
+/// A text ends with the shorter of the two; numbers are read whole.
+fn expected_cost(node: Node<'_>) -> usize {
+    if node.kind() == Kind::Number { 2 + node.written().len() / BYTES_A_STEP } else { 0 }
 }
 
 fn are_same(a: Node<'_>, b: Node<'_>) -> bool {

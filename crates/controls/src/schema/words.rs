@@ -56,6 +56,7 @@ fn rule(kind: &Kind) -> String {
         Kind::MultipleOf { multiple_of } => format!("must be a multiple of {multiple_of}"),
         Kind::MinLength { limit } => format!("must have at least {limit} characters"),
         Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::Custom { message, .. } => message.clone(),
         Kind::Pattern { pattern } => format!("must match {pattern}"),
         Kind::Format { format } => format!("must be a valid {format}"),
         Kind::MinItems { limit } => format!("must have at least {limit} elements"),

@@ -1,0 +1,155 @@
+//! Regular expressions of schemas and rules, whose time nobody can choose.
+//!
+//! An engine that is linear in the text still takes a step for each part of the pattern and byte: half a minute for
+//! `(a{1,50}){1,50}b` and 1 MiB of `a`. The engine here builds states once and then takes a step for each byte; where
+//! it would have to build new ones all the time it gives up, and so does the judgement.
+
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::meta::{self, Regex};
+use regex_automata::nfa::thompson;
+use regex_automata::util::pool::Pool;
+use regex_automata::{Input, MatchErrorKind};
+use std::fmt;
+
+/// A compiled pattern, looked for anywhere in a text.
+pub(crate) struct Pattern {
+    states: DFA,
+    caches: Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync>>,
+    /// Where the pattern asks for words, and the text is not ASCII, the states cannot tell.
+    words: Option<Regex>,
+    /// Of its program, in KiB.
+    size: u64,
+}
+
+/// Why a pattern cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PatternError {
+    Invalid,
+    TooLarge,
+}
+
+/// Bytes of a compiled program; the engine's own default is ten times this.
+const LARGEST: usize = 1 << 20;
+
+/// Bytes of states that are kept for a pattern.
+const STATES: usize = 1 << 20;
+
+/// How often they may be thrown away before it counts how many bytes of a text each of them has served.
+const CLEARED: usize = 3;
+/// That many at least, and more where a state is dear: each costs about 100 ns for each KiB of the program.
+const LEAST_SERVED: usize = 16;
+
+impl Pattern {
+    pub fn of(pattern: &str) -> Result<Pattern, PatternError> {
+        let program = thompson::Compiler::new()
+            .configure(thompson::Config::new().nfa_size_limit(Some(LARGEST)))
+            .build(pattern)
+            .map_err(|error| match error.size_limit() {
+                Some(_) => PatternError::TooLarge,
+                None => PatternError::Invalid,
+            })?;
+        let size = program.memory_usage() >> 10;
+        let asks_words = program.look_set_any().contains_word_unicode();
+        let config = DFA::config()
+            .cache_capacity(STATES)
+            .skip_cache_capacity_check(true)
+            .unicode_word_boundary(true)
+            .minimum_cache_clear_count(Some(CLEARED))
+            .minimum_bytes_per_state(Some(size.max(LEAST_SERVED)));
+        let states =
+            DFA::builder().configure(config).build_from_nfa(program).map_err(|_| PatternError::TooLarge)?;
+        let words = || {
+            let config = meta::Config::new().nfa_size_limit(Some(LARGEST));
+            meta::Builder::new().configure(config).build(pattern).map_err(|_| PatternError::TooLarge)
+        };
+        let words = asks_words.then(words).transpose()?;
+        let fresh = states.clone();
+        let caches =
+            Pool::new(Box::new(move || fresh.create_cache()) as Box<dyn Fn() -> Cache + Send + Sync>);
+        let size = u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1);
+        Ok(Pattern { states, caches, words, size })
+    }
+
+    /// Whether it is found; `None` where that would take too long. `spend` takes steps of about 50 ns, and says whether
+    /// there were as many.
+    pub fn is_in(&self, text: &str, spend: impl Fn(u64) -> bool) -> Option<bool> {
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        if !spend(1 + length / 64) {
+            return None;
+        }
+        let mut cache = self.caches.get();
+        let input = Input::new(text).earliest(true);
+        let found = self.states.try_search_fwd(&mut cache, &input).or_else(|error| match error.kind() {
+            // What others' texts have left there does not count.
+            MatchErrorKind::GaveUp { .. } => {
+                cache.reset(&self.states);
+                self.states.try_search_fwd(&mut cache, &input)
+            }
+            _ => Err(error),
+        });
+        match (found, &self.words) {
+            (Ok(found), _) => Some(found.is_some()),
+            (Err(error), Some(words)) if matches!(error.kind(), MatchErrorKind::Quit { .. }) => {
+                spend(length.saturating_mul(self.size)).then(|| words.is_match(text))
+            }
+            (Err(_), _) => None,
+        }
+    }
+
+    /// Of its program, in KiB, from 1.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Pattern({} KiB)", self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_found_or_given_up() {
+        let is_in = |pattern: &str, text: &str| Pattern::of(pattern).unwrap().is_in(text, |_| true);
+        for (pattern, text, found) in [
+            ("^[A-Z]{2}[0-9]{9}$", "DE123456789", true),
+            ("^[A-Z]{2}[0-9]{9}$", "DE1234567890", false),
+            (r"^\w+$", "straße", true),
+            (r"\bé\b", "a é b", true),
+            (r"\bé\b", "aéb", false),
+            ("", "", true),
+            ("^$", "\n", false),
+        ] {
+            assert_eq!(is_in(pattern, text), Some(found), "{pattern} {text}");
+        }
+        let long = "a".repeat(200_000);
+        for (pattern, found) in [
+            ("^a+$", Some(true)),
+            (r"^[\w\s]+$", Some(true)),
+            (r"^[\p{L} .'-]{1,10}$", Some(false)),
+            ("(a|b)*c", Some(false)),
+            ("(a{1,50}){1,50}b", None),
+            ("[ab]{1,400}a{200,300}c", Some(false)),
+        ] {
+            assert_eq!(is_in(pattern, &long), found, "{pattern}");
+        }
+        // One text does not decide over the next.
+        let pattern = Pattern::of("(a{1,50}){1,50}b").unwrap();
+        assert_eq!(pattern.is_in(&long, |_| true), None);
+        assert_eq!(pattern.is_in(&"a".repeat(100), |_| true), Some(false));
+        assert_eq!(pattern.is_in("xab", |_| true), Some(true));
+        assert_eq!(pattern.is_in("xab", |_| false), None);
+    }
+
+    #[test]
+    fn patterns_that_are_none_or_too_large_are_told_apart() {
+        assert_eq!(Pattern::of("((a{1,99}){1,99}){1,9}").err(), Some(PatternError::TooLarge));
+        for pattern in ["(", "(?=a)b", r"(a)\1"] {
+            assert_eq!(Pattern::of(pattern).err(), Some(PatternError::Invalid), "{pattern}");
+        }
+    }
+}
