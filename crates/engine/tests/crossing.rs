@@ -326,6 +326,27 @@ fn a_reply_that_breaks_off_before_its_body_begins_is_not_silence() {
     }
 }
 
+/// What hyper has not sent when a body fails, it drops.
+#[test]
+fn what_came_of_a_reply_before_it_broke_off_arrives() {
+    let scene = Scene::with("", READ_AND_STREAMED, |_| Ok(()));
+    for (head, body) in [("Transfer-Encoding: chunked", "5\r\nfirst\r\n"), ("Content-Length: 42", "first")] {
+        scene.target.answer_and_close(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));
+        for _ in 0..20 {
+            let mut raw = scene.world.raw().unwrap();
+            let request =
+                format!("GET /raw/streamed HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}", scene.key);
+            raw.send(format!("{request}\r\nConnection: close\r\n\r\n"));
+            raw.wait_until_closed();
+            let received = String::from_utf8_lossy(&raw.received()).into_owned();
+            assert!(
+                received.starts_with("HTTP/1.1 200 ") && received.contains("first"),
+                "{head}: {received}"
+            );
+        }
+    }
+}
+
 #[test]
 fn an_older_credential_does_not_come_back_either() {
     let scene = Scene::with(HEADER_AUTH, READ_AND_STREAMED, |dir| set_secret(dir, "erp", "the-first-secret"));

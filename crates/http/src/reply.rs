@@ -38,14 +38,9 @@ pub struct Streamed {
     /// Set and armed only while the target pauses.
     paused_at: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
-    begun: Begun,
-}
-
-/// A body that fails at once would take the header section before it along, which hyper has not sent by then.
-enum Begun {
-    No,
-    Failed(ReplyError),
-    Yes,
+    /// Why it ends, while what came before is on its way: hyper drops at once what it has not sent of an answer that
+    /// fails, the header section too.
+    failed: Option<ReplyError>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +118,7 @@ impl ReplyBody {
             lasting,
             paused_at: None,
             alarm: None,
-            begun: Begun::No,
+            failed: None,
         }));
         let entry = streams.add(&streamed);
         ReplyBody::Streamed { stream: streamed, _listed: entry }
@@ -162,10 +157,16 @@ impl Body for ReplyBody {
             ReplyBody::Streamed { stream, .. } => {
                 let mut streamed = stream.borrow_mut();
                 streamed.asked_at = Instant::now();
-                match std::mem::replace(&mut streamed.begun, Begun::Yes) {
-                    Begun::No => streamed.begin(context),
-                    Begun::Failed(error) => Poll::Ready(Some(Err(error))),
-                    Begun::Yes => streamed.poll(context),
+                if let Some(error) = streamed.failed.take() {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                match streamed.poll(context) {
+                    Poll::Ready(Some(Err(error))) => {
+                        streamed.failed = Some(error);
+                        context.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                    other => other,
                 }
             }
         }
@@ -201,23 +202,12 @@ impl Streamed {
             None if now.duration_since(self.asked_at) > patience(self.pause) => ReplyError::Untaken,
             None => return,
         };
-        self.begun = Begun::Failed(self.cut(error));
+        self.failed = Some(self.cut(error));
         (self.inner, self.alarm, self.open) = (None, None, None);
     }
 
     fn is_end_stream(&self) -> bool {
         self.inner.as_ref().is_some_and(Body::is_end_stream)
-    }
-
-    fn begin(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        match self.poll(context) {
-            Poll::Ready(Some(Err(error))) => {
-                self.begun = Begun::Failed(error);
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            other => other,
-        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {

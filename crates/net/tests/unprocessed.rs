@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use ironbridge_net::tls::Roots;
 use ironbridge_net::upstream::{
@@ -11,11 +12,14 @@ use ironbridge_net::upstream::{
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Sleep, sleep};
 
 fn on_core<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -319,6 +323,64 @@ fn an_early_answer_arrives_though_the_target_takes_no_more() {
             let response = pool.send(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "small");
+        }
+    });
+}
+
+/// A body that its caller takes time to send.
+struct Late {
+    pause: Pin<Box<Sleep>>,
+    bytes: Vec<u8>,
+}
+
+impl Body for Late {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        ready!(self.pause.as_mut().poll(cx));
+        let bytes = std::mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes.into()))))
+    }
+}
+
+/// Over HTTP/2 the connection ends with the answer in the same read, before the request's body was written.
+#[test]
+fn an_early_answer_over_http2_arrives_though_the_connection_ends() {
+    on_core(async {
+        for (late, body) in [(0, 2), (0, 60_000), (10, 2), (10, 60_000)] {
+            let handler = |mut stream: TcpStream| async move {
+                let mut preface = [0; 24];
+                stream.read_exact(&mut preface).await.unwrap();
+                stream.write_all(&[frame(4, 0, 0, &[]), frame(4, 1, 0, &[])].concat()).await.unwrap();
+                let mut head = [0; 9];
+                while stream.read_exact(&mut head).await.is_ok() {
+                    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                    stream.read_exact(&mut vec![0; length]).await.unwrap();
+                    if head[3] == 1 {
+                        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                        let answer = [frame(1, 4, id, &[0x88]), frame(0, 1, id, b"early")].concat();
+                        stream.write_all(&answer).await.unwrap();
+                        return;
+                    }
+                }
+            };
+            let (port, connections) = serve(vec![handler]).await;
+            let pool = pool(port, Protocol::Http2);
+            for tried in 1..=20 {
+                let body =
+                    Late { pause: Box::pin(sleep(Duration::from_millis(late))), bytes: vec![b'x'; body] };
+                let body = OutBody::Boxed(Box::pin(body));
+                let request = Request::builder().method(Method::POST).uri("/").body(body).unwrap();
+                let response = pool.send(request).await.unwrap();
+                // A reader that takes its time learns of the connection's end before it has read.
+                sleep(Duration::from_millis(20)).await;
+                assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "early");
+                assert_eq!(connections.get(), tried, "nothing more goes to a connection that is over");
+            }
         }
     });
 }

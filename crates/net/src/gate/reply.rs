@@ -387,7 +387,8 @@ impl<Io> ReplyGate<Io> {
     }
 }
 
-fn is_closed(error: &io::Error) -> bool {
+/// Whether a write failed because the other end has closed.
+pub(crate) fn is_closed(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
 }

@@ -3,6 +3,7 @@
 mod address;
 mod body;
 mod error;
+mod leaving;
 mod link;
 mod open;
 mod pool;

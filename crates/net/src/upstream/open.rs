@@ -1,5 +1,6 @@
 //! Opening a connection to a target: TCP, TLS, and HTTP's own beginning.
 
+use super::leaving::Leaving;
 use super::link::{Link, Stream};
 use super::streams::{STREAMS, Streams};
 use super::{OutBody, Permit, Protocol, SendError, Tls, Upstream};
@@ -51,11 +52,13 @@ impl Upstream {
             tokio::task::spawn_local(async move { ended(connection.await) });
             return Ok(Opened::Http1(Http1 { sender, expected }));
         }
+        let (link, gone) = Leaving::new(link);
         let (sender, connection) = http2_client().handshake(TokioIo::new(link)).await.map_err(began)?;
         let connection = Rc::new(RefCell::new(connection));
         let asked = Rc::downgrade(&connection);
         // Asked whenever a stream is wanted: what the target changes wakes nobody.
         let limit = move || match asked.upgrade() {
+            _ if gone.get() => 0,
             Some(connection) => connection.try_borrow().map_or(STREAMS, |it| it.current_max_send_streams()),
             None => STREAMS,
         };
