@@ -10,12 +10,11 @@
 use crate::believed::Moment;
 use crate::disk::{self, Disk, DiskFile};
 use crate::fault::{Fault, FaultKind};
-use crate::leaf::Encoded;
 use crate::mark::Mark;
 use crate::merkle::{Hash, empty_root};
+use crate::note::Note;
 use crate::segment::{Link, TrailKey};
-use ironbridge_core::{Action, OwnerKey, StoreMark, Timestamp};
-use ironbridge_seal::envelope::SealError;
+use ironbridge_core::{StoreMark, Timestamp};
 use ironbridge_seal::hash;
 use parking_lot::Mutex;
 use std::ffi::OsString;
@@ -75,37 +74,8 @@ pub struct Remembered {
     /// Of the last frame of the journal.
     pub(crate) link: Link,
     pub(crate) sequence: u64,
-    /// Of the record that is to be written next, before any other; zeros where there is none.
+    /// Of the records that are to be written next, before any other; zeros where there is none.
     pub(crate) note: Hash,
-}
-
-/// A record that the trail must get before any other: it lies beside the head until it is acknowledged, so that it is
-/// written once, whenever the bridge is killed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Note {
-    pub leaf: Vec<u8>,
-    pub detail: Vec<u8>,
-}
-
-impl Note {
-    const MAX: usize = 1 << 20;
-
-    pub fn of(action: &Action, callers: &OwnerKey) -> Result<Note, SealError> {
-        let mut encoded = Encoded::default();
-        encoded.action(action, callers)?;
-        Ok(Note { leaf: encoded.leaf, detail: encoded.details.bytes })
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let length = u32::try_from(self.leaf.len()).unwrap_or(u32::MAX);
-        [&length.to_be_bytes(), &*self.leaf, &*self.detail].concat()
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Note> {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (leaf, detail) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        Some(Note { leaf: leaf.to_vec(), detail: detail.to_vec() })
-    }
 }
 
 impl Anchor {
@@ -160,15 +130,20 @@ impl Anchor {
         Err(self.fault(FaultKind::Altered, foreign))
     }
 
-    /// The record that is still to be written.
-    pub(crate) fn note(&self, disk: &dyn Disk, head: &Remembered) -> Result<Option<Note>, Fault> {
+    /// Records that are still to be written.
+    pub(crate) fn notes(&self, disk: &dyn Disk, head: &Remembered) -> Result<Vec<Note>, Fault> {
         if head.note == NO_NOTE {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let bytes = disk.read_at(&self.head, NOTE, Note::MAX).map_err(|e| Fault::reading(self.name(), &e))?;
-        let note = Note::parse(&bytes).filter(|_| hash::sha256(&bytes) == head.note);
+        let notes = Note::parse(&bytes).filter(|_| hash::sha256(&bytes) == head.note);
         let foreign = "the record beside what is remembered of the audit trail was altered";
-        note.map(Some).ok_or_else(|| self.fault(FaultKind::Altered, foreign))
+        notes.ok_or_else(|| self.fault(FaultKind::Altered, foreign))
+    }
+
+    /// All that means anything in the file.
+    pub(crate) fn bytes(&self, disk: &dyn Disk) -> io::Result<Vec<u8>> {
+        disk.read_at(&self.head, 0, usize::try_from(NOTE).unwrap_or(LEN).saturating_add(Note::MAX))
     }
 
     fn fault(&self, kind: FaultKind, detail: &str) -> Fault {
@@ -202,9 +177,10 @@ impl Remembered {
         Mark { sequence, size, root, acknowledged, time, link }
     }
 
-    /// With what is remembered elsewhere, where that is more.
+    /// With what is remembered elsewhere, where that is more. A mark of before says nothing: an accepted loss takes back
+    /// what was acknowledged, and may be cut short before the next mark is kept.
     pub(crate) fn with(mut self, mark: Option<Mark>) -> Remembered {
-        let Some(mark) = mark else { return self };
+        let Some(mark) = mark.filter(|mark| mark.sequence > self.sequence) else { return self };
         if mark.size > self.size {
             (self.size, self.root) = (mark.size, mark.root);
         }
@@ -212,7 +188,7 @@ impl Remembered {
             (self.acknowledged, self.link) = (mark.acknowledged, mark.link);
         }
         self.time = self.time.max(mark.time);
-        self.sequence = self.sequence.max(mark.sequence);
+        self.sequence = mark.sequence;
         self
     }
 
@@ -310,14 +286,9 @@ struct Written {
 
 impl Head {
     /// Puts the head in place whole, and durably.
-    pub fn begin(
-        disk: Arc<dyn Disk>,
-        anchor: &Anchor,
-        head: Remembered,
-        note: Option<&Note>,
-    ) -> io::Result<Head> {
+    pub fn begin(disk: Arc<dyn Disk>, anchor: &Anchor, head: Remembered, notes: &[Note]) -> io::Result<Head> {
         let (path, key) = (anchor.head.clone(), anchor.key.clone());
-        let written = Written::whole(&*disk, &path, &key, head, note)?;
+        let written = Written::whole(&*disk, &path, &key, head, notes)?;
         let synced = Mutex::new(written.head.mark());
         Ok(Head { disk, path, key, written: Mutex::new(written), synced })
     }
@@ -353,25 +324,25 @@ impl Head {
         self.written.lock().head
     }
 
-    /// Syncs what was written; what is wrong if it is not there any more.
-    pub fn sync(&self) -> io::Result<Option<Fault>> {
+    /// What was written survives a power cut from now on. Before a checkpoint is written, so that no log ever holds more
+    /// than what is remembered acknowledges.
+    pub fn persist(&self) -> io::Result<()> {
         let mark = self.newest().mark();
-        if self.mark() != mark {
-            // Without the lock, so that no commit waits for it.
-            match self.disk.sync_file(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                synced => synced?,
-            }
+        if self.mark() == mark {
+            return Ok(());
         }
-        let wrong = self.wrong();
-        if wrong.is_none() {
-            *self.synced.lock() = mark;
+        // Without the lock, so that no commit waits for it.
+        match self.disk.sync_file(&self.path) {
+            // Whoever looks after it tells, and writes it anew.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            synced => synced?,
         }
-        Ok(wrong)
+        *self.synced.lock() = mark;
+        Ok(())
     }
 
     /// What lies in its place now, if that is not what was written: nobody else has anything to write there.
-    fn wrong(&self) -> Option<Fault> {
+    pub fn wrong(&self) -> Option<Fault> {
         let written = self.written.lock();
         let there = |head: &Remembered| {
             let bytes = head.bytes(&self.key);
@@ -387,11 +358,11 @@ impl Head {
         }
     }
 
-    /// Puts the head in place anew, whatever lies there. `note` is what the next start is to record, where this trail
-    /// takes no more records.
-    pub fn renew(&self, note: Option<&Note>) -> io::Result<()> {
+    /// Puts the head in place anew, whatever lies there. `notes` are what the next start is to record, where this
+    /// trail takes no more records.
+    pub fn renew(&self, notes: &[Note]) -> io::Result<()> {
         let mut written = self.written.lock();
-        let whole = Written::whole(&*self.disk, &self.path, &self.key, written.head, note);
+        let whole = Written::whole(&*self.disk, &self.path, &self.key, written.head, notes);
         *written = whole.map_err(|error| io::Error::other(format!("{}: {error}", self.path.display())))?;
         *self.synced.lock() = written.head.mark();
         Ok(())
@@ -419,15 +390,15 @@ impl Head {
 }
 
 impl Written {
-    /// A file of its own with both places and the note, in place whole and durably.
+    /// A file of its own with both places and the notes, in place whole and durably.
     fn whole(
         disk: &dyn Disk,
         path: &Path,
         key: &TrailKey,
         mut head: Remembered,
-        note: Option<&Note>,
+        notes: &[Note],
     ) -> io::Result<Written> {
-        let note = note.map(Note::bytes);
+        let note = (!notes.is_empty()).then(|| Note::bytes(notes));
         head.note = note.as_ref().map_or(NO_NOTE, |note| hash::sha256(note));
         // Odd: it lies in the second place, and the next write takes the first.
         head.sequence = (head.sequence | 1).saturating_add(2);

@@ -47,6 +47,8 @@ pub(crate) struct Integrator {
     /// Directories that exist and would survive a power cut.
     directories: HashSet<PathBuf>,
     lookout: Lookout,
+    /// This is the last time round.
+    closing: bool,
 }
 
 struct DetailSegment {
@@ -107,6 +109,7 @@ impl Integrator {
             outgrown,
             directories: HashSet::new(),
             lookout: Lookout::new(callers),
+            closing: false,
         }
     }
 
@@ -129,11 +132,12 @@ impl Integrator {
         let mut wait = shared.max_lag;
         loop {
             let closing = shared.bell.wait(wait);
+            self.closing = closing;
             let begin = shared.clock.monotonic();
             // A round has looked already.
             let looked = |this: &mut Integrator, rounds| match rounds && !closing {
                 true => Ok(()),
-                false => this.look_after(closing),
+                false => this.settle(),
             };
             match self.catch_up().and_then(|rounds| looked(&mut self, rounds)) {
                 Ok(()) => self.works(),
@@ -173,11 +177,17 @@ impl Integrator {
         self.follow_keys().map(|()| any)
     }
 
+    /// What is remembered is on disk, too, and all is as it was written.
+    fn settle(&mut self) -> Result<(), RoundError> {
+        self.shared.persist_head()?;
+        self.look_after()
+    }
+
     /// What lies beside the log is still what this bridge wrote, or is put in order and recorded.
-    fn look_after(&mut self, closing: bool) -> Result<(), RoundError> {
+    fn look_after(&mut self) -> Result<(), RoundError> {
         let all_signed = self.edge.size == self.shared.progress.durable();
         let (shared, size) = (Arc::clone(&self.shared), self.edge.size);
-        Ok(self.lookout.look(&shared, all_signed.then_some(size), closing)?)
+        Ok(self.lookout.look(&shared, all_signed.then_some(size), self.closing)?)
     }
 
     /// A checkpoint is on disk: an outage is over.
@@ -208,13 +218,15 @@ impl Integrator {
         tiles.extend(partial.into_iter().filter(|tile| !self.shown.contains(&tile.path())));
         self.write_tiles(&tiles)?;
         self.follow_keys()?;
+        self.shared.persist_head()?;
         self.write_checkpoint(&edge)?;
         self.edge = edge;
         self.shared.integrated.store(self.edge.size, SeqCst);
         // Whatever becomes of the head: the checkpoint is there, and the next round must know what it shows.
         self.tidy(shown, &tiles);
         self.shared.signed(self.edge.size, self.edge.root())?;
-        self.look_after(false)
+        // At the end, once for all rounds.
+        if self.closing { Ok(()) } else { self.look_after() }
     }
 
     /// Detail is on disk before a checkpoint covers its records, because the journal may forget them then.

@@ -371,6 +371,15 @@ pub(crate) fn remove_below(disk: &dyn Disk, dir: &Path, index: u64) -> io::Resul
     Ok(())
 }
 
+/// What comes before this index survives a power cut from now on: what segments before the last held was synced before
+/// that was begun.
+pub(crate) fn sync_below(disk: &dyn Disk, dir: &Path, index: u64) -> io::Result<()> {
+    match segments(disk, dir)?.iter().rfind(|first| **first < index) {
+        Some(last) => disk.sync_file(&dir.join(segment_name(*last))),
+        None => Ok(()),
+    }
+}
+
 /// Checks every frame of every segment of the journal. The first and the next index.
 pub(crate) fn check(disk: &dyn Disk, dir: &Path, trust: &Trust) -> Result<Option<(u64, u64)>, Fault> {
     let segments = segments(disk, dir).map_err(|error| Fault::reading("journal", &error))?;

@@ -24,6 +24,7 @@ mod leaf;
 mod lookout;
 mod mark;
 pub mod merkle;
+mod note;
 mod opening;
 mod options;
 mod outage;

@@ -4,7 +4,7 @@
 //! Where records are lost, the log cannot be written, and exchanges are refused.
 
 use crate::fault::Fault;
-use crate::head::Note;
+use crate::note::Note;
 use crate::segment::{Link, Part};
 use crate::shared::Shared;
 use ironbridge_core::action::name;
@@ -15,30 +15,43 @@ use std::sync::Arc;
 
 pub(crate) struct Lookout {
     callers: Arc<OwnerKey>,
+    /// What has no record yet, as the queue took none.
+    unrecorded: Vec<Action>,
 }
+
+/// More of them tell nothing more.
+const MOST_UNRECORDED: usize = 16;
 
 impl Lookout {
     pub fn new(callers: Arc<OwnerKey>) -> Lookout {
-        Lookout { callers }
+        Lookout { callers, unrecorded: Vec::new() }
     }
 
     /// `all_signed` is the log's size where it holds everything that is durable.
-    pub fn look(&self, shared: &Shared, all_signed: Option<u64>, closing: bool) -> io::Result<()> {
+    pub fn look(&mut self, shared: &Shared, all_signed: Option<u64>, closing: bool) -> io::Result<()> {
         let Some(head) = shared.head.get() else { return Ok(()) };
         let segment = match all_signed {
             Some(size) => self.look_at_journal(shared, size, head.newest().link, closing)?,
             None => None,
         };
-        let Some(fault) = segment.into_iter().chain(head.sync()?).next() else { return Ok(()) };
-        let mended = self.action(shared, &fault);
-        // Whoever closes the trail takes no more records: the next start writes it.
-        let note =
-            if closing { Some(Note::of(&mended, &self.callers).map_err(io::Error::other)?) } else { None };
-        head.renew(note.as_ref())?;
-        tracing::error!(%fault, "another hand changed what the audit trail stands on; it was put in order, and nothing is lost");
-        if !closing && let Err(denial) = shared.push(|encoded| encoded.action(&mended, &self.callers)) {
-            tracing::error!(%denial, "that has no record");
+        let fault = segment.into_iter().chain(head.wrong()).next();
+        if let Some(fault) = &fault {
+            tracing::error!(%fault, "another hand changed what the audit trail stands on; it is put in order, and nothing is lost");
+            if self.unrecorded.len() < MOST_UNRECORDED {
+                self.unrecorded.push(self.action(shared, fault));
+            }
         }
+        if closing {
+            // No more records are taken: the next start writes them.
+            let notes = self.unrecorded.iter().map(|mended| Note::of(mended, &self.callers));
+            let notes: Vec<Note> = notes.collect::<Result<_, _>>().map_err(io::Error::other)?;
+            return if fault.is_some() || !notes.is_empty() { head.renew(&notes) } else { Ok(()) };
+        }
+        if fault.is_some() {
+            head.renew(&[])?;
+        }
+        let callers = &self.callers;
+        self.unrecorded.retain(|mended| shared.push(|encoded| encoded.action(mended, callers)).is_err());
         Ok(())
     }
 

@@ -5,9 +5,10 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
-use crate::head::{Anchor, Head, Note, Remembered};
+use crate::head::{Anchor, Head, Remembered};
 use crate::integrate::{Bell, Integrator};
 use crate::journal::{self, Trust};
+use crate::note::Note;
 use crate::options::Options;
 use crate::outage;
 use crate::places::Places;
@@ -52,12 +53,12 @@ impl Trail {
         let lock = take_lock(&*disk, &places)?;
         journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
 
-        let mut found = Found::at(&*disk, &places, &options)?;
+        let mut found = Found::at(&disk, &places, &options)?;
         let key = options.anchor.key.clone();
         let anything = Trust { key: Some(key.clone()), from: u64::MAX };
         found.recall(&Log::at(Arc::clone(&disk), places.clone(), anything))?;
-        let note = found.note(&options, clock.now()).map_err(|error| unsealed(&error))?;
-        let aside = (!found.contradictions.is_empty()).then(|| recover::aside(&places, clock.now()));
+        let notes = found.notes(&options, clock.now()).map_err(|error| unsealed(&error))?;
+        let aside = found.in_the_way.then(|| recover::aside(&places, clock.now()));
         if let Some(aside) = &aside {
             make_way(&*disk, &places, found.edge.as_ref().map(|edge| edge.size), aside)
                 .map_err(failed("setting aside what is in", &places.base))?;
@@ -72,7 +73,8 @@ impl Trail {
             None => start_log(&*disk, &places, &options, clock.now())?,
         };
         let believed = Believed::since(Arc::clone(&clock), last);
-        let (next, size) = (found.next + u64::from(note.is_some()), edge.size);
+        let noted = u64::try_from(notes.len()).unwrap_or(u64::MAX);
+        let (next, size) = (found.next.saturating_add(noted), edge.size);
         let bounds = Bounds { records: options.queue_records, bytes: options.queue_bytes };
         let shared = Arc::new(Shared {
             trust,
@@ -96,7 +98,7 @@ impl Trail {
         });
         let callers = options.callers;
         let integrator = Integrator::new(Arc::clone(&shared), options.origin, edge, Arc::clone(&callers));
-        let begun = Begun { found, note, aside, anchor: options.anchor };
+        let begun = Begun { found, notes, aside, anchor: options.anchor };
         let (committer, integrator) = begun.go_on(&shared, integrator)?;
         let refusals = Arc::<Refusals>::default();
         let threads = start_threads(&shared, committer, integrator, &refusals, &callers)
@@ -110,14 +112,14 @@ impl Trail {
     /// # Errors
     /// As [`Trail::open`].
     pub fn examine(options: &Options) -> Result<(), AuditError> {
-        let (disk, places) = (&RealDisk, Places::below(&options.dir));
-        let examined = match is_written(disk, &places)? {
+        let (disk, places) = (Arc::new(RealDisk) as Arc<dyn Disk>, Places::below(&options.dir));
+        let examined = match is_written(&*disk, &places)? {
             true => Ok(()),
-            false => Found::at(disk, &places, options).map(drop),
+            false => Found::at(&disk, &places, options).map(drop),
         };
         match examined {
             // A bridge may have started since.
-            Err(_) if is_written(disk, &places)? => Ok(()),
+            Err(_) if is_written(&*disk, &places)? => Ok(()),
             examined => examined,
         }
     }
@@ -126,7 +128,7 @@ impl Trail {
 /// What was found, and what is to become of it.
 struct Begun {
     found: Found,
-    note: Option<Note>,
+    notes: Vec<Note>,
     aside: Option<PathBuf>,
     anchor: Anchor,
 }
@@ -141,10 +143,11 @@ impl Begun {
     ) -> Result<(Committer, Integrator), AuditError> {
         let (disk, places) = (&*shared.disk, &shared.places);
         let (next, link) = (self.found.next, self.found.link);
-        // What a crash left in the journal goes into the log first. So nothing depends on the old segments any more,
-        // of which it is not known how much ever reached the disk.
-        integrator.recover()?;
         let (size, root) = integrator.tree();
+        if next > self.found.remembered.acknowledged {
+            // What nobody acknowledged may not have reached the disk, and is remembered from now on.
+            journal::sync_below(disk, &places.journal, next).map_err(failed("syncing", &places.journal))?;
+        }
         let Moment { time, unobserved } = shared.believed.now();
         let known = Remembered { time, unobserved, doubted: Timestamp::default(), ..self.found.remembered };
         let head = Remembered { size, root, acknowledged: next, link, ..known };
@@ -152,15 +155,16 @@ impl Begun {
             recover::set_head_aside(disk, &self.anchor, aside)
                 .map_err(failed("setting aside", &self.anchor.head))?;
         }
-        let head = Head::begin(Arc::clone(&shared.disk), &self.anchor, head, self.note.as_ref())
+        let head = Head::begin(Arc::clone(&shared.disk), &self.anchor, head, &self.notes)
             .map_err(failed("writing", &self.anchor.head))?;
         let _ = shared.head.set(head);
+        // Then what a crash left in the journal goes into the log, and nothing depends on the old segments any more.
+        integrator.recover()?;
         if let Some(aside) = &self.aside {
             recover::set_aside(disk, places, Part::Journal, 0, aside)
                 .map_err(failed("setting aside what is in", &places.journal))?;
         }
-        let segment =
-            shared.begin(next, link, self.note.as_ref()).map_err(failed("writing", &places.journal))?;
+        let segment = shared.begin(next, link, &self.notes).map_err(failed("writing", &places.journal))?;
         journal::remove_below(disk, &places.journal, next).map_err(failed("clearing", &places.journal))?;
         Ok((Committer::new(Arc::clone(shared), segment), integrator))
     }

@@ -5,9 +5,11 @@
 use crate::believed::Moment;
 use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
 use crate::disk::{self, Disk};
+use crate::entry::Entry;
 use crate::fault::{AuditError, Fault, FaultKind, failed};
-use crate::head::{Anchor, Note, Remembered};
+use crate::head::{Anchor, Remembered};
 use crate::journal::{Cursor, Passed, Trust};
+use crate::note::Note;
 use crate::options::Options;
 use crate::places::Places;
 use crate::reader::{Log, Order};
@@ -18,7 +20,9 @@ use ironbridge_core::{ExchangeId, StoreMark, Timestamp};
 use ironbridge_seal::envelope::SealError;
 use ironbridge_seal::random;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How a trail was left.
 pub(crate) struct Found {
@@ -29,14 +33,17 @@ pub(crate) struct Found {
     pub link: Link,
     /// What the head goes on from.
     pub remembered: Remembered,
-    /// A record that an earlier start did not come to write.
-    unwritten: Option<Note>,
+    /// Records that an earlier start, or the stop, did not come to write.
+    unwritten: Vec<Note>,
     /// Whether a version that authenticated nothing wrote what is there.
     adopted: bool,
     /// What is remembered is gone, and with it from where on the trail is authenticated.
     forgot: bool,
-    /// What contradicts what is remembered, where the operator has the trail go on all the same.
-    pub contradictions: Vec<Fault>,
+    /// What contradicts what is remembered, where the operator has the trail go on all the same, and no record that is
+    /// still to be written tells of it.
+    contradictions: Vec<Fault>,
+    /// Whether anything is to be moved out of the way.
+    pub in_the_way: bool,
 }
 
 const CHECKPOINT: &str = "log/checkpoint";
@@ -45,8 +52,8 @@ const STORE: &str = "store.sqlite";
 impl Found {
     /// # Errors
     /// [`AuditError::NotAsLeft`] where the operator may have the trail go on, [`AuditError::Damaged`] where nobody can.
-    pub fn at(disk: &dyn Disk, places: &Places, options: &Options) -> Result<Found, AuditError> {
-        let anchor = &options.anchor;
+    pub fn at(shared: &Arc<dyn Disk>, places: &Places, options: &Options) -> Result<Found, AuditError> {
+        let (disk, anchor) = (&**shared, &options.anchor);
         let mut refusals = Refusals { accept: options.accept_loss, accepted: Vec::new() };
         let remembered = match anchor.remembered_on(disk) {
             Ok(remembered) => remembered,
@@ -59,40 +66,49 @@ impl Found {
         let head = remembered.unwrap_or_else(Remembered::nothing);
         let known = head.with(anchor.mark);
         compare_log(disk, places, edge.as_ref(), &known, &mut refusals)?;
+        if remembered.is_some() {
+            let log = Log::at(Arc::clone(shared), places.clone(), Trust::default());
+            match beyond(&log, known.acknowledged..size, anchor) {
+                Ok(None) => {}
+                Ok(Some(fault)) | Err(fault) => refusals.refuse(fault)?,
+            }
+        }
 
-        let mut unwritten = match anchor.note(disk, &head) {
-            Ok(note) => note,
-            Err(fault) => refusals.refuse(fault).map(|()| None)?,
+        let mut unwritten = match anchor.notes(disk, &head) {
+            Ok(notes) => notes,
+            Err(fault) => refusals.refuse(fault).map(|()| Vec::new())?,
         };
-        // A start that was killed before it wrote that record had accepted what it found of the journal.
-        refusals.accept |= unwritten.is_some();
         let from = if adopted { u64::MAX } else { known.authenticated_from };
         let trust = Trust { key: Some(anchor.key.clone()), from };
         let mut journal = Cursor::new(Part::Journal, places.journal.clone(), size, trust);
-        read_journal(disk, &mut journal, &known, &mut refusals)?;
-        let begins_with = remembered.is_some() && unwritten.is_none() && (size > 0 || known.acknowledged > 0);
+        let before = refusals.accepted.len();
+        let holds = read_journal(disk, &mut journal, &known, &mut refusals)?;
+        let begins_with = remembered.is_some() && (size > 0 || known.acknowledged > 0);
         if let Some(fault) = journal.ends_before(size).filter(|_| begins_with) {
             refusals.refuse(fault)?;
         }
+        let in_the_way = !refusals.accepted.is_empty();
         // A log that is begun anew begins with nothing, whatever lies about.
-        let begun_anew = edge.is_none() && !refusals.accepted.is_empty();
-        let next = if begun_anew { 0 } else { journal.next };
+        let next = if edge.is_none() && in_the_way { 0 } else { journal.next };
+        if next > head.acknowledged {
+            unwritten.clear();
+        }
+        // The operator accepted it before, and was interrupted: what was acknowledged then is there, and what was not
+        // went, or goes, aside.
+        if holds && unwritten.iter().any(Note::is_of_loss) {
+            refusals.accepted.truncate(before);
+        }
         if !grew_from(options, known.store) {
-            refusals.refuse(Fault::new(
-                FaultKind::RolledBack,
-                STORE,
-                set_back(options.store, known.store),
-            ))?;
+            let detail = set_back(options.store, known.store);
+            refusals.refuse(Fault::new(FaultKind::RolledBack, STORE, detail))?;
         }
         let known = Remembered { store: options.store, ..known };
         let expected = (next == known.acknowledged).then_some(known.link);
         let link = journal.link().or(expected).unwrap_or_default();
-        if next > head.acknowledged {
-            unwritten = None;
-        }
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
         let contradictions = refusals.accepted;
-        Ok(Found { edge, next, link, remembered, unwritten, adopted, forgot, contradictions })
+        let in_the_way = in_the_way || !contradictions.is_empty();
+        Ok(Found { edge, next, link, remembered, unwritten, adopted, forgot, contradictions, in_the_way })
     }
 
     /// Asks the log from where on the trail is authenticated, where nothing else tells: a trail that an older version
@@ -122,12 +138,12 @@ impl Found {
     }
 
     /// What is to be recorded of it, before anything else is.
-    pub fn note(&self, options: &Options, now: Timestamp) -> Result<Option<Note>, SealError> {
-        if let Some(note) = &self.unwritten {
-            return Ok(Some(note.clone()));
+    pub fn notes(&self, options: &Options, now: Timestamp) -> Result<Vec<Note>, SealError> {
+        let mut notes = self.unwritten.clone();
+        if let Some(action) = self.action(&options.actor, now) {
+            notes.push(Note::of(&action, &options.callers)?);
         }
-        let Some(action) = self.action(&options.actor, now) else { return Ok(None) };
-        Note::of(&action, &options.callers).map(Some)
+        Ok(notes)
     }
 
     fn action(&self, actor: &str, now: Timestamp) -> Option<Action> {
@@ -207,7 +223,7 @@ fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {
     Ok(head)
 }
 
-/// The log must hold what it held at the last checkpoint that is remembered; it may hold more.
+/// The log must hold what it held at the last checkpoint that is remembered.
 fn compare_log(
     disk: &dyn Disk,
     places: &Places,
@@ -237,6 +253,29 @@ fn compare_log(
     Ok(())
 }
 
+/// Nothing that stops a bridge leaves a log of more than what is remembered acknowledges, as that is on disk before a
+/// checkpoint is. A copy that was taken of a running bridge may: then what it has more must tell of no change of the
+/// store, or that was copied, or put back, without it.
+fn beyond(log: &Log, range: Range<u64>, anchor: &Anchor) -> Result<Option<Fault>, Fault> {
+    let mut next = range.start;
+    while next < range.end {
+        for leaf in log.bundle(next, range.end)? {
+            let entry = Entry::parse(&leaf).ok();
+            let action = entry.map_or_else(|| "unknown".to_owned(), |entry| entry.action);
+            if !action.is_empty() && !name::LEAVE_THE_STORE.contains(&&*action) {
+                let detail = format!(
+                    "what is remembered of the audit trail was set back, and the store may be as old: the log's record \
+                     {next}, of {action}, was signed since; what was revoked, replaced or erased may be there again"
+                );
+                let name = anchor.head.file_name().unwrap_or_default();
+                return Ok(Some(Fault::new(FaultKind::RolledBack, name, detail).entry(next)));
+            }
+            next += 1;
+        }
+    }
+    Ok(None)
+}
+
 fn grew_from(options: &Options, before: StoreMark) -> bool {
     let told = options.store_grew_from == Some(before);
     options.store.can_follow(before) && (told || before.is_counted() || before == options.store)
@@ -257,13 +296,14 @@ fn set_back(now: StoreMark, before: StoreMark) -> String {
     format!("the store was set back: it has seen {now} changes of its rows, but {before} were made; {again}")
 }
 
-/// Reads the journal past the checkpoint, to its end, which must not come before what was acknowledged.
+/// Reads the journal past the checkpoint, to its end, which must not come before what was acknowledged. Whether what was
+/// acknowledged is there.
 fn read_journal(
     disk: &dyn Disk,
     journal: &mut Cursor,
     known: &Remembered,
     refusals: &mut Refusals,
-) -> Result<(), AuditError> {
+) -> Result<bool, AuditError> {
     let begin = journal.next;
     journal.watch(known.acknowledged);
     loop {
@@ -288,12 +328,13 @@ fn read_journal(
         );
         refusals.refuse(Fault::new(FaultKind::Altered, Part::Journal.name(), detail).entry(begin))?;
     }
-    if journal.next < known.acknowledged {
+    let lacks = journal.next < known.acknowledged;
+    if lacks {
         let (first, last) = (journal.next, known.acknowledged - 1);
         let detail = format!("records {first} to {last} were acknowledged, and are missing");
         refusals.refuse(Fault::new(FaultKind::Missing, Part::Journal.name(), detail).entry(first))?;
     }
-    Ok(())
+    Ok(!other && !lacks)
 }
 
 /// Where what contradicts is put, so that it can be looked at: below the audit directory, by the time.
@@ -320,13 +361,15 @@ pub(crate) fn set_aside(
     disk.sync_dir(dir)
 }
 
-/// Moves what is remembered out of the way, whatever it is: it is evidence, and a directory in its place could not be
-/// replaced.
+/// Keeps what is remembered as evidence, whatever it is. A file stays until the next one takes its place, so that what
+/// was acknowledged is not forgotten in between; anything else is moved, as a directory could not be replaced.
 pub(crate) fn set_head_aside(disk: &dyn Disk, anchor: &Anchor, to: &Path) -> io::Result<()> {
     disk.create_dir_all(to)?;
-    match disk.rename(&anchor.head, &to.join("audit-head")) {
+    let aside = to.join("audit-head");
+    match anchor.bytes(disk) {
+        Ok(bytes) => disk::put(disk, &to.join("audit-head.new"), &aside, &bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        moved => moved,
+        Err(_) => disk.rename(&anchor.head, &aside),
     }
 }
 

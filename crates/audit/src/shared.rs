@@ -3,11 +3,12 @@
 use crate::believed::Believed;
 use crate::checkpoint::Signers;
 use crate::disk::Disk;
-use crate::head::{Head, Note};
+use crate::head::Head;
 use crate::integrate::Bell;
 use crate::journal::{Cursor, Trust};
 use crate::leaf::{Encoded, MAX_ENTRY};
 use crate::merkle::Hash;
+use crate::note::Note;
 use crate::outage::{self, unavailable};
 use crate::places::Places;
 use crate::progress::Progress;
@@ -86,17 +87,18 @@ impl Shared {
         )
     }
 
-    /// The first segment of a trail that was opened. The record that comes before any other lies beside the head until
-    /// it is in the segment: it is written once, whenever the bridge is killed.
-    pub fn begin(&self, next: u64, link: Link, note: Option<&Note>) -> io::Result<Segment> {
+    /// The first segment of a trail that was opened. The records that come before any other lie beside the head until
+    /// they are in the segment: each is written once, whenever the bridge is killed.
+    pub fn begin(&self, next: u64, link: Link, notes: &[Note]) -> io::Result<Segment> {
         let mut segment = self.new_segment(Part::Journal, next, link)?;
         let mut durable = next;
-        if let Some(note) = note {
+        if !notes.is_empty() {
             let mut frame = Frame::starting_at(next, Vec::new());
-            frame.push(Taken { leaf: &note.leaf, detail: &note.detail });
+            notes.iter().for_each(|note| frame.push(Taken { leaf: &note.leaf, detail: &note.detail }));
             segment.append(&mut frame)?;
             durable = frame.end();
             self.acknowledge(durable, segment.link)?;
+            self.persist_head()?;
         }
         self.live.lock().written(segment.written());
         self.progress.advance(durable);
@@ -110,6 +112,11 @@ impl Shared {
     /// The journal is durable below this index, and ends with this link.
     pub fn acknowledge(&self, below: u64, link: Link) -> io::Result<()> {
         self.head.get().map_or(Ok(()), |head| head.acknowledge(below, link, self.believed.now()))
+    }
+
+    /// What is remembered so far survives a power cut.
+    pub fn persist_head(&self) -> io::Result<()> {
+        self.head.get().map_or(Ok(()), Head::persist)
     }
 
     /// A checkpoint over this is on disk.

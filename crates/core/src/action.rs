@@ -99,6 +99,10 @@ pub mod name {
     /// Rows that an older version wrote were taken as they are; from then on every row is authenticated.
     pub const STORE_ADOPT: &str = "store.adopt";
 
+    /// Those that tell neither of a change of the store nor of another hand.
+    pub const LEAVE_THE_STORE: &[&str] =
+        &[BRIDGE_START, BRIDGE_STOP, BRIDGE_RELOAD, CERTIFICATE_RENEW, TOKEN_ISSUE, RETENTION];
+
     /// All of them, with what they mean.
     pub const ALL: &[(&str, &str)] = &[
         (BRIDGE_START, "the bridge started"),

@@ -53,11 +53,12 @@ impl Services {
     pub async fn drain_outbox(&self) -> Result<(), String> {
         let outbox = self.home.outbox();
         loop {
+            // Before the actions: what comes in between is not yet known to the trail.
+            let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
             let pending = outbox.pending(BATCH).await.map_err(|error| error.to_string())?;
             let mut last = None;
             if pending.is_empty() {
-                // Now the trail knows of every change of the store up to here.
-                let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
+                // Now the trail knows of every change of the store up to there.
                 self.trail.store_is_at(mark).map_err(|error| error.to_string())?;
                 return self.home.store.noted(mark).await.map_err(|error| error.to_string());
             }

@@ -1,9 +1,10 @@
 //! What is done to what is remembered of a trail, while its bridge is stopped or killed.
 
-use crate::exchanges::{clock, copy_all, open_lagging, options, record, verify};
+use crate::exchanges::{START, clock, copy_all, open_lagging, options, record, verify, wait};
 use crate::left::{SEGMENT, begun, change, entries, frames, killed, refused};
 use ironbridge_audit::{AuditError, FaultKind, Log, Mark, Options, Trail, TrailKey};
 use ironbridge_core::action::name;
+use ironbridge_core::{Action, ExchangeId, Recorder, Timestamp};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -225,6 +226,66 @@ fn a_copy_of_a_running_bridge_opens() {
     fs::copy(older.path().join("head"), dir.path().join("head")).unwrap();
     Trail::open(marked(dir.path(), mark), clock()).unwrap().close().unwrap();
     assert_eq!(verify(&Log::open(dir.path()).unwrap()).size, 645);
+}
+
+/// With the store of the same moment, an older copy of what is remembered is told by the log: it holds what was done to
+/// the store since.
+#[test]
+fn what_is_remembered_is_not_put_back_with_the_store_behind_the_log() {
+    let changed = [
+        (name::KEY_REVOKE, true),
+        (name::SUBJECT_ERASE, true),
+        (name::SECRET_SET, true),
+        (name::LOSS, true),
+        ("something.later", true),
+        (name::TOKEN_ISSUE, false),
+        (name::BRIDGE_START, false),
+    ];
+    for (action, refused) in changed {
+        for hidden in [false, true] {
+            let dir = killed();
+            Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+            let older = tempfile::tempdir().unwrap();
+            copy_all(dir.path(), older.path());
+            let trail = open_lagging(dir.path());
+            record(&trail, 620..630);
+            let id = ExchangeId::from_u128(1 << 100);
+            let action_taken = Action::done(id, Timestamp::from_seconds(START), action, "key-1");
+            wait(&trail, trail.act(&action_taken).unwrap()).unwrap();
+            record(&trail, 631..1200);
+            trail.close().unwrap();
+            drop(trail);
+            fs::copy(older.path().join("head"), dir.path().join("head")).unwrap();
+            if hidden {
+                // Altered so that it does not tell.
+                let bundle = dir.path().join("log/tile/entries/002");
+                let text = fs::read(&bundle).unwrap();
+                let at = text.windows(action.len()).rposition(|part| part == action.as_bytes()).unwrap();
+                let mut text = text;
+                text[at..at + action.len()].fill(b'x');
+                fs::write(bundle, text).unwrap();
+            }
+            let context = format!("{action}, hidden: {hidden}");
+            let examined = Trail::examine(&begun(dir.path()));
+            let Err(AuditError::NotAsLeft(fault)) = examined else {
+                assert!(examined.is_ok() && !refused && !hidden, "{context}: {examined:?}");
+                Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+                continue;
+            };
+            assert!(refused || hidden, "{context}: {fault}");
+            if !hidden {
+                assert_eq!(
+                    (fault.kind, fault.entry, &*fault.file),
+                    (FaultKind::RolledBack, Some(630), Path::new("head"))
+                );
+                assert!(fault.detail.contains(action), "{context}: {fault}");
+                let accepting = Options { accept_loss: true, ..begun(dir.path()) };
+                Trail::open(accepting, clock()).unwrap().close().unwrap();
+                assert_eq!(entries(dir.path()).last().unwrap().action, name::LOSS, "{context}");
+                Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+            }
+        }
+    }
 }
 
 /// Start and verification agree: the journal must reach the log, although nothing is missing that the log does not hold.

@@ -19,6 +19,7 @@ mod index;
 mod left;
 mod meddled;
 mod memory_disk;
+mod notes;
 mod openssl;
 mod outage;
 mod query;
