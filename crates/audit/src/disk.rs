@@ -2,8 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// A file open for appending.
 pub trait DiskFile: Send {
@@ -41,8 +41,14 @@ pub trait Disk: Send + Sync {
     }
     /// Names in the directory, in no order. A directory that does not exist has none.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Keeps other writers out until dropped. `None`: another process holds it.
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
+    /// Keeps other writers out of the file's directory until dropped. `None`: another process holds it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>>;
+}
+
+/// A lock that is held.
+pub trait Lock: Send + Sync {
+    /// Whether its path still leads to what is locked: else others may write there, too.
+    fn holds(&self) -> io::Result<bool>;
 }
 
 /// Changes nothing for files; a pipe that somebody put in a file's place would be waited for.
@@ -126,15 +132,39 @@ impl Disk for RealDisk {
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).custom_flags(NONBLOCK);
         let file = only_file(options.open(path)?)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(error)) => Err(error),
+        // A file can be removed, and another one put in its place; the directory cannot while it holds the trail.
+        let beside = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let path = beside.unwrap_or(Path::new(".")).to_path_buf();
+        let directory = File::open(&path)?;
+        for one in [&file, &directory] {
+            match one.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
         }
+        Ok(Some(Box::new(Locked { path, directory, _file: file })))
+    }
+}
+
+/// The file is for earlier versions, which know of no other lock.
+struct Locked {
+    path: PathBuf,
+    directory: File,
+    _file: File,
+}
+
+impl Lock for Locked {
+    fn holds(&self) -> io::Result<bool> {
+        let (there, locked) = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            there => (there?, self.directory.metadata()?),
+        };
+        Ok((there.dev(), there.ino()) == (locked.dev(), locked.ino()))
     }
 }
 
@@ -158,8 +188,8 @@ pub(crate) fn put(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8]) 
 /// No file of the log is longer: 256 records of 65,535 bytes are a bundle.
 const LONGEST: usize = 32 << 20;
 
-/// The whole file.
-pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+/// The whole file, if it is one and no longer than any of a trail.
+pub fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let bytes = disk.read_at(path, 0, LONGEST + 1)?;
     match bytes.len() > LONGEST {
         true => Err(io::Error::other("it is longer than any file of an audit trail")),

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 const SECTOR: u64 = 512;
 /// How much is read from a segment at once, in bytes.
 const CHUNK: usize = 1 << 20;
+/// No frame is longer: twice the 64 MiB that may wait for the disk, or 256 records with all the detail that each may have.
+const LONGEST_FRAME: usize = 192 << 20;
 
 /// What is demanded of segments before they are believed.
 #[derive(Clone, Default)]
@@ -262,11 +264,17 @@ impl Open {
             return Ok(Frame::End);
         };
         let Some(header) = FrameHeader::parse(header) else {
-            self.fill(disk, path, usize::MAX)?;
+            self.fill(disk, path, LONGEST_FRAME + 1)?;
+            if self.rest().len() > LONGEST_FRAME {
+                return Ok(self.damaged("more follows the last frame than any write leaves"));
+            }
             return Ok(self.unfinished_or_damaged(usize::MAX, "a frame's header does not fit its checksum"));
         };
         let before = self.header.frame_header_len();
         let whole = before.saturating_add(header.length);
+        if whole > LONGEST_FRAME {
+            return Ok(self.damaged("a frame's header says that it is longer than any frame"));
+        }
         self.fill(disk, path, whole)?;
         let Some(frame) = self.rest().get(..whole) else { return Ok(Frame::End) };
         let entries = frame.get(before..).unwrap_or_default();

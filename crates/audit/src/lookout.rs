@@ -30,6 +30,11 @@ impl Lookout {
     /// `all_signed` is the log's size where it holds everything that is durable.
     pub fn look(&mut self, shared: &Shared, all_signed: Option<u64>, closing: bool) -> io::Result<()> {
         let Some(head) = shared.head.get() else { return Ok(()) };
+        if !shared.lock.holds()? {
+            return Err(io::Error::other(
+                "the audit directory was replaced while the bridge ran: another one may write there",
+            ));
+        }
         let segment = match all_signed {
             Some(size) => self.look_at_journal(shared, size, head.newest().link, closing)?,
             None => None,

@@ -3,7 +3,7 @@
 use crate::believed::{Believed, Moment};
 use crate::checkpoint::{self, Checkpoint};
 use crate::commit::Committer;
-use crate::disk::{self, Disk, RealDisk};
+use crate::disk::{self, Disk, Lock, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::head::{Anchor, Head, Remembered};
 use crate::integrate::{Bell, Integrator};
@@ -95,6 +95,7 @@ impl Trail {
             signers: Mutex::new(Arc::new(options.signers)),
             disk,
             places,
+            lock,
         });
         let callers = options.callers;
         let integrator = Integrator::new(Arc::clone(&shared), options.origin, edge, Arc::clone(&callers));
@@ -103,7 +104,7 @@ impl Trail {
         let refusals = Arc::<Refusals>::default();
         let threads = start_threads(&shared, committer, integrator, &refusals, &callers)
             .map_err(failed("starting a thread for", &shared.places.base))?;
-        Ok(Trail { shared, callers, refusals, threads: Mutex::new(Some(threads)), _lock: lock })
+        Ok(Trail { shared, callers, refusals, threads: Mutex::new(Some(threads)) })
     }
 
     /// Whether the trail is as it was left; nothing is changed. A trail that a running bridge writes was examined when
@@ -198,7 +199,7 @@ fn unsealed(error: &SealError) -> AuditError {
 }
 
 /// Whoever only looks whether somebody writes holds the lock for a moment: it is asked for more than once.
-fn take_lock(disk: &dyn Disk, places: &Places) -> Result<Box<dyn Send + Sync>, AuditError> {
+fn take_lock(disk: &dyn Disk, places: &Places) -> Result<Box<dyn Lock>, AuditError> {
     const TRIES: u32 = 5;
     const PAUSE: Duration = Duration::from_millis(20);
     let file = places.base.join("lock");

@@ -204,7 +204,7 @@ fn read_log(
             }
             return Ok(None);
         }
-        Err(source) => return Err(AuditError::Io { action: "reading", path: file, source }),
+        Err(error) => return Err(Fault::reading(CHECKPOINT, &error).into()),
     };
     let head = own_checkpoint(&note, options)?;
     Ok(Some(Edge::load(disk, &places.log, head.size, &head.root)?))

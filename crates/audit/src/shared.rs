@@ -2,7 +2,7 @@
 
 use crate::believed::Believed;
 use crate::checkpoint::Signers;
-use crate::disk::Disk;
+use crate::disk::{Disk, Lock};
 use crate::head::Head;
 use crate::integrate::Bell;
 use crate::journal::{Cursor, Trust};
@@ -28,6 +28,8 @@ use std::time::Duration;
 pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub places: Places,
+    /// Keeps other writers out.
+    pub lock: Box<dyn Lock>,
     pub trust: Trust,
     pub believed: Believed,
     /// Written once the trail is as it should be.

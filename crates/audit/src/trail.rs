@@ -24,8 +24,6 @@ pub struct Trail {
     pub(crate) callers: Arc<OwnerKey>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) threads: Mutex<Option<Threads>>,
-    /// Keeps other writers out.
-    pub(crate) _lock: Box<dyn Send + Sync>,
 }
 
 pub(crate) struct Threads {

@@ -1,7 +1,7 @@
 //! A log that is read where it is served (c2sp.org/tlog-tiles), as if its files lay here.
 
 use ironbridge_audit::LogFile;
-use ironbridge_audit::disk::{Disk, DiskFile};
+use ironbridge_audit::disk::{Disk, DiskFile, Lock};
 use ironbridge_core::{Fetch, FetchMethod, FetchRequest};
 use ironbridge_seal::note;
 use std::io;
@@ -113,7 +113,7 @@ impl Disk for Served {
         read_only()
     }
 
-    fn lock(&self, _: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    fn lock(&self, _: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         read_only()
     }
 }

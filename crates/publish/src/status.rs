@@ -3,6 +3,7 @@
 use crate::moment;
 use crate::place;
 use crate::trouble::Trouble;
+use ironbridge_audit::disk::{self, RealDisk};
 use ironbridge_core::{Clock, Timestamp};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ impl Snapshot {
     /// # Errors
     /// When the file cannot be read, or is not one of ours.
     pub fn read(audit: &Path) -> io::Result<Option<Snapshot>> {
-        match std::fs::read(audit.join(FILE)) {
+        match disk::read(&RealDisk, &audit.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             bytes => Ok(Some(serde_json::from_slice(&bytes?)?)),
         }

@@ -1,7 +1,7 @@
 //! The index at its real size, over trails that a bridge wrote.
 
 use crate::exchanges::{START, closed, exchange, flow, id, open_lagging, record};
-use ironbridge_audit::disk::{Disk, DiskFile, RealDisk};
+use ironbridge_audit::disk::{Disk, DiskFile, Lock, RealDisk};
 use ironbridge_audit::{Indexer, Log, Order, Query};
 use ironbridge_core::{Ending, OwnerKey, Record, Recorder, Subject, Timestamp};
 use std::io;
@@ -176,7 +176,7 @@ impl Disk for Watched {
         RealDisk.list(path)
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         RealDisk.lock(path)
     }
 }

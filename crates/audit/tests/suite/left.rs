@@ -386,6 +386,53 @@ fn a_frame_that_a_crash_cut_off_is_no_loss() {
     assert_eq!(trail.status().size, 620);
 }
 
+/// What is put in a file's place, and how.
+type Put = (&'static str, fn(&Path));
+
+/// What is no file, and what is longer than any, is refused by name and not read through.
+#[test]
+fn a_pipe_or_no_end_of_zeros_in_a_files_place_is_refused() {
+    let put: [Put; 3] = [
+        ("a pipe", |path| {
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())
+        }),
+        ("a terabyte that is not there", |path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap()),
+        ("a directory", |path| fs::create_dir(path).unwrap()),
+    ];
+    for file in ["log/checkpoint", SEGMENT, "log/tile/0/002.p/88", "log/tile/0/001"] {
+        for (what, put) in put {
+            let dir = killed();
+            let path = dir.path().join(file);
+            fs::remove_file(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+            put(&path);
+            match Trail::open(begun(dir.path()), clock()) {
+                Err(AuditError::NotAsLeft(fault) | AuditError::Damaged(fault)) => {
+                    assert_eq!(fault.file, Path::new(file), "{what}: {fault}");
+                }
+                Err(error) => panic!("{file}, {what}: {error}"),
+                // Nothing of it is needed for going on.
+                Ok(trail) => {
+                    assert!(file.ends_with("001") && trail.close().is_ok(), "{file}, {what}: it opened")
+                }
+            }
+        }
+    }
+    // After the frames that are there, and in a frame's header.
+    for (what, zeros) in [("zeros follow", 0), ("a frame of 4 GiB follows", u32::MAX)] {
+        let dir = killed();
+        change(dir.path(), SEGMENT, |bytes| {
+            let mut frame = [&zeros.to_be_bytes()[..], &[0; 52]].concat();
+            frame[8..16].copy_from_slice(&620u64.to_be_bytes());
+            let checksum = crc(&frame[..20]);
+            frame[20..24].copy_from_slice(&checksum);
+            bytes.extend_from_slice(&frame[..if zeros == 0 { 0 } else { 56 }]);
+        });
+        fs::File::options().write(true).open(dir.path().join(SEGMENT)).unwrap().set_len(1 << 40).unwrap();
+        let fault = refused(dir.path());
+        assert_eq!((fault.entry, fault.kind), (Some(620), FaultKind::Malformed), "{what}: {fault}");
+    }
+}
+
 /// Retention cannot be made believe that records were dropped.
 #[test]
 fn a_forged_retention_does_not_enter() {

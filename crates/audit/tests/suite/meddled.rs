@@ -1,11 +1,13 @@
 //! What is done beside the log while the bridge runs: it is found, put in order where nothing is lost by it, and recorded.
 
-use crate::exchanges::{MEMORY, append, clock, eventually, flow, open, options, record, verify, wait};
+use crate::exchanges::{
+    MEMORY, append, clock, copy_all, eventually, flow, open, options, record, verify, wait,
+};
 use crate::head::Harm;
 use crate::left::{begun, entries};
 use crate::memory_disk::{MemoryDisk, Unsynced};
 use ironbridge_audit::disk::Disk;
-use ironbridge_audit::{Log, Options, Trail};
+use ironbridge_audit::{AuditError, Log, Options, Trail};
 use ironbridge_core::Recorder;
 use ironbridge_core::action::name;
 use std::fs::{self, File};
@@ -129,6 +131,55 @@ fn a_head_that_cannot_be_written_anew_refuses_exchanges_until_it_can() {
     trail.close().unwrap();
     drop(trail);
     Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+}
+
+/// Whatever is done to the lock, or around it, nobody writes beside a running bridge unseen.
+#[test]
+fn a_lock_that_is_taken_away_keeps_others_out_all_the_same() {
+    let takes: [Harm; 4] = [
+        Harm("nothing", |_| {}),
+        Harm("removed", |dir| fs::remove_file(dir.join("audit/lock")).unwrap()),
+        Harm("another file", |dir| {
+            fs::write(dir.join("audit/new"), "")
+                .and_then(|()| fs::rename(dir.join("audit/new"), dir.join("audit/lock")))
+                .unwrap()
+        }),
+        Harm("another name of the directory", |dir| {
+            fs::rename(dir.join("audit"), dir.join("moved")).unwrap();
+            std::os::unix::fs::symlink("moved", dir.join("audit")).unwrap();
+        }),
+    ];
+    for Harm(what, take) in takes {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = dir.path().join("audit");
+        fs::create_dir(&audit).unwrap();
+        let trail = running(&audit);
+        take(dir.path());
+        for accept_loss in [false, true] {
+            let second = Trail::open(Options { accept_loss, ..begun(&audit) }, clock());
+            assert!(matches!(second, Err(AuditError::Locked(_))), "{what}");
+        }
+        Trail::examine(&begun(&audit)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        record(&trail, 10..20);
+        trail.close().unwrap_or_else(|error| panic!("{what}: {error}"));
+        drop(trail);
+        Trail::open(begun(&audit), clock()).unwrap().close().unwrap();
+    }
+}
+
+/// A copy that takes the directory's place can be opened; the bridge that had it notices, and takes no more.
+#[test]
+fn a_directory_that_is_replaced_is_noticed_by_who_wrote_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = dir.path().join("audit");
+    fs::create_dir(&audit).unwrap();
+    let trail = running(&audit);
+    fs::rename(&audit, dir.path().join("moved")).unwrap();
+    fs::create_dir(&audit).unwrap();
+    copy_all(&dir.path().join("moved"), &audit);
+    eventually(|| trail.ready().is_err());
+    assert!(trail.status().unavailable.unwrap().reason.contains("replaced"));
+    assert!(trail.close().is_err());
 }
 
 /// Wherever an accepted loss is cut short, it is recorded once in the end.

@@ -1,6 +1,6 @@
 //! A disk in memory that forgets what was not synced, and fails when told to.
 
-use ironbridge_audit::disk::{Disk, DiskFile};
+use ironbridge_audit::disk::{self, Disk, DiskFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -217,6 +217,12 @@ struct Lock {
     path: PathBuf,
 }
 
+impl disk::Lock for Lock {
+    fn holds(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         self.state.lock().unwrap().locked.remove(&self.path);
@@ -316,7 +322,7 @@ impl Disk for MemoryDisk {
         Ok(within.map(|name| name.file_name().unwrap().to_string_lossy().into_owned()).collect())
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn disk::Lock>>> {
         if !self.lock().locked.insert(path.to_path_buf()) {
             return Ok(None);
         }

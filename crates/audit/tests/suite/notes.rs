@@ -3,7 +3,7 @@
 
 use crate::exchanges::{anchor, clock, copy_all, open_lagging, options, record, verify};
 use crate::left::{SEGMENT, begun, change, entries, frames, killed};
-use ironbridge_audit::disk::{Disk, DiskFile, RealDisk};
+use ironbridge_audit::disk::{Disk, DiskFile, Lock, RealDisk};
 use ironbridge_audit::{Anchor, AuditError, Log, Mark, Options, Trail};
 use ironbridge_core::StoreMark;
 use ironbridge_core::action::name;
@@ -71,7 +71,7 @@ impl Disk for Watched {
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         RealDisk.list(path)
     }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         RealDisk.lock(path)
     }
 }

@@ -3,7 +3,7 @@ use crate::command::audit::accept_loss;
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output;
-use ironbridge_audit::AuditError;
+use ironbridge_audit::{AuditError, FaultKind};
 use ironbridge_engine::{Bridge, ListenerError, ReloadError, ServiceError, StartError, Watch};
 use ironbridge_manifest::{Diagnostics, Severity};
 use std::fs;
@@ -253,6 +253,12 @@ fn start_failure(dir: &Path, error: StartError) -> Failure {
                 .into()
         }
         StartError::Service(ServiceError::Audit(AuditError::NotAsLeft(_))) => accept_loss::HELP.into(),
+        StartError::Service(ServiceError::Audit(AuditError::Io { .. })) => UNREADABLE.into(),
+        StartError::Service(ServiceError::Audit(AuditError::Damaged(fault)))
+            if fault.kind == FaultKind::Unreadable =>
+        {
+            UNREADABLE.into()
+        }
         StartError::Service(ServiceError::Audit(AuditError::Damaged(_))) => {
             "keep `audit/` in the data directory as evidence, and bring its `log/` back from a mirror or a backup".into()
         }
@@ -260,6 +266,10 @@ fn start_failure(dir: &Path, error: StartError) -> Failure {
     };
     Failure::from(error).help(help)
 }
+
+const UNREADABLE: &str = "check the permissions, whether the disk is full or failing, and that it is a plain file or directory: if \
+                          another hand put something else there, keep it as evidence, and bring back what was there from \
+                          a mirror or a backup";
 
 /// What the bridge is told from outside.
 struct Signals {
