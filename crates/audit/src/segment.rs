@@ -57,6 +57,15 @@ impl TrailKey {
         self.0.mac(&[b"ironbridge frame v3\0", part.label(), before, header, entries])
     }
 
+    pub(crate) fn index_head(&self, head: &[u8]) -> Link {
+        self.0.mac(&[b"ironbridge index v1\0", head])
+    }
+
+    pub(crate) fn index_chunk(&self, head: &Link, number: usize, chunk: &[u8]) -> Link {
+        let number = u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
+        self.0.mac(&[b"ironbridge index chunk v1\0", head, &number, chunk])
+    }
+
     pub(crate) fn head(&self, fields: &[u8]) -> Link {
         self.0.mac(&[b"ironbridge head v1\0", fields])
     }

@@ -26,7 +26,7 @@ impl Blocks {
 const MAGIC: [u8; 8] = *b"IBINDEX\0";
 const VERSION: u32 = 1;
 /// Bundles of a block; chunks that its terms are spread over.
-const PARTS: usize = 256;
+pub(super) const PARTS: usize = 256;
 /// Magic, version, flags, root, times, chunks, checksum.
 pub(crate) const HEAD: usize = 8 + 4 + 4 + 32 + PARTS * 16 + PARTS * 8 + 4;
 
@@ -110,12 +110,13 @@ impl Head {
         positions
     }
 
-    pub fn chunk(&self, number: u8) -> Option<Chunk> {
-        self.chunks.get(usize::from(number)).copied()
-    }
-
     pub fn chunks(&self) -> &[Chunk] {
         &self.chunks
+    }
+
+    /// Where the chunks end.
+    pub fn end(&self) -> usize {
+        self.chunks.last().map_or(HEAD, |chunk| chunk.start.saturating_add(chunk.length))
     }
 }
 
@@ -266,7 +267,7 @@ mod tests {
 
     fn posted(file: &[u8], term: Term) -> BTreeSet<u16> {
         let head = Head::parse(file).unwrap();
-        let chunk = head.chunk(term.chunk()).unwrap();
+        let chunk = head.chunks()[usize::from(term.chunk())];
         let bytes = &file[chunk.start..chunk.start + chunk.length];
         assert_eq!(crc32fast::hash(bytes), chunk.crc);
         places(&find(bytes, term).unwrap())

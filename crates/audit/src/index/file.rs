@@ -1,8 +1,10 @@
-use super::block::{Chunk, HEAD, Head, find};
+use super::block::{HEAD, Head, find};
 use super::positions::Positions;
+use super::seal::{SEAL, Seal};
 use super::term::Term;
 use crate::disk::{self, Disk};
 use crate::merkle::Hash;
+use crate::segment::TrailKey;
 use ironbridge_core::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,14 +30,31 @@ pub(crate) struct IndexFile<'d> {
     disk: &'d dyn Disk,
     path: PathBuf,
     head: Head,
+    /// Without the trail's key nothing can be proven of it.
+    seal: Option<Seal>,
 }
 
 impl<'d> IndexFile<'d> {
-    /// `None` if there is none, or it is damaged, of another version, or of other records than those under `root`.
-    pub fn open(disk: &'d dyn Disk, audit: &Path, number: u64, root: &Hash) -> Option<IndexFile<'d>> {
+    /// `None` if there is none, or it is damaged, of another version, of other records than those under `root`, or not
+    /// sealed with this key.
+    pub fn open(
+        disk: &'d dyn Disk,
+        audit: &Path,
+        number: u64,
+        root: &Hash,
+        key: Option<&TrailKey>,
+    ) -> Option<IndexFile<'d>> {
         let path = audit.join(DIRECTORY).join(name(number));
-        let head = Head::parse(&disk.read_at(&path, 0, HEAD).ok()?)?;
-        (head.root == *root).then_some(IndexFile { disk, path, head })
+        let bytes = disk.read_at(&path, 0, HEAD).ok()?;
+        let head = Head::parse(&bytes).filter(|head| head.root == *root)?;
+        let seal = match key {
+            None => None,
+            Some(key) => {
+                let seal = disk.read_at(&path, u64::try_from(head.end()).ok()?, SEAL).ok()?;
+                Some(Seal::open(key, &bytes, &seal)?)
+            }
+        };
+        Some(IndexFile { disk, path, head, seal })
     }
 
     pub fn subjects_known(&self) -> bool {
@@ -48,18 +67,19 @@ impl<'d> IndexFile<'d> {
 
     /// The records that may have the term. `None` if that part of the file is damaged.
     pub fn records(&self, term: Term) -> Option<Positions> {
-        let chunk = self.head.chunk(term.chunk())?;
-        find(&self.read(chunk)?, term).ok()
+        find(&self.read(usize::from(term.chunk()))?, term).ok()
     }
 
     /// Whether every part is as it was written.
     pub fn is_sound(&self) -> bool {
-        self.head.chunks().iter().all(|chunk| self.read(*chunk).is_some())
+        (0..self.head.chunks().len()).all(|number| self.read(number).is_some())
     }
 
-    fn read(&self, chunk: Chunk) -> Option<Vec<u8>> {
+    fn read(&self, number: usize) -> Option<Vec<u8>> {
+        let chunk = self.head.chunks().get(number)?;
         let start = u64::try_from(chunk.start).ok()?;
         let bytes = self.disk.read_at(&self.path, start, chunk.length).ok()?;
-        (bytes.len() == chunk.length && crc32fast::hash(&bytes) == chunk.crc).then_some(bytes)
+        let whole = bytes.len() == chunk.length && crc32fast::hash(&bytes) == chunk.crc;
+        (whole && self.seal.as_ref().is_none_or(|seal| seal.fits(number, &bytes))).then_some(bytes)
     }
 }

@@ -2,7 +2,7 @@ use super::Log;
 use super::details::Forward;
 use crate::detail::{self, DetailKind};
 use crate::fault::{Fault, FaultKind};
-use crate::index::{BLOCKS, Blocks, DIRECTORY, IndexBuilder, IndexFile, name, put};
+use crate::index::{BLOCKS, Blocks, DIRECTORY, IndexBuilder, IndexFile, name, put, seal};
 use crate::merkle::Hash;
 use crate::tiles::{Kind, WIDTH, named};
 use ironbridge_core::OwnerTag;
@@ -99,10 +99,10 @@ impl Log {
     }
 
     fn index(&self, number: u64, root: &Hash) -> Option<IndexFile<'_>> {
-        IndexFile::open(&*self.disk, &self.places.base, number, root)
+        IndexFile::open(&*self.disk, &self.places.base, number, root, self.trust.key.as_ref())
     }
 
-    /// The index of a block as its records give it.
+    /// The index of a block as its records give it, sealed where the trail's key is at hand.
     fn index_of(&self, number: u64, blocks: Blocks, root: &Hash) -> Result<Vec<u8>, Fault> {
         let mut builder = IndexBuilder::of(blocks);
         let kept = self.kept()?;
@@ -122,7 +122,13 @@ impl Log {
             }
         }
         let built = builder.finish().filter(|built| built.root == *root);
-        built.map(|built| built.bytes).ok_or_else(|| {
+        let sealed = built.map(|mut built| {
+            if let Some(key) = &self.trust.key {
+                seal(key, &mut built.bytes);
+            }
+            built.bytes
+        });
+        sealed.ok_or_else(|| {
             let detail = "the records are not those under the tree's node; `audit verify` tells which";
             Fault::new(FaultKind::Altered, named(Kind::Entries, first_bundle, WIDTH), detail)
                 .entry(first_bundle * WIDTH)

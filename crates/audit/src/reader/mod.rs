@@ -41,7 +41,7 @@ pub struct Log {
     damage: Arc<Mutex<Vec<Fault>>>,
     /// Of the newest checkpoint, as far as it was read.
     tree: Arc<Mutex<Option<Arc<tree::Tree>>>>,
-    /// Whether a query passed records over because an index said so.
+    /// Whether a query passed records over because an index said so that nothing proves.
     indexed: Arc<AtomicBool>,
 }
 

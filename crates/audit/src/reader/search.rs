@@ -131,8 +131,10 @@ impl Search {
             return None;
         }
         let root = self.roots.get(usize::try_from(number).ok()?)?;
-        let file = IndexFile::open(&*self.log.disk, &self.log.places.base, number, root)?;
-        self.log.indexed.store(true, Relaxed);
+        let key = self.log.trust.key.as_ref();
+        let file = IndexFile::open(&*self.log.disk, &self.log.places.base, number, root, key)?;
+        // One that the bridge sealed says what the bridge found in the records.
+        self.log.indexed.fetch_or(key.is_none(), Relaxed);
         let mut positions = file.within(self.since, self.until);
         let subject = self.subject.filter(|_| file.subjects_known());
         for term in subject.iter().chain(&self.terms) {
@@ -170,7 +172,10 @@ mod tests {
     use super::*;
     use crate::disk::{Disk, RealDisk};
     use crate::index::{self, DIRECTORY, IndexBuilder};
+    use crate::journal::Trust;
+    use crate::places::Places;
     use crate::reader::{Indexer, parse};
+    use crate::segment::TrailKey;
     use crate::text::push_time;
     use crate::tiles::Edge;
     use ironbridge_core::OwnerTag;
@@ -314,7 +319,7 @@ mod tests {
             while indexer.catch_up().unwrap() {}
             let roots = log.block_roots(BLOCKS).unwrap();
             for (number, root) in (0..).zip(&roots) {
-                prop_assert!(IndexFile::open(&RealDisk, dir.path(), number, root).unwrap().is_sound());
+                prop_assert!(IndexFile::open(&RealDisk, dir.path(), number, root, None).unwrap().is_sound());
             }
         }
 
@@ -383,6 +388,72 @@ mod tests {
         let whole = Log::open_on(Arc::new(RealDisk), dir.path()).unwrap();
         assert_eq!(indexes(&whole, &Query { whole: true, ..denied }).len(), 438);
         assert!(!whole.went_by_index());
+    }
+
+    /// What another hand does to an index file, and how.
+    type Change = (&'static str, fn(&mut Vec<u8>));
+
+    /// On the bridge's machine only what the bridge built itself is gone by: whatever else lies there counts as none, is
+    /// built again, and hides nothing.
+    #[test]
+    fn an_index_that_the_bridge_did_not_build_hides_nothing() {
+        let seed = |n: usize| Seed { time: n as u64, value: n, tags: vec![] };
+        let denied = Query { outcome: Some("denied".into()), ..Query::default() };
+        let hides = |dir: &Path, change: fn(&mut Vec<u8>)| {
+            let path = dir.join(DIRECTORY).join(index::name(0));
+            let mut bytes = fs::read(&path).unwrap();
+            change(&mut bytes);
+            fs::write(path, bytes).unwrap();
+        };
+        fn root_of(bytes: &[u8]) -> Hash {
+            bytes[16..48].try_into().unwrap()
+        }
+        let changes: [Change; 5] = [
+            ("another file without a seal", |bytes| *bytes = index::encode(&root_of(bytes), true, &[], &[])),
+            ("another file under the old seal", |bytes| {
+                let seal = bytes.split_off(bytes.len() - 257 * 32);
+                *bytes = [index::encode(&root_of(bytes), true, &[], &[]), seal].concat();
+            }),
+            ("another file under another key's seal", |bytes| {
+                *bytes = index::encode(&root_of(bytes), true, &[], &[]);
+                index::seal(&TrailKey::new(&[9; 32]), bytes);
+            }),
+            ("the seal is cut off", |bytes| bytes.truncate(bytes.len() - 32)),
+            ("a chunk's bytes and the checksums over them", |bytes| {
+                let table = 48 + 256 * 16;
+                let length = |number: usize| -> usize {
+                    u32::from_be_bytes(bytes[table + number * 8..][..4].try_into().unwrap()) as usize
+                };
+                let number = (0..256).find(|number| length(*number) > 0).unwrap();
+                let (first, length) = (48 + 256 * 24 + 4, length(number));
+                bytes[first + length - 1] ^= 1;
+                let crc = crc32fast::hash(&bytes[first..first + length]).to_be_bytes();
+                bytes[table + number * 8 + 4..][..4].copy_from_slice(&crc);
+                let end = table + 256 * 8;
+                let crc = crc32fast::hash(&bytes[..end]).to_be_bytes();
+                bytes[end..end + 4].copy_from_slice(&crc);
+            }),
+        ];
+        for (what, change) in changes {
+            let dir = tempfile::tempdir().unwrap();
+            log_of(dir.path(), &(0..1_024).map(seed).collect::<Vec<_>>());
+            let key = TrailKey::new(&[1; 32]);
+            let trust = Trust { key: Some(key.clone()), from: 0 };
+            let log = Log::at(Arc::new(RealDisk), Places::below(dir.path()), trust);
+            let expected = indexes(&log, &denied);
+            log.reindex_blocks(BLOCKS, &mut |_, _| {}).unwrap();
+            let root = log.block_roots(BLOCKS).unwrap()[0];
+            let open = || IndexFile::open(&RealDisk, dir.path(), 0, &root, Some(&key));
+            assert!(open().unwrap().is_sound(), "{what}");
+            assert_eq!(indexes(&log, &denied), expected, "{what}");
+            assert!(!log.went_by_index(), "{what}: nobody needs to be told");
+            hides(dir.path(), change);
+            assert!(open().is_none_or(|file| !file.is_sound()), "{what}");
+            assert_eq!(indexes(&log, &denied), expected, "{what}");
+            let mut indexer = Indexer::of(log.clone(), BLOCKS);
+            while indexer.catch_up().unwrap() {}
+            assert!(open().unwrap().is_sound(), "{what}: built again");
+        }
     }
 
     #[test]
