@@ -53,7 +53,7 @@ impl Services {
     pub async fn drain_outbox(&self) -> Result<(), String> {
         let outbox = self.home.outbox();
         loop {
-            // Before the actions: what comes in between is not yet known to the trail.
+            // Before the actions are read: of a change that comes in between, the trail does not know yet.
             let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
             let pending = outbox.pending(BATCH).await.map_err(|error| error.to_string())?;
             let mut last = None;
@@ -62,6 +62,9 @@ impl Services {
                 self.trail.store_is_at(mark).map_err(|error| error.to_string())?;
                 return self.home.store.noted(mark).await.map_err(|error| error.to_string());
             }
+            // And before they have their records: a store that lacks what the trail tells of was set back.
+            let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
+            self.trail.store_is_at(mark).map_err(|error| error.to_string())?;
             for action in &pending {
                 // It never comes this way. Whoever can write the store must not be able to have the trail say that
                 // records were dropped.

@@ -350,6 +350,24 @@ fn what_was_revoked_does_not_come_back() {
     assert_eq!(told["code"], "row-altered");
 }
 
+/// Wherever the bridge is killed: a store without what the trail tells was done to it was set back.
+#[test]
+fn what_the_trail_tells_of_the_store_is_remembered_before_it_is_told() {
+    let (world, _) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+    let dir = world.dir.path();
+    let id = by_hand(&world, "SELECT id FROM credential");
+    let changed = as_alice(dir, async |home| {
+        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
+        home.store.mark().await.unwrap().changes
+    });
+    let known = as_alice(dir, async |home| {
+        let anchor = home.trail_anchor().await.unwrap().unwrap();
+        while named(&world, "key.revoke").is_empty() {}
+        anchor.remembered().unwrap().unwrap().store.changes
+    });
+    assert!(known >= changed, "{known} of {changed}");
+}
+
 /// A copy of the whole store counts up again, and comes to more changes than were made: it is another one all the same.
 #[test]
 fn a_store_that_was_set_back_does_not_catch_up() {

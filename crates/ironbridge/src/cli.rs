@@ -3,7 +3,9 @@ use crate::command::{
 };
 use crate::demo;
 use crate::failure::Failure;
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -74,6 +76,15 @@ enum Command {
 }
 
 impl Cli {
+    /// An argument that is there and holds nothing is refused, wherever it stands: where a variable is not set, or a file
+    /// that was to be read is not there, a command must not do something else than it was asked.
+    pub fn parse_strictly(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        refuse_empty(&command, &matches)?;
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
     pub fn run(self) -> Outcome {
         let dir = self.manifest.as_path();
         match self.command {
@@ -93,10 +104,75 @@ impl Cli {
     }
 }
 
+fn refuse_empty(command: &clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    for argument in command.get_arguments() {
+        let Ok(Some(mut values)) = matches.try_get_raw(argument.get_id().as_str()) else { continue };
+        if values.any(|value| value.to_string_lossy().trim().is_empty()) {
+            let name = argument.to_string();
+            let said = format!("`{name}` holds nothing: is a variable not set, or a file not there?");
+            return Err(clap::Error::raw(ErrorKind::InvalidValue, format!("{said}\n")).with_cmd(command));
+        }
+    }
+    match matches.subcommand().and_then(|(name, inner)| Some((command.find_subcommand(name)?, inner))) {
+        Some((command, matches)) => refuse_empty(command, matches),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+
+    /// Every argument of every command that takes a value, with what it may look like when a shell has nothing to put
+    /// there.
+    #[test]
+    fn no_argument_may_hold_nothing() {
+        let mut seen = 0;
+        each(&Cli::command(), &mut vec!["ironbridge".to_owned()], &mut |path, argument| {
+            for nothing in ["", " ", "\n", "\t \n"] {
+                let mut line: Vec<OsString> = path.iter().map(OsString::from).collect();
+                match argument.get_long() {
+                    Some(long) => line.push(format!("--{long}={nothing}").into()),
+                    None => line.push(nothing.into()),
+                }
+                let refused = Cli::parse_strictly(line.clone());
+                let said = refused.err().map(|error| error.to_string());
+                assert!(said.is_some(), "{line:?}");
+                seen += 1;
+            }
+        });
+        assert!(seen > 200, "{seen}");
+    }
+
+    fn each(command: &clap::Command, path: &mut Vec<String>, visit: &mut dyn FnMut(&[String], &clap::Arg)) {
+        for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+            visit(path, argument);
+        }
+        for inner in command.get_subcommands() {
+            path.push(inner.get_name().to_owned());
+            each(inner, path, visit);
+            path.pop();
+        }
+    }
+
+    /// Those that would mean something else are told by name.
+    #[test]
+    fn an_empty_key_is_not_the_key_beside_the_trail() {
+        let lines: [&[&str]; 6] = [
+            &["audit", "verify", "--key", ""],
+            &["audit", "verify", "--key", "\n"],
+            &["audit", "verify", "--key", "example.com/log+1+AA==", "--key", " "],
+            &["audit", "verify", "--witness-key", ""],
+            &["audit", "query", "--account", ""],
+            &["subject", "trace", ""],
+        ];
+        for line in lines {
+            let arguments = ["ironbridge"].iter().chain(line).map(OsString::from);
+            let error = Cli::parse_strictly(arguments).err().unwrap_or_else(|| panic!("{line:?}"));
+            assert!(error.to_string().contains("holds nothing"), "{line:?}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

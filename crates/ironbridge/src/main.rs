@@ -10,7 +10,6 @@ mod nearest;
 mod output;
 mod times;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::process::ExitCode;
 
@@ -19,7 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     ironbridge_net::tls::install_provider();
-    match cli::Cli::try_parse() {
+    match cli::Cli::parse_strictly(std::env::args_os()) {
         Ok(cli) => cli.run().unwrap_or_else(failure::Failure::report),
         Err(error) => usage(&error),
     }

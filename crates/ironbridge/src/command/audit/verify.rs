@@ -147,15 +147,15 @@ fn within(
 
 /// Keys of logs or witnesses as the command line gives them: several to an argument, a line each.
 pub fn parse_keys(option: &str, texts: &[String]) -> Result<Vec<NoteVerifier>, Failure> {
+    const HELP: &str = "a key is a line of name, id and key with plus signs between; `ironbridge audit key` prints those \
+                        of a log";
+    if texts.iter().any(|text| text.trim().is_empty()) {
+        return Err(Failure::new(format!("{option}: there is no key")).help(HELP));
+    }
     let lines = texts.iter().flat_map(|text| text.trim().lines());
+    let parse = |line: &str| NoteVerifier::parse(line.trim());
     lines
-        .map(|line| {
-            NoteVerifier::parse(line.trim()).map_err(|error| {
-                let help = "a key is a line of name, id and key with plus signs between; \
-                            `ironbridge audit key` prints those of a log";
-                Failure::new(format!("{option}: {error}")).help(help)
-            })
-        })
+        .map(|line| parse(line).map_err(|error| Failure::new(format!("{option}: {error}")).help(HELP)))
         .collect()
 }
 
