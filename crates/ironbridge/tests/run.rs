@@ -9,6 +9,7 @@ use serde_json::json;
 use stage::Stage;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -335,4 +336,26 @@ fn callers_that_never_get_as_far_as_a_request_are_told_of() {
     assert!(line.contains("data/ca.pem"), "{line}");
     let said = world.bridge.output();
     assert_eq!(said.lines().filter(|line| line.contains("plain-http")).count(), 1, "{said}");
+}
+
+/// What the HTTP/2 library warns of is chosen by whoever connects, without a credential.
+#[test]
+fn a_flood_of_frames_does_not_fill_the_log() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const UNASKED: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0unasked!";
+    let mut world = world(&["--no-watch"]);
+    let connect = format!("127.0.0.1:{}", world.port);
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-connect", &connect, "-alpn", "h2", "-quiet"]);
+    openssl.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut openssl = openssl.spawn().unwrap();
+    let frames = [PREFACE, &UNASKED.repeat(3000)].concat();
+    // The bridge ends the connection before all of it is written.
+    drop(openssl.stdin.take().unwrap().write_all(&frames));
+    let line = world.bridge.wait_for_line("http2-refused", LONG).unwrap();
+    drop(openssl.kill());
+    openssl.wait().unwrap();
+    assert!(line.contains("INFO"), "{line}");
+    let said = world.bridge.output();
+    assert!(said.lines().count() < 20 && !said.to_lowercase().contains("ping"), "{said}");
 }

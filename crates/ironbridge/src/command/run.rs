@@ -6,6 +6,7 @@ use crate::output;
 use ironbridge_audit::{AuditError, FaultKind};
 use ironbridge_engine::{Bridge, ListenerError, ReloadError, ServiceError, StartError, Watch};
 use ironbridge_manifest::{Diagnostics, Severity};
+use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -39,7 +41,8 @@ pub struct Manner {
     /// Do not read the manifest again when its files change; SIGHUP still does
     #[arg(long)]
     no_watch: bool,
-    /// What to log: error, warn, info, debug, trace, or by module [default: RUST_LOG, or info]
+    /// What to log: error, warn, info, debug or trace; libraries and parts of the bridge have levels of their own where
+    /// they are named, as in info,h2=debug [default: RUST_LOG, or info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
     /// How to log
@@ -309,8 +312,7 @@ impl Signals {
 fn start_log(manner: &Manner) -> Result<(), Failure> {
     let level =
         manner.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
-    // The watching library reports every folder that is removed; whoever wants that can name it later in the list.
-    let filter = EnvFilter::try_new(format!("notify=error,{}", level.as_deref().unwrap_or("info")));
+    let filter = EnvFilter::try_new(directives(level.as_deref().unwrap_or("info")));
     let filter = filter.map_err(|error| {
         Failure::new(format!("the log level cannot be read: {error}"))
             .help("use error, warn, info, debug or trace, or one by module such as ironbridge_net=debug,info")
@@ -321,4 +323,37 @@ fn start_log(manner: &Manner) -> Result<(), Failure> {
         output::Format::Json => builder.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// What is asked for without a module is asked of the bridge. The libraries underneath speak of errors alone, unless they
+/// are named: callers choose how often those warn, in words that help nobody.
+fn directives(asked: &str) -> String {
+    let mut told = String::from("error");
+    for directive in asked.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let bare = !directive.contains(['=', '[']) && directive.parse::<LevelFilter>().is_ok();
+        let module = if bare { "ironbridge=" } else { "" };
+        let _ = write!(told, ",{module}{directive}");
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_that_of_the_bridge_and_libraries_are_named() {
+        for (asked, told) in [
+            ("info", "error,ironbridge=info"),
+            ("DEBUG", "error,ironbridge=DEBUG"),
+            ("off", "error,ironbridge=off"),
+            ("ironbridge_net=debug, warn", "error,ironbridge_net=debug,ironbridge=warn"),
+            ("h2=trace", "error,h2=trace"),
+            ("info,h2=warn,", "error,ironbridge=info,h2=warn"),
+        ] {
+            assert_eq!(directives(asked), told);
+            assert!(EnvFilter::try_new(told).is_ok(), "{told}");
+        }
+        assert!(EnvFilter::try_new(directives("x=y=z")).is_err());
+    }
 }
