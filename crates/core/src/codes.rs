@@ -269,6 +269,10 @@ codes! {
     TARGET_TLS_FAILED = "target-tls-failed", 502, Target, false, "Target not trusted",
         "The TLS handshake with the target failed: its certificate does not verify under the declared CA, is that of a CA itself (as self-signed ones often are), is not valid now, or is for other names.",
         "The operator finds the reason in the bridge's log, and compares the target's certificate with the manifest's ca and server_name; `ironbridge explain ca`.";
+    TARGET_PROTOCOL_UNSPOKEN = "target-protocol-unspoken", 502, Operator, false, "Target speaks another version of HTTP",
+        "The target takes connections, and none of the versions of HTTP that the manifest lets the bridge offer: with protocol: http2 it chose HTTP/1.1 or nothing, with protocol: http1 it insists on HTTP/2 (ALPN, RFC 7301). Nothing was sent.",
+        "Tell the operator the correlation id.",
+        "Write protocol: auto at the system's http: then the target chooses. For gRPC it has to be HTTP/2: there, the target, or what stands before it, is told to speak it.";
     TARGET_TIMEOUT = "target-timeout", 504, Target, true, "Target too slow",
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
         "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.";

@@ -4,7 +4,7 @@
 mod world;
 
 use bytes::Bytes;
-use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Reply, curl, free_port};
+use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Protocols, Reply, curl, free_port};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -72,12 +72,19 @@ const GET_AND_POST: &str = r#"get: { match: "GET /{id}", permission: orders.read
 fn what_the_target_does_wrong_is_told_in_our_words() {
     let other = Authority::new("nobody trusts it").unwrap();
     let untrusted = FakeTarget::start(&other).unwrap();
+    let speaking = |protocols| FakeTarget::builder(&other).unwrap().protocols(protocols).start().unwrap();
+    let (older, newer) = (speaking(Protocols::Http1), speaking(Protocols::Http2));
     let (down, untrusted_url) = (free_port().unwrap(), untrusted.url());
     let scene = Scene::new(&operations(), |dir, _| {
         let http = format!("url: \"https://localhost:{down}\", ca: ./erp-ca.pem");
         std::fs::write(dir.join("down.yaml"), system("down", &http, GET_AND_POST))?;
         let http = format!("url: \"{untrusted_url}\", ca: ./erp-ca.pem");
         std::fs::write(dir.join("untrusted.yaml"), system("untrusted", &http, GET_AND_POST))?;
+        other.write(dir.join("other-ca.pem"))?;
+        for (name, target, protocol) in [("older", &older, "http2"), ("newer", &newer, "http1")] {
+            let http = format!("url: \"{}\", ca: ./other-ca.pem, protocol: {protocol}", target.url());
+            std::fs::write(dir.join(format!("{name}.yaml")), system(name, &http, GET_AND_POST))?;
+        }
         let http = format!("url: \"{untrusted_url}\", ca: ./erp-ca.pem, server_name: other.example");
         Ok(std::fs::write(dir.join("misnamed.yaml"), system("misnamed", &http, GET_AND_POST))?)
     });
@@ -101,6 +108,8 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
         ("/down/x", 502, "target-unreachable"),
         ("/untrusted/x", 502, "target-tls-failed"),
         ("/misnamed/x", 502, "target-tls-failed"),
+        ("/older/x", 502, "target-protocol-unspoken"),
+        ("/newer/x", 502, "target-protocol-unspoken"),
         ("/erp/v1/quick/hang", 504, "target-timeout"),
         ("/erp/v1/quick/close", 502, "target-broke-off"),
         ("/erp/v1/quick-kept", 502, "target-broke-off"),

@@ -382,6 +382,7 @@ pub(crate) fn refusal(error: &SendError) -> Box<Denial> {
         // No connection within its own time limit, so that nothing was sent.
         | SendError::Timeout => &code::TARGET_UNREACHABLE,
         SendError::Tls(_) => &code::TARGET_TLS_FAILED,
+        SendError::Protocol(_) => &code::TARGET_PROTOCOL_UNSPOKEN,
         SendError::Busy | SendError::ShareTaken { .. } => &code::TARGET_BUSY,
         SendError::NoDescriptor => &code::BRIDGE_BUSY,
         SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,

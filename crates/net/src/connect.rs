@@ -31,6 +31,9 @@ pub enum ConnectError {
     Unreachable(String),
     #[error("TLS: {0}")]
     Tls(String),
+    /// It answers, in another version of HTTP than it was offered.
+    #[error("protocol: {0}")]
+    Protocol(String),
     #[error("no connection in time")]
     Timeout,
     /// The last are the audit trail's and the store's.
@@ -141,10 +144,11 @@ pub(crate) async fn secure(
         Err(_) => Err(ConnectError::Timeout),
         Ok(Ok(stream)) => Ok(stream),
         // rustls reports what it rejects as invalid data; the rest is the network's doing.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(ConnectError::Tls(words::words(&error)))
-        }
-        Ok(Err(error)) => Err(ConnectError::Unreachable(error.to_string())),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(match words::protocol(&error) {
+            Some(words) => ConnectError::Protocol(words.to_owned()),
+            None => ConnectError::Tls(words::words(&error)),
+        }),
+        Ok(Err(error)) => Err(ConnectError::Unreachable(words::of_network(&error))),
     }
 }
 

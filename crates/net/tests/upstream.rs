@@ -498,7 +498,12 @@ fn a_pool_is_held_to_the_protocol_it_was_given() {
         let pool =
             Pool::new(Upstream::new(Settings { protocol: Protocol::Http2, ..peer.settings() }).unwrap());
         let error = pool.send(get("/")).await.err().unwrap();
-        assert!(matches!(error, SendError::Tls(_) | SendError::Unreachable(_)), "{error}");
+        assert!(matches!(error, SendError::Protocol(_)), "{error}");
+        let peer = Peer::start(&[tls::Protocol::Http2]).await;
+        let pool =
+            Pool::new(Upstream::new(Settings { protocol: Protocol::Http1, ..peer.settings() }).unwrap());
+        let error = pool.send(get("/")).await.err().unwrap();
+        assert!(matches!(error, SendError::Protocol(_)), "{error}");
     });
 }
 

@@ -14,6 +14,31 @@ pub(crate) fn words(error: &io::Error) -> String {
     }
 }
 
+/// What to say where the other side refuses every version of HTTP that it is offered (ALPN, RFC 7301 §3.2).
+pub(crate) fn protocol(error: &io::Error) -> Option<&'static str> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    matches!(
+        error,
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol) | Error::NoApplicationProtocol
+    )
+    .then_some(
+        "it takes none of the versions of HTTP that it is offered; see protocol at its http in the manifest",
+    )
+}
+
+/// How a connection ended, where the system or TLS says so; their own words else.
+pub(crate) fn of_network(error: &io::Error) -> String {
+    match error.kind() {
+        // Closed without TLS's own end, so that nobody can tell whether more was to come (RFC 8446 §6.1).
+        io::ErrorKind::UnexpectedEof => "it closed the connection in the middle",
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => "it reset the connection",
+        io::ErrorKind::BrokenPipe => "it closed the connection while it was being written to",
+        io::ErrorKind::TimedOut => "it took nothing for too long",
+        _ => return words(error),
+    }
+    .to_owned()
+}
+
 fn of(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(fault) => certificate(fault, Shown::ByTarget),
@@ -134,6 +159,15 @@ mod tests {
         assert!(told_of_self_signed(rcgen::IsCa::ExplicitNoCa, "other").unwrap().contains("erp.internal"));
         let ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         assert!(told_of_self_signed(ca, "erp.internal").unwrap().contains("explain ca"));
+    }
+
+    #[test]
+    fn what_breaks_off_is_told_in_our_words() {
+        let library =
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest";
+        let told = of_network(&io::Error::new(io::ErrorKind::UnexpectedEof, library));
+        assert_eq!(told, "it closed the connection in the middle");
+        assert_eq!(of_network(&io::ErrorKind::ConnectionReset.into()), "it reset the connection");
     }
 
     #[test]

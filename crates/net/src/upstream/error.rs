@@ -17,6 +17,9 @@ pub enum SendError {
     Unreachable(String),
     #[error("TLS: {0}")]
     Tls(String),
+    /// It speaks another version of HTTP than the one it was offered.
+    #[error("protocol: {0}")]
+    Protocol(String),
     #[error("no connection in time")]
     Timeout,
     #[error("all connections are taken")]
@@ -88,9 +91,32 @@ impl SendError {
         if error.is_parse() {
             SendError::Malformed(detail)
         } else {
-            SendError::BrokeOff { maybe_sent, detail }
+            SendError::BrokeOff { maybe_sent, detail: broke_off(error).unwrap_or(detail) }
         }
     }
+}
+
+/// In our words where it is one of the ways in which connections end.
+fn broke_off(error: &hyper::Error) -> Option<String> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        cause = inner.source();
+        if let Some(h2) = inner.downcast_ref::<h2::Error>().filter(|h2| h2.is_remote()) {
+            let reason = h2.reason()?;
+            let what = if h2.is_go_away() { "it ended the connection" } else { "it reset the stream" };
+            return Some(match reason {
+                h2::Reason::NO_ERROR => format!("{what} (RFC 9113 §7, NO_ERROR)"),
+                reason => format!("{what} (RFC 9113 §7, {reason:?}: {reason})"),
+            });
+        }
+        let of_h2 = inner.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
+        if let Some(io) = of_h2.or_else(|| inner.downcast_ref()) {
+            return Some(words::of_network(io));
+        }
+    }
+    error
+        .is_incomplete_message()
+        .then(|| "it closed the connection before its answer was complete".to_owned())
 }
 
 impl From<Malformed> for SendError {
@@ -106,6 +132,7 @@ impl From<ConnectError> for SendError {
             ConnectError::AddressRefused(detail) => SendError::AddressRefused(detail),
             ConnectError::Unreachable(detail) => SendError::Unreachable(detail),
             ConnectError::Tls(detail) => SendError::Tls(detail),
+            ConnectError::Protocol(detail) => SendError::Protocol(detail),
             ConnectError::Timeout => SendError::Timeout,
             ConnectError::NoDescriptor => SendError::NoDescriptor,
         }

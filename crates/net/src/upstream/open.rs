@@ -95,7 +95,9 @@ impl Upstream {
         let stream = connect::secure(stream, config(tls), tls.name.clone(), self.connect_timeout).await?;
         let spoken = tls::Protocol::chosen(stream.get_ref().1.alpn_protocol());
         if self.protocol == Protocol::Http2 && spoken == tls::Protocol::Http1 {
-            return Err(SendError::Tls("the target does not speak HTTP/2".to_owned()));
+            return Err(SendError::Protocol(
+                "it speaks HTTP/1.1, and the manifest says protocol: http2".to_owned(),
+            ));
         }
         Ok((Link::new(Stream::Tls(Box::new(stream)), permit), spoken))
     }
