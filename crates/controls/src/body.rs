@@ -8,7 +8,8 @@ use ironbridge_core::{Control, Denial, Exchange, FieldError, Phase, Reads, code}
 /// - A compressed body is refused (`content-encoding-refused`): nothing here decompresses, so nothing can be
 ///   bombed, and what was not read does not cross.
 /// - `Content-Type` must be `application/json` or end in `+json` (RFC 6839 §3.1), and a charset that it names must be
-///   UTF-8 (RFC 8259 §8.1), else `content-type-refused`: a reader that believed another would see another body.
+///   UTF-8 (RFC 8259 §8.1), else `content-type-refused`: a reader that believed another would see another body. A body of
+///   ASCII alone reads alike in those that begin with it, which some clients announce by default.
 /// - The body is parsed under the rules of [`ironbridge_core::json`] and shared with all later controls.
 ///
 /// A request without a body passes; a schema or a rule decides whether one is needed. The size bound is the
@@ -46,7 +47,7 @@ impl Control for JsonBody {
         if !is_json(content_type) {
             return Err((&code::CONTENT_TYPE_REFUSED).into());
         }
-        if !is_utf8(content_type) {
+        if !is_utf8(content_type, document.bytes()) {
             let charset = "The charset of JSON is UTF-8.";
             return Err(Denial::new(&code::CONTENT_TYPE_REFUSED).detail(charset).into());
         }
@@ -56,9 +57,9 @@ impl Control for JsonBody {
 
 /// Refuses a reply's body that names another charset than the one it is read in, where there is a body.
 pub(crate) fn check_reply_charset(exchange: &Exchange) -> Result<(), Denial> {
-    let is_there = exchange.reply.bytes().is_some_and(|body| !body.is_empty());
-    match exchange.reply_content_type.as_deref().filter(|_| is_there) {
-        Some(content_type) if !is_utf8(content_type) => Err(Denial::new(&code::REPLY_REFUSED)
+    let body: &[u8] = exchange.reply.bytes().map_or(&[], |body| body);
+    match exchange.reply_content_type.as_deref().filter(|_| !body.is_empty()) {
+        Some(content_type) if !is_utf8(content_type, body) => Err(Denial::new(&code::REPLY_REFUSED)
             .internal("the target's answer names a charset other than UTF-8")),
         _ => Ok(()),
     }
@@ -76,14 +77,21 @@ fn is_json(content_type: &str) -> bool {
             .is_some_and(|(_, subtype)| subtype.len() > 5 && subtype.ends_with("+json"))
 }
 
-/// Whether every charset that is named is UTF-8. Text of a parameter that only looks like one counts too.
-fn is_utf8(content_type: &str) -> bool {
+/// Charsets whose first 128 characters are those of UTF-8.
+const LIKE_ASCII: [&str; 3] = ["us-ascii", "iso-8859-1", "windows-1252"];
+
+/// Whether every charset that is named is UTF-8, or reads this body as UTF-8 does. Text of a parameter that only looks like
+/// one counts too.
+fn is_utf8(content_type: &str, body: &[u8]) -> bool {
+    let same =
+        |charset: &str| LIKE_ASCII.iter().any(|like| charset.eq_ignore_ascii_case(like)) && body.is_ascii();
     content_type.split([';', ',']).skip(1).all(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.trim().trim_matches('"');
         !name.trim().eq_ignore_ascii_case("charset")
             || value.eq_ignore_ascii_case("utf-8")
             || value.eq_ignore_ascii_case("utf8")
+            || same(value)
     })
 }
 
@@ -107,6 +115,9 @@ pub(crate) fn refusal(fault: JsonFault) -> Denial {
     match fault {
         JsonFault::Malformed { line, column } => {
             Denial::new(&code::JSON_MALFORMED).detail(format!("line {line}, column {column}"))
+        }
+        JsonFault::Slip { line, column, why } => {
+            Denial::new(&code::JSON_MALFORMED).detail(format!("line {line}, column {column}: {why}"))
         }
         JsonFault::DuplicateName { line, column } => {
             Denial::new(&code::JSON_DUPLICATE_NAME).detail(format!("line {line}, column {column}"))

@@ -200,14 +200,14 @@ codes! {
         "The body ended before its announced length, or its chunks are malformed.",
         "Send the whole body.";
     CONTENT_TYPE_REFUSED = "content-type-refused", 415, Caller, false, "Content type refused",
-        "The operation reads JSON, and the body's Content-Type is something else, or names a charset other than UTF-8.",
-        "Send application/json, or a type that ends in +json, in UTF-8.";
+        "The operation reads JSON, and the body's Content-Type is something else, or names a charset other than UTF-8. One that begins with ASCII, such as ISO-8859-1, is taken where the body is ASCII alone, because it reads the same.",
+        "Send application/json, or a type that ends in +json, in UTF-8. Many clients announce a form unless they are told otherwise (curl -d does).";
     CONTENT_ENCODING_REFUSED = "content-encoding-refused", 415, Caller, false, "Content encoding refused",
         "The body is compressed, and the operation has to read it.",
         "Send the body without Content-Encoding.";
     JSON_MALFORMED = "json-malformed", 400, Caller, false, "Not valid JSON",
         "The body is not JSON (RFC 8259), or holds a number that no double holds, such as 1e309, which readers take for different things.",
-        "Correct the body; the detail names line and column. Line 1, column 1 of a body that looks right is a byte order mark, which no editor shows: JSON is sent without one (RFC 8259 §8.1).";
+        "Correct the body; the detail names line and column, in bytes, and what it is where it is one of the common slips: a byte order mark, which no editor shows, UTF-16 or Latin-1 in place of UTF-8 (RFC 8259 §8.1), a comma too many, single quotes, a comment.";
     JSON_DUPLICATE_NAME = "json-duplicate-name", 400, Caller, false, "Repeated member name",
         "An object in the body has the same member name twice. Systems disagree on which one counts (RFC 8259 §4).",
         "Send each name once.";

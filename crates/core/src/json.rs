@@ -10,6 +10,7 @@
 mod alike;
 mod number;
 mod reader;
+mod slip;
 mod tape;
 
 pub use alike::{are_alike, common_name};
@@ -35,6 +36,12 @@ pub enum JsonFault {
         line: usize,
         column: usize,
     },
+    /// The same, and what it is about the place.
+    Slip {
+        line: usize,
+        column: usize,
+        why: &'static str,
+    },
     DuplicateName {
         line: usize,
         column: usize,
@@ -52,6 +59,9 @@ impl std::fmt::Display for JsonFault {
         match self {
             JsonFault::Malformed { line, column } => {
                 write!(out, "it breaks the grammar at line {line}, column {column}")
+            }
+            JsonFault::Slip { line, column, why } => {
+                write!(out, "it breaks the grammar at line {line}, column {column}: {why}")
             }
             JsonFault::DuplicateName { line, column } => {
                 write!(out, "an object repeats a member name at line {line}, column {column}")

@@ -1,6 +1,7 @@
 //! One pass over a JSON text, as strict as [`super`] says, that builds nothing of its own: who reads keeps what it
 //! wants in [`Reader::out`].
 
+use super::slip::slip;
 use super::{HOSTILE_NAMES, JsonFault, MAX_DEPTH};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -284,7 +285,10 @@ impl<'t, S> Reader<'t, S> {
 
     pub(super) fn malformed_at(&self, at: usize) -> JsonFault {
         let (line, column) = self.position(at);
-        JsonFault::Malformed { line, column }
+        match slip(self.text, at) {
+            Some(why) => JsonFault::Slip { line, column, why },
+            None => JsonFault::Malformed { line, column },
+        }
     }
 
     /// Line and column, in bytes, of a place in the text, both counted from 1.
