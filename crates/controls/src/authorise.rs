@@ -36,6 +36,30 @@ impl Authorise {
             None
         }
     }
+
+    /// The caller is known by now, and what an operation requires is part of what its integration promises.
+    fn explained(&self, code: &'static Code, exchange: &Exchange) -> Denial {
+        let denial = Denial::new(code);
+        let (Some(operation), Some(account)) = (&exchange.flow.operation, exchange.account()) else {
+            return denial;
+        };
+        let (permission, name) = (&operation.permission_name, &account.name);
+        if *code == code::PERMISSION_MISSING {
+            return denial
+                .detail(format!("The operation requires the permission {permission}."))
+                .internal(format!("no role of account `{name}` holds {permission}"));
+        }
+        denial.internal(if *code == code::SOURCE_MISMATCH {
+            format!(
+                "account `{name}` is of the system `{}`, the integration's source is `{}`",
+                account.system, self.source
+            )
+        } else if *code == code::ACCOUNT_ADDRESS_REFUSED {
+            format!("account `{name}` may not call from {}", exchange.peer.address.to_canonical())
+        } else {
+            format!("the token has a scope, and {permission} is not in it")
+        })
+    }
 }
 
 impl Control for Authorise {
@@ -50,22 +74,7 @@ impl Control for Authorise {
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
         match self.refusal(exchange) {
             None => Judgement::PASS,
-            Some(code) => Judgement::deny(explained(code, exchange)),
+            Some(code) => Judgement::deny(self.explained(code, exchange)),
         }
     }
-}
-
-/// The caller is known by now, and what an operation requires is part of what its integration promises.
-fn explained(code: &'static Code, exchange: &Exchange) -> Denial {
-    let denial = Denial::new(code);
-    let (Some(operation), Some(account)) = (&exchange.flow.operation, exchange.account()) else {
-        return denial;
-    };
-    let permission = &operation.permission_name;
-    if *code != code::PERMISSION_MISSING {
-        return denial;
-    }
-    denial
-        .detail(format!("The operation requires the permission {permission}."))
-        .internal(format!("no role of account `{}` holds {permission}", account.name))
 }

@@ -173,6 +173,8 @@ pub struct Expected {
     /// The code.
     pub denied: Option<String>,
     pub detail: Option<String>,
+    /// What the operator's log says besides.
+    pub internal: Option<String>,
     /// The operator's rule that the record names.
     pub by: Option<String>,
     /// Pointer and rule, in any order.
@@ -219,6 +221,10 @@ impl Expected {
         assert_eq!(id, self.denied.as_deref(), "{name}: {denial:?}");
         if self.detail.is_some() {
             assert_eq!(denial.and_then(|denial| denial.detail.as_deref()), self.detail.as_deref(), "{name}");
+        }
+        if self.internal.is_some() {
+            let told = denial.and_then(|denial| denial.internal.as_deref());
+            assert_eq!(told, self.internal.as_deref(), "{name}");
         }
         if self.by.is_some() {
             assert_eq!(denial.and_then(|denial| denial.by.as_deref()), self.by.as_deref(), "{name}");

@@ -154,7 +154,8 @@ section! {
         /// first; one that no operation of the integration leads to is left out, and the log says so. The same holds for
         /// every link of a `Link` field.
         target_path: Option<Template>,
-        /// The permission it requires.
+        /// The permission it requires: one of the account's roles holds it, and a token that has a scope (`scope`, `scp`)
+        /// names it there too. It is the scope that callers ask an issuer for, the built-in one included.
         permission: PermissionName,
         /// For this operation, instead of the flow's timeout.
         timeout: Option<Duration>,
