@@ -36,7 +36,8 @@ codes! {
         "Use an HTTP/2 library as it comes; a proxy in between may be translating requests wrongly.";
     HEADER_TOO_LARGE = "header-too-large", 431, Caller, false, "Header fields too large",
         "The header section is larger than 16 KiB or has more than 100 fields.",
-        "Send fewer or shorter header fields; large cookies are the usual cause.";
+        "Send fewer or shorter header fields: large cookies and tokens with many groups or roles in them are the usual causes.",
+        "The limits are fixed. Where a proxy in front adds fields (tokens, traces, forwarded addresses), let it add fewer.";
     HEADER_REFUSED = "header-refused", 400, Caller, false, "Header field refused",
         "A header field may not be sent here: Connection names an end-to-end field, a field has a value that HTTP does not allow (RFC 9110 §5.5, §7.6.1), or, over HTTP/2, one that begins or ends with a blank (RFC 9113 §8.2.1); or a field follows the body that means something only before it (RFC 9110 §6.5.1).",
         "Remove the field, or correct its value.";
@@ -61,13 +62,16 @@ codes! {
         "An operation opens WebSockets where it says so, and then nothing else: chat: { match: GET /chat, permission: chat.use, upgrade: websocket }.";
     HOST_REFUSED = "host-refused", 400, Caller, false, "Host field refused",
         "Host is missing, repeated, malformed, or differs from the request's authority; or the authority has a user, percent-encoding or anything else that is no host with an optional port (RFC 9112 §3.2, RFC 9113 §8.3.1).",
-        "Send exactly one Host field that names the bridge.";
+        "Send exactly one Host field that names the bridge.",
+        "A proxy in front passes on the caller's Host, or writes the bridge's own name; it never sends two.";
     FORWARDED_UNREADABLE = "forwarded-unreadable", 400, Operator, false, "Caller's address unreadable",
         "The request comes from a trusted proxy, and its X-Forwarded-For or Forwarded field does not say for whom: an element is empty or no address, the two fields name different callers, or another field is used in their place. Who calls is unknown, and is recorded as 0.0.0.0.",
-        "Have the proxy write the caller's address into one of the two fields, as its last element; with forwarded in the manifest only the one it writes is read. The bridge's log names the proxy.";
+        "Have the proxy write the caller's address into one of the two fields, as its last element; with forwarded in the manifest only the one it writes is read. The bridge's log names the proxy.",
+        "trusted_proxies at the listener lists the proxies that are believed, and forwarded the one field that they write: trusted_proxies: [10.0.0.7/32], forwarded: x-forwarded-for. nginx writes it with proxy_set_header X-Forwarded-For $remote_addr;";
     MISDIRECTED = "misdirected", 421, Caller, false, "Not a host of this bridge",
         "The request is for a host that is none of the listener's, or its scheme is not https (RFC 9110 §7.4). A listener is for the bridge's public_url, its certificate's names, the names declared in its hosts, and the address that the connection was made to.",
-        "Send the request to the bridge under its own name. The operator can declare further names in the listener's hosts.";
+        "Send the request to the bridge under its own name. The operator can declare further names in the listener's hosts.",
+        "Declare the name at the listener, hosts: [api.acme.example], or write it into public_url. A proxy in front that rewrites Host is told to keep the caller's. The bridge's log has the name that was asked for.";
     LOOP_DETECTED = "loop-detected", 508, Operator, false, "Loop detected",
         "The request's Via field names this bridge: it has already passed here (RFC 9110 §7.6.3).",
         "Check the target's URL: it leads back to the bridge.";
@@ -76,19 +80,23 @@ codes! {
         "Send the request without pauses. For slow links the operator raises the operation's timeout and bridge.timeouts: header for the header section with the TLS handshake, body for the body.";
     BRIDGE_BUSY = "bridge-busy", 503, Bridge, true, "Bridge busy",
         "The bridge holds as many connections or exchanges as it may.",
-        "Try again after the time in Retry-After; the operator can raise the limit.";
+        "Try again after the time in Retry-After; the operator can raise the limit.",
+        "Raise bridge.limits.max_exchanges, or max_connections at the listener, if the machine has room. Exchanges that last long at a slow target are the usual cause: a shorter timeout at the operation frees them earlier.";
     BRIDGE_FULL = "bridge-full", 503, Bridge, true, "Bridge holds too much",
         "Bodies that are judged are held whole. All of them together, or those of this account, take as much memory as they may (bridge.limits.memory). An account may hold as much as is still free beside it.",
         "Try again after the time in Retry-After, with fewer large requests at once; the operator can raise bridge.limits.memory.";
     BRIDGE_DRAINING = "bridge-draining", 503, Bridge, true, "Bridge shutting down",
         "This bridge is finishing its open exchanges before it stops.",
-        "Try again; another bridge, or this one after its restart, will answer.";
+        "Try again; another bridge, or this one after its restart, will answer.",
+        "bridge.timeouts.drain says how long open exchanges may take when the bridge is told to stop. A load balancer in front sends nothing to a bridge that drains.";
     ADDRESS_REFUSED = "address-refused", 403, Caller, false, "Address not allowed",
         "The listener takes connections only from listed networks, and the caller's address is in none of them.",
-        "Call from an allowed network, or have the operator add yours.";
+        "Call from an allowed network, or have the operator add yours.",
+        "Add the network at the listener: addresses: [10.0.0.0/8]. Behind a proxy the caller's address is known only if trusted_proxies names the proxy; the record has the address that counted.";
     OPERATION_UNKNOWN = "operation-unknown", 404, Caller, false, "No such operation",
         "No integration declares this path. What is not declared does not cross.",
-        "Check the path against the integration's documentation.";
+        "Check the path against the integration's documentation, the part before the operation's own path included.",
+        "Only what an integration declares is served: http: { path: /erp, operations: { read: { match: GET /orders/{id}, permission: orders.read } } } answers /erp/orders/7. A path that ends with a slash, or has one more segment, is another one.";
     METHOD_REFUSED = "method-refused", 405, Caller, false, "Method not allowed",
         "The path is declared, but not with this method; Allow lists those that are. CONNECT is no method here: a gateway is no proxy (RFC 9110 §9.3.6).",
         "Use one of the methods in Allow.",
@@ -97,7 +105,8 @@ codes! {
     // Authenticate
     CREDENTIALS_MISSING = "credentials-missing", 401, Caller, false, "No credentials",
         "The request carries no credential that this integration accepts.",
-        "Send an access token (Authorization: Bearer), an API key (X-API-Key), or a client certificate.";
+        "Send an access token (Authorization: Bearer), an API key (X-API-Key), or a client certificate.",
+        "What an integration accepts is what its source's accounts have under credentials. Where a proxy in front takes away Authorization or X-API-Key, or ends TLS and with it the client certificate, nothing arrives here.";
     CREDENTIALS_AMBIGUOUS = "credentials-ambiguous", 400, Caller, false, "More than one credential",
         "The request carries several credentials, or a repeated one (RFC 6750 §2). A client certificate beside a token or an API key is not counted as one: it proves the account only where it comes alone.",
         "Send exactly one credential.";
@@ -154,19 +163,24 @@ codes! {
         "Send the key exactly as it was issued.";
     API_KEY_UNKNOWN = "api-key-unknown", 401, Caller, false, "API key unknown",
         "The key was never issued here, or its account is gone.",
-        "Ask the operator for a key.";
+        "Ask the operator for a key, and see that it is the one for this bridge.",
+        "`ironbridge key list` shows the ids of all keys and whose they are; `ironbridge key issue ACCOUNT` makes one. A key of another bridge, or from before its data directory was made anew, is unknown here.";
     API_KEY_EXPIRED = "api-key-expired", 401, Caller, false, "API key expired",
         "The key's lifetime is over.",
-        "Ask the operator for the next key; two may live side by side while you change over.";
+        "Ask the operator for the next key; two may live side by side while you change over.",
+        "`ironbridge key issue ACCOUNT` makes the next one. How long keys live: credentials: { api_key: { lifetime: 90d } } at the account, for those issued from then on.";
     API_KEY_REVOKED = "api-key-revoked", 401, Caller, false, "API key revoked",
         "The key was revoked.",
-        "Ask the operator for a new key.";
+        "Ask the operator for a new key.",
+        "`ironbridge key issue ACCOUNT` makes a new one; `ironbridge audit query --action key.revoke` shows when it was revoked.";
     CERTIFICATE_INVALID = "certificate-invalid", 401, Caller, false, "Certificate not valid",
         "The client certificate is expired, not yet valid, or cannot be read.",
-        "Renew the certificate.";
+        "Renew the certificate, and see that the clocks on both sides are right.",
+        "`ironbridge certificate issue ACCOUNT` makes one of the internal CA; others come from the CA that the account's certificate names in ca. The bridge's log says what is wrong.";
     CERTIFICATE_UNMATCHED = "certificate-unmatched", 401, Caller, false, "Certificate of no account",
         "The client certificate is valid, but no account declares it.",
-        "Have the operator add the certificate's name or thumbprint to an account.";
+        "Have the operator add the certificate's name or thumbprint to an account.",
+        "Name it at an account: credentials: { certificate: { san: shop.acme.example, ca: ./partner-ca.pem } }, or by thumbprint: `openssl x509 -in FILE -noout -fingerprint -sha256` prints it, without its colons.";
     ACCOUNT_UNKNOWN = "account-unknown", 401, Caller, false, "No such account",
         "The token is valid, but its client belongs to no account.",
         "Have the operator add the issuer and client id to an account.",
@@ -175,13 +189,16 @@ codes! {
     // Authorise
     SOURCE_MISMATCH = "source-mismatch", 403, Caller, false, "Not this integration's source",
         "The account belongs to another system than the integration's declared source. Using an integration for another purpose than declared is refused (GDPR Art. 5(1)(b)).",
-        "Use the integration declared for your system.";
+        "Use the integration declared for your system.",
+        "source at the integration and system at the account are the same name, or the flow is declared once more for the other system. The bridge's log names both.";
     ACCOUNT_ADDRESS_REFUSED = "account-address-refused", 403, Caller, false, "Address not allowed for this account",
         "The account may call only from listed networks.",
-        "Call from an allowed network, or have the operator add yours.";
+        "Call from an allowed network, or have the operator add yours.",
+        "addresses at the account lists its networks: addresses: [203.0.113.0/24]. Behind a proxy the caller's address is known only if the listener's trusted_proxies names the proxy. The bridge's log has the address that counted.";
     PERMISSION_MISSING = "permission-missing", 403, Caller, false, "Permission missing",
         "None of the account's roles holds the permission this operation requires; the detail names it.",
-        "Ask the operator for a role that holds it; the bridge's log names account and permission.";
+        "Ask the operator for a role that holds it; the bridge's log names account and permission.",
+        "Give one of the account's roles the permission: roles: { clerk: { permissions: [orders.read] } }, accounts: { shop: { roles: [clerk] } }. A running bridge takes it up as soon as the file is saved.";
     SCOPE_MISSING = "scope-missing", 403, Caller, false, "Scope missing",
         "The account holds the permission, but the token's scope (or scp) leaves it out (RFC 6750 §3.1, insufficient_scope). A token that has one may do only what it names; names that are no permission here, such as profile or email, allow nothing, and neither does an empty scope.",
         "Request a token with the scope named in WWW-Authenticate.",
@@ -190,7 +207,8 @@ codes! {
     // Throttle
     RATE_LIMITED = "rate-limited", 429, Caller, true, "Too many requests",
         "The limit per account, address or operation is used up.",
-        "Wait for the time in Retry-After.";
+        "Wait for the time in Retry-After.",
+        "The limits stand at the integration and at its operations, limits: { per_account: 600/min, per_operation: 6000/min }, and for each address in bridge.limits.per_address, which counts what is refused too.";
 
     // Inspect
     BODY_TOO_LARGE = "body-too-large", 413, Caller, false, "Body too large",
@@ -245,7 +263,8 @@ codes! {
     // Replay
     IDEMPOTENCY_KEY_MISSING = "idempotency-key-missing", 400, Caller, false, "Idempotency-Key missing",
         "The operation requires an Idempotency-Key field, so that a retry cannot act twice.",
-        "Send a key that is unique to this request, and the same key when you retry it.";
+        "Send a key that is unique to this request, and the same key when you retry it.",
+        "replay at the operation asks for it: replay: { idempotency_key: optional } lets requests without one pass, and then nothing keeps those from acting twice.";
     IDEMPOTENCY_KEY_MALFORMED = "idempotency-key-malformed", 400, Caller, false, "Idempotency-Key malformed",
         "The field is neither a quoted string of 1 to 255 printable ASCII characters, nor such a text without quotes, spaces, commas, semicolons and backslashes.",
         "Send one key, for example Idempotency-Key: \"9b2f…\" or Idempotency-Key: 9b2f….";
@@ -262,10 +281,12 @@ codes! {
     // Delivery
     SECRET_UNAVAILABLE = "secret-unavailable", 503, Operator, true, "Credentials for the target unavailable",
         "The secret that the bridge needs toward the target cannot be read, or the target's token endpoint refused it.",
-        "Try again; the operator finds the cause in the bridge's log.";
+        "Try again; the operator finds the cause in the bridge's log.",
+        "`ironbridge secret list` shows which names are set, and `ironbridge secret set NAME` sets one. Where the target's token endpoint refused the bridge, compare client_id, scopes, resource and method at the system's auth: { oauth2: … } with what is registered there.";
     TARGET_UNREACHABLE = "target-unreachable", 502, Target, true, "Target unreachable",
         "No connection to the target could be made within connect_timeout, or it closed each of them before it took the request.",
-        "Try again; if it persists, tell the target's owner.";
+        "Try again; if it persists, tell the target's owner.",
+        "Compare the system's url with where the target listens; a firewall, a name that does not resolve or resolves to an address that is not allowed, or too short a connect_timeout are the usual causes. The bridge's log says which, with the address that was tried.";
     TARGET_TLS_FAILED = "target-tls-failed", 502, Target, false, "Target not trusted",
         "The TLS handshake with the target failed: its certificate does not verify under the declared CA, is that of a CA itself (as self-signed ones often are), is not valid now, or is for other names.",
         "The operator finds the reason in the bridge's log, and compares the target's certificate with the manifest's ca and server_name; `ironbridge explain ca`.";
@@ -275,13 +296,15 @@ codes! {
         "Write protocol: auto at the system's http: then the target chooses. For gRPC it has to be HTTP/2: there, the target, or what stands before it, is told to speak it.";
     TARGET_TIMEOUT = "target-timeout", 504, Target, true, "Target too slow",
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
-        "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.";
+        "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.",
+        "timeout at the operation or at http raises it (30s unless declared); answers that come piece by piece have idle_timeout besides.";
     STREAM_IDLE = "stream-idle", 504, Target, true, "Nothing passed for too long",
         "The target's answer had begun, or a WebSocket was open, and then nothing passed for as long as the operation's idle_timeout, because the target sent nothing or the caller took nothing, so it was closed. The answer had begun, so only the record says this code.",
         "The operator raises the operation's idle_timeout, or the target sends something more often: a comment in an event stream, a ping in a WebSocket. A caller goes on reading what it asked for.";
     TARGET_BUSY = "target-busy", 503, Target, true, "Target busy",
         "As many exchanges are open toward the target as may be, of all accounts or of this one: where several may call a target, one holds half of its connections at most.",
-        "Try again after the time in Retry-After.";
+        "Try again after the time in Retry-After.",
+        "Raise max_connections at the system's http, if the target bears it. WebSockets and event streams hold one each for as long as they last; over HTTP/2 (protocol: auto) many exchanges share one.";
     TARGET_BROKE_OFF = "target-broke-off", 502, Target, true, "Target broke off",
         "The target closed the connection before its answer was complete. Whether it acted is unknown.",
         "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.";
@@ -290,7 +313,8 @@ codes! {
         "Tell the target's owner, with the reason that the bridge's log gives; a proxy in front of the target may be rewriting its answers.";
     TARGET_REFUSED_US = "target-refused-us", 502, Operator, false, "Target refused the bridge's credentials",
         "The target answered 401 or 407: to the credentials that the bridge presented, also after they were renewed, or because the manifest gives it none.",
-        "The operator checks the target's `auth` in the manifest, and the value that is set for it.";
+        "Tell the operator the correlation id: only the operator can mend it.",
+        "auth at the system's http names the credential: bearer, basic, header or oauth2, with the value in the sealed store: `ironbridge secret set NAME`. Scopes and the resource that the target expects stand at oauth2.";
     TARGET_FAILED = "target-failed", 502, Target, true, "Target failed",
         "The target answered with a server error. Its own words are not passed on, because they may hold internals.",
         "Try again after the time in Retry-After, if there is one; if it persists, tell the operator the correlation id. A write with an Idempotency-Key needs a fresh one, once it is known that the target did not act: the same key is answered with idempotency-unknown-outcome.";

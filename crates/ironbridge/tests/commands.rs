@@ -422,3 +422,28 @@ fn what_cannot_be_written_is_said_of_standard_output() {
     let told = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.code() == Some(1) && told.contains("cannot write to standard output"), "{told}");
 }
+
+/// What the pages tell people to type is there to be typed.
+#[test]
+fn every_command_that_a_page_names_exists() {
+    let stage = Stage::empty();
+    let codes = ironbridge_core::all_codes();
+    let mut texts: Vec<&str> =
+        codes.iter().flat_map(|code| [code.meaning, code.mend, code.operator]).collect();
+    texts.extend(ironbridge_manifest::topics().iter().map(|topic| topic.text));
+    texts.extend(ironbridge_manifest::findings().iter().flat_map(|finding| [finding.why, finding.mend]));
+    let named = texts.iter().flat_map(|text| text.split('`').skip(1).step_by(2));
+    let commands: std::collections::BTreeSet<&str> =
+        named.filter_map(|quoted| quoted.strip_prefix("ironbridge ")).collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands {
+        // Words in capitals stand for something.
+        let words = command.split(' ').take_while(|word| word.chars().any(|letter| letter.is_lowercase()));
+        let mut words: Vec<&str> = words.collect();
+        if words.first() != Some(&"explain") || command.contains(char::is_uppercase) {
+            words.truncate(words.iter().position(|word| word.starts_with('-')).unwrap_or(words.len()));
+            words.push("--help");
+        }
+        stage.good(&words);
+    }
+}
