@@ -2,6 +2,7 @@
 
 use ironbridge_core::json::{JsonFault, MAX_DEPTH, Node};
 use ironbridge_core::{Control, Denial, Exchange, FieldError, Phase, Reads, code};
+use std::fmt;
 
 /// Demands a body of strict JSON from operations whose other controls read it.
 ///
@@ -102,11 +103,11 @@ pub(crate) fn inexact(pointer: String) -> Denial {
 }
 
 /// The caller's refusal of a member that some systems read as another one, `which` is judged.
-pub(crate) fn mistakable(member: Node<'_>, meant: &str, which: &str) -> Denial {
+pub(crate) fn mistakable(member: Node<'_>, meant: impl fmt::Display, which: &str) -> Denial {
     /// A name may be as long as the body.
     const MOST: usize = 200;
     let pointer = member.pointer().chars().take(MOST).collect();
-    let rule = format!("is read as `{meant}` by some systems, {which}");
+    let rule = format!("is read as {meant} by some systems, {which}");
     Denial::new(&code::JSON_NAME_REFUSED).fields(vec![FieldError { pointer, rule }])
 }
 

@@ -3,6 +3,7 @@
 //! Everything is described by JSON Schema, the variables of rules too, so one reading serves both. What cannot be
 //! told is widened to more than can happen, never to less: nobody is told of a mistake that may be none.
 
+pub(crate) mod judged;
 mod kinds;
 
 pub(crate) use kinds::Kinds;
@@ -38,6 +39,8 @@ pub(crate) struct Member<'s> {
     pub shape: Shape<'s>,
     /// Whether a schema names it.
     pub declared: bool,
+    /// Whether a schema judges it by its name, as one that must be there or must not.
+    pub judged: bool,
     /// Whether a schema says that others than those it names are welcome.
     pub invited: bool,
     /// Whether it cannot be told if a schema names it.
@@ -138,7 +141,7 @@ impl<'s> Shape<'s> {
                 if said.possible {
                     Member { shape: Shape::perhaps(said.shape), ..said }
                 } else {
-                    Member::open()
+                    Member { judged: said.judged, unknown: said.unknown, ..Member::open() }
                 }
             }
             Shape::Fits { document, schema } => match schema.as_object() {
@@ -302,7 +305,14 @@ impl<'s> Shape<'s> {
 impl<'s> Member<'s> {
     /// Nothing is said of it.
     fn open() -> Member<'s> {
-        Member { possible: true, shape: Shape::ANY, declared: false, invited: false, unknown: false }
+        Member {
+            possible: true,
+            shape: Shape::ANY,
+            declared: false,
+            judged: false,
+            invited: false,
+            unknown: false,
+        }
     }
 
     fn unknown() -> Member<'s> {
@@ -314,6 +324,7 @@ impl<'s> Member<'s> {
             possible: self.possible && other.possible,
             shape: Shape::all(vec![self.shape, other.shape]),
             declared: self.declared || other.declared,
+            judged: self.judged || other.judged,
             invited: self.invited || other.invited,
             unknown: self.unknown || other.unknown,
         }
@@ -322,12 +333,14 @@ impl<'s> Member<'s> {
     /// With what a schema says under some condition.
     fn perhaps(self, said: Member<'s>) -> Member<'s> {
         if !said.possible {
-            return self;
+            let judged = self.judged || said.judged;
+            return Member { judged, unknown: self.unknown || said.unknown, ..self };
         }
         Member {
             possible: self.possible,
             shape: Shape::all(vec![self.shape, said.shape.perhaps()]),
             declared: self.declared || said.declared,
+            judged: self.judged || said.judged,
             invited: self.invited || said.invited,
             unknown: self.unknown || said.unknown,
         }
@@ -343,6 +356,7 @@ impl<'s> Member<'s> {
             possible: self.possible || other.possible,
             shape,
             declared: self.declared || other.declared,
+            judged: self.judged || other.judged,
             invited: self.invited || other.invited,
             unknown: self.unknown || other.unknown,
         }
@@ -408,6 +422,7 @@ fn member_of<'s>(
         possible: *schema != Value::Bool(false),
         shape: fits(document, schema),
         declared,
+        judged: declared,
         invited: !declared,
         unknown: false,
     };
@@ -417,7 +432,7 @@ fn member_of<'s>(
     let additional = members.get("additionalProperties");
     let is_named = declared.is_some();
     let mut others: Vec<&Value> = additional.filter(|_| has_patterns && !is_named).into_iter().collect();
-    let own = match declared {
+    let mut own = match declared {
         Some(schema) => named(schema, true),
         None if has_patterns => Member { invited: true, ..Member::open() },
         None => match additional {
@@ -426,6 +441,10 @@ fn member_of<'s>(
             None => Member::open(),
         },
     };
+    match judged::names(document, members) {
+        Some(names) => own.judged |= names.contains(&name),
+        None => own.unknown = true,
+    }
     let parts = applied(document, members);
     let mut member = parts.iter().map(|part| part.member_at(name, steps, depth + 1)).fold(own, Member::and);
     for part in conditional(document, members) {

@@ -220,7 +220,7 @@ impl Found {
             return Ok(());
         }
         match object.members().find(|(other, _)| are_alike(other, name)) {
-            Some((_, member)) => Err(crate::body::mistakable(member, name, MISTAKEN)),
+            Some((_, member)) => Err(crate::body::mistakable(member, format_args!("`{name}`"), MISTAKEN)),
             None => Ok(()),
         }
     }

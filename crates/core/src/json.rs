@@ -13,7 +13,7 @@ mod reader;
 mod slip;
 mod tape;
 
-pub use alike::{are_alike, common_name};
+pub use alike::{are_alike, common_name, readings};
 pub use number::{Number, exact_double};
 pub use reader::{Read, Reader};
 pub use tape::{Elements, Kind, Members, Node, Tape};

@@ -240,7 +240,11 @@ pub(super) fn unmistakable(value: Node<'_>, needs: &Needs, judged: &Judged) -> R
         }
         Kind::Object => value.members().try_for_each(|(name, member)| {
             if let Some(meant) = judged.mistaken_for(&name, needs) {
-                return Err(crate::body::mistakable(member, meant, "which a rule judges"));
+                return Err(crate::body::mistakable(
+                    member,
+                    format_args!("`{meant}`"),
+                    "which a rule judges",
+                ));
             }
             needs.of(&name).map_or(Ok(()), |needs| unmistakable(member, needs, judged))
         }),

@@ -1,25 +1,55 @@
 //! Members that are undeclared to the schema, and a declared one to some reader behind it.
 
-use crate::shape::{Shape, Steps};
+use crate::pattern::Pattern;
+use crate::shape::{Shape, Steps, judged};
 use ahash::RandomState;
-use ironbridge_core::json::{Kind, Node, common_name};
+use ironbridge_core::json::{Kind, Node, common_name, readings};
 use serde_json::Value;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::rc::Rc;
 
-/// The names of all properties of a schema.
+/// The names that a schema judges anywhere.
 #[derive(Debug)]
 pub(super) struct Names {
     document: Value,
     exact: HashSet<Box<str>, RandomState>,
     /// By what is common to those that are alike.
     common: HashMap<String, Vec<Box<str>>>,
+    /// Patterns of names, as they are written.
+    patterns: HashMap<Box<str>, Judging>,
+}
+
+/// A pattern of names. One that is none, or too large, does not compile with the schema.
+#[derive(Debug)]
+struct Judging {
+    exact: Option<Pattern>,
+    /// Whatever the case.
+    folded: Option<Pattern>,
+}
+
+/// What a member passes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meant<'s> {
+    Name(&'s str),
+    /// One of those that fit this pattern.
+    Fitting(&'s str),
+}
+
+impl fmt::Display for Meant<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Meant::Name(name) => write!(out, "`{name}`"),
+            Meant::Fitting(pattern) => write!(out, "a name that fits `{pattern}`"),
+        }
+    }
 }
 
 impl Names {
     pub fn of(schema: &Value) -> Names {
         let mut exact = HashSet::default();
+        let mut patterns: HashMap<Box<str>, Judging> = HashMap::new();
         let mut rest = vec![schema];
         while let Some(value) = rest.pop() {
             match value {
@@ -27,6 +57,11 @@ impl Names {
                 Value::Object(members) => {
                     if let Some(Value::Object(named)) = members.get("properties") {
                         exact.extend(named.keys().map(|name| Box::from(name.as_str())));
+                    }
+                    let names = judged::names(schema, members).into_iter().flatten();
+                    exact.extend(names.map(Box::from));
+                    for pattern in judged::patterns(schema, members).into_iter().flatten() {
+                        patterns.entry(pattern.into()).or_insert_with(|| Judging::by(pattern));
                     }
                     rest.extend(members.values());
                 }
@@ -37,12 +72,12 @@ impl Names {
         for name in &exact {
             common.entry(common_name(name)).or_default().push(name.clone());
         }
-        Names { document: schema.clone(), exact, common }
+        Names { document: schema.clone(), exact, common, patterns }
     }
 
     /// A member that passes for one that the schema declares in its place, with that one's name.
-    pub fn mistakable<'b>(&self, root: Node<'b>) -> Option<(Node<'b>, &str)> {
-        if self.exact.is_empty() {
+    pub fn mistakable<'b>(&self, root: Node<'b>) -> Option<(Node<'b>, Meant<'_>)> {
+        if self.exact.is_empty() && self.patterns.is_empty() {
             return None;
         }
         let asked = Asked { names: self, steps: Steps::of(MOST_STEPS) };
@@ -62,7 +97,7 @@ struct Asked<'s> {
 
 impl<'s> Asked<'s> {
     /// Bodies are bounded in depth, so this is too.
-    fn within<'b>(&self, value: Node<'b>, way: &Way<'_, 's>) -> Option<(Node<'b>, &'s str)> {
+    fn within<'b>(&self, value: Node<'b>, way: &Way<'_, 's>) -> Option<(Node<'b>, Meant<'s>)> {
         match value.kind() {
             Kind::Array => {
                 let each = way.below(Step::Element);
@@ -78,14 +113,54 @@ impl<'s> Asked<'s> {
         }
     }
 
-    fn meant(&self, object: &Way<'_, 's>, name: &str) -> Option<&'s str> {
-        if self.names.exact.contains(name) {
+    fn meant(&self, object: &Way<'_, 's>, name: &str) -> Option<Meant<'s>> {
+        let known = self.names.exact.get(name);
+        if let (None, Some(alike)) = (known, self.names.common.get(&common_name(name))) {
+            // Names of other places mean nothing here, maps have members of any name; but where it cannot be told, each may.
+            let mut alike = alike.iter().map(|meant| &**meant);
+            if let Some(meant) = alike.find(|meant| object.place(self).has(meant, &self.steps)) {
+                return Some(Meant::Name(meant));
+            }
+        }
+        if self.names.patterns.is_empty() {
             return None;
         }
-        let alike = self.names.common.get(&common_name(name))?;
-        // Names of other places mean nothing here, maps have members of any name; but where it cannot be told, each may.
-        alike.iter().map(|meant| &**meant).find(|meant| object.place(self).has(meant, &self.steps))
+        let place = object.place(self);
+        let patterns = place.patterns(self);
+        let is_judged = || {
+            known.is_some_and(|known| place.has(known, &self.steps))
+                || patterns.iter().any(|(_, pattern)| finds(&pattern.exact, name) == Some(true))
+        };
+        if patterns.is_empty() || is_judged() {
+            return None;
+        }
+        let readings = readings(name);
+        let meant =
+            patterns.iter().find(|(_, pattern)| readings.iter().any(|reading| pattern.may_mean(reading)));
+        meant.map(|(written, _)| Meant::Fitting(written))
     }
+}
+
+impl Judging {
+    fn by(written: &str) -> Judging {
+        let pattern = jsonschema_regex::to_rust_regex(written).ok();
+        let compiled = |pattern: &str| Pattern::of(pattern).ok();
+        Judging {
+            exact: pattern.as_deref().and_then(compiled),
+            folded: pattern.as_deref().and_then(|pattern| compiled(&format!("(?i:{pattern})"))),
+        }
+    }
+
+    /// Where it cannot be told, it may.
+    fn may_mean(&self, reading: &str) -> bool {
+        finds(&self.folded, reading) != Some(false)
+            || finds(&self.exact, &reading.to_lowercase()) != Some(false)
+    }
+}
+
+/// What takes too long is not told here either.
+fn finds(pattern: &Option<Pattern>, name: &str) -> Option<bool> {
+    pattern.as_ref()?.is_in(name, |_| true)
 }
 
 /// A way into the body, with the place to which it leads where a name has asked for it.
@@ -117,6 +192,7 @@ impl<'s> Way<'_, 's> {
 struct Place<'s> {
     shape: Shape<'s>,
     has: RefCell<HashMap<&'s str, bool, RandomState>>,
+    patterns: OnceCell<Vec<(&'s str, &'s Judging)>>,
     below: RefCell<HashMap<Below<'s>, Rc<Place<'s>>, RandomState>>,
 }
 
@@ -130,14 +206,23 @@ enum Below<'s> {
 
 impl<'s> Place<'s> {
     fn of(shape: Shape<'s>) -> Place<'s> {
-        Place { shape, has: RefCell::default(), below: RefCell::default() }
+        Place { shape, has: RefCell::default(), patterns: OnceCell::new(), below: RefCell::default() }
     }
 
     /// Whether the schema may name such a member.
     fn has(&self, name: &'s str, steps: &Steps) -> bool {
         *self.has.borrow_mut().entry(name).or_insert_with(|| {
             let said = steps.spend(|steps| self.shape.member_within(name, steps));
-            said.declared || said.unknown
+            said.declared || said.judged || said.unknown
+        })
+    }
+
+    /// Those that judge names here; all of them where it cannot be told.
+    fn patterns(&self, asked: &Asked<'s>) -> &[(&'s str, &'s Judging)] {
+        self.patterns.get_or_init(|| {
+            let here = asked.steps.spend(|steps| self.shape.patterns_within(steps));
+            let all = asked.names.patterns.iter().map(|(written, pattern)| (&**written, pattern));
+            all.filter(|(written, _)| here.as_ref().is_none_or(|here| here.contains(written))).collect()
         })
     }
 
@@ -180,7 +265,7 @@ mod tests {
         assert!(names.mistakable(read("{}").root()).is_none());
         let last = read(r#"{"SKU":0}"#);
         let (member, meant) = names.mistakable(last.root()).unwrap();
-        assert_eq!((member.pointer().as_str(), meant), ("/lines/200000/SKU", "sku"));
+        assert_eq!((member.pointer().as_str(), meant), ("/lines/200000/SKU", Meant::Name("sku")));
     }
 
     /// Were the schema asked anew for each of them, and in each element, this would take minutes.
@@ -198,7 +283,7 @@ mod tests {
         assert!(names.mistakable(read("{}").root()).is_none());
         let last = read(r#"{"more":{"KIND":1}}"#);
         let (member, meant) = names.mistakable(last.root()).unwrap();
-        assert_eq!((member.pointer().as_str(), meant), ("/lines/50000/more/KIND", "kind"));
+        assert_eq!((member.pointer().as_str(), meant), ("/lines/50000/more/KIND", Meant::Name("kind")));
     }
 
     /// Each level has two names that lead on, so that there are more places than steps.

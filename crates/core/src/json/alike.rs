@@ -20,6 +20,20 @@ pub fn common_name(name: &str) -> String {
     if name.is_ascii() { small(name).collect() } else { folded(name) }
 }
 
+/// The names that some reader may see in one, but for its case: its plain form; without the underscores that join words;
+/// and with them, where capitals begin words.
+pub fn readings(name: &str) -> [String; 3] {
+    let plain: String = until_nul(name).nfkc().collect();
+    let mut joined = String::with_capacity(plain.len());
+    for c in plain.chars() {
+        if c.is_uppercase() && !joined.is_empty() && !joined.ends_with('_') {
+            joined.push('_');
+        }
+        joined.push(c);
+    }
+    [unjoined(&plain).collect(), joined, plain]
+}
+
 fn until_nul(name: &str) -> &str {
     name.split('\0').next().unwrap_or_default()
 }
