@@ -115,7 +115,7 @@ impl Changes for Nothing {
 }
 
 impl Credentials for Nothing {
-    fn insert(&self, _: IssuedCredential) -> StoreFuture<'_, ()> {
+    fn insert(&self, _: IssuedCredential, _: usize) -> StoreFuture<'_, ()> {
         unreachable!()
     }
     fn revoke<'a>(&'a self, _: &'a str, _: Timestamp) -> StoreFuture<'a, bool> {

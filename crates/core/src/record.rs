@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct StoreMark {
     /// Random, given once; zeros mean that nothing is known.
     pub life: [u8; 16],
-    /// How often what it remembers of its own rows was written.
+    /// How often what it remembers of its own rows, owners' keys among them, was written.
     pub changes: u64,
     /// Where that led to: each time a step further, by chance. Zeros of a store that an earlier version wrote.
     pub step: [u8; 32],

@@ -53,18 +53,13 @@ impl Services {
     pub async fn drain_outbox(&self) -> Result<(), String> {
         let outbox = self.home.outbox();
         loop {
-            // Before the actions are read: of a change that comes in between, the trail does not know yet.
-            let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
             let pending = outbox.pending(BATCH).await.map_err(|error| error.to_string())?;
             let mut last = None;
+            // Also before actions have their records: a store that lacks what the trail tells of was set back.
+            self.note_store().await?;
             if pending.is_empty() {
-                // Now the trail knows of every change of the store up to there.
-                self.trail.store_is_at(mark).map_err(|error| error.to_string())?;
-                return self.home.store.noted(mark).await.map_err(|error| error.to_string());
+                return Ok(());
             }
-            // And before they have their records: a store that lacks what the trail tells of was set back.
-            let mark = self.home.store.mark().await.map_err(|error| error.to_string())?;
-            self.trail.store_is_at(mark).map_err(|error| error.to_string())?;
             for action in &pending {
                 // It never comes this way. Whoever can write the store must not be able to have the trail say that
                 // records were dropped.
@@ -80,6 +75,23 @@ impl Services {
             let done = pending.iter().map(|action| action.id).collect();
             outbox.done(done).await.map_err(|error| error.to_string())?;
         }
+    }
+}
+
+impl Services {
+    /// The trail remembers how far the store came, where that is further than what was noted last. New owners' keys bring
+    /// it further too, and leave no action.
+    pub async fn note_store(&self) -> Result<(), String> {
+        // One at a time: a mark that was read first must not come after one that was read later.
+        let mut noted = self.store_noted.lock().await;
+        // Not what lies there now: that may have been set back.
+        let mark = self.home.store.newest_mark();
+        if *noted != mark {
+            self.trail.store_is_at(mark).map_err(|error| error.to_string())?;
+            self.home.store.noted(mark).await.map_err(|error| error.to_string())?;
+            *noted = mark;
+        }
+        Ok(())
     }
 }
 

@@ -242,6 +242,10 @@ impl Bridge {
         }
         if let Err(error) = self.services.drain_outbox().await {
             tracing::warn!(%error, "actions wait for their record; the next start makes it");
+            // The trail remembers all the same how far the store was, should it have been set back.
+            if let Err(error) = self.services.note_store().await {
+                tracing::warn!(%error, "the store could not be told that the audit trail knows how far it is");
+            }
         }
         let stopped = self.services.action(name::BRIDGE_STOP, &*self.services.origin);
         note_in_force(&self.services, [stopped], &state).await;

@@ -9,7 +9,7 @@ use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::memory::Memory;
-use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Room, Timestamp};
+use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Room, StoreMark, Timestamp};
 use ironbridge_http::OpenExchanges;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::{CertificateAuthority, IssueError, IssuedCertificate, Validity};
@@ -44,6 +44,8 @@ pub struct Services {
     pub trail: Arc<Trail>,
     /// The store is not the one that was left: no exchange is let in.
     pub store_fell: Arc<AtomicBool>,
+    /// How far the trail knows that the store came.
+    pub store_noted: tokio::sync::Mutex<StoreMark>,
     pub owners: Arc<Owners>,
     /// Of what requests with an Idempotency-Key are remembered by.
     pub fingerprint_key: Arc<MacKey>,
@@ -120,6 +122,7 @@ impl Services {
             entropy: Arc::new(SystemRandom),
             trail,
             store_fell: Arc::default(),
+            store_noted: tokio::sync::Mutex::default(),
             owners: Arc::new(owners),
             fingerprint_key,
             limits: Arc::new(LimitTable::new(LIMIT_COUNTERS)),

@@ -12,6 +12,7 @@ use ironbridge_seal::note::{self, NoteVerifier};
 use ironbridge_store::{Changes, Credentials, OwnerKeys};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -171,11 +172,18 @@ async fn index(services: Arc<Services>) {
     }
 }
 
-/// Lets the store know how far the trail is, so that an older copy of it, put back later, is not believed.
+/// Lets the store know how far the trail is, and the trail how far the store, so that an older copy of either, put back
+/// later, is not believed.
 async fn mark_trail(services: Arc<Services>) {
     let mut marked = services.trail.mark();
     loop {
         tokio::time::sleep(MARK).await;
+        match services.note_store().await {
+            Ok(()) => {}
+            // Whoever watches the store says that.
+            Err(_) if services.store_fell.load(Ordering::Relaxed) => continue,
+            Err(error) => tracing::warn!(%error, "the audit trail does not know yet how far the store is"),
+        }
         let mark = services.trail.mark();
         if mark == marked {
             continue;

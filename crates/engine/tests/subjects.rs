@@ -245,3 +245,34 @@ fn without_the_keys_of_people_nothing_about_them_crosses() {
     let after = eventually(|| Some(scene.order(&json!(ADA))).filter(|reply| reply.status == 200));
     assert_eq!(scene.people(after.header("x-correlation-id").unwrap()), [ADA]);
 }
+
+/// A person's key that is taken away together with what the store knows of it is missed: beside a running bridge, and at
+/// the next start, though no command has changed anything since.
+#[test]
+fn a_persons_key_is_not_taken_away_with_what_is_known_of_it() {
+    for running in [true, false] {
+        let mut scene = Scene::new();
+        scene.good(&scene.order(&json!(BEN)));
+        let data = scene.world.data_dir();
+        let other = rusqlite::Connection::open(data.join("store.sqlite")).unwrap();
+        let tables = ["owner", "ledger", "step"];
+        let keep = tables.map(|name| format!("CREATE TEMP TABLE t_{name} AS SELECT * FROM {name};"));
+        other.execute_batch(&keep.concat()).unwrap();
+        scene.good(&scene.order(&json!(ADA)));
+        let put_back = || {
+            let back =
+                tables.map(|name| format!("DELETE FROM {name}; INSERT INTO {name} SELECT * FROM t_{name};"));
+            other.execute_batch(&format!("BEGIN IMMEDIATE; {} COMMIT", back.concat())).unwrap();
+        };
+        if running {
+            put_back();
+            eventually(|| Some(scene.order(&json!(BEN))).filter(|reply| reply.status == 503));
+        }
+        scene.world.stop().unwrap();
+        if !running {
+            put_back();
+        }
+        let refused = scene.world.start_again().unwrap_err().to_string();
+        assert!(refused.contains("the store was set back"), "{refused}");
+    }
+}

@@ -275,25 +275,24 @@ impl KeyRing {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<Issued, IssueError> {
-        let live: Vec<_> = self.list(Some(account)).await?;
-        let mut live = live.iter().filter(|key| key.revoked.is_none() && now < key.expires);
-        if let (Some(oldest), Some(_)) = (live.next(), live.nth(MAX_LIVE - 2)) {
-            return Err(IssueError::TwoLive { account: account.to_owned(), oldest: oldest.id.clone() });
-        }
         let (id, key) = generate(self.kind);
         let expires = now.plus(lifetime);
-        self.store
-            .insert(IssuedCredential {
-                id: id.clone(),
-                kind: self.kind.issued(),
-                account: account.to_owned(),
-                hash: hash::sha256(key.as_bytes()),
-                created: now,
-                expires,
-                revoked: None,
-                last_used: None,
-            })
-            .await?;
+        let credential = IssuedCredential {
+            id: id.clone(),
+            kind: self.kind.issued(),
+            account: account.to_owned(),
+            hash: hash::sha256(key.as_bytes()),
+            created: now,
+            expires,
+            revoked: None,
+            last_used: None,
+        };
+        self.store.insert(credential, MAX_LIVE).await.map_err(|error| match error {
+            StoreError::TooManyLive { oldest, .. } => {
+                IssueError::TwoLive { account: account.to_owned(), oldest }
+            }
+            other => IssueError::Store(other),
+        })?;
         self.reload().await?;
         Ok(Issued { id, key: IssuedKey(key), expires })
     }

@@ -5,8 +5,12 @@ use ironbridge_core::Timestamp;
 /// outbox.
 pub trait Credentials: Changes {
     /// # Errors
-    /// [`StoreError::Conflict`](crate::StoreError::Conflict) when the id is taken.
-    fn insert(&self, credential: IssuedCredential) -> StoreFuture<'_, ()>;
+    /// [`StoreError::Conflict`](crate::StoreError::Conflict) when the id is taken,
+    /// [`StoreError::TooManyLive`](crate::StoreError::TooManyLive) when the account has `most_live` of the kind that
+    /// neither are revoked nor have expired. With 10,000 credentials those that expired first are forgotten, and where
+    /// none did it is [`StoreError::TooMany`](crate::StoreError::TooMany); so too while 10,000 actions wait for their
+    /// record.
+    fn insert(&self, credential: IssuedCredential, most_live: usize) -> StoreFuture<'_, ()>;
 
     /// Revokes; false when there is no such credential or it was revoked before (the first time stands).
     /// One that another hand changed or took away never counts again, should it be put back.

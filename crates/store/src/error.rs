@@ -28,6 +28,10 @@ pub enum StoreError {
     Permissions { path: PathBuf, problem: String, mend: String },
     #[error("cannot open the store at {}: {reason}", path.display())]
     Open { path: PathBuf, reason: String },
+    #[error("there are {most} live ones already; the oldest is `{oldest}`")]
+    TooManyLive { most: usize, oldest: String },
+    #[error("the store keeps at most {most} {what}; {mend}")]
+    TooMany { what: &'static str, most: usize, mend: &'static str },
     #[error("the store cannot be read or written: {0}")]
     Io(String),
     #[error("another hand was in the store: {what}; {mend}")]
@@ -39,12 +43,13 @@ pub enum StoreError {
 impl StoreError {
     pub const fn fault(&self) -> Fault {
         match self {
-            StoreError::Conflict(_) => Fault::Caller,
+            StoreError::Conflict(_) | StoreError::TooManyLive { .. } => Fault::Caller,
             StoreError::Locked(_)
             | StoreError::Overloaded(_)
             | StoreError::Full(_)
             | StoreError::Corrupt(_)
             | StoreError::Altered { .. }
+            | StoreError::TooMany { .. }
             | StoreError::Newer { .. }
             | StoreError::Older { .. }
             | StoreError::Permissions { .. }

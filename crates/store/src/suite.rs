@@ -54,10 +54,10 @@ async fn credentials(store: &impl Credentials) {
         last_used: Some(Timestamp(12)),
     };
     for credential in [&first, &second] {
-        store.insert(credential.clone()).await.unwrap();
+        store.insert(credential.clone(), 99).await.unwrap();
     }
     let other = IssuedCredential { account: "other".into(), ..first.clone() };
-    assert_eq!(store.insert(other).await, Err(StoreError::Conflict("key-1".into())));
+    assert_eq!(store.insert(other, 99).await, Err(StoreError::Conflict("key-1".into())));
     assert_eq!(store.list(None).await.unwrap(), [second.clone(), first.clone()], "oldest first");
     assert_eq!(store.list(Some("erp")).await.unwrap(), [first]);
     assert_eq!(store.list(Some("nobody")).await.unwrap(), []);
@@ -160,8 +160,8 @@ async fn changes_leave_their_action(store: &impl Store) {
         revoked: None,
         last_used: None,
     };
-    store.insert(key.clone()).await.unwrap();
-    assert!(store.insert(key).await.is_err());
+    store.insert(key.clone(), 99).await.unwrap();
+    assert!(store.insert(key, 99).await.is_err());
     store.revoke("recorded", NOW).await.unwrap();
     store.revoke("recorded", NOW).await.unwrap();
     store.touch(vec![("recorded".into(), LATER)]).await.unwrap();

@@ -2,9 +2,11 @@
 //! other way to one, so a store whose ledger was taken away does not open. What a store that was set back to an older
 //! version would tell is the mark of another life, which whoever remembers the last one refuses.
 
-use super::ledger::{Ledger, OwnersSum};
+use super::ledger::Ledger;
 use super::outbox::Author;
 use super::queue::Failure;
+use super::steps::Keeper;
+use super::turn::Turn;
 use super::{credentials, items, outbox, owners};
 use crate::Sealer;
 use ironbridge_core::action::name;
@@ -55,30 +57,33 @@ impl Adopted {
     }
 
     /// Begins the ledger, and leaves an action that says what was taken as it was.
-    pub fn begin(self, db: &Connection, author: &Author) -> Result<(), Failure> {
+    pub fn begin(self, db: &Connection, keeper: &Keeper, author: &Author) -> Result<(), Failure> {
         use super::ledger::Kept::{Action, Credential, Item};
-        let sealer = author.sealer();
         let mut ledger = Ledger::new(db)?;
         let items = items::all(db)?;
-        let (credentials, actions) = (self.credentials.len(), self.actions.len());
+        let counts = [self.credentials.len(), self.actions.len(), items.len()];
         for (kept, rows) in [(Credential, self.credentials), (Action, self.actions), (Item, items)] {
             for (key, fields) in rows {
-                ledger.put(sealer, kept, &key, &fields);
+                ledger.put(keeper, kept, &key, &fields);
             }
         }
-        let mut sum = OwnersSum::new(&ledger);
-        let owners = owners::add_all(db, sealer, &mut sum)?;
-        let items = ledger.keys(Item).count();
-        sum.write_for_good(db, sealer, &mut ledger)?;
-        if credentials + actions + items > 0 || owners > 0 {
+        let mut owners = 0_usize;
+        owners::each(db, |fields| {
+            ledger.add_owner(keeper, fields);
+            owners += 1;
+        })?;
+        let mut turn = Turn::with(db, keeper, ledger);
+        let [credentials, actions, items] = counts;
+        if credentials + actions + items + owners > 0 {
             let adopted = author.did(db, name::STORE_ADOPT, "store")?;
             let adopted = adopted
                 .fact("credentials", credentials.to_string())
                 .fact("actions", actions.to_string())
                 .fact("items", items.to_string())
                 .fact("owners", owners.to_string());
-            author.leave(db, &adopted)?;
+            author.leave(&mut turn, &adopted)?;
         }
+        turn.write()?;
         db.execute("UPDATE meta SET generation = generation + 1", [])?;
         Ok(())
     }

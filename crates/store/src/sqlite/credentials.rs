@@ -1,18 +1,22 @@
 use super::ledger::{Kept, Ledger};
 use super::outbox::Author;
 use super::queue::{Effect, Failure};
+use super::turn::Turn;
 use super::{SqliteStore, from_sql, items, to_sql};
 use crate::{Credentials, IssuedCredential, IssuedKind, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{OptionalExtension, Row, named_params, params};
 use std::collections::HashSet;
-use std::sync::Arc;
 
 impl Credentials for SqliteStore {
-    fn insert(&self, credential: IssuedCredential) -> StoreFuture<'_, ()> {
+    fn insert(&self, credential: IssuedCredential, most_live: usize) -> StoreFuture<'_, ()> {
         let author = self.author();
-        self.queue.ask(Effect::Changes, move |db| {
+        self.queue.ask(Effect::Changes, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
+            refuse_one_more(turn, &credential, most_live)?;
+            make_room(turn, credential.created)?;
+            turn.ledger()?.has_room(Kept::Action)?;
             let inserted = db
                 .prepare_cached(
                     "INSERT INTO credential (id, kind, account, hash, created, expires, revoked, last_used)
@@ -32,36 +36,35 @@ impl Credentials for SqliteStore {
             if inserted == 0 {
                 return Err(Failure::Refused(StoreError::Conflict(credential.id)));
             }
-            author.keep(db, Kept::Credential, credential.id.as_bytes(), &fields(&credential))?;
+            turn.ledger()?.put(keeper, Kept::Credential, credential.id.as_bytes(), &fields(&credential));
             let name = match credential.kind {
                 IssuedKind::ApiKey | IssuedKind::ClientSecret => action::name::KEY_ISSUE,
                 IssuedKind::Certificate => action::name::CERTIFICATE_ISSUE,
             };
-            let issued = author.did(db, name, credential.id)?;
-            author.leave(
-                db,
-                &issued.account(credential.account).fact("kind", credential.kind.name().replace('-', "_")),
-            )
+            let issued = author.did(db, name, credential.id)?.account(credential.account);
+            author.leave(turn, &issued.fact("kind", credential.kind.name().replace('-', "_")))
         })
     }
 
     fn revoke<'a>(&'a self, id: &'a str, at: Timestamp) -> StoreFuture<'a, bool> {
         let (id, author) = (id.to_owned(), self.author());
-        self.queue.ask(Effect::Changes, move |db| {
+        self.queue.ask(Effect::Changes, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
             let mut select = db.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
-            let ledger = Ledger::read(db, author.sealer())?;
-            let genuine = |row: &Row<'_>| Ok(genuine(&ledger, author.sealer(), row));
-            let found = select.query_row([&id], genuine).optional()?.flatten();
-            let Some(found) = found else { return disown(db, &author, ledger, id) };
+            let ledger = turn.ledger()?;
+            let genuine = |row: &Row<'_>| Ok(genuine(ledger, keeper, row));
+            let Some(found) = select.query_row([&id], genuine).optional()?.flatten() else {
+                return disown(turn, &author, id);
+            };
             if found.revoked.is_some() {
                 return Ok(false);
             }
             let revoked = IssuedCredential { revoked: Some(from_sql(to_sql(at))), ..found };
             db.prepare_cached("UPDATE credential SET revoked = ?2 WHERE id = ?1")?
                 .execute(params![id, to_sql(at)])?;
-            author.keep(db, Kept::Credential, id.as_bytes(), &fields(&revoked))?;
+            ledger.put(keeper, Kept::Credential, id.as_bytes(), &fields(&revoked));
             let action = author.did(db, action::name::KEY_REVOKE, id)?.account(revoked.account);
-            author.leave(db, &action.fact("kind", revoked.kind.name().replace('-', "_")))?;
+            author.leave(turn, &action.fact("kind", revoked.kind.name().replace('-', "_")))?;
             Ok(true)
         })
     }
@@ -79,48 +82,88 @@ impl Credentials for SqliteStore {
     }
 
     fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
-        let (account, sealer) = (account.map(str::to_owned), Arc::clone(&self.sealer));
-        self.queue.ask(Effect::Reads, move |db| {
-            let ledger = Ledger::read(db, &sealer)?;
+        let account = account.map(str::to_owned);
+        self.queue.ask(Effect::Reads, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
+            let ledger = turn.ledger()?;
             let mut select = db
                 .prepare_cached(&format!("{SELECT} WHERE ?1 IS NULL OR account = ?1 ORDER BY created, id"))?;
-            let listed = select.query_map([account], |row| Ok(genuine(&ledger, &*sealer, row)))?;
+            let listed = select.query_map([account], |row| Ok(genuine(ledger, keeper, row)))?;
             Ok(listed.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?)
         })
     }
 
     fn altered(&self) -> StoreFuture<'_, Vec<String>> {
-        let sealer = Arc::clone(&self.sealer);
-        self.queue.ask(Effect::Reads, move |db| {
-            let ledger = Ledger::read(db, &sealer)?;
+        self.queue.ask(Effect::Reads, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
+            let ledger = turn.ledger()?;
             let mut altered = Vec::new();
             let mut there = HashSet::new();
             let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let id: String = row.get("id")?;
-                if genuine(&ledger, &*sealer, row).is_none() {
+                if genuine(ledger, keeper, row).is_none() {
                     altered.push(named(id.as_bytes()));
                 }
                 there.insert(id.into_bytes());
             }
             let removed = ledger.keys(Kept::Credential).filter(|id| !there.contains(*id));
             altered.extend(removed.map(named));
-            altered.extend(items::altered(db, &ledger, &*sealer)?);
+            altered.extend(items::altered(db, ledger, keeper)?);
             Ok(altered)
         })
     }
 }
 
+/// In the transaction that would add one: commands run beside each other.
+fn refuse_one_more(turn: &mut Turn<'_>, new: &IssuedCredential, most: usize) -> Result<(), Failure> {
+    let (db, keeper) = (turn.db, turn.keeper);
+    let ledger = turn.ledger()?;
+    let mut select = db.prepare_cached(&format!("{SELECT} WHERE account = ?1 ORDER BY created, id"))?;
+    let mut rows = select.query([&new.account])?;
+    let mut live = Vec::new();
+    while let Some(row) = rows.next()? {
+        live.extend(genuine(ledger, keeper, row).filter(|found| {
+            found.kind == new.kind && found.revoked.is_none() && new.created < found.expires
+        }));
+    }
+    match live.first() {
+        Some(oldest) if live.len() >= most => {
+            Err(StoreError::TooManyLive { most, oldest: oldest.id.clone() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Forgets those that expired first, where there are as many as the store keeps: they open nothing any more, and the
+/// trail has their records.
+fn make_room(turn: &mut Turn<'_>, now: Timestamp) -> Result<(), Failure> {
+    let (db, keeper) = (turn.db, turn.keeper);
+    let ledger = turn.ledger()?;
+    if ledger.has_room(Kept::Credential).is_ok() {
+        return Ok(());
+    }
+    let mut select =
+        db.prepare_cached(&format!("{SELECT} WHERE expires <= ?1 ORDER BY expires LIMIT {AT_ONCE}"))?;
+    let expired = select.query_map([to_sql(now)], |row| Ok(genuine(ledger, keeper, row)))?;
+    let expired: Vec<_> = expired.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?;
+    for expired in expired {
+        db.prepare_cached("DELETE FROM credential WHERE id = ?1")?.execute([&expired.id])?;
+        ledger.remove(Kept::Credential, expired.id.as_bytes());
+    }
+    Ok(ledger.has_room(Kept::Credential)?)
+}
+
 /// What another hand wrote opens nothing, so there is nothing to revoke. But what it changed or took away could be put
 /// back as it was: that must not count again.
-fn disown(db: &Connection, author: &Author, mut ledger: Ledger, id: String) -> Result<bool, Failure> {
-    if !ledger.remove(Kept::Credential, id.as_bytes()) {
+fn disown(turn: &mut Turn<'_>, author: &Author, id: String) -> Result<bool, Failure> {
+    if !turn.ledger()?.remove(Kept::Credential, id.as_bytes()) {
         return Ok(false);
     }
-    ledger.write(db, author.sealer())?;
+    let db = turn.db;
     db.prepare_cached("DELETE FROM credential WHERE id = ?1")?.execute([&id])?;
-    author.leave(db, &author.did(db, action::name::KEY_REVOKE, id)?)?;
+    author.leave(turn, &author.did(db, action::name::KEY_REVOKE, id)?)?;
     Ok(true)
 }
 
@@ -128,6 +171,8 @@ fn named(id: &[u8]) -> String {
     format!("credential/{}", String::from_utf8_lossy(id))
 }
 
+/// Expired ones, whenever there is no room.
+const AT_ONCE: usize = 1_000;
 const SELECT: &str = "SELECT id, kind, account, hash, created, expires, revoked, last_used FROM credential";
 
 /// The row, if this bridge wrote all of it; when it was last used is anybody's to say.

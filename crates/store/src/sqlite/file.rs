@@ -5,6 +5,8 @@ use super::ledger::Ledger;
 use super::outbox::Author;
 use super::queue::Failure;
 use super::schema::{self, KNOWN, MIGRATIONS};
+use super::steps::Keeper;
+use super::turn::Turn;
 use crate::StoreError;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
@@ -35,13 +37,6 @@ enum Access {
     Whole,
     /// Nothing on the disk changes, not even the files that SQLite keeps beside the store.
     Reads,
-}
-
-/// Whether to wait for other processes. A backup may read for minutes.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Patience {
-    None,
-    Waits,
 }
 
 impl File {
@@ -83,16 +78,16 @@ impl File {
     }
 
     /// Opens the file that [`File::make`] left and brings its schema up to date.
-    pub(super) fn open(&self, author: &Author) -> Result<Connection, StoreError> {
+    pub(super) fn open(&self, keeper: &Keeper, author: &Author) -> Result<Connection, StoreError> {
         let mut db = self.connect()?;
         match self.access {
             Access::Whole => {
                 self.configure(&db).map_err(|e| self.explain(e))?;
-                self.migrate(&mut db, author)?;
+                self.migrate(&mut db, keeper, author)?;
             }
             Access::Reads => self.refuse_other_version(&db)?,
         }
-        self.judged(&db, |db| Ledger::read(db, author.sealer()).map(drop))
+        self.judged(&db, |db| Turn::new(db, keeper).ledger().map(drop))
             .map_err(|failure| self.told(failure))?;
         *self.opened.lock() = self.identities();
         Ok(db)
@@ -221,16 +216,13 @@ impl File {
     }
 
     /// Empties the write-ahead log if it may hold what was erased, by whichever process; false when others are using
-    /// it. They, or whoever opens the store next, will do it then.
-    pub(super) fn empty_log(&self, db: &Connection, patience: Patience) -> rusqlite::Result<bool> {
+    /// it for longer than `patience`; a backup may for minutes. They, or whoever opens the store next, will do it then.
+    pub(super) fn empty_log(&self, db: &Connection, patience: Duration) -> rusqlite::Result<bool> {
         let (erased, emptied) = erasures(db)?;
         if erased <= emptied || self.access == Access::Reads {
             return Ok(true);
         }
-        db.busy_timeout(match patience {
-            Patience::None => Duration::ZERO,
-            Patience::Waits => self.busy_timeout,
-        })?;
+        db.busy_timeout(patience)?;
         // Brings the log into the file, and truncates it.
         let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
         db.busy_timeout(self.busy_timeout)?;
@@ -243,7 +235,7 @@ impl File {
     }
 
     /// A store of an older version, or an empty one, gets its ledger in the same transaction.
-    fn migrate(&self, db: &mut Connection, author: &Author) -> Result<(), StoreError> {
+    fn migrate(&self, db: &mut Connection, keeper: &Keeper, author: &Author) -> Result<(), StoreError> {
         let explain = |error| self.explain(error);
         if self.version(db)? == KNOWN {
             return Ok(());
@@ -263,22 +255,26 @@ impl File {
         if found > 0 {
             schema::refuse_other(&transaction, found).map_err(told)?;
         }
-        let adopted = match found < FIRST_LEDGER {
-            true => Some(Adopted::of(&transaction, author.sealer(), found).map_err(told)?),
-            false => None,
+        // Read before the steps take it apart.
+        let known = match found < FIRST_LEDGER {
+            true => Known::Rows(Adopted::of(&transaction, keeper, found).map_err(told)?),
+            false => Known::Ledger(Ledger::read_older(&transaction, keeper).map(Box::new).map_err(told)?),
         };
         for step in steps {
             transaction.execute_batch(step).map_err(explain)?;
         }
-        let known = match adopted {
-            Some(adopted) => adopted.begin(&transaction, author),
-            // It has taken no step yet, and could be known by its count only.
-            None => Ledger::found(&transaction, author.sealer())
-                .and_then(|mut ledger| ledger.write(&transaction, author.sealer())),
+        let begun = match known {
+            Known::Rows(adopted) => adopted.begin(&transaction, keeper, author),
+            Known::Ledger(mut ledger) => ledger.write(&transaction, keeper),
         };
-        known.map_err(told)?;
+        begun.map_err(told)?;
         transaction.pragma_update(None, "user_version", KNOWN).map_err(explain)?;
         transaction.commit().map_err(explain)
+    }
+
+    /// How long other processes are waited for.
+    pub(super) fn patience(&self) -> Duration {
+        self.busy_timeout
     }
 
     pub(super) fn told(&self, failure: Failure) -> StoreError {
@@ -350,6 +346,12 @@ impl File {
             _ => StoreError::Io(format!("{}: {error}", self.path.display())),
         }
     }
+}
+
+/// What a store of an older version knows of its rows.
+enum Known {
+    Rows(Adopted),
+    Ledger(Box<Ledger>),
 }
 
 fn another() -> StoreError {

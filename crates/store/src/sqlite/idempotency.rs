@@ -1,4 +1,5 @@
 use super::queue::{Effect, Failure, Job, Queue};
+use super::turn::Turn;
 use super::{SqliteStore, answer, to_sql};
 use crate::{Fingerprints, Idempotency, Reservation, Sealer, Settlement, StoreError, StoreFuture, Ticket};
 use ironbridge_core::{OwnerTag, Timestamp};
@@ -16,8 +17,9 @@ impl Idempotency for SqliteStore {
         let ticket = Ticket { scope: scope.into(), key: key.into(), holder: self.next_holder() };
         let context = seal_context(scope, key);
         let queue = self.queue.clone();
-        let found =
-            self.queue.ask(Effect::Writes, move |db| Ok(take(db, queue, ticket, request, now, expires)?));
+        let found = self
+            .queue
+            .ask(Effect::Writes, move |turn| Ok(take(turn.db, queue, ticket, request, now, expires)?));
         Box::pin(async move {
             Ok(match found.await? {
                 Found::Free(unclaimed) => {
@@ -159,7 +161,8 @@ impl Job for Settle {
         Effect::Writes
     }
 
-    fn run(&mut self, db: &Connection) -> Result<(), Failure> {
+    fn run(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        let db = turn.db;
         let Ticket { scope, key, holder: (run, number) } = &self.ticket;
         let (state, answer) = match &self.outcome {
             Outcome::Finished(sealed) => (FINISHED, Some(sealed)),
@@ -201,7 +204,8 @@ impl Job for Concerns {
         Effect::Writes
     }
 
-    fn run(&mut self, db: &Connection) -> Result<(), Failure> {
+    fn run(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        let db = turn.db;
         let Ticket { scope, key, holder: (run, number) } = &self.ticket;
         db.prepare_cached(
             "UPDATE idempotency SET owners = CAST(coalesce(owners, x'') || ?5 AS BLOB)

@@ -2,18 +2,24 @@ use super::adopt::Known;
 use super::ledger::{Kept, Ledger};
 use super::outbox::Author;
 use super::queue::{Effect, Failure};
-use super::steps::Keeper;
+use super::turn::Turn;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::{ItemSummary, SealedItem, SealedItems, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 impl SealedItems for SqliteStore {
     fn put(&self, namespace: &str, name: &str, sealed: Vec<u8>, at: Timestamp) -> StoreFuture<'_, u64> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.queue.ask(Effect::Erases, move |db| add(db, &author, &namespace, &name, &sealed, at))
+        self.queue.ask(Effect::Erases, move |turn| {
+            let ledger = turn.ledger()?;
+            ledger.has_room(Kept::Action)?;
+            if !ledger.has(Kept::Item, &key(&namespace, &name)) {
+                ledger.has_room(Kept::Item)?;
+            }
+            add(turn, &author, &namespace, &name, &sealed, at)
+        })
     }
 
     fn put_over(
@@ -25,9 +31,9 @@ impl SealedItems for SqliteStore {
         version: u64,
     ) -> StoreFuture<'_, Option<u64>> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.queue.ask(Effect::Erases, move |db| match known(db, author.sealer(), &namespace, &name)? {
+        self.queue.ask(Effect::Erases, move |turn| match known(turn, &namespace, &name)? {
             Some(item) if item.version == version => {
-                add(db, &author, &namespace, &name, &sealed, at).map(Some)
+                add(turn, &author, &namespace, &name, &sealed, at).map(Some)
             }
             _ => Ok(None),
         })
@@ -41,24 +47,25 @@ impl SealedItems for SqliteStore {
         at: Timestamp,
     ) -> StoreFuture<'_, SealedItem> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.queue.ask(Effect::Changes, move |db| match known(db, author.sealer(), &namespace, &name)? {
+        self.queue.ask(Effect::Changes, move |turn| match known(turn, &namespace, &name)? {
             Some(item) => Ok(item),
             None => {
-                let version = add(db, &author, &namespace, &name, &sealed, at)?;
+                let version = add(turn, &author, &namespace, &name, &sealed, at)?;
                 Ok(SealedItem { version, sealed, created: at })
             }
         })
     }
 
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>> {
-        let (namespace, name, sealer) = (namespace.to_owned(), name.to_owned(), Arc::clone(&self.sealer));
-        self.queue.ask(Effect::Reads, move |db| known(db, &sealer, &namespace, &name))
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        self.queue.ask(Effect::Reads, move |turn| known(turn, &namespace, &name))
     }
 
     fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>> {
-        let (namespace, sealer) = (namespace.to_owned(), Arc::clone(&self.sealer));
-        self.queue.ask(Effect::Reads, move |db| {
-            let ledger = Ledger::read(db, &sealer)?;
+        let namespace = namespace.to_owned();
+        self.queue.ask(Effect::Reads, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
+            let ledger = turn.ledger()?;
             // Beside max(), SQLite takes bare columns from the row that holds the maximum (lang_select §2.5).
             let mut select = db.prepare_cached(
                 "SELECT name, max(version), sealed, created FROM sealed_item WHERE namespace = ?1
@@ -71,7 +78,7 @@ impl SealedItems for SqliteStore {
                 let version = row.get::<_, i64>(1)?.cast_unsigned();
                 let item = SealedItem { version, sealed: row.get(2)?, created: from_sql(row.get(3)?) };
                 let key = key(&namespace, &name);
-                if ledger.knows(&*sealer, Kept::Item, &key, &fields(&key, &item)) {
+                if ledger.knows(keeper, Kept::Item, &key, &fields(&key, &item)) {
                     listed.push(ItemSummary { name, version, created: item.created });
                 }
             }
@@ -81,18 +88,15 @@ impl SealedItems for SqliteStore {
 
     fn remove(&self, namespace: &str, name: &str) -> StoreFuture<'_, bool> {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
-        self.queue.ask(Effect::Erases, move |db| {
+        self.queue.ask(Effect::Erases, move |turn| {
+            let db = turn.db;
             let removed = db
                 .prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2")?
                 .execute([&namespace, &name])?;
-            let mut ledger = Ledger::read(db, author.sealer())?;
-            let was_known = ledger.remove(Kept::Item, &key(&namespace, &name));
-            if was_known {
-                ledger.write(db, author.sealer())?;
-            }
+            let was_known = turn.ledger()?.remove(Kept::Item, &key(&namespace, &name));
             if removed > 0 || was_known {
                 let action = author.did(db, action::name::SECRET_REMOVE, object(&namespace, &name))?;
-                author.leave(db, &action)?;
+                author.leave(turn, &action)?;
             }
             Ok(removed > 0 || was_known)
         })
@@ -100,13 +104,9 @@ impl SealedItems for SqliteStore {
 }
 
 /// The item, if it is as it was left. One that was taken away, or put back, must not be made anew in silence.
-fn known(
-    db: &Connection,
-    sealer: &Keeper,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<SealedItem>, Failure> {
-    let ledger = Ledger::read(db, sealer)?;
+fn known(turn: &mut Turn<'_>, namespace: &str, name: &str) -> Result<Option<SealedItem>, Failure> {
+    let (db, sealer) = (turn.db, turn.keeper);
+    let ledger = turn.ledger()?;
     let item = newest(db, namespace, name)?;
     let key = key(namespace, name);
     let genuine = match &item {
@@ -186,13 +186,14 @@ fn newest(db: &Connection, namespace: &str, name: &str) -> rusqlite::Result<Opti
 }
 
 fn add(
-    db: &Connection,
+    turn: &mut Turn<'_>,
     author: &Author,
     namespace: &str,
     name: &str,
     sealed: &[u8],
     at: Timestamp,
 ) -> Result<u64, Failure> {
+    let (db, keeper) = (turn.db, turn.keeper);
     let version = db
         .prepare_cached(
             "INSERT INTO sealed_item (namespace, name, version, sealed, created)
@@ -204,9 +205,9 @@ fn add(
         .execute(params![namespace, name, version])?;
     let key = key(namespace, name);
     let item = SealedItem { version: version.cast_unsigned(), sealed: sealed.to_vec(), created: at };
-    author.keep(db, Kept::Item, &key, &fields(&key, &item))?;
+    turn.ledger()?.put(keeper, Kept::Item, &key, &fields(&key, &item));
     let action = author.did(db, name_of_putting(namespace, name), object(namespace, name))?;
-    author.leave(db, &action.fact("version", version.to_string()))?;
+    author.leave(turn, &action.fact("version", version.to_string()))?;
     Ok(version.cast_unsigned())
 }
 

@@ -2,15 +2,16 @@
 //! only if the ledger has it as it is, and one that the ledger has and the table has not was taken away. So a row that
 //! another hand put in, changed, took away, or put back as it was before, is found, and told by its name.
 //!
-//! The ledger is one sealed value, written in the transaction of every change: a sum over each row of a credential, a
-//! sealed item and a waiting action, which all are few and rarely written. Of owners' keys, which are many, it has one
-//! sum over all of them, which says whether one is missing but not which.
+//! The ledger is two sealed values, written in the transaction of every change. `rows` has a sum over each row of a
+//! credential, a sealed item and a waiting action, which all are few and rarely written. `head` says how far the store
+//! came, and has the sum of `rows`, so that neither is put back without the other. Of owners' keys, which are many, it
+//! has one sum over all of them, which says whether one is missing but not which.
 //!
 //! What the file alone cannot tell is that all of it was set back. [`StoreMark`] says how far it came, for somebody
-//! outside to remember, and each process remembers the newest that it saw ([`Keeper`]): see [`super::steps`].
+//! outside to remember, and each process remembers the newest that it saw ([`super::steps::Keeper`]): see there.
 
 use super::queue::Failure;
-use super::steps::{self, Keeper};
+use super::steps;
 use crate::{Sealer, StoreError};
 use ironbridge_core::StoreMark;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -25,15 +26,36 @@ pub(super) enum Kept {
 }
 
 type Sum = [u8; 32];
+/// Kind and key.
+type Row = (u8, Vec<u8>);
+type Rows = BTreeMap<Row, Sum>;
 
 /// What is known of the rows of a store.
 pub(super) struct Ledger {
     mark: StoreMark,
     /// What the sums are made with; never leaves the seal.
     key: [u8; 32],
-    /// How often an owner's key was destroyed.
-    erasures: u64,
-    rows: BTreeMap<(u8, Vec<u8>), Sum>,
+    owners: Owners,
+    /// Over `rows` as they are sealed.
+    rows_sum: Sum,
+    /// Once they were read.
+    rows: Option<Rows>,
+    changed: Changed,
+    /// What was before the last change that may yet fail.
+    before: Before,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Changed {
+    Nothing,
+    Head,
+    Rows,
+}
+
+#[derive(Default)]
+struct Before {
+    owners: Owners,
+    rows: Vec<(Row, Option<Sum>)>,
 }
 
 impl Ledger {
@@ -42,45 +64,63 @@ impl Ledger {
         let (life, key) = db.query_row("SELECT randomblob(16), randomblob(32)", [], |row| {
             Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 32]>(1)?))
         })?;
-        Ok(Ledger {
-            mark: StoreMark { life, ..StoreMark::default() },
-            key,
-            erasures: 0,
-            rows: BTreeMap::new(),
-        })
+        Ok(Ledger::of(StoreMark { life, ..StoreMark::default() }, key, Owners::default(), Some(Rows::new())))
     }
 
+    fn of(mark: StoreMark, key: [u8; 32], owners: Owners, rows: Option<Rows>) -> Ledger {
+        let before = Before { owners, rows: Vec::new() };
+        let changed = if rows.is_some() { Changed::Rows } else { Changed::Nothing };
+        Ledger { mark, key, owners, rows_sum: [0; 32], rows, changed, before }
+    }
+
+    /// As it lies there, without its rows.
+    ///
     /// # Errors
-    /// [`StoreError::Altered`] where it is missing or another's, or was set back while this process had it open.
-    pub fn read(db: &Connection, keeper: &Keeper) -> Result<Ledger, Failure> {
-        let ledger = Ledger::found(db, keeper)?;
-        keeper.follow(db, &ledger)?;
-        Ok(ledger)
+    /// [`StoreError::Altered`] where it is missing or another's.
+    pub fn read(db: &Connection, sealer: &dyn Sealer) -> Result<Ledger, Failure> {
+        let plain = opened(db, sealer, HEAD, HEAD_CONTEXT)?;
+        let head = decode_head(&plain);
+        Ok(head.ok_or_else(|| altered("what it remembers of its rows cannot be read"))?)
     }
 
-    /// As it lies there, on whichever connection.
-    pub fn found(db: &Connection, sealer: &dyn Sealer) -> Result<Ledger, Failure> {
-        let sealed = part(db, ROWS)?.ok_or_else(|| altered("what it remembers of its rows is missing"))?;
-        let plain = sealer.open(&sealed, CONTEXT);
-        let plain =
-            plain.map_err(|_| altered("what it remembers of its rows was not written with this key file"))?;
-        Ok(Ledger::decode(&plain).ok_or_else(|| altered("what it remembers of its rows cannot be read"))?)
-    }
-
-    /// Writes it as it is now.
-    pub fn write(&mut self, db: &Connection, sealer: &dyn Sealer) -> Result<(), Failure> {
-        self.mark = steps::take(db, sealer, &self.key, self.mark)?;
-        put_part(db, ROWS, &seal(sealer, &self.encode(), CONTEXT)?)?;
+    /// Reads its rows too, once.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`] where they are not those that belong to it.
+    pub fn read_rows(&mut self, db: &Connection, sealer: &dyn Sealer) -> Result<(), Failure> {
+        if self.rows.is_some() {
+            return Ok(());
+        }
+        let sealed = part(db, ROWS)?.unwrap_or_default();
+        if self.sum_of_rows(sealer, &sealed) != self.rows_sum {
+            Err(altered("what it remembers of its rows is missing, or of another moment"))?;
+        }
+        let plain = opened(db, sealer, ROWS, CONTEXT)?;
+        let rows = plain.split_first().filter(|(version, _)| **version == VERSION);
+        let rows = rows.and_then(|(_, rows)| decode_rows(rows));
+        self.rows = Some(rows.ok_or_else(|| altered("what it remembers of its rows cannot be read"))?);
         Ok(())
     }
 
-    /// An owner's key was destroyed: no sum over the owners of before counts from now on.
-    pub fn erased(&mut self) {
-        self.erasures = self.erasures.saturating_add(1);
+    /// Writes it as it is now, a step further.
+    pub fn write(&mut self, db: &Connection, sealer: &dyn Sealer) -> Result<(), Failure> {
+        self.mark = steps::take(db, sealer, &self.key, self.mark)?;
+        if let (Changed::Rows, Some(rows)) = (self.changed, &self.rows) {
+            let sealed = seal(sealer, &encode_rows(rows), CONTEXT)?;
+            put_part(db, ROWS, &sealed)?;
+            self.rows_sum = self.sum_of_rows(sealer, &sealed);
+        }
+        put_part(db, HEAD, &seal(sealer, &self.encode_head(), HEAD_CONTEXT)?)?;
+        self.changed = Changed::Nothing;
+        Ok(())
     }
 
     pub fn mark(&self) -> StoreMark {
         self.mark
+    }
+
+    pub fn is_changed(&self) -> bool {
+        self.changed > Changed::Nothing
     }
 
     /// Whether it is what became of the one that had this mark.
@@ -93,147 +133,215 @@ impl Ledger {
         steps::lead(db, sealer, &self.key, before, self.mark)
     }
 
+    /// From here on is what [`Ledger::undo`] takes back.
+    pub fn begin(&mut self) {
+        self.before = Before { owners: self.owners, rows: Vec::new() };
+    }
+
+    pub fn undo(&mut self) {
+        self.owners = self.before.owners;
+        let Some(rows) = &mut self.rows else { return };
+        for (key, sum) in std::mem::take(&mut self.before.rows).into_iter().rev() {
+            match sum {
+                Some(sum) => rows.insert(key, sum),
+                None => rows.remove(&key),
+            };
+        }
+    }
+
     pub fn put(&mut self, sealer: &dyn Sealer, kept: Kept, key: &[u8], fields: &[Vec<u8>]) {
-        let sum = self.sum(sealer, kept, fields);
-        self.rows.insert((kept as u8, key.to_vec()), sum);
+        let sum = sum(sealer, &self.key, kept as u8, fields);
+        self.set(kept, key, Some(sum));
     }
 
     /// False where it had none.
     pub fn remove(&mut self, kept: Kept, key: &[u8]) -> bool {
-        self.rows.remove(&(kept as u8, key.to_vec())).is_some()
+        self.has(kept, key) && self.set(kept, key, None)
+    }
+
+    fn set(&mut self, kept: Kept, key: &[u8], sum: Option<Sum>) -> bool {
+        let Some(rows) = &mut self.rows else { return false };
+        let key = (kept as u8, key.to_vec());
+        let before = match sum {
+            Some(sum) => rows.insert(key.clone(), sum),
+            None => rows.remove(&key),
+        };
+        self.before.rows.push((key, before));
+        self.changed = Changed::Rows;
+        true
     }
 
     pub fn has(&self, kept: Kept, key: &[u8]) -> bool {
-        self.rows.contains_key(&(kept as u8, key.to_vec()))
+        self.known(kept, key).is_some()
     }
 
     /// Whether the row is as it was left.
     pub fn knows(&self, sealer: &dyn Sealer, kept: Kept, key: &[u8], fields: &[Vec<u8>]) -> bool {
         // Nobody who could time this comparison can offer a sum: he offers rows.
-        self.rows.get(&(kept as u8, key.to_vec())).is_some_and(|sum| *sum == self.sum(sealer, kept, fields))
+        self.known(kept, key).is_some_and(|known| *known == sum(sealer, &self.key, kept as u8, fields))
+    }
+
+    fn known(&self, kept: Kept, key: &[u8]) -> Option<&Sum> {
+        self.rows.as_ref()?.get(&(kept as u8, key.to_vec()))
     }
 
     /// The rows of a kind, by key.
     pub fn keys(&self, kept: Kept) -> impl Iterator<Item = &[u8]> {
-        self.rows.keys().filter(move |(kind, _)| *kind == kept as u8).map(|(_, key)| &**key)
+        let rows = self.rows.iter().flatten();
+        rows.filter(move |((kind, _), _)| *kind == kept as u8).map(|((_, key), _)| &**key)
     }
 
-    fn sum(&self, sealer: &dyn Sealer, kept: Kept, fields: &[Vec<u8>]) -> Sum {
-        sum(sealer, &self.key, kept as u8, fields)
+    /// # Errors
+    /// [`StoreError::TooMany`] where a kind has as many rows as the store keeps.
+    pub fn has_room(&self, kept: Kept) -> Result<(), StoreError> {
+        if self.keys(kept).count() < MOST {
+            return Ok(());
+        }
+        let (what, mend) = match kept {
+            Kept::Credential => {
+                ("credentials that have not expired", "revoked ones make room once they expire")
+            }
+            Kept::Item => ("sealed items", "remove those that nothing names"),
+            Kept::Action => ("actions that wait for their record", "start the bridge, which records them"),
+        };
+        Err(StoreError::TooMany { what, most: MOST, mend })
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub fn add_owner(&mut self, sealer: &dyn Sealer, fields: &[Vec<u8>]) {
+        self.owners.add(sealer, &self.key, fields);
+        self.changed = self.changed.max(Changed::Head);
+    }
+
+    pub fn take_owner(&mut self, sealer: &dyn Sealer, fields: &[Vec<u8>]) {
+        self.owners.take(sealer, &self.key, fields);
+        self.changed = self.changed.max(Changed::Head);
+    }
+
+    /// Whether the owners that are passed are those that there should be.
+    pub fn has_owners(
+        &self,
+        sealer: &dyn Sealer,
+        pass: impl FnOnce(&mut dyn FnMut(&[Vec<u8>])) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        let mut found = Owners::default();
+        pass(&mut |fields| found.add(sealer, &self.key, fields))?;
+        Ok(found == self.owners)
+    }
+
+    fn sum_of_rows(&self, sealer: &dyn Sealer, sealed: &[u8]) -> Sum {
+        sealer.mac(&self.key, &[ROWS_LABEL, sealed].concat())
+    }
+
+    fn encode_head(&self) -> Vec<u8> {
+        let StoreMark { life, changes, step } = &self.mark;
         let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&self.mark.life);
-        bytes.extend_from_slice(&self.key);
-        bytes.extend_from_slice(&self.mark.changes.to_be_bytes());
-        bytes.extend_from_slice(&self.erasures.to_be_bytes());
-        bytes.extend_from_slice(&self.mark.step);
-        for ((kind, key), sum) in &self.rows {
-            bytes.push(*kind);
-            bytes.extend_from_slice(&length(key));
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(sum);
+        for part in [&life[..], &self.key, &changes.to_be_bytes(), step, &self.rows_sum] {
+            bytes.extend_from_slice(part);
         }
         bytes
+            .extend([self.owners.count].iter().chain(&self.owners.total).flat_map(|word| word.to_be_bytes()));
+        bytes
     }
+}
 
-    fn decode(bytes: &[u8]) -> Option<Ledger> {
-        let (version, rest) = bytes.split_first()?;
-        let (life, rest) = rest.split_first_chunk::<16>()?;
-        let (key, rest) = rest.split_first_chunk::<32>()?;
-        let (changes, rest) = rest.split_first_chunk::<8>()?;
-        let (erasures, mut rest) = rest.split_first_chunk::<8>()?;
-        let mut step = [0; 32];
-        match *version {
-            // It knew of no steps; the first one is taken when the store is brought up to date.
-            1 => {}
-            VERSION => (step, rest) = rest.split_first_chunk::<32>().map(|(step, rest)| (*step, rest))?,
-            _ => return None,
-        }
-        let mut rows = BTreeMap::new();
-        while let Some((kind, after)) = rest.split_first() {
-            let (len, after) = after.split_first_chunk::<8>()?;
-            let (key, after) = after.split_at_checked(usize::try_from(u64::from_be_bytes(*len)).ok()?)?;
-            let (sum, after) = after.split_first_chunk::<32>()?;
-            rows.insert((*kind, key.to_vec()), *sum);
-            rest = after;
-        }
-        let mark = StoreMark { life: *life, changes: u64::from_be_bytes(*changes), step };
-        Some(Ledger { mark, key: *key, erasures: u64::from_be_bytes(*erasures), rows })
+fn decode_head(bytes: &[u8]) -> Option<Ledger> {
+    let (version, rest) = bytes.split_first()?;
+    let (life, rest) = rest.split_first_chunk::<16>()?;
+    let (key, rest) = rest.split_first_chunk::<32>()?;
+    let (changes, rest) = rest.split_first_chunk::<8>()?;
+    let (step, rest) = rest.split_first_chunk::<32>()?;
+    let (rows_sum, rest) = rest.split_first_chunk::<32>()?;
+    let words = <[u8; 40]>::try_from(rest).ok().filter(|_| *version == VERSION)?;
+    let [count, total @ ..] = words_of::<5>(&words);
+    let mark = StoreMark { life: *life, changes: u64::from_be_bytes(*changes), step: *step };
+    Some(Ledger { rows_sum: *rows_sum, ..Ledger::of(mark, *key, Owners { count, total }, None) })
+}
+
+fn encode_rows(rows: &Rows) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    for ((kind, key), sum) in rows {
+        bytes.push(*kind);
+        bytes.extend_from_slice(&length(key));
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(sum);
     }
+    bytes
+}
+
+fn decode_rows(mut rest: &[u8]) -> Option<Rows> {
+    let mut rows = Rows::new();
+    while let Some((kind, after)) = rest.split_first() {
+        let (len, after) = after.split_first_chunk::<8>()?;
+        let (key, after) = after.split_at_checked(usize::try_from(u64::from_be_bytes(*len)).ok()?)?;
+        let (sum, after) = after.split_first_chunk::<32>()?;
+        rows.insert((*kind, key.to_vec()), *sum);
+        rest = after;
+    }
+    Some(rows)
+}
+
+impl Ledger {
+    /// Of versions 5 and 6: one part with the mark, and one with the sum over the owners, each of which could be put back
+    /// without the other between two erasures.
+    pub fn read_older(db: &Connection, sealer: &dyn Sealer) -> Result<Ledger, Failure> {
+        let unreadable = || altered("what it remembers of its rows cannot be read");
+        let plain = opened(db, sealer, ROWS, CONTEXT)?;
+        let (mark, key, erasures, rows) = decode_older(&plain).ok_or_else(unreadable)?;
+        let owners = match opened(db, sealer, OLDER_OWNERS, OLDER_OWNERS_CONTEXT) {
+            Err(Failure::Refused(StoreError::Altered { .. })) => None,
+            plain => Some(plain?),
+        };
+        let owners = owners.and_then(|plain| {
+            let (of, words) = plain.split_first_chunk::<32>()?;
+            let [of_erasures, count, total @ ..] = words_of::<6>(words);
+            (*of == key && of_erasures == erasures).then_some(Owners { count, total })
+        });
+        let owners = match owners {
+            Some(owners) => owners,
+            // Another hand was in it. No owners ever fit this one.
+            None => {
+                let random = db.query_row("SELECT randomblob(32)", [], |row| row.get::<_, [u8; 32]>(0))?;
+                Owners { count: 0, total: words_of(&random) }
+            }
+        };
+        Ok(Ledger::of(mark, key, owners, Some(rows)))
+    }
+}
+
+fn decode_older(bytes: &[u8]) -> Option<(StoreMark, [u8; 32], u64, Rows)> {
+    let (version, rest) = bytes.split_first()?;
+    let (life, rest) = rest.split_first_chunk::<16>()?;
+    let (key, rest) = rest.split_first_chunk::<32>()?;
+    let (changes, rest) = rest.split_first_chunk::<8>()?;
+    let (erasures, mut rest) = rest.split_first_chunk::<8>()?;
+    let mut step = [0; 32];
+    match *version {
+        // It knew of no steps; the first one is taken when the store is brought up to date.
+        1 => {}
+        2 => (step, rest) = rest.split_first_chunk::<32>().map(|(step, rest)| (*step, rest))?,
+        _ => return None,
+    }
+    let mark = StoreMark { life: *life, changes: u64::from_be_bytes(*changes), step };
+    Some((mark, *key, u64::from_be_bytes(*erasures), decode_rows(rest)?))
 }
 
 /// The sum over all owners' keys: of each one, added up, so that a change costs as much whatever their number. It must
 /// stay under its seal: whoever could see it change would learn the sums of single rows, and could make others fit.
-pub(super) struct OwnersSum {
-    /// The ledger's, kept here too: an owner is added without reading the ledger.
-    key: [u8; 32],
-    /// As the ledger's, or it is of before somebody was erased.
-    erasures: u64,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Owners {
     count: u64,
     total: [u64; 4],
 }
 
-impl OwnersSum {
-    /// Of no owners.
-    pub fn new(ledger: &Ledger) -> OwnersSum {
-        OwnersSum { key: ledger.key, erasures: ledger.erasures, count: 0, total: [0; 4] }
-    }
-
-    pub fn read(db: &Connection, sealer: &dyn Sealer) -> Result<OwnersSum, Failure> {
-        let unreadable = || altered("what it remembers of its owners' keys is missing, or another's");
-        let sealed = part(db, OWNERS)?.ok_or_else(unreadable)?;
-        let plain = sealer.open(&sealed, OWNERS_CONTEXT).map_err(|_| unreadable())?;
-        let (key, words) = plain.split_first_chunk::<32>().ok_or_else(unreadable)?;
-        let [erasures, count, total @ ..] = words_of::<6>(words);
-        Ok(OwnersSum { key: *key, erasures, count, total })
-    }
-
-    pub fn write(&self, db: &Connection, sealer: &dyn Sealer) -> Result<(), Failure> {
-        let words = [self.erasures, self.count].into_iter().chain(self.total).flat_map(u64::to_be_bytes);
-        let plain: Vec<u8> = self.key.into_iter().chain(words).collect();
-        put_part(db, OWNERS, &seal(sealer, &plain, OWNERS_CONTEXT)?)?;
-        Ok(())
-    }
-
-    /// As [`OwnersSum::write`], with the ledger, after somebody was erased: no sum of before counts from now on. One
-    /// that was put back before stays what it is.
-    pub fn write_for_good(
-        &mut self,
-        db: &Connection,
-        sealer: &dyn Sealer,
-        ledger: &mut Ledger,
-    ) -> Result<(), Failure> {
-        let fits = self.is_of(ledger);
-        ledger.erased();
-        if fits {
-            self.erasures = ledger.erasures;
-        }
-        self.write(db, sealer)?;
-        ledger.write(db, sealer)
-    }
-
-    pub fn is_of(&self, ledger: &Ledger) -> bool {
-        (self.key, self.erasures) == (ledger.key, ledger.erasures)
-    }
-
-    pub fn add(&mut self, sealer: &dyn Sealer, fields: &[Vec<u8>]) {
+impl Owners {
+    fn add(&mut self, sealer: &dyn Sealer, key: &[u8; 32], fields: &[Vec<u8>]) {
         self.count = self.count.wrapping_add(1);
-        self.carry(self.words(sealer, fields), u64::overflowing_add);
+        self.carry(words_of(&sum(sealer, key, 0, fields)), u64::overflowing_add);
     }
 
-    pub fn take(&mut self, sealer: &dyn Sealer, fields: &[Vec<u8>]) {
+    fn take(&mut self, sealer: &dyn Sealer, key: &[u8; 32], fields: &[Vec<u8>]) {
         self.count = self.count.wrapping_sub(1);
-        self.carry(self.words(sealer, fields), u64::overflowing_sub);
-    }
-
-    pub fn is_same(&self, other: &OwnersSum) -> bool {
-        (self.count, self.total) == (other.count, other.total)
-    }
-
-    fn words(&self, sealer: &dyn Sealer, fields: &[Vec<u8>]) -> [u64; 4] {
-        words_of(&sum(sealer, &self.key, 0, fields))
+        self.carry(words_of(&sum(sealer, key, 0, fields)), u64::overflowing_sub);
     }
 
     /// Addition or subtraction modulo 2^256, the last word first.
@@ -278,6 +386,12 @@ pub(super) fn put_part(db: &Connection, part: &str, sealed: &[u8]) -> rusqlite::
         .map(drop)
 }
 
+fn opened(db: &Connection, sealer: &dyn Sealer, name: &str, context: &[u8]) -> Result<Vec<u8>, Failure> {
+    let sealed = part(db, name)?.ok_or_else(|| altered("what it remembers of its rows is missing"))?;
+    let opened = sealer.open(&sealed, context);
+    Ok(opened.map_err(|_| altered("what it remembers of its rows was not written with this key file"))?)
+}
+
 fn seal(sealer: &dyn Sealer, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, StoreError> {
     sealer.seal(plain, context).map_err(|error| StoreError::Sealing(error.to_string()))
 }
@@ -287,8 +401,14 @@ pub(super) fn altered(what: &str) -> StoreError {
 }
 
 const RESTORE: &str = "find out who can write the data directory, and restore store.sqlite from a backup";
-const VERSION: u8 = 2;
+/// Of each kind. Each is some 80 bytes of what every change writes.
+const MOST: usize = 10_000;
+const VERSION: u8 = 3;
+const HEAD: &str = "head";
 const ROWS: &str = "rows";
-const OWNERS: &str = "owners";
+const OLDER_OWNERS: &str = "owners";
+const HEAD_CONTEXT: &[u8] = b"ledger/head";
 const CONTEXT: &[u8] = b"ledger/rows";
-const OWNERS_CONTEXT: &[u8] = b"ledger/owners";
+const OLDER_OWNERS_CONTEXT: &[u8] = b"ledger/owners";
+/// No row's sum begins so: there the first byte is its kind.
+const ROWS_LABEL: &[u8] = b"rows";

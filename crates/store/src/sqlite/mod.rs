@@ -15,12 +15,12 @@ mod schema;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod writer;
 
 use crate::{Actor, Changes, Sealer, StoreError, StoreFuture};
-use file::{File, Patience};
+use file::File;
 use ironbridge_core::{Clock, StoreMark, Timestamp};
-use ledger::Ledger;
 use outbox::Author;
 use queue::{Effect, Queue};
 use rusqlite::Connection;
@@ -87,13 +87,14 @@ impl SqliteStore {
     ) -> Result<SqliteStore, StoreError> {
         file.make()?;
         let sealer = Arc::new(Keeper::new(sealer));
-        let db = file.open(&Author::new(actor.clone(), clock.now(), Arc::clone(&sealer)))?;
+        let db = file.open(&sealer, &Author::new(actor.clone(), clock.now()))?;
         // Whoever destroyed a key may have been killed before it did this. While others use the log, they will do it.
-        let _ = file.empty_log(&db, Patience::None);
+        let _ = file.empty_log(&db, Duration::ZERO);
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
         let (publish, generation) = watch::channel(0);
         let (queue, jobs) = Queue::new();
-        let mut writer = Writer::new(file.clone(), db, jobs, publish, Arc::clone(&clock));
+        let mut writer =
+            Writer::new(file.clone(), db, Arc::clone(&sealer), jobs, publish, Arc::clone(&clock));
         writer.look();
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -117,8 +118,12 @@ impl SqliteStore {
     /// # Errors
     /// When the store cannot be read.
     pub fn mark(&self) -> StoreFuture<'_, StoreMark> {
-        let sealer = Arc::clone(&self.sealer);
-        self.queue.ask(Effect::Reads, move |db| Ok(Ledger::read(db, &sealer)?.mark()))
+        self.queue.ask(Effect::Reads, |turn| Ok(turn.head()?.mark()))
+    }
+
+    /// The furthest that this process saw the store come, on disk, whatever lies there now.
+    pub fn newest_mark(&self) -> StoreMark {
+        self.sealer.newest()
     }
 
     /// Looks whether the store is the one that was opened, as it was left by whoever may change it.
@@ -127,11 +132,11 @@ impl SqliteStore {
     /// [`StoreError::Altered`] where another hand set it back, or put another file in its place; others where it cannot
     /// be read.
     pub fn stands(&self) -> StoreFuture<'_, ()> {
-        let (keeper, file) = (Arc::clone(&self.sealer), self.file.clone());
-        self.queue.ask(Effect::Reads, move |db| {
+        let file = self.file.clone();
+        self.queue.ask(Effect::Reads, move |turn| {
             file.refuse_another()?;
-            schema::refuse_other(db, schema::KNOWN)?;
-            Ledger::read(db, &keeper).map(drop)
+            schema::refuse_other(turn.db, schema::KNOWN)?;
+            turn.ledger().map(drop)
         })
     }
 
@@ -140,9 +145,10 @@ impl SqliteStore {
     /// # Errors
     /// When the store cannot be read.
     pub fn grew_from(&self, before: StoreMark) -> StoreFuture<'_, bool> {
-        let keeper = Arc::clone(&self.sealer);
-        self.queue
-            .ask(Effect::Reads, move |db| Ok(Ledger::read(db, &keeper)?.grew_from(db, &*keeper, before)?))
+        self.queue.ask(Effect::Reads, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
+            Ok(turn.head()?.grew_from(db, keeper, before)?)
+        })
     }
 
     /// Whoever remembers how far the store came has taken note of this mark: what only tells of before is forgotten.
@@ -158,7 +164,7 @@ impl SqliteStore {
         effect: Effect,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> StoreFuture<'a, T> {
-        self.queue.ask(effect, move |db| work(db).map_err(queue::Failure::from))
+        self.queue.ask(effect, move |turn| work(turn.db).map_err(queue::Failure::from))
     }
 
     fn next_holder(&self) -> (i64, i64) {

@@ -1,30 +1,33 @@
 use super::ledger::{Kept, Ledger};
 use super::queue::{Effect, Failure};
-use super::steps::Keeper;
+use super::turn::Turn;
 use super::{SqliteStore, from_sql, to_sql};
-use crate::{Actor, Outbox, StoreFuture};
+use crate::{Actor, Outbox, Sealer, StoreFuture};
 use ironbridge_core::{Action, ExchangeId, Outcome, Timestamp, Word, action, word};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use std::collections::HashSet;
-use std::sync::Arc;
 
 impl Outbox for SqliteStore {
     fn note(&self, action: Action) -> StoreFuture<'_, ()> {
         let action = Action { actor: self.actor.0.to_string(), ..action };
         let author = self.author();
-        self.queue.ask(Effect::Changes, move |db| author.leave(db, &action))
+        self.queue.ask(Effect::Changes, move |turn| {
+            turn.ledger()?.has_room(Kept::Action)?;
+            author.leave(turn, &action)
+        })
     }
 
     fn pending(&self, limit: u32) -> StoreFuture<'_, Vec<Action>> {
         let author = self.author();
-        self.queue.ask(Effect::Reads, move |db| {
-            let ledger = Ledger::read(db, author.sealer())?;
+        self.queue.ask(Effect::Reads, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
+            let ledger = turn.ledger()?;
             let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY number LIMIT ?1"))?;
             let mut rows = select.query([limit])?;
             let mut pending = Vec::new();
             while let Some(row) = rows.next()? {
-                pending.push(author.believed(&ledger, row)?);
+                pending.push(author.believed(ledger, keeper, row)?);
             }
             let there = numbered(db)?;
             for id in ledger.keys(Kept::Action).filter(|id| !there.contains(*id)) {
@@ -37,27 +40,22 @@ impl Outbox for SqliteStore {
     }
 
     fn done(&self, ids: Vec<ExchangeId>) -> StoreFuture<'_, ()> {
-        let author = self.author();
-        self.queue.ask(Effect::Writes, move |db| {
-            let mut ledger = Ledger::read(db, author.sealer())?;
-            let mut delete = db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
-            let mut forgotten = false;
+        self.queue.ask(Effect::Writes, move |turn| {
+            let mut delete = turn.db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
             for id in ids {
                 let id = id.to_u128().to_be_bytes();
                 delete.execute([id])?;
-                forgotten |= ledger.remove(Kept::Action, &id);
+                turn.ledger()?.remove(Kept::Action, &id);
             }
-            if forgotten { ledger.write(db, author.sealer()) } else { Ok(()) }
+            Ok(())
         })
     }
 
     fn count(&self) -> StoreFuture<'_, u64> {
-        let author = self.author();
-        self.queue.ask(Effect::Reads, move |db| {
-            let (ledger, there) = (Ledger::read(db, author.sealer())?, numbered(db)?);
-            let removed = ledger.keys(Kept::Action).filter(|id| !there.contains(*id));
-            let count = there.len().saturating_add(removed.count());
-            Ok(u64::try_from(count).unwrap_or(u64::MAX))
+        self.queue.ask(Effect::Reads, move |turn| {
+            let there = numbered(turn.db)?;
+            let removed = turn.ledger()?.keys(Kept::Action).filter(|id| !there.contains(*id)).count();
+            Ok(u64::try_from(there.len().saturating_add(removed)).unwrap_or(u64::MAX))
         })
     }
 }
@@ -72,22 +70,17 @@ fn numbered(db: &Connection) -> rusqlite::Result<HashSet<Vec<u8>>> {
 pub(super) struct Author {
     actor: Actor,
     at: Timestamp,
-    sealer: Arc<Keeper>,
 }
 
 impl SqliteStore {
     pub(super) fn author(&self) -> Author {
-        Author::new(self.actor.clone(), self.clock.now(), Arc::clone(&self.sealer))
+        Author::new(self.actor.clone(), self.clock.now())
     }
 }
 
 impl Author {
-    pub(super) fn new(actor: Actor, at: Timestamp, sealer: Arc<Keeper>) -> Author {
-        Author { actor, at, sealer }
-    }
-
-    pub(super) fn sealer(&self) -> &Keeper {
-        &self.sealer
+    pub(super) fn new(actor: Actor, at: Timestamp) -> Author {
+        Author { actor, at }
     }
 
     pub(super) fn did(
@@ -103,14 +96,14 @@ impl Author {
     }
 
     /// Leaves an action, in the transaction of the change that it stands for.
-    pub(super) fn leave(&self, db: &Connection, action: &Action) -> Result<(), Failure> {
+    pub(super) fn leave(&self, turn: &mut Turn<'_>, action: &Action) -> Result<(), Failure> {
         let facts = serde_json::to_string(&action.facts)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        db.prepare_cached(
+        let insert = turn.db.prepare_cached(
             "INSERT INTO outbox (id, time, name, object, account, facts, actor)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
+        );
+        insert?.execute(params![
             action.id.to_u128().to_be_bytes(),
             to_sql(action.time),
             action.name,
@@ -119,27 +112,15 @@ impl Author {
             facts,
             action.actor
         ])?;
-        self.keep(db, Kept::Action, &action.id.to_u128().to_be_bytes(), &fields(action, &facts))
-    }
-
-    /// Enters a row as it is now into the ledger.
-    pub(super) fn keep(
-        &self,
-        db: &Connection,
-        kept: Kept,
-        key: &[u8],
-        fields: &[Vec<u8>],
-    ) -> Result<(), Failure> {
-        let mut ledger = Ledger::read(db, self.sealer())?;
-        ledger.put(self.sealer(), kept, key, fields);
-        ledger.write(db, self.sealer())
+        let keeper = turn.keeper;
+        turn.ledger()?.put(keeper, Kept::Action, &action.id.to_u128().to_be_bytes(), &fields(action, &facts));
+        Ok(())
     }
 
     /// What the row says, or, where another hand wrote it, that somebody did.
-    fn believed(&self, ledger: &Ledger, row: &Row<'_>) -> rusqlite::Result<Action> {
+    fn believed(&self, ledger: &Ledger, sealer: &dyn Sealer, row: &Row<'_>) -> rusqlite::Result<Action> {
         let id: [u8; 16] = row.get("id")?;
-        let genuine =
-            fields_of(row).is_ok_and(|fields| ledger.knows(self.sealer(), Kept::Action, &id, &fields));
+        let genuine = fields_of(row).is_ok_and(|fields| ledger.knows(sealer, Kept::Action, &id, &fields));
         if let (true, Ok(action)) = (genuine, read(row)) {
             return Ok(action);
         }

@@ -1,4 +1,4 @@
-use super::ledger::{Ledger, OwnersSum};
+use super::ledger::{Kept, Ledger, altered};
 use super::queue::{Effect, Failure};
 use super::{SqliteStore, file, idempotency, to_sql};
 use crate::{Lookup, NewOwner, OwnerKeys, Sealer, StoreError, StoreFuture};
@@ -18,9 +18,8 @@ impl OwnerKeys for SqliteStore {
             .collect();
         Box::pin(async move {
             let offered = sealed?;
-            let sealer = Arc::clone(&self.sealer);
-            let stored = self.queue.ask(Effect::Writes, move |db| {
-                let mut sum = None;
+            let stored = self.queue.ask(Effect::Writes, move |turn| {
+                let (db, keeper) = (turn.db, turn.keeper);
                 let mut insert = db.prepare_cached(
                     "INSERT INTO owner (lookup, tag, kind, sealed, created) VALUES (?1, ?2, ?3, ?4, ?5)
                      ON CONFLICT (lookup) DO NOTHING",
@@ -29,16 +28,10 @@ impl OwnerKeys for SqliteStore {
                 for (owner, sealed) in offered {
                     let (tag, kind) = (owner.key.tag, owner.kind.name());
                     if insert.execute(params![owner.lookup, tag, kind, sealed, created])? > 0 {
-                        let sum = match &mut sum {
-                            Some(sum) => sum,
-                            none => none.insert(OwnersSum::read(db, &*sealer)?),
-                        };
-                        sum.add(&*sealer, &fields(&owner.lookup, &tag, kind, sealed, created));
+                        let fields = fields(&owner.lookup, &tag, kind, sealed, created);
+                        turn.head()?.add_owner(keeper, &fields);
                     }
                     stored.extend(find(db, owner.lookup)?);
-                }
-                if let Some(sum) = sum {
-                    sum.write(db, &*sealer)?;
                 }
                 Ok(stored)
             });
@@ -66,7 +59,8 @@ impl OwnerKeys for SqliteStore {
 
     fn destroy(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerTag>> {
         let author = self.author();
-        self.queue.ask(Effect::Erases, move |db| {
+        self.queue.ask(Effect::Erases, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
             let removed = db
                 .prepare_cached(
                     "DELETE FROM owner WHERE lookup = ?1 RETURNING lookup, tag, kind, sealed, created",
@@ -74,22 +68,15 @@ impl OwnerKeys for SqliteStore {
                 .query_row([lookup], |row| Ok((row.get::<_, OwnerTag>("tag")?, fields_of(row)?)))
                 .optional()?;
             let Some((tag, fields)) = removed else { return Ok(None) };
-            let mut ledger = Ledger::read(db, author.sealer())?;
-            match OwnersSum::read(db, author.sealer()) {
-                Ok(mut sum) => {
-                    sum.take(author.sealer(), &fields);
-                    sum.write_for_good(db, author.sealer(), &mut ledger)?;
-                }
-                // A person is erased all the same; whether the others are whole nobody can tell any more, and no sum
-                // of before counts again.
-                Err(Failure::Refused(StoreError::Altered { .. })) => {
-                    ledger.erased();
-                    ledger.write(db, author.sealer())?;
-                }
-                Err(error) => return Err(error),
-            }
+            let ledger = turn.ledger()?;
+            ledger.has_room(Kept::Action)?;
+            ledger.take_owner(keeper, &fields);
             idempotency::forget(db, &tag)?;
-            author.leave(db, &author.did(db, action::name::SUBJECT_ERASE, hex(&tag))?)?;
+            let mut left = db.prepare_cached("SELECT 1 FROM owner WHERE lookup = ?1 OR tag = ?2")?;
+            if left.exists(params![lookup, tag])? {
+                return Err(altered("a key that was destroyed is still there").into());
+            }
+            author.leave(turn, &author.did(db, action::name::SUBJECT_ERASE, hex(&tag))?)?;
             Ok(Some(tag))
         })
     }
@@ -119,29 +106,17 @@ impl OwnerKeys for SqliteStore {
 
 /// Whether the table holds the owners that the bridge left in it, and no others.
 fn whole(db: &Connection, sealer: &dyn Sealer) -> Result<bool, Failure> {
-    let ledger = Ledger::found(db, sealer)?;
-    let known = match OwnersSum::read(db, sealer) {
-        Err(Failure::Refused(StoreError::Altered { .. })) => return Ok(false),
-        known => known?,
-    };
-    if !known.is_of(&ledger) {
-        return Ok(false);
-    }
-    let mut found = OwnersSum::new(&ledger);
-    add_all(db, sealer, &mut found)?;
-    Ok(found.is_same(&known))
+    Ledger::read(db, sealer)?.has_owners(sealer, |found| each(db, found))
 }
 
-/// Adds every owner that is there, and tells how many there are.
-pub(super) fn add_all(db: &Connection, sealer: &dyn Sealer, sum: &mut OwnersSum) -> Result<u64, Failure> {
+/// Passes every owner that is there.
+pub(super) fn each(db: &Connection, mut found: impl FnMut(&[Vec<u8>])) -> Result<(), Failure> {
     let mut select = db.prepare("SELECT lookup, tag, kind, sealed, created FROM owner")?;
     let mut rows = select.query([])?;
-    let mut count = 0;
     while let Some(row) = rows.next()? {
-        sum.add(sealer, &fields_of(row)?);
-        count += 1;
+        found(&fields_of(row)?);
     }
-    Ok(count)
+    Ok(())
 }
 
 fn fields_of(row: &Row<'_>) -> rusqlite::Result<[Vec<u8>; 5]> {

@@ -1,7 +1,7 @@
 //! How work reaches the store's thread, and how the answer comes back.
 
+use super::turn::Turn;
 use crate::{StoreError, StoreFuture};
-use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,7 +26,7 @@ impl Queue {
     pub(super) fn ask<'a, T: Send + 'static>(
         &self,
         effect: Effect,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> StoreFuture<'a, T> {
         let (reply, answer) = oneshot::channel();
         let sent = if self.waiting.load(Ordering::Relaxed) < MAX_WAITING {
@@ -100,7 +100,7 @@ pub(super) trait Job: Send {
     fn effect(&self) -> Effect;
 
     /// Does the work in a savepoint, which an error rolls back.
-    fn run(&mut self, db: &Connection) -> Result<(), Failure>;
+    fn run(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure>;
 
     /// Called once the transaction is committed, or could not be. Returns itself if it must be tried again.
     fn finish(self: Box<Self>, committed: Result<(), StoreError>) -> Option<Box<dyn Job>>;
@@ -149,15 +149,15 @@ struct Question<T, F> {
 impl<T, F> Job for Question<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    F: FnOnce(&mut Turn<'_>) -> Result<T, Failure> + Send + 'static,
 {
     fn effect(&self) -> Effect {
         self.effect
     }
 
-    fn run(&mut self, db: &Connection) -> Result<(), Failure> {
+    fn run(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
         if let Some(work) = self.work.take() {
-            self.found = Some(work(db)?);
+            self.found = Some(work(turn)?);
         }
         Ok(())
     }

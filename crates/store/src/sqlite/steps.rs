@@ -8,7 +8,7 @@ use super::queue::Failure;
 use crate::{Sealer, SealerError, StoreError};
 use ironbridge_core::StoreMark;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, TransactionState, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
 /// Seals, and remembers the newest ledger that this process saw committed.
@@ -31,11 +31,18 @@ impl Keeper {
         if !ledger.grew_from(db, self, newest)? {
             return Err(altered("it was set back while it was open: what was revoked, replaced or erased since may be there again").into());
         }
-        // What a transaction writes may yet be rolled back.
-        if db.transaction_state::<&str>(None)? != TransactionState::Write {
-            *self.newest.lock() = ledger.mark();
-        }
+        // A transaction reads it before it writes it: it is what others have committed.
+        self.committed(ledger.mark());
         Ok(())
+    }
+
+    pub fn newest(&self) -> StoreMark {
+        *self.newest.lock()
+    }
+
+    /// What this process wrote counts once it is committed.
+    pub fn committed(&self, mark: StoreMark) {
+        *self.newest.lock() = mark;
     }
 }
 

@@ -1,3 +1,4 @@
+mod known;
 mod rows;
 mod schemas;
 mod versions;
@@ -272,6 +273,23 @@ async fn an_erasure_that_a_reader_holds_up_is_finished_by_another_process() {
     assert!(bridge.owner_by_lookup([1; 32]).await.unwrap().is_none());
 }
 
+/// Whoever erased, and has waited for the reader, does not wait once more when it ends.
+#[tokio::test]
+async fn a_reader_is_waited_for_once() {
+    let place = Place::new();
+    let clock = clock();
+    let file = File::new(&place.path(), PATIENCE * 4);
+    let store = SqliteStore::open_file(file, Arc::new(Xor), Arc::clone(&clock) as _, actor()).unwrap();
+    store.obtain(vec![offer(1, 0x77)]).await.unwrap();
+    let reader = Connection::open(place.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM owner").unwrap();
+    assert!(store.destroy([1; 32]).await.unwrap().is_some());
+    let later = clock.now().plus(PATIENCE * 4);
+    *clock.0.lock().unwrap() = later;
+    let ended = tokio::task::spawn_blocking(move || drop(store));
+    timeout(PATIENCE, ended).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn what_was_replaced_leaves_no_trace() {
     let place = Place::new();
@@ -307,7 +325,7 @@ async fn a_change_whose_action_cannot_be_left_does_not_happen() {
     let sealer = Arc::new(Failing::default());
     let store = SqliteStore::open(&place.path(), Arc::clone(&sealer) as _, clock(), actor()).unwrap();
     sealer.0.store(true, Ordering::Relaxed);
-    assert!(store.insert(credential()).await.is_err());
+    assert!(store.insert(credential(), 99).await.is_err());
     assert!(store.put("secret", "a", vec![1], NOW).await.is_err());
     sealer.0.store(false, Ordering::Relaxed);
     assert_eq!(Credentials::list(&store, None).await, Ok(vec![]));
@@ -344,8 +362,8 @@ fn what_is_no_store_is_refused() {
     let place = Place::new();
     drop(place.open());
     let db = Connection::open(place.path()).unwrap();
-    db.pragma_update(None, "user_version", 7).unwrap();
-    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 7, known: 6 }));
+    db.pragma_update(None, "user_version", 8).unwrap();
+    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 8, known: 7 }));
     db.pragma_update(None, "user_version", 0).unwrap();
     assert!(matches!(place.try_open().err(), Some(StoreError::Open { .. })), "another program's");
     drop(db);

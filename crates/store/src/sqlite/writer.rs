@@ -1,7 +1,9 @@
 //! The thread that owns the connection.
 
-use super::file::{File, Patience};
-use super::queue::{Effect, Failure, Job, Jobs};
+use super::file::File;
+use super::queue::{Effect, Job, Jobs};
+use super::steps::Keeper;
+use super::turn::Turn;
 use super::{schema, to_sql};
 use crate::StoreError;
 use ironbridge_core::{Clock, Timestamp};
@@ -22,18 +24,20 @@ pub(super) struct Writer {
     data_version: Option<i64>,
     /// Of the schema that was compared with this program's, on this connection.
     schema: Option<i64>,
+    keeper: Arc<Keeper>,
     clock: Arc<dyn Clock>,
     next_sweep: Timestamp,
     /// When to empty the write-ahead log, while it may still hold what was erased.
     empty_log_at: Option<Timestamp>,
-    /// This process erased something.
-    erased: bool,
+    /// When this process last erased something, by the monotonic clock.
+    erased: Option<Duration>,
 }
 
 impl Writer {
     pub(super) fn new(
         file: File,
         db: Connection,
+        keeper: Arc<Keeper>,
         jobs: Jobs,
         generation: watch::Sender<u64>,
         clock: Arc<dyn Clock>,
@@ -47,10 +51,11 @@ impl Writer {
             generation,
             data_version: None,
             schema: None,
+            keeper,
             clock,
             next_sweep,
             empty_log_at: None,
-            erased: false,
+            erased: None,
         }
     }
 
@@ -69,13 +74,15 @@ impl Writer {
             self.commit(writes);
             self.commit(reads);
             if stopping && idle {
-                // What others erased is not worth waiting for.
-                self.empty_log(if self.erased { Patience::Waits } else { Patience::None });
+                // What others erased is not worth waiting for, and whoever erased may have waited already.
+                let ends = self.erased.map(|at| at.saturating_add(self.file.patience()));
+                let patience = ends.map(|ends| ends.saturating_sub(self.clock.monotonic()));
+                self.empty_log(patience.unwrap_or_default());
                 return;
             }
             self.sweep();
             if self.empty_log_at.is_some_and(|at| self.clock.now() >= at) {
-                self.empty_log(Patience::None);
+                self.empty_log(Duration::ZERO);
             }
             self.look();
         }
@@ -90,8 +97,8 @@ impl Writer {
             self.publish();
         }
         if committed.is_ok() && effect == Effect::Erases {
-            self.erased = true;
-            self.empty_log(Patience::None);
+            self.erased = Some(self.clock.monotonic());
+            self.empty_log(Duration::ZERO);
         }
         let outcomes = ran.iter().map(|(_, own)| own).chain([&committed]);
         if outcomes.filter_map(|outcome| outcome.as_ref().err()).any(is_of_the_connection) {
@@ -110,18 +117,18 @@ impl Writer {
         ran: &mut Vec<Ran>,
     ) -> Result<(), StoreError> {
         let mut jobs = jobs.into_iter();
+        let keeper = Arc::clone(&self.keeper);
         let result = self.database().and_then(|(file, db, schema)| {
             let explain = |error| file.explain(error);
             // A writer takes the lock at once: upgrading a read lock fails when another process wrote meanwhile.
             let begin = if effect == Effect::Reads { "BEGIN" } else { "BEGIN IMMEDIATE" };
             execute(db, begin).map_err(explain)?;
             known_schema(file, db, schema)?;
+            let mut turn = Turn::new(db, &keeper);
             for mut job in jobs.by_ref() {
                 execute(db, "SAVEPOINT job").map_err(explain)?;
-                let own = job.run(db).map_err(|failure| match failure {
-                    Failure::Database(error) => file.explain(error),
-                    Failure::Refused(error) => error,
-                });
+                turn.begin();
+                let own = job.run(&mut turn).map_err(|failure| file.told(failure));
                 let failed = own.clone().err();
                 ran.push((job, own));
                 if let Some(error) = failed {
@@ -130,16 +137,26 @@ impl Writer {
                         return Err(error);
                     }
                     execute(db, "ROLLBACK TO job").map_err(explain)?;
+                    turn.undo();
                 }
                 execute(db, "RELEASE job").map_err(explain)?;
             }
+            let written = turn.write().map_err(|failure| file.told(failure))?;
             if effect >= Effect::Changes {
                 execute(db, "UPDATE meta SET generation = generation + 1").map_err(explain)?;
             }
             if effect == Effect::Erases {
                 execute(db, "UPDATE meta SET erased = erased + 1").map_err(explain)?;
             }
-            execute(db, "COMMIT").map_err(explain)
+            execute(db, "COMMIT").map_err(explain)?;
+            let Some(written) = written else { return Ok(()) };
+            keeper.committed(written);
+            // Nobody is told that it is done before it is read back.
+            let view = db.unchecked_transaction().map_err(explain)?;
+            known_schema(file, &view, schema)?;
+            let mut turn = Turn::new(&view, &keeper);
+            let again = if effect >= Effect::Changes { turn.ledger() } else { turn.head() };
+            again.map(drop).map_err(|failure| file.told(failure))
         });
         ran.extend(jobs.map(|job| (job, Ok(()))));
         if result.is_err()
@@ -163,7 +180,7 @@ impl Writer {
             self.data_version = seen;
             self.publish();
             // Whoever erased something may have ended before it could empty the log.
-            self.empty_log(Patience::None);
+            self.empty_log(Duration::ZERO);
         }
     }
 
@@ -192,7 +209,7 @@ impl Writer {
 
     /// Empties the write-ahead log, if it may hold what was erased. While another process reads an older state that
     /// cannot be done; it is tried again then.
-    fn empty_log(&mut self, patience: Patience) {
+    fn empty_log(&mut self, patience: Duration) {
         let Ok((file, db, _)) = self.database() else { return };
         let emptied = file.empty_log(db, patience).unwrap_or(false);
         self.empty_log_at = (!emptied).then(|| self.clock.now().plus(EMPTY_LOG_EVERY));
@@ -213,7 +230,14 @@ impl Writer {
 
 /// Whether a fresh connection may cure it. What another hand did, it would only hide.
 fn is_of_the_connection(error: &StoreError) -> bool {
-    !matches!(error, StoreError::Conflict(_) | StoreError::Locked(_) | StoreError::Altered { .. })
+    !matches!(
+        error,
+        StoreError::Conflict(_)
+            | StoreError::TooManyLive { .. }
+            | StoreError::TooMany { .. }
+            | StoreError::Locked(_)
+            | StoreError::Altered { .. }
+    )
 }
 
 /// In every transaction, before anything else: another process may have changed the schema since the last one.

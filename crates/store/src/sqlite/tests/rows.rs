@@ -37,7 +37,7 @@ async fn rows_of_another_hand_do_not_count() {
     ] {
         let place = Place::new();
         let store = place.open();
-        store.insert(credential()).await.unwrap();
+        store.insert(credential(), 99).await.unwrap();
         store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
         assert!(store.altered().await.unwrap().is_empty());
         let before = Credentials::list(&store, None).await.unwrap();
@@ -68,7 +68,7 @@ async fn what_is_hidden_from_a_revocation_does_not_come_back() {
     {
         let place = Place::new();
         let store = place.open();
-        store.insert(credential()).await.unwrap();
+        store.insert(credential(), 99).await.unwrap();
         let other = Connection::open(place.path()).unwrap();
         other.execute_batch(&format!("CREATE TEMP TABLE c AS SELECT * FROM credential; {hide}")).unwrap();
         assert!(store.revoke("key-1", NOW).await.unwrap(), "{hide}");
@@ -122,7 +122,7 @@ async fn assert_items_are_refused_and_mended(store: &SqliteStore, altered: &[&st
 async fn rows_that_are_put_back_do_not_count() {
     let place = Place::new();
     let store = place.open();
-    store.insert(credential()).await.unwrap();
+    store.insert(credential(), 99).await.unwrap();
     store.put("secret", "a", b"old".to_vec(), NOW).await.unwrap();
     store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
     assert!(store.owners_whole().await.unwrap());
@@ -153,9 +153,7 @@ async fn rows_that_are_put_back_do_not_count() {
     assert!(Credentials::list(&store, None).await.unwrap().is_empty());
     assert!(store.pending(99).await.unwrap().iter().all(|action| &*action.code == "row-altered"));
     assert!(!store.owners_whole().await.unwrap());
-    // With the sum over them as it was before, too, and whatever is done from then on.
-    other.execute_batch("INSERT OR REPLACE INTO ledger SELECT * FROM l").unwrap();
-    assert!(!store.owners_whole().await.unwrap());
+    // Whatever is done from then on.
     store.destroy([2; 32]).await.unwrap();
     store.obtain(vec![offer(3, 3)]).await.unwrap();
     assert!(!store.owners_whole().await.unwrap());
@@ -171,8 +169,6 @@ async fn owners_of_another_hand_are_noticed() {
         "UPDATE owner SET created = created + 1",
         "UPDATE owner SET sealed = x'00'",
         "INSERT INTO owner VALUES (zeroblob(32), zeroblob(16), 'subject', x'00', 1)",
-        "DELETE FROM ledger WHERE part = 'owners'",
-        "UPDATE ledger SET sealed = x'00' WHERE part = 'owners'",
     ] {
         let place = Place::new();
         let store = place.open();
@@ -198,13 +194,16 @@ async fn a_store_is_adopted_once() {
     for sql in [
         "DELETE FROM ledger WHERE part = 'rows'",
         "UPDATE ledger SET sealed = x'00' WHERE part = 'rows'",
-        "UPDATE ledger SET sealed = (SELECT sealed FROM ledger WHERE part = 'owners') WHERE part = 'rows'",
+        "UPDATE ledger SET sealed = (SELECT sealed FROM ledger WHERE part = 'head') WHERE part = 'rows'",
+        "UPDATE ledger SET sealed = (SELECT sealed FROM ledger WHERE part = 'rows') WHERE part = 'head'",
+        "DELETE FROM ledger WHERE part = 'head'",
+        "UPDATE ledger SET sealed = x'00' WHERE part = 'head'",
         "PRAGMA user_version = 4",
         "DELETE FROM ledger; PRAGMA user_version = 4",
     ] {
         let place = Place::new();
         let store = place.open();
-        store.insert(credential()).await.unwrap();
+        store.insert(credential(), 99).await.unwrap();
         Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
         if !sql.contains("user_version") {
             assert!(Credentials::list(&store, None).await.is_err(), "{sql}");
@@ -217,7 +216,7 @@ async fn a_store_is_adopted_once() {
     let store = place.open();
     let mark = store.mark().await.unwrap();
     assert!(mark.can_follow(mark) && mark.can_follow(StoreMark::default()));
-    store.insert(credential()).await.unwrap();
+    store.insert(credential(), 99).await.unwrap();
     let later = store.mark().await.unwrap();
     assert!(later.can_follow(mark) && !mark.can_follow(later));
     drop(store);
@@ -230,7 +229,7 @@ async fn a_store_is_adopted_once() {
 async fn a_revocation_is_part_of_what_is_known() {
     let place = Place::new();
     let store = place.open();
-    store.insert(credential()).await.unwrap();
+    store.insert(credential(), 99).await.unwrap();
     store.touch(vec![("key-1".into(), NOW.plus(Duration::from_secs(1)))]).await.unwrap();
     assert!(store.revoke("key-1", NOW).await.unwrap());
     assert_eq!(Credentials::list(&store, None).await.unwrap()[0].revoked, Some(NOW));
@@ -254,7 +253,7 @@ async fn actions_of_another_hand_are_not_repeated() {
     ] {
         let place = Place::new();
         let store = place.open();
-        store.insert(credential()).await.unwrap();
+        store.insert(credential(), 99).await.unwrap();
         assert_eq!(store.pending(9).await.unwrap()[0].name, "key.issue");
         Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
         let told = store.pending(9).await.unwrap();
@@ -316,141 +315,10 @@ async fn looking_changes_nothing() {
     }
     let old = Place::with(versions::VERSION_4);
     let before = files(&old);
-    assert_eq!(look(&old).err(), Some(StoreError::Older { found: 4, known: 6 }));
+    assert_eq!(look(&old).err(), Some(StoreError::Older { found: 4, known: 7 }));
     assert!(files(&old) == before);
     let none = Place::new();
     assert!(look(&none).is_err() && !none.directory().exists());
-}
-
-/// Everything of before, with what the store knew of it, put back beside a running bridge and before a command.
-#[tokio::test]
-async fn a_store_that_was_set_back_while_it_is_open_does_not_count() {
-    for (then, kept) in [
-        ("", true),
-        // Counted up again, with steps of its own.
-        ("again", true),
-        // The lots as well, as they were and as they are now.
-        ("", false),
-        ("again", false),
-    ] {
-        let place = Place::new();
-        let store = place.open();
-        store.insert(credential()).await.unwrap();
-        store.mark().await.unwrap();
-        let other = Connection::open(place.path()).unwrap();
-        let copy = |into: &str| {
-            let tables = ["credential", "outbox", "ledger", "step"];
-            let sql = tables.map(|name| format!("CREATE TEMP TABLE {into}_{name} AS SELECT * FROM {name};"));
-            other.execute_batch(&sql.concat()).unwrap();
-        };
-        copy("before");
-        assert!(store.revoke("key-1", NOW).await.unwrap());
-        let newest = store.mark().await.unwrap();
-        copy("after");
-        let put_back = |from: &str, tables: &[&str]| {
-            let sql =
-                |name: &&str| format!("DELETE FROM {name}; INSERT INTO {name} SELECT * FROM {from}_{name};");
-            let sql: String = tables.iter().map(sql).collect();
-            other.execute_batch(&(sql + "UPDATE meta SET generation = generation + 1")).unwrap();
-        };
-        let all = ["credential", "outbox", "ledger", "step"];
-        put_back("before", if kept { &all[..3] } else { &all });
-        if then == "again" {
-            let command = place.open();
-            for name in ["a", "b", "c"] {
-                command.put("secret", name, vec![1], NOW).await.unwrap();
-            }
-            assert!(command.mark().await.unwrap().changes > newest.changes);
-            assert!(!command.grew_from(newest).await.unwrap(), "{then} {kept}");
-        }
-        let altered = |error: StoreError| {
-            assert!(
-                matches!(&error, StoreError::Altered { what, .. } if what.contains("set back")),
-                "{error}"
-            );
-        };
-        altered(Credentials::list(&store, None).await.unwrap_err());
-        altered(store.mark().await.unwrap_err());
-        altered(store.pending(9).await.unwrap_err());
-        altered(store.put("secret", "d", vec![1], NOW).await.unwrap_err());
-        altered(store.altered().await.unwrap_err());
-        // As it was left it counts again.
-        put_back("after", &all);
-        assert_eq!(Credentials::list(&store, None).await.unwrap()[0].revoked, Some(NOW));
-        assert_eq!(store.mark().await.unwrap(), newest);
-    }
-}
-
-/// What others and this process do meanwhile is what became of it, whatever fails and is rolled back.
-#[tokio::test]
-async fn a_store_grows_from_every_mark_it_had() {
-    let place = Place::new();
-    let (store, command) = (place.open(), place.open());
-    let mut marks = vec![StoreMark::default(), store.mark().await.unwrap()];
-    for turn in 0..40_u8 {
-        let by = if turn % 3 == 0 { &command } else { &store };
-        let name = turn.to_string();
-        by.put("secret", &name, vec![turn], NOW).await.unwrap();
-        assert!(store.insert(IssuedCredential { id: name, ..credential() }).await.is_ok());
-        assert!(by.insert(IssuedCredential { id: turn.to_string(), ..credential() }).await.is_err());
-        if turn % 5 == 0 {
-            let waiting = store.pending(99).await.unwrap();
-            store.done(waiting.iter().map(|action| action.id).collect()).await.unwrap();
-        }
-        marks.push(command.mark().await.unwrap());
-        store.noted(*marks.last().unwrap()).await.unwrap();
-    }
-    drop(store);
-    let store = place.open();
-    for mark in &marks {
-        assert!(store.grew_from(*mark).await.unwrap() && command.grew_from(*mark).await.unwrap());
-        let other = StoreMark { step: [9; 32], ..*mark };
-        assert!(*mark == StoreMark::default() || !store.grew_from(other).await.unwrap());
-    }
-    // Without lots there is no way from there to here.
-    let other = Connection::open(place.path()).unwrap();
-    other.execute("DELETE FROM step WHERE number = (SELECT max(number) FROM step)", []).unwrap();
-    let [.., before, last] = marks[..] else { panic!() };
-    assert!(store.grew_from(last).await.unwrap() && !store.grew_from(before).await.unwrap());
-}
-
-/// What an earlier version left knows no steps: its count counts once, and from then on it has steps too.
-#[tokio::test]
-async fn a_ledger_without_steps_takes_one_when_it_is_opened() {
-    let place = Place::with(versions::VERSION_5);
-    let store = place.open();
-    let mark = store.mark().await.unwrap();
-    assert!(!mark.is_counted());
-    let counted = StoreMark { step: [0; 32], ..mark };
-    for (changes, grew) in [(mark.changes - 1, true), (mark.changes, true), (mark.changes + 1, false)] {
-        assert_eq!(store.grew_from(StoreMark { changes, ..counted }).await.unwrap(), grew);
-    }
-    drop(store);
-    assert_eq!(place.open().mark().await.unwrap(), mark);
-    let again = Place::with(versions::VERSION_5).open();
-    assert!(!again.grew_from(mark).await.unwrap(), "the same copy, opened once more");
-}
-
-/// Nobody can tell any more whether the owners are whole once somebody was erased without a sum over them.
-#[tokio::test]
-async fn an_erasure_without_a_sum_leaves_none_that_counts() {
-    let place = Place::new();
-    let store = place.open();
-    store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
-    let other = Connection::open(place.path()).unwrap();
-    other
-        .execute_batch(
-            "CREATE TEMP TABLE l AS SELECT * FROM ledger WHERE part = 'owners'; CREATE TEMP TABLE o AS SELECT * FROM owner;
-             UPDATE ledger SET sealed = x'00' WHERE part = 'owners'",
-        )
-        .unwrap();
-    assert!(store.destroy([1; 32]).await.unwrap().is_some());
-    other
-        .execute_batch(
-            "INSERT OR REPLACE INTO ledger SELECT * FROM l; INSERT OR IGNORE INTO owner SELECT * FROM o",
-        )
-        .unwrap();
-    assert!(!store.owners_whole().await.unwrap());
 }
 
 /// A copy that takes the place of the file, or of what SQLite keeps beside it, is another store.
@@ -460,7 +328,7 @@ async fn a_file_that_was_replaced_while_it_is_open_is_noticed() {
         for gone in [false, true] {
             let place = Place::new();
             let store = place.open();
-            store.insert(credential()).await.unwrap();
+            store.insert(credential(), 99).await.unwrap();
             assert_eq!(store.stands().await, Ok(()));
             let mut path = place.path().into_os_string();
             path.push(ending);

@@ -83,7 +83,7 @@ fn is_altered<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> bool {
 
 async fn filled(place: &Place) -> SqliteStore {
     let store = place.open();
-    store.insert(credential()).await.unwrap();
+    store.insert(credential(), 99).await.unwrap();
     store.put("secret", "a", vec![1], NOW).await.unwrap();
     store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
     store

@@ -24,12 +24,12 @@ async fn version_1_still_opens() {
     let tables = |(version, parts): (i64, Vec<(String, Option<String>, i64)>)| {
         (version, parts.into_iter().map(|(name, sql, _)| (name, sql)).collect::<Vec<_>>())
     };
-    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_6.as_ref())));
+    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_7.as_ref())));
 }
 
 #[tokio::test]
-async fn versions_2_to_6_still_open() {
-    for fixture in [VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6] {
+async fn versions_2_to_7_still_open() {
+    for fixture in [VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7] {
         holds_what_version_2_held(&Place::with(fixture).open()).await;
     }
 }
@@ -71,19 +71,19 @@ async fn holds_what_version_1_held(store: &SqliteStore) {
     assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
 }
 
-/// What is written today is what version 6 wrote. Should this fail, the schema changed: keep version 6 as it is, give
+/// What is written today is what version 7 wrote. Should this fail, the schema changed: keep version 7 as it is, give
 /// the new one a number, and copy what is written here to a fixture of its own.
 #[tokio::test]
-async fn the_current_schema_is_version_6() {
+async fn the_current_schema_is_version_7() {
     let place = Place::new();
     let store = place.open();
-    store.insert(credential()).await.unwrap();
+    store.insert(credential(), 99).await.unwrap();
     store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
     store.settle(taken(reserve(&store, "finished").await.unwrap()), Settlement::Finished(answer("kept")));
     let _open = reserve(&store, "open").await.unwrap();
     store.obtain(vec![offer(1, 2)]).await.unwrap();
     drop(store);
-    assert_eq!(schema(&place.path()), schema(VERSION_6.as_ref()));
+    assert_eq!(schema(&place.path()), schema(VERSION_7.as_ref()));
 }
 
 /// What was remembered without a key is told apart as it was, and is not left in the file.
@@ -128,8 +128,9 @@ fn schema(path: &Path) -> (i64, Vec<(String, Option<String>, i64)>) {
 }
 
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.sqlite");
-const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.sqlite");
+pub(super) const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v2.sqlite");
 const VERSION_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v3.sqlite");
 pub(super) const VERSION_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v4.sqlite");
 pub(super) const VERSION_5: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v5.sqlite");
-const VERSION_6: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v6.sqlite");
+pub(super) const VERSION_6: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v6.sqlite");
+const VERSION_7: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v7.sqlite");

@@ -1,0 +1,314 @@
+//! What the store knows of its rows: set back, bounded, written once.
+
+use super::*;
+
+/// One part of what is known, as it was before, does not go with the other as it is; and all of it, as it was before an
+/// owner's key was made or destroyed, is a store that was set back.
+#[tokio::test]
+async fn what_is_known_of_owners_is_not_put_back() {
+    for (made_first, parts, erased) in [
+        (true, "'head'", false),
+        (true, "'head'", true),
+        (true, "'head', 'rows'", true),
+        (false, "'head', 'rows'", false),
+        (false, "'rows'", true),
+    ] {
+        let place = Place::new();
+        let store = place.open();
+        store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
+        if made_first {
+            store.put("secret", "a", vec![1], NOW).await.unwrap();
+        }
+        let noted = store.mark().await.unwrap();
+        let other = Connection::open(place.path()).unwrap();
+        let keep = format!(
+            "CREATE TEMP TABLE l AS SELECT * FROM ledger WHERE part IN ({parts});
+             CREATE TEMP TABLE o AS SELECT * FROM owner"
+        );
+        other.execute_batch(&keep).unwrap();
+        match erased {
+            true => assert!(store.destroy([1; 32]).await.unwrap().is_some()),
+            false => assert_eq!(store.obtain(vec![offer(3, 3)]).await.unwrap().len(), 1),
+        }
+        let newest = store.mark().await.unwrap();
+        other
+            .execute_batch(
+                "INSERT OR REPLACE INTO ledger SELECT * FROM l; DELETE FROM owner; INSERT INTO owner SELECT * FROM o",
+            )
+            .unwrap();
+        let fell = store.stands().await;
+        assert!(matches!(fell, Err(StoreError::Altered { .. })), "{parts} {erased}: {fell:?}");
+        drop(store);
+        // Nothing but the mark that is remembered elsewhere tells, once all of it is of one moment.
+        match place.try_open() {
+            Ok(store) => {
+                assert!(store.grew_from(noted).await.unwrap() && !store.grew_from(newest).await.unwrap());
+                store.obtain(vec![offer(5, 5), offer(6, 6)]).await.unwrap();
+                store.obtain(vec![offer(7, 7)]).await.unwrap();
+                assert!(!store.grew_from(newest).await.unwrap(), "however many are made since");
+            }
+            Err(error) => assert!(matches!(error, StoreError::Altered { .. }), "{parts}: {error}"),
+        }
+    }
+}
+
+/// Everything of before, with what the store knew of it, put back beside a running bridge and before a command.
+#[tokio::test]
+async fn a_store_that_was_set_back_while_it_is_open_does_not_count() {
+    for (then, kept) in [
+        ("", true),
+        // Counted up again, with steps of its own.
+        ("again", true),
+        // The lots as well, as they were and as they are now.
+        ("", false),
+        ("again", false),
+    ] {
+        let place = Place::new();
+        let store = place.open();
+        store.insert(credential(), 99).await.unwrap();
+        store.mark().await.unwrap();
+        let other = Connection::open(place.path()).unwrap();
+        let copy = |into: &str| {
+            let tables = ["credential", "outbox", "ledger", "step"];
+            let sql = tables.map(|name| format!("CREATE TEMP TABLE {into}_{name} AS SELECT * FROM {name};"));
+            other.execute_batch(&sql.concat()).unwrap();
+        };
+        copy("before");
+        assert!(store.revoke("key-1", NOW).await.unwrap());
+        let newest = store.mark().await.unwrap();
+        copy("after");
+        let put_back = |from: &str, tables: &[&str]| {
+            let sql =
+                |name: &&str| format!("DELETE FROM {name}; INSERT INTO {name} SELECT * FROM {from}_{name};");
+            let sql: String = tables.iter().map(sql).collect();
+            other.execute_batch(&(sql + "UPDATE meta SET generation = generation + 1")).unwrap();
+        };
+        let all = ["credential", "outbox", "ledger", "step"];
+        put_back("before", if kept { &all[..3] } else { &all });
+        if then == "again" {
+            let command = place.open();
+            for name in ["a", "b", "c"] {
+                command.put("secret", name, vec![1], NOW).await.unwrap();
+            }
+            assert!(command.mark().await.unwrap().changes > newest.changes);
+            assert!(!command.grew_from(newest).await.unwrap(), "{then} {kept}");
+        }
+        let altered = |error: StoreError| {
+            assert!(
+                matches!(&error, StoreError::Altered { what, .. } if what.contains("set back")),
+                "{error}"
+            );
+        };
+        altered(Credentials::list(&store, None).await.unwrap_err());
+        altered(store.mark().await.unwrap_err());
+        altered(store.pending(9).await.unwrap_err());
+        altered(store.put("secret", "d", vec![1], NOW).await.unwrap_err());
+        altered(store.altered().await.unwrap_err());
+        // As it was left it counts again.
+        put_back("after", &all);
+        assert_eq!(Credentials::list(&store, None).await.unwrap()[0].revoked, Some(NOW));
+        assert_eq!(store.mark().await.unwrap(), newest);
+    }
+}
+
+/// What others and this process do meanwhile is what became of it, whatever fails and is rolled back.
+#[tokio::test]
+async fn a_store_grows_from_every_mark_it_had() {
+    let place = Place::new();
+    let (store, command) = (place.open(), place.open());
+    let mut marks = vec![StoreMark::default(), store.mark().await.unwrap()];
+    for turn in 0..40_u8 {
+        let by = if turn % 3 == 0 { &command } else { &store };
+        let name = turn.to_string();
+        by.put("secret", &name, vec![turn], NOW).await.unwrap();
+        assert!(store.insert(IssuedCredential { id: name, ..credential() }, 99).await.is_ok());
+        assert!(by.insert(IssuedCredential { id: turn.to_string(), ..credential() }, 99).await.is_err());
+        if turn % 5 == 0 {
+            let waiting = store.pending(99).await.unwrap();
+            store.done(waiting.iter().map(|action| action.id).collect()).await.unwrap();
+        }
+        marks.push(command.mark().await.unwrap());
+        store.noted(*marks.last().unwrap()).await.unwrap();
+    }
+    drop(store);
+    let store = place.open();
+    for mark in &marks {
+        assert!(store.grew_from(*mark).await.unwrap() && command.grew_from(*mark).await.unwrap());
+        let other = StoreMark { step: [9; 32], ..*mark };
+        assert!(*mark == StoreMark::default() || !store.grew_from(other).await.unwrap());
+    }
+    // Without lots there is no way from there to here.
+    let other = Connection::open(place.path()).unwrap();
+    other.execute("DELETE FROM step WHERE number = (SELECT max(number) FROM step)", []).unwrap();
+    let [.., before, last] = marks[..] else { panic!() };
+    assert!(store.grew_from(last).await.unwrap() && !store.grew_from(before).await.unwrap());
+}
+
+/// What an earlier version left knows no steps: its count counts once, and from then on it has steps too.
+#[tokio::test]
+async fn a_ledger_without_steps_takes_one_when_it_is_opened() {
+    let place = Place::with(versions::VERSION_5);
+    let store = place.open();
+    let mark = store.mark().await.unwrap();
+    assert!(!mark.is_counted());
+    let counted = StoreMark { step: [0; 32], ..mark };
+    for (changes, grew) in [(mark.changes - 1, true), (mark.changes, true), (mark.changes + 1, false)] {
+        assert_eq!(store.grew_from(StoreMark { changes, ..counted }).await.unwrap(), grew);
+    }
+    drop(store);
+    assert_eq!(place.open().mark().await.unwrap(), mark);
+    let again = Place::with(versions::VERSION_5).open();
+    assert!(!again.grew_from(mark).await.unwrap(), "the same copy, opened once more");
+}
+
+/// What versions 5 and 6 knew of their owners is gone on with where it fits, and never again where it does not.
+#[tokio::test]
+async fn owners_of_an_older_ledger_are_as_whole_as_they_were() {
+    for fixture in [versions::VERSION_5, versions::VERSION_6] {
+        for (sql, whole) in [
+            ("", true),
+            ("DELETE FROM owner", false),
+            ("DELETE FROM ledger WHERE part = 'owners'", false),
+            ("UPDATE ledger SET sealed = x'00' WHERE part = 'owners'", false),
+        ] {
+            let place = Place::with(fixture);
+            let other = Connection::open(place.path()).unwrap();
+            other.execute_batch(sql).unwrap();
+            drop(other);
+            let store = place.open();
+            assert_eq!(store.owners_whole().await.unwrap(), whole, "{sql}");
+            store.obtain(vec![offer(8, 8)]).await.unwrap();
+            assert_eq!(store.owners_whole().await.unwrap(), whole, "{sql}");
+        }
+    }
+}
+
+/// With its action, and whatever else is done in the same transaction; what fails leaves nothing of it.
+#[tokio::test]
+async fn what_is_known_is_written_once_a_transaction() {
+    let place = Place::new();
+    let store = place.open();
+    store.insert(credential(), 99).await.unwrap();
+    store.obtain(vec![offer(1, 1), offer(2, 2)]).await.unwrap();
+    assert!(store.obtain(vec![offer(3, 3), offer(4, 3)]).await.is_err());
+    let before = store.mark().await.unwrap().changes;
+    let lock = place.lock();
+    let first = store.put("secret", "a", vec![1], NOW);
+    let jobs: Vec<_> = (0..50).map(|n| store.put("secret", &format!("s{n}"), vec![n], NOW)).collect();
+    let refused = store.insert(credential(), 99);
+    let half = store.queue.ask(Effect::Changes, |turn| {
+        let keeper = turn.keeper;
+        let ledger = turn.ledger()?;
+        ledger.put(keeper, ledger::Kept::Item, b"secret/s1", &[vec![1]]);
+        ledger.put(keeper, ledger::Kept::Item, b"secret/half", &[vec![1]]);
+        ledger.remove(ledger::Kept::Item, b"secret/s2");
+        ledger.remove(ledger::Kept::Item, b"secret/s1");
+        ledger.add_owner(keeper, &[vec![1]]);
+        Err::<(), _>(StoreError::Conflict("half".into()).into())
+    });
+    let erased = store.destroy([2; 32]);
+    drop(lock);
+    assert!(first.await.is_ok() && refused.await.is_err() && half.await.is_err());
+    assert_eq!(erased.await, Ok(Some([2; 16])));
+    for job in jobs {
+        job.await.unwrap();
+    }
+    // The first may have gone into a transaction of its own.
+    assert!(store.mark().await.unwrap().changes - before <= 2);
+    assert!(store.owners_whole().await.unwrap() && store.altered().await.unwrap().is_empty());
+    assert_eq!((store.count().await, store.list_items("secret").await.len()), (Ok(53), 51));
+}
+
+/// What is known of rows is bounded, as each change writes all of it.
+#[tokio::test]
+async fn what_is_known_of_rows_is_bounded() {
+    // An older version left them: half expire at 500 s, half at 5,000.
+    let place = Place::with(versions::VERSION_2);
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch(
+            "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 9998)
+             INSERT INTO credential SELECT 'k' || n, 'api-key', 'of-' || n, zeroblob(32), 1,
+                 500000000 + 4500000000 * (n % 2), NULL, NULL FROM n",
+        )
+        .unwrap();
+    drop(other);
+    let store = place.open();
+    let one = |created: u64| IssuedCredential {
+        id: created.to_string(),
+        account: created.to_string(),
+        created: Timestamp::from_seconds(created),
+        expires: Timestamp::from_seconds(5_000),
+        ..credential()
+    };
+    let full = store.insert(one(2), 2).await;
+    assert!(matches!(full, Err(StoreError::TooMany { most: 10_000, .. })), "{full:?}");
+    assert!(store.revoke("k1", NOW).await.unwrap(), "what takes away always has room");
+    assert!(store.insert(one(600), 2).await.is_ok());
+    let left = Credentials::list(&store, None).await.unwrap();
+    assert_eq!(left.len(), 9_001);
+    assert!(left.iter().any(|left| left.id == "k1") && store.altered().await.unwrap().is_empty());
+}
+
+/// So is what waits for its record; but what takes something away is done all the same.
+#[tokio::test]
+async fn what_waits_for_its_record_is_bounded() {
+    let place = Place::with(versions::VERSION_2);
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch(
+            "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 9999)
+             INSERT INTO outbox (id, time, name, object, account, facts, actor)
+             SELECT randomblob(16), 1, 'subject.erase', n, '', '[]', 'x' FROM n",
+        )
+        .unwrap();
+    drop(other);
+    let store = place.open();
+    let full = |done: Result<(), StoreError>| {
+        assert!(matches!(&done, Err(StoreError::TooMany { most: 10_000, .. })), "{done:?}");
+    };
+    full(store.insert(IssuedCredential { id: "new".into(), ..credential() }, 99).await);
+    full(store.put("secret", "new", vec![1], NOW).await.map(drop));
+    full(store.destroy([1; 32]).await.map(drop));
+    assert!(store.owner_by_lookup([1; 32]).await.unwrap().is_some(), "nothing of it was done");
+    assert!(store.revoke("key-1", NOW).await.unwrap() && store.remove("secret", "a").await.unwrap());
+    let waiting = store.pending(20).await.unwrap();
+    store.done(waiting.iter().map(|action| action.id).collect()).await.unwrap();
+    assert!(store.destroy([1; 32]).await.unwrap().is_some());
+}
+
+/// In the transaction that adds it, so that commands that run beside each other do not both find room.
+#[tokio::test]
+async fn no_more_are_live_than_may_be() {
+    let place = Place::new();
+    let stores = [place.open(), place.open(), place.open()];
+    let issue = |n: usize| {
+        stores[n % 3].insert(IssuedCredential { id: n.to_string(), last_used: None, ..credential() }, 2)
+    };
+    let issued: Vec<_> = (0..12).map(issue).collect();
+    let (mut good, mut refused) = (0, 0);
+    for issued in issued {
+        match issued.await {
+            Ok(()) => good += 1,
+            Err(StoreError::TooManyLive { most: 2, .. }) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((good, refused), (2, 10));
+    let store = &stores[0];
+    let live = Credentials::list(store, None).await.unwrap();
+    // Of another kind or account, and once one is revoked or has expired.
+    let other = |id: &str| IssuedCredential { id: id.into(), last_used: None, ..credential() };
+    let secret = IssuedCredential { kind: IssuedKind::ClientSecret, ..other("secret") };
+    assert!(store.insert(secret, 2).await.is_ok());
+    assert!(store.insert(IssuedCredential { account: "crm".into(), ..other("crm") }, 2).await.is_ok());
+    assert!(store.insert(other("third"), 2).await.is_err());
+    store.revoke(&live[0].id, NOW).await.unwrap();
+    assert!(store.insert(other("third"), 2).await.is_ok());
+    let later = IssuedCredential {
+        created: credential().expires,
+        expires: Timestamp::from_seconds(9_000),
+        ..other("later")
+    };
+    assert!(store.insert(later, 2).await.is_ok());
+}
