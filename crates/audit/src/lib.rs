@@ -51,6 +51,7 @@ pub use head::{Anchor, Remembered};
 pub use mark::Mark;
 pub use options::Options;
 pub use outage::Outage;
+pub use places::unwritable;
 pub use reader::{Follow, Indexer, Log, LogFile, Order, Place, Query, Stored, Verification, Verified};
 pub use receipt::{Receipt, ReceiptFault};
 pub use retention::{Kept, Limits};

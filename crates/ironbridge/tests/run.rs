@@ -262,6 +262,24 @@ fn what_cannot_start_says_why() {
     assert!(level.err.contains("log level"), "{}", level.err);
 }
 
+#[test]
+fn status_says_that_the_trail_cannot_be_written() {
+    let world = world(&["--no-watch"]);
+    assert_eq!(world.call(&[]).status, 401);
+    assert!(world.stage.good(&["audit", "status", "--format", "json"]).json()["unwritable"].is_null());
+    for part in ["journal", "detail"] {
+        let (place, aside) = (world.stage.path(&format!("data/audit/{part}")), world.stage.path("aside"));
+        fs::rename(&place, &aside).unwrap();
+        let missing = world.stage.bad(&["audit", "status"]);
+        assert!(missing.err.contains("audit-unavailable") && missing.err.contains(part), "{}", missing.err);
+        fs::write(&place, "").unwrap();
+        let json = world.stage.bad(&["audit", "status", "--format", "json"]).json();
+        assert!(json["unwritable"].as_str().unwrap().contains("is no directory"), "{json}");
+        fs::remove_file(&place).unwrap();
+        fs::rename(&aside, &place).unwrap();
+    }
+}
+
 /// A bridge does not begin anew in silence where its trail was taken away; who accepts that leaves a record.
 #[test]
 fn a_trail_that_is_not_as_it_was_left_stops_the_start() {

@@ -6,7 +6,7 @@ use crate::command::block_on;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use crate::times;
-use ironbridge_audit::{Fault, Kept};
+use ironbridge_audit::{Fault, Kept, unwritable};
 use ironbridge_core::Timestamp;
 use ironbridge_publish::{Kind, Lag, Snapshot};
 use ironbridge_store::OwnerKeys;
@@ -30,7 +30,8 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     } else {
         status.print()?;
     }
-    Ok(ExitCode::SUCCESS)
+    // Whoever watches it is not to take this for good.
+    Ok(if status.unwritable.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 struct Status {
@@ -43,6 +44,8 @@ struct Status {
     kept: Kept,
     /// What contradicts what the bridge remembers of its trail.
     contradiction: Option<Fault>,
+    /// Why no further record can be written; never of a copy.
+    unwritable: Option<String>,
     /// Actions done that wait for their record; `None` where there is no store beside the trail.
     waiting: Option<u64>,
     /// The clock, where the bridge doubted it and retention held back.
@@ -74,7 +77,12 @@ impl Status {
         let published = published
             .map_err(|error| Failure::new(format!("cannot read what was published: {error}")))?
             .flatten();
+        let unwritable = match source.home()? {
+            Some(_) => source.dir.as_deref().and_then(unwritable),
+            None => None,
+        };
         Ok(Status {
+            unwritable,
             origin: head.origin,
             written: newest.max(head.size),
             signed: head.size,
@@ -98,6 +106,7 @@ impl Status {
             "clock_in_doubt": self.clock_in_doubt.map(times::show),
             "dropped": { "records_below": self.kept.records, "detail_below": self.kept.detail },
             "published": self.published.as_ref().map(|snapshot| times::show(snapshot.time)),
+            "unwritable": self.unwritable,
             "not_as_left": self.contradiction.as_ref().map(fault::as_json),
             "destinations": destinations.map(|lag| json!(lag)).collect::<Value>(),
         })
@@ -108,6 +117,11 @@ impl Status {
         output::data(format_args!(
             "{origin}: {written} records written, {signed} signed, {witnessed} cosigned, {indexed} indexed"
         ))?;
+        if let Some(why) = &self.unwritable {
+            output::note(format_args!(
+                "No further record can be written, so a running bridge refuses every exchange (audit-unavailable): {why}."
+            ));
+        }
         if let Some(fault) = &self.contradiction {
             output::note(not_as_left(fault).text(output::color_of_stderr()).trim_end());
         }
