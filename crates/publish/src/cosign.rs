@@ -147,8 +147,7 @@ impl Asker {
                     return Ok(());
                 }
                 CosignOutcome::Finding(finding) => {
-                    tracing::error!(witness = self.cosigner.name, %finding, "a witness contradicts this log");
-                    return Err(Trouble::new(finding));
+                    return Err(Trouble::finding(finding));
                 }
                 CosignOutcome::Refused { status, reason } => {
                     return Err(Trouble::answered(status, None, reason.as_bytes()));

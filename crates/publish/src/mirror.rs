@@ -190,7 +190,7 @@ impl Copier {
             SignedCheckpoint::open(note, &self.around.keys)
         };
         let foreign = |error| {
-            Trouble::new(format_args!("the mirror holds another log, which is left as it is: {error}"))
+            Trouble::finding(format_args!("the mirror holds another log, which is left as it is: {error}"))
         };
         note.map(|note| open(note).map_err(foreign)).transpose()
     }
@@ -201,10 +201,10 @@ impl Copier {
         if held.origin != ours.origin {
             let reason =
                 format_args!("the mirror holds another log, {}, which is left as it is", held.origin);
-            return Err(Trouble::new(reason));
+            return Err(Trouble::finding(reason));
         }
         if held.size > ours.size {
-            return Err(Trouble::new(format_args!(
+            return Err(Trouble::finding(format_args!(
                 "the mirror has seen a longer log: this one was rolled back, from {} records to {}",
                 held.size, ours.size
             )));
@@ -212,7 +212,7 @@ impl Copier {
         let size = held.size;
         let root = self.around.blocking(move |around| around.log.root(size)).await?;
         if root != held.root {
-            return Err(Trouble::new(format_args!(
+            return Err(Trouble::finding(format_args!(
                 "the mirror holds a fork: its first {size} records are not those of this log, though both are \
                  signed"
             )));

@@ -45,6 +45,10 @@ pub struct Lag {
     /// Why the last attempt failed, if it did.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// What it has that contradicts this log: a copy of a longer or another one, a file that is not what was copied, a
+    /// witness's word. It stands until the destination takes the log again.
+    #[serde(default)]
+    pub finding: Option<String>,
     /// Records it will never get, since the bridge started: it rejected them, or retention dropped them first.
     #[serde(default)]
     pub lost: u64,
@@ -103,6 +107,7 @@ impl Board {
             of: 0,
             behind_since: None,
             last_error: None,
+            finding: None,
             lost: 0,
         });
         Report { board: Arc::clone(self), place: lags.len() - 1 }
@@ -178,6 +183,7 @@ impl Report {
             if lag.last_error.take().is_some() {
                 tracing::info!(destination = lag.name, "publishing works again");
             }
+            lag.finding = None;
             lag.position = position;
         });
     }
@@ -185,7 +191,15 @@ impl Report {
     pub fn failed(&self, trouble: &Trouble) {
         self.change(|lag| {
             let reason = trouble.to_string();
-            if lag.last_error.as_ref() != Some(&reason) {
+            if trouble.finding {
+                if lag.finding.as_ref() != Some(&reason) {
+                    tracing::error!(
+                        destination = lag.name, finding = reason,
+                        "a copy or a witness contradicts this log: keep both as evidence and find out what happened; docs/audit-publish.md"
+                    );
+                }
+                lag.finding = Some(reason.clone());
+            } else if lag.last_error.as_ref() != Some(&reason) {
                 tracing::warn!(destination = lag.name, reason, "publishing fails; it is tried again");
             }
             lag.last_error = Some(reason);

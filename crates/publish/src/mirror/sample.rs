@@ -32,7 +32,7 @@ impl Copier {
             Some(theirs) if theirs == ours => {}
             Some(_) => {
                 self.differs = Some(file);
-                return Err(Trouble::new(format_args!(
+                return Err(Trouble::finding(format_args!(
                     "{} in the mirror is not what was copied there: it or this log was changed. Verify both, keep \
                      them as evidence, then remove the mirror's file to have it copied again",
                     in_log(file)

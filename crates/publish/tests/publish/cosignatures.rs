@@ -1,8 +1,8 @@
 //! Witnesses that are asked: an honest one, one that was lied to, and ones that do not work.
 
 use crate::stage::{
-    ORIGIN, caught_up, client, complains, key, only, publish, record, recorded, runtime, settings, trail,
-    until, verified,
+    ORIGIN, caught_up, client, complains, contradicts, key, only, publish, record, recorded, runtime,
+    settings, trail, until, verified,
 };
 use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::{FileState, Witness};
@@ -127,9 +127,9 @@ fn a_witness_tells_of_rollbacks_and_forks() {
 
     recorded(other.path(), 20);
     let publisher = publish(other.path(), ask(&target, &authority));
-    complains(&publisher, "was rolled back: the witness cosigned 30 entries, this log has 20");
+    contradicts(&publisher, "was rolled back: the witness cosigned 30 entries, this log has 20");
     record(&trail(other.path()), "another history", 20);
-    complains(&publisher, "forked");
+    contradicts(&publisher, "forked");
     assert_eq!(only(&publisher).position, 0);
     assert!(cosigned(other.path()).is_none());
 }

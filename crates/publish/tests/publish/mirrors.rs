@@ -1,8 +1,8 @@
 //! Copies: in a directory, and in an S3 store.
 
 use crate::stage::{
-    ORIGIN, caught_up, client, complains, drop_before, only, publish, record, recorded, runtime, settings,
-    trail, until, verified,
+    ORIGIN, caught_up, client, complains, contradicts, drop_before, only, publish, record, recorded, runtime,
+    settings, trail, until, verified,
 };
 use crate::store::{SECRET, Store};
 use ironbridge_audit::{Log, LogFile};
@@ -111,20 +111,20 @@ fn rollbacks_forks_and_other_logs_are_named_and_never_overwritten() {
     // The same name and key, but fewer records, as after a restored backup.
     recorded(other.path(), 200);
     let publisher = publish(other.path(), to_directory(copy.path()));
-    complains(
+    contradicts(
         &publisher,
         "the mirror has seen a longer log: this one was rolled back, from 300 records to 200",
     );
     // And then as many and more, but others.
     record(&trail(other.path()), "another history", 150);
-    complains(&publisher, "the mirror holds a fork: its first 300 records are not those of this log");
+    contradicts(&publisher, "the mirror holds a fork: its first 300 records are not those of this log");
     runtime.block_on(publisher.stop());
     assert_eq!(head(), before);
 
     let foreign = String::from_utf8(before.clone()).unwrap().replace("bridge-1\n", "bridge-2\n");
     std::fs::write(copy.path().join("log/checkpoint"), &foreign).unwrap();
     let publisher = publish(source.path(), to_directory(copy.path()));
-    complains(&publisher, "the mirror holds another log, which is left as it is");
+    contradicts(&publisher, "the mirror holds another log, which is left as it is");
     assert_eq!(head(), foreign.as_bytes());
     std::fs::write(copy.path().join("log/checkpoint"), &before).unwrap();
     caught_up(&publisher, 300);
@@ -162,7 +162,7 @@ fn a_copy_that_was_changed_since_is_named() {
         let mut changed = whole.clone();
         changed[700] ^= 1;
         std::fs::write(&file, &changed).unwrap();
-        complains(&publisher, &format!("{path} in the mirror is not what was copied there"));
+        contradicts(&publisher, &format!("{path} in the mirror is not what was copied there"));
         assert_eq!(std::fs::read(&file).unwrap(), changed, "evidence is left");
         // Meanwhile the copy goes on.
         let size = trail.status().size;

@@ -108,9 +108,15 @@ pub fn caught_up(publisher: &Publisher, size: u64) {
     });
 }
 
+/// Waits until what the only destination has contradicts the log, in these words.
+pub fn contradicts(publisher: &Publisher, words: &str) {
+    until(words, || only(publisher).finding.is_some_and(|finding| finding.contains(words)));
+}
+
 /// Waits until the only destination reports an error with these words.
 pub fn complains(publisher: &Publisher, words: &str) {
     until(words, || only(publisher).last_error.is_some_and(|error| error.contains(words)));
+    assert_eq!(only(publisher).finding, None, "{words}");
 }
 
 pub fn verified(dir: &Path) -> Verified {

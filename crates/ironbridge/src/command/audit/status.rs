@@ -31,7 +31,8 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         status.print()?;
     }
     // Whoever watches it is not to take this for good.
-    Ok(if status.unwritable.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let wrong = status.unwritable.is_some() || status.findings().next().is_some();
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 struct Status {
@@ -97,6 +98,12 @@ impl Status {
         })
     }
 
+    /// Destinations that contradict this log, and how.
+    fn findings(&self) -> impl Iterator<Item = (&str, &str)> {
+        let destinations = self.published.iter().flat_map(|snapshot| &snapshot.destinations);
+        destinations.filter_map(|lag| Some((&*lag.name, lag.finding.as_deref()?)))
+    }
+
     fn as_json(&self) -> Value {
         let destinations = self.published.iter().flat_map(|snapshot| &snapshot.destinations);
         json!({
@@ -158,6 +165,9 @@ impl Status {
         let headings = ["DESTINATION", "KIND", "RECORDS", "BEHIND", "SINCE", "LOST", "LAST ERROR"];
         output::data(output::table(headings, rows))?;
         output::note(format_args!("Destinations as of {}", times::show(snapshot.time)));
+        for (name, finding) in self.findings() {
+            output::note(format_args!("`{name}` contradicts this log: {finding}."));
+        }
         Ok(())
     }
 }
