@@ -49,6 +49,14 @@ enum Committer {
 /// Twice the bounds wait already, or the trail is closing.
 pub(crate) struct Refused;
 
+/// How much may wait before a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Usual,
+    /// Whatever waits: it is among the last, and these are bounded elsewhere.
+    Last,
+}
+
 /// What the committer finds when it looks for work.
 pub(crate) enum Work {
     Commit(Frame),
@@ -80,12 +88,13 @@ impl Queue {
     }
 
     /// Takes a record and gives it its index.
-    pub fn push(&self, record: Taken<'_>) -> Result<u64, Refused> {
+    pub fn push(&self, room: Room, record: Taken<'_>) -> Result<u64, Refused> {
         let mut inner = self.inner.lock();
         let closing = inner.closing;
         let pending = &mut inner.pending;
         let brim = self.bounds.records.saturating_mul(2);
-        if closing || pending.count >= brim || pending.len() >= self.bounds.bytes.saturating_mul(2) {
+        let full = pending.count >= brim || pending.len() >= self.bounds.bytes.saturating_mul(2);
+        if closing || (full && room == Room::Usual) {
             return Err(Refused);
         }
         let index = pending.end();

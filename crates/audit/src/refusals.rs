@@ -20,6 +20,10 @@ const ALONE: u32 = 20;
 /// code and window.
 const ALONE_PER_SECOND: u32 = 100;
 
+/// Keys that are kept apart while what was gathered cannot be written: as many as can come in a window. What more comes
+/// back then shares the record of the others.
+const MAX_KEYS: usize = 1_000;
+
 /// How many sources are told apart among the others; beyond, the number recorded is this one.
 const MAX_OTHERS: usize = 10_000;
 
@@ -36,7 +40,7 @@ pub(crate) struct Refusals {
 struct Inner {
     sources: HashMap<Key, Window>,
     /// Of further sources, by what was asked and code.
-    others: HashMap<(Asked, Cow<'static, str>), Window>,
+    others: HashMap<Kind, Window>,
     /// The second that `alone` counts in.
     second: u64,
     alone: u32,
@@ -52,6 +56,9 @@ struct Key {
     /// The integration, or what was to be acted on.
     of: Arc<str>,
 }
+
+/// What was asked, and the code of its refusal.
+type Kind = (Asked, Cow<'static, str>);
 
 /// What was asked for.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -96,12 +103,46 @@ pub(crate) struct Gathered {
     sources: Option<HashSet<IpAddr>>,
 }
 
+/// What was gathered in a window that has ended, and where it came from.
+pub(crate) struct Ended {
+    place: Place,
+    pub gathered: Gathered,
+}
+
+enum Place {
+    Source(Key),
+    Others(Kind),
+}
+
 impl Gathered {
     pub fn code(&self) -> &str {
         match &self.first {
             First::Exchange(_, ending) => ending.code(),
             First::Action(action) => &action.code,
         }
+    }
+
+    /// With those that came before it.
+    fn after(self, earlier: Gathered) -> Gathered {
+        let sources = match (self.sources, earlier.sources) {
+            (Some(these), Some(those)) => Some(these.into_iter().chain(those).take(MAX_OTHERS).collect()),
+            (these, those) => these.or(those),
+        };
+        let (count, last) = (self.count.saturating_add(earlier.count), self.last.max(earlier.last));
+        Gathered { first: earlier.first, count, last, sources }
+    }
+
+    /// As those of many sources are gathered.
+    fn nameless(self) -> Gathered {
+        let (first, address) = match &self.first {
+            First::Exchange(exchange, ending) => {
+                let record = Record { exchange, ending: *ending, duration: Duration::ZERO, amends: false };
+                (First::nameless(Refusal::Exchange(&record)), Some(exchange.peer.address))
+            }
+            First::Action(action) => (First::nameless(Refusal::Action(action)), action.address),
+        };
+        let sources = self.sources.or_else(|| Some(address.map(subscriber).into_iter().collect()));
+        Gathered { first, sources, ..self }
     }
 
     /// How many sources, where they are not of one.
@@ -147,13 +188,13 @@ impl Refusals {
     }
 
     /// Waits until windows have ended, and takes what was gathered in them. `None` once closed and all is taken.
-    pub fn ended(&self, now: impl Fn() -> Duration) -> Option<Vec<Gathered>> {
+    pub fn ended(&self, now: impl Fn() -> Duration) -> Option<Vec<Ended>> {
         let mut inner = self.inner.lock();
         loop {
             let closed = inner.closed;
-            let gathered = inner.take_ended(now(), closed);
-            if !gathered.is_empty() {
-                return Some(gathered);
+            let ended = inner.take_ended(now(), closed);
+            if !ended.is_empty() {
+                return Some(ended);
             }
             if closed {
                 return None;
@@ -164,6 +205,43 @@ impl Refusals {
                 self.bell.wait_for(&mut inner, LOOK);
             }
         }
+    }
+
+    /// Takes back what could not be written, to be written with what comes in another window.
+    pub fn put_back(&self, ended: Ended, now: Duration) {
+        let Ended { place, gathered } = ended;
+        let mut inner = self.inner.lock();
+        let is_first = inner.sources.is_empty() && inner.others.is_empty();
+        match place {
+            Place::Source(key) if inner.sources.len() < MAX_KEYS || inner.sources.contains_key(&key) => {
+                inner.sources.entry(key).or_insert_with(|| Window::full(now)).put_back(gathered);
+            }
+            Place::Source(Key { asked, code, .. }) => {
+                let window = inner.others.entry((asked, code)).or_insert_with(|| Window::full(now));
+                window.put_back(gathered.nameless());
+            }
+            Place::Others(kind) => {
+                inner.others.entry(kind).or_insert_with(|| Window::full(now)).put_back(gathered);
+            }
+        }
+        if is_first {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes a refusal that was to have a record of its own, for which there was no room. Whether it is one.
+    pub fn keep(&self, refusal: Refusal<'_>, now: Duration) -> bool {
+        let Some((key, _)) = key(refusal).filter(|_| !self.is_closed()) else { return false };
+        let mut window = Window::opened(now);
+        window.add(refusal, First::of, None);
+        if let Some(gathered) = window.gathered {
+            self.put_back(Ended { place: Place::Source(key), gathered }, now);
+        }
+        true
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.inner.lock().closed
     }
 
     /// Gathers no more; what is gathered is taken at once.
@@ -182,18 +260,31 @@ impl Inner {
         self.alone <= ALONE_PER_SECOND
     }
 
-    fn take_ended(&mut self, now: Duration, all: bool) -> Vec<Gathered> {
+    fn take_ended(&mut self, now: Duration, all: bool) -> Vec<Ended> {
         let has_ended = |window: &Window| all || window.has_ended(now);
-        let of_sources = self.sources.extract_if(|_, window| has_ended(window)).map(|(_, window)| window);
-        let mut windows: Vec<Window> = of_sources.collect();
-        windows.extend(self.others.extract_if(|_, window| has_ended(window)).map(|(_, window)| window));
-        windows.into_iter().filter_map(|window| window.gathered).collect()
+        let of_sources = self.sources.extract_if(|_, window| has_ended(window));
+        let of_sources = of_sources.map(|(key, window)| (Place::Source(key), window));
+        let of_others = self.others.extract_if(|_, window| has_ended(window));
+        let ended = of_sources.chain(of_others.map(|(kind, window)| (Place::Others(kind), window)));
+        ended.filter_map(|(place, window)| Some(Ended { place, gathered: window.gathered? })).collect()
     }
 }
 
 impl Window {
     fn opened(opened: Duration) -> Window {
         Window { opened, alone: 0, gathered: None }
+    }
+
+    /// In which nothing is recorded one by one any more.
+    fn full(opened: Duration) -> Window {
+        Window { alone: ALONE, ..Window::opened(opened) }
+    }
+
+    fn put_back(&mut self, earlier: Gathered) {
+        self.gathered = Some(match self.gathered.take() {
+            Some(later) => later.after(earlier),
+            None => earlier,
+        });
     }
 
     fn has_ended(&self, now: Duration) -> bool {
@@ -311,10 +402,42 @@ mod tests {
                 assert_eq!(refusal(&refusals, opened), number >= ALONE);
             }
             let ended = refusals.ended(|| opened + WINDOW).unwrap();
-            assert_eq!(ended.iter().map(|gathered| gathered.count).collect::<Vec<_>>(), [80]);
+            assert_eq!(ended.iter().map(|ended| ended.gathered.count).collect::<Vec<_>>(), [80]);
         }
         refusals.close();
         assert!(refusals.ended(|| Duration::ZERO).is_none());
         assert!(!refusal(&refusals, Duration::ZERO), "what comes after is recorded by itself");
+    }
+
+    /// What cannot be written is written later, with what came meanwhile: no count is lost, and no more is held.
+    #[test]
+    fn what_is_put_back_adds_up() {
+        let refusals = Refusals::default();
+        (0..30).for_each(|number| assert_eq!(refusal(&refusals, Duration::ZERO), number >= ALONE));
+        let mut now = WINDOW;
+        for _ in 0..3 {
+            for ended in refusals.ended(|| now).unwrap() {
+                refusals.put_back(ended, now);
+            }
+            (0..5).for_each(|_| assert!(refusal(&refusals, now), "they share its record"));
+            now += WINDOW;
+        }
+        let counts: Vec<u64> =
+            refusals.ended(|| now).unwrap().iter().map(|ended| ended.gathered.count).collect();
+        assert_eq!(counts, [10 + 3 * 5]);
+
+        for source in 0..3 * u32::try_from(MAX_KEYS).unwrap() {
+            let flow = Arc::new(Flow::undeclared("http", 1));
+            let peer = Peer { address: IpAddr::from(source.to_be_bytes()), ..Peer::default() };
+            let exchange = Exchange::new(ExchangeId::default(), Timestamp(7), now, flow, peer);
+            let ending = Ending::Denied(&code::CREDENTIALS_MISSING);
+            let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
+            assert!(refusals.keep(Refusal::Exchange(&record), now));
+        }
+        let ended = refusals.ended(|| now + WINDOW).unwrap();
+        assert_eq!(ended.len(), MAX_KEYS + 1);
+        assert_eq!(ended.iter().map(|ended| ended.gathered.count).sum::<u64>(), 3 * MAX_KEYS as u64);
+        let others = ended.iter().find_map(|ended| ended.gathered.sources());
+        assert_eq!(others, Some(2 * MAX_KEYS as u64));
     }
 }

@@ -12,7 +12,7 @@ use crate::note::Note;
 use crate::outage::{self, unavailable};
 use crate::places::Places;
 use crate::progress::Progress;
-use crate::queue::{Queue, Refused};
+use crate::queue::{Queue, Refused, Room};
 use crate::refusals::Refusals;
 use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken, WrittenSegment};
 use ironbridge_core::{Clock, Denial, OwnerKey};
@@ -137,13 +137,21 @@ impl Shared {
         &self,
         encode: impl FnOnce(&mut Encoded) -> Result<(), SealError>,
     ) -> Result<u64, Box<Denial>> {
+        self.push_within(Room::Usual, encode)
+    }
+
+    fn push_within(
+        &self,
+        room: Room,
+        encode: impl FnOnce(&mut Encoded) -> Result<(), SealError>,
+    ) -> Result<u64, Box<Denial>> {
         let mut encode = Some(encode);
         let mut push = |encoded: &mut Encoded| {
             if let Some(encode) = encode.take() {
                 encode(encoded)
                     .map_err(|error| unavailable(format_args!("detail was not sealed: {error}")))?;
             }
-            self.enqueue(encoded)
+            self.enqueue(room, encoded)
         };
         // A thread that is being torn down has no buffer of its own any more.
         ENCODED
@@ -151,7 +159,7 @@ impl Shared {
             .unwrap_or_else(|_| push(&mut Encoded::default()))
     }
 
-    fn enqueue(&self, encoded: &Encoded) -> Result<u64, Box<Denial>> {
+    fn enqueue(&self, room: Room, encoded: &Encoded) -> Result<u64, Box<Denial>> {
         let taken = Taken { leaf: &encoded.leaf, detail: &encoded.details.bytes };
         if taken.leaf.len() > MAX_ENTRY || taken.detail.len() > MAX_DETAIL {
             let (leaf, detail) = (taken.leaf.len(), taken.detail.len());
@@ -159,20 +167,27 @@ impl Shared {
                 "a record of {leaf} bytes with {detail} of detail is too long"
             )));
         }
-        self.queue.push(taken).map_err(|Refused| unavailable("no room for another record"))
+        self.queue.push(room, taken).map_err(|Refused| unavailable("no room for another record"))
     }
 }
 
-/// Writes what is gathered as its windows end.
+/// Writes what is gathered as its windows end. What finds no room is put back; at the end it is taken all the same, as no
+/// more comes.
 pub(crate) fn write_refusals(refusals: &Refusals, shared: &Shared, callers: &OwnerKey) {
-    while let Some(ended) = refusals.ended(|| shared.clock.monotonic()) {
-        for gathered in ended {
-            if let Err(denial) = shared.push(|encoded| encoded.refusals(&gathered, callers)) {
-                tracing::error!(
-                    code = gathered.code(), count = gathered.count, %denial,
-                    "refusals have no record"
-                );
+    let now = || shared.clock.monotonic();
+    while let Some(all) = refusals.ended(now) {
+        let room = if refusals.is_closed() { Room::Last } else { Room::Usual };
+        for ended in all {
+            let Err(denial) = shared.push_within(room, |encoded| encoded.refusals(&ended.gathered, callers))
+            else {
+                continue;
+            };
+            if room == Room::Usual {
+                refusals.put_back(ended, now());
+                continue;
             }
+            let (code, count) = (ended.gathered.code(), ended.gathered.count);
+            tracing::error!(code, count, %denial, "refusals have no record");
         }
     }
 }

@@ -144,6 +144,9 @@ impl Recorder for Trail {
             return self.taken(0);
         }
         let pushed = self.shared.push(|encoded| encoded.exchange(&record, &self.callers));
+        if pushed.is_err() && self.refusals.keep(Refusal::Exchange(&record), record.exchange.started) {
+            return self.taken(0);
+        }
         // Where the answer is on its way already, nobody else can tell.
         let index = pushed.inspect_err(|denial| {
             tracing::error!(id = %record.exchange.id, code = record.ending.code(), %denial, "an exchange has no record");
@@ -156,6 +159,9 @@ impl Recorder for Trail {
             return self.taken(0);
         }
         let pushed = self.shared.push(|encoded| encoded.action(action, &self.callers));
+        if pushed.is_err() && self.refusals.keep(Refusal::Action(action), self.shared.clock.monotonic()) {
+            return self.taken(0);
+        }
         let index = pushed.inspect_err(|denial| {
             tracing::error!(id = %action.id, action = %action.name, %denial, "an action has no record");
         })?;

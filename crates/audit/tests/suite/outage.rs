@@ -121,7 +121,7 @@ fn a_queue_at_its_bound_lets_nobody_new_in() {
         let refused = append(&trail, number, &flow).unwrap_err();
         assert!(refused.internal.unwrap().contains("journal"), "kept, though refused");
     }
-    let refused = append(&trail, 9, &flow).unwrap_err();
+    let refused = append(&trail, 10, &flow).unwrap_err();
     assert!(refused.internal.unwrap().contains("no room"));
     disk.set_full(false);
     eventually(|| trail.ready().is_ok() && trail.status().durable == 9);

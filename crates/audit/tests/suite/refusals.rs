@@ -1,11 +1,17 @@
 //! A flood of refusals leaves few records, which count every one of them.
 
-use crate::exchanges::{callers, exchange, flow, open, verify, wait};
+use crate::exchanges::{
+    MEMORY, append, callers, clock, exchange, flow, memory_log, open, options, verify, wait,
+};
+use crate::memory_disk::MemoryDisk;
+use ironbridge_audit::Options;
+use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{Entry, Log, Query, Stored, Trail};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, Code, Ending, Exchange, Outcome, Record, Recorder, code};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A refused stranger's exchange; its number is also when it came, in milliseconds.
@@ -150,4 +156,28 @@ fn refused_actions_share_records_too() {
     assert!(sum == 350 && rows <= 120, "{rows} {sum}");
     let shared = records.iter().find(|record| record.entry.sources.is_some()).unwrap();
     assert!(denied(&shared.entry) && shared.details.is_empty() && shared.entry.object.is_empty());
+}
+
+/// What meets a full queue is not forgotten: every refusal is counted in the end.
+#[test]
+fn refusals_that_find_no_room_are_counted_once_there_is_some() {
+    let disk = MemoryDisk::new();
+    let bounded = Options { queue_records: 4, ..options(MEMORY) };
+    let trail = Trail::open_on(Arc::clone(&disk) as Arc<dyn Disk>, bounded, clock()).unwrap();
+    disk.set_full(true);
+    for number in 0..20 {
+        let _ = append(&trail, number, &flow("orders"));
+    }
+    for number in 0..130 {
+        let exchange = stranger(number, "203.0.113.9");
+        let ending = Ending::Denied(&code::CREDENTIALS_MISSING);
+        let _ = trail.append(Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false });
+    }
+    disk.set_full(false);
+    trail.close().unwrap();
+    let log = memory_log(&disk);
+    verify(&log);
+    let records = log.query(Query::default()).unwrap().map(|stored| stored.unwrap().entry);
+    let strangers = records.filter(|entry| entry.code == code::CREDENTIALS_MISSING.id);
+    assert_eq!(strangers.map(|entry| entry.count).sum::<u64>(), 130);
 }
