@@ -204,7 +204,8 @@ fn witness_keys(audit: Option<&Audit>) -> Vec<NoteVerifier> {
     declared.filter_map(|witness| NoteVerifier::parse(&witness.key).ok()).collect()
 }
 
-/// When declared witnesses last saw this log: a time that the bridge's own clock has no part in.
+/// When declared witnesses last signed what lies beside the log: a time that the bridge's own clock has no part in. Which
+/// log they saw then does not matter, as no witness signs at a time that is yet to come.
 fn cosigned(log: &Log, witnesses: &[NoteVerifier]) -> Option<Timestamp> {
     let newest = log.witnessed_checkpoint(&[]).ok()??;
     let (_, signatures) = note::verify(&newest.note, witnesses).ok()?;

@@ -94,7 +94,29 @@ type Wanted<'f> = (&'static str, &'f Option<String>, fn(String) -> Query, fn(&Ma
 
 impl Filter {
     fn refuse_unknown(&self, source: &Source) -> Result<(), Failure> {
-        let all: [Wanted<'_>; 7] = [
+        for (what, wanted, query, declared) in self.named() {
+            let Some(wanted) = wanted else { continue };
+            let mut known = source.manifest.as_ref().map(declared).unwrap_or_default();
+            if what == CODE {
+                known.extend(
+                    all_words().iter().filter(|word| word.member.starts_with(CODE)).map(|word| word.id),
+                );
+                known.extend(all_codes().iter().map(|code| code.id));
+            }
+            if known.contains(&&**wanted) {
+                continue;
+            }
+            // It may have been declared once, or stand in a copy of another bridge's trail.
+            if source.log.query(Query { limit: Some(1), ..query(wanted.clone()) })?.next().is_some() {
+                continue;
+            }
+            return Err(unknown(what, wanted, known, source.manifest.is_some()));
+        }
+        Ok(())
+    }
+
+    fn named(&self) -> [Wanted<'_>; 7] {
+        [
             (
                 "integration",
                 &self.integration,
@@ -137,35 +159,21 @@ impl Filter {
                     roles.flat_map(|role| &role.permissions).map(|name| &**name).collect()
                 },
             ),
-            ("code", &self.code, |code| Query { code: Some(code), ..Query::default() }, |_| Vec::new()),
-        ];
-        for (what, wanted, query, declared) in all {
-            let Some(wanted) = wanted else { continue };
-            let mut known = source.manifest.as_ref().map(declared).unwrap_or_default();
-            if what == "code" {
-                known.extend(
-                    all_words().iter().filter(|word| word.member.starts_with("code")).map(|word| word.id),
-                );
-                known.extend(all_codes().iter().map(|code| code.id));
-            }
-            if known.contains(&&**wanted) {
-                continue;
-            }
-            // It may have been declared once, or stand in a copy of another bridge's trail.
-            if source.log.query(Query { limit: Some(1), ..query(wanted.clone()) })?.next().is_some() {
-                continue;
-            }
-            known.sort_unstable();
-            known.dedup();
-            let by_whom =
-                if source.manifest.is_some() { "neither the manifest nor any record" } else { "no record" };
-            let failure = Failure::new(format!("there is no {what} `{wanted}`: {by_whom} names it"));
-            return Err(match suggestion(wanted, known) {
-                Some(help) => failure.help(help),
-                None => failure,
-            });
-        }
-        Ok(())
+            (CODE, &self.code, |code| Query { code: Some(code), ..Query::default() }, |_| Vec::new()),
+        ]
+    }
+}
+
+const CODE: &str = "code";
+
+fn unknown(what: &str, wanted: &str, mut known: Vec<&str>, has_manifest: bool) -> Failure {
+    known.sort_unstable();
+    known.dedup();
+    let by_whom = if has_manifest { "neither the manifest nor any record" } else { "no record" };
+    let failure = Failure::new(format!("there is no {what} `{wanted}`: {by_whom} names it"));
+    match suggestion(wanted, known) {
+        Some(help) => failure.help(help),
+        None => failure,
     }
 }
 
