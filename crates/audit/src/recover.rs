@@ -18,6 +18,7 @@ use crate::tiles::Edge;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{ExchangeId, StoreMark, Timestamp};
 use ironbridge_seal::envelope::SealError;
+use ironbridge_seal::note::NoteVerifier;
 use ironbridge_seal::random;
 use std::io;
 use std::ops::Range;
@@ -44,6 +45,8 @@ pub(crate) struct Found {
     contradictions: Vec<Fault>,
     /// Whether anything is to be moved out of the way.
     pub in_the_way: bool,
+    /// What is wrong with the keys beside the log, which the start writes anew.
+    foreign_keys: Option<Fault>,
 }
 
 const CHECKPOINT: &str = "log/checkpoint";
@@ -108,7 +111,19 @@ impl Found {
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
         let contradictions = refusals.accepted;
         let in_the_way = in_the_way || !contradictions.is_empty();
-        Ok(Found { edge, next, link, remembered, unwritten, adopted, forgot, contradictions, in_the_way })
+        let foreign_keys = edge.as_ref().and_then(|_| foreign_keys(disk, places, options));
+        Ok(Found {
+            edge,
+            next,
+            link,
+            remembered,
+            unwritten,
+            adopted,
+            forgot,
+            contradictions,
+            in_the_way,
+            foreign_keys,
+        })
     }
 
     /// Asks the log from where on the trail is authenticated, where nothing else tells: a trail that an older version
@@ -143,12 +158,16 @@ impl Found {
         if let Some(action) = self.action(&options.actor, now) {
             notes.push(Note::of(&action, &options.callers)?);
         }
+        if let Some(fault) = self.foreign_keys.as_ref().filter(|_| notes.is_empty()) {
+            tracing::error!(%fault, "the keys beside the audit log were not those of this log, and are written anew");
+            let mended = done(&options.actor, now, name::MEND).fact("found", fault.to_string());
+            notes.push(Note::of(&mended, &options.callers)?);
+        }
         Ok(notes)
     }
 
     fn action(&self, actor: &str, now: Timestamp) -> Option<Action> {
-        let id = ExchangeId::new(now, random::bytes());
-        let action = |name| Action { actor: actor.to_owned(), ..Action::done(id, now, name, "") };
+        let action = |name| done(actor, now, name);
         if let Some(first) = self.contradictions.first() {
             let lost = self.next..self.remembered.acknowledged;
             let action = action(name::LOSS).fact("found", first.to_string());
@@ -166,6 +185,11 @@ impl Found {
             action(name::AUTHENTICATE).fact("from", self.next.to_string()).fact("pending", pending)
         })
     }
+}
+
+fn done(actor: &str, now: Timestamp, name: &'static str) -> Action {
+    let id = ExchangeId::new(now, random::bytes());
+    Action { actor: actor.to_owned(), ..Action::done(id, now, name, "") }
 }
 
 /// What contradicts: refused, unless the operator accepts it.
@@ -208,6 +232,29 @@ fn read_log(
     };
     let head = own_checkpoint(&note, options)?;
     Ok(Some(Edge::load(disk, &places.log, head.size, &head.root)?))
+}
+
+/// What lies beside the log for convenience may be older than the keys in force, but is theirs.
+fn foreign_keys(disk: &dyn Disk, places: &Places, options: &Options) -> Option<Fault> {
+    const NAMED: &str = "log/key";
+    let read = disk::read(disk, &places.log.join(checkpoint::KEYS));
+    let text = match read.map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => return Some(Fault::new(FaultKind::Malformed, NAMED, "the file is not text")),
+        Err(error) => return Some(Fault::reading(NAMED, &error)),
+    };
+    let ours = options.signers.verifiers();
+    match NoteVerifier::parse_lines(&text) {
+        Ok(keys) if keys.is_empty() => Some(Fault::new(FaultKind::Malformed, NAMED, "there is no key in it")),
+        Ok(keys) => {
+            let is_ours =
+                |key: &NoteVerifier| ours.iter().any(|own| own.verifier_key() == key.verifier_key());
+            let foreign = keys.iter().find(|key| !is_ours(key))?;
+            let detail = format!("the key {} is none of this log", foreign.verifier_key());
+            Some(Fault::new(FaultKind::Altered, NAMED, detail))
+        }
+        Err(error) => Some(Fault::new(FaultKind::Malformed, NAMED, error)),
+    }
 }
 
 fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {

@@ -433,6 +433,29 @@ fn a_pipe_or_no_end_of_zeros_in_a_files_place_is_refused() {
     }
 }
 
+/// The keys beside the log prove nothing, and are put in order: with a record, as whoever verifies by them was misled.
+#[test]
+fn foreign_keys_beside_the_log_are_written_anew_and_recorded() {
+    let other = ironbridge_seal::note::NoteSigner::from_seed(crate::exchanges::ORIGIN, &[8; 32]).unwrap();
+    let other = other.verifier().unwrap().verifier_key().to_owned();
+    for key in [None, Some(""), Some("garbage\n"), Some("\u{0}\u{1}"), Some(&*other)] {
+        let dir = killed();
+        let path = dir.path().join("log/key");
+        let ours = fs::read(&path).unwrap();
+        match key {
+            None => fs::remove_file(&path).unwrap(),
+            Some(text) => fs::write(&path, text).unwrap(),
+        }
+        Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), ours, "{key:?}");
+        let entries = entries(dir.path());
+        assert_eq!((entries.len(), &*entries[620].action), (621, name::MEND), "{key:?}");
+        assert!(entries[620].facts["found"].starts_with("log/key"), "{key:?}: {:?}", entries[620].facts);
+        Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+        assert_eq!(verify(&Log::open(dir.path()).unwrap()).size, 621, "{key:?}: once");
+    }
+}
+
 /// Retention cannot be made believe that records were dropped.
 #[test]
 fn a_forged_retention_does_not_enter() {
