@@ -28,7 +28,10 @@ pub(super) fn of(check: &str, mistakes: Vec<Mistake>) -> Vec<Remark> {
 /// What keeps a rule from being read, with its place.
 pub(super) fn of_error(check: &str, error: &RuleError) -> Remark {
     let (at, help) = match error {
-        RuleError::Syntax(_, Some(place)) => (at_column(check, *place), None),
+        RuleError::Syntax(_, place) => match other_sign(check) {
+            Some((at, meant)) => (Some(at), Some(format!("write `{meant}`"))),
+            None => (place.and_then(|place| at_column(check, place)), None),
+        },
         RuleError::UnknownVariable(name) => {
             let near = closest(name, VARIABLES.iter().copied());
             (word(check, 0, name), near.map(|near| format!("did you mean `{near}`?")))
@@ -65,6 +68,49 @@ pub(super) fn inexact(check: &str) -> Option<&str> {
     }
 }
 
+/// How other languages write what CEL writes otherwise.
+const OTHER_SIGNS: [(&str, &str); 10] = [
+    ("===", "=="),
+    ("!==", "!="),
+    ("<>", "!="),
+    ("=<", "<="),
+    ("=>", ">="),
+    ("=", "=="),
+    ("&", "&&"),
+    ("|", "||"),
+    ("~=", "matches"),
+    ("=~", "matches"),
+];
+const OTHER_WORDS: [(&str, &str); 5] =
+    [("and", "&&"), ("or", "||"), ("not", "!"), ("is", "=="), ("eq", "==")];
+
+/// The first sign or word of another language, outside texts, with what to write instead.
+fn other_sign(check: &str) -> Option<(Range<usize>, &'static str)> {
+    let is_sign = |c: char| "=!<>&|~".contains(c);
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut start = 0;
+    while let Some(first) = check.get(start..).and_then(|rest| rest.chars().next()) {
+        let rest = check.get(start..)?;
+        let length = match first {
+            '"' | '\'' => token(check, start).len(),
+            _ if is_sign(first) => rest.find(|c| !is_sign(c)).unwrap_or(rest.len()),
+            _ if is_name(first) => rest.find(|c| !is_name(c)).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        let found = rest.get(..length)?;
+        // Behind a dot a word is a name.
+        let is_word = !check.get(..start)?.trim_end().ends_with('.');
+        let small = found.to_ascii_lowercase();
+        let signs = OTHER_SIGNS.iter().filter(|_| is_sign(first));
+        let words = OTHER_WORDS.iter().filter(|_| is_word);
+        if let Some((_, meant)) = signs.chain(words).find(|(other, _)| *other == small) {
+            return Some((start..start + length, meant));
+        }
+        start += length;
+    }
+    None
+}
+
 /// A line and a column in bytes, both from 1.
 fn at_column(check: &str, (line, column): (isize, isize)) -> Option<Range<usize>> {
     let (line, column) =
@@ -98,4 +144,34 @@ fn token(check: &str, start: usize) -> Range<usize> {
         None => 0,
     };
     start..start + length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Known, Rule};
+
+    #[test]
+    fn signs_of_other_languages_are_told() {
+        for (check, at, meant) in [
+            ("body.a > 1 and body.b < 2", "and", "&&"),
+            ("body.a > 1 OR body.b < 2", "OR", "||"),
+            ("not body.a", "not", "!"),
+            ("body.a = 1", "=", "=="),
+            ("body.a === 1", "===", "=="),
+            ("body.a !== 1", "!==", "!="),
+            ("body.a <> 'and'", "<>", "!="),
+            ("body.a => 1", "=>", ">="),
+            ("'a and b' == body.a & body.c", "&", "&&"),
+            ("body.or == 1 | body.b", "|", "||"),
+            ("body.a =~ '^x'", "=~", "matches"),
+        ] {
+            let remarks = Rule::compile_for(check, "otherwise", &Known::nothing()).unwrap_err();
+            let remark = &remarks[0];
+            assert_eq!(remark.at.clone().and_then(|at| check.get(at)), Some(at), "{check}");
+            assert_eq!(remark.help.as_deref(), Some(format!("write `{meant}`").as_str()), "{check}");
+        }
+        let remarks = Rule::compile_for("body.a >", "otherwise", &Known::nothing()).unwrap_err();
+        assert_eq!(remarks[0].help, None);
+        assert!(Rule::compile("body.not == 1 && body.and == 'x = y'", "otherwise").is_ok());
+    }
 }
