@@ -1,7 +1,7 @@
 //! Certificates and keys that the manifest names, read when it is loaded.
 
 use ironbridge_identity::authority::IssuedCertificate;
-use ironbridge_manifest::{CertificateFiles, KeySource, SecretRef};
+use ironbridge_manifest::{CertificateFiles, KeySource, SecretRef, open_regular};
 use ironbridge_net::tls::{Identity, Roots, TlsError};
 use ironbridge_secrets::{SecretError, SecretName, Secrets};
 use std::io::Read;
@@ -69,13 +69,13 @@ pub fn secret_name(reference: &SecretRef) -> SecretName {
 }
 
 pub fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
-    let file = std::fs::File::open(path).map_err(|reason| unreadable(path, reason))?;
+    let file = open_regular(path).map_err(|reason| unreadable(path, reason))?;
     read_bounded(path, &file)
 }
 
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, MaterialError> {
     // The open file is checked, so that it cannot be exchanged afterwards.
-    let file = std::fs::File::open(path).map_err(|reason| unreadable(path, reason))?;
+    let file = open_regular(path).map_err(|reason| unreadable(path, reason))?;
     let mode = file.metadata().map_err(|reason| unreadable(path, reason))?.mode();
     if mode & 0o077 != 0 {
         return Err(MaterialError::Exposed(path.to_owned()));

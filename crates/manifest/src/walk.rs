@@ -2,6 +2,7 @@
 
 use crate::findings::{Finding, finding};
 use crate::reader::plain;
+use crate::regular::open_regular;
 use crate::yaml::{self, Kind};
 use std::collections::{HashSet, VecDeque};
 use std::fs::Metadata;
@@ -230,12 +231,8 @@ fn identity(of: &Metadata) -> Which {
 fn read_text(path: &Path) -> Result<(String, Which), (&'static Finding, String)> {
     let unreadable =
         |error: std::io::Error| (&finding::UNREADABLE, format!("the file cannot be read: {error}"));
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    // A pipe or device would not end.
+    let file = open_regular(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?;
-    if !found.is_file() {
-        return Err((&finding::UNREADABLE, "this is no regular file".to_owned()));
-    }
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_FILE + 1), &mut bytes)
         .map_err(unreadable)?;

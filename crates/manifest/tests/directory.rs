@@ -154,6 +154,19 @@ fn a_directory_without_a_manifest_or_without_an_end_is_told() {
     assert!(messages(&load(deep.path(), TODAY).unwrap_err())[0].starts_with("IB114 8 "));
 }
 
+/// Opening a pipe waits for a writer, for ever where there is none.
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_named() {
+    let directory = with(&[("bridge.yaml", "bridge: { name: b }")]);
+    let pipe = directory.path().join("pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let told = messages(&load(directory.path(), TODAY).unwrap_err());
+    assert!(
+        told.iter().any(|told| told.contains("pipe.yaml") && told.contains("no regular file")),
+        "{told:?}"
+    );
+}
+
 /// A misspelt name costs a comparison with every known one, so a thousand of them must not cost a million.
 #[test]
 fn many_mistakes_are_counted_and_the_first_are_kept() {

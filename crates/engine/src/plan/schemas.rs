@@ -4,11 +4,12 @@ use crate::{schema_doubts, schema_words};
 use ironbridge_controls::schema::JsonSchema;
 use ironbridge_core::json;
 use ironbridge_core::memory::Charge;
-use ironbridge_manifest::Observed;
 use ironbridge_manifest::finding::{
     SCHEMA_CHECKS_NOTHING, SCHEMA_IN_VAIN, SCHEMA_UNFITTABLE, SCHEMA_WORD_UNKNOWN,
 };
+use ironbridge_manifest::{Observed, open_regular};
 use serde_json::Value;
+use std::io::Read;
 use std::path::Path;
 
 /// A schema that a manifest names.
@@ -27,11 +28,12 @@ impl ReadSchema {
     /// Why it cannot be used.
     pub fn of(file: &Path, at: &[&str]) -> Result<(ReadSchema, Vec<Observed>), String> {
         let shown = file.display();
-        let size = std::fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?.len();
-        if size > MAX_SCHEMA {
+        let opened = open_regular(file).map_err(|error| format!("{shown}: {error}"))?;
+        let mut bytes = Vec::new();
+        opened.take(MAX_SCHEMA + 1).read_to_end(&mut bytes).map_err(|error| format!("{shown}: {error}"))?;
+        if u64::try_from(bytes.len()).is_ok_and(|size| size > MAX_SCHEMA) {
             return Err(format!("{shown} is larger than 1 MiB"));
         }
-        let bytes = std::fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
         let document = json::parse(&bytes).map_err(|fault| format!("{shown} is not JSON: {fault}"))?;
         if let Some(kind) = schema_words::other_document(&document) {
             return Err(format!("{shown} is {kind}, not a JSON Schema: as one it would accept every body"));
