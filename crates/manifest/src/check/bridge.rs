@@ -70,6 +70,11 @@ impl Check<'_, '_> {
                 let message = format!("the issuer `{other}` has this identifier already");
                 self.report(&finding::CONTRADICTION, spot.key("issuer").at_value(), message, "taken");
             }
+            if let Some(identifier) = of_metadata(&issuer.issuer.text) {
+                let message = "this is where the issuer's metadata is, and tokens carry its identifier";
+                let label = format!("write `{identifier}`");
+                self.report(&finding::CONTRADICTION, spot.key("issuer").at_value(), message, &label);
+            }
             if issuer.issuer.text.trim_end_matches('/') == bridge.origin() {
                 let message = "this is the bridge's own identifier; its own tokens need no declaration";
                 self.report(
@@ -89,4 +94,12 @@ impl Check<'_, '_> {
             self.report(&finding::PLAINTEXT, spot.at_value(), message, "write `https`");
         }
     }
+}
+
+/// The identifier of an issuer whose metadata is at this address: the well-known part stands behind it (OpenID Connect
+/// Discovery §4), or between its host and its path (RFC 8414 §3).
+fn of_metadata(url: &str) -> Option<String> {
+    let (before, well_known) = url.split_once("/.well-known/")?;
+    let path = well_known.split_once('/').map_or("", |(_, path)| path);
+    Some(if path.is_empty() { before.to_owned() } else { format!("{before}/{path}") })
 }
