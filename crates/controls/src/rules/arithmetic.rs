@@ -1,5 +1,5 @@
 //! Reckoning as JSON has numbers: of one kind. 5, 5.0 and 0.5e1 are the same number wherever they stand, a quotient is
-//! what it is on paper, and a result that 64 bits or a double do not hold is no result.
+//! what it is on paper. A whole result that 64 bits do not hold is none, and a broken one is rounded as doubles are.
 //!
 //! The evaluator's own operators refuse a whole number beside a broken one, so a caller could choose by how a number is
 //! written whether a rule can be decided.

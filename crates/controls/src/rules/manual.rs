@@ -44,8 +44,10 @@ A member that may be missing is asked for first: `!has(body.note) || body.note.s
 moments or two durations; `in` a list, or the names of a map; `.name` and `[\"name\"]` a member, `[0]` an element.
 
 Numbers are of one kind, as in JSON: 5, 5.0 and 0.5e1 are the same wherever they stand. `+`, `-`, `*` and `/` reckon with
-all of them alike, and `/` gives what it gives on paper: 5 / 2 is 2.5, of which `int(…)` is 2. `%` takes whole numbers. What
-neither 64 bits nor a double hold as it is, is no result. `+` also joins texts and lists, and moves a moment by a duration.
+all of them alike, and `/` gives what it gives on paper: 5 / 2 is 2.5, of which `int(…)` is 2. `%` takes whole numbers. A
+whole result is exact or none: beyond 64 bits the rule is not decided. A broken one is rounded as doubles are (IEEE 754, some
+15 digits): 0.1 + 0.2 is not 0.3, and 100 + 0.000000000000001 is 100. Reckon money in whole cents. `+` also joins texts and
+lists, and moves a moment by a duration.
 
 `list.all(x, …)`, `list.exists(x, …)` and `list.exists_one(x, …)` ask every element, `list.filter(x, …)` gives those for which
 it holds; over a map they go through its names.

@@ -3,6 +3,7 @@
 
 use super::{MAX_VIOLATIONS, SchemaError};
 use ironbridge_core::FieldError;
+use ironbridge_core::nearest::closest;
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
@@ -34,11 +35,33 @@ pub(super) fn violation(error: &ValidationError<'_>, found: &mut Vec<FieldError>
 pub(super) fn compilation(error: &ValidationError<'_>) -> SchemaError {
     match error.kind() {
         Kind::Referencing(reason) => SchemaError::Reference(cut(reason.to_string())),
+        Kind::AnyOf { .. } if error.instance_path().as_str().ends_with("/type") => SchemaError::Invalid {
+            pointer: cut(error.instance_path().as_str().to_owned()),
+            reason: no_type(error.instance()),
+        },
         // The schema is the operator's own text, so here the message may quote it.
         _ => SchemaError::Invalid {
             pointer: cut(error.instance_path().as_str().to_owned()),
             reason: cut(error.to_string()),
         },
+    }
+}
+
+/// The types (Validation §6.1.1).
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
+
+/// What is wrong with what `type` says.
+fn no_type(said: &Value) -> String {
+    let words = said.as_array().map_or(std::slice::from_ref(said), Vec::as_slice);
+    let odd = words.iter().find(|word| !word.as_str().is_some_and(|word| TYPES.contains(&word)));
+    match odd {
+        Some(Value::String(word)) => {
+            let near = closest(word, TYPES.into_iter())
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            format!("`{}` is no type{near}", cut(word.clone()))
+        }
+        Some(_) => format!("a type is one of {}", TYPES.join(", ")),
+        None => "the types are an empty list, or one comes twice".to_owned(),
     }
 }
 
