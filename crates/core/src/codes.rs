@@ -139,7 +139,7 @@ codes! {
         "The token's signature does not verify under the issuer's key.",
         "Send the token exactly as the issuer gave it.";
     TOKEN_EXPIRED = "token-expired", 401, Caller, false, "Token expired",
-        "The token's exp has passed, allowing 30 seconds for clock difference.",
+        "The token's exp has passed. Tokens of other issuers are given 30 seconds for the difference of the clocks, those of the bridge's own token endpoint none.",
         "Get a fresh token, and the next before this one expires.",
         "If fresh tokens are refused, compare the clocks of the issuer and of the bridge, whose log says how long ago exp was.";
     TOKEN_NOT_YET_VALID = "token-not-yet-valid", 401, Caller, true, "Token not yet valid",

@@ -48,9 +48,9 @@ impl<'c> Claims<'c> {
         Timestamp(self.starts.micros().saturating_sub(skew))
     }
 
-    /// `exp` and the skew; exclusive.
-    pub fn not_after(&self) -> Timestamp {
-        self.expires.plus(SKEW)
+    /// `exp` and the leeway that its issuer's clock has; exclusive.
+    pub fn not_after(&self, leeway: Duration) -> Timestamp {
+        self.expires.plus(leeway)
     }
 
     pub fn audiences(&self) -> impl Iterator<Item = &'c str> {
