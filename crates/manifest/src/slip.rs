@@ -11,20 +11,76 @@ const LINES_BACK: usize = 3;
 
 /// What was probably done, on the line at this byte or just before it.
 pub fn find(text: &str, at: usize) -> Option<Slip> {
-    if let Some(slip) = indentation(text, at) {
-        return Some(slip);
-    }
+    // Signs that are no YAML first: what else looks wrong comes from them.
+    nearby(text, at, foreign)
+        .or_else(|| indentation(text, at))
+        .or_else(|| nearby(text, at, on))
+        .or_else(|| unclosed(text, at))
+        .or_else(|| without_colon(text, at))
+}
+
+/// Where on a line, what, and what to do.
+type OnLine = (usize, usize, String, &'static str);
+
+/// What is found first, from the line at this byte backwards.
+fn nearby(text: &str, at: usize, look: fn(&str) -> Option<OnLine>) -> Option<Slip> {
     let mut end = text.get(at..)?.find('\n').map_or(text.len(), |line| at + line);
     for _ in 0..LINES_BACK {
         let start = text.get(..end)?.rfind('\n').map_or(0, |line| line + 1);
         let line = text.get(start..end)?;
-        if let Some((from, to, message, help)) = on(line) {
+        if let Some((from, to, message, help)) = look(line) {
             return Some((Span { start: start + from, end: start + to }, message, help));
         }
-        let Some(before) = start.checked_sub(1) else { break };
-        end = before;
+        end = start.checked_sub(1)?;
     }
-    unclosed(text, at).or_else(|| without_colon(text, at))
+    None
+}
+
+/// Signs that come from elsewhere: a web page, a word processor, a template.
+fn foreign(line: &str) -> Option<OnLine> {
+    let text = line.trim_start();
+    let begin = line.len() - text.len();
+    if let Some((from, blank)) =
+        line.char_indices().take_while(|(at, _)| *at < begin).find(|(_, c)| !c.is_ascii())
+    {
+        let message = "a blank that is none of YAML's is used for indentation".to_owned();
+        let help = "write spaces; text that is copied from a web page often has no-break spaces instead";
+        return Some((from, from + blank.len_utf8(), message, help));
+    }
+    if text.starts_with("{{") || text.starts_with("{%") {
+        let message = "this is a template, which becomes YAML only when it is filled in".to_owned();
+        return Some((begin, line.len(), message, "fill it in first, for example with `helm template`"));
+    }
+    let code = line.split(" #").next().unwrap_or(line);
+    for quote in ['“', '”', '„', '‘', '’', '«', '»'] {
+        let begins = |before: &str| before.ends_with([' ', '[', '{', ',']);
+        if let Some(from) = code.find(quote).filter(|from| code.get(..*from).is_some_and(begins)) {
+            let message = format!("`{quote}` is a letter here and no quotation mark");
+            return Some((from, from + quote.len_utf8(), message, "write straight quotation marks: \" or '"));
+        }
+    }
+    in_brackets(code)
+}
+
+/// A value in braces or brackets that begins with a sign of YAML's own.
+fn in_brackets(line: &str) -> Option<OnLine> {
+    let open = line.find(['{', '['])?;
+    for sign in ['@', '`', '%', '*'] {
+        let begins = |from: &usize| {
+            let before = line.get(..*from).unwrap_or_default();
+            let value = before.trim_end().ends_with([':', '[', ',']) && *from > open;
+            let quoted = before.matches('"').count() % 2 == 1 || before.matches('\'').count() % 2 == 1;
+            let behind = line.get(from + 1..).unwrap_or_default();
+            // An alias is a name behind it.
+            value && !quoted && (sign != '*' || !behind.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        };
+        if let Some(from) = line.match_indices(sign).map(|(from, _)| from).find(begins) {
+            let to = line.get(from..)?.find([' ', ',', ']', '}']).map_or(line.len(), |end| from + end);
+            let message = format!("a text that begins with `{sign}` must be in quotes");
+            return Some((from, to, message, "put the whole value into quotes"));
+        }
+    }
+    None
 }
 
 /// A key that stands in no column of the maps that are open there.
@@ -88,7 +144,7 @@ fn key_of(text: &str) -> Option<&str> {
 }
 
 /// Where on a line somebody wrote YAML as one would think it is written, and what was meant.
-fn on(line: &str) -> Option<(usize, usize, String, &'static str)> {
+fn on(line: &str) -> Option<OnLine> {
     let begin = line.len() - line.trim_start().len();
     let text = line.get(begin..)?;
     let text = text.strip_prefix("- ").unwrap_or(text);
@@ -111,7 +167,7 @@ fn on(line: &str) -> Option<(usize, usize, String, &'static str)> {
 }
 
 /// A text that needs quotes, or ends them too early.
-fn in_value(line: &str) -> Option<(usize, usize, String, &'static str)> {
+fn in_value(line: &str) -> Option<OnLine> {
     let (before, value) = line.split_once(": ")?;
     let value = value.trim_start();
     let value = value.split(" #").next().unwrap_or(value).trim_end();
@@ -140,7 +196,7 @@ fn in_value(line: &str) -> Option<(usize, usize, String, &'static str)> {
 }
 
 /// A parameter of a path, or a variable, inside a map in braces: its own braces end the map.
-fn in_braces(line: &str) -> Option<(usize, usize, String, &'static str)> {
+fn in_braces(line: &str) -> Option<OnLine> {
     let open = line.find("{ ").or_else(|| line.find(": {"))?;
     let inner = line.get(open + 2..)?;
     let unquoted = |at: &usize| {
