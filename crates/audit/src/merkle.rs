@@ -131,6 +131,20 @@ pub fn check_inclusion(root: &Hash, size: u64, index: u64, leaf: &Hash, path: &[
     last == 0 && hash == *root
 }
 
+/// Whether `path`, of the first entry of the `number`th run of `2^height` entries, proves that this is the run's root: from
+/// there upward it is the path of a tree whose leaves are such runs. The tree holds the whole run.
+pub(crate) fn check_run(
+    root: &Hash,
+    size: u64,
+    (number, height): (u64, u32),
+    run: &Hash,
+    path: &[Hash],
+) -> bool {
+    let above = usize::try_from(height).ok().and_then(|height| path.get(height..));
+    size > 0
+        && above.is_some_and(|above| check_inclusion(root, ((size - 1) >> height) + 1, number, run, above))
+}
+
 /// Whether `path` proves that the tree of `new` leaves starts with the tree of `old` leaves
 /// (RFC 9162 §2.1.4.2). Every tree starts with the empty one; that needs no path.
 pub fn check_consistency(old: u64, old_root: &Hash, new: u64, new_root: &Hash, path: &[Hash]) -> bool {
@@ -233,6 +247,15 @@ mod tests {
                 }
                 let longer: Vec<Hash> = path.iter().copied().chain([[0; 32]]).collect();
                 assert!(!check_inclusion(&root, size, index, &leaf, &longer));
+            }
+            for (height, number) in (0..6u32).flat_map(|height| (0..size >> height).map(move |n| (height, n)))
+            {
+                let first = number << height;
+                let path = inclusion_path(&mut nodes, first, 0, size).unwrap();
+                let run = root_of(&hashes[first as usize..(first + (1 << height)) as usize]).unwrap();
+                assert!(check_run(&root, size, (number, height), &run, &path));
+                assert!(!check_run(&root, size, (number, height), &[9; 32], &path));
+                assert!(!check_run(&root, size, (number + 1, height), &run, &path));
             }
             for old in 1..=size {
                 let path = consistency_path(&mut nodes, old, 0, size, true).unwrap();

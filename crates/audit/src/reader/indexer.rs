@@ -4,7 +4,7 @@ use crate::detail::{self, DetailKind};
 use crate::fault::{Fault, FaultKind};
 use crate::index::{BLOCKS, Blocks, DIRECTORY, IndexBuilder, IndexFile, name, put, seal};
 use crate::merkle::Hash;
-use crate::tiles::{Kind, WIDTH, named};
+use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
 use ironbridge_core::OwnerTag;
 use std::path::Path;
 
@@ -110,29 +110,37 @@ impl Log {
         let first_bundle = number * blocks.bundles();
         for bundle in first_bundle..first_bundle + blocks.bundles() {
             let first = bundle * WIDTH;
-            for (leaf, index) in self.bundle(first, first + WIDTH)?.iter().zip(first..) {
+            // As they lie there: that they are those of the tree is proven of all of them together.
+            let (file, bytes) = load_bytes(&*self.disk, &self.places.log, Kind::Entries, bundle, WIDTH)?;
+            for (leaf, index) in bundle_entries(&file, &bytes, first, WIDTH)?.into_iter().zip(first..) {
                 let stored = detail.at(index)?;
                 // Dropped detail names nobody; what is not there for another reason might come back.
                 let is_known = index < kept.detail || !stored.is_empty();
                 let subjects = is_known.then(|| subjects(&stored, index)).transpose()?;
-                builder.add(leaf, subjects.as_deref()).map_err(|error| {
+                if let Err(error) = builder.add(leaf, subjects.as_deref()) {
+                    // Another record than the one that was signed is told as such.
+                    self.bundle(first, first + WIDTH)?;
                     let detail = format!("the record cannot be read: {error}");
-                    Fault::new(FaultKind::Malformed, named(Kind::Entries, bundle, WIDTH), detail).entry(index)
-                })?;
+                    return Err(Fault::new(FaultKind::Malformed, file, detail).entry(index));
+                }
             }
         }
         let built = builder.finish().filter(|built| built.root == *root);
-        let sealed = built.map(|mut built| {
+        if let Some(mut built) = built
+            && self.has_run(number, blocks.height, root)?
+        {
             if let Some(key) = &self.trust.key {
                 seal(key, &mut built.bytes);
             }
-            built.bytes
-        });
-        sealed.ok_or_else(|| {
-            let detail = "the records are not those under the tree's node; `audit verify` tells which";
-            Fault::new(FaultKind::Altered, named(Kind::Entries, first_bundle, WIDTH), detail)
-                .entry(first_bundle * WIDTH)
-        })
+            return Ok(built.bytes);
+        }
+        // The first of them that are other ones, by name.
+        for bundle in first_bundle..first_bundle + blocks.bundles() {
+            self.bundle(bundle * WIDTH, (bundle + 1) * WIDTH)?;
+        }
+        let detail = "the records are not those under the tree's node; `audit verify` tells which";
+        Err(Fault::new(FaultKind::Altered, named(Kind::Entries, first_bundle, WIDTH), detail)
+            .entry(first_bundle * WIDTH))
     }
 
     fn put_index(&self, number: u64, bytes: &[u8]) -> Result<(), Fault> {

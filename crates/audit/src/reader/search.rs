@@ -173,6 +173,7 @@ mod tests {
     use crate::disk::{Disk, RealDisk};
     use crate::index::{self, DIRECTORY, IndexBuilder};
     use crate::journal::Trust;
+    use crate::merkle::{leaf_hash, root_of};
     use crate::places::Places;
     use crate::reader::{Indexer, parse};
     use crate::segment::TrailKey;
@@ -499,5 +500,26 @@ mod tests {
         let failed = Query { outcome: Some("failed".into()), ..Query::default() };
         let refused = log.query(failed).unwrap().last().unwrap().unwrap_err();
         assert_eq!((refused.kind, refused.entry), (crate::FaultKind::Altered, Some(1_280)));
+    }
+
+    /// Whoever alters a record with the hashes above it leaves the checkpoint behind, which is signed.
+    #[test]
+    fn records_with_another_tree_above_them_have_no_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let seed = |n: usize| Seed { time: n as u64, value: n, tags: vec![] };
+        let log = log_of(dir.path(), &(0..3_072).map(seed).collect::<Vec<_>>());
+        let tiles = dir.path().join("log/tile");
+        let mut bytes = fs::read(tiles.join("entries/005")).unwrap();
+        let at = bytes.windows(6).position(|word| word == b"denied").unwrap();
+        bytes[at..at + 6].copy_from_slice(b"failed");
+        let leaves: Vec<Hash> = crate::tiles::parse_entries(&bytes).0.into_iter().map(leaf_hash).collect();
+        let mut above = load_tile(&RealDisk, &dir.path().join("log"), 1, 0, 12).unwrap();
+        above[5] = root_of(&leaves).unwrap();
+        fs::write(tiles.join("entries/005"), bytes).unwrap();
+        fs::write(tiles.join("0/005"), leaves.concat()).unwrap();
+        fs::write(tiles.join("1/000.p/12"), above.concat()).unwrap();
+        let mut indexer = Indexer::of(log.clone(), BLOCKS);
+        let refused = [(); 3].map(|()| indexer.catch_up().err().map(|fault| fault.kind));
+        assert_eq!(refused[1], Some(crate::FaultKind::Altered));
     }
 }

@@ -5,7 +5,7 @@ use super::proof::TileNodes;
 use super::{CHECKPOINT, Log, parse};
 use crate::checkpoint::Checkpoint;
 use crate::fault::{Fault, FaultKind};
-use crate::merkle::{Hash, check_inclusion, inclusion_path, leaf_hash};
+use crate::merkle::{Hash, check_inclusion, check_run, inclusion_path, leaf_hash};
 use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -46,6 +46,22 @@ impl Log {
         let skip = usize::try_from(index - first).unwrap_or(usize::MAX);
         let count = usize::try_from(size.saturating_sub(index)).unwrap_or(usize::MAX);
         Ok(entries.into_iter().skip(skip).take(count).map(<[u8]>::to_vec).collect())
+    }
+
+    /// Whether this is the root of the `number`th run of `2^height` records in the tree that the checkpoint names. Who has
+    /// hashed all of them need not have each bundle proven.
+    ///
+    /// # Errors
+    /// Where the tree's tiles cannot be read.
+    pub(super) fn has_run(&self, number: u64, height: u32, root: &Hash) -> Result<bool, Fault> {
+        let tree = self.newest_tree()?;
+        let (first, size) = (number << height, tree.head.size);
+        if size < (number + 1) << height {
+            return Ok(false);
+        }
+        let mut nodes = TileNodes { log: self, size, read: HashMap::new() };
+        let path = inclusion_path(&mut nodes, first, 0, size)?;
+        Ok(check_run(&tree.head.root, size, (number, height), root, &path))
     }
 
     fn newest_tree(&self) -> Result<Arc<Tree>, Fault> {
