@@ -9,13 +9,18 @@ use tokio::time::Sleep;
 /// A peer that takes no byte for so long is given up: it holds a connection and a whole answer in memory. Ours.
 const STALL: Duration = Duration::from_secs(60);
 
-/// A TCP connection that writes a single buffer with send(2): writev(2) takes the long way through the kernel's
-/// file layer, which shows at two writes per exchange. rustls always asks for a vectored write, mostly of one
-/// record. It breaks off when the other end does not read.
+/// Pieces that together have no more bytes are written as one: copying them costs less than what writev(2) costs more.
+const ONE_PIECE: usize = 4096;
+
+/// A TCP connection that writes with send(2): writev(2) takes the long way through the kernel's file layer, which shows
+/// at two writes per exchange. rustls always asks for a vectored write, mostly of one record; hyper for a head and a
+/// body. It breaks off when the other end does not read.
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
     patience: Duration,
+    /// Small pieces, one after another.
+    joined: Vec<u8>,
     /// Armed while the other end takes nothing.
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -26,7 +31,7 @@ impl Wire {
     }
 
     fn with_patience(stream: TcpStream, patience: Duration) -> Wire {
-        Wire { stream, patience, alarm: None }
+        Wire { stream, patience, joined: Vec::new(), alarm: None }
     }
 
     fn write(
@@ -68,10 +73,19 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().write(cx, |stream, cx| match bufs {
-            [only] => stream.poll_write(cx, only),
-            _ => stream.poll_write_vectored(cx, bufs),
-        })
+        let wire = self.get_mut();
+        if let [only] = bufs {
+            return wire.write(cx, |stream, cx| stream.poll_write(cx, only));
+        }
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() > ONE_PIECE {
+            return wire.write(cx, |stream, cx| stream.poll_write_vectored(cx, bufs));
+        }
+        let mut joined = std::mem::take(&mut wire.joined);
+        joined.clear();
+        bufs.iter().for_each(|buf| joined.extend_from_slice(buf));
+        let written = wire.write(cx, |stream, cx| stream.poll_write(cx, &joined));
+        wire.joined = joined;
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
