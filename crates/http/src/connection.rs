@@ -2,6 +2,7 @@
 
 use crate::Site;
 use crate::handshakes::Handshakes;
+use crate::rarely::rarely;
 use crate::service::{Caller, serve};
 use crate::unattended::Streams;
 use crate::unseen;
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ironbridge_core::{Clock, Entropy, IdSource, Recorder};
-use ironbridge_net::frames::Frames;
+use ironbridge_net::frames::{FrameState, Frames};
 use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
 use ironbridge_net::protocol::{http1_server, http2_server};
@@ -23,6 +24,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -137,8 +139,9 @@ impl Worker {
     async fn connection(self: Rc<Self>, connection: Connection) {
         let front = Arc::clone(&self.front);
         tokio::select! {
+            biased;
             () = self.serve(connection) => {}
-            () = front.over() => {}
+            () = rarely(front.over()) => {}
         }
     }
 
@@ -156,56 +159,74 @@ impl Worker {
             Ok(secured) => secured,
             Err(error) => return self.front.handshakes.refused(&error, listener, peer.ip()),
         };
-        let mut draining = self.front.draining.subscribe();
         let (address, certificate) = (peer.ip(), secured.certificate);
+        let caller = |gate, frames| Rc::new(Caller { address, local, certificate, gate, frames, counted });
         let ended = match secured.protocol {
-            Protocol::Http1 => {
-                let (gate, state) = Gate::new(secured.stream, **self.front.limits.load());
-                counted.serves(&state);
-                let caller =
-                    Rc::new(Caller { address, local, certificate, gate: state, frames: None, counted });
-                let service = service_fn(|request: Request<Incoming>| serve(&self, &caller, request));
-                let server = http1_server().serve_connection(TokioIo::new(gate), service).with_upgrades();
-                let mut server = pin!(server);
-                tokio::select! {
-                    biased;
-                    ended = drive(server.as_mut(), |server| server.graceful_shutdown(), &mut draining) => ended,
-                    () = caller.counted.asked_to_leave() => {
-                        server.as_mut().graceful_shutdown();
-                        leave(server, &caller).await
-                    }
-                }
-            }
-            Protocol::Http2 => {
-                let (stream, seen) = Frames::new(secured.stream);
-                let (limits, state) = (**self.front.limits.load(), GateState::ungated());
-                counted.serves(&state);
-                let (gate, frames) = (Arc::clone(&state), Some(Rc::clone(&seen)));
-                let caller = Rc::new(Caller { address, local, certificate, gate, frames, counted });
-                let service = service_fn(|request: Request<Incoming>| serve(&self, &caller, request));
-                let server = http2_server().serve_connection(TokioIo::new(stream), service);
-                let mut server = pin!(server);
-                let ended = tokio::select! {
-                    biased;
-                    ended = drive(server.as_mut(), |server| server.graceful_shutdown(), &mut draining) => ended,
-                    // After hyper's turn, whenever it had one.
-                    () = unseen::watch(&self, &caller, &seen) => Ok(()),
-                    () = caller.counted.asked_to_leave() => {
-                        // GOAWAY, so that nobody sends into a closed connection (RFC 9113 §6.8).
-                        server.as_mut().graceful_shutdown();
-                        leave(server, &caller).await
-                    }
-                    () = silence(&state, limits) => {
-                        server.as_mut().graceful_shutdown();
-                        timeout(limits.head_timeout, server).await.unwrap_or(Ok(()))
-                    }
-                };
-                unseen::ended(&self, &caller, &seen, &ended);
-                ended
-            }
+            Protocol::Http1 => self.serve_http1(secured.stream, caller).await,
+            Protocol::Http2 => self.serve_http2(secured.stream, caller).await,
         };
         if let Err(error) = ended {
             tracing::debug!(address = %address, %error, "connection broke off");
+        }
+    }
+
+    async fn serve_http1<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self: &Rc<Self>,
+        stream: Io,
+        caller: impl FnOnce(Arc<GateState>, Option<Rc<FrameState>>) -> Rc<Caller>,
+    ) -> hyper::Result<()> {
+        let (gate, state) = Gate::new(stream, **self.front.limits.load());
+        let caller = caller(Arc::clone(&state), None);
+        caller.counted.serves(&state);
+        let service = service_fn(|request: Request<Incoming>| serve(self, &caller, request));
+        let server = http1_server().serve_connection(TokioIo::new(gate), service).with_upgrades();
+        let mut server = pin!(server);
+        tokio::select! {
+            biased;
+            ended = drive(server.as_mut(), |server| server.graceful_shutdown(), self.drains()) => ended,
+            () = rarely(caller.counted.asked_to_leave()) => {
+                server.as_mut().graceful_shutdown();
+                leave(server, &caller).await
+            }
+        }
+    }
+
+    async fn serve_http2<Io: AsyncRead + AsyncWrite + Unpin + 'static>(
+        self: &Rc<Self>,
+        stream: Io,
+        caller: impl FnOnce(Arc<GateState>, Option<Rc<FrameState>>) -> Rc<Caller>,
+    ) -> hyper::Result<()> {
+        let (stream, seen) = Frames::new(stream);
+        let (limits, state) = (**self.front.limits.load(), GateState::ungated());
+        let caller = caller(Arc::clone(&state), Some(Rc::clone(&seen)));
+        caller.counted.serves(&state);
+        let service = service_fn(|request: Request<Incoming>| serve(self, &caller, request));
+        let server = http2_server().serve_connection(TokioIo::new(stream), service);
+        let mut server = pin!(server);
+        let ended = tokio::select! {
+            biased;
+            ended = drive(server.as_mut(), |server| server.graceful_shutdown(), self.drains()) => ended,
+            // After hyper's turn, whenever it had one.
+            () = unseen::watch(self, &caller, &seen) => Ok(()),
+            () = rarely(caller.counted.asked_to_leave()) => {
+                // GOAWAY, so that nobody sends into a closed connection (RFC 9113 §6.8).
+                server.as_mut().graceful_shutdown();
+                leave(server, &caller).await
+            }
+            () = rarely(silence(&state, limits)) => {
+                server.as_mut().graceful_shutdown();
+                timeout(limits.head_timeout, server).await.unwrap_or(Ok(()))
+            }
+        };
+        unseen::ended(self, &caller, &seen, &ended);
+        ended
+    }
+
+    /// Resolves when no further request is to be taken.
+    fn drains(&self) -> impl Future<Output = ()> + use<> {
+        let mut draining = self.front.draining.subscribe();
+        async move {
+            let _ = draining.wait_for(|draining| *draining).await;
         }
     }
 }
@@ -258,11 +279,12 @@ async fn leave<C: Future<Output = hyper::Result<()>>>(
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut server: Pin<&mut C>,
     shut_down: impl FnOnce(Pin<&mut C>),
-    draining: &mut watch::Receiver<bool>,
+    drains: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
     tokio::select! {
+        biased;
         ended = server.as_mut() => return ended,
-        _ = draining.wait_for(|draining| *draining) => {}
+        () = rarely(drains) => {}
     }
     shut_down(server.as_mut());
     server.await

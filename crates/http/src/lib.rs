@@ -24,6 +24,7 @@ mod mounted;
 pub mod passes;
 mod plain;
 mod problem;
+mod rarely;
 mod reply;
 mod request;
 pub mod rewrite;
