@@ -21,7 +21,7 @@ impl super::Outlet for Outlet {
         Box::pin(async move {
             let authorization = self.authorization.as_ref();
             let answer = post(&*self.client, &self.url, authorization, "application/json", body).await?;
-            Ok(rejected(&answer.body))
+            Ok(rejected(&answer.body, records.len()))
         })
     }
 }
@@ -84,8 +84,8 @@ fn severity(outcome: &str) -> (u8, &'static str) {
     }
 }
 
-/// What the answer says of partial success: records that it rejected must not be sent again.
-fn rejected(answer: &[u8]) -> Rejected {
+/// What the answer says of partial success: records that it rejected must not be sent again. No more than were `sent`.
+fn rejected(answer: &[u8], sent: usize) -> Rejected {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let partial = answer.get("partialSuccess").unwrap_or(&Value::Null);
     let count = match partial.get("rejectedLogRecords") {
@@ -95,7 +95,7 @@ fn rejected(answer: &[u8]) -> Rejected {
     };
     let reason = partial.get("errorMessage").and_then(Value::as_str).unwrap_or("it gave no reason");
     Rejected {
-        count,
+        count: count.min(u64::try_from(sent).unwrap_or(u64::MAX)),
         reason: Trouble::new(format_args!("the collector rejected them: {reason}")).to_string(),
     }
 }
@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn partial_success_is_read_in_either_form() {
-        let of = |text: &str| rejected(text.as_bytes());
+        let of = |text: &str| rejected(text.as_bytes(), 5);
+        let more = "{\"partialSuccess\":{\"rejectedLogRecords\":\"99999999999\"}}";
+        assert_eq!(of(more).count, 5, "as many as were sent");
         let said = "the collector rejected them: too old";
         for count in ["3", "\"3\""] {
             let answer = format!(
