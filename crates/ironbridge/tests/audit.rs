@@ -517,6 +517,16 @@ fn names_that_nobody_knows_are_refused() {
             assert!(refused.err.contains(words) && refused.out.is_empty(), "{all:?}: {}", refused.err);
         }
     }
+    let turned = stage.bad(&["audit", "query", "--since", "5m", "--until", "10m"]);
+    assert!(
+        turned.err.contains("is not after --since") && turned.err.contains("--since 10m"),
+        "{}",
+        turned.err
+    );
+    for command in ["query", "export"] {
+        let none = stage.run(&["audit", command, "--limit", "0"]);
+        assert!(none.code == 2 && none.err.contains("from 1 on"), "{}", none.err);
+    }
     // What records name was declared once; what is declared need not have a record.
     for known in [
         ["--integration", "orders"],

@@ -1,6 +1,6 @@
 use super::detail::{self, Keyring};
 use super::file;
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
@@ -33,7 +33,7 @@ pub struct Args {
     #[command(flatten)]
     filter: Filter,
     /// At most so many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = filter::at_least_one)]
     limit: Option<usize>,
     /// Open personal detail too; as json a record stays what it is
     #[arg(long)]

@@ -61,6 +61,7 @@ impl Filter {
     /// When a name is one that neither the manifest nor any record has: it would find nothing, and look like an
     /// answer.
     pub fn query(&self, source: &Source, keys: &KeysArg) -> Result<Option<Query>, Failure> {
+        self.refuse_empty_span()?;
         self.refuse_unknown(source)?;
         let subject = match &self.subject {
             None => None,
@@ -87,6 +88,26 @@ impl Filter {
             ..Query::default()
         }))
     }
+}
+
+impl Filter {
+    /// Nothing begins in it, and no record would look like an answer.
+    fn refuse_empty_span(&self) -> Result<(), Failure> {
+        let (Some(since), Some(until)) = (self.since, self.until) else { return Ok(()) };
+        if since < until {
+            return Ok(());
+        }
+        let message = format!("--until {} is not after --since {}", times::show(until), times::show(since));
+        Err(Failure::new(message).help("a duration counts back from now: --since 10m --until 5m"))
+    }
+}
+
+/// How many records, of which none would look like an answer.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "a whole number from 1 on is expected".to_owned())
 }
 
 /// A name in a filter: what it is called, how it is looked for, and those that are declared.

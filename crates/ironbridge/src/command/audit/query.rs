@@ -1,5 +1,5 @@
 use super::detail::{self, Keyring};
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::text;
 use super::trail::{KeysArg, Source, Trail};
 use crate::cli::Outcome;
@@ -25,7 +25,7 @@ pub struct Args {
     #[command(flatten)]
     filter: Filter,
     /// At most so many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = filter::at_least_one)]
     limit: Option<usize>,
     /// Newest first
     #[arg(long)]
