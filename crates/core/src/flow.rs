@@ -51,6 +51,15 @@ impl Flow {
         Flow { integration, operation, generation, encoded: OnceLock::new() }
     }
 
+    /// Whether this is what another load of the manifest called by the same names, toward the same system.
+    pub fn is_same(&self, other: &Flow) -> bool {
+        let names = |flow: &Flow| flow.operation.as_ref().map(|operation| Arc::clone(&operation.name));
+        let leads = |flow: &Flow| {
+            (Arc::clone(&flow.integration.name), Arc::clone(&flow.integration.target.name), names(flow))
+        };
+        leads(self) == leads(other)
+    }
+
     /// The flow of everything that matches nothing declared.
     pub fn undeclared(transport: &'static str, generation: u64) -> Flow {
         let integration = Integration { transport, ..Integration::default() };

@@ -204,6 +204,34 @@ fn what_a_reload_takes_away_does_not_stay_open() {
     scene.ended(&open, "operation-unknown");
 }
 
+/// What was asked for is what counts, not what the operation is called.
+#[test]
+fn what_a_reload_moves_does_not_stay_open() {
+    let scene = scene();
+    let feed = scene.world.dir.path().join("feed.yaml");
+    let text = fs::read_to_string(&feed).unwrap();
+    let rewrite = |text: &str, from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        fs::write(&feed, text.replace(from, to)).unwrap();
+        scene.world.reload().unwrap();
+    };
+    let open = scene.open(&scene.key);
+    // Other places of the same manifest do not matter.
+    rewrite(&text, "match: GET /feed,", "match: \"GET /{any}\",");
+    std::thread::sleep(Duration::from_secs(7));
+    assert!(open.iter().all(|raw| !raw.is_closed()));
+    scene.world.edit(|text| text.replace("match: GET /echo,", "match: GET /echoes,")).unwrap();
+    rewrite(&text, "match: GET /feed,", "match: GET /feeds,");
+    scene.ended(&open, "operation-unknown");
+
+    scene.world.edit(|text| text.replace("match: GET /echoes,", "match: GET /echo,")).unwrap();
+    rewrite(&text, "match: GET /feed,", "match: GET /feed,");
+    let open = scene.open(&scene.key);
+    scene.world.edit(|text| text.replace("path: /erp/v1", "path: /erp/v2")).unwrap();
+    rewrite(&text, "path: /feed", "path: /feed2");
+    patiently(|| open.iter().all(Raw::is_closed));
+}
+
 #[test]
 fn what_a_reload_lets_in_from_elsewhere_only_does_not_stay_open() {
     let scene = scene();

@@ -23,6 +23,7 @@ use ironbridge_net::gate::InService;
 use ironbridge_net::retry_after;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -32,7 +33,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 pub(crate) fn respond(
     worker: &Rc<Worker>,
     site: &Site,
-    route: &Route,
+    route: &Arc<Route>,
     answer: Answer<Response<Watched>>,
     upgrade: Option<switched::Asked>,
     spelling: Option<&str>,
@@ -48,7 +49,8 @@ pub(crate) fn respond(
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
                 Some(asked) => {
-                    let (passes, lasting) = (&route.passes.switched, Lasting::new(worker, Instant::now()));
+                    let lasting = Lasting::new(worker, route, Instant::now());
+                    let passes = &route.passes.switched;
                     switched::respond(
                         reply,
                         tail,
@@ -72,7 +74,7 @@ pub(crate) fn respond(
 
 fn passed(
     worker: &Rc<Worker>,
-    route: &Route,
+    route: &Arc<Route>,
     via: &HeaderValue,
     reply: Response<Watched>,
     body: Option<Bytes>,
@@ -111,7 +113,8 @@ fn passed(
             }
             None => {
                 let (pause, max) = (route.idle_timeout, route.pipeline.max_reply());
-                ReplyBody::streamed(streamed, tail, pause, max, worker)
+                let lasting = Lasting::new(worker, route, Instant::now());
+                ReplyBody::streamed(streamed, tail, pause, max, lasting)
             }
         };
         let length = body.size_hint().exact();

@@ -4,11 +4,14 @@
 
 use crate::Route;
 use crate::connection::Worker;
+use crate::routes::Found;
 use crate::unattended::Streams;
+use http::Method;
 use ironbridge_core::{Code, Exchange, Fault, Stop, code};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,18 +21,26 @@ pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
 pub struct Lasting {
     worker: Rc<Worker>,
+    /// As it was found when it began.
+    route: Arc<Route>,
     due: Instant,
     looking: Option<Pin<Box<dyn Future<Output = Option<&'static Code>>>>>,
 }
 
 impl Lasting {
-    pub(crate) fn new(worker: &Rc<Worker>, now: Instant) -> Lasting {
-        Lasting { worker: Rc::clone(worker), due: now + LOOK, looking: None }
+    pub(crate) fn new(worker: &Rc<Worker>, route: &Arc<Route>, now: Instant) -> Lasting {
+        let (worker, route) = (Rc::clone(worker), Arc::clone(route));
+        Lasting { worker, route, due: now + LOOK, looking: None }
     }
 
     /// Where a stream is looked after that hyper does not ask for more.
     pub(crate) fn streams(&self) -> Rc<Streams> {
         Rc::clone(&self.worker.streams)
+    }
+
+    /// When it began, as long as nobody has looked.
+    pub(crate) fn begun(&self) -> Instant {
+        self.due - LOOK
     }
 
     /// When to look next.
@@ -51,7 +62,7 @@ impl Lasting {
                     return None;
                 }
                 self.due = now + LOOK;
-                none.insert(Box::pin(look(&self.worker, exchange, |_| true)))
+                none.insert(Box::pin(look(&self.worker, &self.route, exchange, |_| true)))
             }
         };
         match looking.as_mut().poll(context) {
@@ -72,29 +83,37 @@ impl Lasting {
     pub async fn refused(&self, exchange: &Exchange) -> &'static Code {
         loop {
             tokio::time::sleep(LOOK).await;
-            if let Some(code) = look(&self.worker, exchange, |route| route.upgrades).await {
+            if let Some(code) = look(&self.worker, &self.route, exchange, |route| route.upgrades).await {
                 return code;
             }
         }
     }
 }
 
-/// Judges the same caller for the same operation as they are now. What the bridge cannot tell is no reason to end
+/// Judges the same caller for the same request as it would be now: the same operation, and still by that path. What the bridge cannot tell is no reason to end
 /// anything: that an issuer's keys cannot be read, for example.
 fn look<F: Fn(&Route) -> bool>(
     worker: &Worker,
+    begun: &Route,
     exchange: &Exchange,
     still_does: F,
 ) -> impl Future<Output = Option<&'static Code>> + use<F> {
     let (site, clock) = (worker.site(), &worker.front.shared.clock);
-    let route = site.routes.of(&exchange.flow).filter(|route| still_does(route)).cloned();
+    let asked = format!("{}{}", begun.mount, exchange.facts.path);
+    let found = Method::from_bytes(exchange.facts.method.as_bytes()).map(|it| site.routes.find(&it, &asked));
+    let route = match found {
+        Ok(Found::Route(route)) if route.flow.is_same(&begun.flow) && still_does(route) => {
+            Some(Arc::clone(route))
+        }
+        _ => None,
+    };
     let again = route.map(|route| {
-        let (now, flow) = (clock.now(), std::sync::Arc::clone(&route.flow));
+        let (now, flow) = (clock.now(), Arc::clone(&route.flow));
         let mut again = Exchange::new(exchange.id, now, clock.monotonic(), flow, exchange.peer.clone());
         again.presented = exchange.presented.clone();
         (route, again)
     });
-    let before = exchange.account().map(|account| std::sync::Arc::clone(&account.name));
+    let before = exchange.account().map(|account| Arc::clone(&account.name));
     async move {
         let Some((route, mut again)) = again else { return Some(&code::OPERATION_UNKNOWN) };
         match route.pipeline.recognise(&mut again).await {

@@ -1,6 +1,6 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
-use crate::connection::{Open, Worker};
+use crate::connection::Open;
 use crate::crossing::refusal;
 use crate::lasting::Lasting;
 use crate::unattended::{Entry, patience};
@@ -99,14 +99,13 @@ impl ReplyBody {
         tail: Box<Tail>,
         pause: Duration,
         max: u64,
-        worker: &Rc<Worker>,
+        lasting: Lasting,
     ) -> ReplyBody {
         if inner.is_end_stream() {
             tail.finish();
             return ReplyBody::Held { bytes: None, tail: None };
         }
-        let now = Instant::now();
-        let lasting = Lasting::new(worker, now);
+        let now = lasting.begun();
         let streams = lasting.streams();
         let streamed = Rc::new(RefCell::new(Streamed {
             inner: Some(inner),

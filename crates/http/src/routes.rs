@@ -2,17 +2,13 @@
 
 use crate::Route;
 use http::Method;
-use ironbridge_core::Flow;
 use ironbridge_core::uri::{Lookalike, Read};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Routes by decoded path and method: a radix tree, so that a thousand integrations cost what one does.
 #[derive(Default)]
 pub struct Routes {
     tree: matchit::Router<Node>,
-    /// By integration and operation.
-    named: HashMap<(Arc<str>, Arc<str>), Arc<Route>>,
     patterns: Vec<Pattern>,
 }
 
@@ -55,10 +51,6 @@ pub enum Found<'r> {
 impl Routes {
     /// `pattern` is an absolute path in which `{name}` stands for one segment.
     pub fn insert(&mut self, method: Method, pattern: &str, route: Arc<Route>) -> Result<(), Collision> {
-        if let Some(operation) = &route.flow.operation {
-            let name = (Arc::clone(&route.flow.integration.name), Arc::clone(&operation.name));
-            self.named.insert(name, Arc::clone(&route));
-        }
         let collision = |why: String| Collision { method: method.clone(), pattern: pattern.to_owned(), why };
         // The same pattern may be there already, with other methods; matchit finds it by the pattern's own text.
         if let Ok(known) = self.tree.at_mut(pattern)
@@ -79,12 +71,6 @@ impl Routes {
         }
         self.patterns.push(new);
         Ok(())
-    }
-
-    /// The operation that a flow of an earlier load is by now.
-    pub fn of(&self, flow: &Flow) -> Option<&Arc<Route>> {
-        let operation = flow.operation.as_ref()?;
-        self.named.get(&(Arc::clone(&flow.integration.name), Arc::clone(&operation.name)))
     }
 
     /// `path` is decoded.

@@ -256,7 +256,7 @@ impl Served<'_> {
 
     fn respond(
         &self,
-        route: &Route,
+        route: &Arc<Route>,
         answer: Answer<Response<Watched>>,
         upgrade: Option<switched::Asked>,
         spelling: Option<&str>,

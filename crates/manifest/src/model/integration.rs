@@ -116,7 +116,7 @@ section! {
         ///
         /// However busy they are, streams and WebSockets are looked at again every five seconds, and end once the
         /// caller would not be let in any more: because its credential expired or was revoked, or because a reload
-        /// took away its account, its address (`listeners.*.addresses`), its permission or the operation. A WebSocket is
+        /// took away its account, its address (`listeners.*.addresses`), its permission or the operation, or moved it. A WebSocket is
         /// closed with 1008, a stream is cut; the record says why.
         idle_timeout: Duration = "60s",
         /// What it allows, by name.
