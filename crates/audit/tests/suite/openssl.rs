@@ -125,6 +125,48 @@ fn the_page_finds_what_was_falsified() {
     }
 }
 
+/// Whatever stands where a number should: the page's shell says so, and runs none of it.
+#[test]
+fn the_page_runs_nothing_that_stands_in_a_receipt_or_a_checkpoint() {
+    let hostile = [
+        "a[$(touch${IFS}PWNED)0]",
+        "a[`touch${IFS}PWNED`]",
+        "x=a[$(touch${IFS}PWNED)]",
+        "PATH",
+        "4;touch${IFS}PWNED",
+        "$(touch${IFS}PWNED)",
+        "-4",
+        "04",
+        "0x4",
+        "16#4",
+        "4+0",
+        "",
+        "99999999999999999999",
+    ];
+    for text in hostile {
+        let dir = auditor(12);
+        replace(dir.path(), "receipt.tlog-proof", "index 4", &format!("index {text}"));
+        let error = by_hand(dir.path(), "## With").expect_err(text);
+        assert!(error.contains("the receipt's index is no number"), "{text}, but:\n{error}");
+        assert!(!dir.path().join("PWNED").exists(), "{text}");
+
+        // Signed by whoever holds the log's key.
+        for (file, up_to) in
+            [("audit/log/checkpoint", "### 3"), ("earlier", "### 5"), ("audit/log/checkpoint", "### 5")]
+        {
+            let dir = auditor(12);
+            let root = ironbridge_seal::hash::base64(&[7; 32]);
+            let signed = note::sign(&format!("{ORIGIN}\n{text}\n{root}\n"), &[signer()], 0).unwrap();
+            fs::write(dir.path().join(file), signed).unwrap();
+            let error = by_hand(dir.path(), up_to).expect_err(text);
+            // An empty line ends what is signed.
+            let told = if text.is_empty() { "the signature of" } else { "is no number" };
+            assert!(error.contains(told), "{text}, but:\n{error}");
+            assert!(!dir.path().join("PWNED").exists(), "{text}");
+        }
+    }
+}
+
 fn replace(dir: &Path, file: &str, from: &str, to: &str) {
     let path = dir.join(file);
     let bytes = fs::read(&path).unwrap();
