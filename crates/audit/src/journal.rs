@@ -19,7 +19,7 @@ const SECTOR: u64 = 512;
 /// How much is read from a segment at once, in bytes.
 const CHUNK: usize = 1 << 20;
 /// No frame is longer: twice the 64 MiB that may wait for the disk, or 256 records with all the detail that each may have.
-const LONGEST_FRAME: usize = 192 << 20;
+const LONGEST_FRAME: usize = 136 << 20;
 
 /// What is demanded of segments before they are believed.
 #[derive(Clone, Default)]
@@ -344,7 +344,9 @@ impl Open {
     /// Whether a later frame begins somewhere in these bytes, of which the first frame's length is not known.
     fn frame_follows(&self, bytes: &[u8]) -> bool {
         let later = |header: &[u8; FRAME_HEADER]| {
-            FrameHeader::parse(header).is_some_and(|header| header.first > self.place)
+            // First what costs little: this is asked at every byte.
+            let first = header.get(8..16).and_then(|first| first.try_into().ok()).map(u64::from_be_bytes);
+            first.is_some_and(|first| first > self.place) && FrameHeader::parse(header).is_some()
         };
         bytes.array_windows::<FRAME_HEADER>().skip(1).any(later)
     }
