@@ -8,10 +8,12 @@ use ironbridge_core::{Action, BoxFuture, Denial, Outcome, Position, Record, Reco
 use ironbridge_store::{Changes, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As often as a checkpoint comes.
 const LOOK: Duration = Duration::from_secs(1);
+/// For so long a store may fail to be read: a disk that stutters is not a store that is gone.
+const UNREAD: Duration = Duration::from_secs(5);
 
 /// The trail, which takes no new exchange while the store is not as it was left.
 pub struct Standing {
@@ -45,10 +47,17 @@ impl Recorder for Standing {
 /// Looks with every change and once a second, and says what was found once.
 pub async fn watch_store(services: Arc<Services>) {
     let mut changes = services.home.store.changes();
+    let mut unread = None;
     loop {
         changes.borrow_and_update();
+        let found = services.home.store.stands().await;
+        let since = match &found {
+            Err(error) if is_of_the_file(error) => Some(unread.unwrap_or_else(Instant::now)),
+            _ => None,
+        };
+        unread = since;
         let fell = services.store_fell.load(Ordering::Relaxed);
-        match services.home.store.stands().await {
+        match found {
             Err(error @ (StoreError::Altered { .. } | StoreError::Newer { .. })) if !fell => {
                 services.store_fell.store(true, Ordering::Relaxed);
                 tracing::error!(%error, "no exchange is let in until the store is as it was left, or the bridge was restarted");
@@ -56,6 +65,10 @@ pub async fn watch_store(services: Arc<Services>) {
                     let refused = services.action(name::STORE_REFUSE, "store");
                     services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
                 }
+            }
+            Err(error) if !fell && since.is_some_and(|since| since.elapsed() >= UNREAD) => {
+                services.store_fell.store(true, Ordering::Relaxed);
+                tracing::error!(%error, "no exchange is let in until the store can be read: what is revoked does not arrive here");
             }
             Ok(()) if fell => {
                 services.store_fell.store(false, Ordering::Relaxed);
@@ -68,4 +81,9 @@ pub async fn watch_store(services: Arc<Services>) {
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+/// That others hold or fill the store for a while does not keep it from being read.
+fn is_of_the_file(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Locked(_) | StoreError::Overloaded(_) | StoreError::Full(_))
 }

@@ -454,6 +454,39 @@ fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in(
     one(&world, "store.refuse", "store");
 }
 
+/// Nothing that is revoked arrives from a store that was damaged where it lies, so it is not gone on with for long.
+#[test]
+fn a_store_that_is_damaged_beside_a_running_bridge_lets_nothing_in() {
+    for (file, emptied) in [
+        ("store.sqlite", false),
+        ("store.sqlite", true),
+        ("store.sqlite-wal", false),
+        ("store.sqlite-wal", true),
+    ] {
+        let (world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
+        let status = || world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
+        assert_eq!(status(), 200);
+        if file == "store.sqlite" {
+            by_hand(&world, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
+        let path = world.data_dir().join(file);
+        // Something has to lie there.
+        let length = eventually(|| Some(fs::metadata(&path).unwrap().len()).filter(|length| *length > 0));
+        let id = by_hand(&world, "SELECT id FROM credential");
+        let zeros = vec![0; if emptied { 0 } else { usize::try_from(length).unwrap() }];
+        fs::write(&path, zeros).unwrap();
+        // Where SQLite needs nothing of what was there, it arrives.
+        let _ = world::in_home(world.dir.path(), async |home| {
+            Ok(home.store.revoke(&id, home.clock.now()).await.unwrap_or(false))
+        });
+        let begun = std::time::Instant::now();
+        while status() == 200 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{file} goes on");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
 /// What is planted in the schema would have the file itself take back what a command has just said is done.
 #[test]
 fn a_schema_that_would_undo_a_revocation_or_an_erasure_is_not_gone_on_with() {

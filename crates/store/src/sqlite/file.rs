@@ -130,6 +130,10 @@ impl File {
     /// Whoever opens the store by its path must come to what this process has open: else what each does never reaches
     /// the other.
     pub(super) fn refuse_another(&self) -> Result<(), StoreError> {
+        // What this process does may all lie in the log beside it, and whoever opens it next deletes that.
+        if self.path.metadata().is_ok_and(|found| found.len() == 0) {
+            return Err(StoreError::Corrupt("it is empty".into()));
+        }
         if self.access == Access::Reads || *self.opened.lock() == self.identities() {
             return Ok(());
         }

@@ -126,7 +126,7 @@ impl SqliteStore {
         self.sealer.newest()
     }
 
-    /// Looks whether the store is the one that was opened, as it was left by whoever may change it.
+    /// Looks whether the store is the one that was opened, as it was left by whoever may change it, on the disk.
     ///
     /// # Errors
     /// [`StoreError::Altered`] where another hand set it back, or put another file in its place; others where it cannot
@@ -135,7 +135,17 @@ impl SqliteStore {
         let file = self.file.clone();
         self.queue.ask(Effect::Reads, move |turn| {
             file.refuse_another()?;
+            // What the connection keeps of the file may be whole where the file is not any more.
+            turn.db.execute_batch("PRAGMA shrink_memory")?;
             schema::refuse_other(turn.db, schema::KNOWN)?;
+            // All of what is bounded, and the beginning of the rest.
+            for table in ["meta", "credential", "sealed_item", "outbox"] {
+                let count = format!("SELECT count(*) FROM {table} NOT INDEXED");
+                turn.db.prepare_cached(&count)?.query_row([], |row| row.get::<_, i64>(0))?;
+            }
+            for table in ["owner", "idempotency", "step"] {
+                turn.db.prepare_cached(&format!("SELECT 1 FROM {table} LIMIT 1"))?.exists([])?;
+            }
             turn.ledger().map(drop)
         })
     }
