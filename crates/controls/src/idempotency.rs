@@ -21,6 +21,9 @@ const MAX_KEY: usize = 255;
 /// What to wait before asking again for an answer that is still on its way.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What to wait where too much is kept: so often the store forgets what has expired.
+const SOME_EXPIRED: Duration = Duration::from_secs(60);
+
 /// Lets a request with an `Idempotency-Key` act at most once.
 ///
 /// Keys are apart for each account and operation. What must be the same in a repetition is the method, the path,
@@ -78,6 +81,7 @@ impl IdempotencyKey {
             Reservation::InProgress => {
                 Err(Denial::new(&code::IDEMPOTENCY_IN_PROGRESS).retry_after(ASK_AGAIN).into())
             }
+            Reservation::Full => Err(Denial::new(&code::IDEMPOTENCY_FULL).retry_after(SOME_EXPIRED).into()),
             Reservation::Mismatch => Err(Denial::new(&code::IDEMPOTENCY_MISMATCH).into()),
             Reservation::OutcomeUnknown => Err(Denial::new(&code::IDEMPOTENCY_UNKNOWN_OUTCOME).into()),
         }

@@ -155,4 +155,7 @@ impl Idempotency for Nothing {
     fn settle(&self, _: Ticket, _: Settlement) {
         unreachable!()
     }
+    fn keep_at_most(&self, _: u64) {
+        unreachable!()
+    }
 }

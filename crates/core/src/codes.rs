@@ -271,6 +271,9 @@ codes! {
     IDEMPOTENCY_IN_PROGRESS = "idempotency-in-progress", 409, Caller, true, "Still in progress",
         "The first request with this Idempotency-Key has not ended yet.",
         "Wait, then ask again with the same key.";
+    IDEMPOTENCY_FULL = "idempotency-full", 503, Operator, true, "Too much is kept to be repeated",
+        "What is kept of requests with an Idempotency-Key takes so much of the disk, of this account's or of all, that no further key is taken (bridge.limits.replay). Nothing was sent to the target. A request whose key is known is still answered.",
+        "Send the same again after the time in Retry-After. The operator shortens the operation's replay.window, or raises bridge.limits.replay where the disk has room.";
     IDEMPOTENCY_MISMATCH = "idempotency-mismatch", 422, Caller, false, "Idempotency-Key used for something else",
         "This Idempotency-Key was used for a request with another method, path, query, declared header field or body.",
         "Use a fresh key for a different request.";

@@ -27,6 +27,7 @@ use ironbridge_privacy::Owners;
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_seal::random::SystemRandom;
 use ironbridge_secrets::{SecretName, Secrets};
+use ironbridge_store::Idempotency;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
@@ -164,6 +165,7 @@ impl Services {
     pub fn apply(&self, bridge: &Bridge) {
         self.audit.send_replace(Some(bridge.audit.clone()));
         self.room.memory.set_limit(bridge.limits.memory.0);
+        self.home.store.keep_at_most(bridge.limits.replay.0);
     }
 
     pub fn recorder(&self) -> Arc<dyn Recorder> {

@@ -74,6 +74,26 @@ fn a_repetition_gets_the_first_answer() {
 }
 
 #[test]
+fn what_is_kept_to_be_repeated_has_a_bound_of_bytes() {
+    let declared =
+        Declared { operations: OPERATIONS, bridge: "limits: { replay: 100KiB }", ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    world.target.on("POST /pay", Reply::Raw(200, Vec::new(), vec![b'x'; 30_000].into()));
+    let refused = eventually(|| {
+        let number = world.target.seen_on("POST /pay").len();
+        let reply = post(&world, &key, "/pay", &format!("k{number}"), "{}");
+        (reply.status != 200).then_some(reply)
+    });
+    let asked = world.target.seen_on("POST /pay").len();
+    assert!((2..5).contains(&asked), "{asked} of 30 kB each in half of 100 KiB");
+    assert_eq!((refused.status, &refused.json().unwrap()["code"]), (503, &json!("idempotency-full")));
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    let again = post(&world, &key, "/pay", "k0", "{}");
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, Some("true")));
+}
+
+#[test]
 fn a_client_error_is_repeated_in_the_bridges_words() {
     let (world, key) = world();
     world.target.on("POST /pay", Reply::Json(422, json!({ "trace": "OrderService.java:7" })));

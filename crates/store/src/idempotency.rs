@@ -23,6 +23,10 @@ pub trait Idempotency: Send + Sync {
     /// Says how it ended. Does not wait; every later [`Idempotency::reserve`] sees it. A settlement that cannot
     /// be written is tried again until it can; if the process ends before that, the outcome is unknown.
     fn settle(&self, ticket: Ticket, settlement: Settlement);
+
+    /// How many bytes all keys and answers may take. Where an account's take more than is left beside them, no further
+    /// key is taken for it; the answers of those that are taken are kept all the same.
+    fn keep_at_most(&self, bytes: u64);
 }
 
 /// What must be the same in a repetition, as keyed hashes: an unkeyed one tells whoever has the store whether a request
@@ -55,6 +59,8 @@ pub enum Reservation {
     /// It may have reached the target, but nobody knows how it ended: the connection broke, or the process that
     /// held the key stopped.
     OutcomeUnknown,
+    /// So much is kept, of this account's or of all, that no further key is taken.
+    Full,
 }
 
 /// How a reservation ends.

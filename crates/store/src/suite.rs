@@ -25,6 +25,7 @@ pub async fn all<S: Store>(open: impl Fn(Actor) -> S) {
     actions_wait_until_they_are_done(&open()).await;
     marks(&open()).await;
     idempotency(&open()).await;
+    what_is_kept_has_a_bound(&open()).await;
     nothing_is_remembered_of_who_was_erased(&open()).await;
     unheard_reservations_are_released(&open()).await;
     changes_are_told(&open()).await;
@@ -282,6 +283,32 @@ async fn idempotency(store: &impl Idempotency) {
     let now = store.reserve(SCOPE, "expiring", [3; 32].into(), LATER, LATER).await.unwrap();
     assert_eq!(now, Reservation::InProgress, "a late settlement does not touch the next holder's");
     store.settle(next, Settlement::Release);
+}
+
+const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+async fn what_is_kept_has_a_bound(store: &impl Idempotency) {
+    let answer =
+        |bytes: usize| Settlement::Finished(StoredAnswer { body: vec![7; bytes].into(), ..answer() });
+    let ask = async |scope: &str, key: &str, now: Timestamp| {
+        store.reserve(scope, key, [1; 32].into(), now, now.plus(MINUTE)).await.unwrap()
+    };
+    store.keep_at_most(100_000);
+    store.settle(taken(ask("alice erp/pay", "a", NOW).await), answer(20_000));
+    store.settle(taken(ask("alice erp/pay", "b", NOW).await), answer(40_000));
+    assert_eq!(ask("alice erp/book", "c", NOW).await, Reservation::Full, "one account fills half of it");
+    let kept = ask("alice erp/pay", "a", NOW).await;
+    assert!(matches!(kept, Reservation::Finished(_)), "what is kept is given again: {kept:?}");
+    store.settle(taken(ask("bob erp/pay", "a", NOW).await), Settlement::Release);
+    store.settle(taken(ask("bob erp/pay", "a", NOW).await), answer(10_000));
+    // What expired makes room where its key is used again, and so does a bound that is raised.
+    let later = NOW.plus(MINUTE + MINUTE / 2);
+    store.settle(taken(ask("alice erp/pay", "b", later).await), Settlement::Unknown);
+    store.settle(taken(ask("alice erp/book", "c", later).await), Settlement::Release);
+    store.keep_at_most(1);
+    assert_eq!(ask("carol erp/pay", "a", later).await, Reservation::Full);
+    store.keep_at_most(u64::MAX);
+    store.settle(taken(ask("carol erp/pay", "a", later).await), Settlement::Release);
 }
 
 /// Of what concerned somebody who was erased, only that the key was used is left.

@@ -195,6 +195,11 @@ section! {
         /// takes another 112 bytes for each value that it looks through. Bodies that no control reads stream past and
         /// are not held.
         memory: Size = "256MiB",
+        /// What is kept on disk of requests with an Idempotency-Key, at most: keys and answers, each for its operation's
+        /// `replay.window`. One account may fill as much as is still free beside it: alone half of it. What finds no room
+        /// is refused with `idempotency-full`, before anything is sent to the target. A thousand requests with answers
+        /// of 1 KiB take about 1.5 MiB.
+        replay: Size = "4GiB",
     }
 }
 

@@ -1,9 +1,11 @@
+use super::kept::{self, Kept};
 use super::queue::{Effect, Failure, Job, Queue};
 use super::turn::Turn;
 use super::{SqliteStore, answer, to_sql};
 use crate::{Fingerprints, Idempotency, Reservation, Sealer, Settlement, StoreError, StoreFuture, Ticket};
 use ironbridge_core::{OwnerTag, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::Arc;
 
 impl Idempotency for SqliteStore {
     fn reserve(
@@ -16,18 +18,20 @@ impl Idempotency for SqliteStore {
     ) -> StoreFuture<'_, Reservation> {
         let ticket = Ticket { scope: scope.into(), key: key.into(), holder: self.next_holder() };
         let context = seal_context(scope, key);
-        let queue = self.queue.clone();
+        let settles = self.settles();
         let found = self
             .queue
-            .ask(Effect::Writes, move |turn| Ok(take(turn.db, queue, ticket, request, now, expires)?));
+            .ask(Effect::Writes, move |turn| Ok(take(turn.db, settles, ticket, request, now, expires)?));
         Box::pin(async move {
-            Ok(match found.await? {
+            let found = found.await.inspect_err(|_| self.kept.count_anew())?;
+            Ok(match found {
                 Found::Free(unclaimed) => {
                     unclaimed.claim().map_or(Reservation::InProgress, Reservation::Taken)
                 }
                 Found::Held => Reservation::InProgress,
                 Found::Mismatch => Reservation::Mismatch,
                 Found::Unknown => Reservation::OutcomeUnknown,
+                Found::Full => Reservation::Full,
                 Found::Finished(sealed) => {
                     let plain = self
                         .sealer
@@ -41,7 +45,7 @@ impl Idempotency for SqliteStore {
 
     fn concerns(&self, ticket: Ticket, owners: Vec<OwnerTag>) {
         if !owners.is_empty() {
-            self.queue.tell(Box::new(Concerns { ticket, owners }));
+            self.queue.tell(Box::new(Concerns { ticket, owners, kept: Arc::clone(&self.kept) }));
         }
     }
 
@@ -55,7 +59,29 @@ impl Idempotency for SqliteStore {
             Settlement::Release => Outcome::Release,
             Settlement::Unknown => Outcome::Unknown,
         };
-        self.queue.tell(Box::new(Settle { ticket, outcome }));
+        self.settles().settle(ticket, outcome);
+    }
+
+    fn keep_at_most(&self, bytes: u64) {
+        self.kept.set_limit(bytes);
+    }
+}
+
+impl SqliteStore {
+    fn settles(&self) -> Settles {
+        Settles { queue: self.queue.clone(), kept: Arc::clone(&self.kept) }
+    }
+}
+
+/// Ends reservations.
+struct Settles {
+    queue: Queue,
+    kept: Arc<Kept>,
+}
+
+impl Settles {
+    fn settle(&self, ticket: Ticket, outcome: Outcome) {
+        self.queue.tell(Box::new(Settle { ticket, outcome, kept: Arc::clone(&self.kept) }));
     }
 }
 
@@ -66,11 +92,12 @@ enum Found {
     Mismatch,
     Finished(Vec<u8>),
     Unknown,
+    Full,
 }
 
 fn take(
     db: &Connection,
-    queue: Queue,
+    settles: Settles,
     ticket: Ticket,
     request: Fingerprints,
     now: Timestamp,
@@ -105,8 +132,15 @@ fn take(
     if let Some(found) = held {
         return Ok(found);
     }
+    let kept = Arc::clone(&settles.kept);
+    // One that has expired.
+    delete(db, "scope = ?1 AND key = ?2", params![ticket.scope, ticket.key], &kept)?;
+    let row = kept::row(&ticket.scope, &ticket.key, request.owners.len() * size_of::<OwnerTag>());
+    if !kept.has_room(db, now, &ticket.scope, row)? {
+        return Ok(Found::Full);
+    }
     db.prepare_cached(
-        "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, state, run, number, expires, version, owners)
+        "INSERT INTO idempotency (scope, key, fingerprint, state, run, number, expires, version, owners)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
@@ -120,14 +154,39 @@ fn take(
         WHOLE,
         joined(&request.owners)
     ])?;
-    Ok(Found::Free(Unclaimed { ticket: Some(ticket), queue }))
+    kept.add(&ticket.scope, row);
+    Ok(Found::Free(Unclaimed { ticket: Some(ticket), settles }))
+}
+
+/// Deletes such rows, and gives back what they took.
+fn delete(
+    db: &Connection,
+    which: &str,
+    parameters: impl rusqlite::Params,
+    kept: &Kept,
+) -> rusqlite::Result<usize> {
+    let delete = format!("DELETE FROM idempotency WHERE {which} RETURNING scope, {}", kept::BYTES);
+    let mut delete = db.prepare_cached(&delete)?;
+    let mut rows = delete.query(parameters)?;
+    let mut number = 0;
+    while let Some(row) = rows.next()? {
+        kept.take(row.get_ref(0)?.as_str()?, row.get::<_, i64>(1)?.cast_unsigned());
+        number += 1;
+    }
+    Ok(number)
+}
+
+/// Forgets so many keys, at most, that have expired; says how many it were.
+pub(super) fn sweep(db: &Connection, now: Timestamp, most: usize, kept: &Kept) -> rusqlite::Result<usize> {
+    let expired = "rowid IN (SELECT rowid FROM idempotency WHERE expires <= ?1 LIMIT ?2)";
+    delete(db, expired, params![to_sql(now), i64::try_from(most).unwrap_or(i64::MAX)], kept)
 }
 
 /// A reservation on its way to whoever asked. If it never arrives, because the transaction failed or the asker
 /// has gone, it is released: nothing can have been delivered under it.
 struct Unclaimed {
     ticket: Option<Ticket>,
-    queue: Queue,
+    settles: Settles,
 }
 
 impl Unclaimed {
@@ -139,7 +198,7 @@ impl Unclaimed {
 impl Drop for Unclaimed {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.queue.tell(Box::new(Settle { ticket, outcome: Outcome::Release }));
+            self.settles.settle(ticket, Outcome::Release);
         }
     }
 }
@@ -148,6 +207,7 @@ impl Drop for Unclaimed {
 struct Settle {
     ticket: Ticket,
     outcome: Outcome,
+    kept: Arc<Kept>,
 }
 
 enum Outcome {
@@ -168,27 +228,32 @@ impl Job for Settle {
             Outcome::Finished(sealed) => (FINISHED, Some(sealed)),
             Outcome::Unknown => (UNKNOWN, None),
             Outcome::Release => {
-                db.prepare_cached(
-                    "DELETE FROM idempotency WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4",
-                )?
-                .execute(params![scope, key, run, number])?;
+                let held = "scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4";
+                delete(db, held, params![scope, key, run, number], &self.kept)?;
                 return Ok(());
             }
         };
         // No row means that the key expired meanwhile and may be another's by now, or that somebody whom it concerns
         // was erased.
-        db.prepare_cached(
-            "UPDATE idempotency SET state = ?5, answer = ?6
-             WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4 AND state = 0",
-        )?
-        .execute(params![scope, key, run, number, state, answer])?;
+        let settled = db
+            .prepare_cached(
+                "UPDATE idempotency SET state = ?5, answer = ?6
+                 WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4 AND state = 0",
+            )?
+            .execute(params![scope, key, run, number, state, answer])?;
+        if let (1.., Some(answer)) = (settled, answer) {
+            self.kept.add(scope, kept::bytes(answer.len()));
+        }
         Ok(())
     }
 
     fn finish(self: Box<Self>, committed: Result<(), StoreError>) -> Option<Box<dyn Job>> {
         match committed {
             Ok(()) => None,
-            Err(_) => Some(self),
+            Err(_) => {
+                self.kept.count_anew();
+                Some(self)
+            }
         }
     }
 }
@@ -197,6 +262,7 @@ impl Job for Settle {
 struct Concerns {
     ticket: Ticket,
     owners: Vec<OwnerTag>,
+    kept: Arc<Kept>,
 }
 
 impl Job for Concerns {
@@ -212,6 +278,7 @@ impl Job for Concerns {
              WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4 AND state = 0",
         )?
         .execute(params![scope, key, run, number, joined(&self.owners)])?;
+        self.kept.add(scope, kept::bytes(size_of_val(&*self.owners)));
         let mut exists = db.prepare_cached("SELECT 1 FROM owner WHERE tag = ?1")?;
         for tag in &self.owners {
             // Destroyed since the answer was read.

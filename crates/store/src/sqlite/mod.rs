@@ -6,6 +6,7 @@ mod credentials;
 mod file;
 mod idempotency;
 mod items;
+mod kept;
 mod ledger;
 mod marks;
 mod outbox;
@@ -21,6 +22,7 @@ mod writer;
 use crate::{Actor, Changes, Sealer, StoreError, StoreFuture};
 use file::File;
 use ironbridge_core::{Clock, StoreMark, Timestamp};
+use kept::Kept;
 use outbox::Author;
 use queue::{Effect, Queue};
 use rusqlite::Connection;
@@ -42,6 +44,8 @@ pub struct SqliteStore {
     queue: Queue,
     generation: watch::Receiver<u64>,
     sealer: Arc<Keeper>,
+    /// What idempotency keys take.
+    kept: Arc<Kept>,
     clock: Arc<dyn Clock>,
     actor: Actor,
     /// Names this opening of the store in the reservations it takes.
@@ -93,8 +97,9 @@ impl SqliteStore {
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
         let (publish, generation) = watch::channel(0);
         let (queue, jobs) = Queue::new();
-        let mut writer =
-            Writer::new(file.clone(), db, Arc::clone(&sealer), jobs, publish, Arc::clone(&clock));
+        let kept = Arc::new(Kept::new());
+        let (keeper, counted) = (Arc::clone(&sealer), Arc::clone(&kept));
+        let mut writer = Writer::new(file.clone(), db, keeper, jobs, publish, Arc::clone(&clock), counted);
         writer.look();
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -105,6 +110,7 @@ impl SqliteStore {
             queue,
             generation,
             sealer,
+            kept,
             clock,
             actor,
             run,

@@ -1,10 +1,11 @@
 //! The thread that owns the connection.
 
 use super::file::File;
+use super::kept::Kept;
 use super::queue::{Effect, Job, Jobs};
 use super::steps::Keeper;
 use super::turn::Turn;
-use super::{schema, to_sql};
+use super::{idempotency, schema};
 use crate::StoreError;
 use ironbridge_core::{Clock, Timestamp};
 use rusqlite::Connection;
@@ -26,6 +27,7 @@ pub(super) struct Writer {
     schema: Option<i64>,
     keeper: Arc<Keeper>,
     clock: Arc<dyn Clock>,
+    kept: Arc<Kept>,
     next_sweep: Timestamp,
     /// When to empty the write-ahead log, while it may still hold what was erased.
     empty_log_at: Option<Timestamp>,
@@ -41,6 +43,7 @@ impl Writer {
         jobs: Jobs,
         generation: watch::Sender<u64>,
         clock: Arc<dyn Clock>,
+        kept: Arc<Kept>,
     ) -> Writer {
         let next_sweep = clock.now().plus(SWEEP_EVERY);
         Writer {
@@ -53,6 +56,7 @@ impl Writer {
             schema: None,
             keeper,
             clock,
+            kept,
             next_sweep,
             empty_log_at: None,
             erased: None,
@@ -200,8 +204,9 @@ impl Writer {
         if now < self.next_sweep {
             return;
         }
+        let kept = Arc::clone(&self.kept);
         let Ok((_, db, _)) = self.database() else { return };
-        let swept = db.prepare_cached(SWEEP).and_then(|mut statement| statement.execute([to_sql(now)]));
+        let swept = idempotency::sweep(db, now, SWEEP_AT_ONCE, &kept);
         if !matches!(swept, Ok(SWEEP_AT_ONCE)) {
             self.next_sweep = now.plus(SWEEP_EVERY);
         }
@@ -268,5 +273,3 @@ const EMPTY_LOG_EVERY: Duration = Duration::from_secs(1);
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_AT_ONCE: usize = 1000;
-const SWEEP: &str = "DELETE FROM idempotency WHERE rowid IN
-    (SELECT rowid FROM idempotency WHERE expires <= ?1 LIMIT 1000)";
