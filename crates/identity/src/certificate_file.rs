@@ -41,6 +41,12 @@ pub enum CertificateFileError {
     Binary,
     #[error("holds a private key that is encrypted with a passphrase, and nobody could be asked for it")]
     Encrypted,
+    #[error("begins with a byte order mark, which PEM has none of; save it as UTF-8 without one")]
+    ByteOrderMark,
+    #[error(
+        "holds a certificate in a form of OpenSSL's own (TRUSTED CERTIFICATE); convert it: openssl x509 -in FILE -out FILE.pem"
+    )]
+    Trusted,
     #[error("holds a private key and no certificate")]
     KeyOnly,
     #[error("holds a request for a certificate, not the certificate that came of it")]
@@ -115,6 +121,17 @@ impl Contents {
         if let [0x30, 0x82, _, _, rest @ ..] = bytes {
             return Err(if rest.starts_with(&[2, 1, 3]) { Error::Binary } else { Error::Der });
         }
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            return Err(Error::ByteOrderMark);
+        }
+        let says = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+        // Its lines before the key are none of PEM's (RFC 1421), so it could not be read any further.
+        if says(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || says(b"Proc-Type: 4,ENCRYPTED") {
+            return Err(Error::Encrypted);
+        }
+        if says(b"-----BEGIN TRUSTED CERTIFICATE-----") {
+            return Err(Error::Trusted);
+        }
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
             match section.map_err(|_| Error::Damaged)? {
                 (SectionKind::Certificate, der) => contents.certificates.push(der.into()),
@@ -126,10 +143,6 @@ impl Contents {
                 (SectionKind::Crl, _) => contents.other = Some(Error::Revocations),
                 _ => {}
             }
-        }
-        let says = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
-        if says(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || says(b"Proc-Type: 4,ENCRYPTED") {
-            return Err(Error::Encrypted);
         }
         // Labels of other tools that mean the same (RFC 7468 §5.1) are not read by the TLS library either.
         if contents.certificates.is_empty() && bytes.contains(&0) {
@@ -172,5 +185,25 @@ impl FiledCertificate {
         let Ok(name) = ServerName::try_from(host) else { return false };
         EndEntityCert::try_from(&self.der)
             .is_ok_and(|certificate| certificate.verify_is_valid_for_subject_name(&name).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_need_one_more_step_say_which() {
+        use CertificateFileError as Error;
+        let traditional = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0A\n\nAAAA\n\
+                           -----END EC PRIVATE KEY-----\n";
+        assert_eq!(private_key(traditional.as_bytes()), Err(PrivateKeyError::Other(Error::Encrypted)));
+        let trusted = "-----BEGIN TRUSTED CERTIFICATE-----\nAAAA\n-----END TRUSTED CERTIFICATE-----\n";
+        let marked = "\u{feff}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (text, error) in
+            [(trusted, Error::Trusted), (marked, Error::ByteOrderMark), (traditional, Error::Encrypted)]
+        {
+            assert_eq!(CertificateFile::read(text.as_bytes()).err(), Some(error), "{text}");
+        }
     }
 }

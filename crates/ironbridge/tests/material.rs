@@ -8,6 +8,7 @@ use ironbridge_testkit::{Authority, Identity, Process, Validity};
 use stage::Stage;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -139,6 +140,28 @@ const CASES: &[Case] = &[
         id: "IB130",
         at: CHAIN,
         says: "encrypted with a passphrase",
+    },
+    Case {
+        name: "a key on a curve that is not spoken",
+        spoil: |_, stage| {
+            let (key, chain) = (stage.path("listener.key"), stage.path("listener.crt"));
+            let mut openssl = Command::new("openssl");
+            openssl.args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:secp256k1",
+                "-nodes",
+            ]);
+            openssl.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
+            openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]).arg("-keyout").arg(key);
+            assert!(openssl.arg("-out").arg(chain).output().unwrap().status.success());
+        },
+        id: "IB130",
+        at: CHAIN,
+        says: "of no kind that is spoken here: RSA from 2,048 bits on",
     },
     Case {
         name: "a listener shown a client's certificate",

@@ -84,6 +84,11 @@ impl Identity {
             rustls::Error::InconsistentKeys(_) => {
                 TlsError::new("the certificate and the private key do not belong together")
             }
+            // What it says when it knows no kind of key that would fit.
+            rustls::Error::General(_) => TlsError::new(
+                "the private key is of no kind that is spoken here: RSA from 2,048 bits on, ECDSA on P-256, P-384 or \
+                 P-521, or Ed25519",
+            ),
             error => TlsError(format!("certificate and key: {error}")),
         })?;
         Ok(Identity(Arc::new(certified)))
