@@ -1,7 +1,7 @@
 //! Keywords of a JSON Schema that no draft knows: the standard has them left out in silence.
 
 use serde_json::{Map, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// Keywords that hold one schema.
 const ONE: [&str; 12] = [
@@ -124,47 +124,67 @@ pub fn unknown(schema: &Value) -> Vec<String> {
 
 /// How deep a schema is looked into for something that it refuses.
 const DEEPEST: usize = 64;
-/// How many places of it are looked at: alternatives that lead back to themselves multiply with each level.
+/// How many places of it are looked at: alternatives inside one another multiply.
 const MOST_PLACES: usize = 20_000;
 
 /// Whether nothing at all is refused: `true`, `{}`, and what comes to the same. Where it cannot be told, no.
 pub fn accepts_everything(schema: &Value) -> bool {
-    let places = Cell::new(MOST_PLACES);
-    refuses_nothing(schema, schema, 0, &places) && places.get() > 0
+    let looked_at = LookedAt { whole: schema, left: Cell::new(MOST_PLACES), open: RefCell::default() };
+    looked_at.refuses_nothing(schema) && looked_at.left.get() > 0
 }
 
-fn refuses_nothing(schema: &Value, whole: &Value, depth: usize, places: &Cell<usize>) -> bool {
-    places.set(places.get().saturating_sub(1));
-    if depth > DEEPEST || places.get() == 0 {
-        return false;
-    }
-    let nothing = |schema: &Value| refuses_nothing(schema, whole, depth + 1, places);
-    let members = match schema {
-        Value::Bool(all) => return *all,
-        Value::Object(members) => members,
-        _ => return false,
-    };
-    members.iter().all(|(keyword, value)| match (keyword.as_str(), value) {
-        ("$defs" | "definitions", _) => true,
-        ("$ref", Value::String(to)) => {
-            to.strip_prefix('#').and_then(|pointer| whole.pointer(pointer)).is_some_and(nothing)
+struct LookedAt<'s> {
+    whole: &'s Value,
+    left: Cell<usize>,
+    /// What is being looked at: a schema that only leads back to itself refuses nothing.
+    open: RefCell<Vec<*const Value>>,
+}
+
+impl LookedAt<'_> {
+    fn refuses_nothing(&self, schema: &Value) -> bool {
+        let place = std::ptr::from_ref(schema);
+        if self.open.borrow().contains(&place) {
+            return true;
         }
-        ("not", refused) => *refused == Value::Bool(false),
-        ("if", _) => true,
-        ("contains", _) => false,
-        ("anyOf", Value::Array(any)) => any.iter().any(nothing),
-        ("oneOf", Value::Array(one)) => one.len() == 1 && one.iter().all(nothing),
-        ("type", Value::Array(types)) => ["array", "boolean", "null", "number", "object", "string"]
-            .iter()
-            .all(|kind| types.iter().any(|one| one == kind)),
-        ("required", Value::Array(names)) => names.is_empty(),
-        ("minLength" | "minItems" | "minProperties", least) => least.as_f64() == Some(0.0),
-        ("uniqueItems", unique) => *unique == Value::Bool(false),
-        (word, Value::Array(items)) if MANY.contains(&word) => items.iter().all(nothing),
-        (word, Value::Object(named)) if NAMED.contains(&word) => named.values().all(nothing),
-        (word, held) if ONE.contains(&word) => nothing(held),
-        (word, _) => !REFUSING.contains(&word),
-    })
+        self.left.set(self.left.get().saturating_sub(1));
+        if self.open.borrow().len() > DEEPEST || self.left.get() == 0 {
+            return false;
+        }
+        self.open.borrow_mut().push(place);
+        let nothing = self.says_nothing(schema);
+        self.open.borrow_mut().pop();
+        nothing
+    }
+
+    fn says_nothing(&self, schema: &Value) -> bool {
+        let (whole, nothing) = (self.whole, |schema: &Value| self.refuses_nothing(schema));
+        let members = match schema {
+            Value::Bool(all) => return *all,
+            Value::Object(members) => members,
+            _ => return false,
+        };
+        members.iter().all(|(keyword, value)| match (keyword.as_str(), value) {
+            ("$defs" | "definitions", _) => true,
+            ("$ref", Value::String(to)) => {
+                to.strip_prefix('#').and_then(|pointer| whole.pointer(pointer)).is_some_and(nothing)
+            }
+            ("not", refused) => *refused == Value::Bool(false),
+            ("if", _) => true,
+            ("contains", _) => false,
+            ("anyOf", Value::Array(any)) => any.iter().any(nothing),
+            ("oneOf", Value::Array(one)) => one.len() == 1 && one.iter().all(nothing),
+            ("type", Value::Array(types)) => ["array", "boolean", "null", "number", "object", "string"]
+                .iter()
+                .all(|kind| types.iter().any(|one| one == kind)),
+            ("required", Value::Array(names)) => names.is_empty(),
+            ("minLength" | "minItems" | "minProperties", least) => least.as_f64() == Some(0.0),
+            ("uniqueItems", unique) => *unique == Value::Bool(false),
+            (word, Value::Array(items)) if MANY.contains(&word) => items.iter().all(nothing),
+            (word, Value::Object(named)) if NAMED.contains(&word) => named.values().all(nothing),
+            (word, held) if ONE.contains(&word) => nothing(held),
+            (word, _) => !REFUSING.contains(&word),
+        })
+    }
 }
 
 /// Keywords with a value of their own that refuse something. `$dynamicRef` and its like lead somewhere unknown.
@@ -236,13 +256,30 @@ mod tests {
 
     /// Were each alternative of each level looked at, this would take years.
     #[test]
-    fn alternatives_that_lead_back_to_themselves_are_looked_at_for_a_while() {
-        let more = json!({ "properties": { "a": { "$ref": "#/$defs/n" } } });
-        let node = json!({ "anyOf": [more, { "$ref": "#/$defs/n" }, more, { "minLength": 1 }] });
-        assert!(!accepts_everything(&json!({ "$ref": "#/$defs/n", "$defs": { "n": node } })));
-        assert!(accepts_everything(
-            &json!({ "anyOf": [false, { "$ref": "#/$defs/n" }], "$defs": { "n": true } })
-        ));
+    fn alternatives_inside_one_another_are_looked_at_for_a_while() {
+        let mut levels = serde_json::Map::new();
+        for level in 0..40 {
+            let next = json!({ "$ref": format!("#/$defs/d{}", level + 1) });
+            levels.insert(format!("d{level}"), json!({ "anyOf": [next, next] }));
+        }
+        levels.insert("d40".to_owned(), json!({ "minLength": 1 }));
+        assert!(!accepts_everything(&json!({ "$ref": "#/$defs/d0", "$defs": levels })));
+    }
+
+    #[test]
+    fn a_schema_that_only_leads_back_to_itself_refuses_nothing() {
+        for schema in [
+            json!({ "$ref": "#" }),
+            json!({ "allOf": [{ "$ref": "#" }] }),
+            json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } } }),
+            json!({ "anyOf": [{ "type": "string" }, { "$ref": "#" }] }),
+            json!({ "properties": { "next": { "$ref": "#" } } }),
+        ] {
+            assert!(accepts_everything(&schema), "{schema}");
+        }
+        let node = json!({ "type": "object", "properties": { "next": { "$ref": "#" } } });
+        assert!(!accepts_everything(&node));
+        assert!(!accepts_everything(&json!({ "allOf": [{ "$ref": "#" }, { "minLength": 1 }] })));
     }
 
     #[test]
@@ -273,7 +310,6 @@ mod tests {
             json!({ "oneOf": [{}, {}] }),
             json!({ "contains": {} }),
             json!({ "if": {}, "then": false }),
-            json!({ "$ref": "#" }),
             json!({ "$ref": "other.json" }),
             json!({ "additionalProperties": false }),
             json!({ "propertyNames": { "pattern": "^a" } }),
