@@ -49,6 +49,9 @@ whole result is exact or none: beyond 64 bits the rule is not decided. A broken 
 15 digits): 0.1 + 0.2 is not 0.3, and 100 + 0.000000000000001 is 100. Reckon money in whole cents. `+` also joins texts and
 lists, and moves a moment by a duration.
 
+Texts are the same where each character is: `secret`, `Secret` and `secret.` are three, though some systems take them for one.
+So write what is allowed, as in `body.kind in [\"a\", \"b\"]`, rather than what is not.
+
 `list.all(x, …)`, `list.exists(x, …)` and `list.exists_one(x, …)` ask every element, `list.filter(x, …)` gives those for which
 it holds; over a map they go through its names.
 
