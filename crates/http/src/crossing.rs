@@ -115,7 +115,7 @@ impl Crossing for HttpCrossing<'_> {
             let passes = &self.route.passes;
             let crosses = |name| passes.reply.pass(name) || passes.handshake.pass(name);
             let mut fields = reply.headers().iter().filter(|(name, _)| crosses(name));
-            if let Some((name, _)) = fields.find(|(_, value)| known.in_value(value.as_bytes())) {
+            if let Some((name, _)) = fields.find(|(name, value)| known.in_field(name, value)) {
                 return found(&format_args!("the field {name}"));
             }
             if body.is_some_and(|body| known.in_body(body)) {

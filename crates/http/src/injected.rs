@@ -3,7 +3,7 @@
 
 use crate::plain::Plain;
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use ironbridge_seal::hash;
 use memchr::memmem::Finder;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Credential {
     value: HeaderValue,
     /// What gives it away, wherever it stands.
     within: Box<[Finder<'static>]>,
+    /// The same in a field's name, which has no case.
+    in_names: Box<[Finder<'static>]>,
     /// What gives it away where it is the whole of a value.
     alone: Box<[Box<[u8]>]>,
     longest: usize,
@@ -62,8 +64,16 @@ impl Injected {
 pub struct Known(Arc<Vec<Arc<Credential>>>);
 
 impl Known {
+    /// Whether a field holds one, in its name or in its value.
+    pub fn in_field(&self, name: &HeaderName, value: &HeaderValue) -> bool {
+        let name = name.as_str().as_bytes();
+        let named = |finder: &Finder<'_>| finder.needle().len() <= name.len() && finder.find(name).is_some();
+        self.0.iter().any(|credential| credential.in_names.iter().any(named))
+            || self.in_value(value.as_bytes())
+    }
+
     /// Whether a field's value holds one.
-    pub fn in_value(&self, value: &[u8]) -> bool {
+    fn in_value(&self, value: &[u8]) -> bool {
         self.0.iter().any(|credential| credential.alone.iter().any(|alone| **alone == *value.trim_ascii()))
             || self.in_body(value)
     }
@@ -102,7 +112,10 @@ impl Credential {
                 continue;
             }
             within.push(secret.to_vec());
-            within.extend((0..3).filter_map(|offset| encoded(secret, offset)));
+            // Of JSON in base64, as the payload of a token is, the text below is not looked at.
+            for written in [secret.to_vec(), json(secret, ""), json(secret, "/")] {
+                within.extend((0..3).filter_map(|offset| encoded(&written, offset)));
+            }
             within.push(xml(secret));
             let hex = hash::hex(secret);
             within.extend([hex.to_ascii_uppercase().into_bytes(), hex.into_bytes()]);
@@ -116,8 +129,13 @@ impl Credential {
         within.sort();
         within.dedup();
         let longest = within.iter().map(Vec::len).max().unwrap_or(0);
+        let mut in_names: Vec<Vec<u8>> = within.iter().map(|form| form.to_ascii_lowercase()).collect();
+        in_names.retain(|form| HeaderName::from_bytes(form).is_ok());
+        in_names.sort();
+        in_names.dedup();
+        let in_names = in_names.iter().map(|form| Finder::new(form).into_owned()).collect();
         let within = within.iter().map(|form| Finder::new(form).into_owned()).collect();
-        Credential { value, within, alone: alone.into(), longest }
+        Credential { value, within, in_names, alone: alone.into(), longest }
     }
 }
 
@@ -137,6 +155,18 @@ fn url_alphabet(form: &[u8]) -> Vec<u8> {
         other => *other,
     };
     form.iter().map(url).collect()
+}
+
+/// As JSON writes it within a text: some put a backslash before `/`, too.
+fn json(secret: &[u8], also: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(secret.len());
+    for byte in secret {
+        if matches!(byte, b'"' | b'\\') || also.as_bytes().contains(byte) {
+            text.push(b'\\');
+        }
+        text.push(*byte);
+    }
+    text
 }
 
 /// As XML and HTML write it. Of a secret with a backslash, this is not seen once that is taken for an escape.
@@ -200,6 +230,13 @@ mod tests {
         ] {
             assert!(known.in_body(body.as_bytes()), "{body}");
         }
+        for broken in ["\n ", "\r\n\t", "\n    ", "\\n  ", "%0A%20", "&#10;&#32;"] {
+            let folded = hash::base64(b"bridge:s3cr/t<T>+0\"ken").replace("0", &format!("0{broken}"));
+            assert!(known.in_body(folded.as_bytes()), "{folded}");
+        }
+        for token in [r#"{"a":"s3cr\/t<T>+0\"ken"}"#, r#"{"key":"s3cr/t<T>+0\"ken"}"#] {
+            assert!(known.in_body(hash::base64url(token.as_bytes()).as_bytes()), "{token}");
+        }
         for before in ["", "u:", "us:", "bridge:"] {
             let encoded = hash::base64(format!("{before}s3cr/t<T>+0\"ken and more").as_bytes());
             assert!(known.in_body(encoded.as_bytes()), "{before}");
@@ -232,6 +269,23 @@ mod tests {
         let known = known(&["pw"]);
         assert!(known.in_value(b"pw") && known.in_value(b" pw ") && known.in_body(br#"{"a":"pw"}"#));
         assert!(!known.in_value(b"pwd") && !known.in_body(b"the pw is pw"));
+    }
+
+    #[test]
+    fn a_fields_name_gives_it_away_too() {
+        let known = known(&["abc-DEF_123", "s3cr/t-of-the-bridge"]);
+        let holds = |name: &str, value: &str| {
+            known.in_field(&HeaderName::try_from(name).unwrap(), &HeaderValue::try_from(value).unwrap())
+        };
+        for name in [
+            "x-abc-def_123",
+            "abc-def_123-x",
+            "x-733363722f742d6f662d7468652d627269646765",
+            &format!("x-{}", hash::base64url(b"abc-DEF_123")),
+        ] {
+            assert!(holds(name, "1"), "{name}");
+        }
+        assert!(holds("x-a", "s3cr/t-of-the-bridge") && !holds("x-abc-def", "s3cr/t-of-the"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A reply's body on its way through: only declared trailers follow it, and it holds no credential of the bridge's.
 
 use crate::injected::{HELD_FROM, Known};
-use crate::plain::{DEPTH, Plain};
+use crate::plain::{DEPTH, LONGEST, Plain};
 use crate::reply::ReplyError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -102,8 +102,8 @@ impl Watched {
                 }
             }
             Err(frame) => {
-                let found = |value: &http::HeaderValue| watch.known.in_value(value.as_bytes());
-                if frame.trailers_ref().is_some_and(|trailers| trailers.values().any(found)) {
+                let found = |(name, value)| watch.known.in_field(name, value);
+                if frame.trailers_ref().is_some_and(|trailers| trailers.iter().any(found)) {
                     return Err(ReplyError::HoldsCredential);
                 }
                 self.rest()?;
@@ -250,11 +250,11 @@ fn look(
 /// How many bytes at the end of a text may have written the last `plain` ones of what it says; rather more than less.
 fn written(text: &[u8], plain: usize) -> usize {
     // What is left of an escape that is cut in two says a few characters more.
-    const CUT: usize = 12;
+    const CUT: usize = LONGEST;
     let mut bytes = plain.saturating_add(CUT);
     let says = |bytes| {
         let mut least = bytes;
-        Plain::default().read(tail(text, bytes), |_, read| least = read.len());
+        Plain::within_indentation().read(tail(text, bytes), |_, read| least = read.len());
         least
     };
     while bytes < text.len() && says(bytes) < plain + CUT {
@@ -389,6 +389,48 @@ mod tests {
             }
             prop_assert!(passed(&secret, &chunks).is_none(), "{text}");
             prop_assert!(watch(&secret).known.in_body(text.as_bytes()), "{text}");
+        }
+    }
+
+    /// As [`encoded`], of only some of the characters: those that `which` says, by their places.
+    fn partly(text: &str, way: u8, which: &[u8]) -> String {
+        let mut written = String::new();
+        for (c, which) in text.chars().zip(which.iter().cycle()) {
+            let (number, lower) = (u32::from(c), *which == 1);
+            written += &match way {
+                0 if lower && c != '%' => format!("%{number:02x}"),
+                0 if c == '%' || *which == 0 => format!("%{number:02X}"),
+                1 if *which == 0 => format!("\\u{number:04x}"),
+                1 if lower => format!("\\u{number:04X}"),
+                1 if c == '"' || c == '\\' || (c == '/' && *which == 2) => format!("\\{c}"),
+                2 if *which == 0 => format!("&#{number};"),
+                2 if lower => format!("&#x{number:X};"),
+                2 if c == '&' => "&amp;".to_owned(),
+                2 if c == '<' => "&lt;".to_owned(),
+                2 if c == '/' && *which == 2 => "&sol;".to_owned(),
+                _ => c.to_string(),
+            };
+        }
+        written
+    }
+
+    proptest! {
+        #[test]
+        fn an_encoding_over_some_characters_of_another_hides_nothing(
+            secret in "[!-\\[\\]-~]{12,24}",
+            kinds in Just(vec![0_u8, 1, 2]).prop_shuffle(),
+            depth in 1_usize..4,
+            same in any::<bool>(),
+            which in proptest::collection::vec(0_u8..6, 40),
+            cut in 1_usize..50,
+        ) {
+            let ways = if same { vec![kinds[0]; depth.min(2)] } else { kinds[..depth].to_vec() };
+            let places = [0, 11, 23].map(|from| &which[from..]);
+            let written = ways.iter().zip(places).fold(secret.clone(), |text, (way, which)| partly(&text, *way, which));
+            let text = format!("before {written} behind");
+            prop_assert!(watch(&secret).known.in_body(text.as_bytes()), "{text}");
+            let chunks: Vec<_> = text.as_bytes().chunks(cut).map(<[u8]>::to_vec).collect();
+            prop_assert!(passed(&secret, &chunks).is_none(), "{text}");
         }
     }
 
