@@ -76,7 +76,7 @@ const LARGE: u64 = 16 * 1024;
 /// WINDOW_UPDATE for every few kilobytes that it was sent is good manners (Go's client sends two for 4 KiB).
 const IDLE_FRAMES: Rate = Rate { burst: 2_000, per_second: 100, saved: 20_000 };
 const BYTES_FOR_ONE: u64 = 1024;
-const FOR_A_REQUEST: u64 = 4;
+const FOR_A_REQUEST: u64 = 5;
 
 /// Small frames that nobody takes: those of streams that are over. What is taken gives its cost back.
 const SMALL_FRAMES: Rate = Rate { burst: 10_000, per_second: 2_000, saved: 10_000 };
@@ -128,8 +128,8 @@ impl<Io: AsyncRead> Frames<Io> {
             self.state.begun.set(self.reader.begun);
             self.state.large.set(self.state.large.get() + std::mem::take(&mut self.reader.large));
             self.idle.earn(begun * FOR_A_REQUEST);
-            // Its trailers.
-            self.small.earn(begun);
+            // Its trailers, and the last of its body.
+            self.small.earn(begun * 2);
         }
         self.state.large_so_far.set(self.reader.section.opens && self.reader.section.bytes > LARGE);
         if self.reader.malformed_trailers {
@@ -296,5 +296,20 @@ mod tests {
         state.large_so_far.set(true);
         assert_eq!(state.refused_at_end(1, true), Refused { large: 1, other: 0 });
         assert_eq!(state.told(), 2);
+    }
+
+    #[test]
+    fn who_ends_streams_without_end_is_cut() {
+        let (mut frames, _) = Frames::new(tokio::io::empty());
+        assert_eq!(frames.watch(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), None);
+        let frame =
+            |kind: u8, flags: u8, stream: u32| [&[0, 0, 0, kind, flags][..], &stream.to_be_bytes()].concat();
+        for request in 0..10_000 {
+            // Its header section, and the end of its body.
+            let sent = [frame(1, 4, 2 * request + 1), frame(0, 1, 2 * request + 1)].concat();
+            assert_eq!(frames.watch(&sent), None, "{request}");
+        }
+        let cut = (0..100_000).find_map(|_| frames.watch(&frame(0, 1, 1)));
+        assert_eq!(cut, Some("too many frames that carry nothing"));
     }
 }

@@ -169,8 +169,6 @@ impl Frame {
 
     pub fn cost(self) -> Cost {
         match self.kind {
-            // The end of a request's body, of which each request has one.
-            DATA if self.flags & END_STREAM != 0 => Cost::Nothing,
             DATA if self.length == 0 => Cost::Idle(1),
             DATA => {
                 let padding = if self.flags & PADDED == 0 { 0 } else { MOST_PADDING };
@@ -239,8 +237,8 @@ mod tests {
     fn a_frame_costs_what_it_is() {
         for (kind, flags, length, cost) in [
             (DATA, 0, 0, Cost::Idle(1)),
-            (DATA, 1, 0, Cost::Nothing),
-            (DATA, 1, 9, Cost::Nothing),
+            (DATA, END_STREAM, 0, Cost::Idle(1)),
+            (DATA, END_STREAM, 9, Cost::Small),
             (DATA, 0, 1, Cost::Small),
             (DATA, 0, 1_000, Cost::Nothing),
             (DATA, PADDED, 256, Cost::Small),
