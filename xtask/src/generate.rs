@@ -209,7 +209,8 @@ fn fields_page() -> String {
          `Transfer-Encoding`, `TE: trailers` and `Trailer` are written anew for each side. The body of a redirection \
          (3xx) does not cross, and of a client error (4xx) the status and `Retry-After` alone.\n\n\
          After the body of a reply, {} cross; other trailers, in both directions, only where they are declared. No \
-         trailer may be a field of these tables otherwise (RFC 9110 §6.5.1).\n\n\
+         trailer may be a field of these tables otherwise (RFC 9110 §6.5.1): a request with such a one is refused with \
+         `header-refused`, and of a reply it is left out.\n\n\
          Where a keep list filters a body, what tells of the whole body does not cross: {}. That holds for every \
          method where GET of the same path at the target is filtered: for HEAD, and for what changes a thing and is \
          answered with its entity tag.\n\n\

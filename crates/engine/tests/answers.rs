@@ -52,6 +52,55 @@ fn an_early_refusal_reaches_a_caller_that_writes_all_before_it_reads() {
     }
 }
 
+/// RFC 9112 §9.3, §9.6: a request behind an answer that says nothing of the connection is answered, too.
+#[test]
+fn a_connection_goes_on_after_an_answer_or_the_answer_says_that_it_ends() {
+    let (world, key) = World::with_key(&declared(), |_, _| Ok(())).unwrap();
+    let known = format!("X-API-Key: {key}\r\n");
+    let known = known.as_str();
+    let (pieces, piece) = ("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n");
+    let long = format!("Content-Length: 20000\r\n\r\n{}", "x".repeat(20_000));
+    for (request, fields, body, status, goes_on) in [
+        ("POST /erp/v1/write", "", "Content-Length: 50\r\n\r\n", 401, false),
+        ("POST /erp/v1/write", "", "Expect: 100-continue\r\nContent-Length: 50\r\n\r\n", 401, false),
+        ("POST /erp/v1/write", "", "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", 401, false),
+        ("POST /erp/v1/write", "", "Content-Length: 50\r\n\r\nabc", 401, false),
+        ("POST /erp/v1/write", "", &format!("{pieces}\r\n{piece}"), 401, false),
+        ("POST /erp/v1/none", known, "Content-Length: 50\r\n\r\n", 404, false),
+        ("POST /erp/v1/%2e", known, "Content-Length: 50\r\n\r\n", 400, false),
+        ("POST /erp/v1/read/1", known, "Content-Length: 50\r\n\r\n", 405, false),
+        (
+            "POST /erp/v1/write",
+            "X-API-Key: one\r\nX-API-Key: two\r\n",
+            "Content-Length: 5\r\n\r\n",
+            400,
+            false,
+        ),
+        ("POST /.ironbridge/health", "", "Content-Length: 50\r\n\r\n", 405, false),
+        ("POST /erp/v1/write", "", "Content-Length: 3\r\n\r\nabc", 401, true),
+        ("POST /erp/v1/none", known, &long, 404, true),
+        ("POST /erp/v1/write", "", &format!("{pieces}\r\n{piece}{piece}{piece}0\r\n\r\n"), 401, true),
+        ("POST /erp/v1/write", "", &format!("{pieces}\r\n0\r\n\r\n"), 401, true),
+        ("POST /erp/v1/read/1", known, "Content-Length: 0\r\n\r\n", 405, true),
+        ("GET /erp/v1/read/1", "", "\r\n", 401, true),
+        ("POST /erp/v1/write", known, "Content-Length: 3\r\n\r\nabc", 200, true),
+        ("POST /erp/v1/write", known, &format!("{pieces}\r\n{piece}0\r\n\r\n"), 200, true),
+    ] {
+        let what = format!("{request} {fields}{}", body.get(..60).unwrap_or(body));
+        let mut raw = world.raw().unwrap();
+        raw.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\n{fields}{body}"));
+        let reply = raw.reply();
+        let said = reply.header("connection");
+        assert_eq!((reply.status, said), (status, (!goes_on).then_some("close")), "{what}");
+        if goes_on {
+            raw.send(format!("GET /erp/v1/read/1 HTTP/1.1\r\nHost: localhost\r\n{known}\r\n"));
+            assert_eq!(raw.replies(2).last().unwrap().json()["path"], json!("/read/1"), "{what}");
+        } else {
+            raw.wait_until_closed();
+        }
+    }
+}
+
 /// Sends one request, closes its half in one of the ways there are, and prints what comes.
 const HALF_CLOSED: &str = r#"
 import socket, ssl, sys
@@ -160,6 +209,13 @@ fn an_early_answer_of_the_target_is_passed_on() {
     })
     .unwrap();
     uploads_are_declined(&world, &key, "/raw/upload");
+    // Whoever has not sent it all by then hears that nothing may follow on this connection.
+    let mut raw = world.raw().unwrap();
+    let head = format!("POST /raw/upload HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n");
+    raw.send(format!("{head}Content-Length: 5000\r\n\r\nabc"));
+    let reply = raw.reply();
+    assert_eq!((reply.status, reply.header("connection")), (413, Some("close")));
+    raw.wait_until_closed();
 }
 
 fn python(script: &str, arguments: &[&str]) -> String {

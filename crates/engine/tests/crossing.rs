@@ -107,31 +107,43 @@ fn trailers_of_a_request_are_those_that_are_declared() {
 
 #[test]
 fn trailers_over_http2_are_those_that_are_declared() {
-    let scene = Scene::new("", "none: { match: POST /none, permission: orders.write }");
-    let mut trailers: Vec<(&str, &str)> = FORBIDDEN.iter().map(|name| (*name, "1")).collect();
-    trailers.extend([("x-in", "1"), ("x-other", "2"), ("grpc-status", "0")]);
+    let operations = "judged: { match: POST /judged, permission: orders.write, request: { keep: [/a] } }";
+    let scene = Scene::new("", operations);
     // HTTP/2 on both sides, so that nothing has to be announced.
-    let sent = frames::with_trailers(
-        &[
-            (":method", "POST"),
-            (":scheme", "https"),
-            (":authority", "localhost"),
-            (":path", "/erp/v1/echo"),
-            ("x-api-key", &scene.key),
-            ("te", "trailers"),
-        ],
-        b"abc",
-        &trailers,
-    );
+    let sent = |path: &str, body: &str, trailers: &[(&str, &str)]| {
+        frames::with_trailers(
+            &[
+                (":method", "POST"),
+                (":scheme", "https"),
+                (":authority", "localhost"),
+                (":path", path),
+                ("x-api-key", &scene.key),
+                ("content-type", "application/json"),
+                ("te", "trailers"),
+            ],
+            body.as_bytes(),
+            trailers,
+        )
+    };
     scene
         .world
         .edit(|text| text.replace("ca: ./erp-ca.pem", "ca: ./erp-ca.pem\n      protocol: http2"))
         .unwrap();
     scene.world.reload().unwrap();
     let mut raw = scene.world.raw_http2().unwrap();
-    raw.send(sent);
+    raw.send(sent("/erp/v1/echo", "abc", &[("x-in", "1"), ("x-other", "2"), ("grpc-status", "0")]));
     let seen = eventually(|| scene.world.target.seen_on("POST /echo").pop());
     assert_eq!((seen.body.as_ref(), seen.trailers), (&b"abc"[..], vec![("x-in".into(), "1".into())]));
+    // What no operation can declare is refused as over HTTP/1.1, whether the body streams or is read.
+    eventually(|| (scene.world.records().unwrap().len() == 1).then_some(()));
+    for (number, name) in FORBIDDEN.iter().enumerate() {
+        let path = if number % 2 == 0 { "/erp/v1/echo" } else { "/raw/judged" };
+        let before = scene.world.records().unwrap().len();
+        let mut raw = scene.world.raw_http2().unwrap();
+        raw.send(sent(path, r#"{"a":1}"#, &[(name, "1")]));
+        let record = eventually(|| scene.world.records().unwrap().into_iter().nth(before));
+        assert_eq!(record["code"], "header-refused", "{name}: {record}");
+    }
 }
 
 #[test]

@@ -24,7 +24,6 @@ use ironbridge_net::retry_after;
 use ironbridge_net::upstream::{
     BodyFault, Holder, OutBody, PooledBody, Repeatable, SendError, is_idempotent,
 };
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +45,6 @@ pub struct HttpCrossing<'a> {
     pub upgrades: bool,
     /// The request body streams past, so that it can be sent only once.
     pub streams: bool,
-    /// Whether it waits for the caller, where it streams.
-    pub stalled: Option<Rc<Cell<bool>>>,
     /// Set when it is delivered: until then the reply must have begun, or have ended where a control reads it.
     pub deadline: Option<Instant>,
     pub via: &'a HeaderValue,
@@ -207,9 +204,8 @@ impl HttpCrossing<'_> {
         }
         let max = self.route.pipeline.max_request();
         match self.inbound.take() {
-            Some(mut body) => {
+            Some(body) => {
                 self.streams = true;
-                self.stalled = Some(body.stalled());
                 let trailers = Arc::clone(&self.route.passes.request_trailers);
                 OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers)
             }
@@ -284,14 +280,9 @@ impl HttpCrossing<'_> {
         match sent {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
-            Err(_) if self.awaits_caller() => Err((&code::REQUEST_TIMEOUT).into()),
+            Err(_) if self.inbound.is_awaited() => Err((&code::REQUEST_TIMEOUT).into()),
             Err(_) => Err((&code::TARGET_TIMEOUT).into()),
         }
-    }
-
-    /// The target has not answered because the caller has not sent all of its body.
-    fn awaits_caller(&self) -> bool {
-        self.stalled.as_ref().is_some_and(|stalled| stalled.get())
     }
 
     /// What the target's reply must be before any of it is passed on, whether a control reads it or it streams.
@@ -375,6 +366,9 @@ fn judge_status<B>(reply: &Response<B>) -> Result<(), Box<Denial>> {
 }
 
 pub(crate) fn refusal(error: &SendError) -> Box<Denial> {
+    if let SendError::Body(BodyFault::Trailer(name)) = error {
+        return request::trailer_refused(name);
+    }
     let code = match error {
         SendError::Unreachable(_)
         | SendError::Resolve(_)
@@ -387,7 +381,7 @@ pub(crate) fn refusal(error: &SendError) -> Box<Denial> {
         SendError::NoDescriptor => &code::BRIDGE_BUSY,
         SendError::Body(BodyFault::TooLarge) => &code::BODY_TOO_LARGE,
         SendError::Body(BodyFault::TooSlow) => &code::REQUEST_TIMEOUT,
-        SendError::Body(BodyFault::Broken(_)) => &code::BODY_INCOMPLETE,
+        SendError::Body(BodyFault::Broken(_) | BodyFault::Trailer(_)) => &code::BODY_INCOMPLETE,
         SendError::Malformed(_) => &code::REPLY_MALFORMED,
         // It took no part of the request, on any connection.
         SendError::BrokeOff { maybe_sent: false, .. } => &code::TARGET_UNREACHABLE,

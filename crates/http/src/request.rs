@@ -4,33 +4,45 @@ use crate::crossing::read_whole;
 use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT,
+    HeaderValue, ORIGIN,
 };
 use http::request::Parts;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
 use ironbridge_net::Names;
-use ironbridge_net::frames::{Arriving, FrameState};
+use ironbridge_net::frames::{Arriving, FrameState, Progress, Unread};
 use ironbridge_net::gate::{LINGER, LINGER_BYTES};
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 /// The request body, until somebody takes it.
 pub struct Inbound {
     body: Option<Arriving>,
+    /// Of the one that was taken.
+    taken: Option<Rc<Cell<Progress>>>,
     version: Version,
+    /// The caller may wait for a word before it sends it.
+    is_expecting: bool,
 }
 
 impl Inbound {
     /// `frames` are those of its connection, over HTTP/2.
-    pub fn new(body: Incoming, version: Version, frames: Option<&Rc<FrameState>>) -> Inbound {
-        Inbound { body: (!body.is_end_stream()).then(|| Arriving::new(body, frames)), version }
+    pub fn new(body: Incoming, parts: &Parts, frames: Option<&Rc<FrameState>>) -> Inbound {
+        let body = (!body.is_end_stream()).then(|| Arriving::new(body, frames));
+        let is_expecting = body.is_some() && parts.headers.contains_key(EXPECT);
+        Inbound { body, taken: None, version: parts.version, is_expecting }
     }
 
     pub fn is_some(&self) -> bool {
@@ -38,23 +50,48 @@ impl Inbound {
     }
 
     pub fn take(&mut self) -> Option<Arriving> {
-        self.body.take()
+        let mut body = self.body.take()?;
+        self.taken = Some(body.progress());
+        Some(body)
+    }
+
+    /// Whoever took it waits for the caller to send more.
+    pub fn is_awaited(&self) -> bool {
+        self.taken.as_ref().is_some_and(|progress| progress.get() == Progress::Awaited)
     }
 
     /// Reads it to its end, keeping at most `limit` bytes. After a refusal the rest of it is still here.
     pub async fn read_whole(&mut self, limit: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
         let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
-        let incomplete = |error| Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error));
-        let bytes = read_whole(body, limit, charge, &code::BODY_TOO_LARGE, incomplete).await?;
+        let unread = |error| match error {
+            Unread::Broken(error) => Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error)),
+            Unread::Trailer(name) => trailer_refused(&name),
+        };
+        let bytes = read_whole(body, limit, charge, &code::BODY_TOO_LARGE, unread).await?;
         self.body = None;
         Ok(bytes)
     }
 
-    /// The answer needs no more of the body. Over HTTP/2 its stream would be reset while the caller may still be
-    /// sending (RFC 9113 §8.1), and some callers then lose the answer; so a rest is read and forgotten.
-    /// HTTP/1's connection takes care of that itself.
-    pub fn leave_unread(&mut self) {
-        let Some(mut body) = self.body.take().filter(|_| self.version == Version::HTTP_2) else { return };
+    /// The answer needs no more of the body.
+    pub async fn leave<B>(&mut self, answer: &mut Response<B>) {
+        let taken_in_part = self.taken.as_ref().is_some_and(|progress| progress.get() != Progress::Whole);
+        if self.body.is_none() && !taken_in_part {
+            return;
+        }
+        if self.version == Version::HTTP_2 {
+            self.leave_unread();
+        } else if answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            && (taken_in_part || !Box::pin(self.read_what_came()).await)
+        {
+            // What the caller sends next would be taken for the rest of the body, and nobody would answer it.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    /// Over HTTP/2 its stream would be reset while the caller may still be sending (RFC 9113 §8.1), and some callers then
+    /// lose the answer; so a rest is read and forgotten.
+    fn leave_unread(&mut self) {
+        let Some(mut body) = self.body.take() else { return };
         tokio::task::spawn_local(timeout(LINGER, async move {
             let mut left = LINGER_BYTES;
             while let Some(Ok(frame)) = body.frame().await {
@@ -63,6 +100,33 @@ impl Inbound {
             }
         }));
     }
+
+    /// Reads and forgets what is here of it already, and waits for nothing: whether that is all, so that an HTTP/1
+    /// connection can go on (RFC 9112 §9.3).
+    async fn read_what_came(&mut self) -> bool {
+        // hyper reads one piece for each turn that it gets.
+        const TURNS: usize = 32;
+        // Reading would ask the caller to send it.
+        let Some(mut body) = self.body.take().filter(|_| !self.is_expecting) else { return false };
+        for _ in 0..TURNS {
+            match poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await {
+                Poll::Ready(None) => return true,
+                Poll::Ready(Some(Err(_))) => return false,
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Pending => yield_now().await,
+            }
+            if body.is_end_stream() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Over HTTP/1.1 the gate refuses it before.
+pub fn trailer_refused(name: &HeaderName) -> Box<Denial> {
+    let why = format!("{name} may not follow a body");
+    Box::new(Denial::new(&code::HEADER_REFUSED).detail(why).by("a field that may not follow a body"))
 }
 
 /// A browser's question before a page may send what is not simple (Fetch, CORS-preflight fetch).

@@ -157,22 +157,20 @@ impl Served<'_> {
         upgrade: Option<switched::Asked>,
     ) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
-        let mut inbound = Inbound::new(body, parts.version, self.caller.frames.as_ref());
+        let mut inbound = Inbound::new(body, &parts, self.caller.frames.as_ref());
         let (address, open) = match self.admit(&parts) {
             Ok(admitted) => admitted,
             Err((address, denial)) => {
-                inbound.leave_unread();
-                return self.refuse_with(address, &parts, *denial).await;
+                return self.refuse_early(address, &parts, *denial, inbound).await;
             }
         };
         let target = match self.check(&parts).and_then(|()| Target::read(&parts)) {
             Ok(target) => target,
             Err(denial) => {
-                inbound.leave_unread();
-                return self.refuse_with(address, &parts, denial).await;
+                return self.refuse_early(address, &parts, denial, inbound).await;
             }
         };
-        let response = match self.site.routes.find(&parts.method, target.path.decoded()) {
+        let mut response = match self.site.routes.find(&parts.method, target.path.decoded()) {
             Found::Route(route) => {
                 let addressed = Addressed::of(target, route, &parts, &inbound);
                 let wanted = upgrade.is_some() && websocket::is_asked_for(&parts.headers);
@@ -198,8 +196,24 @@ impl Served<'_> {
                 None => self.refuse_with(address, &parts, Denial::new(&code::OPERATION_UNKNOWN)).await,
             },
         };
-        inbound.leave_unread();
+        inbound.leave(&mut response).await;
         response.map(|body| body.open(open))
+    }
+
+    /// Refuses what is not even looked up.
+    fn refuse_early<'s>(
+        &'s self,
+        address: IpAddr,
+        parts: &Parts,
+        denial: Denial,
+        mut inbound: Inbound,
+    ) -> Unasked<'s> {
+        let refused = self.refuse_with(address, parts, denial);
+        Box::pin(async move {
+            let mut response = refused.await;
+            inbound.leave(&mut response).await;
+            response
+        })
     }
 
     /// From where it comes, and its place among the exchanges that are open.
@@ -247,7 +261,6 @@ impl Served<'_> {
             gate: &self.caller.gate,
             upgrades: wanted && route.upgrades,
             streams: false,
-            stalled: None,
             deadline: None,
             via,
         };

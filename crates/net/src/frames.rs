@@ -15,7 +15,7 @@ mod credit;
 mod fields;
 mod reader;
 
-pub use arriving::Arriving;
+pub use arriving::{Arriving, Progress, Unread};
 
 use credit::{Credit, Rate};
 use reader::{Cost, Reader};

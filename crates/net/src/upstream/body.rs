@@ -2,8 +2,9 @@ use super::SendError;
 use super::pool::Lease;
 use super::share::Held;
 use crate::Names;
-use crate::frames::Arriving;
+use crate::frames::{Arriving, Unread};
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::RefCell;
@@ -71,6 +72,8 @@ pub enum BodyFault {
     TooSlow,
     #[error("broke off: {0}")]
     Broken(String),
+    #[error("followed by {0}, which may not be")]
+    Trailer(HeaderName),
 }
 
 impl StreamedBody {
@@ -81,7 +84,10 @@ impl StreamedBody {
             None => return Poll::Ready(None),
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                return Poll::Ready(Some(Err(self.fail(BodyFault::Broken(error.to_string())))));
+                return Poll::Ready(Some(Err(self.fail(match error {
+                    Unread::Trailer(name) => BodyFault::Trailer(name),
+                    Unread::Broken(error) => BodyFault::Broken(error.to_string()),
+                }))));
             }
         };
         if let Some(data) = frame.data_ref() {
