@@ -8,6 +8,7 @@
 //! `docs/audit-format.md` describes every file and the schema of a record.
 
 mod believed;
+mod beside;
 mod checkpoint;
 mod commit;
 pub mod detail;

@@ -2,7 +2,6 @@
 
 use crate::entry::Entry;
 use crate::leaf::Encoded;
-use ironbridge_core::action::name;
 use ironbridge_core::{Action, OwnerKey};
 use ironbridge_seal::envelope::SealError;
 
@@ -24,9 +23,9 @@ impl Note {
         Ok(Note { leaf: encoded.leaf, detail: encoded.details.bytes })
     }
 
-    /// Whether it tells of an accepted loss.
-    pub fn is_of_loss(&self) -> bool {
-        Entry::parse(&self.leaf).is_ok_and(|entry| entry.action == name::LOSS)
+    /// Whether it is the record of this action.
+    pub fn is_of(&self, action: &str) -> bool {
+        Entry::parse(&self.leaf).is_ok_and(|entry| entry.action == action)
     }
 
     /// One: the record with its length, and its detail. Several: no record, and then each with its detail, both with

@@ -159,6 +159,7 @@ impl Begun {
         let head = Head::begin(Arc::clone(&shared.disk), &self.anchor, head, &self.notes)
             .map_err(failed("writing", &self.anchor.head))?;
         let _ = shared.head.set(head);
+        self.found.beside.mend(disk, places)?;
         // Then what a crash left in the journal goes into the log, and nothing depends on the old segments any more.
         integrator.recover()?;
         if let Some(aside) = &self.aside {

@@ -3,6 +3,7 @@
 //! in silence. Nothing is changed here.
 
 use crate::believed::Moment;
+use crate::beside::Beside;
 use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
 use crate::disk::{self, Disk};
 use crate::entry::Entry;
@@ -18,7 +19,6 @@ use crate::tiles::Edge;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{ExchangeId, StoreMark, Timestamp};
 use ironbridge_seal::envelope::SealError;
-use ironbridge_seal::note::NoteVerifier;
 use ironbridge_seal::random;
 use std::io;
 use std::ops::Range;
@@ -45,8 +45,8 @@ pub(crate) struct Found {
     contradictions: Vec<Fault>,
     /// Whether anything is to be moved out of the way.
     pub in_the_way: bool,
-    /// What is wrong with the keys beside the log, which the start writes anew.
-    foreign_keys: Option<Fault>,
+    /// What is wrong beside the log, which the start writes anew.
+    pub beside: Beside,
 }
 
 const CHECKPOINT: &str = "log/checkpoint";
@@ -98,7 +98,7 @@ impl Found {
         }
         // The operator accepted it before, and was interrupted: what was acknowledged then is there, and what was not
         // went, or goes, aside.
-        if holds && unwritten.iter().any(Note::is_of_loss) {
+        if holds && unwritten.iter().any(|note| note.is_of(name::LOSS)) {
             refusals.accepted.truncate(before);
         }
         if !grew_from(options, known.store) {
@@ -111,7 +111,12 @@ impl Found {
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
         let contradictions = refusals.accepted;
         let in_the_way = in_the_way || !contradictions.is_empty();
-        let foreign_keys = edge.as_ref().and_then(|_| foreign_keys(disk, places, options));
+        let trust = Trust { key: Some(anchor.key.clone()), from: u64::MAX };
+        let log = Log::at(Arc::clone(shared), places.clone(), trust);
+        let beside = match edge.is_some() {
+            true => Beside::a_log(&log, options.signers.verifiers()),
+            false => Beside::no_log(&log),
+        };
         Ok(Found {
             edge,
             next,
@@ -122,7 +127,7 @@ impl Found {
             forgot,
             contradictions,
             in_the_way,
-            foreign_keys,
+            beside,
         })
     }
 
@@ -158,8 +163,10 @@ impl Found {
         if let Some(action) = self.action(&options.actor, now) {
             notes.push(Note::of(&action, &options.callers)?);
         }
-        if let Some(fault) = self.foreign_keys.as_ref().filter(|_| notes.is_empty()) {
-            tracing::error!(%fault, "the keys beside the audit log were not those of this log, and are written anew");
+        // What an earlier start noted, but did not come to put in order, is noted once.
+        let noted = self.unwritten.iter().any(|note| note.is_of(name::MEND));
+        for fault in self.beside.faults().filter(|_| !noted) {
+            tracing::error!(%fault, "what lies beside the audit log was changed by another hand, and is written anew; `ironbridge audit verify` tells whether records are missing");
             let mended = done(&options.actor, now, name::MEND).fact("found", fault.to_string());
             notes.push(Note::of(&mended, &options.callers)?);
         }
@@ -232,29 +239,6 @@ fn read_log(
     };
     let head = own_checkpoint(&note, options)?;
     Ok(Some(Edge::load(disk, &places.log, head.size, &head.root)?))
-}
-
-/// What lies beside the log for convenience may be older than the keys in force, but is theirs.
-fn foreign_keys(disk: &dyn Disk, places: &Places, options: &Options) -> Option<Fault> {
-    const NAMED: &str = "log/key";
-    let read = disk::read(disk, &places.log.join(checkpoint::KEYS));
-    let text = match read.map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => return Some(Fault::new(FaultKind::Malformed, NAMED, "the file is not text")),
-        Err(error) => return Some(Fault::reading(NAMED, &error)),
-    };
-    let ours = options.signers.verifiers();
-    match NoteVerifier::parse_lines(&text) {
-        Ok(keys) if keys.is_empty() => Some(Fault::new(FaultKind::Malformed, NAMED, "there is no key in it")),
-        Ok(keys) => {
-            let is_ours =
-                |key: &NoteVerifier| ours.iter().any(|own| own.verifier_key() == key.verifier_key());
-            let foreign = keys.iter().find(|key| !is_ours(key))?;
-            let detail = format!("the key {} is none of this log", foreign.verifier_key());
-            Some(Fault::new(FaultKind::Altered, NAMED, detail))
-        }
-        Err(error) => Some(Fault::new(FaultKind::Malformed, NAMED, error)),
-    }
 }
 
 fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {

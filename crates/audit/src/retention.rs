@@ -20,6 +20,9 @@ use std::time::Duration;
 pub(crate) const FILE: &str = "kept";
 pub(crate) const NAMED: &str = "log/kept";
 
+/// What helps against a file that is not right.
+const REMEDY: &str = "and the bridge's next start, `ironbridge run`, writes it anew from the log's records";
+
 /// What the record of a retention calls its two numbers.
 const RECORDS_BELOW: &str = "records_below";
 const DETAIL_BELOW: &str = "detail_below";
@@ -40,7 +43,32 @@ impl Kept {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
             bytes => bytes.map_err(|error| Fault::reading(NAMED, &error))?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| Fault::new(FaultKind::Malformed, NAMED, error))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let detail = format!("it cannot be read ({error}), {REMEDY}");
+            Fault::new(FaultKind::Malformed, NAMED, detail)
+        })
+    }
+
+    /// What is wrong where it says that more was dropped than the log's records allow.
+    pub(crate) fn beyond(self, allowed: Kept) -> Option<Fault> {
+        (self.max(allowed) != allowed).then(|| {
+            let detail = format!(
+                "it says that retention dropped the records below {} and the detail below {}, and the log's records \
+                 announce {} and {}, {REMEDY}; what is missing beyond them comes back from a backup only",
+                self.records, self.detail, allowed.records, allowed.detail
+            );
+            Fault::new(FaultKind::Altered, NAMED, detail)
+        })
+    }
+
+    /// What is wrong where it says less than was announced, although that is gone.
+    pub(crate) fn short_of(self, announced: Kept) -> Fault {
+        let detail = format!(
+            "it says that retention dropped the records below {} and the detail below {}, and the log's records \
+             announce {} and {}, which are gone, {REMEDY}",
+            self.records, self.detail, announced.records, announced.detail
+        );
+        Fault::new(FaultKind::Altered, NAMED, detail)
     }
 
     /// What the record of a retention says of it; `None` for every other record.
@@ -95,21 +123,21 @@ impl Log {
     /// there can raise, and a retention that began from it would sign what somebody stole.
     pub fn rightly_kept(&self) -> Result<Kept, Fault> {
         let (kept, allowed) = (self.kept()?, self.announced()?);
-        if kept.max(allowed) != allowed {
-            let detail = format!(
-                "it says that retention dropped the records below {} and the detail below {}, and the log's records \
-                 announce {} and {}: put back the file and what is missing from a backup",
-                kept.records, kept.detail, allowed.records, allowed.detail
-            );
-            return Err(Fault::new(FaultKind::Altered, NAMED, detail));
-        }
-        Ok(kept)
+        kept.beyond(allowed).map_or(Ok(kept), Err)
     }
 
-    /// What the newest retention announced, in a record that the signed tree holds.
-    fn announced(&self) -> Result<Kept, Fault> {
-        let newest = self.recorded(name::RETENTION, Order::NewestFirst)?;
-        Ok(newest.and_then(|stored| Kept::announced(stored.json.as_bytes())).unwrap_or_default())
+    /// What the newest retention announced, in a record that the signed tree holds, whatever `kept` would hide of it.
+    pub(crate) fn announced(&self) -> Result<Kept, Fault> {
+        match self.as_if_whole().recorded(name::RETENTION, Order::NewestFirst) {
+            Ok(newest) => {
+                Ok(newest.and_then(|stored| Kept::announced(stored.json.as_bytes())).unwrap_or_default())
+            }
+            // What a retention dropped lies below its record, and that is looked for from above.
+            Err(fault) if fault.kind == FaultKind::Missing && fault.file.starts_with("log/tile/entries") => {
+                Ok(Kept::default())
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Number of the first bundle from `from` on that holds a record not older; the last bundle is never among the old

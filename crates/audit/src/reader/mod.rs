@@ -43,6 +43,8 @@ pub struct Log {
     tree: Arc<Mutex<Option<Arc<tree::Tree>>>>,
     /// Whether a query passed records over because an index said so that nothing proves.
     indexed: Arc<AtomicBool>,
+    /// Whether `kept` is not believed, and nothing is passed over because of it.
+    whole: bool,
 }
 
 /// More faults tell nothing more.
@@ -68,7 +70,7 @@ impl Log {
 
     pub(crate) fn at(disk: Arc<dyn Disk>, places: Places, trust: Trust) -> Log {
         let (damage, tree, indexed) = (Arc::default(), Arc::default(), Arc::default());
-        Log { disk, places, trust, damage, tree, indexed }
+        Log { disk, places, trust, damage, tree, indexed, whole: false }
     }
 
     /// What could not be read so far of what lies beside the records: they were given without it. The first faults, one
@@ -142,7 +144,15 @@ impl Log {
 
     /// How much of the trail retention left.
     pub fn kept(&self) -> Result<Kept, Fault> {
-        Kept::read(&*self.disk, &self.places.log)
+        match self.whole {
+            true => Ok(Kept::default()),
+            false => Kept::read(&*self.disk, &self.places.log),
+        }
+    }
+
+    /// For looking for records that a `kept` of another hand may hide.
+    pub(crate) fn as_if_whole(&self) -> Log {
+        Log { whole: true, ..self.clone() }
     }
 
     /// Notes where `kept` says more than the log's own records announce: what is read then is not whole.

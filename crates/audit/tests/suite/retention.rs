@@ -225,6 +225,83 @@ fn no_retention_announces_what_was_stolen_before_it() {
     trail.close().unwrap();
 }
 
+/// What another hand makes of the file, a start puts right from the log's own records, says, and records once.
+#[test]
+fn what_retention_left_is_written_anew_where_another_hand_changed_it() {
+    let file = Path::new(MEMORY).join("log/kept");
+    for retained in [false, true] {
+        let disk = MemoryDisk::new();
+        let trail = fill(&disk);
+        if retained {
+            trail.retain(before(600, 1200), action()).unwrap().unwrap();
+        }
+        drop(trail);
+        let announced = memory_log(&disk).kept().unwrap();
+        let says = |records: u64, detail: u64| Some(format!(r#"{{"records":{records},"detail":{detail}}}"#));
+        let (records, detail) = (announced.records, announced.detail);
+        let mut changed = vec![
+            Some(String::new()),
+            Some("garbage".to_owned()),
+            Some("{}".to_owned()),
+            Some("\0\0\0\0".to_owned()),
+            Some(r#"{"records":-1,"detail":0}"#.to_owned()),
+            says(records + 256, detail),
+            says(1536, 1536),
+            says(u64::MAX, u64::MAX),
+            says(records, detail + 1),
+            says(0, u64::MAX),
+        ];
+        if retained {
+            changed.extend([None, says(0, 0), says(records - 256, detail), says(records, 0)]);
+        }
+        let mut size = 2000 + u64::from(retained);
+        for text in changed {
+            match &text {
+                Some(text) => disk.create(&file).unwrap().write_all(text.as_bytes()).unwrap(),
+                None => disk.remove(&file).unwrap(),
+            }
+            let log = memory_log(&disk);
+            let verified = log.verify(None, &mut |_, _| {});
+            let fault = verified.expect_err(&format!("{retained} {text:?}")).to_string();
+            assert!(
+                !fault.starts_with("log/kept") || fault.contains("`ironbridge run`"),
+                "{text:?}: {fault}"
+            );
+            size += 1;
+            for _ in 0..2 {
+                open(&disk).unwrap().close().unwrap();
+                assert_eq!(
+                    (verify(&log).size, log.kept().unwrap()),
+                    (size, announced),
+                    "{retained} {text:?}"
+                );
+            }
+            let mended = log.tail(1).unwrap().remove(0).entry;
+            assert_eq!(mended.action, name::MEND, "{text:?}");
+            assert!(mended.facts["found"].starts_with("log/kept"), "{text:?}: {:?}", mended.facts);
+        }
+    }
+}
+
+/// What was taken behind a raised file does not become right with it.
+#[test]
+fn what_was_stolen_is_missing_once_the_file_is_right() {
+    let disk = MemoryDisk::new();
+    fill(&disk).close().unwrap();
+    let at = |name: &str| Path::new(MEMORY).join(name);
+    disk.create(&at("log/kept")).unwrap().write_all(br#"{"records":256,"detail":256}"#).unwrap();
+    disk.remove(&at("log/tile/entries/000")).unwrap();
+    open(&disk).unwrap().close().unwrap();
+    let log = memory_log(&disk);
+    assert_eq!(log.kept().unwrap(), Kept::default());
+    let fault = log.verify(None, &mut |_, _| {}).unwrap_err();
+    assert_eq!(
+        (fault.kind, &*fault.file),
+        (FaultKind::Missing, Path::new("log/tile/entries/000")),
+        "{fault}"
+    );
+}
+
 /// Who can write beside the log makes no record old.
 #[test]
 fn no_retention_believes_times_that_were_not_signed() {
