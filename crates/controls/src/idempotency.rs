@@ -98,7 +98,7 @@ impl IdempotencyKey {
             }
             (Ending::Delivered { status }, body) if status < 500 => self.finished(exchange, status, body),
             // Broken off on its way to the caller, but held here. One that broke off on its way to us is not.
-            (Ending::Partial { status }, Some(body)) if status < 500 => {
+            (Ending::Partial { status } | Ending::Cut { status, .. }, Some(body)) if status < 500 => {
                 self.finished(exchange, status, Some(body))
             }
             (Ending::Denied(_) | Ending::Abandoned { sent: false }, _) => Settlement::Release,

@@ -302,8 +302,14 @@ codes! {
         "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.",
         "timeout at the operation or at http raises it (30s unless declared); answers that come piece by piece have idle_timeout besides.";
     STREAM_IDLE = "stream-idle", 504, Target, true, "Nothing passed for too long",
-        "The target's answer had begun, or a WebSocket was open, and then nothing passed for as long as the operation's idle_timeout, because the target sent nothing or the caller took nothing, so it was closed. The answer had begun, so only the record says this code.",
-        "The operator raises the operation's idle_timeout, or the target sends something more often: a comment in an event stream, a ping in a WebSocket. A caller goes on reading what it asked for.";
+        "The target's answer had begun, or a WebSocket was open, and then nothing passed for as long as the operation's idle_timeout, because the target sent nothing, or neither side of a WebSocket did, so it was closed. Where the caller took nothing of an answer, the code is answer-untaken. The answer had begun, so only the record says this code.",
+        "The operator raises the operation's idle_timeout, or the target sends something more often: a comment in an event stream, a ping in a WebSocket.";
+    ANSWER_UNTAKEN = "answer-untaken", 408, Caller, true, "Answer not taken",
+        "The answer had begun, and the caller took nothing of it any more: for bridge.timeouts.body of an answer that is whole, or of the whole connection; for the operation's idle_timeout of one that streams. So it was cut, and what it held was given back. Only the record says this code. A caller that reads slowly is not cut, as long as it reads.",
+        "Read what you asked for, or close the stream or the connection. Over HTTP/2, send WINDOW_UPDATE frames: a library that leaves them to its user is the usual cause.";
+    DRAIN_OVER = "drain-over", 503, Bridge, true, "Open when the drain time was over",
+        "The bridge stopped, or a reload moved or removed the listener, and this was still open when bridge.timeouts.drain was over. The caller saw its connection end (a WebSocket closes with 1001), so only the record says this code. If bytes in is more than 0, or the operation takes no body, the target may have acted.",
+        "Connect again; another bridge, or this one after its restart, will answer. The operator raises bridge.timeouts.drain where exchanges need longer. Writes are repeated safely with replay.idempotency_key.";
     TARGET_BUSY = "target-busy", 503, Target, true, "Target busy",
         "As many exchanges are open toward the target as may be, of all accounts or of this one: where several may call a target, one holds half of its connections at most.",
         "Try again after the time in Retry-After.",

@@ -1,6 +1,6 @@
 use crate::CredentialKind;
 use crate::uri::Query;
-use crate::{Account, Counted, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
+use crate::{Account, Code, Counted, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -141,11 +141,27 @@ pub struct Peer {
     /// The caller's address: the connection's, or what a trusted proxy said of it.
     pub address: IpAddr,
     pub certificate: Option<Arc<PeerCertificate>>,
+    pub parting: Arc<Parting>,
+}
+
+/// Why the bridge itself ended a connection, for what was still open on it; the first reason counts.
+#[derive(Debug, Default)]
+pub struct Parting(OnceLock<&'static Code>);
+
+impl Parting {
+    /// Call it before the connection is dropped.
+    pub fn because(&self, code: &'static Code) {
+        let _ = self.0.set(code);
+    }
+
+    pub fn code(&self) -> Option<&'static Code> {
+        self.0.get().copied()
+    }
 }
 
 impl Default for Peer {
     fn default() -> Self {
-        Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None }
+        Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None, parting: Arc::default() }
     }
 }
 

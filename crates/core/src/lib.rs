@@ -38,7 +38,8 @@ pub use control::{Control, Judgement, Reads, Stop, StoredAnswer, Verdict};
 pub use counted::Counted;
 pub use denial::{Code, Denial, Fault, FieldError};
 pub use exchange::{
-    CertificateFacts, Exchange, LimitState, Peer, PeerCertificate, Presented, RequestFacts, Sensitive,
+    CertificateFacts, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented, RequestFacts,
+    Sensitive,
 };
 pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
 pub use flow::{Flow, Integration, Operation, SystemFacts};

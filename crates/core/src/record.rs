@@ -45,7 +45,7 @@ pub enum Ending {
     Denied(&'static Code),
     /// It was allowed but failed at the target or in the bridge after delivery began.
     Failed(&'static Code),
-    /// The caller went away before the target had answered. `sent` says whether the request may have reached it.
+    /// The caller went away by itself before the target had answered. `sent` says whether the request may have reached it.
     Abandoned { sent: bool },
 }
 

@@ -377,16 +377,29 @@ fn length(body: &Bytes) -> u64 {
 
 impl Drop for Tail {
     fn drop(&mut self) {
+        // The caller went away, unless the bridge ended the connection.
+        let parted = self.exchange.peer.parting.code();
+        let refused = |code, sent| Ending::refused(&Denial::new(code), sent);
+        let cut = |status| match parted {
+            Some(code) => Ending::Cut { status, code },
+            None => Ending::Partial { status },
+        };
         match self.stage {
-            Stage::Judging => self.end(Ending::Abandoned { sent: false }),
-            Stage::Delivering => self.end(Ending::Abandoned { sent: true }),
+            Stage::Judging => self.end(match parted {
+                Some(code) => refused(code, false),
+                None => Ending::Abandoned { sent: false },
+            }),
+            Stage::Delivering => self.end(match parted {
+                Some(code) => refused(code, true),
+                None => Ending::Abandoned { sent: true },
+            }),
             Stage::Reading { status } => {
                 // What no control let pass must not be kept as an answer.
                 self.exchange.reply = Payload::Streamed;
-                self.end(Ending::Partial { status });
+                self.end(cut(status));
             }
-            Stage::Replied { status } => self.end(Ending::Partial { status }),
-            Stage::Recorded { status } => self.amend(Ending::Partial { status }),
+            Stage::Replied { status } => self.end(cut(status)),
+            Stage::Recorded { status } => self.amend(cut(status)),
             Stage::Ended => {}
         }
     }

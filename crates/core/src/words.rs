@@ -44,7 +44,7 @@ words! {
         "An exchange whose answer reached the caller in full, or an action that was done. An answer with which the target declined the request (4xx) crossed too: its code is target-declined. What else the answer says, such as a part (206) or several outcomes in one body (207), changes nothing of it.",
         "Nothing.";
     PARTIAL = "partial" in "outcome", "It went through in part",
-        "The target answered, and the answer ended on its way to the caller. The code is broken-off where the caller was gone; otherwise it says why the bridge ended it: target-broke-off, stream-idle, reply-too-large, reply-holds-credential, or with what the caller of a stream or a WebSocket would be refused by now, because its credential expired or was revoked (api-key-revoked) or a reload took something away (permission-missing, operation-unknown).",
+        "The target answered, and the answer ended on its way to the caller. The code is broken-off where the caller was gone; otherwise it says why the bridge ended it: target-broke-off, stream-idle, answer-untaken, drain-over, reply-too-large, reply-holds-credential, or with what the caller of a stream or a WebSocket would be refused by now, because its credential expired or was revoked (api-key-revoked) or a reload took something away (permission-missing, operation-unknown).",
         "Explain the code: `ironbridge explain CODE`.";
     DENIED = "denied" in "outcome", "A control refused it",
         "Nothing reached the target. The code says why; refused by names the rule or the place in the schema, where it was one of yours.",
@@ -60,10 +60,10 @@ words! {
         "The request repeated an Idempotency-Key, and the answer to the first request with it was given again, with Idempotency-Replayed: true. Nothing reached the target.",
         "Nothing. A fresh key makes a fresh request.";
     BROKEN_OFF = "broken-off" in "code", "The answer broke off on its way",
-        "The target's answer had begun to cross, or a WebSocket was open, and it did not end well: the caller stopped reading or went away, a WebSocket's connection broke on either side, or the bridge stopped, or the listener went away. What the target or the bridge ended has a code of its own: see partial. The caller may have gone while the bridge still read the answer. bytes out says how much crossed; records is unknown. Of such an exchange there may be an earlier record, which this one amends.",
+        "The target's answer had begun to cross, or a WebSocket was open, and it did not end well: the caller went away, or a WebSocket's connection broke on either side. What the target or the bridge ended has a code of its own: see partial. The caller may have gone while the bridge still read the answer. bytes out says how much crossed; records is unknown. Of such an exchange there may be an earlier record, which this one amends.",
         "Compare bytes out and duration with what the caller waits for: its own time limit is the usual reason.";
     CALLER_GONE = "caller-gone" in "code", "The caller went away before the answer",
-        "The caller closed its connection, or cancelled its HTTP/2 stream, before the target had answered; or the bridge stopped, or the listener went away, and the drain time was over. Over HTTP/2 also a request whose body is not as long as its content-length says (RFC 9113 §8.1.1): its stream is reset, which the bridge cannot tell from a caller that cancels. The record has no status, because nobody was there to be told. If bytes in is more than 0, or the operation takes no body, the target may have acted.",
+        "The caller closed its connection, or cancelled its HTTP/2 stream, before the target had answered. Over HTTP/2 also a request whose body is not as long as its content-length says (RFC 9113 §8.1.1): its stream is reset, which the bridge cannot tell from a caller that cancels. The record has no status, because nobody was there to be told. If bytes in is more than 0, or the operation takes no body, the target may have acted.",
         "Usually the caller's own time limit is shorter than the target needs: compare the record's duration with it, and with timeout at the flow. Writes are repeated safely with replay.idempotency_key.";
 
     DONE = "done" in "code of an action", "The action was done",

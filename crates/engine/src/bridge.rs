@@ -223,16 +223,21 @@ impl Bridge {
     pub async fn stop_by(self, deadline: impl Future<Output = ()>) -> Stopped {
         let state = self.state.lock().await;
         state.listeners.values().for_each(Running::drain);
-        let all_idle = async {
+        let all_idle = async || {
             for running in state.all() {
                 running.idle().await;
             }
         };
         tokio::select! {
-            _ = tokio::time::timeout(state.drain, all_idle) => {}
+            _ = tokio::time::timeout(state.drain, all_idle()) => {}
             () = deadline => {}
         }
         let connections_cut = state.all().map(Running::open).sum();
+        if connections_cut > 0 {
+            // Each connection says why, and a WebSocket that it closes; nobody is waited for.
+            state.all().for_each(|running| running.leave(Duration::ZERO));
+            drop(tokio::time::timeout(FAREWELL, all_idle()).await);
+        }
         self.tending.iter().for_each(AbortHandle::abort);
         self.cores.stop();
         for ring in [&self.services.api_keys, &self.services.client_secrets] {
@@ -257,6 +262,9 @@ impl Bridge {
         Stopped { connections_cut, trail }
     }
 }
+
+/// What is cut when the bridge stops has so long for its last word; a core that is busy for longer is left.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 impl State {
     fn all(&self) -> impl Iterator<Item = &Running> {

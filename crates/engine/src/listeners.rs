@@ -204,7 +204,7 @@ impl Running {
     }
 
     /// As [`Running::drain`]; what is still open after this time is cut.
-    fn leave(&self, time: Duration) {
+    pub fn leave(&self, time: Duration) {
         self.serving.drain();
         self.front.drain_within(time);
     }

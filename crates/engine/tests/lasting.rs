@@ -163,7 +163,7 @@ fn who_takes_nothing_of_a_stream_keeps_the_target_for_its_idle_time() {
     scene.world.reload().unwrap();
     scene.target.answer(long_answer());
     let mut caller = takes_nothing(&scene);
-    recorded(&scene, "stream-idle");
+    recorded(&scene, "answer-untaken");
     caller.kill().unwrap();
     caller.wait().unwrap();
 }
@@ -288,5 +288,5 @@ fn a_listener_that_a_reload_takes_away_has_the_drain_time() {
         (codes.len() == 4).then_some(codes)
     });
     codes.sort();
-    assert_eq!(codes, ["broken-off", "broken-off", "caller-gone", "caller-gone"]);
+    assert_eq!(codes, ["drain-over"; 4]);
 }

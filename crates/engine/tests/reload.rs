@@ -192,7 +192,7 @@ fn what_does_not_end_is_cut_and_recorded() {
     raw.wait_until_closed();
     let records = world.records().unwrap();
     assert_eq!(records.len(), 1);
-    assert_eq!((&records[0]["outcome"], &records[0]["code"]), (&"failed".into(), &"caller-gone".into()));
+    assert_eq!((&records[0]["outcome"], &records[0]["code"]), (&"failed".into(), &"drain-over".into()));
 }
 
 #[test]

@@ -25,6 +25,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Marks an answer that was given before (draft-ietf-httpapi-idempotency-key-header).
@@ -318,37 +319,43 @@ impl Crossing for Nowhere {
     }
 }
 
-/// An answer's body, and what counts as busy until it has been sent.
-pub struct AnswerBody {
-    body: ReplyBody,
-    _in_service: Option<InService>,
-    /// Given back with the last frame: a caller that takes nothing must not use up what all share.
-    open: Option<Open>,
-}
+/// An answer's body.
+pub struct AnswerBody(ReplyBody);
 
 impl AnswerBody {
-    pub(crate) fn in_service(self, in_service: InService) -> AnswerBody {
-        AnswerBody { _in_service: Some(in_service), ..self }
+    /// The connection counts as busy until it has been sent, or given up.
+    pub(crate) fn in_service(mut self, in_service: InService) -> AnswerBody {
+        self.0.count(|counts| counts.in_service = Some(in_service));
+        self
     }
 
     /// Nothing more comes from a target.
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.body, ReplyBody::Held { .. })
+        self.0.is_whole()
     }
 
     /// What a HEAD request gets: hyper would send a held body over HTTP/2.
     pub(crate) fn without_content(self) -> AnswerBody {
-        AnswerBody { body: self.body.without_content(), ..self }
+        AnswerBody(self.0.without_content())
     }
 
-    pub(crate) fn open(self, open: Open) -> AnswerBody {
-        AnswerBody { open: self.body.open(open), ..self }
+    /// Looked after until its caller took it, where it is whole.
+    pub(crate) fn kept(self, worker: &Worker, patience: Duration) -> AnswerBody {
+        AnswerBody(self.0.kept(&worker.streams, patience))
+    }
+
+    /// Given back with the last frame: a caller that takes nothing must not use up what all share.
+    pub(crate) fn open(mut self, open: Open) -> AnswerBody {
+        if !self.0.is_end_stream() {
+            self.0.count(|counts| counts.open = Some(open));
+        }
+        self
     }
 }
 
 impl From<ReplyBody> for AnswerBody {
     fn from(body: ReplyBody) -> AnswerBody {
-        AnswerBody { body, _in_service: None, open: None }
+        AnswerBody(body)
     }
 }
 
@@ -360,18 +367,14 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if self.body.is_end_stream() {
-            self.open = None;
-        }
-        frame
+        Pin::new(&mut self.0).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.size_hint()
     }
 }

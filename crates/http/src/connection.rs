@@ -11,18 +11,18 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use ironbridge_core::{Clock, Entropy, IdSource, Recorder};
+use ironbridge_core::{Clock, Entropy, IdSource, Parting, Recorder, code};
 use ironbridge_net::frames::{FrameState, Frames};
 use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
-use ironbridge_net::protocol::{http1_server, http2_server};
+use ironbridge_net::protocol::{http1_server, http2_server, took_nothing};
 use ironbridge_net::tls::server::{ListenerTls, Protocol, Turns};
 use ironbridge_net::upstream::{Pool, Pools, Upstream};
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -49,8 +49,8 @@ pub struct Front {
     limits: ArcSwap<gate::Limits>,
     handshakes: Handshakes,
     draining: watch::Sender<bool>,
-    /// When what is still open ends, where that is for the listener itself to see to.
-    over: OnceLock<Instant>,
+    /// When what is still open ends, once that is known.
+    over: watch::Sender<Option<Instant>>,
 }
 
 impl Front {
@@ -62,7 +62,7 @@ impl Front {
             limits: ArcSwap::from_pointee(limits),
             handshakes: Handshakes::default(),
             draining: watch::Sender::new(false),
-            over: OnceLock::new(),
+            over: watch::Sender::new(None),
         })
     }
 
@@ -77,19 +77,28 @@ impl Front {
         self.draining.send_replace(true);
     }
 
-    /// As [`Front::drain`]; what is still open after this time is cut.
+    /// As [`Front::drain`]; what is still open after this time is cut. Called again, the earlier time counts.
     pub fn drain_within(&self, time: Duration) {
-        self.over.get_or_init(|| Instant::now() + time);
+        let until = Instant::now() + time;
+        self.over.send_modify(|over| *over = Some(over.map_or(until, |over| over.min(until))));
         self.drain();
     }
 
     /// Resolves when what is open must end.
     pub(crate) async fn over(&self) {
-        let mut draining = self.draining.subscribe();
-        let drains = draining.wait_for(|draining| *draining).await.is_ok();
-        match self.over.get() {
-            Some(over) if drains => sleep_until(*over).await,
-            _ => std::future::pending().await,
+        let mut over = self.over.subscribe();
+        loop {
+            let until = *over.borrow_and_update();
+            let due = async {
+                match until {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => return,
+                Ok(()) = over.changed() => {}
+            }
         }
     }
 
@@ -138,14 +147,17 @@ impl Worker {
 
     async fn connection(self: Rc<Self>, connection: Connection) {
         let front = Arc::clone(&self.front);
+        let parting = Arc::<Parting>::default();
+        let mut serving = pin!(self.serve(connection, Arc::clone(&parting)));
         tokio::select! {
             biased;
-            () = self.serve(connection) => {}
-            () = rarely(front.over()) => {}
+            () = serving.as_mut() => {}
+            // Before what is open on it is dropped.
+            () = rarely(front.over()) => parting.because(&code::DRAIN_OVER),
         }
     }
 
-    async fn serve(self: Rc<Self>, connection: Connection) {
+    async fn serve(self: Rc<Self>, connection: Connection, parting: Arc<Parting>) {
         let Connection { stream, peer, permit, local: listener } = connection;
         let local = stream.local_addr().ok().map(|local| local.ip().to_canonical());
         let counted = Rc::new(permit);
@@ -155,12 +167,14 @@ impl Worker {
             accepted = accepting => accepted,
             () = counted.asked_to_leave() => return,
         };
-        let secured = match secured {
+        let mut secured = match secured {
             Ok(secured) => secured,
             Err(error) => return self.front.handshakes.refused(&error, listener, peer.ip()),
         };
+        secured.stream.get_mut().0.be_patient(self.site().body_timeout);
         let (address, certificate) = (peer.ip(), secured.certificate);
-        let caller = |gate, frames| Rc::new(Caller { address, local, certificate, gate, frames, counted });
+        let caller =
+            |gate, frames| Rc::new(Caller { address, local, certificate, gate, frames, counted, parting });
         let ended = match secured.protocol {
             Protocol::Http1 => self.serve_http1(secured.stream, caller).await,
             Protocol::Http2 => self.serve_http2(secured.stream, caller).await,
@@ -181,14 +195,16 @@ impl Worker {
         let service = service_fn(|request: Request<Incoming>| serve(self, &caller, request));
         let server = http1_server().serve_connection(TokioIo::new(gate), service).with_upgrades();
         let mut server = pin!(server);
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             ended = drive(server.as_mut(), |server| server.graceful_shutdown(), self.drains()) => ended,
             () = rarely(caller.counted.asked_to_leave()) => {
                 server.as_mut().graceful_shutdown();
                 leave(server, &caller).await
             }
-        }
+        };
+        caller.parts(&ended);
+        ended
     }
 
     async fn serve_http2<Io: AsyncRead + AsyncWrite + Unpin + 'static>(
@@ -215,9 +231,13 @@ impl Worker {
             }
             () = rarely(silence(&state, limits)) => {
                 server.as_mut().graceful_shutdown();
-                timeout(limits.head_timeout, server).await.unwrap_or(Ok(()))
+                timeout(limits.head_timeout, server).await.unwrap_or_else(|_| {
+                    caller.parting.because(&code::ANSWER_UNTAKEN);
+                    Ok(())
+                })
             }
         };
+        caller.parts(&ended);
         unseen::ended(self, &caller, &seen, &ended);
         ended
     }
@@ -227,6 +247,15 @@ impl Worker {
         let mut draining = self.front.draining.subscribe();
         async move {
             let _ = draining.wait_for(|draining| *draining).await;
+        }
+    }
+}
+
+impl Caller {
+    /// Says why, before what is still open on the connection is dropped.
+    fn parts(&self, ended: &hyper::Result<()>) {
+        if ended.as_ref().is_err_and(took_nothing) {
+            self.parting.because(&code::ANSWER_UNTAKEN);
         }
     }
 }

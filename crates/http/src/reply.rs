@@ -3,11 +3,12 @@
 use crate::connection::Open;
 use crate::crossing::refusal;
 use crate::lasting::Lasting;
-use crate::unattended::{Entry, patience};
+use crate::unattended::{Answering, Entry, Streams, patience};
 use crate::watch::Watched;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::{Code, Denial, Tail, code};
+use ironbridge_net::gate::InService;
 use ironbridge_net::upstream::SendError;
 use std::cell::RefCell;
 use std::future::Future;
@@ -18,16 +19,48 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 pub enum ReplyBody {
-    Held { bytes: Option<Bytes>, tail: Option<Box<Tail>> },
-    Streamed { stream: Rc<RefCell<Streamed>>, _listed: Entry },
+    Held(Held),
+    /// The same over HTTP/2, where it may lie for ever: looked after until its caller took it.
+    Kept {
+        held: Rc<RefCell<Held>>,
+        _listed: Entry,
+    },
+    Streamed {
+        stream: Rc<RefCell<Streamed>>,
+        _listed: Entry,
+    },
 }
+
+/// A whole answer on its way. It leaves in pieces, so that the last of it leaves when the caller took the rest. One that
+/// is looked after has ended when hyper lets go of it: over HTTP/2 it takes a piece before the caller's window is open.
+pub struct Held {
+    bytes: Bytes,
+    tail: Option<Box<Tail>>,
+    /// When hyper last asked for more, and how long it may not; only of what is looked after.
+    asked_at: Option<(Instant, Duration)>,
+    counts: Counts,
+    untaken: bool,
+}
+
+/// What an answer counts as until it ended.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// As open among the exchanges: there is a target behind it, or memory.
+    pub open: Option<Open>,
+    /// As under way on its connection.
+    pub in_service: Option<InService>,
+}
+
+/// Bytes of a whole answer that leave at a time: as many as hyper and TLS hold for a connection, and over HTTP/2 the usual
+/// frame (RFC 9113 §4.2), because one piece for each stream stays with hyper while its caller takes nothing.
+const PIECE: usize = 64 * 1024;
+const FRAME: usize = 16 * 1024;
 
 pub struct Streamed {
     /// Gone once it was ended while its caller took nothing.
     inner: Option<Watched>,
     tail: Option<Box<Tail>>,
-    /// Counts among the open exchanges as long as there is a target behind it.
-    open: Option<Open>,
+    counts: Counts,
     /// When hyper last asked for more; the clock is read once for it.
     asked_at: Instant,
     /// Bytes that may still pass.
@@ -63,7 +96,8 @@ impl ReplyError {
     pub(crate) fn denial(&self) -> Box<Denial> {
         let code = match self {
             ReplyError::Target(error) => return refusal(error),
-            ReplyError::Paused | ReplyError::Untaken => &code::STREAM_IDLE,
+            ReplyError::Paused => &code::STREAM_IDLE,
+            ReplyError::Untaken => &code::ANSWER_UNTAKEN,
             ReplyError::TooLarge => &code::REPLY_TOO_LARGE,
             ReplyError::HoldsCredential => &code::REPLY_HOLDS_CREDENTIAL,
             ReplyError::LetOut(code) => code,
@@ -73,23 +107,33 @@ impl ReplyError {
 }
 
 impl ReplyBody {
-    pub fn held(bytes: Bytes, tail: Option<Box<Tail>>) -> ReplyBody {
-        if bytes.is_empty() {
-            if let Some(tail) = tail {
-                tail.finish();
-            }
-            return ReplyBody::Held { bytes: None, tail: None };
+    pub fn held(bytes: Bytes, mut tail: Option<Box<Tail>>) -> ReplyBody {
+        if let Some(tail) = tail.take_if(|_| bytes.is_empty()) {
+            tail.finish();
         }
-        ReplyBody::Held { bytes: Some(bytes), tail }
+        ReplyBody::Held(Held::new(bytes, tail))
     }
 
     /// The same without its bytes; for its record it has reached its end.
     pub fn without_content(self) -> ReplyBody {
+        let tail = match self {
+            ReplyBody::Held(mut held) => held.tail.take(),
+            ReplyBody::Kept { held, .. } => held.borrow_mut().tail.take(),
+            ReplyBody::Streamed { stream, .. } => stream.borrow_mut().tail.take(),
+        };
+        ReplyBody::held(Bytes::new(), tail)
+    }
+
+    /// Of a whole one: its caller may take nothing for so long.
+    pub(crate) fn kept(self, streams: &Rc<Streams>, patience: Duration) -> ReplyBody {
         match self {
-            ReplyBody::Held { tail, .. } => ReplyBody::held(Bytes::new(), tail),
-            ReplyBody::Streamed { stream, .. } => {
-                ReplyBody::held(Bytes::new(), stream.borrow_mut().tail.take())
+            ReplyBody::Held(mut held) if !held.bytes.is_empty() => {
+                held.asked_at = Some((Instant::now(), patience));
+                let held = Rc::new(RefCell::new(held));
+                let listed = streams.add(&held);
+                ReplyBody::Kept { held, _listed: listed }
             }
+            other => other,
         }
     }
 
@@ -103,14 +147,14 @@ impl ReplyBody {
     ) -> ReplyBody {
         if inner.is_end_stream() {
             tail.finish();
-            return ReplyBody::Held { bytes: None, tail: None };
+            return ReplyBody::Held(Held::new(Bytes::new(), None));
         }
         let now = lasting.begun();
         let streams = lasting.streams();
         let streamed = Rc::new(RefCell::new(Streamed {
             inner: Some(inner),
             tail: Some(tail),
-            open: None,
+            counts: Counts::default(),
             asked_at: now,
             left: max,
             pause,
@@ -123,16 +167,18 @@ impl ReplyBody {
         ReplyBody::Streamed { stream: streamed, _listed: entry }
     }
 
-    /// Counts among the open exchanges until it ends; `None` where nothing is left to come.
-    pub(crate) fn open(&self, open: Open) -> Option<Open> {
+    /// What it counts as until it ends.
+    pub(crate) fn count(&mut self, count: impl FnOnce(&mut Counts)) {
         match self {
-            ReplyBody::Held { bytes: Some(_), .. } => Some(open),
-            ReplyBody::Held { .. } => None,
-            ReplyBody::Streamed { stream, .. } => {
-                stream.borrow_mut().open = Some(open);
-                None
-            }
+            ReplyBody::Held(held) => count(&mut held.counts),
+            ReplyBody::Kept { held, .. } => count(&mut held.borrow_mut().counts),
+            ReplyBody::Streamed { stream, .. } => count(&mut stream.borrow_mut().counts),
         }
+    }
+
+    /// Nothing more comes from a target.
+    pub(crate) fn is_whole(&self) -> bool {
+        !matches!(self, ReplyBody::Streamed { .. })
     }
 }
 
@@ -145,14 +191,8 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         match &mut *self {
-            ReplyBody::Held { bytes, tail } => {
-                let frame = bytes.take();
-                if let Some(mut tail) = tail.take() {
-                    tail.count_out(frame.as_ref().map_or(0, length));
-                    tail.finish();
-                }
-                Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
-            }
+            ReplyBody::Held(held) => held.next(),
+            ReplyBody::Kept { held, .. } => held.borrow_mut().next(),
             ReplyBody::Streamed { stream, .. } => {
                 let mut streamed = stream.borrow_mut();
                 streamed.asked_at = Instant::now();
@@ -173,14 +213,16 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            ReplyBody::Held { bytes, .. } => bytes.is_none(),
+            ReplyBody::Held(held) => held.is_over(),
+            ReplyBody::Kept { held, .. } => held.borrow().is_over(),
             ReplyBody::Streamed { stream, .. } => stream.borrow().is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            ReplyBody::Held { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, length)),
+            ReplyBody::Held(held) => SizeHint::with_exact(length(&held.bytes)),
+            ReplyBody::Kept { held, .. } => SizeHint::with_exact(length(&held.borrow().bytes)),
             ReplyBody::Streamed { stream, .. } => {
                 stream.borrow().inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
             }
@@ -188,23 +230,92 @@ impl Body for ReplyBody {
     }
 }
 
-impl Streamed {
-    /// Looks after it where hyper does not ask for more. Ended, it holds nothing of the target's any more; its caller
-    /// learns of it when it goes on.
-    pub(crate) fn attend(&mut self, context: &mut Context<'_>) {
-        if self.tail.is_none() {
+impl Held {
+    fn new(bytes: Bytes, tail: Option<Box<Tail>>) -> Held {
+        Held { bytes, tail, asked_at: None, counts: Counts::default(), untaken: false }
+    }
+
+    fn is_over(&self) -> bool {
+        self.bytes.is_empty() && !self.untaken
+    }
+
+    fn next(&mut self) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        if std::mem::take(&mut self.untaken) {
+            return Poll::Ready(Some(Err(ReplyError::Untaken)));
+        }
+        if self.bytes.is_empty() {
+            return Poll::Ready(None);
+        }
+        let most = match &mut self.asked_at {
+            Some((asked_at, _)) => {
+                *asked_at = Instant::now();
+                FRAME
+            }
+            None => PIECE,
+        };
+        let piece = self.bytes.split_to(self.bytes.len().min(most));
+        if let Some(tail) = &mut self.tail {
+            tail.count_out(length(&piece));
+        }
+        if self.bytes.is_empty() {
+            self.counts.open = None;
+            if self.asked_at.is_none() {
+                self.finish();
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn finish(&mut self) {
+        if let Some(tail) = self.tail.take() {
+            tail.finish();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes.is_empty() {
+            self.finish();
+        }
+    }
+}
+
+impl Answering for Held {
+    fn attend(&mut self, _context: &mut Context<'_>) {
+        if self.asked_at.is_none_or(|(asked_at, patience)| asked_at.elapsed() <= patience) {
             return;
         }
+        if let Some(tail) = self.tail.take() {
+            tail.cut(&code::ANSWER_UNTAKEN);
+        }
+        self.untaken = !self.bytes.is_empty();
+        (self.bytes, self.counts, self.asked_at) = (Bytes::new(), Counts::default(), None);
+    }
+}
+
+impl Answering for Streamed {
+    fn attend(&mut self, context: &mut Context<'_>) {
         let now = Instant::now();
+        let untaken = now.duration_since(self.asked_at) > patience(self.pause);
+        if self.tail.is_none() {
+            // What is left is with hyper.
+            if untaken {
+                self.counts = Counts::default();
+            }
+            return;
+        }
         let error = match self.refused(now, context) {
             Some(code) => ReplyError::LetOut(code),
-            None if now.duration_since(self.asked_at) > patience(self.pause) => ReplyError::Untaken,
+            None if untaken => ReplyError::Untaken,
             None => return,
         };
         self.failed = Some(self.cut(error));
-        (self.inner, self.alarm, self.open) = (None, None, None);
+        (self.inner, self.alarm, self.counts) = (None, None, Counts::default());
     }
+}
 
+impl Streamed {
     fn is_end_stream(&self) -> bool {
         self.inner.as_ref().is_some_and(Body::is_end_stream)
     }
@@ -243,7 +354,7 @@ impl Streamed {
     }
 
     fn finish(&mut self) {
-        self.open = None;
+        self.counts.open = None;
         if let Some(tail) = self.tail.take() {
             tail.finish();
         }

@@ -15,7 +15,9 @@ use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ironbridge_core::uri::{Ambiguous, AtMember, CanonicalPath, Query};
-use ironbridge_core::{Answer, Denial, Exchange, Flow, Peer, PeerCertificate, RequestFacts, code, cross};
+use ironbridge_core::{
+    Answer, Denial, Exchange, Flow, Parting, Peer, PeerCertificate, RequestFacts, code, cross,
+};
 use ironbridge_net::frames::FrameState;
 use ironbridge_net::gate::{self, Arrival, GateState};
 use ironbridge_net::listen::Permit;
@@ -38,6 +40,8 @@ pub(crate) struct Caller {
     pub frames: Option<Rc<FrameState>>,
     /// While one is held, the connection counts as open; it outlives HTTP where the protocol was switched.
     pub counted: Rc<Permit>,
+    /// Why the bridge ends the connection, once it does.
+    pub parting: Arc<Parting>,
 }
 
 /// Longest request target over HTTP/2, in bytes: RFC 9110 §4.1 recommends at least 8000. The gate bounds HTTP/1's.
@@ -118,8 +122,9 @@ impl Arrived {
             Served { worker: &worker, site: &site, caller: &caller }.answer(request, upgrade).await;
         response.map(|body| {
             let body = if is_head { body.without_content() } else { body };
-            // Over HTTP/2 a caller may leave an answer lying for ever. Of one that showed no credential, an answer that is
-            // whole is not waited for: it would keep its place from others.
+            // Over HTTP/2 a caller may leave an answer lying, while its connection lives. Of one that showed no credential,
+            // an answer that is whole is not waited for: it would keep its place from others.
+            let body = if is_http2 { body.kept(&worker, site.body_timeout) } else { body };
             if is_http2 && body.is_whole() && !caller.counted.is_known() {
                 return body;
             }
@@ -317,7 +322,8 @@ impl Served<'_> {
         let shared = &self.worker.front.shared;
         let now = shared.clock.now();
         let id = self.worker.ids.borrow_mut().next(now, shared.entropy.as_ref());
-        let peer = Peer { address, certificate: self.caller.certificate.clone() };
+        let Caller { certificate, parting, .. } = self.caller;
+        let peer = Peer { address, certificate: certificate.clone(), parting: Arc::clone(parting) };
         Exchange::new(id, now, shared.clock.monotonic(), Arc::clone(flow), peer)
     }
 

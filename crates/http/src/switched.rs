@@ -89,7 +89,7 @@ async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: D
         Ended::Closed(false) => drop(tail),
         Ended::Silent => tail.cut(&code::STREAM_IDLE),
         Ended::Leaving => {
-            drop(tail);
+            tail.cut(&code::DRAIN_OVER);
             close(caller.stream, &frames, GOING_AWAY).await;
         }
         Ended::LetOut(code) => {

@@ -1,21 +1,26 @@
-//! Streams that hyper does not ask for more, because their caller takes nothing: nobody else would look at them.
+//! Answers that hyper does not ask for more, because their caller takes nothing: nobody else would look at them.
 
 use crate::lasting::LOOK;
-use crate::reply::Streamed;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Between two rounds over the streams of a core: a look is due after five seconds, and what it finds ends within six.
 const ROUND: Duration = Duration::from_millis(500);
 
-/// The streams of one listener that are open on one core.
+/// What is on its way to a caller.
+pub(crate) trait Answering {
+    /// Ends it if it is time to. Ended, it holds nothing any more; its caller learns of it when it goes on.
+    fn attend(&mut self, context: &mut Context<'_>);
+}
+
+/// The answers of one listener that are open on one core: those that stream, and over HTTP/2 those that are whole.
 #[derive(Default)]
 pub(crate) struct Streams {
-    open: RefCell<BTreeMap<u64, Weak<RefCell<Streamed>>>>,
+    open: RefCell<BTreeMap<u64, Weak<RefCell<dyn Answering>>>>,
     next: Cell<u64>,
     /// Somebody goes round; that ends when nothing is open.
     rounds: Cell<bool>,
@@ -28,10 +33,11 @@ pub struct Entry {
 }
 
 impl Streams {
-    pub(crate) fn add(self: &Rc<Self>, streamed: &Rc<RefCell<Streamed>>) -> Entry {
+    pub(crate) fn add<A: Answering + 'static>(self: &Rc<Self>, answering: &Rc<RefCell<A>>) -> Entry {
         let key = self.next.get();
         self.next.set(key.wrapping_add(1));
-        self.open.borrow_mut().insert(key, Rc::downgrade(streamed));
+        let answering: Weak<RefCell<A>> = Rc::downgrade(answering);
+        self.open.borrow_mut().insert(key, answering);
         if !self.rounds.replace(true) {
             tokio::task::spawn_local(Rc::clone(self).go_round());
         }
@@ -48,7 +54,7 @@ impl Streams {
             // Ending one takes it out of the list.
             let open: Vec<_> = self.open.borrow().values().filter_map(Weak::upgrade).collect();
             poll_fn(|context| {
-                open.iter().for_each(|streamed| streamed.borrow_mut().attend(context));
+                open.iter().for_each(|answering| answering.borrow_mut().attend(context));
                 Poll::Ready(())
             })
             .await;

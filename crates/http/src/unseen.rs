@@ -21,6 +21,7 @@ pub(crate) async fn watch(worker: &Rc<Worker>, caller: &Rc<Caller>, seen: &Frame
         if seen.told() > MOST_REFUSED { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+    caller.parting.because(&code::HTTP2_REFUSED);
 }
 
 /// Records what was still on its way when the connection ended, or else that it ended over a broken protocol.
@@ -29,6 +30,9 @@ pub(crate) fn ended(worker: &Rc<Worker>, caller: &Rc<Caller>, seen: &FrameState,
         Err(error) => seen.cut().map(str::to_owned).or_else(|| broken_http2(error)),
         Ok(()) => None,
     };
+    if why.is_some() {
+        caller.parting.because(&code::HTTP2_REFUSED);
+    }
     let refused = seen.refused_at_end(caller.gate.arrived(), why.is_some());
     record(worker, caller, refused, why);
 }

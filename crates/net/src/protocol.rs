@@ -1,6 +1,7 @@
 use crate::cores::LocalExecutor;
 use hyper_util::rt::TokioTimer;
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 /// hyper's buffer per HTTP/1 connection and direction: enough for the largest head and a good stride of body.
@@ -51,4 +52,18 @@ pub fn http2_server() -> hyper::server::conn::http2::Builder<LocalExecutor> {
 pub fn broken_http2(error: &hyper::Error) -> Option<String> {
     let broken = error.source()?.downcast_ref::<h2::Error>()?;
     (!broken.is_io() && !broken.is_remote()).then(|| broken.to_string())
+}
+
+/// Whether a connection ended because the other end took nothing of what was written.
+pub fn took_nothing(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let io = error.downcast_ref::<io::Error>();
+        let io = io.or_else(|| error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io));
+        if let Some(io) = io {
+            return io.kind() == io::ErrorKind::TimedOut;
+        }
+        source = error.source();
+    }
+    false
 }

@@ -34,6 +34,11 @@ impl Wire {
         Wire { stream, patience, joined: Vec::new(), alarm: None }
     }
 
+    /// For how long the other end may take nothing, from its next pause on.
+    pub fn be_patient(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     fn write(
         &mut self,
         cx: &mut Context<'_>,

@@ -101,7 +101,7 @@ impl Arrival {
         let integration = Integration { name: "order-sync".into(), ..Integration::default() };
         let flow = Arc::new(Flow::new(Arc::new(integration), Some(operation), 1));
         let address = self.address.as_deref().unwrap_or("192.0.2.1").parse().unwrap();
-        let peer = Peer { address, certificate: None };
+        let peer = Peer { address, ..Peer::default() };
         // 2026-01-02T03:04:05Z
         let now = Timestamp::from_seconds(1_767_323_045);
         let mut exchange = Exchange::new(ExchangeId::default(), now, Duration::from_secs(100), flow, peer);

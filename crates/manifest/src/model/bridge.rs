@@ -210,7 +210,9 @@ section! {
         header: Duration = "10s",
         /// For the next request on an open connection, from the end of the last answer.
         idle: Duration = "75s",
-        /// For the whole body of a request; for each pause in it, where it streams to the target.
+        /// For the whole body of a request; for each pause in it, where it streams to the target. And for as long a caller
+        /// may take nothing of an answer that is whole, or of all that its connection carries; of an answer that
+        /// streams, `idle_timeout` says how long.
         body: Duration = "60s",
         /// For open exchanges, WebSockets and streams to end when the bridge stops, or when a reload moves or removes a
         /// listener; what is still open then is cut, and recorded.

@@ -154,7 +154,7 @@ impl Work {
             action.address = Some(concerns.address);
             return self.trail.act(&action).unwrap();
         }
-        let peer = Peer { address: concerns.address, certificate: None };
+        let peer = Peer { address: concerns.address, ..Peer::default() };
         let mut exchange = Exchange::new(id, now, Duration::ZERO, Arc::clone(&self.flow), peer);
         exchange.facts.method = "GET".into();
         let subject = |person: &usize| Subject {
