@@ -201,7 +201,7 @@ fn fields_page() -> String {
     }
     let _ = write!(
         page,
-        "\n`Location` crosses where it leads to a declared operation, as its path at the bridge. Of `Link` (RFC 8288) cross \
+        "\n`Location` crosses where it leads to a declared operation, as its path at the bridge, with a query that this operation declares. Of `Link` (RFC 8288) cross \
          the links that do, at most 32, with their parameters `rel`, `title`, `type`, `hreflang` and `media`; a link of \
          another context (`anchor`) or with a relation that is a URI does not. `Retry-After` crosses where it is a \
          number of seconds or a date. `Accept-Encoding` crosses only to targets that get no credential of \

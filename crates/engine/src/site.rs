@@ -220,7 +220,11 @@ impl<'a> Builder<'a> {
             .get(&declared.target)
             .and_then(|system| Some(&system.http.as_ref()?.url));
         let url = url.ok_or_else(|| undeclared("the target has no http"))?;
-        let way_back = Arc::new(paths::way_back(&declared.http, url));
+        let takes = |operation_name: &manifest::Name, operation: &manifest::Operation| {
+            let plan = self.plan.operations.get(&(name.shared(), operation_name.shared()));
+            members(operation, plan)
+        };
+        let way_back = Arc::new(paths::way_back(&declared.http, url, takes));
         for (operation_name, operation) in &declared.http.operations {
             let plan = self.plan.operations.get(&(name.shared(), operation_name.shared()));
             let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
@@ -307,6 +311,19 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
     }
 }
 
+/// The query members that cross for an operation.
+fn members(operation: &manifest::Operation, plan: Option<&OperationPlan>) -> passes::Members {
+    match &operation.request.query {
+        manifest::Crossing::All => {
+            let rules = plan.into_iter().flat_map(|plan| &plan.rules);
+            passes::Members::all(rules.flat_map(Rule::query_names))
+        }
+        manifest::Crossing::Listed(members) => passes::Members::Listed(
+            members.iter().map(|member| ((*member.name).into(), member.repeats)).collect(),
+        ),
+    }
+}
+
 /// Which fields cross for an operation.
 fn passes(
     manifest: &Manifest,
@@ -318,12 +335,7 @@ fn passes(
 ) -> Result<Passes, SiteError> {
     let (request, response) = (&operation.request, &operation.response);
     Ok(Passes::new(passes::Declared {
-        query: match &request.query {
-            manifest::Crossing::All => passes::Members::all(plan.rules.iter().flat_map(Rule::query_names)),
-            manifest::Crossing::Listed(members) => passes::Members::Listed(
-                members.iter().map(|member| ((*member.name).into(), member.repeats)).collect(),
-            ),
-        },
+        query: members(operation, Some(plan)),
         request: listed(place, &request.headers, |field| &field.0)?,
         request_trailers: listed(place, &request.trailers, |field| &field.0)?,
         reply: listed(place, &response.headers, |field| &field.0)?,

@@ -61,7 +61,7 @@ fn what_is_matched_is_what_is_judged_and_delivered() {
 #[test]
 fn redirects_lead_to_declared_operations_or_nowhere() {
     let operations = r#"create: { match: POST /things, permission: orders.write, target_path: /api/v2/things }
-    thing: { match: "GET /things/{id}", permission: orders.read, target_path: "/api/v2/things/{id}" }
+    thing: { match: "GET /things/{id}", permission: orders.read, target_path: "/api/v2/things/{id}", request: { query: [a] } }
     plain: { match: "GET /plain/{id}", permission: orders.read }"#;
     let (world, key) =
         World::with_key(&Declared { operations, ..Declared::default() }, |_, _| Ok(())).unwrap();
@@ -81,6 +81,10 @@ fn redirects_lead_to_declared_operations_or_nowhere() {
         (302, "GET /things/1", "//10.0.0.7/api/v2/things/4", None),
         (302, "GET /things/1", "https://idp.example/login?next=x", None),
         (308, "GET /plain/1", "../plain/%32", Some("/erp/v1/plain/2")),
+        // Whoever follows is not refused.
+        (302, "GET /plain/1", "2?a=1", None),
+        (302, "GET /things/1", "?a=1&b=2", None),
+        (302, "GET /things/1", "?a=1&%61=2", None),
         (302, "GET /plain/1", "/plain/..%2Fx", None),
     ] {
         let (method, path) = ask.split_once(' ').unwrap();
@@ -113,6 +117,11 @@ fn links_lead_to_declared_operations_or_are_left_out() {
         ("<//erp.internal/api/v2/things>; rel=next", None),
         ("</api/v2/things>; rel=next; anchor=\"https://erp.internal/\"", None),
         ("</admin>; rel=next", None),
+        (
+            "<things?page=2&debug=1>; rel=next, <things?page=1>; rel=prev",
+            Some("</erp/v1/things?page=1>; rel=prev"),
+        ),
+        ("<things?cursor=x>; rel=next", None),
         ("</style.css>; rel=preload", None),
         ("/api/v2/things; rel=next", None),
     ] {

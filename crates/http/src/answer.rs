@@ -21,6 +21,7 @@ use ironbridge_core::{Answer, Cleared, Crossing, Denial, Exchange, ReplyFacts, S
 use ironbridge_net::framing;
 use ironbridge_net::gate::InService;
 use ironbridge_net::retry_after;
+use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ fn passed(
         toward_caller(head.headers, route, via, tail.exchange(), spelling, &mut left_out);
     head.headers = headers;
     left_out.tell(tail.exchange());
-    strayed.tell(tail.exchange());
+    strayed.tell(&route.passes.left_out, tail.exchange());
     problem::stamp(&mut head.headers, tail.exchange());
     let body = if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
         // A redirection's own words name where it leads at the target; Location says it to the caller.
@@ -140,17 +141,26 @@ const OF_A_BODY: [HeaderName; 5] =
 struct Strayed {
     location: Option<Astray>,
     links: usize,
+    /// Of the first such link, where the link itself could be read.
+    link: Option<Astray>,
 }
 
 impl Strayed {
-    fn tell(&self, exchange: &Exchange) {
+    fn tell(&self, left_out: &LeftOut, exchange: &Exchange) {
+        let id = &exchange.id;
+        let integration = &*exchange.flow.integration.name;
+        let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
         if let Some(why) = &self.location {
-            let integration = &*exchange.flow.integration.name;
-            let operation = exchange.flow.operation.as_ref().map_or("", |operation| &operation.name);
-            tracing::warn!(id = %exchange.id, integration, operation, %why, "the target's Location was left out; one that leads to a declared operation crosses");
+            tracing::warn!(%id, integration, operation, %why, "the target's Location was left out; one that leads to a declared operation, with a query that it declares, crosses");
         }
-        if self.links > 0 {
-            tracing::debug!(id = %exchange.id, left_out = self.links, "links of the target's were left out");
+        if self.links == 0 {
+            return;
+        }
+        let why = self.link.as_ref().map(tracing::field::display);
+        if left_out.are_links_new() {
+            tracing::info!(%id, integration, operation, why, left_out = self.links, "links of the target's were left out; those that lead to a declared operation, with a query that it declares, cross");
+        } else {
+            tracing::debug!(%id, integration, operation, why, left_out = self.links, "links of the target's were left out");
         }
     }
 }
@@ -186,8 +196,16 @@ fn toward_caller(
     }
     if headers.contains_key(LINK) {
         let asked = asked();
-        let locate = |to: &str| route.way_back.locate(to, &asked, "GET").ok();
+        let first = OnceCell::new();
+        let locate = |to: &str| match route.way_back.locate(to, &asked, "GET") {
+            Ok(located) => Some(located),
+            Err(why) => {
+                let _ = first.set(why);
+                None
+            }
+        };
         let (located, without) = link::located(link::take(&mut headers).iter(), locate);
+        strayed.link = first.into_inner();
         headers.extend(located.map(|links| (LINK, links)));
         strayed.links = without;
     }
@@ -272,7 +290,7 @@ fn given_again(
     let mut left_out = Noted::of_reply(&route.passes.left_out);
     let (mut headers, strayed) = toward_caller(stored, route, &via, exchange, spelling, &mut left_out);
     left_out.tell(exchange);
-    strayed.tell(exchange);
+    strayed.tell(&route.passes.left_out, exchange);
     headers.remove(VIA);
     problem::stamp(&mut headers, exchange);
     let mut response = Response::new(ReplyBody::held(answer.body, None).into());

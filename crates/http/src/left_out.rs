@@ -4,6 +4,7 @@
 use http::HeaderName;
 use ironbridge_core::{Exchange, fields};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Names of one operation and direction that are told one by one. A caller chooses what it sends, and the log must not
 /// grow with it.
@@ -14,6 +15,14 @@ const TOLD: usize = 32;
 pub struct LeftOut {
     pub(crate) request: Told,
     pub(crate) reply: Told,
+    links: AtomicBool,
+}
+
+impl LeftOut {
+    /// Whether links of a reply are left out for the first time.
+    pub(crate) fn are_links_new(&self) -> bool {
+        !self.links.load(Ordering::Relaxed) && !self.links.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// Names that are remembered of those that nobody misses. Most exchanges leave the same few.

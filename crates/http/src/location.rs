@@ -1,5 +1,6 @@
 //! Where what a target refers to (Location, RFC 9110 §10.2.2) is reached at the bridge: the declared routes, backwards.
 
+use crate::passes::Members;
 use crate::rewrite::Rewrite;
 use http::Method;
 use ironbridge_core::uri::{CanonicalPath, Query};
@@ -14,7 +15,15 @@ pub struct WayBack {
     base: Box<str>,
     /// The integration's own path.
     mount: Box<str>,
-    tree: matchit::Router<Vec<(Method, Rewrite)>>,
+    tree: matchit::Router<Vec<Leading>>,
+}
+
+/// An operation that a path at the target belongs to.
+#[derive(Clone)]
+struct Leading {
+    method: Method,
+    matched: Rewrite,
+    query: Members,
 }
 
 /// Why a reference is not passed on.
@@ -24,6 +33,8 @@ pub enum Astray {
     Foreign(Box<str>),
     #[error("no operation of the integration leads there")]
     Undeclared,
+    #[error("the operation that it leads to would refuse it: {0}")]
+    Query(Box<str>),
     #[error("it stands there more than once")]
     Repeated,
     #[error("it is no reference that every system reads alike (RFC 3986)")]
@@ -37,9 +48,9 @@ impl WayBack {
         WayBack { secure, host: host.into(), port, base, mount: mount.into(), tree: matchit::Router::new() }
     }
 
-    /// An operation with its path at the target, in which `None` stands for any one segment, and how the matched path
-    /// is put together of that path's segments.
-    pub fn insert(&mut self, method: &Method, at_target: &[Option<&str>], matched: Rewrite) {
+    /// An operation with its path at the target, in which `None` stands for any one segment, how the matched path is put
+    /// together of that path's segments, and the query members that it declares.
+    pub fn insert(&mut self, method: &Method, at_target: &[Option<&str>], matched: Rewrite, query: Members) {
         // Parameters are named by their place, so that operations that call them otherwise meet.
         let mut pattern = String::new();
         for (number, segment) in at_target.iter().enumerate() {
@@ -51,7 +62,7 @@ impl WayBack {
         }
         let pattern = if pattern.is_empty() { "/" } else { &pattern };
         // Literal text that matches a pattern finds its parameter; a new one is then still to be inserted.
-        let entry = vec![(method.clone(), matched)];
+        let entry = vec![Leading { method: method.clone(), matched, query }];
         if let Err(error) = self.tree.insert(pattern, entry.clone())
             && matches!(error, matchit::InsertError::Conflict { .. })
             && let Ok(known) = self.tree.at_mut(pattern)
@@ -60,7 +71,8 @@ impl WayBack {
         }
     }
 
-    /// The reference in the bridge's terms: a path of a declared operation, with query and fragment. `asked` is the
+    /// The reference in the bridge's terms: a path of a declared operation, with a query that it takes and the fragment.
+    /// `asked` is the
     /// path that was asked for at the target, as it was delivered, to which a relative reference is relative, with
     /// `method`. Of operations for one path the one that answers GET is meant, else the one with the same method.
     ///
@@ -75,7 +87,16 @@ impl WayBack {
         let path = self.resolve(reference, asked)?;
         let path = CanonicalPath::parse(&path).map_err(|_| Astray::Unreadable)?;
         let query = Query::parse(query.unwrap_or_default()).map_err(|_| Astray::Unreadable)?;
-        let mut located = self.operation(&path, method)?;
+        let leading = self.operation(&path, method)?;
+        leading
+            .query
+            .judge(&query)
+            .map_err(|denial| Astray::Query(denial.detail.unwrap_or_default().into()))?;
+        let mut located = String::from(&*self.mount);
+        leading.matched.write(&mut located, crate::below(path.spelling(), &self.base));
+        if located.is_empty() {
+            located.push('/');
+        }
         if !query.is_empty() {
             located.push('?');
             located.push_str(query.spelling());
@@ -138,7 +159,7 @@ impl WayBack {
         is_own.then_some(path).ok_or_else(foreign)
     }
 
-    fn operation(&self, path: &CanonicalPath<'_>, method: &str) -> Result<String, Astray> {
+    fn operation(&self, path: &CanonicalPath<'_>, method: &str) -> Result<&Leading, Astray> {
         let below = path.decoded().strip_prefix(&*self.base).ok_or(Astray::Undeclared)?;
         let below = match below {
             "" => "/",
@@ -146,13 +167,8 @@ impl WayBack {
             _ => return Err(Astray::Undeclared),
         };
         let found = self.tree.at(below).map_err(|_| Astray::Undeclared)?;
-        let by = |wanted: &str| found.value.iter().find(|(method, _)| method.as_str() == wanted);
-        let (_, matched) =
-            by("GET").or_else(|| by(method)).or(found.value.first()).ok_or(Astray::Undeclared)?;
-        let spelling = crate::below(path.spelling(), &self.base);
-        let mut located = String::from(&*self.mount);
-        matched.write(&mut located, spelling);
-        Ok(if located.is_empty() { "/".to_owned() } else { located })
+        let by = |wanted: &str| found.value.iter().find(|leading| leading.method.as_str() == wanted);
+        by("GET").or_else(|| by(method)).or(found.value.first()).ok_or(Astray::Undeclared)
     }
 }
 
@@ -200,19 +216,22 @@ mod tests {
         let mut way = WayBack::new(secure, "erp.internal", port, base, "/e");
         let literal = |text: &str| Piece::Literal(text.into());
         let things = [Some("api"), Some("v2"), Some("things"), None];
-        way.insert(&Method::POST, &things, Rewrite(vec![literal("/wrong")]));
-        way.insert(&Method::GET, &things, Rewrite(vec![literal("/things/"), Piece::Segment(3)]));
+        way.insert(&Method::POST, &things, Rewrite(vec![literal("/wrong")]), Members::default());
+        let takes = Members::Listed([("x".into(), false), ("y".into(), true), ("page".into(), false)].into());
+        way.insert(&Method::GET, &things, Rewrite(vec![literal("/things/"), Piece::Segment(3)]), takes);
         way.insert(
             &Method::GET,
             &[Some("l"), None, None],
             Rewrite(vec![literal("/orders/"), Piece::Segment(2), literal("/lines/"), Piece::Segment(1)]),
+            Members::all(["limit"]),
         );
         way.insert(
             &Method::GET,
             &[Some("l"), Some("x"), None],
             Rewrite(vec![literal("/x/"), Piece::Segment(2)]),
+            Members::default(),
         );
-        way.insert(&Method::DELETE, &[Some("same")], Rewrite(vec![literal("/same")]));
+        way.insert(&Method::DELETE, &[Some("same")], Rewrite(vec![literal("/same")]), Members::default());
         way
     }
 
@@ -236,6 +255,10 @@ mod tests {
             ("../things/7", "/e/things/7"),
             ("../../../same", "/e/same"),
             ("?page=2", "/e/things/6?page=2"),
+            ("?", "/e/things/6"),
+            ("?&", "/e/things/6"),
+            ("7?y=1&%78=2&y=3", "/e/things/7?y=1&x=2&y=3"),
+            ("/base/l/1/2?any=1&limit=5&any=2", "/e/orders/2/lines/1?any=1&limit=5&any=2"),
             ("#part", "/e/things/6#part"),
             ("", "/e/things/6"),
             ("/base/x/../same", "/e/same"),
@@ -277,6 +300,31 @@ mod tests {
         ] {
             assert_eq!(way.locate(reference, "/base/same", "GET"), Err(why), "{reference}");
         }
+    }
+
+    /// Whoever follows it would be refused.
+    #[test]
+    fn a_query_that_the_operation_does_not_take_is_left_out_with_its_reference() {
+        let way = way_back(true, 8443, "/base");
+        for reference in [
+            "?debug=1",
+            "?page=1&debug=1",
+            "?page=1&page=2",
+            "?%70age=1&page=2",
+            "?Page=1",
+            "?page%5B%5D=1",
+            "?session",
+            "/base/same?x=1",
+            "https://erp.internal:8443/base/same?x=1#top",
+            "/base/l/x/2?limit=1",
+            "/base/l/1/2?LIMIT=1",
+            "/base/l/1/2?limit%5B%5D=1",
+        ] {
+            let located = way.locate(reference, "/base/api/v2/things/6", "GET");
+            assert!(matches!(located, Err(Astray::Query(_))), "{reference}: {located:?}");
+        }
+        let why = way.locate("?debug=s3cret", "/base/api/v2/things/6", "GET").unwrap_err().to_string();
+        assert!(why.contains("`debug`") && !why.contains("s3cret"), "{why}");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use http::Method;
 use ironbridge_http::location::WayBack;
+use ironbridge_http::passes::Members;
 use ironbridge_http::rewrite::{Piece, Rewrite};
-use ironbridge_manifest::{HttpFlow, Segment, Template, Url};
+use ironbridge_manifest::{self as manifest, HttpFlow, Segment, Template, Url};
 use std::sync::Arc;
 
 /// The names of a path's parameters, with the number of the segment that each is.
@@ -33,11 +34,15 @@ pub fn rewrite(to: &Template, from: &Template) -> Option<Rewrite> {
     Some(Rewrite(pieces))
 }
 
-/// From the target's paths to the flow's operations.
-pub fn way_back(flow: &HttpFlow, target: &Url) -> WayBack {
+/// From the target's paths to the flow's operations; `takes` says which query members each does.
+pub fn way_back(
+    flow: &HttpFlow,
+    target: &Url,
+    takes: impl Fn(&manifest::Name, &manifest::Operation) -> Members,
+) -> WayBack {
     let mount = flow.path.0.trim_end_matches('/');
     let mut way = WayBack::new(target.secure, &target.host, target.port, &target.path, mount);
-    for operation in flow.operations.values() {
+    for (name, operation) in &flow.operations {
         let matched = &operation.route.path;
         let at_target = operation.target_path.as_ref().unwrap_or(matched);
         // Where the target's path has fewer parameters, nothing leads back.
@@ -51,7 +56,7 @@ pub fn way_back(flow: &HttpFlow, target: &Url) -> WayBack {
                 Segment::Parameter(_) => None,
             })
             .collect();
-        way.insert(&method, &segments, back);
+        way.insert(&method, &segments, back, takes(name, operation));
     }
     way
 }

@@ -151,8 +151,9 @@ section! {
         route as "match": Route,
         /// The path at the target, with the same parameters, which keep the caller's spelling. Default: the matched path.
         /// A `Location` of the target's is turned into the path of the operation that leads there, the one with GET
-        /// first; one that no operation of the integration leads to is left out, and the log says so. The same holds for
-        /// every link of a `Link` field.
+        /// first; one that no operation of the integration leads to, or whose query has members that this operation does
+        /// not declare (`request.query`), is left out, and the log says so. The same holds for every link of a `Link`
+        /// field.
         target_path: Option<Template>,
         /// The permission it requires: one of the account's roles holds it, and a token that has a scope (`scope`, `scp`)
         /// names it there too. It is the scope that callers ask an issuer for, the built-in one included.
