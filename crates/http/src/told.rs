@@ -16,12 +16,21 @@ const OF_CALLERS: u64 = 1;
 const OF_FAILURES: u64 = 20;
 /// Kinds that are told apart; further ones wait until some are a minute old.
 const MAX_KINDS: usize = 1024;
+/// Between two looks for such: all cores wait while one looks.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Of what kinds lines were written.
 #[derive(Debug, Default)]
 pub struct Told {
-    kinds: Mutex<HashMap<u64, Kind>>,
+    kinds: Mutex<Kinds>,
     hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Kinds {
+    known: HashMap<u64, Kind>,
+    /// When those that are old enough were last forgotten.
+    swept: Timestamp,
 }
 
 /// The refusals with one code at one operation of one account.
@@ -50,13 +59,16 @@ impl Told {
             (denial.code.id, &*flow.integration.name, operation, exchange.account().map(|by| &*by.name));
         let (key, now) = (self.hasher.hash_one(kind), exchange.received);
         let mut kinds = self.kinds.lock();
-        if kinds.len() >= MAX_KINDS && !kinds.contains_key(&key) {
-            kinds.retain(|_, kind| now.since(kind.since) < WINDOW);
-            if kinds.len() >= MAX_KINDS {
+        if kinds.known.len() >= MAX_KINDS && !kinds.known.contains_key(&key) {
+            if now.since(kinds.swept) >= SWEEP {
+                kinds.swept = now;
+                kinds.known.retain(|_, kind| now.since(kind.since) < WINDOW);
+            }
+            if kinds.known.len() >= MAX_KINDS {
                 return None;
             }
         }
-        let kind = kinds.entry(key).or_insert(Kind { since: now, times: 0 });
+        let kind = kinds.known.entry(key).or_insert(Kind { since: now, times: 0 });
         if now.since(kind.since) >= WINDOW {
             let untold = kind.times.saturating_sub(lines);
             *kind = Kind { since: now, times: 1 };

@@ -205,10 +205,11 @@ impl Watch {
     }
 
     /// However much stands between the bytes of one that says nothing (line breaks, zeros), no more waits, in bytes:
-    /// every byte of the longest as an escape of an escape, and what of it may be broken into lines.
+    /// every byte of the longest as an escape of six bytes, each of which is one again, three times over, and what of it may be
+    /// broken into lines.
     fn most_held(&self) -> usize {
         const BETWEEN: usize = 16 << 10;
-        self.known.longest().saturating_mul(12).saturating_add(BETWEEN)
+        self.known.longest().saturating_mul(6 * 6 * 6).saturating_add(BETWEEN)
     }
 
     /// The body ends here.
