@@ -67,7 +67,7 @@ codes! {
     FORWARDED_UNREADABLE = "forwarded-unreadable", 400, Operator, false, "Caller's address unreadable",
         "The request comes from a trusted proxy, and its X-Forwarded-For or Forwarded field does not say for whom: an element is empty or no address, the two fields name different callers, or another field is used in their place. Who calls is unknown, and is recorded as 0.0.0.0.",
         "Have the proxy write the caller's address into one of the two fields, as its last element; with forwarded in the manifest only the one it writes is read. The bridge's log names the proxy.",
-        "trusted_proxies at the listener lists the proxies that are believed, and forwarded the one field that they write: trusted_proxies: [10.0.0.7/32], forwarded: x-forwarded-for. nginx writes it with proxy_set_header X-Forwarded-For $remote_addr;";
+        "trusted_proxies at the listener lists the proxies that are believed, and forwarded the one field that they write: trusted_proxies: [10.0.0.7/32], forwarded: x-forwarded-for. With nginx, proxy_set_header X-Forwarded-For $remote_addr; writes it.";
     MISDIRECTED = "misdirected", 421, Caller, false, "Not a host of this bridge",
         "The request is for a host that is none of the listener's, or its scheme is not https (RFC 9110 §7.4). A listener is for the bridge's public_url, its certificate's names, the names declared in its hosts, and the address that the connection was made to.",
         "Send the request to the bridge under its own name. The operator can declare further names in the listener's hosts.",
