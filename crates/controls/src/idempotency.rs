@@ -165,6 +165,7 @@ fn not_taken_up(id: &str) -> bool {
     [
         &code::TARGET_UNREACHABLE,
         &code::TARGET_TLS_FAILED,
+        &code::TARGET_PROTOCOL_UNSPOKEN,
         &code::TARGET_BUSY,
         &code::BRIDGE_BUSY,
         &code::SECRET_UNAVAILABLE,

@@ -25,7 +25,8 @@ impl Recorder for Standing {
     fn ready(&self) -> Result<(), Box<Denial>> {
         if self.store_fell.load(Ordering::Relaxed) {
             return Err(Box::new(
-                Denial::new(&code::STORE_UNAVAILABLE).internal("the store is not the one that was left"),
+                Denial::new(&code::STORE_UNAVAILABLE)
+                    .internal("the store is not the one that was left, or cannot be read"),
             ));
         }
         self.trail.ready()
@@ -47,39 +48,52 @@ impl Recorder for Standing {
 /// Looks with every change and once a second, and says what was found once.
 pub async fn watch_store(services: Arc<Services>) {
     let mut changes = services.home.store.changes();
-    let mut unread = None;
+    let (mut unread, mut told) = (None, None);
     loop {
         changes.borrow_and_update();
         let found = services.home.store.stands().await;
-        let since = match &found {
+        unread = match &found {
             Err(error) if is_of_the_file(error) => Some(unread.unwrap_or_else(Instant::now)),
             _ => None,
         };
-        unread = since;
-        let fell = services.store_fell.load(Ordering::Relaxed);
-        match found {
-            Err(error @ (StoreError::Altered { .. } | StoreError::Newer { .. })) if !fell => {
-                services.store_fell.store(true, Ordering::Relaxed);
-                tracing::error!(%error, "no exchange is let in until the store is as it was left, or the bridge was restarted");
-                if matches!(error, StoreError::Altered { .. }) {
-                    let refused = services.action(name::STORE_REFUSE, "store");
-                    services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
-                }
-            }
-            Err(error) if !fell && since.is_some_and(|since| since.elapsed() >= UNREAD) => {
-                services.store_fell.store(true, Ordering::Relaxed);
-                tracing::error!(%error, "no exchange is let in until the store can be read: what is revoked does not arrive here");
-            }
-            Ok(()) if fell => {
-                services.store_fell.store(false, Ordering::Relaxed);
-                tracing::info!("the store is as it was left again");
-            }
-            _ => {}
+        let fell = match &found {
+            Ok(()) => None,
+            Err(StoreError::Altered { .. } | StoreError::Newer { .. }) => Some(Fell::Altered),
+            Err(_) if unread.is_some_and(|since| since.elapsed() >= UNREAD) => Some(Fell::Unread),
+            // Not yet, or no more: what was found before holds.
+            Err(_) => told,
+        };
+        services.store_fell.store(fell.is_some(), Ordering::Relaxed);
+        if fell != std::mem::replace(&mut told, fell) {
+            tell(&services, fell, found).await;
         }
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+/// Why nothing is let in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fell {
+    Altered,
+    Unread,
+}
+
+async fn tell(services: &Services, fell: Option<Fell>, found: Result<(), StoreError>) {
+    match (fell, found) {
+        (Some(Fell::Altered), Err(error)) => {
+            tracing::error!(%error, "no exchange is let in until the store is as it was left, or the bridge was restarted");
+            if matches!(error, StoreError::Altered { .. }) {
+                let refused = services.action(name::STORE_REFUSE, "store");
+                services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
+            }
+        }
+        (_, Err(error)) => {
+            tracing::error!(%error, "no exchange is let in until the store can be read: what is revoked does not arrive here");
+        }
+        (_, Ok(())) => tracing::info!("the store is as it was left again"),
     }
 }
 

@@ -260,9 +260,12 @@ impl File {
             schema::refuse_other(&transaction, found).map_err(told)?;
         }
         // Read before the steps take it apart.
-        let known = match found < FIRST_LEDGER {
-            true => Known::Rows(Adopted::of(&transaction, keeper, found).map_err(told)?),
-            false => Known::Ledger(Ledger::read_older(&transaction, keeper).map(Box::new).map_err(told)?),
+        let known = match found {
+            ..FIRST_LEDGER => Known::Rows(Adopted::of(&transaction, keeper, found).map_err(told)?),
+            FIRST_LEDGER..FIRST_HEAD => {
+                Known::Ledger(Ledger::read_older(&transaction, keeper).map(Box::new).map_err(told)?)
+            }
+            _ => Known::AsItIs,
         };
         for step in steps {
             transaction.execute_batch(step).map_err(explain)?;
@@ -270,6 +273,7 @@ impl File {
         let begun = match known {
             Known::Rows(adopted) => adopted.begin(&transaction, keeper, author),
             Known::Ledger(mut ledger) => ledger.write(&transaction, keeper),
+            Known::AsItIs => Ok(()),
         };
         begun.map_err(told)?;
         transaction.pragma_update(None, "user_version", KNOWN).map_err(explain)?;
@@ -356,6 +360,7 @@ impl File {
 enum Known {
     Rows(Adopted),
     Ledger(Box<Ledger>),
+    AsItIs,
 }
 
 fn another() -> StoreError {
@@ -372,3 +377,5 @@ pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
 
 /// From this version on a store has a ledger, and gets no other one.
 const FIRST_LEDGER: i64 = 5;
+/// And from this one on it is in two parts.
+const FIRST_HEAD: i64 = 7;

@@ -18,13 +18,12 @@ impl Idempotency for SqliteStore {
     ) -> StoreFuture<'_, Reservation> {
         let ticket = Ticket { scope: scope.into(), key: key.into(), holder: self.next_holder() };
         let context = seal_context(scope, key);
-        let settles = self.settles();
+        let (queue, kept) = (self.queue.clone(), Arc::clone(&self.kept));
         let found = self
             .queue
-            .ask(Effect::Writes, move |turn| Ok(take(turn.db, settles, ticket, request, now, expires)?));
+            .ask(Effect::Writes, move |turn| Ok(take(turn.db, &kept, queue, ticket, request, now, expires)?));
         Box::pin(async move {
-            let found = found.await.inspect_err(|_| self.kept.count_anew())?;
-            Ok(match found {
+            Ok(match found.await? {
                 Found::Free(unclaimed) => {
                     unclaimed.claim().map_or(Reservation::InProgress, Reservation::Taken)
                 }
@@ -45,7 +44,7 @@ impl Idempotency for SqliteStore {
 
     fn concerns(&self, ticket: Ticket, owners: Vec<OwnerTag>) {
         if !owners.is_empty() {
-            self.queue.tell(Box::new(Concerns { ticket, owners, kept: Arc::clone(&self.kept) }));
+            self.queue.tell(Box::new(Concerns { ticket, owners }));
         }
     }
 
@@ -59,29 +58,11 @@ impl Idempotency for SqliteStore {
             Settlement::Release => Outcome::Release,
             Settlement::Unknown => Outcome::Unknown,
         };
-        self.settles().settle(ticket, outcome);
+        self.queue.tell(Box::new(Settle { ticket, outcome }));
     }
 
     fn keep_at_most(&self, bytes: u64) {
         self.kept.set_limit(bytes);
-    }
-}
-
-impl SqliteStore {
-    fn settles(&self) -> Settles {
-        Settles { queue: self.queue.clone(), kept: Arc::clone(&self.kept) }
-    }
-}
-
-/// Ends reservations.
-struct Settles {
-    queue: Queue,
-    kept: Arc<Kept>,
-}
-
-impl Settles {
-    fn settle(&self, ticket: Ticket, outcome: Outcome) {
-        self.queue.tell(Box::new(Settle { ticket, outcome, kept: Arc::clone(&self.kept) }));
     }
 }
 
@@ -97,7 +78,8 @@ enum Found {
 
 fn take(
     db: &Connection,
-    settles: Settles,
+    kept: &Kept,
+    queue: Queue,
     ticket: Ticket,
     request: Fingerprints,
     now: Timestamp,
@@ -132,11 +114,10 @@ fn take(
     if let Some(found) = held {
         return Ok(found);
     }
-    let kept = Arc::clone(&settles.kept);
     // One that has expired.
-    delete(db, "scope = ?1 AND key = ?2", params![ticket.scope, ticket.key], &kept)?;
-    let row = kept::row(&ticket.scope, &ticket.key, request.owners.len() * size_of::<OwnerTag>());
-    if !kept.has_room(db, now, &ticket.scope, row)? {
+    delete(db, "scope = ?1 AND key = ?2", params![ticket.scope, ticket.key])?;
+    let row = kept::row(&ticket.scope, &ticket.key, size_of_val(&*request.owners));
+    if !kept.has_room(db, &ticket.scope, row)? {
         return Ok(Found::Full);
     }
     db.prepare_cached(
@@ -154,39 +135,42 @@ fn take(
         WHOLE,
         joined(&request.owners)
     ])?;
-    kept.add(&ticket.scope, row);
-    Ok(Found::Free(Unclaimed { ticket: Some(ticket), settles }))
+    kept::add(db, &ticket.scope, row)?;
+    Ok(Found::Free(Unclaimed { ticket: Some(ticket), queue }))
 }
 
 /// Deletes such rows, and gives back what they took.
-fn delete(
-    db: &Connection,
-    which: &str,
-    parameters: impl rusqlite::Params,
-    kept: &Kept,
-) -> rusqlite::Result<usize> {
+fn delete(db: &Connection, which: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<usize> {
     let delete = format!("DELETE FROM idempotency WHERE {which} RETURNING scope, {}", kept::BYTES);
-    let mut delete = db.prepare_cached(&delete)?;
-    let mut rows = delete.query(parameters)?;
-    let mut number = 0;
-    while let Some(row) = rows.next()? {
-        kept.take(row.get_ref(0)?.as_str()?, row.get::<_, i64>(1)?.cast_unsigned());
-        number += 1;
+    give_back(db, &delete, parameters)
+}
+
+/// Gives back what these rows say, scope and bytes; says how many they are.
+fn give_back(db: &Connection, freed: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<usize> {
+    let mut freed = db.prepare_cached(freed)?;
+    let freed = freed.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let freed: Vec<(String, i64)> = freed.collect::<rusqlite::Result<_>>()?;
+    for (scope, bytes) in &freed {
+        kept::change(db, scope, -bytes)?;
     }
-    Ok(number)
+    Ok(freed.len())
 }
 
 /// Forgets so many keys, at most, that have expired; says how many it were.
-pub(super) fn sweep(db: &Connection, now: Timestamp, most: usize, kept: &Kept) -> rusqlite::Result<usize> {
+pub(super) fn sweep(db: &Connection, now: Timestamp, most: usize) -> rusqlite::Result<usize> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
     let expired = "rowid IN (SELECT rowid FROM idempotency WHERE expires <= ?1 LIMIT ?2)";
-    delete(db, expired, params![to_sql(now), i64::try_from(most).unwrap_or(i64::MAX)], kept)
+    let turn = db.unchecked_transaction()?;
+    let swept = delete(&turn, expired, params![to_sql(now), most])?;
+    turn.commit()?;
+    Ok(swept)
 }
 
 /// A reservation on its way to whoever asked. If it never arrives, because the transaction failed or the asker
 /// has gone, it is released: nothing can have been delivered under it.
 struct Unclaimed {
     ticket: Option<Ticket>,
-    settles: Settles,
+    queue: Queue,
 }
 
 impl Unclaimed {
@@ -198,7 +182,7 @@ impl Unclaimed {
 impl Drop for Unclaimed {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.settles.settle(ticket, Outcome::Release);
+            self.queue.tell(Box::new(Settle { ticket, outcome: Outcome::Release }));
         }
     }
 }
@@ -207,7 +191,6 @@ impl Drop for Unclaimed {
 struct Settle {
     ticket: Ticket,
     outcome: Outcome,
-    kept: Arc<Kept>,
 }
 
 enum Outcome {
@@ -229,7 +212,7 @@ impl Job for Settle {
             Outcome::Unknown => (UNKNOWN, None),
             Outcome::Release => {
                 let held = "scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4";
-                delete(db, held, params![scope, key, run, number], &self.kept)?;
+                delete(db, held, params![scope, key, run, number])?;
                 return Ok(());
             }
         };
@@ -242,7 +225,7 @@ impl Job for Settle {
             )?
             .execute(params![scope, key, run, number, state, answer])?;
         if let (1.., Some(answer)) = (settled, answer) {
-            self.kept.add(scope, kept::bytes(answer.len()));
+            kept::add(db, scope, answer.len())?;
         }
         Ok(())
     }
@@ -250,10 +233,7 @@ impl Job for Settle {
     fn finish(self: Box<Self>, committed: Result<(), StoreError>) -> Option<Box<dyn Job>> {
         match committed {
             Ok(()) => None,
-            Err(_) => {
-                self.kept.count_anew();
-                Some(self)
-            }
+            Err(_) => Some(self),
         }
     }
 }
@@ -262,7 +242,6 @@ impl Job for Settle {
 struct Concerns {
     ticket: Ticket,
     owners: Vec<OwnerTag>,
-    kept: Arc<Kept>,
 }
 
 impl Job for Concerns {
@@ -273,12 +252,15 @@ impl Job for Concerns {
     fn run(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
         let db = turn.db;
         let Ticket { scope, key, holder: (run, number) } = &self.ticket;
-        db.prepare_cached(
-            "UPDATE idempotency SET owners = CAST(coalesce(owners, x'') || ?5 AS BLOB)
-             WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4 AND state = 0",
-        )?
-        .execute(params![scope, key, run, number, joined(&self.owners)])?;
-        self.kept.add(scope, kept::bytes(size_of_val(&*self.owners)));
+        let named = db
+            .prepare_cached(
+                "UPDATE idempotency SET owners = CAST(coalesce(owners, x'') || ?5 AS BLOB)
+                 WHERE scope = ?1 AND key = ?2 AND run = ?3 AND number = ?4 AND state = 0",
+            )?
+            .execute(params![scope, key, run, number, joined(&self.owners)])?;
+        if named > 0 {
+            kept::add(db, scope, size_of_val(&*self.owners))?;
+        }
         let mut exists = db.prepare_cached("SELECT 1 FROM owner WHERE tag = ?1")?;
         for tag in &self.owners {
             // Destroyed since the answer was read.
@@ -299,6 +281,9 @@ impl Job for Concerns {
 
 /// Leaves of what concerns an owner only that its keys were used, so that nothing acts twice.
 pub(super) fn forget(db: &Connection, owner: &OwnerTag) -> rusqlite::Result<usize> {
+    let freed = "SELECT scope, coalesce(length(answer), 0) + length(owners) FROM idempotency
+                 WHERE owners IS NOT NULL AND instr(owners, ?1) > 0";
+    give_back(db, freed, [owner])?;
     db.prepare_cached(
         "UPDATE idempotency
          SET fingerprint = zeroblob(32), version = ?2, state = ?3, answer = NULL, owners = NULL

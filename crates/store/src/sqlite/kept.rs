@@ -1,106 +1,53 @@
-//! How much is kept of requests that may be sent again, and of whose.
+//! How much is kept of requests that may be sent again, and of whose: counted in the same transaction as what is counted.
 
-use rusqlite::Connection;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use ironbridge_core::Timestamp;
-
-/// Counts rows of idempotency keys in bytes, by account, beside the file. An account may fill as much as is still free
-/// beside it, as with memory.
-pub(super) struct Kept(Mutex<Counts>);
-
-struct Counts {
-    limit: u64,
-    all: u64,
-    accounts: HashMap<Box<str>, u64>,
-    /// When to count anew: other processes erase too, and what was rolled back was counted.
-    due: Timestamp,
-}
+/// What all may take. An account may fill as much as is still free beside it, as with memory.
+pub(super) struct Kept(AtomicU64);
 
 /// What a row takes, in SQL; `ROW` is what it takes besides its texts: fingerprint, numbers, and two indexes.
-pub(super) const BYTES: &str =
-    "(2 * (length(scope) + length(key)) + coalesce(length(answer), 0) + coalesce(length(owners), 0) + 160)";
+pub(super) const BYTES: &str = "(2 * (octet_length(scope) + octet_length(key)) + coalesce(length(answer), 0)
+    + coalesce(length(owners), 0) + 160)";
 const ROW: usize = 160;
 
-const COUNT_EVERY: Duration = Duration::from_secs(3600);
+/// The row of all accounts; no account has this name.
+const ALL: &str = " ";
 
 /// What a row takes before there is an answer.
-pub(super) fn row(scope: &str, key: &str, owners: usize) -> u64 {
-    bytes(2 * (scope.len() + key.len()) + owners + ROW)
+pub(super) fn row(scope: &str, key: &str, owners: usize) -> usize {
+    2 * (scope.len() + key.len()) + owners + ROW
 }
 
-pub(super) fn bytes(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
+/// So many bytes more are kept, or less.
+pub(super) fn change(db: &Connection, scope: &str, bytes: i64) -> rusqlite::Result<()> {
+    let change = "INSERT INTO kept VALUES (?1, max(0, ?3)), (?2, max(0, ?3))
+                  ON CONFLICT (account) DO UPDATE SET bytes = max(0, bytes + ?3)";
+    db.prepare_cached(change)?.execute(params![account(scope), ALL, bytes]).map(drop)
+}
+
+pub(super) fn add(db: &Connection, scope: &str, bytes: usize) -> rusqlite::Result<()> {
+    change(db, scope, i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
 impl Kept {
     pub fn new() -> Kept {
-        let counts =
-            Counts { limit: u64::MAX, all: 0, accounts: HashMap::new(), due: Timestamp::from_seconds(0) };
-        Kept(Mutex::new(counts))
+        Kept(AtomicU64::new(u64::MAX))
     }
 
     pub fn set_limit(&self, limit: u64) {
-        self.counts().limit = limit;
+        self.0.store(limit, Relaxed);
     }
 
     /// Whether so many bytes more find room.
-    pub fn has_room(
-        &self,
-        db: &Connection,
-        now: Timestamp,
-        scope: &str,
-        more: u64,
-    ) -> rusqlite::Result<bool> {
-        let mut counts = self.counts();
-        if counts.due <= now {
-            counts.count(db)?;
-            counts.due = now.plus(COUNT_EVERY);
-        }
-        let own = counts.accounts.get(account(scope)).copied().unwrap_or(0).saturating_add(more);
-        Ok(own <= counts.limit.saturating_sub(counts.all.saturating_add(more)))
-    }
-
-    pub fn add(&self, scope: &str, bytes: u64) {
-        self.counts().add(scope, bytes);
-    }
-
-    pub fn take(&self, scope: &str, bytes: u64) {
-        let mut counts = self.counts();
-        counts.all = counts.all.saturating_sub(bytes);
-        if let Some(own) = counts.accounts.get_mut(account(scope)) {
-            *own = own.saturating_sub(bytes);
-        }
-    }
-
-    /// Something was counted that is not so.
-    pub fn count_anew(&self) {
-        self.counts().due = Timestamp::from_seconds(0);
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Counts {
-    fn count(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        (self.all, self.accounts) = (0, HashMap::new());
-        let sums = format!("SELECT scope, sum({BYTES}) FROM idempotency GROUP BY scope");
-        let mut sums = db.prepare_cached(&sums)?;
-        let mut rows = sums.query([])?;
-        while let Some(row) = rows.next()? {
-            self.add(&row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned());
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, scope: &str, bytes: u64) {
-        self.all = self.all.saturating_add(bytes);
-        let own = self.accounts.entry(account(scope).into()).or_default();
-        *own = own.saturating_add(bytes);
+    pub fn has_room(&self, db: &Connection, scope: &str, more: usize) -> rusqlite::Result<bool> {
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let mut select = db.prepare_cached("SELECT bytes FROM kept WHERE account = ?1")?;
+        let mut taken = |account: &str| {
+            let bytes = select.query_row([account], |row| row.get::<_, i64>(0)).optional()?;
+            Ok::<_, rusqlite::Error>(bytes.unwrap_or(0).cast_unsigned().saturating_add(more))
+        };
+        Ok(taken(account(scope))? <= self.0.load(Relaxed).saturating_sub(taken(ALL)?))
     }
 }
 

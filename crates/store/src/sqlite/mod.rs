@@ -98,8 +98,8 @@ impl SqliteStore {
         let (publish, generation) = watch::channel(0);
         let (queue, jobs) = Queue::new();
         let kept = Arc::new(Kept::new());
-        let (keeper, counted) = (Arc::clone(&sealer), Arc::clone(&kept));
-        let mut writer = Writer::new(file.clone(), db, keeper, jobs, publish, Arc::clone(&clock), counted);
+        let keeper = Arc::clone(&sealer);
+        let mut writer = Writer::new(file.clone(), db, keeper, jobs, publish, Arc::clone(&clock));
         writer.look();
         let thread = std::thread::Builder::new()
             .name("store".into())

@@ -141,7 +141,7 @@ fn parts_of(version: i64) -> Result<Parts, Failure> {
 }
 
 /// The step at index n takes a file from version n to n + 1; a step that was released is never changed.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("v1.sql"),
     include_str!("v2.sql"),
     include_str!("v3.sql"),
@@ -149,6 +149,7 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("v5.sql"),
     include_str!("v6.sql"),
     include_str!("v7.sql"),
+    include_str!("v8.sql"),
 ];
-pub(super) const KNOWN: i64 = 7;
+pub(super) const KNOWN: i64 = 8;
 const LONGEST_NAME: usize = 64;

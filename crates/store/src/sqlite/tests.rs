@@ -177,6 +177,9 @@ async fn expired_keys_are_swept() {
             .unwrap();
     }
     assert_eq!(left, 1);
+    let kept = store
+        .ask(Effect::Reads, |db| db.query_row("SELECT max(bytes) FROM kept", [], |row| row.get::<_, i64>(0)));
+    assert!((1..400).contains(&kept.await.unwrap()), "what is swept is given back");
 }
 
 #[tokio::test]
@@ -362,8 +365,8 @@ fn what_is_no_store_is_refused() {
     let place = Place::new();
     drop(place.open());
     let db = Connection::open(place.path()).unwrap();
-    db.pragma_update(None, "user_version", 8).unwrap();
-    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 8, known: 7 }));
+    db.pragma_update(None, "user_version", 9).unwrap();
+    assert_eq!(place.try_open().err(), Some(StoreError::Newer { found: 9, known: 8 }));
     db.pragma_update(None, "user_version", 0).unwrap();
     assert!(matches!(place.try_open().err(), Some(StoreError::Open { .. })), "another program's");
     drop(db);

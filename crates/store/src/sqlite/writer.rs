@@ -1,7 +1,6 @@
 //! The thread that owns the connection.
 
 use super::file::File;
-use super::kept::Kept;
 use super::queue::{Effect, Job, Jobs};
 use super::steps::Keeper;
 use super::turn::Turn;
@@ -27,7 +26,6 @@ pub(super) struct Writer {
     schema: Option<i64>,
     keeper: Arc<Keeper>,
     clock: Arc<dyn Clock>,
-    kept: Arc<Kept>,
     next_sweep: Timestamp,
     /// When to empty the write-ahead log, while it may still hold what was erased.
     empty_log_at: Option<Timestamp>,
@@ -43,7 +41,6 @@ impl Writer {
         jobs: Jobs,
         generation: watch::Sender<u64>,
         clock: Arc<dyn Clock>,
-        kept: Arc<Kept>,
     ) -> Writer {
         let next_sweep = clock.now().plus(SWEEP_EVERY);
         Writer {
@@ -56,7 +53,6 @@ impl Writer {
             schema: None,
             keeper,
             clock,
-            kept,
             next_sweep,
             empty_log_at: None,
             erased: None,
@@ -204,9 +200,8 @@ impl Writer {
         if now < self.next_sweep {
             return;
         }
-        let kept = Arc::clone(&self.kept);
         let Ok((_, db, _)) = self.database() else { return };
-        let swept = idempotency::sweep(db, now, SWEEP_AT_ONCE, &kept);
+        let swept = idempotency::sweep(db, now, SWEEP_AT_ONCE);
         if !matches!(swept, Ok(SWEEP_AT_ONCE)) {
             self.next_sweep = now.plus(SWEEP_EVERY);
         }

@@ -1,6 +1,7 @@
 //! Files of every schema there was.
 
 use super::*;
+use crate::sqlite::kept::BYTES;
 
 /// A file written by schema version 1 still opens, with all it holds, and is brought up to date.
 #[tokio::test]
@@ -24,13 +25,44 @@ async fn version_1_still_opens() {
     let tables = |(version, parts): (i64, Vec<(String, Option<String>, i64)>)| {
         (version, parts.into_iter().map(|(name, sql, _)| (name, sql)).collect::<Vec<_>>())
     };
-    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_7.as_ref())));
+    assert_eq!(tables(schema(&place.path())), tables(schema(VERSION_8.as_ref())));
 }
 
 #[tokio::test]
-async fn versions_2_to_7_still_open() {
-    for fixture in [VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7] {
+async fn versions_2_to_8_still_open() {
+    for fixture in [VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8] {
         holds_what_version_2_held(&Place::with(fixture).open()).await;
+    }
+}
+
+/// Keys and answers of before count as if they had been counted all along.
+#[tokio::test]
+async fn what_is_kept_is_counted_when_a_store_is_brought_up_to_date() {
+    let counted = |store: &SqliteStore| {
+        let counted = format!(
+            "SELECT (SELECT sum({BYTES}) FROM idempotency), (SELECT sum(bytes) FROM kept WHERE account = ' '),
+                    (SELECT sum(bytes) FROM kept WHERE account <> ' ')"
+        );
+        store.ask(Effect::Reads, move |db| {
+            db.query_row(&counted, [], |row| {
+                Ok([row.get::<_, Option<i64>>(0)?, row.get(1)?, row.get(2)?].map(|sum| sum.unwrap_or(0)))
+            })
+        })
+    };
+    for fixture in [VERSION_1, VERSION_7, VERSION_8] {
+        let place = Place::with(fixture);
+        let store = place.open();
+        let [rows, all, accounts] = counted(&store).await.unwrap();
+        assert!(rows > 300 && rows == all && rows == accounts, "{rows} {all} {accounts}");
+        for (key, settlement) in [("b", Settlement::Release), ("c", Settlement::Finished(answer("kept")))] {
+            store.settle(taken(reserve(&store, key).await.unwrap()), settlement);
+        }
+        let concerns = taken(reserve(&store, "d").await.unwrap());
+        store.obtain(vec![offer(7, 7)]).await.unwrap();
+        store.concerns(concerns, vec![[7; 16]]);
+        store.destroy([7; 32]).await.unwrap();
+        let [rows, all, accounts] = counted(&store).await.unwrap();
+        assert!(rows > 600 && rows == all && rows == accounts, "{rows} {all} {accounts}");
     }
 }
 
@@ -71,10 +103,10 @@ async fn holds_what_version_1_held(store: &SqliteStore) {
     assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
 }
 
-/// What is written today is what version 7 wrote. Should this fail, the schema changed: keep version 7 as it is, give
+/// What is written today is what version 8 wrote. Should this fail, the schema changed: keep version 8 as it is, give
 /// the new one a number, and copy what is written here to a fixture of its own.
 #[tokio::test]
-async fn the_current_schema_is_version_7() {
+async fn the_current_schema_is_version_8() {
     let place = Place::new();
     let store = place.open();
     store.insert(credential(), 99).await.unwrap();
@@ -83,7 +115,7 @@ async fn the_current_schema_is_version_7() {
     let _open = reserve(&store, "open").await.unwrap();
     store.obtain(vec![offer(1, 2)]).await.unwrap();
     drop(store);
-    assert_eq!(schema(&place.path()), schema(VERSION_7.as_ref()));
+    assert_eq!(schema(&place.path()), schema(VERSION_8.as_ref()));
 }
 
 /// What was remembered without a key is told apart as it was, and is not left in the file.
@@ -134,3 +166,4 @@ pub(super) const VERSION_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/f
 pub(super) const VERSION_5: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v5.sqlite");
 pub(super) const VERSION_6: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v6.sqlite");
 const VERSION_7: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v7.sqlite");
+const VERSION_8: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v8.sqlite");
