@@ -142,6 +142,10 @@ codes! {
         "The token's exp has passed. Tokens of other issuers are given 30 seconds for the difference of the clocks, those of the bridge's own token endpoint none.",
         "Get a fresh token, and the next before this one expires.",
         "If fresh tokens are refused, compare the clocks of the issuer and of the bridge, whose log says how long ago exp was.";
+    TOKEN_REVOKED = "token-revoked", 401, Caller, false, "Token revoked",
+        "The client secret that the token was taken with at the bridge's own token endpoint is revoked, and its tokens with it.",
+        "Get a fresh token with the client's present secret; if it was not you who had the old one revoked, ask the operator.",
+        "`ironbridge key list` shows which client secrets are live and which were revoked, and the bridge's log says which the token is from; `ironbridge key issue ACCOUNT --kind client-secret` gives a new one.";
     TOKEN_NOT_YET_VALID = "token-not-yet-valid", 401, Caller, true, "Token not yet valid",
         "The token's nbf or iat lies in the future, allowing 30 seconds for clock difference.",
         "Send it again a little later; if it persists, tell the operator.",

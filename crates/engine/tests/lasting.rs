@@ -27,6 +27,7 @@ fn scene() -> Scene {
     target.answer("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n");
     let declared = Declared {
         operations: OPERATIONS,
+        credentials: "oauth_client: {}",
         bridge: "public_url: https://localhost\n  timeouts: { drain: 1s }",
         ..Declared::default()
     };
@@ -48,12 +49,16 @@ impl Scene {
 
     /// An event stream and a WebSocket of the same caller, both begun.
     fn open(&self, key: &str) -> [Raw; 2] {
+        self.open_with(&format!("X-API-Key: {key}"))
+    }
+
+    fn open_with(&self, credential: &str) -> [Raw; 2] {
         let mut stream = self.world.raw().unwrap();
-        stream.send(format!("GET /feed/feed HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n"));
+        stream.send(format!("GET /feed/feed HTTP/1.1\r\nHost: a\r\n{credential}\r\n\r\n"));
         eventually(|| contains(&stream, b"data: one").then_some(()));
         let mut socket = self.world.raw().unwrap();
         socket.send(format!(
-            "GET /erp/v1/echo HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET /erp/v1/echo HTTP/1.1\r\nHost: a\r\n{credential}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         ));
         assert_eq!(socket.reply().status, 101);
@@ -103,6 +108,40 @@ fn a_revoked_key_keeps_nothing_open_and_others_stay() {
     .unwrap();
     scene.ended(&open, "api-key-revoked");
     assert!(stays.iter().all(|raw| !raw.is_closed()));
+}
+
+#[test]
+fn a_revoked_secret_keeps_nothing_open_of_its_tokens_and_others_stay() {
+    let scene = scene();
+    let [first, second] = [(), ()].map(|()| {
+        in_home(scene.world.dir.path(), async |home| {
+            let ring = home.key_ring(KeyKind::ClientSecret).await?;
+            let issued = ring.issue("order-service", Duration::from_secs(3600), home.clock.now()).await?;
+            Ok((issued.id, issued.key.expose().to_owned()))
+        })
+        .unwrap()
+    });
+    let bearer = |secret: &str| {
+        let user = format!("order-service:{secret}");
+        let ask = || {
+            let reply =
+                scene.world.curl("/oauth/token", &["-u", &user, "-d", "grant_type=client_credentials"]);
+            let token = reply.unwrap().json().ok()?["access_token"].as_str()?.to_owned();
+            Some(format!("Authorization: Bearer {token}"))
+        };
+        eventually(ask)
+    };
+    let [of_first, of_second] = [bearer(&first.1), bearer(&second.1)];
+    let (open, stays) = (scene.open_with(&of_first), scene.open_with(&of_second));
+    in_home(scene.world.dir.path(), async |home| {
+        assert!(home.store.revoke(&first.0, home.clock.now()).await?);
+        Ok(())
+    })
+    .unwrap();
+    scene.ended(&open, "token-revoked");
+    assert!(stays.iter().all(|raw| !raw.is_closed()));
+    let reply = scene.world.curl("/feed/feed", &["-H", &of_first]).unwrap();
+    assert_eq!((reply.status, &reply.json().unwrap()["code"]), (401, &"token-revoked".into()));
 }
 
 /// A caller that asked for more than it takes: nothing of it is read after the request.

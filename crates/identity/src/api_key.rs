@@ -227,6 +227,13 @@ impl KeyRing {
         Ok(Arc::clone(held))
     }
 
+    /// Whether what was taken with the key of this id still holds: it is known and not revoked. An expired key takes
+    /// nothing more, and what it took ends by its own time.
+    pub(crate) fn stands(&self, id: &str) -> bool {
+        let held = |id: [u8; ID]| self.keys.load().get(&id).is_some_and(|held| !held.revoked);
+        id.as_bytes().try_into().is_ok_and(held)
+    }
+
     /// Reads what is issued and revoked anew. The engine calls it at start and whenever the store's
     /// [`ironbridge_store::Changes`] tells of a change; a revocation holds from then on.
     pub async fn reload(&self) -> Result<(), StoreError> {
@@ -332,6 +339,11 @@ impl Held {
             used: AtomicU64::new(used),
             told: AtomicU64::new(used),
         }
+    }
+
+    /// The public part of the key.
+    pub(crate) fn id(&self) -> &str {
+        &self.credential.id
     }
 
     /// Whether the store still says the same, so that the entry with its last use can be kept.

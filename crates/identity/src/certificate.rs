@@ -40,8 +40,7 @@ impl CertificateVerifier {
             return refuse(Denial::new(&code::CERTIFICATE_INVALID).internal("the leaf cannot be read"));
         };
         let thumbprint = facts.thumbprint.as_bytes();
-        if let Some(principal) = self.remembered.recall(thumbprint, now, directory.generation(), |_, _| true)
-        {
+        if let Some(principal) = self.remembered.recall(thumbprint, now, directory.generation(), |_| true) {
             return Ok(principal);
         }
         let principal = identify(certificate, facts, directory, now)?;
@@ -54,6 +53,7 @@ impl CertificateVerifier {
                 directory: directory.generation(),
                 issuer: 0,
                 keys: 0,
+                secret: None,
             },
         );
         Ok(principal)

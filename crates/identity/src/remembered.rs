@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     /// Which issuer's keys verified it, and their generation.
     pub issuer: usize,
     pub keys: u64,
+    /// The client secret it was taken with, where the issuer keeps to that.
+    pub secret: Option<Box<str>>,
 }
 
 impl Entry {
@@ -48,21 +50,21 @@ impl Remembered {
         }
     }
 
-    /// The principal, if the entry still counts and `keys_current` agrees with its issuer and key generation.
+    /// The principal, if the entry still counts and `current` agrees that what its issuer says of it still holds.
     pub fn recall(
         &self,
         bytes: &[u8],
         now: Timestamp,
         directory: u64,
-        keys_current: impl FnOnce(usize, u64) -> bool,
+        current: impl FnOnce(&Entry) -> bool,
     ) -> Option<Principal> {
         let mut shard = self.shard(bytes)?.lock();
         if let Some(entry) = shard.recent.get(bytes) {
-            let good = entry.counts(now, directory) && keys_current(entry.issuer, entry.keys);
+            let good = entry.counts(now, directory) && current(entry);
             return good.then(|| entry.principal.clone());
         }
         let (key, entry) = shard.older.remove_entry(bytes)?;
-        if !entry.counts(now, directory) || !keys_current(entry.issuer, entry.keys) {
+        if !entry.counts(now, directory) || !current(&entry) {
             return None;
         }
         let principal = entry.principal.clone();
@@ -118,6 +120,7 @@ mod tests {
             directory,
             issuer: 0,
             keys: 7,
+            secret: None,
         }
     }
 
@@ -126,7 +129,7 @@ mod tests {
         let remembered = Remembered::new(100);
         remembered.remember(b"token", entry(1));
         let recall = |bytes: &[u8], now, directory, keys| {
-            remembered.recall(bytes, Timestamp(now), directory, |_, of| of == keys).is_some()
+            remembered.recall(bytes, Timestamp(now), directory, |entry| entry.keys == keys).is_some()
         };
         assert!(recall(b"token", 10, 1, 7) && recall(b"token", 19, 1, 7));
         assert!(!recall(b"token", 9, 1, 7) && !recall(b"token", 20, 1, 7));
@@ -139,7 +142,7 @@ mod tests {
         remembered.remember(b"used", entry(1));
         for n in 0..10_000u32 {
             remembered.remember(&n.to_be_bytes(), entry(1));
-            assert!(remembered.recall(b"used", Timestamp(15), 1, |_, _| true).is_some(), "{n}");
+            assert!(remembered.recall(b"used", Timestamp(15), 1, |_| true).is_some(), "{n}");
         }
         let size = |shard: &Mutex<Shard>| {
             let shard = shard.lock();

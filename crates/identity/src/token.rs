@@ -1,6 +1,7 @@
 //! JWT access tokens (RFC 9068), verified as strictly as RFC 8725 asks, and remembered until they expire.
 
 use crate::accounts::{Directory, Registration};
+use crate::api_key::KeyRing;
 use crate::issuer_keys::{IssuerKeys, NextAttempt};
 use crate::remembered::{Entry, Remembered};
 use ahash::AHashMap;
@@ -22,6 +23,8 @@ pub const SKEW: Duration = Duration::from_secs(30);
 const MAX_REMEMBERED: usize = 4096;
 /// Keys tried for a token that names none. Ours: issuers with several keys name them.
 const MAX_KEYS_TRIED: usize = 4;
+/// The claim of the built-in token endpoint's tokens that names the client secret they were taken with, by its id.
+pub(crate) const SECRET_ID: &str = "secret_id";
 /// Within this the issuer may be back.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,9 @@ pub struct Issuer {
     pub keys: Arc<IssuerKeys>,
     /// [`CredentialKind::Token`], or [`CredentialKind::OauthClient`] for the built-in token endpoint.
     pub kind: CredentialKind,
+    /// Of the built-in token endpoint: the client secrets. A token that names one ends when that is revoked; those of
+    /// before tokens named it do not.
+    pub secrets: Option<Arc<KeyRing>>,
 }
 
 /// Which `typ` an access token may have.
@@ -70,6 +76,7 @@ impl Issuer {
             client_id_claim: "client_id".into(),
             keys,
             kind: CredentialKind::Token,
+            secrets: None,
         }
     }
 }
@@ -141,8 +148,10 @@ impl TokenVerifier {
     }
 
     fn recall(&self, token: &[u8], directory: &Directory, now: Timestamp) -> Option<Principal> {
-        let current = |issuer, keys| {
-            self.issuers.get(issuer).is_some_and(|issuer: &Issuer| issuer.keys.generation() == keys)
+        let current = |entry: &Entry| {
+            self.issuers.get(entry.issuer).is_some_and(|issuer| {
+                issuer.keys.generation() == entry.keys && issuer.stands(entry.secret.as_deref())
+            })
         };
         self.remembered.as_ref()?.recall(token, now, directory.generation(), current)
     }
@@ -203,6 +212,7 @@ impl TokenVerifier {
                 directory: directory.generation(),
                 issuer: index,
                 keys: generation,
+                secret: claims.secret.filter(|_| issuer.secrets.is_some()).map(Box::from),
             };
             remembered.remember(token, entry);
         }
@@ -270,6 +280,10 @@ impl Issuer {
             let why = wanted::early(claims.starts, now, self);
             return Err(Box::new(Denial::new(&code::TOKEN_NOT_YET_VALID).internal(why)));
         }
+        if !self.stands(claims.secret) {
+            let why = wanted::revoked(claims.secret.unwrap_or_default(), self);
+            return Err(Box::new(Denial::new(&code::TOKEN_REVOKED).internal(why)));
+        }
         let Some(registration) = self.client(claims.client_id, directory) else {
             let internal = format!("issuer `{}`, client `{}`", self.name, claims.client_id.escape_debug());
             return Err(Box::new(Denial::new(&code::ACCOUNT_UNKNOWN).internal(internal)));
@@ -281,6 +295,14 @@ impl Issuer {
         };
         let limited_to: Option<Arc<PermissionSet>> = claims.scope(directory.permissions()).map(Arc::new);
         Ok(Principal::verified(Arc::clone(&registration.account), Arc::new(credential), limited_to))
+    }
+
+    /// Whether the secret that a token says it was taken with still holds; asked of what is remembered, too.
+    fn stands(&self, secret: Option<&str>) -> bool {
+        match (&self.secrets, secret) {
+            (Some(secrets), Some(id)) => secrets.stands(id),
+            _ => true,
+        }
     }
 
     /// How long after `exp` a token is taken: the bridge's own are not, because there is one clock.

@@ -3,9 +3,9 @@
 //! has checked, and sends back the reply.
 
 use crate::accounts::{Directory, Registration};
-use crate::api_key::KeyRing;
+use crate::api_key::{Held, KeyRing};
 use crate::signing_keys::SigningKeys;
-use crate::token::Issuer;
+use crate::token::{Issuer, SECRET_ID};
 use form::Form;
 use ironbridge_core::{CredentialKind, Timestamp, Word, word};
 use ironbridge_seal::{hash, random};
@@ -110,9 +110,19 @@ impl TokenEndpoint {
         }
     }
 
-    /// This endpoint as an issuer, for the bridge's own [`crate::token::TokenVerifier`].
+    /// This endpoint as an issuer, for the bridge's own [`crate::token::TokenVerifier`]: its clients are the accounts
+    /// themselves, and its tokens end with the secret they were taken with.
     pub fn issuer(&self) -> Issuer {
-        Issuer::built_in(BUILT_IN, &self.public_url, Arc::clone(self.signing.published()))
+        Issuer {
+            kind: CredentialKind::OauthClient,
+            secrets: Some(Arc::clone(&self.secrets)),
+            ..Issuer::new(
+                BUILT_IN,
+                &self.public_url,
+                [&*self.public_url],
+                Arc::clone(self.signing.published()),
+            )
+        }
     }
 
     /// The JWKS document.
@@ -145,7 +155,7 @@ impl TokenEndpoint {
         let grant_type = form.one("grant_type").ok_or_else(|| Refusal::invalid_request("no grant_type"))?;
         let client = client_of(&form, request.authorization)?;
         *named = Some(client.id.chars().filter(|char| !char.is_control()).take(MAX_LOGGED_ID).collect());
-        let registration = self.authenticate(&client, request.address, directory, now)?;
+        let (registration, secret) = self.authenticate(&client, request.address, directory, now)?;
         if grant_type != "client_credentials" {
             return Err(Refusal::new(&word::UNSUPPORTED_GRANT_TYPE, "only client_credentials is granted"));
         }
@@ -153,7 +163,7 @@ impl TokenEndpoint {
             return Err(Refusal::new(&word::INVALID_TARGET, "resource is not this bridge's URL"));
         }
         let scope = scope_of(form.one("scope"), registration)?;
-        self.issue(registration, &scope, now)
+        self.issue(registration, &secret, &scope, now)
     }
 
     /// An unknown client and a wrong secret are refused alike. A right secret is accepted however many wrong ones
@@ -164,14 +174,14 @@ impl TokenEndpoint {
         address: IpAddr,
         directory: &'d Directory,
         now: Timestamp,
-    ) -> Result<&'d Registration, Refusal> {
+    ) -> Result<(&'d Registration, Arc<Held>), Refusal> {
         let known = self.secrets.recognise(client.secret.as_bytes(), now);
         let registration = directory.account(&client.id).filter(|account| account.oauth_client.is_some());
         let why = match (known, registration) {
             (Ok(held), Some(registration)) if *held.account == *client.id => {
                 if registration.account.may_call_from(address) {
                     held.note_use(now);
-                    return Ok(registration);
+                    return Ok((registration, held));
                 }
                 format!("the account may not call from {address}")
             }
@@ -191,6 +201,7 @@ impl TokenEndpoint {
     fn issue(
         &self,
         registration: &Registration,
+        secret: &Held,
         scope: &str,
         now: Timestamp,
     ) -> Result<(Value, String), Refusal> {
@@ -206,18 +217,12 @@ impl TokenEndpoint {
             "iat": now.seconds(),
             "exp": now.seconds().saturating_add(lifetime),
             "jti": token_id,
+            SECRET_ID: secret.id(),
         });
         let token = self.signing.sign("at+jwt", &claims).map_err(Refusal::server_error)?;
         let answer =
             json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope });
         Ok((answer, token_id))
-    }
-}
-
-impl Issuer {
-    /// The built-in token endpoint: its clients are the accounts themselves.
-    fn built_in(name: &str, public_url: &str, keys: Arc<crate::issuer_keys::IssuerKeys>) -> Issuer {
-        Issuer { kind: CredentialKind::OauthClient, ..Issuer::new(name, public_url, [public_url], keys) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The claims of an access token (RFC 9068 §2.2), each of its proper type.
 
-use super::SKEW;
+use super::{SECRET_ID, SKEW};
 use ironbridge_core::{Denial, PermissionSet, PermissionTable, Timestamp, code};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -11,6 +11,8 @@ pub(super) struct Claims<'c> {
     pub expires: Timestamp,
     /// `jti`, where it is short and plain enough to stand in a record.
     pub token_id: Option<&'c str>,
+    /// The id in [`SECRET_ID`]; one of another type names none that exists.
+    pub secret: Option<&'c str>,
     /// Whether `cnf` binds the token to a key (RFC 7800).
     pub sender_constrained: bool,
     /// The later of `nbf` and `iat`.
@@ -35,6 +37,7 @@ impl<'c> Claims<'c> {
             client_id: text(claims, client_id_claim)?,
             expires,
             token_id: claims.get("jti").and_then(Value::as_str).filter(|id| is_plain(id)),
+            secret: claims.get(SECRET_ID).map(|id| id.as_str().unwrap_or_default()),
             sender_constrained: claims.contains_key("cnf"),
             starts: issued.max(not_before),
             audience,

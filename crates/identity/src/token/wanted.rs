@@ -86,6 +86,14 @@ pub(super) fn expired(exp: Timestamp, now: Timestamp, issuer: &Issuer) -> String
     format!("issuer `{}`: exp was {} s ago", issuer.name, now.since(exp).as_secs())
 }
 
+pub(super) fn revoked(secret: &str, issuer: &Issuer) -> String {
+    format!(
+        "issuer `{}`: the client secret {} that it was taken with is revoked",
+        issuer.name,
+        quoted(secret)
+    )
+}
+
 pub(super) fn early(starts: Timestamp, now: Timestamp, issuer: &Issuer) -> String {
     format!(
         "issuer `{}`: nbf or iat is {} s ahead of this machine's clock",

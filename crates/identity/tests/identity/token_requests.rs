@@ -1,14 +1,16 @@
 use crate::stage::{BRIDGE, NOW, Shelf, cases, directory, fill};
+use crate::tokens::published;
 use ironbridge_core::{CredentialKind, Timestamp};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::api_key::{Issued, KeyKind, KeyRing};
+use ironbridge_identity::issuer_keys::IssuerKeys;
 use ironbridge_identity::signing_keys::SigningKeys;
-use ironbridge_identity::token::{Outcome, TokenVerifier};
+use ironbridge_identity::token::{Issuer, Outcome, TokenVerifier};
 use ironbridge_identity::token_endpoint::{EndpointReply, TokenEndpoint, TokenRequest};
 use ironbridge_seal::hash::base64;
-use ironbridge_seal::jose::JwkSet;
+use ironbridge_seal::jose::{JwkSet, SigningKey};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +74,7 @@ impl Scene {
         );
         let reply = self.ask(&form, None, directory, now);
         assert_eq!(reply.status, 200, "{:?}", reply.refused);
-        json(&reply)["access_token"].as_str().unwrap().to_owned()
+        body(&reply)["access_token"].as_str().unwrap().to_owned()
     }
 
     fn verifier(&self) -> Arc<TokenVerifier> {
@@ -80,7 +82,7 @@ impl Scene {
     }
 }
 
-fn json(reply: &EndpointReply) -> Value {
+fn body(reply: &EndpointReply) -> Value {
     serde_json::from_slice(&reply.body).unwrap()
 }
 
@@ -106,7 +108,7 @@ async fn every_request_meets_its_answer() {
             case.basic.as_ref().map(|pair| format!("Basic {}", base64(fill(pair, &values).as_bytes())));
         let authorization = case.authorization.as_ref().map(|field| fill(field, &values)).or(basic);
         let reply = scene.ask(&fill(&case.form, &values), authorization.as_deref(), &directory, NOW);
-        let body = json(&reply);
+        let body = body(&reply);
         let answer = body["error"].as_str().unwrap_or("issued");
         assert_eq!((answer, reply.status), (&*case.expect, case.status), "{}", case.name);
         assert_eq!(header(&reply, "cache-control"), Some("no-store"), "{}", case.name);
@@ -137,6 +139,83 @@ async fn its_tokens_are_accepted_by_the_bridge_and_only_for_a_while() {
     assert!(at(599).is_ok());
     // One clock, so no leeway.
     assert_eq!(at(600).unwrap_err().code.id, "token-expired");
+}
+
+/// The code that a token is refused with.
+fn judged(
+    verifier: &Arc<TokenVerifier>,
+    token: &str,
+    directory: &Arc<Directory>,
+    now: Timestamp,
+) -> Option<&'static str> {
+    match verifier.verify(token.as_bytes(), directory, now) {
+        Outcome::Now(result) => result.err().map(|denial| denial.code.id),
+        Outcome::Later(_) => panic!("local keys need no fetch"),
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_secret_takes_its_tokens_with_it_and_no_others() {
+    let (mut scene, directory) = (Scene::new().await, directory([]));
+    let of_first = scene.token(&directory, NOW);
+    let first = scene.secret.id.clone();
+    scene.secret = scene.secrets.issue("order-service", DAY, NOW).await.unwrap();
+    let of_second = scene.token(&directory, NOW);
+    // One that remembers both, one that has seen neither, and one that remembers nothing.
+    let forgets = Arc::new(TokenVerifier::new(vec![scene.endpoint.issuer()], 0).unwrap());
+    let verifiers = [scene.verifier(), scene.verifier(), forgets];
+    for token in [&of_first, &of_second] {
+        assert_eq!(judged(&verifiers[0], token, &directory, NOW), None);
+    }
+    assert!(scene.secrets.revoke(&first, NOW).await.unwrap());
+    for verifier in &verifiers {
+        assert_eq!(judged(verifier, &of_first, &directory, NOW), Some("token-revoked"));
+        assert_eq!(judged(verifier, &of_second, &directory, NOW), None);
+    }
+    // Another start reads the ring anew.
+    let again = Arc::new(KeyRing::new(KeyKind::ClientSecret, scene.shelf.store.clone()));
+    let endpoint = TokenEndpoint::new(BRIDGE, Arc::clone(&again), Arc::clone(&scene.signing));
+    let restarted = Arc::new(TokenVerifier::new(vec![endpoint.issuer()], 100).unwrap());
+    assert_eq!(judged(&restarted, &of_second, &directory, NOW), Some("token-revoked"), "a ring without it");
+    again.reload().await.unwrap();
+    assert_eq!(judged(&restarted, &of_first, &directory, NOW), Some("token-revoked"));
+    assert_eq!(judged(&restarted, &of_second, &directory, NOW), None);
+}
+
+#[tokio::test]
+async fn an_expired_secret_leaves_its_tokens_their_own_time() {
+    let (scene, directory) = (Scene::new().await, directory([]));
+    let late = NOW.plus(DAY - Duration::from_secs(60));
+    let (token, verifier) = (scene.token(&directory, late), scene.verifier());
+    let at = |seconds| judged(&verifier, &token, &directory, late.plus(Duration::from_secs(seconds)));
+    assert_eq!(at(599), None);
+    assert_eq!(at(600), Some("token-expired"));
+}
+
+#[tokio::test]
+async fn tokens_of_before_they_named_their_secret_live_on_and_a_wrong_name_does_not() {
+    let (scene, directory) = (Scene::new().await, directory([]));
+    let key = SigningKey::generate().unwrap();
+    let keys = IssuerKeys::local(BRIDGE, JwkSet::parse(&published(&[&key])).unwrap());
+    let issuer = Issuer { keys, ..scene.endpoint.issuer() };
+    let verifier = Arc::new(TokenVerifier::new(vec![issuer], 100).unwrap());
+    let named = |secret: Option<Value>| {
+        let mut claims = json!({
+            "iss": BRIDGE, "aud": BRIDGE, "sub": "order-service", "client_id": "order-service",
+            "iat": NOW.seconds(), "exp": NOW.seconds() + 600, "jti": "t",
+        });
+        if let Some(secret) = secret {
+            claims["secret_id"] = secret;
+        }
+        judged(&verifier, &key.sign("at+jwt", &claims).unwrap(), &directory, NOW)
+    };
+    assert_eq!(named(None), None);
+    assert_eq!(named(Some(json!(scene.secret.id))), None);
+    for wrong in
+        [json!(""), json!("00000000000"), json!("short"), json!(null), json!(1), json!([scene.secret.id])]
+    {
+        assert_eq!(named(Some(wrong.clone())), Some("token-revoked"), "{wrong}");
+    }
 }
 
 #[tokio::test]
@@ -188,5 +267,5 @@ async fn metadata_names_what_is_served() {
     assert_eq!(metadata["issuer"], BRIDGE);
     assert_eq!(metadata["token_endpoint"], "https://bridge.example/oauth/token");
     assert_eq!(metadata["jwks_uri"], "https://bridge.example/oauth/jwks");
-    assert_eq!(metadata["grant_types_supported"], serde_json::json!(["client_credentials"]));
+    assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
 }

@@ -60,7 +60,11 @@ pub struct List {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A running bridge refuses the key within a second.
+A running bridge refuses the key within a second. The access tokens that its token endpoint gave
+for a client secret end with it, and what is open with them within six seconds. Those of a secret
+that merely expires live out their token_lifetime, at most an hour, and so do those that an earlier
+version gave, which do not name their secret. Where the client has its next secret already, wait
+that long before the first is revoked, and no call of its is refused.
 
 Example:
   ironbridge key revoke 7Hq2xZ0aPfK")]

@@ -210,9 +210,11 @@ section! {
 section! {
     /// Client credentials at the built-in token endpoint. The secret is issued with the CLI and shown once.
     pub struct OauthClient {
-        /// How long its tokens live, at most 1h.
+        /// How long its tokens live, at most 1h. A token ends earlier when the secret it was taken with is revoked; where
+        /// the secret merely expires, what was taken with it lives out this time.
         token_lifetime: Duration = "10m",
-        /// How long its secret lives, at most 366d. Two may live at a time, so that one can follow the other.
+        /// How long its secret lives, at most 366d. Two may live at a time, so that one can follow the other: revoke the
+        /// first once the tokens taken with it have had their time, and its client notices nothing.
         secret_lifetime: Duration = "366d",
     }
 }
