@@ -274,11 +274,17 @@ const UNREADABLE: &str = "check the permissions, whether the disk is full or fai
                           another hand put something else there, keep it as evidence, and bring back what was there from \
                           a mirror or a backup";
 
+/// The same number on Linux (but for MIPS, which is not built for), macOS and the BSDs: signal(7).
+const SIGXFSZ: i32 = 25;
+
 /// What the bridge is told from outside.
 struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Never waited for: it is there so that a write beyond RLIMIT_FSIZE fails as on a full disk, instead of ending the
+    /// process.
+    _file_too_long: Signal,
 }
 
 enum Told {
@@ -292,6 +298,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_too_long: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 
