@@ -156,11 +156,24 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// What a spreadsheet would compute instead of show; an apostrophe before it keeps it a text. Some pass over white
-/// space before the sign, and take its full-width form.
+/// What a spreadsheet would compute instead of show; an apostrophe before it keeps it a text. Some pass over what is not
+/// seen before the sign, and take its other forms.
 fn is_formula(text: &str) -> bool {
-    text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
-        || text.starts_with(['\u{2409}', '\u{240d}'])
+    let seen = text.trim_start_matches(|c| !is_seen(c) && !SIGNS.contains(&c));
+    seen.starts_with(SIGNS) || text.starts_with(['\u{2409}', '\u{240d}'])
+}
+
+/// Of ASCII, full width, small, and the minus of mathematics.
+const SIGNS: [char; 13] = [
+    '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fe66}', '\u{fe62}', '\u{fe63}',
+    '\u{fe6b}', '\u{2212}',
+];
+
+/// Surely: letters but for the fillers of Hangul, digits, and the signs of ASCII. Of all others some are invisible, and an
+/// apostrophe too many does no harm.
+fn is_seen(c: char) -> bool {
+    let filler = matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
+    c.is_ascii_graphic() || (c.is_alphanumeric() && !filler)
 }
 
 #[cfg(test)]
@@ -228,9 +241,35 @@ mod tests {
 
     #[test]
     fn formulas_stay_texts() {
-        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "＝1", "=cmd|' /C calc'!A0"] {
+        let plain = ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "＝1", "=cmd|' /C calc'!A0"];
+        let forms = SIGNS.map(|sign| format!("{sign}1"));
+        let unseen = [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{3164}',
+            '\u{180e}',
+            '\u{2007}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{2060}',
+            '\u{2800}',
+            '\u{feff}',
+            '\u{fe0f}',
+            '\u{fff9}',
+            '\u{e0020}',
+            '\u{e000}',
+            '\u{85}',
+            '\0',
+        ];
+        let hidden = unseen.map(|c| format!("{c}{c} =1"));
+        for text in plain.into_iter().chain(forms.iter().chain(&hidden).map(String::as_str)) {
             let row = fields(&written(Format::Csv, &exchange(text), &[]));
             assert!(column(&row, "account").starts_with('\''), "{text:?}");
+        }
+        for text in ["a=1", "é-1", "1+1", "c@example.com", "顧客=1", "/=", ""] {
+            let row = fields(&written(Format::Csv, &exchange(text), &[]));
+            assert_eq!(column(&row, "account"), text);
         }
     }
 
