@@ -567,6 +567,7 @@ fn keys_are_listed_and_rotated() {
     let rotated = stage.good(&["audit", "key", "rotate", "--overlap", "0s"]);
     assert!(!rotated.err.contains("before the overlap ends"), "{}", rotated.err);
     assert!(rotated.err.contains("nothing else signs"), "{}", rotated.err);
+    assert!(rotated.err.contains("stopped does when it runs again"), "{}", rotated.err);
     let last = stage.good(&["audit", "key"]).out;
     assert_eq!(last.lines().count(), first.lines().count(), "{last}");
     assert!(now.lines().all(|key| !last.contains(key)), "{last}");

@@ -88,8 +88,9 @@ pub fn run(dir: &Path, args: &Args) -> Outcome {
                 "before the overlap ends."
             };
             output::note(format_args!(
-                "A running bridge signs with them at once. Give `ironbridge audit key` to whoever verifies the\n\
-                 trail, {given}"
+                "A running bridge signs with them at once; one that is stopped does when it runs again, and until\n\
+                 then its trail verifies with the keys before, which `ironbridge audit key --all` prints too.\n\
+                 Give `ironbridge audit key` to whoever verifies the trail, {given}"
             ));
         }
     }
