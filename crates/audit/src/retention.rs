@@ -122,8 +122,11 @@ impl Log {
     /// What is missing already, as far as the log's own records allow it: `kept` is a file that anybody who can write
     /// there can raise, and a retention that began from it would sign what somebody stole.
     pub fn rightly_kept(&self) -> Result<Kept, Fault> {
-        let (kept, allowed) = (self.kept()?, self.announced()?);
-        kept.beyond(allowed).map_or(Ok(kept), Err)
+        let kept = self.kept()?;
+        if kept == Kept::default() {
+            return Ok(kept);
+        }
+        kept.beyond(self.announced()?).map_or(Ok(kept), Err)
     }
 
     /// What the newest retention announced, in a record that the signed tree holds, whatever `kept` would hide of it.

@@ -147,6 +147,28 @@ fn one_exchange_is_shown_by_id_and_by_index() {
     assert_eq!(wrong.code, 2, "{}", wrong.err);
 }
 
+/// Retention is not what took records where it did not say so.
+#[test]
+fn no_command_blames_retention_for_a_theft() {
+    let stage = stage(600);
+    fs::write(stage.path("data/audit/log/kept"), r#"{"records":256,"detail":256}"#).unwrap();
+    fs::remove_file(stage.path("data/audit/log/tile/entries/000")).unwrap();
+    let exchange = id(3);
+    let commands: [&[&str]; 6] = [
+        &["audit", "show", "3"],
+        &["audit", "show", &exchange],
+        &["audit", "prove", "3"],
+        &["audit", "prove", &exchange],
+        &["audit", "verify", "--from", "3", "--to", "5"],
+        &["audit", "verify", "--to", "500"],
+    ];
+    for command in commands {
+        let told = stage.bad(command).err;
+        assert!(told.contains("log/kept") && told.contains("announce 0 and 0"), "{command:?}: {told}");
+        assert!(!told.contains("retention may have dropped"), "{command:?}: {told}");
+    }
+}
+
 #[test]
 fn records_are_exported_in_every_form() {
     let stage = stage(300);

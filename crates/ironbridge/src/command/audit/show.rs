@@ -1,4 +1,5 @@
 use super::detail::{self, Piece};
+use super::fault::tampered;
 use super::text;
 use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
@@ -67,6 +68,10 @@ impl Id {
         };
         if !found.is_empty() {
             return Ok(found);
+        }
+        // What another hand hides is not for lack of a record.
+        if let Some(fault) = log.damage().first() {
+            return Err(tampered(fault));
         }
         Err(match self {
             Id::Exchange(id) => Failure::new(format!("no record has the id {id}")).help(

@@ -136,7 +136,7 @@ fn within(
     from: Option<u64>,
     to: Option<u64>,
 ) -> Result<Range<u64>, Problem> {
-    let (first, end) = (log.first_kept()?, log.signed_checkpoint(keys)?.checkpoint.size);
+    let (first, end) = (log.rightly_kept()?.records, log.signed_checkpoint(keys)?.checkpoint.size);
     let range = from.unwrap_or(first)..to.unwrap_or(end);
     if range.is_empty() || range.start < first || range.end > end {
         let failure = Failure::new(format!("there are no records {} to {}", range.start, range.end));
