@@ -19,6 +19,8 @@ pub struct Options {
     pub store: StoreMark,
     /// An earlier mark that this store was found to have grown from: what is remembered of it, or it was set back.
     pub store_grew_from: Option<StoreMark>,
+    /// It came so far since that mark that it cannot tell.
+    pub store_outran: bool,
     /// Has the trail go on where it is not as it was left: what contradicts is set aside, and a record says so.
     pub accept_loss: bool,
     /// Makes the clock right, however far it is ahead of when the trail was last written.
@@ -57,6 +59,7 @@ impl Options {
             anchor,
             store: StoreMark::default(),
             store_grew_from: None,
+            store_outran: false,
             accept_loss: false,
             confirm_clock: false,
             actor: "bridge".to_owned(),

@@ -102,7 +102,7 @@ impl Found {
             refusals.accepted.truncate(before);
         }
         if !grew_from(options, known.store) {
-            let detail = set_back(options.store, known.store);
+            let detail = set_back(options, known.store);
             refusals.refuse(Fault::new(FaultKind::RolledBack, STORE, detail))?;
         }
         let known = Remembered { store: options.store, ..known };
@@ -313,12 +313,21 @@ fn grew_from(options: &Options, before: StoreMark) -> bool {
 }
 
 /// What a store is that does not follow the one before.
-fn set_back(now: StoreMark, before: StoreMark) -> String {
+fn set_back(options: &Options, before: StoreMark) -> String {
+    let now = options.store;
     let again = "what was revoked, replaced or erased since may be there again";
     if now.life != before.life {
         return format!("the store is another one than the trail was written with; {again}");
     }
     let (now, before) = (now.changes, before.changes);
+    if options.store_outran && now >= before {
+        let since = now.saturating_sub(before);
+        return format!(
+            "the store counts {since} changes of its rows since what is remembered of the trail was written, and has \
+             forgotten what leads from there, so nobody can tell whether it was set back; if this is a copy of a running \
+             bridge, take another one with less time between `audit-head` and the store; else {again}"
+        );
+    }
     if now >= before {
         return format!(
             "the store was set back, and changed since: of the {before} changes of its rows that were made, it has not seen the last; {again}"

@@ -244,14 +244,18 @@ impl Home {
         let anchor = anchor.ok_or_else(|| kept("the audit trail's key was removed"))?;
         // What it should be instead, or why it cannot be read, opening the trail says.
         let known = anchor.remembered().ok().flatten().map(|remembered| remembered.store);
-        let store_grew_from = match known {
-            Some(known) => self.store.grew_from(known).await?.then_some(known),
-            None => None,
+        let (store_grew_from, store_outran) = match known {
+            None => (None, false),
+            Some(known) => match self.store.grew_from(known).await {
+                Err(StoreError::Outran(_)) => (None, true),
+                grew => (grew?.then_some(known), false),
+            },
         };
         let store = self.store.mark().await?;
         Ok(Options {
             store,
             store_grew_from,
+            store_outran,
             ..Options::new(self.audit_dir(), origin, signers, callers, anchor)
         })
     }

@@ -58,7 +58,9 @@ pub async fn watch_store(services: Arc<Services>) {
         };
         let fell = match &found {
             Ok(()) => None,
-            Err(StoreError::Altered { .. } | StoreError::Newer { .. }) => Some(Fell::Altered),
+            Err(StoreError::Altered { .. } | StoreError::Outran(_) | StoreError::Newer { .. }) => {
+                Some(Fell::Altered)
+            }
             Err(_) if unread.is_some_and(|since| since.elapsed() >= UNREAD) => Some(Fell::Unread),
             // Not yet, or no more: what was found before holds.
             Err(_) => told,

@@ -34,20 +34,29 @@ impl DataDir {
     }
 
     fn home(&self, manifest: &Path) -> Result<Home, Failure> {
+        open(&self.path(manifest)?)
+    }
+
+    fn path(&self, manifest: &Path) -> Result<PathBuf, Failure> {
         let Some(dir) = &self.data_dir else {
             let help = "mend what is marked above, or work without the manifest: --data-dir DIR";
-            return home(&crate::inspect::manifest(manifest).map_err(|failure| failure.help(help))?);
+            let manifest = crate::inspect::manifest(manifest).map_err(|failure| failure.help(help))?;
+            return Ok(manifest.bridge.data_dir.to_path_buf());
         };
         if !dir.is_dir() {
             let help = "name the directory that the manifest calls `data_dir`";
             return Err(Failure::new(format!("there is no directory {}", dir.display())).help(help));
         }
-        Ok(Home::open(dir, actor::of_command())?)
+        Ok(dir.clone())
     }
 }
 
 fn home(manifest: &ironbridge_manifest::Manifest) -> Result<Home, Failure> {
-    Ok(Home::open(&manifest.bridge.data_dir, actor::of_command())?)
+    open(&manifest.bridge.data_dir)
+}
+
+fn open(data_dir: &Path) -> Result<Home, Failure> {
+    Ok(Home::open(data_dir, actor::of_command())?)
 }
 
 /// What another hand did to rows of the store, which are not listed.

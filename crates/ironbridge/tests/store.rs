@@ -5,7 +5,9 @@ mod stage;
 
 use stage::Stage;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 /// What another hand put in or took away is not listed, and told.
 #[test]
@@ -87,4 +89,21 @@ fn a_store_that_is_gone_is_not_begun_anew() {
     fs::write(stage.path("data/store.sqlite"), "").unwrap();
     fs::set_permissions(stage.path("data/store.sqlite"), fs::Permissions::from_mode(0o600)).unwrap();
     stage.good(&["key", "issue", "shop"]);
+}
+
+/// Whoever makes a value may take minutes: the store goes on without the command until it is there.
+#[test]
+fn no_store_is_held_open_while_a_value_is_awaited() {
+    let stage = Stage::new();
+    stage.good(&["key", "issue", "shop"]);
+    let mut command = stage.command(&["secret", "set", "erp-token"]);
+    let mut command = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = command.stdin.take().unwrap();
+    // More than a pipe holds: it is written once the command reads.
+    input.write_all(&[b'x'; (64 << 10) + 1]).unwrap();
+    assert!(!stage.path("data/store.sqlite-wal").exists(), "as long as anybody has the store open");
+    drop(input);
+    let ended = command.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success() && told.contains("longer than"), "{told}");
 }

@@ -36,6 +36,10 @@ pub enum StoreError {
     Io(String),
     #[error("another hand was in the store: {what}; {mend}")]
     Altered { what: String, mend: &'static str },
+    #[error(
+        "the store has gone on by more than {0} steps since it was last read here, and what leads from there is forgotten, so nobody can tell whether it is the same; start again"
+    )]
+    Outran(u64),
     #[error("a stored answer cannot be sealed or opened: {0}")]
     Sealing(String),
 }
@@ -49,6 +53,7 @@ impl StoreError {
             | StoreError::Full(_)
             | StoreError::Corrupt(_)
             | StoreError::Altered { .. }
+            | StoreError::Outran(_)
             | StoreError::TooMany { .. }
             | StoreError::Newer { .. }
             | StoreError::Older { .. }

@@ -590,6 +590,15 @@ fn a_store_that_only_counts_as_far_is_not_gone_on_with() {
             Ok(_) => panic!("it opened at {other:?}"),
         }
     }
+    // Where nobody can tell, nobody is accused, and it is not gone on with either. One that is behind is told as ever.
+    for (store, cannot_tell) in
+        [(mark(12, 4), true), (mark(9, 1), false), (StoreMark { life: [2; 16], ..mark(12, 4) }, false)]
+    {
+        let outran = Options { store_outran: true, ..at(store, None) };
+        let Err(AuditError::NotAsLeft(fault)) = Trail::open(outran, clock()) else { panic!() };
+        assert_eq!(fault.detail.contains("nobody can tell"), cannot_tell, "{fault}");
+        assert_eq!(fault.detail.contains("take another"), cannot_tell, "{fault}");
+    }
     Trail::open(at(mark(10, 2), None), clock()).unwrap().close().unwrap();
     Trail::open(at(mark(12, 4), Some(mark(10, 2))), clock()).unwrap().close().unwrap();
     Trail::open(Options { accept_loss: true, ..at(mark(13, 7), None) }, clock()).unwrap().close().unwrap();

@@ -1,4 +1,4 @@
-use super::{DataDir, block_on, tell_altered};
+use super::{DataDir, block_on, open, tell_altered};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::inspect;
@@ -77,12 +77,15 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
 
 fn set(manifest: &Path, args: &Set) -> Outcome {
     let name = plain(&args.name);
-    let store = args.data_dir.home(manifest)?.sealed_store();
+    let data_dir = args.data_dir.path(manifest)?;
+    // Where it cannot be opened, nobody is asked; and it goes on without this command until there is a value.
+    drop(open(&data_dir)?);
     let value = match &args.file {
         Some(path) => read_file(path)?,
         None if io::stdin().is_terminal() => prompt(name)?,
         None => read(io::stdin().lock())?,
     };
+    let store = open(&data_dir)?.sealed_store();
     let version = block_on(async { Ok(store.set(name, without_newline(&value)).await?) })?;
     if args.format.is_json() {
         output::json(&json!({ "name": name, "version": version }))?;

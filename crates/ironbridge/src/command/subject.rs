@@ -102,6 +102,8 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
         }
         return Err(Failure::new("nothing is kept of that person: never seen, or erased already"));
     };
+    // Reading a long trail, and an answer, take their time: the store goes on without this command until then.
+    drop(keyring);
     // A damaged trail must not stand between a person and their erasure.
     let found = source.log.query(Query { subject: Some(tag), ..Query::default() }).into_iter().flatten();
     let records = found.filter(Result::is_ok).count();
@@ -111,9 +113,10 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
             format!("The personal detail of {records} will be destroyed for ever. Type `erase` to go on:");
         confirm("erase", &question)?;
     }
-    if keyring.erase(&args.id)?.is_none() {
+    let keyring = source.required_keyring(&args.keys)?;
+    let Some(tag) = keyring.erase(&args.id)? else {
         return Err(Failure::new("another process erased that person in the meantime"));
-    }
+    };
     let tag = hex(&tag);
     let pending = !keyring.erased_within(PATIENCE)?;
     if args.format.is_json() {

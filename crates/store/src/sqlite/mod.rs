@@ -159,11 +159,11 @@ impl SqliteStore {
     /// Whether this store is what became of the one that had this mark.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`StoreError::Outran`] where it came too far since to tell; others when the store cannot be read.
     pub fn grew_from(&self, before: StoreMark) -> StoreFuture<'_, bool> {
         self.queue.ask(Effect::Reads, move |turn| {
             let (db, keeper) = (turn.db, turn.keeper);
-            Ok(turn.head()?.grew_from(db, keeper, before)?)
+            turn.head()?.grew_from(db, keeper, before)
         })
     }
 

@@ -8,7 +8,7 @@ use super::queue::Failure;
 use crate::{Sealer, SealerError, StoreError};
 use ironbridge_core::StoreMark;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use std::sync::Arc;
 
 /// Seals, and remembers the newest ledger that this process saw committed.
@@ -76,31 +76,49 @@ pub(super) fn take(
 }
 
 /// Whether the steps lead from one to the other.
+///
+/// # Errors
+/// [`StoreError::Outran`] where so many were taken since that those next to the earlier one are forgotten.
 pub(super) fn lead(
     db: &Connection,
     sealer: &dyn Sealer,
     key: &[u8; 32],
     from: StoreMark,
     to: StoreMark,
-) -> rusqlite::Result<bool> {
+) -> Result<bool, Failure> {
     if from == StoreMark::default() || !to.can_follow(from) || from.is_counted() {
         return Ok(to.can_follow(from));
     }
-    let mut select = db.prepare_cached("SELECT lots FROM step WHERE number = ?1")?;
+    let mut select = db.prepare_cached("SELECT number, lots FROM step WHERE number > ?1 ORDER BY number")?;
+    let mut rows = select.query([from.changes.cast_signed()])?;
     let mut at = from;
     while at.changes < to.changes {
         let changes = at.changes.saturating_add(1);
-        let lots: Option<Vec<u8>> = select.query_row([changes.cast_signed()], |row| row.get(0)).optional()?;
-        let Some(lots) = lots.and_then(|lots| Lots::try_from(lots).ok()) else { return Ok(false) };
-        at = next(sealer, key, at, changes, &lots);
+        let lots = match rows.next()? {
+            Some(row) if row.get_ref(0)?.as_i64().is_ok_and(|number| number == changes.cast_signed()) => {
+                row.get_ref(1)?.as_blob().ok().and_then(|lots| Lots::try_from(lots).ok())
+            }
+            _ => None,
+        };
+        match lots {
+            Some(lots) => at = next(sealer, key, at, changes, &lots),
+            // As far as it truly came, which is under its seal, nobody had to keep them: whoever only took them away
+            // does not come to here.
+            None if at == from && changes < first_kept(to) => return Err(StoreError::Outran(KEPT).into()),
+            None => return Ok(false),
+        }
     }
     Ok(at == to)
 }
 
 /// Forgets the lots of steps that nobody will begin with any more: those well before one that everybody took note of.
 pub(super) fn forget(db: &Connection, noted: StoreMark) -> rusqlite::Result<()> {
-    let first = noted.changes.saturating_sub(KEPT).cast_signed();
+    let first = first_kept(noted).cast_signed();
     db.prepare_cached("DELETE FROM step WHERE number < ?1")?.execute([first]).map(drop)
+}
+
+fn first_kept(to: StoreMark) -> u64 {
+    to.changes.saturating_sub(KEPT)
 }
 
 fn next(sealer: &dyn Sealer, key: &[u8; 32], from: StoreMark, changes: u64, lots: &Lots) -> StoreMark {
@@ -112,5 +130,7 @@ type Lots = [u8; 16];
 
 /// No row's sum begins so: there the first byte is its kind.
 const LABEL: &[u8] = b"step";
-/// What is noted may be behind by what a power cut takes of it, about a second.
-const KEPT: u64 = 16_384;
+/// Some 25 bytes each. Whoever begins with an earlier one is a command, which is as far behind as it runs, what a power
+/// cut took from, about a second, or a copy of a running bridge, whose parts are minutes apart: at a thousand new
+/// owners a second, each in a transaction of its own, these are 17 minutes.
+pub(super) const KEPT: u64 = 1 << 20;

@@ -26,7 +26,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`StoreError::Altered`](crate::StoreError::Altered) where it is missing or another's, or was set back while this
-    /// process had it open.
+    /// process had it open; [`StoreError::Outran`](crate::StoreError::Outran) where it came too far meanwhile to tell.
     pub fn ledger(&mut self) -> Result<&mut Ledger, Failure> {
         let (db, keeper) = (self.db, self.keeper);
         let ledger = self.head()?;

@@ -237,6 +237,7 @@ fn is_of_the_connection(error: &StoreError) -> bool {
             | StoreError::TooMany { .. }
             | StoreError::Locked(_)
             | StoreError::Altered { .. }
+            | StoreError::Outran(_)
     )
 }
 

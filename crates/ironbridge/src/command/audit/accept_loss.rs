@@ -5,6 +5,8 @@ use crate::failure::Failure;
 use crate::inspect;
 use crate::output::{self, FormatArg};
 use ironbridge_audit::{AuditError, Fault, Options, Trail};
+use ironbridge_engine::Home;
+use ironbridge_manifest::Manifest;
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,19 +36,19 @@ pub struct Args {
 
 pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let manifest = inspect::manifest(manifest)?;
-    let home = home(&manifest)?;
-    let options = block_on(async { Ok(home.trail_options(&manifest.bridge.name).await?) })?;
-    let fault = match Trail::examine(&options) {
-        Err(AuditError::NotAsLeft(fault)) => fault,
-        Err(error) => return Err(error.into()),
-        Ok(()) => return report(None, args.format),
-    };
+    // No store is held open until there is an answer.
+    let (_, _, Some(fault)) = examined(&manifest)? else { return report(None, args.format) };
     output::note(format_args!("The audit trail is not as it was left: {fault}"));
     if !args.yes {
         confirm(
             "accept",
             "What is missing cannot be brought back once the trail goes on. Type `accept` to go on:",
         )?;
+    }
+    let (home, options, found) = examined(&manifest)?;
+    if found.as_ref() != Some(&fault) {
+        return Err(Failure::new("what differs has changed since it was shown; nothing was done")
+            .help("stop the bridge, and look again: ironbridge audit accept-loss"));
     }
     let accepting = Options { accept_loss: true, actor: actor::of_command().0.to_string(), ..options };
     let trail = Trail::open(accepting, Arc::clone(&home.clock))?;
@@ -56,6 +58,17 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         Ok(home.mark_trail(&trail).await?)
     })?;
     report(Some(&fault), args.format)
+}
+
+/// The trail as it lies there, and how it is not as it was left.
+fn examined(manifest: &Manifest) -> Result<(Home, Options, Option<Fault>), Failure> {
+    let home = home(manifest)?;
+    let options = block_on(async { Ok(home.trail_options(&manifest.bridge.name).await?) })?;
+    match Trail::examine(&options) {
+        Err(AuditError::NotAsLeft(fault)) => Ok((home, options, Some(fault))),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok((home, options, None)),
+    }
 }
 
 fn report(accepted: Option<&Fault>, format: FormatArg) -> Outcome {

@@ -144,6 +144,77 @@ async fn a_store_grows_from_every_mark_it_had() {
     assert!(store.grew_from(last).await.unwrap() && !store.grew_from(before).await.unwrap());
 }
 
+/// A bridge sees new persons while a command waits for an answer, or somebody copies part after part: however many they
+/// are, nobody is told that another hand set the store back.
+#[tokio::test]
+async fn who_is_far_behind_is_not_told_that_the_store_was_set_back() {
+    let place = Place::new();
+    let bridge = place.open();
+    bridge.insert(credential(), 99).await.unwrap();
+    let (copied, waits) = (bridge.mark().await.unwrap(), place.open());
+    assert!(waits.altered().await.unwrap().is_empty());
+    let go_on = |steps: u64| {
+        bridge.queue.ask(Effect::Writes, move |turn| {
+            let (db, keeper) = (turn.db, turn.keeper);
+            let ledger = turn.head()?;
+            for _ in 0..steps {
+                ledger.write(db, keeper)?;
+            }
+            Ok(())
+        })
+    };
+    let skip = |steps: u64| {
+        bridge.queue.ask(Effect::Writes, move |turn| {
+            turn.head()?.skip(steps);
+            Ok(())
+        })
+    };
+    for _ in 0..3 {
+        go_on(10_000).await.unwrap();
+        bridge.noted(bridge.mark().await.unwrap()).await.unwrap();
+    }
+    assert!(bridge.grew_from(copied).await.unwrap());
+    waits.put("secret", "a", vec![1], NOW).await.unwrap();
+    let set_back = StoreMark { step: [9; 32], ..copied };
+    assert!(!bridge.grew_from(set_back).await.unwrap());
+    // As far as it is remembered, and then further.
+    for (steps, outran) in [(steps::KEPT - 100_000, false), (200_000, true)] {
+        skip(steps).await.unwrap();
+        bridge.noted(bridge.mark().await.unwrap()).await.unwrap();
+        let fell = waits.put("secret", "b", vec![1], NOW).await.unwrap_err();
+        // The first time there are no steps that lead over what was skipped: it might as well be another's.
+        assert_eq!(matches!(fell, StoreError::Outran(steps::KEPT)), outran, "{fell}");
+        assert_eq!(fell.to_string().contains("set back"), !outran, "{fell}");
+        assert!(!fell.to_string().contains("restore") || !outran, "{fell}");
+        assert_eq!(bridge.grew_from(copied).await.is_err(), outran);
+        assert!(waits.altered().await.is_err(), "nothing is believed until it begins again");
+    }
+    let again = place.open();
+    again.put("secret", "c", vec![1], NOW).await.unwrap();
+    assert_eq!(again.list_items("secret").await.len(), 2);
+}
+
+/// Whoever only takes the steps away does not make it one that came too far to tell.
+#[tokio::test]
+async fn a_store_without_its_steps_is_one_that_was_set_back() {
+    let place = Place::new();
+    let (store, waits) = (place.open(), place.open());
+    let before = waits.mark().await.unwrap();
+    for name in ["a", "b", "c"] {
+        store.put("secret", name, vec![1], NOW).await.unwrap();
+    }
+    let (next, last) = (before.changes + 1, before.changes + 3);
+    for taken in [format!("= {last}"), format!("= {next}"), "> 0".to_owned()] {
+        Connection::open(place.path())
+            .unwrap()
+            .execute(&format!("DELETE FROM step WHERE number {taken}"), [])
+            .unwrap();
+        let fell = waits.put("secret", "d", vec![1], NOW).await.unwrap_err();
+        assert!(matches!(&fell, StoreError::Altered { what, .. } if what.contains("set back")), "{fell}");
+        assert_eq!(store.grew_from(before).await, Ok(false), "{taken}");
+    }
+}
+
 /// What an earlier version left knows no steps: its count counts once, and from then on it has steps too.
 #[tokio::test]
 async fn a_ledger_without_steps_takes_one_when_it_is_opened() {
