@@ -78,8 +78,8 @@ const LIMITS: &str = "
 
 The rules of one request take 20 million steps at most, which is about a second; where they would take more, it is refused
 with [`body-too-costly`](errors/body-too-costly.md), and the log names the rule. A step is a part of a rule that is evaluated
-(`line.price >= 0` has four), in a loop for each element; a value that is compared or copied; or 64 bytes of a text that is
-gone through. A pattern of `matches` that would have to be tried anew at each place of a long text, as repetitions inside one
+(`line.price >= 0` has four), in a loop for each element; a value that is compared or copied; 64 bytes of a text that is
+gone through; or 4 bytes of what a pattern has to build for a text, which many repetitions make much. A pattern of `matches` that would have to be tried anew at each place of a long text, as repetitions inside one
 another are, ends it too. So a list of 100,000 elements leaves 200 steps for each.
 
 A rule is also held to forms whose work grows no faster than the body:

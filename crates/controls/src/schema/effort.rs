@@ -128,6 +128,13 @@ mod tests {
             (of(json!({ "pattern": "^[\\w .-]{1,20}$" })), long.clone(), Some(false)),
             (of(json!({ "pattern": "(a{1,50}){1,50}b" })), long.clone(), None),
             (of(json!({ "not": { "pattern": "(a{1,50}){1,50}b" } })), long, None),
+            // Each of these builds states anew, though none is long.
+            (
+                of(json!({ "pattern": "(a{1,50}){1,50}b" })),
+                list(&format!("\"{}\"", "a".repeat(400)), 2000),
+                None,
+            ),
+            (of(json!({ "pattern": "(a{1,50}){1,50}b" })), list(r#""aaaaaaaaaaaaaaab""#, 2000), Some(true)),
             (of(json!({ "patternProperties": { "^a+$": true } })), names.clone(), Some(true)),
             (of(json!({ "patternProperties": { "(a{1,50}){1,50}b": true } })), names.clone(), None),
             (of(json!({ "propertyNames": { "pattern": "(a{1,50}){1,50}b" } })), names, None),
