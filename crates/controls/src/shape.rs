@@ -398,7 +398,7 @@ fn fits<'s>(document: &'s Value, schema: &'s Value) -> Shape<'s> {
     Shape::Fits { document: if has_id(schema) { schema } else { document }, schema }
 }
 
-fn has_id(schema: &Value) -> bool {
+pub(crate) fn has_id(schema: &Value) -> bool {
     schema.get("$id").is_some_and(Value::is_string)
 }
 
@@ -441,10 +441,9 @@ fn member_of<'s>(
             None => Member::open(),
         },
     };
-    match judged::names(document, members) {
-        Some(names) => own.judged |= names.contains(&name),
-        None => own.unknown = true,
-    }
+    let (names, is_all) = judged::names(document, members);
+    own.judged |= names.contains(&name);
+    own.unknown |= !is_all;
     let parts = applied(document, members);
     let mut member = parts.iter().map(|part| part.member_at(name, steps, depth + 1)).fold(own, Member::and);
     for part in conditional(document, members) {

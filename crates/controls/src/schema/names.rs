@@ -1,10 +1,10 @@
 //! Members that are undeclared to the schema, and a declared one to some reader behind it.
 
 use crate::pattern::Pattern;
-use crate::shape::{Shape, Steps, judged};
+use crate::shape::{Shape, Steps, has_id, judged};
 use ahash::RandomState;
 use ironbridge_core::json::{Kind, Node, common_name, readings};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -48,25 +48,28 @@ impl fmt::Display for Meant<'_> {
 
 impl Names {
     pub fn of(schema: &Value) -> Names {
-        let mut exact = HashSet::default();
+        let mut exact: HashSet<Box<str>, RandomState> = HashSet::default();
         let mut patterns: HashMap<Box<str>, Judging> = HashMap::new();
-        let mut rest = vec![schema];
-        while let Some(value) = rest.pop() {
-            match value {
-                Value::Array(items) => rest.extend(items),
-                Value::Object(members) => {
-                    if let Some(Value::Object(named)) = members.get("properties") {
-                        exact.extend(named.keys().map(|name| Box::from(name.as_str())));
-                    }
-                    let names = judged::names(schema, members).into_iter().flatten();
-                    exact.extend(names.map(Box::from));
-                    for pattern in judged::patterns(schema, members).into_iter().flatten() {
-                        patterns.entry(pattern.into()).or_insert_with(|| Judging::by(pattern));
-                    }
-                    rest.extend(members.values());
-                }
-                _ => {}
+        let mut judge = |pattern: &str| {
+            patterns.entry(pattern.into()).or_insert_with(|| Judging::by(pattern));
+        };
+        let mut is_all = true;
+        each_part(schema, |document, members| {
+            if let Some(Value::Object(named)) = members.get("properties") {
+                exact.extend(named.keys().map(|name| Box::from(name.as_str())));
             }
+            let (names, are_all_names) = judged::names(document, members);
+            exact.extend(names.into_iter().map(Box::from));
+            let (patterns, are_all_patterns) = judged::patterns(document, members);
+            patterns.into_iter().for_each(&mut judge);
+            is_all &= are_all_names && are_all_patterns;
+        });
+        // What lies behind a reference that cannot be followed may be any part of the schema.
+        if !is_all {
+            each_part(schema, |_, members| {
+                exact.extend(judged::texts(members).into_iter().map(Box::from));
+                judged::pattern(members).into_iter().for_each(&mut judge);
+            });
         }
         let mut common: HashMap<String, Vec<Box<str>>> = HashMap::new();
         for name in &exact {
@@ -83,6 +86,22 @@ impl Names {
         let asked = Asked { names: self, steps: Steps::of(MOST_STEPS) };
         let shape = Shape::Fits { document: &self.document, schema: &self.document };
         asked.within(root, &Way { above: None, place: OnceCell::from(Rc::new(Place::of(shape))) })
+    }
+}
+
+/// All objects of a schema, with the documents in which their references are found.
+fn each_part<'s>(schema: &'s Value, mut each: impl FnMut(&'s Value, &'s Map<String, Value>)) {
+    let mut rest = vec![(schema, schema)];
+    while let Some((document, value)) = rest.pop() {
+        let document = if has_id(value) { value } else { document };
+        match value {
+            Value::Array(items) => rest.extend(items.iter().map(|item| (document, item))),
+            Value::Object(members) => {
+                each(document, members);
+                rest.extend(members.values().map(|value| (document, value)));
+            }
+            _ => {}
+        }
     }
 }
 

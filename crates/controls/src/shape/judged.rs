@@ -1,11 +1,15 @@
 //! Names that a schema judges by something else than `properties`: what must be there or must not, what hangs on it,
 //! and what names may be.
 
-use super::{Shape, Steps, applied, conditional, resolved};
+use super::{Shape, Steps, applied, conditional, has_id, resolved};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
-/// The names, or nothing where it cannot be told. `$ref`s are found in the document.
-pub(crate) fn names<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Option<Vec<&'s str>> {
+/// What was found, and whether that is all: not where a reference cannot be followed.
+type Found<'s> = (Vec<&'s str>, bool);
+
+/// The names. `$ref`s are found in the document.
+pub(crate) fn names<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Found<'s> {
     let of = |word: &str| members.get(word);
     let list = |value: &'s Value| value.as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut found: Vec<&str> = of("required").into_iter().flat_map(list).collect();
@@ -18,26 +22,31 @@ pub(crate) fn names<'s>(document: &'s Value, members: &'s Map<String, Value>) ->
     }
     let values = of("enum").and_then(Value::as_array).into_iter().flatten().chain(of("const"));
     found.extend(values.filter_map(Value::as_object).flat_map(|value| value.keys().map(String::as_str)));
-    if let Some(schema) = of("propertyNames") {
-        let words = of_names(document, schema, |members| {
-            let values = members.get("enum").and_then(Value::as_array).into_iter().flatten();
-            values.chain(members.get("const")).filter_map(Value::as_str).collect()
-        });
-        found.extend(words?);
-    }
-    Some(found)
+    let (words, is_all) =
+        of("propertyNames").map_or((Vec::new(), true), |schema| of_names(document, schema, texts));
+    found.extend(words);
+    (found, is_all)
 }
 
-/// The patterns that judge names, or nothing where it cannot be told.
-pub(crate) fn patterns<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Option<Vec<&'s str>> {
+/// The patterns that judge names.
+pub(crate) fn patterns<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Found<'s> {
     let named = members.get("patternProperties").and_then(Value::as_object).into_iter().flatten();
     let mut found: Vec<&str> = named.map(|(pattern, _)| pattern.as_str()).collect();
-    if let Some(schema) = members.get("propertyNames") {
-        found.extend(of_names(document, schema, |members| {
-            members.get("pattern").and_then(Value::as_str).into_iter().collect()
-        })?);
-    }
-    Some(found)
+    let schema = members.get("propertyNames");
+    let (words, is_all) = schema.map_or((Vec::new(), true), |schema| of_names(document, schema, pattern));
+    found.extend(words);
+    (found, is_all)
+}
+
+/// The texts that a schema says a text may be.
+pub(crate) fn texts(members: &Map<String, Value>) -> Vec<&str> {
+    let values = members.get("enum").and_then(Value::as_array).into_iter().flatten();
+    values.chain(members.get("const")).filter_map(Value::as_str).collect()
+}
+
+/// The pattern that a schema says a text must fit.
+pub(crate) fn pattern(members: &Map<String, Value>) -> Vec<&str> {
+    members.get("pattern").and_then(Value::as_str).into_iter().collect()
 }
 
 /// How many schemas are looked at for what names may be.
@@ -48,26 +57,35 @@ fn of_names<'s>(
     document: &'s Value,
     schema: &'s Value,
     each: impl Fn(&'s Map<String, Value>) -> Vec<&'s str>,
-) -> Option<Vec<&'s str>> {
-    let (mut found, mut rest, mut left) = (Vec::new(), vec![schema], MOST);
-    while let Some(value) = rest.pop() {
-        left = left.checked_sub(1)?;
+) -> Found<'s> {
+    let (mut found, mut is_all, mut rest) = (Vec::new(), true, vec![(document, schema)]);
+    let is_part = |value: &&Value| value.is_object() || value.is_array();
+    let mut seen: HashSet<*const Value> = HashSet::new();
+    while let Some((document, value)) = rest.pop() {
+        if seen.len() == MOST {
+            return (found, false);
+        }
+        if !seen.insert(std::ptr::from_ref(value)) {
+            continue;
+        }
+        let document = if has_id(value) { value } else { document };
         match value {
-            Value::Array(items) => rest.extend(items.iter().filter(|item| item.is_object())),
+            Value::Array(items) => rest.extend(items.iter().filter(is_part).map(|item| (document, item))),
             Value::Object(members) => {
                 found.extend(each(members));
                 if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
-                    rest.push(resolved(document, reference)?);
+                    match resolved(document, reference) {
+                        Some(target) => rest.push((document, target)),
+                        None => is_all = false,
+                    }
                 }
-                if members.contains_key("$dynamicRef") {
-                    return None;
-                }
-                rest.extend(members.values().filter(|value| value.is_object() || value.is_array()));
+                is_all &= !members.contains_key("$dynamicRef");
+                rest.extend(members.values().filter(is_part).map(|value| (document, value)));
             }
             _ => {}
         }
     }
-    Some(found)
+    (found, is_all)
 }
 
 impl<'s> Shape<'s> {
@@ -94,8 +112,9 @@ impl<'s> Shape<'s> {
                 let Some(members) = schema.as_object() else { return Some(()) };
                 let parts = applied(document, members).into_iter().chain(conditional(document, members));
                 parts.into_iter().try_for_each(|part| below(&part))?;
-                found.extend(patterns(document, members)?);
-                Some(())
+                let (here, is_all) = patterns(document, members);
+                found.extend(here);
+                is_all.then_some(())
             }
         }
     }
