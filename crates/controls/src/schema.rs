@@ -225,14 +225,19 @@ impl Schema {
             let missing = FieldError { pointer: String::new(), rule: "a body is required".to_owned() };
             return Err(Denial::new(&code::SCHEMA_VIOLATED).fields(vec![missing]));
         };
+        let costly = || Denial::new(&code::BODY_TOO_COSTLY).by("schema");
         self.schema.judge(document).map_err(|unfit| match unfit {
             Unfit::NotStrict(fault) => crate::body::refusal(fault),
-            Unfit::Costly => Denial::new(&code::BODY_TOO_COSTLY).by("schema"),
+            Unfit::Costly => costly(),
             Unfit::Inexact(pointer) => crate::body::inexact(pointer),
             Unfit::Breaks(fields, keyword) => Denial::new(&code::SCHEMA_VIOLATED).fields(fields).by(keyword),
         })?;
         let body = document.json().map_err(crate::body::refusal)?;
-        match self.schema.0.names.mistakable(body.root()) {
+        let mistakable = self.schema.0.names.mistakable(body.root());
+        if effort::ran_out() {
+            return Err(costly());
+        }
+        match mistakable {
             Some((member, meant)) => Err(crate::body::mistakable(member, meant, "which the schema judges")),
             None => Ok(()),
         }

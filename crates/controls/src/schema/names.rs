@@ -1,5 +1,6 @@
 //! Members that are undeclared to the schema, and a declared one to some reader behind it.
 
+use super::effort;
 use crate::pattern::Pattern;
 use crate::shape::{Shape, Steps, has_id, judged};
 use ahash::RandomState;
@@ -78,7 +79,8 @@ impl Names {
         Names { document: schema.clone(), exact, common, patterns }
     }
 
-    /// A member that passes for one that the schema declares in its place, with that one's name.
+    /// A member that passes for one that the schema declares in its place, with that one's name. It takes of the steps
+    /// that the body has left, and says nothing where they ran out.
     pub fn mistakable<'b>(&self, root: Node<'b>) -> Option<(Node<'b>, Meant<'_>)> {
         if self.exact.is_empty() && self.patterns.is_empty() {
             return None;
@@ -177,9 +179,9 @@ impl Judging {
     }
 }
 
-/// What takes too long is not told here either.
+/// Of the steps that the body has left. What takes too long ends the judgement, whatever is said here.
 fn finds(pattern: &Option<Pattern>, name: &str) -> Option<bool> {
-    pattern.as_ref()?.is_in(name, |_| true)
+    pattern.as_ref().map(|pattern| effort::finds(pattern, name))
 }
 
 /// A way into the body, with the place to which it leads where a name has asked for it.
@@ -303,6 +305,21 @@ mod tests {
         let last = read(r#"{"more":{"KIND":1}}"#);
         let (member, meant) = names.mistakable(last.root()).unwrap();
         assert_eq!((member.pointer().as_str(), meant), ("/lines/50000/more/KIND", Meant::Name("kind")));
+    }
+
+    /// The states that a name needs are paid for here too.
+    #[test]
+    fn patterns_of_names_take_of_the_steps_of_the_body() {
+        let names = Names::of(&json!({ "patternProperties": { "^(a{1,50}){1,50}b$": {} } }));
+        let ran_out = |name: &str, many: usize| {
+            let members: Vec<String> = (0..many).map(|n| format!(r#""{name}{n}":0"#)).collect();
+            let body = Tape::read(format!("{{{}}}", members.join(",")).into(), Charge::default()).unwrap();
+            effort::begin(500_000, 0);
+            let meant = names.mistakable(body.root());
+            (meant.is_some(), effort::ran_out())
+        };
+        assert_eq!(ran_out("aaa", 500), (false, false));
+        assert!(ran_out(&"a".repeat(400), 5).1);
     }
 
     /// Each level has two names that lead on, so that there are more places than steps.
