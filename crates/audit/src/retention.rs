@@ -87,11 +87,23 @@ impl Kept {
         Kept { records: self.records.max(other.records), detail: self.detail.max(other.detail) }
     }
 
+    /// The earlier of each.
+    fn min(self, other: Kept) -> Kept {
+        Kept { records: self.records.min(other.records), detail: self.detail.min(other.detail) }
+    }
+
     pub(crate) fn write(&self, disk: &dyn Disk, temporary: &Path, log: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self).map_err(io::Error::other)?;
         disk::put(disk, temporary, &log.join(FILE), &text)?;
         disk.sync_dir(log)
     }
+}
+
+/// What the records of a log of that size announced.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Announced {
+    size: u64,
+    kept: Kept,
 }
 
 /// How old is too old. What is `None` is kept for ever.
@@ -127,6 +139,32 @@ impl Log {
             return Ok(kept);
         }
         kept.beyond(self.announced()?).map_or(Ok(kept), Err)
+    }
+
+    /// How much of the trail is gone by right, for whoever passes over it. On the bridge's own machine that is no more
+    /// than the log's own records announce, whatever lies beside them, and where nobody can tell, it is nothing: detail
+    /// that somebody hides for a while must not count as dropped, nor a record as one that nobody is to be sent.
+    pub(crate) fn believed_kept(&self) -> Result<Kept, Fault> {
+        let kept = self.kept()?;
+        if self.trust.key.is_none() {
+            return Ok(kept);
+        }
+        let known = *self.announced.lock();
+        if kept.max(known.kept) == known.kept {
+            return Ok(kept);
+        }
+        // It is announced before it is done: only a log that grew can say more.
+        let size = self.unverified_checkpoint()?.size;
+        if size == known.size {
+            return Ok(kept.min(known.kept));
+        }
+        let found = self.announced().map(|kept| Announced { size, kept: known.kept.max(kept) });
+        let known = found.unwrap_or_else(|fault| {
+            self.note_damage(fault);
+            known
+        });
+        *self.announced.lock() = known;
+        Ok(kept.min(known.kept))
     }
 
     /// What the newest retention announced, in a record that the signed tree holds, whatever `kept` would hide of it.

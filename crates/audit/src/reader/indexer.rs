@@ -105,7 +105,7 @@ impl Log {
     /// The index of a block as its records give it, sealed where the trail's key is at hand.
     fn index_of(&self, number: u64, blocks: Blocks, root: &Hash) -> Result<Vec<u8>, Fault> {
         let mut builder = IndexBuilder::of(blocks);
-        let kept = self.kept()?;
+        let kept = self.believed_kept()?;
         let mut detail = Forward::new(self);
         let first_bundle = number * blocks.bundles();
         for bundle in first_bundle..first_bundle + blocks.bundles() {

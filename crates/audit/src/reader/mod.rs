@@ -23,7 +23,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::head::Anchor;
 use crate::journal::Trust;
 use crate::places::Places;
-use crate::retention::Kept;
+use crate::retention::{Announced, Kept};
 use ironbridge_seal::note::NoteVerifier;
 use parking_lot::Mutex;
 use std::path::Path;
@@ -45,6 +45,8 @@ pub struct Log {
     indexed: Arc<AtomicBool>,
     /// Whether `kept` is not believed, and nothing is passed over because of it.
     whole: bool,
+    /// What the log's own records say of it, as far as that was looked for.
+    pub(crate) announced: Arc<Mutex<Announced>>,
 }
 
 /// More faults tell nothing more.
@@ -70,7 +72,7 @@ impl Log {
 
     pub(crate) fn at(disk: Arc<dyn Disk>, places: Places, trust: Trust) -> Log {
         let (damage, tree, indexed) = (Arc::default(), Arc::default(), Arc::default());
-        Log { disk, places, trust, damage, tree, indexed, whole: false }
+        Log { disk, places, trust, damage, tree, indexed, whole: false, announced: Arc::default() }
     }
 
     /// What could not be read so far of what lies beside the records: they were given without it. The first faults, one
@@ -85,7 +87,7 @@ impl Log {
     }
 
     /// Records stay readable whatever lies beside them; whoever reads them is told.
-    fn note_damage(&self, fault: Fault) {
+    pub(crate) fn note_damage(&self, fault: Fault) {
         let mut damage = self.damage.lock();
         if damage.len() < MAX_DAMAGE && damage.iter().all(|known| known.file != fault.file) {
             damage.push(fault);
@@ -139,10 +141,11 @@ impl Log {
 
     /// Index of the first record that retention kept. The records before it are gone, their hashes are not.
     pub fn first_kept(&self) -> Result<u64, Fault> {
-        Ok(self.kept()?.records)
+        Ok(self.believed_kept()?.records)
     }
 
-    /// How much of the trail retention left.
+    /// How much of the trail retention left, as it lies beside the log: who concludes from it asks
+    /// [`Log::believed_kept`].
     pub fn kept(&self) -> Result<Kept, Fault> {
         match self.whole {
             true => Ok(Kept::default()),

@@ -104,7 +104,7 @@ impl Log {
         let commitments: Vec<Hash> = stored.details.iter().map(|piece| piece.commitment).collect();
         let entry = &stored.entry;
         let whole = entry.details == 0 || base64(&detail::root(&commitments)) == entry.detail;
-        if self.trust.key.is_none() || whole || stored.index < self.kept()?.detail {
+        if self.trust.key.is_none() || whole || stored.index < self.believed_kept()?.detail {
             return Ok(());
         }
         let (kind, said) = match stored.details.is_empty() {

@@ -457,6 +457,32 @@ mod tests {
         }
     }
 
+    /// Detail that lies elsewhere while the index is built, under a `kept` that says it was dropped, comes back: the
+    /// index that the bridge seals meanwhile must not say that those records name nobody.
+    #[test]
+    fn a_kept_that_nothing_announces_hides_no_person() {
+        let dir = tempfile::tempdir().unwrap();
+        let seed = |n: usize| Seed { time: n as u64, value: n, tags: vec![1] };
+        log_of(dir.path(), &(0..1_024).map(seed).collect::<Vec<_>>());
+        let log = || {
+            let trust = Trust { key: Some(TrailKey::new(&[1; 32])), from: 0 };
+            Log::at(Arc::new(RealDisk), Places::below(dir.path()), trust)
+        };
+        let person = Query { subject: Some([1; 16]), ..Query::default() };
+        let given = || Search::new(&log(), &person, BLOCKS).records().unwrap().count();
+        assert_eq!(given(), 1_024);
+        for text in [r#"{"records":0,"detail":65536}"#, r#"{"records":256,"detail":256}"#] {
+            fs::write(dir.path().join("log/kept"), text).unwrap();
+            assert_eq!(log().first_kept(), Ok(0), "{text}");
+            assert_eq!(log().follow(0).next().unwrap().unwrap().index, 0, "{text}: nothing is passed over");
+            let mut indexer = Indexer::of(log(), BLOCKS);
+            while indexer.catch_up().unwrap() {}
+            fs::remove_file(dir.path().join("log/kept")).unwrap();
+            assert_eq!(given(), 1_024, "{text}: whose detail is missing is read");
+            fs::remove_dir_all(dir.path().join(DIRECTORY)).unwrap();
+        }
+    }
+
     #[test]
     fn dropped_records_take_their_index_along() {
         let dir = tempfile::tempdir().unwrap();
