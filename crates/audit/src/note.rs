@@ -28,6 +28,12 @@ impl Note {
         Entry::parse(&self.leaf).is_ok_and(|entry| entry.action == action)
     }
 
+    /// Whether it is the record that this was found.
+    pub fn tells(&self, fault: &str) -> bool {
+        Entry::parse(&self.leaf)
+            .is_ok_and(|entry| entry.facts.get("found").is_some_and(|found| found == fault))
+    }
+
     /// One: the record with its length, and its detail. Several: no record, and then each with its detail, both with
     /// their lengths.
     pub fn bytes(notes: &[Note]) -> Vec<u8> {

@@ -163,11 +163,14 @@ impl Found {
         if let Some(action) = self.action(&options.actor, now) {
             notes.push(Note::of(&action, &options.callers)?);
         }
-        // What an earlier start noted, but did not come to put in order, is noted once.
-        let noted = self.unwritten.iter().any(|note| note.is_of(name::MEND));
-        for fault in self.beside.faults().filter(|_| !noted) {
+        for fault in self.beside.faults() {
             tracing::error!(%fault, "what lies beside the audit log was changed by another hand, and is written anew; `ironbridge audit verify` tells whether records are missing");
-            let mended = done(&options.actor, now, name::MEND).fact("found", fault.to_string());
+            let found = fault.to_string();
+            // What an earlier start noted, but did not come to put in order, is noted once.
+            if self.unwritten.iter().any(|note| note.tells(&found)) {
+                continue;
+            }
+            let mended = done(&options.actor, now, name::MEND).fact("found", found);
             notes.push(Note::of(&mended, &options.callers)?);
         }
         Ok(notes)

@@ -241,6 +241,22 @@ fn a_note_that_waits_makes_nothing_acceptable() {
     let dir = stopped();
     Trail::open(sound(dir.path()), clock()).unwrap().close().unwrap();
     assert_eq!(entries(dir.path())[625].action, name::MEND);
+    // Nor does it, or an accepted loss, stand for what is found beside the log as well.
+    for (what, harm, accept_loss) in [("a mend waits", nothing, false), ("a loss is accepted", emptied, true)]
+    {
+        let dir = stopped();
+        harm.1(dir.path());
+        fs::remove_file(dir.path().join("log/key")).unwrap();
+        for accept_loss in [accept_loss, false] {
+            let options = Options { accept_loss, ..sound(dir.path()) };
+            Trail::open(options, clock()).unwrap().close().unwrap();
+        }
+        let entries = entries(dir.path());
+        let found = entries[625..].iter().filter(|entry| entry.action == name::MEND);
+        let found: Vec<_> = found.map(|entry| &*entry.facts["found"]).collect();
+        assert_eq!(found.len(), 2, "{what}: {found:?}");
+        assert!(found[1].starts_with("log/key"), "{what}: {found:?}");
+    }
 }
 
 /// Wherever an accepted loss is killed, the start judges as the verification, and the loss is recorded once.
