@@ -4,6 +4,7 @@
 //! Where records are lost, the log cannot be written, and exchanges are refused.
 
 use crate::fault::Fault;
+use crate::head::Head;
 use crate::note::Note;
 use crate::segment::{Link, Part};
 use crate::shared::Shared;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 pub(crate) struct Lookout {
     callers: Arc<OwnerKey>,
+    /// What was found, and could not be put in order yet: told and recorded once it is.
+    unmended: Option<Fault>,
     /// What has no record yet, as the queue took none.
     unrecorded: Vec<Action>,
 }
@@ -24,40 +27,53 @@ const MOST_UNRECORDED: usize = 16;
 
 impl Lookout {
     pub fn new(callers: Arc<OwnerKey>) -> Lookout {
-        Lookout { callers, unrecorded: Vec::new() }
+        Lookout { callers, unmended: None, unrecorded: Vec::new() }
     }
 
     /// `all_signed` is the log's size where it holds everything that is durable.
     pub fn look(&mut self, shared: &Shared, all_signed: Option<u64>, closing: bool) -> io::Result<()> {
         let Some(head) = shared.head.get() else { return Ok(()) };
-        if !shared.lock.holds()? {
-            return Err(io::Error::other(
-                "the audit directory was replaced while the bridge ran: another one may write there",
-            ));
-        }
+        shared.demand_place()?;
         let segment = match all_signed {
             Some(size) => self.look_at_journal(shared, size, head.newest().link, closing)?,
             None => None,
         };
-        let fault = segment.into_iter().chain(head.wrong()).next();
-        if let Some(fault) = &fault {
-            tracing::error!(%fault, "another hand changed what the audit trail stands on; it is put in order, and nothing is lost");
-            if self.unrecorded.len() < MOST_UNRECORDED {
-                self.unrecorded.push(self.action(shared, fault));
-            }
+        let found = self.unmended.take().into_iter().chain(segment).chain(head.wrong()).next();
+        if let Some(fault) = found {
+            self.mend(shared, head, fault, closing)?;
+        } else if closing && !self.unrecorded.is_empty() {
+            head.renew(&self.notes(None)?)?;
         }
-        if closing {
-            // No more records are taken: the next start writes them.
-            let notes = self.unrecorded.iter().map(|mended| Note::of(mended, &self.callers));
-            let notes: Vec<Note> = notes.collect::<Result<_, _>>().map_err(io::Error::other)?;
-            return if fault.is_some() || !notes.is_empty() { head.renew(&notes) } else { Ok(()) };
+        if !closing {
+            let callers = &self.callers;
+            self.unrecorded.retain(|mended| shared.push(|encoded| encoded.action(mended, callers)).is_err());
         }
-        if fault.is_some() {
-            head.renew(&[])?;
-        }
-        let callers = &self.callers;
-        self.unrecorded.retain(|mended| shared.push(|encoded| encoded.action(mended, callers)).is_err());
         Ok(())
+    }
+
+    /// Puts the head in order, and says so then: what cannot be put in order is an outage, and told as one.
+    fn mend(&mut self, shared: &Shared, head: &Head, fault: Fault, closing: bool) -> io::Result<()> {
+        let mended = self.action(shared, &fault);
+        // No more records are taken at the end: the next start writes them.
+        let notes = if closing { self.notes(Some(&mended))? } else { Vec::new() };
+        if let Err(error) = head.renew(&notes) {
+            let said = format!(
+                "another hand changed what the audit trail stands on ({fault}), and it cannot be put in order: {error}"
+            );
+            self.unmended = Some(fault);
+            return Err(io::Error::other(said));
+        }
+        tracing::error!(%fault, "another hand changed what the audit trail stands on; it is put in order, and nothing is lost");
+        if !closing && self.unrecorded.len() < MOST_UNRECORDED {
+            self.unrecorded.push(mended);
+        }
+        Ok(())
+    }
+
+    /// What has no record yet, and this, for the next start to write.
+    fn notes(&self, newest: Option<&Action>) -> io::Result<Vec<Note>> {
+        let all = self.unrecorded.iter().chain(newest).map(|mended| Note::of(mended, &self.callers));
+        all.collect::<Result<_, _>>().map_err(io::Error::other)
     }
 
     /// The journal needs nothing of a segment whose records are all signed, but a start does.

@@ -117,6 +117,17 @@ impl Shared {
     }
 
     /// What is remembered so far survives a power cut.
+    /// The audit directory is still the one that was opened: what is written there by name must not fall into another
+    /// one, which another bridge may have taken by now.
+    pub fn demand_place(&self) -> io::Result<()> {
+        if self.lock.holds()? {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "the audit directory was replaced while the bridge ran: another one may write there",
+        ))
+    }
+
     pub fn persist_head(&self) -> io::Result<()> {
         self.head.get().map_or(Ok(()), Head::persist)
     }

@@ -125,12 +125,16 @@ fn a_head_that_cannot_be_written_anew_refuses_exchanges_until_it_can() {
     fs::create_dir(&head).unwrap();
     eventually(|| trail.ready().is_err());
     assert!(trail.status().unavailable.unwrap().reason.contains("head"));
+    // However often it is tried meanwhile, it is one deed.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     fs::remove_dir(&head).unwrap();
     eventually(|| trail.ready().is_ok());
     record(&trail, 10..12);
     trail.close().unwrap();
     drop(trail);
     Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
+    let mends = entries(dir.path()).into_iter().filter(|entry| entry.action == name::MEND);
+    assert_eq!(mends.count(), 1);
 }
 
 /// Whatever is done to the lock, or around it, nobody writes beside a running bridge unseen.
@@ -180,6 +184,39 @@ fn a_directory_that_is_replaced_is_noticed_by_who_wrote_it() {
     eventually(|| trail.ready().is_err());
     assert!(trail.status().unavailable.unwrap().reason.contains("replaced"));
     assert!(trail.close().is_err());
+}
+
+/// What was acknowledged and not yet signed is not carried into the log of whoever took the place.
+#[test]
+fn nothing_is_written_into_a_directory_that_took_the_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, copy) = (dir.path().join("audit"), dir.path().join("copy"));
+    fs::create_dir(&audit).unwrap();
+    let lagging = Options { max_lag: std::time::Duration::from_secs(3600), ..options(&audit) };
+    let trail = Trail::open(lagging, clock()).unwrap();
+    record(&trail, 0..300);
+    fs::create_dir(&copy).unwrap();
+    copy_all(&audit, &copy);
+    fs::rename(&audit, dir.path().join("moved")).unwrap();
+    fs::rename(&copy, &audit).unwrap();
+    let before = contents(&audit);
+    assert!(trail.close().is_err());
+    drop(trail);
+    assert_eq!(contents(&audit), before);
+}
+
+/// Every file below, with its bytes.
+fn contents(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for item in fs::read_dir(dir).unwrap() {
+        let path = item.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(contents(&path)),
+            false => files.push((path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    files.sort();
+    files
 }
 
 /// Wherever an accepted loss is cut short, it is recorded once in the end.
