@@ -200,6 +200,7 @@ impl Integrator {
 
     /// Integrates some of what is durable. Nothing changes in memory until the new checkpoint is on disk.
     fn round(&mut self, durable: u64) -> Result<(), RoundError> {
+        self.shared.demand_place()?;
         let mut edge = self.edge.clone();
         let (mut tiles, mut detail) = (Vec::new(), DetailFrames::starting_at(edge.size));
         while edge.size < durable && tiles.len() < ROUND && detail.bytes() < ROUND_DETAIL {
@@ -295,6 +296,7 @@ impl Integrator {
         if self.signers.as_ref().is_some_and(|used| Arc::ptr_eq(used, &signers)) {
             return Ok(());
         }
+        self.shared.demand_place()?;
         self.put_in_log(checkpoint::KEYS, &signers.key_file())?;
         let before = self.signers.replace(signers);
         let written = self.write_checkpoint(&self.edge);
