@@ -6,6 +6,7 @@
 
 mod escape;
 mod lookalike;
+mod number;
 mod path;
 mod query;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What lenient systems, and people, take for another text.
 
+use super::number;
 use std::cell::OnceCell;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -18,6 +19,8 @@ pub struct Lookalike {
     /// Only letters and digits, without what divides them.
     letters: String,
     looks: String,
+    /// Its value, where it is a number.
+    number: Option<String>,
 }
 
 impl Lookalike {
@@ -27,6 +30,7 @@ impl Lookalike {
             first: first(text),
             letters: letters(&folded),
             looks: looks(&folded),
+            number: number::plain(text),
             folded,
             text: text.into(),
         }
@@ -38,9 +42,13 @@ impl Lookalike {
 
     /// Whether some system could read a decoded segment as this one: besides, what stands around the letters is left
     /// aside (file systems drop blanks and dots, form decoders read a plus as a blank), and what looks like a file's
-    /// suffix, stream (`::$DATA`), query or fragment; and a short name of Windows counts (`EXPORT~1`).
+    /// suffix, stream (`::$DATA`), query or fragment; a short name of Windows counts (`EXPORT~1`), and beside a number
+    /// what readers of numbers take for the same one (`01`, `0x1`, `1e0`).
     pub fn is_read_from(&self, segment: &Read<'_>) -> bool {
         if segment.text == &*self.text {
+            return true;
+        }
+        if self.number.as_ref().is_some_and(|number| segment.is_number(number)) {
             return true;
         }
         if self.is_out_of_question(segment) {
@@ -112,6 +120,11 @@ impl<'t> Read<'t> {
         self.text == text
     }
 
+    fn is_number(&self, number: &str) -> bool {
+        let Folded { folded, bare, .. } = self.folded();
+        [folded, bare].into_iter().any(|text| number::values(text).any(|value| value == number))
+    }
+
     fn folded(&self) -> &Folded {
         self.folded.get_or_init(|| {
             let folded = fold(self.text);
@@ -147,10 +160,14 @@ fn fold(text: &str) -> String {
             folded.push(blank(c.to_ascii_lowercase()));
             continue;
         }
+        if let Some(fit) = sign(c) {
+            folded.push(fit);
+            continue;
+        }
         // Upper case first: both sigmas, and the long s.
         let cased = c.to_uppercase().flat_map(char::to_lowercase);
         let parts = cased.nfkd().flat_map(char::to_lowercase).filter(|c| is_seen(*c));
-        folded.extend(parts.map(|c| best_fit(enclosed(c))));
+        folded.extend(parts.map(|c| number::digit(best_fit(enclosed(c)))));
     }
     folded
 }
@@ -178,6 +195,35 @@ fn enclosed(c: char) -> char {
     let letter = |first: &u32| u32::from(c).checked_sub(*first).filter(|place| *place < 26);
     let letter = ENCLOSED.iter().find_map(letter).and_then(|place| char::from_u32(u32::from('a') + place));
     letter.unwrap_or(c)
+}
+
+/// What code pages of Windows put for signs, and for letters that Unicode does not take apart. (How they look counts
+/// besides: the ligature of a and e is read as both.)
+fn sign(c: char) -> Option<char> {
+    Some(match c {
+        '\u{20a7}' | '\u{2117}' | '\u{2118}' => 'p',
+        '\u{2107}' | '\u{212e}' => 'e',
+        '\u{221a}' => 'v',
+        '\u{221e}' => '8',
+        '\u{2229}' => 'n',
+        '\u{d7}' => 'x',
+        '\u{a2}' | '\u{a9}' => 'c',
+        '\u{a3}' => 'l',
+        '\u{a5}' => 'y',
+        '\u{ae}' => 'r',
+        '\u{c6}' | '\u{e6}' => 'a',
+        '\u{d0}' | '\u{f0}' | '\u{110}' | '\u{111}' | '\u{189}' => 'd',
+        '\u{d8}' | '\u{f8}' | '\u{19f}' => 'o',
+        '\u{de}' | '\u{fe}' | '\u{166}' | '\u{167}' | '\u{1ab}' | '\u{1ae}' => 't',
+        '\u{126}' | '\u{127}' | '\u{4ba}' | '\u{4bb}' => 'h',
+        '\u{141}' | '\u{142}' | '\u{19a}' => 'l',
+        '\u{180}' => 'b',
+        '\u{191}' | '\u{192}' => 'f',
+        '\u{197}' => 'i',
+        '\u{1b5}' | '\u{1b6}' => 'z',
+        '\u{1e4}' | '\u{1e5}' | '\u{261}' => 'g',
+        _ => return None,
+    })
 }
 
 /// What code page 1252 of Windows puts for Greek letters; Latin ones lose their marks above.
@@ -208,4 +254,39 @@ fn letters(text: &str) -> String {
 fn trim(text: &str) -> &str {
     let inner = text.trim_matches(|c: char| !c.is_alphanumeric());
     if inner.is_empty() { text } else { inner }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_pages_put_letters_for_signs() {
+        for (segment, literal) in [
+            ("q\u{20a7}wab", "qpwab"),
+            ("q\u{2118}wab", "qpwab"),
+            ("\u{2107}xport", "export"),
+            ("\u{212e}xport", "export"),
+            ("sa\u{221a}e", "save"),
+            ("a\u{221e}", "a8"),
+            ("i\u{2229}dex", "index"),
+            ("\u{a9}ount", "count"),
+            ("\u{ae}ead", "read"),
+            ("e\u{d7}port", "export"),
+            ("d\u{e6}ta", "data"),
+            ("d\u{e6}ta", "daeta"),
+            ("a\u{111}min", "admin"),
+            ("a\u{d0}min", "admin"),
+            ("exp\u{f8}rt", "export"),
+            ("expor\u{167}", "export"),
+            ("de\u{142}ete", "delete"),
+            ("\u{192}ile", "file"),
+            ("\u{1b6}ip", "zip"),
+            ("\u{127}ost", "host"),
+            ("fi\u{19a}e", "file"),
+        ] {
+            assert!(Lookalike::new(literal).is_read_from(&Read::new(segment)), "{segment:?} {literal}");
+        }
+        assert!(!Lookalike::new("save").is_read_from(&Read::new("sa\u{221e}e")));
+    }
 }
