@@ -219,7 +219,7 @@ findings! {
         "systems: { old-shop: { ... } }      # nothing refers to it";
     REPLY_UNLISTED = "IB208", Warning, "Personal data, and no list of what may leave",
         "Whatever the target answers crosses, also what it begins to add later (GDPR Art. 5(1)(c)).",
-        "List in `response.keep` what the source needs. That is for JSON: an operation that answers with an event stream, a file or an image cannot have it. Give such an operation a permission of its own, agree with the target's owner what the body holds, and let this finding stand as a reminder; `ironbridge explain streams` says more.",
+        "List in `response.keep` what the source needs, by name: `\"\"` and `/*` stand for everything. That is for JSON: an operation that answers with an event stream, a file or an image cannot have it. Give such an operation a permission of its own, agree with the target's owner what the body holds, and let this finding stand as a reminder; `ironbridge explain streams` says more.",
         "response:\n  keep: [/items/*/id, /items/*/status]";
     RETENTION_MISSING = "IB209", Warning, "Retention missing",
         "The record of processing activities states how long personal data is kept (GDPR Art. 30(1)(f)).",

@@ -3,6 +3,7 @@ use crate::Url;
 use crate::findings::finding;
 use crate::place::Spot;
 use crate::range;
+use ipnet::IpNet;
 
 /// Listener names that mean another transport; serving HTTP there would surprise.
 const RESERVED_LISTENERS: [&str; 2] = ["sftp", "admin"];
@@ -31,16 +32,7 @@ impl Check<'_, '_> {
                 self.report(&finding::CONTRADICTION, at, message, "taken");
             }
         }
-        for (name, listener) in &bridge.listeners {
-            for (index, network) in listener.trusted_proxies.iter().enumerate() {
-                if network.prefix_len() == 0 {
-                    let at = spot.key("listeners").key(name).key("trusted_proxies").item(index).at_value();
-                    let message =
-                        format!("`{network}` is every address, so every caller could name any as its own");
-                    self.report(&finding::CONTRADICTION, at, message, "list the networks of the proxies");
-                }
-            }
-        }
+        self.trusted_proxies(spot);
         self.issuers(spot);
         let timeouts = spot.key("timeouts");
         for (range, value) in [
@@ -50,6 +42,29 @@ impl Check<'_, '_> {
             (&range::DRAIN, bridge.timeouts.drain),
         ] {
             self.within(timeouts.key(range.key), value, range);
+        }
+    }
+
+    fn trusted_proxies(&mut self, bridge_spot: Spot<'_>) {
+        let Some(bridge) = &self.parts.bridge else { return };
+        for (name, listener) in &bridge.listeners {
+            let spot = bridge_spot.key("listeners").key(name).key("trusted_proxies");
+            let every = |network: &&IpNet| network.prefix_len() == 0;
+            for (index, network) in listener.trusted_proxies.iter().enumerate().filter(|(_, of)| every(of)) {
+                let message =
+                    format!("`{network}` is every address, so every caller could name any as its own");
+                let at = spot.item(index).at_value();
+                self.report(&finding::CONTRADICTION, at, message, "list the networks of the proxies");
+            }
+            if is_most(&listener.trusted_proxies) && !listener.trusted_proxies.iter().any(|of| every(&of)) {
+                let message = "these networks together are most addresses, so almost every caller could name any as its own";
+                self.report(
+                    &finding::CONTRADICTION,
+                    spot.at_key(),
+                    message,
+                    "list the networks of the proxies",
+                );
+            }
         }
     }
 
@@ -102,4 +117,17 @@ fn of_metadata(url: &str) -> Option<String> {
     let (before, well_known) = url.split_once("/.well-known/")?;
     let path = well_known.split_once('/').map_or("", |(_, path)| path);
     Some(if path.is_empty() { before.to_owned() } else { format!("{before}/{path}") })
+}
+
+/// Whether networks hold, together, half of all addresses of IPv4, or half of those of IPv6 that are given out
+/// (`2000::/3`): no one's proxies do.
+pub(super) fn is_most(networks: &[IpNet]) -> bool {
+    let together = IpNet::aggregate(&networks.to_vec());
+    // As parts of 2^32 addresses of IPv4, and of 2^64 networks of IPv6.
+    let parts = |bits: u8, of: fn(&IpNet) -> bool| -> u128 {
+        let sizes = together.iter().filter(|network| of(network));
+        sizes.map(|network| 1 << bits.saturating_sub(network.prefix_len())).sum()
+    };
+    parts(32, |network| matches!(network, IpNet::V4(_))) >= 1 << 31
+        || parts(64, |network| matches!(network, IpNet::V6(_))) >= 1 << 60
 }

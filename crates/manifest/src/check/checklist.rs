@@ -1,10 +1,11 @@
 //! The static half of the checklist: what loads, and should still be mended or known.
 
+use super::bridge::is_most;
 use super::{Check, DAY, Parts};
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::Spot;
-use crate::{Integration, Operation};
+use crate::{Integration, Operation, Pointer};
 use std::collections::{HashMap, HashSet};
 
 /// Who holds what, gathered once.
@@ -91,7 +92,8 @@ impl Check<'_, '_> {
     fn listeners(&mut self) {
         let (Some(bridge), Some(spot)) = (&self.parts.bridge, self.outline.bridge()) else { return };
         for (name, listener) in &bridge.listeners {
-            let open = !listener.address.ip().is_loopback() && listener.addresses.is_none();
+            let from_most = listener.addresses.as_ref().is_none_or(|networks| is_most(networks));
+            let open = !listener.address.ip().is_loopback() && from_most;
             if open && listener.client_certificates != crate::ClientCertificates::Required {
                 let at = spot.key("listeners").key(name).key("address").at_value();
                 let message = format!("the listener `{name}` takes connections from every network");
@@ -217,15 +219,20 @@ impl Check<'_, '_> {
     }
 
     fn personal_data(&mut self, operation: &Operation, spot: Spot<'_>) {
-        let kept = operation.response.keep.as_ref();
-        // The pointer to the whole body keeps everything.
-        let is_listed = kept.is_some_and(|list| list.iter().all(|pointer| !pointer.segments.is_empty()));
-        if !is_listed && &*operation.route.method != "HEAD" {
+        let leaves_all = operation.response.keep.as_ref().is_none_or(|list| keeps_all(list));
+        if leaves_all && &*operation.route.method != "HEAD" {
             let message = "personal data crosses, and everything that the target answers leaves";
-            self.report(&finding::REPLY_UNLISTED, spot.at_key(), message, "needs `response.keep`");
+            let label = match operation.response.keep {
+                Some(_) => "`response.keep` names no member",
+                None => "needs `response.keep`",
+            };
+            self.report(&finding::REPLY_UNLISTED, spot.at_key(), message, label);
         }
         let takes_body = matches!(&*operation.route.method, "POST" | "PUT" | "PATCH");
-        if takes_body && operation.request.schema.is_none() && operation.request.keep.is_none() {
+        if takes_body
+            && operation.request.schema.is_none()
+            && operation.request.keep.as_ref().is_none_or(|list| keeps_all(list))
+        {
             let message = "personal data enters, and nothing says what may be in the body";
             self.report(
                 &finding::BODY_UNCHECKED,
@@ -235,4 +242,9 @@ impl Check<'_, '_> {
             );
         }
     }
+}
+
+/// Whether one pointer of a keep list stands for whatever is there: the whole body, or members without a name.
+fn keeps_all(list: &[Pointer]) -> bool {
+    list.iter().any(|pointer| pointer.segments.iter().all(Option::is_none))
 }

@@ -74,6 +74,7 @@ section! {
         /// (RFC 7239), with or without a port. The caller is the first address from the right that is not in these
         /// networks. A request of theirs that names no readable address there (an empty element, `unknown`) is
         /// refused with `forwarded-unreadable`; one without any forwarding field is a call of the proxy's own.
+        /// Networks that are, together, half of all addresses or more are an error.
         trusted_proxies: Vec<IpNet>,
         /// The one field that the trusted proxies write; the other is then not read. Default: both are read, and
         /// where both are there, they must name the same caller.
