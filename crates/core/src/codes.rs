@@ -353,7 +353,10 @@ codes! {
     // Ours
     AUDIT_UNAVAILABLE = "audit-unavailable", 503, Operator, true, "Audit trail unavailable",
         "The audit trail cannot be written, and nothing crosses unrecorded.",
-        "Try again in a few seconds, but first see whether the detail says that the request may already have reached the target. The operator finds what is wrong with the disk in the bridge's log, and in `ironbridge audit status`; exchanges go on by themselves once records can be written.";
+        "Try again in a few seconds: nothing was sent to the target. The operator finds what is wrong with the disk in the bridge's log, and in `ironbridge audit status`; exchanges go on by themselves once records can be written.";
+    ANSWER_WITHHELD = "answer-withheld", 500, Operator, false, "Answer withheld",
+        "The target has answered, or may have acted, and then the record could not be written, or what the answer is judged by could not be read: the disk is full or failing, or the store does not answer. So the answer is not passed on.",
+        "Before sending it again, find out whether the target acted. With an Idempotency-Key, send the same again: it never acts twice. The operator finds what is wrong in the bridge's log, and in `ironbridge audit status`.";
     STORE_UNAVAILABLE = "store-unavailable", 503, Operator, true, "Store unavailable",
         "The bridge's store cannot answer, and a control depends on it.",
         "Try again; the bridge resumes by itself once the store answers.";

@@ -251,6 +251,7 @@ impl Tail {
             let taken = self.record(Ending::Delivered { status });
             self.stage = Stage::Recorded { status };
             if let Err(denial) = taken.await {
+                let denial = after_delivery(self.stage, denial);
                 self.stage = Stage::Ended;
                 return Answer::Denied { denial, tail: self };
             }
@@ -276,7 +277,7 @@ impl Tail {
     async fn stop<R>(mut self: Box<Self>, stop: Stop) -> Answer<R> {
         let stop = match stop {
             Stop::Replay(answer) => Box::pin(self.again(answer)).await.map_or_else(Stop::Deny, Stop::Replay),
-            denied => self.after_delivery(denied),
+            Stop::Deny(denial) => Stop::Deny(after_delivery(self.stage, denial)),
         };
         let ending = match &stop {
             Stop::Replay(answer) => {
@@ -290,22 +291,11 @@ impl Tail {
         };
         self.exchange.request = Payload::Streamed;
         let taken = self.record(ending);
-        self.stage = Stage::Ended;
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         match (taken.await, stop) {
-            (Err(denial), _) | (Ok(()), Stop::Deny(denial)) => Answer::Denied { denial, tail: self },
+            (Err(denial), _) => Answer::Denied { denial: after_delivery(stage, denial), tail: self },
+            (Ok(()), Stop::Deny(denial)) => Answer::Denied { denial, tail: self },
             (Ok(()), Stop::Replay(answer)) => Answer::Replayed { answer, tail: self },
-        }
-    }
-
-    /// Room that is wanting once the target has answered: what may be sent again before must not be any more.
-    fn after_delivery(&self, stop: Stop) -> Stop {
-        match stop {
-            Stop::Deny(full)
-                if matches!(self.stage, Stage::Reading { .. }) && *full.code == code::BRIDGE_FULL =>
-            {
-                Denial { code: &code::REPLY_NOT_HELD, retry_after: None, detail: None, ..*full }.into()
-            }
-            other => other,
         }
     }
 
@@ -373,6 +363,19 @@ fn not_again(why: &Denial) -> Box<Denial> {
 
 fn length(body: &Bytes) -> u64 {
     u64::try_from(body.len()).unwrap_or(u64::MAX)
+}
+
+/// What the bridge fails in once the target has answered, or may have acted: what may be sent again before must not
+/// be any more.
+fn after_delivery(stage: Stage, denial: Box<Denial>) -> Box<Denial> {
+    let ours = [&code::AUDIT_UNAVAILABLE, &code::STORE_UNAVAILABLE].contains(&denial.code);
+    let code = match stage {
+        Stage::Judging => return denial,
+        Stage::Reading { .. } if *denial.code == code::BRIDGE_FULL => &code::REPLY_NOT_HELD,
+        _ if ours => &code::ANSWER_WITHHELD,
+        _ => return denial,
+    };
+    Box::new(Denial { code, retry_after: None, detail: None, ..*denial })
 }
 
 impl Drop for Tail {

@@ -7,12 +7,15 @@ use ironbridge_core::*;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Trail {
     endings: Mutex<Vec<(Ending, bool)>>,
     bytes_out: Mutex<Vec<u64>>,
     broken: AtomicBool,
+    /// Takes records and cannot keep them.
+    forgets: AtomicBool,
     durable_asked: AtomicU64,
 }
 
@@ -37,7 +40,10 @@ impl Recorder for Trail {
     }
     fn durable(&self, _: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {
         self.durable_asked.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async { self.check() })
+        Box::pin(async {
+            let denial = Denial::new(&code::AUDIT_UNAVAILABLE).retry_after(Duration::from_secs(1));
+            if self.forgets.load(Ordering::SeqCst) { Err(Box::new(denial)) } else { self.check() }
+        })
     }
 }
 
@@ -278,6 +284,25 @@ async fn without_a_trail_nothing_crosses() {
     assert_eq!(denial.code, &code::AUDIT_UNAVAILABLE);
     scene.trail.broken.store(false, Ordering::SeqCst);
     assert!(matches!(scene.cross().await, Answer::Delivered { .. }), "and it resumes by itself");
+}
+
+/// Whoever sends again what may have been done has it done twice.
+#[tokio::test]
+async fn what_fails_once_the_target_may_have_acted_does_not_ask_to_be_sent_again() {
+    for (verdict, fails, expected) in [
+        (deny as fn() -> Verdict, false, &code::AUDIT_UNAVAILABLE),
+        (pass, false, &code::ANSWER_WITHHELD),
+        (pass, true, &code::ANSWER_WITHHELD),
+    ] {
+        let target = Target { fails, ..Target::default() };
+        let scene = Scene { durable: true, target, ..Scene::new(Phase::Throttle, verdict) };
+        scene.trail.forgets.store(true, Ordering::SeqCst);
+        let Answer::Denied { denial, tail } = scene.cross().await else { panic!() };
+        assert_eq!(denial.code, expected);
+        assert_eq!(denial.retry_after.is_some(), expected.retry);
+        drop(tail);
+        assert_eq!((scene.endings().len(), scene.settled()), (1, 1), "recorded and settled once");
+    }
 }
 
 #[tokio::test]

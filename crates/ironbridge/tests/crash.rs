@@ -225,6 +225,10 @@ fn a_full_disk_refuses_and_resumes_by_itself() {
     (0..20).for_each(|_| delivered(&call()));
 
     limit(Some(1));
+    // The first finds out: its target has answered by then.
+    let withheld = call();
+    assert_eq!((withheld.status, &withheld.json().unwrap()["code"]), (500, &json!("answer-withheld")));
+    assert_eq!(withheld.header("retry-after"), None);
     for _ in 0..20 {
         let refused = call();
         let problem = refused.json().unwrap();
