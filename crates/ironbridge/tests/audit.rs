@@ -732,6 +732,41 @@ fn what_is_asked_of_a_person_is_never_incomplete_in_silence() {
     assert!(found > 0, "what is there is shown all the same");
     let erased = stage.bad(&["subject", "erase", "never-seen", "--yes"]);
     assert!(erased.err.contains("may be among them"), "{}", erased.err);
+    // Nor is who hides a person while the question waits somebody who erased them.
+    let script = r#"
+import os, pty, sqlite3, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+said = b""
+while True:
+    try:
+        more = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not more:
+        break
+    said += more
+    if said.rstrip().endswith(b"to go on:"):
+        db = sqlite3.connect(sys.argv[1])
+        db.execute("DELETE FROM owner WHERE kind = 'subject'")
+        db.commit()
+        os.write(terminal, b"erase\n")
+print(said.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+    let mut questions = 0;
+    for id in ["customer-0", "customer-1"] {
+        let command = stage.command(&["subject", "erase", id]);
+        let mut asked = Command::new("python3");
+        asked.args(["-c", script]).arg(&store).arg(command.get_program()).args(command.get_args());
+        asked.current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
+        let asked = asked.output().unwrap();
+        let told = String::from_utf8_lossy(&asked.stdout).replace("\r\n", " ");
+        assert!(!asked.status.success() && told.contains("may be among them"), "{told}");
+        questions += usize::from(told.contains("to go on:"));
+    }
+    assert_eq!(questions, 1);
 }
 
 /// Who deletes the trail's key from the store, and what is remembered, does not get a forged journal of an older version

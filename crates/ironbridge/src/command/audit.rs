@@ -2,7 +2,7 @@
 
 pub mod accept_loss;
 mod check_receipt;
-mod detail;
+pub mod detail;
 mod disclosures;
 mod export;
 mod fault;

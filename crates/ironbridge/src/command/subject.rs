@@ -1,5 +1,6 @@
 //! One person's data: where it went, and how what is kept about it is destroyed.
 
+use super::audit::detail::Keyring;
 use super::audit::query;
 use super::audit::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
@@ -93,13 +94,7 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
     let source = args.trail.open(manifest)?;
     let keyring = source.required_keyring(&args.keys)?;
     let Some(tag) = keyring.subject(&args.id)? else {
-        if !keyring.is_whole()? {
-            return Err(Failure::new(
-                "nothing is found of that person, but another hand than this bridge's has removed keys of data subjects \
-                 from the store, or put some there: that person's may be among them",
-            )
-            .help("find out who can write store.sqlite, restore it from a backup, and erase the person then"));
-        }
+        demand_whole(&keyring)?;
         return Err(Failure::new("nothing is kept of that person: never seen, or erased already"));
     };
     // Reading a long trail, and an answer, take their time: the store goes on without this command until then.
@@ -115,6 +110,8 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
     }
     let keyring = source.required_keyring(&args.keys)?;
     let Some(tag) = keyring.erase(&args.id)? else {
+        // Whoever hides the person while the question waits is nobody who erased them.
+        demand_whole(&keyring)?;
         return Err(Failure::new("another process erased that person in the meantime"));
     };
     let tag = hex(&tag);
@@ -143,6 +140,18 @@ fn erase(manifest: &Path, args: &Erase) -> Outcome {
          that is stopped when it starts; the trail names the owner's tag only: {tag}"
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is not found may be hidden: an erasure is not confirmed then.
+fn demand_whole(keyring: &Keyring) -> Result<(), Failure> {
+    if keyring.is_whole()? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "nothing is found of that person, but another hand than this bridge's has removed keys of data subjects from \
+         the store, or put some there: that person's may be among them",
+    )
+    .help("find out who can write store.sqlite, restore it from a backup, and erase the person then"))
 }
 
 /// How long a reader of the store is waited for. A command's reads take milliseconds.
