@@ -288,6 +288,13 @@ fn a_trail_that_is_not_as_it_was_left_stops_the_start() {
     world.bridge.signal("TERM").unwrap();
     assert!(world.bridge.wait(LONG).unwrap().success());
     let stage = &world.stage;
+    let (head, aside) = (stage.path("data/audit-head"), stage.path("data/aside"));
+    fs::rename(&head, &aside).unwrap();
+    let json = stage.run(&["audit", "status", "--format", "json"]);
+    assert_eq!(json.code, 1, "{}{}", json.out, json.err);
+    assert!(json.json()["not_as_left"].is_object(), "{}", json.out);
+    fs::rename(&aside, &head).unwrap();
+    stage.good(&["audit", "status"]);
     for part in ["log", "journal", "detail"] {
         fs::remove_dir_all(stage.path("data/audit").join(part)).unwrap();
     }

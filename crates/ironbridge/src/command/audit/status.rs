@@ -31,7 +31,8 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         status.print()?;
     }
     // Whoever watches it is not to take this for good.
-    let wrong = status.unwritable.is_some() || status.findings().next().is_some();
+    let wrong =
+        status.unwritable.is_some() || status.contradiction.is_some() || status.findings().next().is_some();
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
