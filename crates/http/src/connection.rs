@@ -200,7 +200,7 @@ impl Worker {
             ended = drive(server.as_mut(), |server| server.graceful_shutdown(), self.drains()) => ended,
             () = rarely(caller.counted.asked_to_leave()) => {
                 server.as_mut().graceful_shutdown();
-                leave(server, &caller).await
+                leave(server, LEAVING, || caller.counted.is_idle()).await.unwrap_or(Ok(()))
             }
         };
         caller.parts(&ended);
@@ -227,11 +227,12 @@ impl Worker {
             () = rarely(caller.counted.asked_to_leave()) => {
                 // GOAWAY, so that nobody sends into a closed connection (RFC 9113 §6.8).
                 server.as_mut().graceful_shutdown();
-                leave(server, &caller).await
+                leave(server, LEAVING, || caller.counted.is_idle()).await.unwrap_or(Ok(()))
             }
             () = rarely(silence(&state, limits)) => {
                 server.as_mut().graceful_shutdown();
-                timeout(limits.head_timeout, server).await.unwrap_or_else(|_| {
+                let left = leave(server, limits.head_timeout, || state.idle_since().is_some()).await;
+                left.unwrap_or_else(|| {
                     caller.parting.because(&code::ANSWER_UNTAKEN);
                     Ok(())
                 })
@@ -291,14 +292,16 @@ async fn silence(state: &GateState, limits: gate::Limits) {
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Sees a connection off that was told to go: what is under way is answered, and nobody is waited for.
+/// `None` where it rested and still did not go within this time.
 async fn leave<C: Future<Output = hyper::Result<()>>>(
     mut server: Pin<&mut C>,
-    caller: &Caller,
-) -> hyper::Result<()> {
+    within: Duration,
+    rests: impl Fn() -> bool,
+) -> Option<hyper::Result<()>> {
     loop {
-        match timeout(LEAVING, server.as_mut()).await {
-            Ok(ended) => return ended,
-            Err(_) if caller.counted.is_idle() => return Ok(()),
+        match timeout(within, server.as_mut()).await {
+            Ok(ended) => return Some(ended),
+            Err(_) if rests() => return None,
             Err(_) => {}
         }
     }

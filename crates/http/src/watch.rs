@@ -206,10 +206,11 @@ impl Watch {
 
     /// However much stands between the bytes of one that says nothing (line breaks, zeros), no more waits, in bytes:
     /// every byte of the longest as an escape of six bytes, each of which is one again, three times over, and what of it may be
-    /// broken into lines.
+    /// broken into lines. Each piece has all of it read again, so that of a long one less may wait.
     fn most_held(&self) -> usize {
         const BETWEEN: usize = 16 << 10;
-        self.known.longest().saturating_mul(6 * 6 * 6).saturating_add(BETWEEN)
+        const MOST: usize = 256 << 10;
+        self.known.longest().saturating_mul(6 * 6 * 6).saturating_add(BETWEEN).min(MOST)
     }
 
     /// The body ends here.

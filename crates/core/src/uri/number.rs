@@ -26,13 +26,13 @@ const LONGEST: usize = 128;
 const BASES: [(&str, u32); 5] = [("0x", 16), ("&h", 16), ("0o", 8), ("0b", 2), ("0", 8)];
 
 fn of_base(digits: &str, base: u32) -> Option<String> {
-    let digits = digits.trim_end_matches(['l', 'u', 'n']);
+    let digits = without_type(digits, &["ull", "ul", "lu", "ll", "l", "u", "n"]);
     let is_plain = digits.chars().all(|c| c.is_digit(base));
     u128::from_str_radix(digits, base).ok().filter(|_| is_plain).map(|value| value.to_string())
 }
 
 fn decimal(text: &str) -> Option<String> {
-    let text = text.trim_end_matches(['l', 'u', 'n', 'f', 'd', 'm']);
+    let text = without_type(text, &["ull", "ul", "lu", "ll", "l", "u", "n", "f", "d", "m"]);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{part}");
@@ -41,6 +41,11 @@ fn decimal(text: &str) -> Option<String> {
     let point = whole.len().checked_add_signed(exponent).unwrap_or_default();
     let above_one = digits.chars().chain(std::iter::repeat('0')).take(point);
     (point <= LONGEST).then(|| without_zeros(&above_one.collect::<String>()))
+}
+
+/// The letters of a type stand behind a number once.
+fn without_type<'t>(text: &'t str, types: &[&str]) -> &'t str {
+    types.iter().find_map(|kind| text.strip_suffix(kind)).unwrap_or(text)
 }
 
 fn without_zeros(digits: &str) -> String {
@@ -120,6 +125,8 @@ mod tests {
             ("1a2b3c4d-0000-4000-8000-000000000000", "1"),
             ("3", "3d"),
             ("e0", "0"),
+            ("10fd", "10"),
+            ("10mm", "10"),
             ("x1", "1"),
             ("1e999999999", "1"),
             ("\u{968}", "1"),

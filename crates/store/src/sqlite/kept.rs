@@ -22,7 +22,7 @@ pub(super) fn row(scope: &str, key: &str, owners: usize) -> usize {
 /// So many bytes more are kept, or less.
 pub(super) fn change(db: &Connection, scope: &str, bytes: i64) -> rusqlite::Result<()> {
     let change = "INSERT INTO kept VALUES (?1, max(0, ?3)), (?2, max(0, ?3))
-                  ON CONFLICT (account) DO UPDATE SET bytes = max(0, bytes + ?3)";
+                  ON CONFLICT (account) DO UPDATE SET bytes = max(0, min(bytes, 1 << 60) + ?3)";
     db.prepare_cached(change)?.execute(params![account(scope), ALL, bytes]).map(drop)
 }
 
