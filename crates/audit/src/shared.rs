@@ -116,7 +116,6 @@ impl Shared {
         self.head.get().map_or(Ok(()), |head| head.acknowledge(below, link, self.believed.now()))
     }
 
-    /// What is remembered so far survives a power cut.
     /// The audit directory is still the one that was opened: what is written there by name must not fall into another
     /// one, which another bridge may have taken by now.
     pub fn demand_place(&self) -> io::Result<()> {
@@ -128,6 +127,7 @@ impl Shared {
         ))
     }
 
+    /// What is remembered so far survives a power cut.
     pub fn persist_head(&self) -> io::Result<()> {
         self.head.get().map_or(Ok(()), Head::persist)
     }

@@ -145,7 +145,7 @@ impl Log {
     }
 
     /// How much of the trail retention left, as it lies beside the log: who concludes from it asks
-    /// [`Log::believed_kept`].
+    /// `believed_kept`.
     pub fn kept(&self) -> Result<Kept, Fault> {
         match self.whole {
             true => Ok(Kept::default()),
