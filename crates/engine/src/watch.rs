@@ -1,23 +1,28 @@
 //! Noticing that a manifest changed: by the system's notices, and by looking every few seconds where those do not come
 //! (network file systems, some container mounts).
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Tells when a manifest's files change.
 pub struct Watch {
-    watcher: RecommendedWatcher,
-    changed: Arc<Notify>,
+    notices: OwnedFd,
     /// Something changed and nobody was told yet.
     unsettled: AtomicBool,
-    named: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// By the number that the system gives a watched folder.
+    watched: BTreeMap<i32, PathBuf>,
+    named: BTreeSet<PathBuf>,
     dir: PathBuf,
     /// As they are named, links and all.
     files: Vec<PathBuf>,
@@ -30,8 +35,26 @@ pub struct Watch {
 #[error("cannot watch {path}: {reason}")]
 pub struct WatchError {
     path: PathBuf,
-    reason: notify::Error,
+    reason: io::Error,
 }
+
+/// What changes a folder's files for whoever opens them. A write alone does not: a log that somebody keeps beside the
+/// manifest, or beside a certificate, would wake the bridge with each of its lines.
+const TELLING: WatchFlags = WatchFlags::CLOSE_WRITE
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
+
+/// How often notices are asked for: a system call each time, whatever goes on in the folders. The system keeps 16,384 of
+/// them, and says so when it lost some.
+const ASK: Duration = Duration::from_millis(100);
+
+/// Bytes of notices that are read at a time: some two hundred. And how many notices in one go, for they may come faster.
+const NOTICES: usize = 8 * 1024;
+const MOST: usize = 16_384;
 
 /// Editors and deployments write several files in a row; the last of them counts.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -45,22 +68,12 @@ const MAX_LINKS: usize = 40;
 impl Watch {
     /// Watches the manifest directory, the folders of the files it names, and every link on the way there.
     pub fn new(dir: &Path, files: &[PathBuf]) -> Result<Watch, WatchError> {
-        let changed = Arc::new(Notify::new());
-        let named = Arc::new(Mutex::new(BTreeSet::new()));
-        let (tell, known) = (Arc::clone(&changed), Arc::clone(&named));
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let Ok(event) = event else { return tell.notify_one() };
-            let reads = matches!(event.kind, EventKind::Access(_));
-            if !reads && event.paths.iter().any(|path| matters(path, &known.lock())) {
-                tell.notify_one();
-            }
-        });
-        let watcher = watcher.map_err(|reason| WatchError { path: dir.to_owned(), reason })?;
+        let notices = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
         let mut watch = Watch {
-            watcher,
-            changed,
+            notices: notices.map_err(|reason| WatchError { path: dir.to_owned(), reason: reason.into() })?,
             unsettled: AtomicBool::new(false),
-            named,
+            watched: BTreeMap::new(),
+            named: BTreeSet::new(),
             dir: dir.to_owned(),
             files: Vec::new(),
             folders: Vec::new(),
@@ -83,12 +96,15 @@ impl Watch {
         }
         way.folders.extend(self.folders.iter().map(|folder| absolute(folder)));
         *self.seen.lock() = look(&self.folders, files);
-        *self.named.lock() = way.named;
+        self.named = way.named;
         let mut outcome = Ok(());
         for folder in way.folders {
             // Also one that is watched: it may have been removed and made anew.
-            if let Err(reason) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                outcome = outcome.and(Err(WatchError { path: folder, reason }));
+            match inotify::add_watch(&self.notices, &folder, TELLING | WatchFlags::ONLYDIR) {
+                Ok(number) => drop(self.watched.insert(number, folder)),
+                Err(reason) => {
+                    outcome = outcome.and(Err(WatchError { path: folder, reason: reason.into() }));
+                }
             }
         }
         outcome
@@ -98,15 +114,48 @@ impl Watch {
     /// call tells of the same change.
     pub async fn changed(&self) {
         if !self.unsettled.load(Ordering::Relaxed) {
-            while tokio::time::timeout(LOOK, self.changed.notified()).await.is_err() {
+            while tokio::time::timeout(LOOK, self.noticed()).await.is_err() {
                 if self.looks_different() {
                     break;
                 }
             }
             self.unsettled.store(true, Ordering::Relaxed);
         }
-        while tokio::time::timeout(SETTLE, self.changed.notified()).await.is_ok() {}
+        while tokio::time::timeout(SETTLE, self.noticed()).await.is_ok() {}
         self.unsettled.store(false, Ordering::Relaxed);
+    }
+
+    /// Resolves with the next notice that matters.
+    async fn noticed(&self) {
+        while !self.read() {
+            tokio::time::sleep(ASK).await;
+        }
+    }
+
+    /// Reads the notices that wait; is there one that matters?
+    fn read(&self) -> bool {
+        let (mut space, mut matter) = ([MaybeUninit::uninit(); NOTICES], false);
+        let mut reader = Reader::new(&self.notices, &mut space);
+        let mut left = MOST;
+        // What was read is not left, or it would be lost.
+        while left > 0 || !reader.is_buffer_empty() {
+            left = left.saturating_sub(1);
+            match reader.next() {
+                Ok(notice) => matter |= self.matters(&notice),
+                Err(Errno::INTR) => {}
+                // None is left; and where they cannot be read, looking goes on.
+                Err(_) => break,
+            }
+        }
+        matter
+    }
+
+    fn matters(&self, notice: &Event<'_>) -> bool {
+        let (Some(folder), Some(name)) = (self.watched.get(&notice.wd()), notice.file_name()) else {
+            // Of the folder itself, or some were lost. A folder's last one only says that it is watched no more.
+            return !notice.events().contains(ReadFlags::IGNORED);
+        };
+        matters(&folder.join(OsStr::from_bytes(name.to_bytes())), &self.named)
     }
 
     fn looks_different(&self) -> bool {
@@ -205,17 +254,22 @@ fn absolute(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[tokio::test]
     async fn a_change_outlives_who_waits_for_it() {
         let dir = tempfile::tempdir().unwrap();
         let watch = Watch::new(dir.path(), &[]).unwrap();
-        watch.changed.notify_one();
-        // Long enough to hear of it, too short for it to settle.
+        std::fs::write(dir.path().join("bridge.yaml"), "").unwrap();
+        let heard = async {
+            while !watch.unsettled.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
         tokio::select! {
             biased;
+            () = heard => {}
             () = watch.changed() => panic!("not settled yet"),
-            () = tokio::task::yield_now() => {}
         }
         watch.changed().await;
         assert!(!watch.unsettled.load(Ordering::Relaxed));
@@ -250,7 +304,7 @@ mod tests {
         ] {
             exchange(link, to);
             assert!(watch.looks_different(), "{link}");
-            let told = tokio::time::timeout(Duration::from_secs(60), watch.changed.notified()).await;
+            let told = tokio::time::timeout(Duration::from_secs(60), watch.noticed()).await;
             assert!(told.is_ok(), "{link} -> {}", to.display());
             watch.follow(&files).unwrap();
             let _ = tokio::time::timeout(SETTLE * 2, watch.changed()).await;
@@ -258,6 +312,21 @@ mod tests {
         assert!(!watch.looks_different());
         std::fs::create_dir(path("releases/3/below")).unwrap();
         assert!(watch.looks_different());
+    }
+
+    /// Not one of its lines wakes anybody: the lines of a busy server's log would cost more than its requests.
+    #[tokio::test]
+    async fn a_log_that_is_written_beside_the_manifest_costs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = std::fs::File::create(dir.path().join("access.log")).unwrap();
+        let watch = Watch::new(dir.path(), &[]).unwrap();
+        for _ in 0..1_000 {
+            writeln!(log, "a line").unwrap();
+        }
+        let mut space = [MaybeUninit::uninit(); NOTICES];
+        assert_eq!(Reader::new(&watch.notices, &mut space).next().err(), Some(Errno::WOULDBLOCK));
+        std::fs::write(dir.path().join("bridge.yaml"), "").unwrap();
+        watch.changed().await;
     }
 
     #[test]
