@@ -287,9 +287,9 @@ codes! {
 
     // Delivery
     SECRET_UNAVAILABLE = "secret-unavailable", 503, Operator, true, "Credentials for the target unavailable",
-        "The secret that the bridge needs toward the target cannot be read, or the target's token endpoint refused it.",
+        "The secret that the bridge needs toward the target cannot be read, or the target's token endpoint refused it or did not answer.",
         "Try again; the operator finds the cause in the bridge's log.",
-        "`ironbridge secret list` shows which names are set, and `ironbridge secret set NAME` sets one. Where the target's token endpoint refused the bridge, compare client_id, scopes, resource and method at the system's auth: { oauth2: … } with what is registered there.";
+        "`ironbridge secret list` shows which names are set, and `ironbridge secret set NAME` sets one. The bridge's log says what the token endpoint did: where no connection is made, see token_url, and a firewall on the way there; where it refused the bridge, compare client_id, scopes, resource and method at the system's auth: { oauth2: … } with what is registered there.";
     TARGET_UNREACHABLE = "target-unreachable", 502, Target, true, "Target unreachable",
         "No connection to the target could be made within connect_timeout, or it closed each of them before it took the request.",
         "Try again; if it persists, tell the target's owner.",

@@ -10,6 +10,7 @@ use ironbridge_seal::hash;
 use parking_lot::Mutex;
 use refusals::Refusals;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -21,6 +22,8 @@ const WAIT: Duration = Duration::from_secs(15);
 /// After a failure, callers are refused for so long without another attempt; after each further one twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often it is asked whether the secret is still the one that the token was bought with, while somebody uses the token.
+const LOOK: Duration = Duration::from_secs(1);
 /// The longest that the token endpoint's own Retry-After is heeded.
 const LONGEST_WISH: Duration = Duration::from_secs(3600);
 
@@ -56,6 +59,8 @@ pub struct TargetTokens {
     flight: Mutex<Flight>,
     ended: watch::Sender<u64>,
     refusals: Refusals,
+    /// When the secret was last looked at; monotonic, in milliseconds.
+    looked: AtomicU64,
     /// What was odd of the last reply, told once.
     oddities: Mutex<Vec<&'static str>>,
 }
@@ -92,6 +97,8 @@ impl From<String> for Trouble {
 #[derive(Debug)]
 pub struct TargetToken {
     authorization: Sensitive,
+    /// SHA-256 of the secret that it was bought with.
+    bought_with: [u8; 32],
     /// Monotonic.
     renew_from: Duration,
     unusable_from: Duration,
@@ -120,6 +127,7 @@ impl TargetTokens {
             flight: Mutex::default(),
             ended: watch::Sender::new(0),
             refusals: Refusals::default(),
+            looked: AtomicU64::new(0),
             oddities: Mutex::default(),
         })
     }
@@ -132,10 +140,28 @@ impl TargetTokens {
             if token.renew_from <= now {
                 // A failure now is not the caller's trouble: the token still serves.
                 let _ = self.start(now);
+            } else if self.looks(now) {
+                drop(tokio::spawn(Arc::clone(self).look(Arc::clone(&token))));
             }
             return Bearer::Now(Ok(token));
         }
         self.fetched(now)
+    }
+
+    /// Is it time to look at the secret? Of all who ask at a time, one is told so.
+    fn looks(&self, now: Duration) -> bool {
+        let (now, looked) = (millis(now), self.looked.load(Ordering::Relaxed));
+        now.saturating_sub(looked) >= millis(LOOK)
+            && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Another secret was set: a token is bought with it now, so that whoever set it learns today whether it is right.
+    async fn look(self: Arc<Self>, token: Arc<TargetToken>) {
+        // One that cannot be read is told when a token is needed.
+        let Ok(secret) = (self.client.secret)().await else { return };
+        if hash::sha256(&secret) != token.bought_with {
+            let _ = self.start(self.clock.monotonic());
+        }
     }
 
     /// The target answered 401 to this token. What may be sent instead: the token that took its place, or one fetched
@@ -218,7 +244,17 @@ impl TargetTokens {
                 Err(trouble) => {
                     let times = flight.failed.as_ref().map_or(0, |failed| failed.times).saturating_add(1);
                     let wait = trouble.wait.map_or(Duration::ZERO, |wait| wait.min(LONGEST_WISH));
-                    let until = self.clock.monotonic().saturating_add(pause(times).max(wait));
+                    let now = self.clock.monotonic();
+                    if let Some(token) = self.usable(now).filter(|_| times == 1) {
+                        let serves = token.unusable_from.saturating_sub(now).as_secs();
+                        let (url, problem) = (&*self.client.token_url, &*trouble.problem);
+                        tracing::warn!(
+                            url,
+                            problem,
+                            "a new token could not be had; the one at hand serves {serves} more seconds"
+                        );
+                    }
+                    let until = now.saturating_add(pause(times).max(wait));
                     flight.failed = Some(Failed { problem: trouble.problem, times, until });
                 }
             }
@@ -227,11 +263,12 @@ impl TargetTokens {
     }
 
     async fn request_token(&self) -> Result<TargetToken, Trouble> {
-        let request = self.client.request().await?;
+        let secret = (self.client.secret)().await?;
+        let request = self.client.request(&secret);
         // Its life is counted from before it was asked for, so that it never looks younger than it is.
         let asked = self.clock.monotonic();
         let reply = self.fetch.fetch(request).await.map_err(|error| error.to_string())?;
-        let read = reply::read(&reply, asked);
+        let read = reply::read(&reply, asked, hash::sha256(&secret));
         let read =
             read.map_err(|problem| Trouble { problem, wait: reply.retry_after.map(Duration::from_secs) })?;
         self.tell(read.oddities);
@@ -258,14 +295,17 @@ impl TargetTokens {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// After so many failures in a row.
 fn pause(times: u32) -> Duration {
     PAUSE.saturating_mul(1 << times.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
 }
 
 impl TargetClient {
-    async fn request(&self) -> Result<FetchRequest, String> {
-        let secret = (self.secret)().await?;
+    fn request(&self, secret: &[u8]) -> FetchRequest {
         let scope = self.scopes.join(" ");
         let mut form = Form::default();
         form.add("grant_type", b"client_credentials");
@@ -278,20 +318,20 @@ impl TargetClient {
         let mut headers = vec![("accept", Sensitive::new(&b"application/json"[..]))];
         match self.authentication {
             ClientAuthentication::SecretBasic => {
-                headers.push(("authorization", basic(self.client_id.as_bytes(), &secret)));
+                headers.push(("authorization", basic(self.client_id.as_bytes(), secret)));
             }
             ClientAuthentication::SecretPost => {
                 form.add("client_id", self.client_id.as_bytes());
-                form.add("client_secret", &secret);
+                form.add("client_secret", secret);
             }
         }
-        Ok(FetchRequest {
+        FetchRequest {
             method: FetchMethod::PostForm(Sensitive::new(form.0.as_bytes())),
             url: self.token_url.clone(),
             headers,
             max_reply: MAX_REPLY,
             timeout: FETCH_TIMEOUT,
-        })
+        }
     }
 }
 

@@ -19,8 +19,8 @@ pub(super) struct Read {
     pub oddities: Vec<&'static str>,
 }
 
-/// Reads a reply to what was asked at `asked`.
-pub(super) fn read(reply: &Fetched, asked: Duration) -> Result<Read, String> {
+/// Reads a reply to what was asked at `asked`, with a secret of which this is the hash.
+pub(super) fn read(reply: &Fetched, asked: Duration, bought_with: [u8; 32]) -> Result<Read, String> {
     let mut oddities = Vec::new();
     let body = reply.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&reply.body);
     let members = json::parse(body).ok();
@@ -45,6 +45,7 @@ pub(super) fn read(reply: &Fetched, asked: Duration) -> Result<Read, String> {
     let life = life(members.as_ref().and_then(|members| members.get("expires_in")), &mut oddities)?;
     let token = TargetToken {
         authorization: Sensitive::new(["Bearer ".as_bytes(), token.as_bytes()].concat()),
+        bought_with,
         renew_from: asked.saturating_add(life / 5 * 4),
         // The rest covers the way to the target and its clock.
         unusable_from: asked.saturating_add(life / 20 * 19),

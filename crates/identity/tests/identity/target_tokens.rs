@@ -266,6 +266,36 @@ async fn an_old_token_serves_while_its_renewal_fails_and_not_longer() {
     assert!(scene.bearer().await.0.is_err());
 }
 
+/// Whoever sets a secret learns at once that the token endpoint refuses it, and not when the token ends.
+#[tokio::test(start_paused = true)]
+async fn another_secret_buys_another_token() {
+    let scene = Scene::new(ClientAuthentication::SecretPost);
+    scene.answers("t1", 3600);
+    assert_eq!(scene.sent().await, "Bearer t1");
+    let used = async |times: usize| {
+        for _ in 0..times {
+            sleep(Duration::from_millis(1_100)).await;
+            scene.bearer().await.0.unwrap();
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    used(3).await;
+    assert_eq!(scene.fetches(), 1);
+
+    *scene.secret.lock() = Ok("wrong".to_owned());
+    scene.network.put(URL, 401, json!({ "error": "invalid_client" }).to_string(), None);
+    used(1).await;
+    assert_eq!(scene.fetches(), 2);
+    assert_eq!(scene.sent().await, "Bearer t1");
+
+    *scene.secret.lock() = Ok("right".to_owned());
+    scene.answers("t2", 3600);
+    used(2).await;
+    assert_eq!((scene.sent().await.as_str(), scene.fetches()), ("Bearer t2", 3));
+    used(3).await;
+    assert_eq!(scene.fetches(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_missing_secret_is_told() {
     let scene = Scene::new(ClientAuthentication::SecretBasic);

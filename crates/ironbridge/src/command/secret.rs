@@ -27,8 +27,9 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 One newline at the end of the value is left out. A running bridge uses the new value within a
-second. A JSON object keeps several values together; the manifest names one as
-secret://sealed/NAME#MEMBER.
+second. With a client secret of a target it asks the token endpoint for another token at the next
+request; if that is refused, its log says so, and the token of before serves until it expires.
+A JSON object keeps several values together; the manifest names one as secret://sealed/NAME#MEMBER.
 
 Examples:
   ironbridge secret set erp-password
