@@ -214,6 +214,11 @@ fn fields_page() -> String {
          Where a keep list filters a body, what tells of the whole body does not cross: {}. That holds for every \
          method where GET of the same path at the target is filtered: for HEAD, and for what changes a thing and is \
          answered with its entity tag.\n\n\
+         ## What the bridge writes itself\n\nToward a target: `via` with its own entry, `x-forwarded-proto: https`, the field \
+         with its credential there, and, unless the system says `caller_address: false` \
+         ([HttpTarget](manifest.md#httptarget)), the caller's address in `forwarded` and `x-forwarded-for`: that of the \
+         connection, or what a trusted proxy says of it. Toward a caller: `via`, `x-correlation-id`, `ratelimit`, \
+         `ratelimit-policy` and `idempotency-replayed`.\n\n\
          ## Limits\n\n| | fields | bytes | else |\n|---|---|---|---|\n\
          | header section of a request, its first line included | 100 | 16 KiB | [`header-too-large`](errors/header-too-large.md) |\n\
          | header section of a reply over HTTP/1.1, likewise | 100 | 64 KiB | [`reply-malformed`](errors/reply-malformed.md) |\n\

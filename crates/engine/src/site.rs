@@ -115,7 +115,11 @@ impl<'a> Builder<'a> {
             let credential = self.credential(name, http, next)?;
             let base = upstream.base_path().into();
             let share = share(&self.plan.manifest, name, http);
-            targets.insert(name.shared(), Arc::new(Target { upstream, credential, base, share }));
+            let caller_address = http.caller_address;
+            targets.insert(
+                name.shared(),
+                Arc::new(Target { upstream, credential, base, share, caller_address }),
+            );
         }
         Ok(targets)
     }

@@ -79,6 +79,21 @@ fn a_caller_never_passes_for_its_proxy() {
 }
 
 #[test]
+fn a_target_that_has_no_need_to_know_is_not_told_who_calls() {
+    let (world, key) = world("");
+    world.edit(|text| text.replacen("http:\n", "http:\n      caller_address: false\n", 1)).unwrap();
+    world.reload().unwrap();
+    let reply = get(&world, &key, &[]);
+    assert_eq!((reply.status, recorded(&world, &reply).as_str()), (200, "127.0.0.1"));
+    let seen = world.target.seen();
+    let request = seen.last().unwrap();
+    assert!(request.header("via").is_some());
+    assert_eq!(request.header("x-forwarded-proto"), Some("https"));
+    assert_eq!((request.header("forwarded"), request.header("x-forwarded-for")), (None, None));
+    assert!(!format!("{request:?}").contains("127.0.0.1"), "{request:?}");
+}
+
+#[test]
 fn the_declared_field_is_the_only_one_that_counts() {
     let (world, key) =
         world(", trusted_proxies: [127.0.0.1/32], addresses: [127.0.0.0/8], forwarded: forwarded");

@@ -229,8 +229,8 @@ impl HttpCrossing<'_> {
         body: OutBody,
     ) -> Result<Request<OutBody>, Box<Denial>> {
         let (exchange, passes) = (cleared.exchange(), &self.route.passes);
-        let outbound =
-            Outbound { via: self.via, caller: exchange.peer.address, upgrades: self.upgrades, passes };
+        let caller = self.route.target.caller_address.then_some(exchange.peer.address);
+        let outbound = Outbound { via: self.via, caller, upgrades: self.upgrades, passes };
         let mut left_out = Noted::of_request(&passes.left_out);
         let mut headers = fields::toward_target(&self.parts.headers, &outbound, &mut left_out)?;
         left_out.tell(exchange);

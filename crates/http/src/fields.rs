@@ -20,7 +20,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub struct Outbound<'a> {
     /// This bridge's entry in Via.
     pub via: &'a HeaderValue,
-    pub caller: IpAddr,
+    /// Where the target is told it.
+    pub caller: Option<IpAddr>,
     /// The request switches protocols, so Connection and Upgrade go along.
     pub upgrades: bool,
     /// What crosses.
@@ -55,7 +56,10 @@ pub fn toward_target(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    assert_caller(&mut headers, outbound.caller);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+    if let Some(caller) = outbound.caller {
+        assert_caller(&mut headers, caller);
+    }
     headers.append(VIA, outbound.via.clone());
     Ok(headers)
 }
@@ -112,7 +116,6 @@ fn assert_caller(headers: &mut HeaderMap, caller: IpAddr) {
         IpAddr::V6(address) => write!(text, "for=\"[{address}]\";proto=https"),
     };
     headers.extend(HeaderValue::try_from(text).ok().map(|value| (FORWARDED, value)));
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
 }
 
 /// The fields that Connection names, which end at this hop. Naming an end-to-end field is how a request makes a
@@ -171,7 +174,7 @@ mod tests {
         let via = HeaderValue::from_static("1.1 acme");
         let passes = Passes::new(declared);
         let outbound =
-            Outbound { via: &via, caller: "192.0.2.7".parse().unwrap(), upgrades: false, passes: &passes };
+            Outbound { via: &via, caller: "192.0.2.7".parse().ok(), upgrades: false, passes: &passes };
         let headers = toward_target(inbound, &outbound, &mut Noted::of_request(&passes.left_out)).unwrap();
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["forwarded"], "for=192.0.2.7;proto=https");
@@ -255,7 +258,7 @@ mod tests {
         let via = HeaderValue::from_static("1.1 acme");
         let passes = Passes::new(Declared { request: listed(&["x-tenant"]), ..Declared::default() });
         let outbound =
-            Outbound { via: &via, caller: "192.0.2.7".parse().unwrap(), upgrades: false, passes: &passes };
+            Outbound { via: &via, caller: "192.0.2.7".parse().ok(), upgrades: false, passes: &passes };
         for name in [
             "Authorization",
             "host",

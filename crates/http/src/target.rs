@@ -12,4 +12,6 @@ pub struct Target {
     pub share: usize,
     /// The target URL's own path, without a trailing slash; often empty.
     pub base: Box<str>,
+    /// It is told the caller's address.
+    pub caller_address: bool,
 }

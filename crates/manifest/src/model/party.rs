@@ -47,6 +47,10 @@ section! {
         server_name: Option<String>,
         /// Which HTTP it speaks.
         protocol: Protocol = "http1",
+        /// Tell it the caller's address, in `Forwarded` (RFC 7239) and `X-Forwarded-For`. `false` where it has no need to
+        /// know: an address may be personal data. That the call came over TLS (`X-Forwarded-Proto`) and through the
+        /// bridge (`Via`) it learns in any case.
+        caller_address: bool = "true",
         /// The bridge's client certificate toward it.
         certificate: Option<ClientCertificate>,
         /// The bridge's credential toward it. A reply that repeats it is refused, or cut where it streams; replies
