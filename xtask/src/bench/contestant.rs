@@ -1,4 +1,5 @@
 use super::stage::Stage;
+use super::subject::Subject;
 use anyhow::{Context, Result, ensure};
 use ironbridge_testkit::{Process, free_port, peer, repository};
 use serde_json::Value;
@@ -127,10 +128,11 @@ pub fn client_name(client: usize) -> String {
 }
 
 /// Name and version of every program that takes part, as each tells it.
-pub fn versions(bridge: Option<&Path>) -> Result<Vec<String>> {
+pub fn versions(subjects: &[Subject]) -> Result<Vec<String>> {
     let mut versions = Vec::new();
-    if let Some(program) = bridge {
-        versions.push(first_line(Command::new(program).arg("--version"))?);
+    for Subject { label, program } in subjects {
+        let version = first_line(Command::new(program).arg("--version"))?;
+        versions.push(if subjects.len() == 1 { version } else { format!("{label}: {version}") });
     }
     versions.push(first_line(Command::new(peer("haproxy")?).arg("-v"))?);
     versions.push(first_line(Command::new(peer("nginx")?).arg("-v"))?);

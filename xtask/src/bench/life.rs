@@ -1,9 +1,11 @@
 use super::Options;
 use super::contestant::Bridge;
-use super::load::{Pace, Requests};
+use super::load::{Measured, Pace, Requests};
 use super::meter;
 use super::report::{Claim, Report, mebibytes};
+use super::scenario::of;
 use super::stage::Stage;
+use super::subject::Subject;
 use anyhow::{Context, Result, ensure};
 use ironbridge_testkit::curl;
 use std::path::Path;
@@ -12,7 +14,65 @@ use std::time::{Duration, Instant};
 const MANY: usize = 1000;
 
 /// Memory at rest, time to start and to reload with many integrations, and what a reload does to traffic.
-pub fn idle(stage: &Stage, program: &Path, options: &Options) -> Result<Report> {
+pub fn idle(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+    let mut lives = Vec::new();
+    for subject in subjects {
+        let life = life(stage, &subject.program, options);
+        lives.push(life.with_context(|| format!("{} did not live through it", subject.label))?);
+    }
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    let row = |what: &str, of: &dyn Fn(&Life) -> String| -> Vec<String> {
+        [what.to_owned()].into_iter().chain(lives.iter().map(of)).collect()
+    };
+    let mut claims = Vec::new();
+    for (subject, life) in subjects.iter().zip(&lives) {
+        let mut claim = |what: &str, most: f64, measured: f64, unit: &'static str| {
+            claims.push(Claim { what: of(subjects, subject, what), most, measured, unit });
+        };
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let (resting, failed) = (life.resting as f64 / 1024.0, life.reloading.failed as f64);
+        claim("memory at rest", 40.0, resting, " MiB");
+        claim("start", 200.0, milliseconds(life.start), " ms");
+        claim("reload", 1000.0, milliseconds(life.reload), " ms");
+        claim("failed exchanges while reloading", 0.0, failed, "");
+    }
+    let head = match subjects {
+        [_] => vec![String::new(), "measured".into()],
+        several => [String::new()].into_iter().chain(several.iter().map(|one| one.label.clone())).collect(),
+    };
+    Ok(Report {
+        title: "At rest, starting, reloading".into(),
+        about: format!(
+            "Start: from the command until the port accepts, median of {}. Reload: three times under full load, from \
+             SIGHUP until a new integration answers, the slowest; asking takes a curl, some 20 ms of it.",
+            options.rounds
+        ),
+        head,
+        rows: vec![
+            row("memory at rest, one integration", &|life| format!("{} MiB", mebibytes(life.resting))),
+            row("memory under load, 1,000 integrations", &|life| format!("{} MiB", mebibytes(life.loaded))),
+            row("start with 1,000 integrations", &|life| format!("{:.0} ms", milliseconds(life.start))),
+            row("reload with 1,000 integrations", &|life| format!("{:.0} ms", milliseconds(life.reload))),
+            row("exchanges during the reloads", &|life| format!("{:.0}/s", life.reloading.per_second)),
+            row("of them failed", &|life| life.reloading.failed.to_string()),
+        ],
+        claims,
+    })
+}
+
+/// What was measured of one bridge.
+struct Life {
+    /// With one integration, in KiB.
+    resting: u64,
+    /// With many, in KiB.
+    loaded: u64,
+    start: Duration,
+    reload: Duration,
+    /// The load while it reloaded.
+    reloading: Measured,
+}
+
+fn life(stage: &Stage, program: &Path, options: &Options) -> Result<Life> {
     let small = Bridge::new(stage, program, 1)?.integration("plain", "/shop")?.start("Ironbridge")?;
     std::thread::sleep(Duration::from_secs(2));
     let resting = meter::resident_memory(small.process.id())?;
@@ -40,7 +100,7 @@ pub fn idle(stage: &Stage, program: &Path, options: &Options) -> Result<Report> 
         credentials: vec![key.clone()],
     };
     let (port, process) = (running.port, running.process.id());
-    let (reloads, measured) = std::thread::scope(|scope| -> Result<_> {
+    let (reloads, reloading) = std::thread::scope(|scope| -> Result<_> {
         let load = scope
             .spawn(|| requests.measure_failures(stage, port, process, Pace::Full, options.seconds.max(5)));
         std::thread::sleep(Duration::from_secs(1));
@@ -57,41 +117,7 @@ pub fn idle(stage: &Stage, program: &Path, options: &Options) -> Result<Report> 
         Ok((reloads, measured))
     })?;
     let reload = reloads.iter().max().copied().context("no reloads")?;
-
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    let loaded = meter::resident_memory(process)?;
-    let row = |what: &str, value: String| vec![what.to_owned(), value];
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let (resting_mib, failed) = (resting as f64 / 1024.0, measured.failed as f64);
-    let claim = |what: &str, most: f64, measured: f64, unit: &'static str| Claim {
-        what: what.into(),
-        most,
-        measured,
-        unit,
-    };
-    Ok(Report {
-        title: "At rest, starting, reloading".into(),
-        about: format!(
-            "Start: from the command until the port accepts, median of {}. Reload: three times under full load, from \
-             SIGHUP until a new integration answers, the slowest; asking takes a curl, some 20 ms of it.",
-            options.rounds
-        ),
-        head: vec!["".into(), "measured".into()],
-        rows: vec![
-            row("memory at rest, one integration", format!("{} MiB", mebibytes(resting))),
-            row("memory under load, 1,000 integrations", format!("{} MiB", mebibytes(loaded))),
-            row("start with 1,000 integrations", format!("{:.0} ms", milliseconds(start))),
-            row("reload with 1,000 integrations", format!("{:.0} ms", milliseconds(reload))),
-            row("exchanges during the reloads", format!("{:.0}/s", measured.per_second)),
-            row("of them failed", measured.failed.to_string()),
-        ],
-        claims: vec![
-            claim("memory at rest", 40.0, resting_mib, " MiB"),
-            claim("start", 200.0, milliseconds(start), " ms"),
-            claim("reload", 1000.0, milliseconds(reload), " ms"),
-            claim("failed exchanges while reloading", 0.0, failed, ""),
-        ],
-    })
+    Ok(Life { resting, loaded: meter::resident_memory(process)?, start, reload, reloading })
 }
 
 fn until_declared(stage: &Stage, port: u16, key: &str, path: &str) -> Result<()> {

@@ -110,7 +110,7 @@ impl Requests {
     }
 
     fn h2load(&self, stage: &Stage, port: u16, seconds: u64, shape: &[&str]) -> Result<Told> {
-        let log = stage.path("h2load.log");
+        let log = stage.path_of_load("h2load.log");
         let _ = fs::remove_file(&log);
         let mut command = stage.pinned_to_load(&peer("h2load")?);
         command
@@ -128,7 +128,7 @@ impl Requests {
     }
 
     fn write(&self, stage: &Stage) -> Result<(PathBuf, PathBuf)> {
-        let (paths, credentials) = (stage.path("paths.txt"), stage.path("credentials.txt"));
+        let (paths, credentials) = (stage.path_of_load("paths.txt"), stage.path_of_load("credentials.txt"));
         fs::write(&paths, self.paths.join("\n"))?;
         fs::write(&credentials, self.credentials.join("\n"))?;
         Ok((paths, credentials))

@@ -1,4 +1,4 @@
-//! `cargo xtask bench http`: the bridge beside HAProxy, nginx and Envoy, in one interleaved run.
+//! `cargo xtask bench http`: the bridge, or several builds of it, beside HAProxy, nginx and Envoy, in one interleaved run.
 //!
 //! What counts is processor time per request, and its ratio within a round: requests per second also tell how fast
 //! load generator and backend are.
@@ -11,6 +11,7 @@ pub mod meter;
 mod report;
 mod scenario;
 mod stage;
+mod subject;
 
 pub use audit::{AuditOptions, audit};
 
@@ -22,6 +23,7 @@ use stage::Stage;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use subject::Subject;
 
 #[derive(Args)]
 pub struct Options {
@@ -34,36 +36,35 @@ pub struct Options {
     /// Windows for each contestant, interleaved
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Also write docs/performance.md
+    /// Also write docs/performance.md; of one bridge
     #[arg(long)]
     write: bool,
-    /// The bridge to measure, instead of building one
-    #[arg(long)]
-    binary: Option<PathBuf>,
+    /// The bridge to measure, instead of building one. Repeated, each with a name of its own, all of them take their turn
+    /// in the same rounds, and stand beside the first, too: `--binary before=old/ironbridge --binary after=new/ironbridge`
+    #[arg(long, value_name = "[NAME=]PATH")]
+    binary: Vec<Subject>,
     /// Measure HAProxy, nginx and Envoy without the bridge
-    #[arg(long)]
+    #[arg(long, conflicts_with = "binary")]
     peers_only: bool,
 }
 
 pub fn http(options: &Options) -> Result<()> {
     ensure!(options.rounds > 0, "at least one round");
-    let program = if options.peers_only {
-        None
-    } else if let Some(binary) = &options.binary {
-        Some(binary.canonicalize().with_context(|| format!("no {}", binary.display()))?)
-    } else {
-        Some(build()?)
+    ensure!(!options.write || options.binary.len() < 2, "docs/performance.md is of one bridge");
+    let subjects = match options.binary.as_slice() {
+        [] if options.peers_only => Vec::new(),
+        [] => vec![Subject::unnamed(build()?)],
+        named => subject::resolve(named)?,
     };
     let stage = Stage::set()?;
     let scenarios =
         if options.scenario.is_empty() { Scenario::value_variants() } else { options.scenario.as_slice() };
-    let mut text = heading(program.as_deref(), options)?;
+    let mut text = heading(&subjects, options)?;
     println!("{text}");
     for scenario in scenarios {
         let name = scenario.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         eprintln!("{name}");
-        let report =
-            scenario.run(&stage, program.as_deref(), options).with_context(|| format!("scenario {name}"))?;
+        let report = scenario.run(&stage, &subjects, options).with_context(|| format!("scenario {name}"))?;
         let table = report.markdown();
         println!("{table}");
         text.push_str(&table);
@@ -84,7 +85,7 @@ fn build() -> Result<PathBuf> {
     Ok(root().join("target/release/ironbridge"))
 }
 
-fn heading(program: Option<&std::path::Path>, options: &Options) -> Result<String> {
+fn heading(subjects: &[Subject], options: &Options) -> Result<String> {
     let windows = format!("{} windows of {} s for each contestant", options.rounds, options.seconds);
     Ok(format!(
         "# Performance\n\nWritten by `./dev bench http --write`; the configurations are in `bench/`. Later changes of the \
@@ -95,6 +96,6 @@ fn heading(program: Option<&std::path::Path>, options: &Options) -> Result<Strin
          say how long the queue is, not how fast the proxy answers.\n\n",
         meter::sources()?,
         meter::machine()?,
-        contestant::versions(program)?.join("; "),
+        contestant::versions(subjects)?.join("; "),
     ))
 }

@@ -56,27 +56,25 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 impl Report {
-    /// A table of series, each beside the first.
-    pub fn of_series(title: &str, about: &str, series: &[Series]) -> Report {
-        let first = series.first();
-        let beside = first.map_or(String::new(), |first| format!("to {}", first.label));
-        let head = ["", "CPU µs/request", &beside, "requests/s", "p50 ms", "p99 ms", "peak MiB"]
-            .map(str::to_owned)
-            .to_vec();
-        let rows = series
-            .iter()
-            .map(|one| {
-                vec![
-                    one.label.clone(),
-                    format!("{:.1}", one.median(|m| m.cpu)),
-                    first.map_or(String::new(), |first| format!("{:.2}", one.ratio(first, |m| m.cpu))),
-                    format!("{:.0}", one.median(|m| m.per_second)),
-                    format!("{:.2}", one.median(|m| m.p50)),
-                    format!("{:.2}", one.median(|m| m.p99)),
-                    mebibytes(one.peak),
-                ]
-            })
-            .collect();
+    /// A table of series, each beside some of them.
+    pub fn of_series(title: &str, about: &str, series: &[Series], beside: &[&Series]) -> Report {
+        let row = |name: String, cpu: String, beside: Vec<String>, rest: [String; 4]| -> Vec<String> {
+            [name, cpu].into_iter().chain(beside).chain(rest).collect()
+        };
+        let to = beside.iter().map(|other| format!("to {}", other.label)).collect();
+        let rest = ["requests/s", "p50 ms", "p99 ms", "peak MiB"].map(str::to_owned);
+        let head = row(String::new(), "CPU µs/request".into(), to, rest);
+        let rows = series.iter().map(|one| {
+            let to = beside.iter().map(|other| format!("{:.2}", one.ratio(other, |m| m.cpu))).collect();
+            let rest = [
+                format!("{:.0}", one.median(|m| m.per_second)),
+                format!("{:.2}", one.median(|m| m.p50)),
+                format!("{:.2}", one.median(|m| m.p99)),
+                mebibytes(one.peak),
+            ];
+            row(one.label.clone(), format!("{:.1}", one.median(|m| m.cpu)), to, rest)
+        });
+        let rows = rows.collect();
         Report { title: title.into(), about: about.into(), head, rows, claims: Vec::new() }
     }
 

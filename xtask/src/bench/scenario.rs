@@ -3,11 +3,11 @@ use super::load::{Pace, Requests};
 use super::meter;
 use super::report::{Claim, Report, Series};
 use super::stage::{AUDIENCE, Stage};
+use super::subject::Subject;
 use super::{Options, life};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde_json::json;
-use std::path::Path;
 
 /// One question asked of the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,24 +44,26 @@ struct Entry {
 }
 
 impl Scenario {
-    /// `program` is the bridge; without it, only the peers run.
-    pub fn run(self, stage: &Stage, program: Option<&Path>, options: &Options) -> Result<Report> {
+    /// Without a bridge, only the peers run.
+    pub fn run(self, stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+        let needs_a_bridge = matches!(self, Scenario::Flat | Scenario::Cores | Scenario::Idle);
+        ensure!(!needs_a_bridge || !subjects.is_empty(), "it needs the bridge");
         match self {
-            Scenario::Plain => plain(stage, program, options, Pace::Full),
-            Scenario::H2 => plain(stage, program, options, Pace::FullHttp2),
-            Scenario::Token => token(stage, program, options, CLIENTS),
-            Scenario::Uncached => token(stage, program, options, UNCACHED),
-            Scenario::Full => full(stage, program, options),
-            Scenario::Flat => flat(stage, program.context("flat needs the bridge")?, options),
-            Scenario::Cores => cores(stage, program.context("cores needs the bridge")?, options),
-            Scenario::P99 => half_load(stage, program, options),
-            Scenario::Idle => life::idle(stage, program.context("idle needs the bridge")?, options),
+            Scenario::Plain => plain(stage, subjects, options, Pace::Full),
+            Scenario::H2 => plain(stage, subjects, options, Pace::FullHttp2),
+            Scenario::Token => token(stage, subjects, options, CLIENTS),
+            Scenario::Uncached => token(stage, subjects, options, UNCACHED),
+            Scenario::Full => full(stage, subjects, options),
+            Scenario::Flat => flat(stage, subjects, options),
+            Scenario::Cores => cores(stage, subjects, options),
+            Scenario::P99 => half_load(stage, subjects, options),
+            Scenario::Idle => life::idle(stage, subjects, options),
         }
     }
 }
 
-fn plain(stage: &Stage, program: Option<&Path>, options: &Options, pace: Pace) -> Result<Report> {
-    let mut entries = plain_entries(stage, program)?;
+fn plain(stage: &Stage, subjects: &[Subject], options: &Options, pace: Pace) -> Result<Report> {
+    let mut entries = plain_entries(stage, subjects)?;
     entries
         .push(Entry { contestant: Contestant::nginx(stage)?, requests: orders(&["X-API-Key: none".into()]) });
     if let Some(envoy) = Contestant::envoy(stage) {
@@ -76,19 +78,20 @@ fn plain(stage: &Stage, program: Option<&Path>, options: &Options, pace: Pace) -
         "{about} 1 KiB of JSON in, 1 KiB out. The bridge checks an API key, a permission and limits, and writes a \
          grouped audit trail; the others only proxy."
     );
-    let mut report = Report::of_series(title, &about, &series);
-    report.claim(program.filter(|_| pace == Pace::Full), &series, 1, "CPU to HAProxy", 1.0);
+    let mut report = beside_haproxy(title, &about, subjects, &series);
+    if pace == Pace::Full {
+        report.promise(subjects, &series, "CPU to HAProxy", 1.0);
+    }
     Ok(report)
 }
 
-fn token(stage: &Stage, program: Option<&Path>, options: &Options, count: usize) -> Result<Report> {
+fn token(stage: &Stage, subjects: &[Subject], options: &Options, count: usize) -> Result<Report> {
     let requests = orders(&tokens(stage, count)?);
     let haproxy = Contestant::haproxy(stage, "HAProxy", "haproxy-token.cfg")?;
     let mut entries = vec![Entry { contestant: haproxy, requests: requests.clone() }];
-    if let Some(program) = program {
-        let contestant =
-            Bridge::new(stage, program, 1)?.integration("token", ONE_PATH)?.start("Ironbridge")?;
-        entries.push(Entry { contestant, requests });
+    for Subject { label, program } in subjects {
+        let contestant = Bridge::new(stage, program, 1)?.integration("token", ONE_PATH)?.start(label)?;
+        entries.push(Entry { contestant, requests: requests.clone() });
     }
     let series = contest(stage, &mut entries, options, Pace::Full)?;
     let cached = count == CLIENTS;
@@ -109,80 +112,85 @@ fn token(stage: &Stage, program: Option<&Path>, options: &Options, count: usize)
         "{about} ES256; issuer, audience, expiry, scope, and a limit per client. HAProxy keeps no verified tokens: \
          it verifies on every request."
     );
-    let mut report = Report::of_series(title, &about, &series);
-    report.claim(program, &series, 1, "CPU to HAProxy verifying the same tokens", most);
+    let mut report = beside_haproxy(title, &about, subjects, &series);
+    report.promise(subjects, &series, "CPU to HAProxy verifying the same tokens", most);
     Ok(report)
 }
 
-fn full(stage: &Stage, program: Option<&Path>, options: &Options) -> Result<Report> {
+fn full(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
     let requests = orders(&tokens(stage, CLIENTS)?);
     let haproxy = Contestant::haproxy(stage, "HAProxy, only proxying", "haproxy-plain.cfg")?;
     let mut entries = vec![Entry { contestant: haproxy, requests: requests.clone() }];
-    if let Some(program) = program {
-        let contestant =
-            Bridge::new(stage, program, 1)?.integration("full", ONE_PATH)?.start("Ironbridge")?;
-        entries.push(Entry { contestant, requests });
+    for Subject { label, program } in subjects {
+        let contestant = Bridge::new(stage, program, 1)?.integration("full", ONE_PATH)?.start(label)?;
+        entries.push(Entry { contestant, requests: requests.clone() });
     }
     let series = contest(stage, &mut entries, options, Pace::Full)?;
     let about = "The bridge: token, role, limit, JSON Schema of the order, keep list on the reply, and the record on \
                  disk before the answer. HAProxy: nothing of that.";
-    let mut report = Report::of_series("The whole chain", about, &series);
-    report.claim(program, &series, 1, "CPU to HAProxy's plain proxying", 1.6);
+    let mut report = beside_haproxy("The whole chain", about, subjects, &series);
+    report.promise(subjects, &series, "CPU to HAProxy's plain proxying", 1.6);
     Ok(report)
 }
 
-fn flat(stage: &Stage, program: &Path, options: &Options) -> Result<Report> {
+fn flat(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
     let mut entries = Vec::new();
-    for count in [1, 1000] {
-        let bridge = Bridge::new(stage, program, 1)?;
+    for (subject, count) in subjects.iter().flat_map(|subject| [(subject, 1), (subject, 1000)]) {
+        let bridge = Bridge::new(stage, &subject.program, 1)?;
         let paths: Vec<String> = (0..count).map(|number| format!("/flow-{number:04}")).collect();
         for path in &paths {
             bridge.declare("plain", path)?;
         }
         let credentials = vec![bridge.key()?];
         let paths = paths.iter().map(|path| format!("{path}/orders")).collect();
-        let contestant = bridge.start(&format!("{count} integrations"))?;
+        let contestant = bridge.start(&of(subjects, subject, &format!("{count} integrations")))?;
         entries.push(Entry { contestant, requests: Requests { paths, credentials } });
     }
     let series = contest(stage, &mut entries, options, Pace::Full)?;
     let about = "Every integration gets its share of the requests.";
-    let mut report = Report::of_series("Few and many integrations", about, &series);
-    report.claim(Some(program), &series, 1, "CPU with 1,000 integrations to CPU with one", 1.1);
+    let first: Vec<&Series> = series.first().into_iter().collect();
+    let mut report = Report::of_series("Few and many integrations", about, &series, &first);
+    for (subject, pair) in subjects.iter().zip(series.chunks(2)) {
+        let [one, many] = pair else { continue };
+        let what = of(subjects, subject, "CPU with 1,000 integrations to CPU with one");
+        report.claims.push(Claim { what, most: 1.1, measured: many.ratio(one, |m| m.cpu), unit: "" });
+    }
     Ok(report)
 }
 
-fn cores(stage: &Stage, program: &Path, options: &Options) -> Result<Report> {
+fn cores(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
     let mut entries = Vec::new();
-    for workers in [1, 2] {
-        let bridge = Bridge::new(stage, program, workers)?.integration("plain", ONE_PATH)?;
+    for (subject, workers) in subjects.iter().flat_map(|subject| [(subject, 1), (subject, 2)]) {
+        let bridge = Bridge::new(stage, &subject.program, workers)?.integration("plain", ONE_PATH)?;
         let requests = orders(&[bridge.key()?]);
-        entries.push(Entry { contestant: bridge.start(&format!("{workers} workers"))?, requests });
+        let contestant = bridge.start(&of(subjects, subject, &format!("{workers} workers")))?;
+        entries.push(Entry { contestant, requests });
     }
     let series = contest(stage, &mut entries, options, Pace::Full)?;
-    let mut report = Report::of_series("One core and two", "", &series);
-    let [one, two] = series.as_slice() else { return Ok(report) };
-    if stage.cores() >= 4 {
-        report.about = "Each worker has a core to itself, and so has the load.".into();
-        let measured = one.ratio(two, |m| m.per_second);
-        report.claims.push(Claim { what: "requests/s of one to two".into(), most: 0.56, measured, unit: "" });
+    let has_cores = stage.cores() >= 4;
+    let about = if has_cores {
+        "Each worker has a core to itself, and so has the load."
     } else {
-        report.about = "Load and backend share the second core, so requests per second say nothing here. What can be \
-                        said: with as much CPU for each request on two cores as on one, two cores do twice the work; \
-                        1.8 times leaves room for 1.11 times the CPU."
-            .into();
-        let measured = two.ratio(one, |m| m.cpu);
-        report.claims.push(Claim {
-            what: "CPU with two workers to one".into(),
-            most: 1.11,
-            measured,
-            unit: "",
-        });
+        "Load and backend share the second core, so requests per second say nothing here. What can be said: with as \
+         much CPU for each request on two cores as on one, two cores do twice the work; 1.8 times leaves room for \
+         1.11 times the CPU."
+    };
+    let first: Vec<&Series> = series.first().into_iter().collect();
+    let mut report = Report::of_series("One core and two", about, &series, &first);
+    for (subject, pair) in subjects.iter().zip(series.chunks(2)) {
+        let [one, two] = pair else { continue };
+        let (what, most, measured) = if has_cores {
+            ("requests/s of one to two", 0.56, one.ratio(two, |m| m.per_second))
+        } else {
+            ("CPU with two workers to one", 1.11, two.ratio(one, |m| m.cpu))
+        };
+        report.claims.push(Claim { what: of(subjects, subject, what), most, measured, unit: "" });
     }
     Ok(report)
 }
 
-fn half_load(stage: &Stage, program: Option<&Path>, options: &Options) -> Result<Report> {
-    let mut entries = plain_entries(stage, program)?;
+fn half_load(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+    let mut entries = plain_entries(stage, subjects)?;
     let haproxy = entries.first().context("no entries")?;
     let full = haproxy.requests.measure(
         stage,
@@ -199,22 +207,24 @@ fn half_load(stage: &Stage, program: Option<&Path>, options: &Options) -> Result
     let rate = (full.per_second / 2.0) as u32;
     let series = contest(stage, &mut entries, options, Pace::Steady(rate))?;
     let about = format!("{rate} requests a second, half of what HAProxy did at full load on this machine.");
-    let mut report = Report::of_series("Latency at half load", &about, &series);
-    if let [haproxy, bridge] = series.as_slice() {
-        let measured = bridge.median(|m| m.p99) - haproxy.median(|m| m.p99);
-        report.claims.push(Claim { what: "p99 beyond HAProxy's".into(), most: 1.0, measured, unit: " ms" });
+    let mut report = beside_haproxy("Latency at half load", &about, subjects, &series);
+    let haproxys = series.first().map_or(f64::NAN, |haproxy| haproxy.median(|m| m.p99));
+    for (subject, bridge) in subjects.iter().zip(series.iter().skip(1)) {
+        let measured = bridge.median(|m| m.p99) - haproxys;
+        let what = of(subjects, subject, "p99 beyond HAProxy's");
+        report.claims.push(Claim { what, most: 1.0, measured, unit: " ms" });
     }
     Ok(report)
 }
 
-/// HAProxy, and the bridge with an API key.
-fn plain_entries(stage: &Stage, program: Option<&Path>) -> Result<Vec<Entry>> {
+/// HAProxy, and the bridges with an API key.
+fn plain_entries(stage: &Stage, subjects: &[Subject]) -> Result<Vec<Entry>> {
     let haproxy = Contestant::haproxy(stage, "HAProxy", "haproxy-plain.cfg")?;
     let mut entries = vec![Entry { contestant: haproxy, requests: orders(&["X-API-Key: none".into()]) }];
-    if let Some(program) = program {
+    for Subject { label, program } in subjects {
         let bridge = Bridge::new(stage, program, 1)?.integration("plain", ONE_PATH)?;
         let requests = orders(&[bridge.key()?]);
-        entries.push(Entry { contestant: bridge.start("Ironbridge")?, requests });
+        entries.push(Entry { contestant: bridge.start(label)?, requests });
     }
     Ok(entries)
 }
@@ -269,12 +279,24 @@ fn measure(stage: &Stage, entry: &Entry, pace: Pace, seconds: u64) -> Result<sup
         .with_context(|| format!("{} printed:\n{}", contestant.label, contestant.process.output()))
 }
 
+/// HAProxy, the bridges, and then others: each beside HAProxy, and where there are several bridges beside their first.
+fn beside_haproxy(title: &str, about: &str, subjects: &[Subject], series: &[Series]) -> Report {
+    let beside: Vec<&Series> = series.iter().take(if subjects.len() > 1 { 2 } else { 1 }).collect();
+    Report::of_series(title, about, series, &beside)
+}
+
+/// What is said of one bridge, which is named only where there are several.
+pub fn of(subjects: &[Subject], subject: &Subject, what: &str) -> String {
+    if subjects.len() > 1 { format!("{}, {what}", subject.label) } else { what.to_owned() }
+}
+
 impl Report {
-    /// What the bridge, at `index`, promises beside the first.
-    fn claim(&mut self, program: Option<&Path>, series: &[Series], index: usize, what: &str, most: f64) {
-        if let (Some(_), Some(first), Some(ours)) = (program, series.first(), series.get(index)) {
+    /// What the bridges, which follow the first contestant, promise beside it.
+    fn promise(&mut self, subjects: &[Subject], series: &[Series], what: &str, most: f64) {
+        let Some(first) = series.first() else { return };
+        for (subject, ours) in subjects.iter().zip(series.iter().skip(1)) {
             let measured = ours.ratio(first, |m| m.cpu);
-            self.claims.push(Claim { what: what.into(), most, measured, unit: "" });
+            self.claims.push(Claim { what: of(subjects, subject, what), most, measured, unit: "" });
         }
     }
 }

@@ -14,6 +14,9 @@ pub const AUDIENCE: &str = "https://bridge.bench.example";
 /// What every contestant shares: certificates, an issuer, the backend, and which core belongs to whom.
 pub struct Stage {
     directory: tempfile::TempDir,
+    /// What the load generators write, a line for each request among it. A bridge watches the folders of the files that
+    /// it reads, so nothing that a contestant reads may lie there: its CPU would be the load's.
+    of_load: tempfile::TempDir,
     pub issuer: TokenIssuer,
     pub backend: u16,
     cores: usize,
@@ -22,7 +25,7 @@ pub struct Stage {
 
 impl Stage {
     pub fn set() -> Result<Stage> {
-        let directory = tempfile::tempdir()?;
+        let (directory, of_load) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let cores = std::thread::available_parallelism()?.get();
         let authority = Authority::new("Bench CA")?;
         authority.write(directory.path().join("ca.pem"))?;
@@ -46,12 +49,17 @@ impl Stage {
         let mut command = pinned(&peer("nginx")?, &load_cores(cores));
         let mut process = Process::start(command.arg("-c").arg(path))?;
         process.wait_for_port(backend, Duration::from_secs(10))?;
-        Ok(Stage { directory, issuer, backend, cores, _backend: process })
+        Ok(Stage { directory, of_load, issuer, backend, cores, _backend: process })
     }
 
     /// A file of the stage.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// A file of the load generators.
+    pub fn path_of_load(&self, name: &str) -> PathBuf {
+        self.of_load.path().join(name)
     }
 
     /// A file under `bench/`.
