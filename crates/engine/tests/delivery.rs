@@ -14,7 +14,7 @@ use world::{Declared, World, eventually, expires_soon, in_home, set_secret, syst
 const OPERATIONS: &str = r#"list-orders: { match: GET /orders, permission: orders.read, response: { keep: [/items/*/id] } }
     any: { match: "GET /any/{id}", permission: orders.read, response: { headers: [X-Order] } }
     quick: { match: "GET /quick/{id}", permission: orders.read, timeout: 300ms }
-    quick-kept: { match: GET /quick-kept, permission: orders.read, timeout: 300ms, response: { keep: [/a] } }
+    kept: { match: GET /kept, permission: orders.read, response: { keep: [/a] } }
     small: { match: "GET /small/{id}", permission: orders.read, response: { max_body: 1KiB } }
     small-kept: { match: GET /small-kept, permission: orders.read, response: { max_body: 1KiB, keep: [/a] } }
     echo: { match: POST /echo, permission: orders.write }
@@ -93,8 +93,8 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
     let target = &scene.world.target;
     target
         .on("GET /quick/hang", Reply::Hang)
-        .on("GET /quick/close", Reply::Close)
-        .on("GET /quick-kept", Reply::BreakOff(1000, 10))
+        .on("GET /any/close", Reply::Close)
+        .on("GET /kept", Reply::BreakOff(1000, 10))
         .on("GET /any/500", failure(500))
         .on("GET /any/503", Reply::Raw(503, vec![("retry-after", "7".into())], Bytes::from(trace)))
         .on(
@@ -111,8 +111,8 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
         ("/older/x", 502, "target-protocol-unspoken"),
         ("/newer/x", 502, "target-protocol-unspoken"),
         ("/erp/v1/quick/hang", 504, "target-timeout"),
-        ("/erp/v1/quick/close", 502, "target-broke-off"),
-        ("/erp/v1/quick-kept", 502, "target-broke-off"),
+        ("/erp/v1/any/close", 502, "target-broke-off"),
+        ("/erp/v1/kept", 502, "target-broke-off"),
         ("/erp/v1/any/500", 502, "target-failed"),
         ("/erp/v1/any/503", 503, "target-unavailable"),
         ("/erp/v1/any/401", 502, "target-refused-us"),
@@ -284,6 +284,7 @@ fn a_busy_target_is_not_queued_for_without_end() {
 fn a_reply_nobody_asked_for_reaches_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let (wrote, written) = std::sync::mpsc::channel();
     let target = std::thread::spawn(move || {
         let one = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
         // The first connection's second reply comes unasked; then come replies whose framing is doubtful.
@@ -303,6 +304,7 @@ fn a_reply_nobody_asked_for_reaches_nobody() {
                 let _ = stream.write_all(part.as_bytes());
                 std::thread::sleep(Duration::from_millis(200));
             }
+            wrote.send(()).unwrap();
             // Open long enough that the bridge might use it again.
             std::thread::spawn(move || while matches!(stream.read(&mut request), Ok(1..)) {});
         }
@@ -315,7 +317,8 @@ fn a_reply_nobody_asked_for_reaches_nobody() {
     for good in ["good", "next"] {
         let reply = scene.get("/raw/x");
         assert_eq!((reply.status, reply.text().as_str()), (200, good));
-        std::thread::sleep(Duration::from_millis(300));
+        // What nobody asked for is there before it is asked again.
+        written.recv().unwrap();
     }
     for case in ["two lengths", "a null byte", "another protocol", "an unwanted upgrade", "an endless field"]
     {

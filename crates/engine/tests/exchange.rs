@@ -5,7 +5,7 @@ mod world;
 
 use ironbridge_testkit::Reply;
 use serde_json::json;
-use world::{Declared, World};
+use world::{Declared, World, issue_key};
 
 const ORDERS: &str = r#"
     list-orders: { match: GET /orders, permission: orders.read, response: { keep: [/items/*/id, /items/*/status] } }
@@ -15,10 +15,15 @@ const ORDERS: &str = r#"
 
 #[test]
 fn fields_that_are_not_listed_stay_behind_and_the_record_says_so() {
-    let world = World::new(&Declared { operations: ORDERS.trim(), ..Declared::default() }).unwrap();
+    let declared = Declared { operations: ORDERS.trim(), ..Declared::default() };
+    let mut key = String::new();
+    let (world, _) = World::with_key(&declared, |dir, _| {
+        key = issue_key(dir, "order-reader")?;
+        Ok(())
+    })
+    .unwrap();
     let order = json!({ "id": 7, "status": "open", "customer": { "phone": "+49 1" } });
     world.target.on("GET /orders", Reply::Json(200, json!({ "items": [order], "debug": "internal" })));
-    let key = world.key("order-reader").unwrap();
     let reply = world.curl("/erp/v1/orders", &["-H", &format!("X-API-Key: {key}")]).unwrap();
     assert_eq!((reply.status, reply.text().as_str()), (200, r#"{"items":[{"id":7,"status":"open"}]}"#));
 
@@ -36,8 +41,8 @@ fn fields_that_are_not_listed_stay_behind_and_the_record_says_so() {
 
 #[test]
 fn the_callers_credentials_stay_here() {
-    let world = World::new(&Declared { operations: ORDERS.trim(), ..Declared::default() }).unwrap();
-    let key = world.key("order-service").unwrap();
+    let declared = Declared { operations: ORDERS.trim(), ..Declared::default() };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
     let reply = world
         .curl(
             "/erp/v1/echo?x=1",

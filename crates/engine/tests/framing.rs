@@ -105,7 +105,7 @@ fn every_version_that_curl_speaks_is_served() {
 fn slow_and_idle_callers_are_cut() {
     let declared = Declared {
         operations: OPERATIONS,
-        bridge: "timeouts: { header: 1s, idle: 1s, body: 1s }",
+        bridge: "timeouts: { header: 3s, idle: 2s, body: 1s }",
         ..Declared::default()
     };
     let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();

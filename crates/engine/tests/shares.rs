@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use world::{Declared, Raw, RawReply, World, eventually, issue_key};
 
 const OPERATIONS: &str = "echo: { match: GET /echo, permission: orders.read, upgrade: websocket }
-    brief: { match: GET /brief, permission: orders.read, upgrade: websocket, idle_timeout: 400ms }
+    brief: { match: GET /brief, permission: orders.read, upgrade: websocket, idle_timeout: 2s }
     slow: { match: GET /slow, permission: orders.read, timeout: 5s }
     plain: { match: GET /plain, permission: orders.read }";
 
@@ -150,10 +150,10 @@ fn a_silent_web_socket_is_closed() {
     for word in ["one ", "two ", "three ", "four "] {
         raw.send(word);
         eventually(|| raw.received().ends_with(word.as_bytes()).then_some(()));
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(600));
     }
     raw.wait_until_closed();
-    assert!(begun.elapsed() >= Duration::from_millis(600 + 250));
+    assert!(begun.elapsed() >= Duration::from_millis(4 * 600 + 1_000));
     // The record counts what passed, and says that nobody closed it.
     let record = eventually(|| {
         let records = scene.world.records().unwrap();

@@ -43,7 +43,7 @@ integrations:
         ship-order: { match: POST /orders, permission: orders.write }
 "#;
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 /// A bridge that is not started yet.
 struct Site {

@@ -39,6 +39,13 @@ fn pool(port: u16, protocol: Protocol) -> Rc<Pool> {
     Pool::new(Upstream::new(settings(port, protocol)).unwrap())
 }
 
+/// Of so many HTTP/2 connections at most, for which a caller waits as long as it takes.
+fn narrow_pool(port: u16, max_connections: usize) -> Rc<Pool> {
+    let queue_timeout = Duration::from_secs(60);
+    let settings = Settings { max_connections, queue_timeout, ..settings(port, Protocol::Http2) };
+    Pool::new(Upstream::new(settings).unwrap())
+}
+
 /// Sends as the bridge does: with the request at hand for another time.
 async fn send(pool: &Rc<Pool>, method: Method) -> Result<Response<PooledBody>, SendError> {
     let request = || {
@@ -206,12 +213,7 @@ fn a_limit_of_streams_is_met_with_further_connections() {
         let (port, connections) = serve(vec![handler]).await;
         for (max_connections, least) in [(1024, 4), (3, 1)] {
             connections.set(0);
-            let settings = Settings {
-                max_connections,
-                queue_timeout: Duration::from_secs(10),
-                ..settings(port, Protocol::Http2)
-            };
-            let pool = Pool::new(Upstream::new(settings).unwrap());
+            let pool = narrow_pool(port, max_connections);
             let statuses = Rc::new(RefCell::new(Vec::new()));
             let callers: Vec<_> = (0..8)
                 .map(|_| {
@@ -242,12 +244,7 @@ fn a_connection_that_allows_no_stream_is_given_up_for_another() {
         let (port, connections) = serve(vec![drains]).await;
         for (max_connections, account) in [(1024, "a"), (1, "b")] {
             connections.set(0);
-            let settings = Settings {
-                max_connections,
-                queue_timeout: Duration::from_secs(10),
-                ..settings(port, Protocol::Http2)
-            };
-            let pool = Pool::new(Upstream::new(settings).unwrap());
+            let pool = narrow_pool(port, max_connections);
             for number in 1..=3 {
                 let request = Request::builder().uri("/").body(OutBody::Empty).unwrap();
                 let repeatable = Repeatable { idempotent: true, again: &|| None };

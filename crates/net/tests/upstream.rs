@@ -261,7 +261,7 @@ fn a_body_or_a_request_dropped_midway_takes_its_connection_along() {
         assert!(response.body_mut().frame().await.unwrap().is_ok());
         drop(response);
         assert_eq!(pool.idle(), 0);
-        let hanging = tokio::time::timeout(Duration::from_millis(100), pool.send(get("/hang"))).await;
+        let hanging = tokio::time::timeout(Duration::from_secs(1), pool.send(get("/hang"))).await;
         assert!(hanging.is_err());
         assert_eq!(pool.idle(), 0);
         assert_eq!(connection(&pool.send(get("/")).await.unwrap()), 3);

@@ -82,7 +82,7 @@ fn an_outage_ends_under_load() {
             eventually(|| trail.ready().is_err());
             eventually(|| !disk.failing());
             let began = Instant::now();
-            while trail.ready().is_err() && began.elapsed() < Duration::from_secs(20) {
+            while trail.ready().is_err() && began.elapsed() < Duration::from_secs(60) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             let recovered = trail.ready().is_ok();
