@@ -5,30 +5,59 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// An attack alone holds nothing: it is not among the tests.
 #[test]
 fn every_promise_of_security_names_a_test() {
-    let (text, known) = (read("SECURITY.md"), known());
+    let (text, tests, attacks) = (read("SECURITY.md"), tests(), attacks());
     let promises: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert!(promises.len() >= 12, "only {} promises", promises.len());
     for promise in promises {
-        let tests = promise.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
-        let named: Vec<&str> = quoted(tests).collect();
-        assert!(!named.is_empty(), "no test holds: {promise}");
+        let held_by = promise.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let named: Vec<&str> = quoted(held_by).collect();
+        assert!(named.iter().any(|name| tests.contains(*name)), "no test holds: {promise}");
         for name in named {
-            assert!(known.contains(name), "no test, attack or case file is called {name}: {promise}");
+            let is_known = tests.contains(name) || attacks.contains(name);
+            assert!(is_known, "no test, attack or case file is called {name}: {promise}");
         }
     }
+}
+
+/// By their names, or by the files and folders that hold them.
+#[test]
+fn every_invariant_of_architecture_names_a_test() {
+    let (text, tests) = (read("ARCHITECTURE.md"), tests());
+    let invariants: Vec<&str> = text.split("**Invariant:**").skip(1).collect();
+    assert!(invariants.len() >= 20, "only {} invariants", invariants.len());
+    let other = ["cargo xtask bans", "store::suite"];
+    for invariant in invariants {
+        // The last one ends where the next chapter begins.
+        let invariant = invariant.split("\n## ").next().unwrap_or_default();
+        let held_by = invariant.split("*Test:*").nth(1).unwrap_or_default();
+        assert!(!held_by.trim().is_empty(), "no test holds: {invariant}");
+        for name in quoted(held_by) {
+            let is_there = || alternatives(name).iter().all(|path| root().join(path).exists());
+            let is_known = tests.contains(name) || other.contains(&name) || name.contains('/') && is_there();
+            assert!(is_known, "no test, file or folder of tests is called {name}: {invariant}");
+        }
+    }
+}
+
+/// `a/{b,c}.rs` is two paths.
+fn alternatives(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
+    let (middle, after) = rest.split_once('}').expect("a brace that closes");
+    middle.split(',').map(|one| format!("{before}{one}{after}")).collect()
 }
 
 /// In every document that is written by hand: what looks like the name of a test is one.
 #[test]
 fn tests_that_documents_name_exist() {
-    let known = known();
+    let tests = tests();
     let mut faults = Vec::new();
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         for name in quoted(&text).filter(|name| looks_like_a_test(name)) {
-            if !known.contains(name) {
+            if !tests.contains(name) {
                 faults.push(format!("{}: no test is called {name}", document.display()));
             }
         }
@@ -141,28 +170,38 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Names of test functions, and what else can be run or read to see that a promise holds.
-fn known() -> BTreeSet<String> {
-    let mut known = BTreeSet::new();
+/// Names of test functions, of those that a suite exports, and case files.
+fn tests() -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
     for path in files(&["crates", "xtask"], "rs") {
         let source = fs::read_to_string(&path).unwrap();
-        for line in source.lines() {
-            let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("async ");
+        let mut is_test = false;
+        for line in source.lines().map(str::trim_start) {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let line = line.trim_start_matches("pub ").trim_start_matches("async ");
             if let Some(name) = line.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next()) {
-                known.insert(name.to_owned());
+                if is_test || path.ends_with("store/src/suite.rs") {
+                    tests.insert(name.to_owned());
+                }
+                is_test = false;
             }
         }
     }
     for path in files(&["crates"], "yaml") {
-        known.insert(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
+        tests.insert(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
     }
-    for attack in fs::read_dir(root().join("xtask/src/attack")).unwrap() {
+    tests
+}
+
+fn attacks() -> BTreeSet<String> {
+    let files = fs::read_dir(root().join("xtask/src/attack")).unwrap();
+    let attacks = files.map(|attack| {
         let name = attack.unwrap().file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
         // The crowd's attack is called by what it takes.
         let name = if name == "crowd" { "connections".to_owned() } else { name };
-        known.insert(format!("cargo xtask attack --only {name}"));
-    }
-    known
+        format!("cargo xtask attack --only {name}")
+    });
+    attacks.collect()
 }
 
 fn documents() -> Vec<PathBuf> {
