@@ -40,6 +40,7 @@ mod refusals;
 mod retention;
 mod segment;
 mod shared;
+mod store;
 mod text;
 mod tiles;
 mod trail;
@@ -57,4 +58,5 @@ pub use reader::{Follow, Indexer, Log, LogFile, Order, Place, Query, Stored, Ver
 pub use receipt::{Receipt, ReceiptFault};
 pub use retention::{Kept, Limits};
 pub use segment::TrailKey;
+pub use store::StoreSeen;
 pub use trail::{Status, Trail};

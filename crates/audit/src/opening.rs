@@ -214,7 +214,7 @@ fn take_lock(disk: &dyn Disk, places: &Places) -> Result<Box<dyn Lock>, AuditErr
 }
 
 /// Whether another process writes the trail.
-fn is_written(disk: &dyn Disk, places: &Places) -> Result<bool, AuditError> {
+pub(crate) fn is_written(disk: &dyn Disk, places: &Places) -> Result<bool, AuditError> {
     let file = places.base.join("lock");
     match disk.lock(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

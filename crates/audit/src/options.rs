@@ -1,6 +1,7 @@
 use crate::checkpoint::Signers;
 use crate::head::Anchor;
-use ironbridge_core::{OwnerKey, StoreMark};
+use crate::store::StoreSeen;
+use ironbridge_core::OwnerKey;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,8 @@ pub struct Options {
     pub signers: Signers,
     /// What is remembered of the trail outside of it, and the key that authenticates it.
     pub anchor: Anchor,
-    /// How far the store came whose credentials and keys the trail is written with.
-    pub store: StoreMark,
-    /// An earlier mark that this store was found to have grown from: what is remembered of it, or it was set back.
-    pub store_grew_from: Option<StoreMark>,
-    /// It came so far since that mark that it cannot tell.
-    pub store_outran: bool,
+    /// The store whose credentials and keys the trail is written with.
+    pub store: StoreSeen,
     /// Has the trail go on where it is not as it was left: what contradicts is set aside, and a record says so.
     pub accept_loss: bool,
     /// Makes the clock right, however far it is ahead of when the trail was last written.
@@ -57,9 +54,7 @@ impl Options {
             signers,
             callers,
             anchor,
-            store: StoreMark::default(),
-            store_grew_from: None,
-            store_outran: false,
+            store: StoreSeen::default(),
             accept_loss: false,
             confirm_clock: false,
             actor: "bridge".to_owned(),

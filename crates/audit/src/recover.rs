@@ -17,7 +17,7 @@ use crate::reader::{Log, Order};
 use crate::segment::{self, Link, Part};
 use crate::tiles::Edge;
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{ExchangeId, StoreMark, Timestamp};
+use ironbridge_core::{ExchangeId, Timestamp};
 use ironbridge_seal::envelope::SealError;
 use ironbridge_seal::random;
 use std::io;
@@ -50,7 +50,6 @@ pub(crate) struct Found {
 }
 
 const CHECKPOINT: &str = "log/checkpoint";
-const STORE: &str = "store.sqlite";
 
 impl Found {
     /// # Errors
@@ -101,11 +100,10 @@ impl Found {
         if holds && unwritten.iter().any(|note| note.is_of(name::LOSS)) {
             refusals.accepted.truncate(before);
         }
-        if !grew_from(options, known.store) {
-            let detail = set_back(options, known.store);
-            refusals.refuse(Fault::new(FaultKind::RolledBack, STORE, detail))?;
+        if let Err(fault) = options.store.follows(known.store) {
+            refusals.refuse(fault)?;
         }
-        let known = Remembered { store: options.store, ..known };
+        let known = Remembered { store: options.store.mark, ..known };
         let expected = (next == known.acknowledged).then_some(known.link);
         let link = journal.link().or(expected).unwrap_or_default();
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
@@ -290,7 +288,7 @@ fn compare_log(
 /// Nothing that stops a bridge leaves a log of more than what is remembered acknowledges, as that is on disk before a
 /// checkpoint is. A copy that was taken of a running bridge may: then what it has more must tell of no change of the
 /// store, or that was copied, or put back, without it.
-fn beyond(log: &Log, range: Range<u64>, anchor: &Anchor) -> Result<Option<Fault>, Fault> {
+pub(crate) fn beyond(log: &Log, range: Range<u64>, anchor: &Anchor) -> Result<Option<Fault>, Fault> {
     let mut next = range.start;
     while next < range.end {
         for leaf in log.bundle(next, range.end)? {
@@ -308,35 +306,6 @@ fn beyond(log: &Log, range: Range<u64>, anchor: &Anchor) -> Result<Option<Fault>
         }
     }
     Ok(None)
-}
-
-fn grew_from(options: &Options, before: StoreMark) -> bool {
-    let told = options.store_grew_from == Some(before);
-    options.store.can_follow(before) && (told || before.is_counted() || before == options.store)
-}
-
-/// What a store is that does not follow the one before.
-fn set_back(options: &Options, before: StoreMark) -> String {
-    let now = options.store;
-    let again = "what was revoked, replaced or erased since may be there again";
-    if now.life != before.life {
-        return format!("the store is another one than the trail was written with; {again}");
-    }
-    let (now, before) = (now.changes, before.changes);
-    if options.store_outran && now >= before {
-        let since = now.saturating_sub(before);
-        return format!(
-            "the store counts {since} changes of its rows since what is remembered of the trail was written, and has \
-             forgotten what leads from there, so nobody can tell whether it was set back; if this is a copy of a running \
-             bridge, take another one with less time between `audit-head` and the store; else {again}"
-        );
-    }
-    if now >= before {
-        return format!(
-            "the store was set back, and changed since: of the {before} changes of its rows that were made, it has not seen the last; {again}"
-        );
-    }
-    format!("the store was set back: it has seen {now} changes of its rows, but {before} were made; {again}")
 }
 
 /// Reads the journal past the checkpoint, to its end, which must not come before what was acknowledged. Whether what was

@@ -1,5 +1,5 @@
 use crate::log_keys::{LogKeys, LogKeysError};
-use ironbridge_audit::{Anchor, Mark, Options, Trail, TrailKey};
+use ironbridge_audit::{Anchor, Fault, Mark, Options, Trail, TrailKey};
 use ironbridge_controls::idempotency;
 use ironbridge_core::{Clock, SystemClock, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -53,6 +53,8 @@ pub enum HomeError {
     Keys(#[from] KeyFileError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the store is not the one that was left: {0}")]
+    NotAsLeft(Fault),
     #[error("{0}")]
     Kept(String),
 }
@@ -73,7 +75,7 @@ const REPLAY_NAMESPACE: &str = "replay";
 const FINGERPRINT_KEY: &str = "fingerprint-key";
 const FINGERPRINT_CONTEXT: &[u8] = b"replay/fingerprint-key";
 /// Beside the audit directory, not in it.
-const TRAIL_HEAD: &str = "audit-head";
+pub(crate) const TRAIL_HEAD: &str = "audit-head";
 
 impl Home {
     /// Opens the data directory, and makes it, with fresh keys, where there is none. `actor` is who acts: what it
@@ -244,20 +246,8 @@ impl Home {
         let anchor = anchor.ok_or_else(|| kept("the audit trail's key was removed"))?;
         // What it should be instead, or why it cannot be read, opening the trail says.
         let known = anchor.remembered().ok().flatten().map(|remembered| remembered.store);
-        let (store_grew_from, store_outran) = match known {
-            None => (None, false),
-            Some(known) => match self.store.grew_from(known).await {
-                Err(StoreError::Outran(_)) => (None, true),
-                grew => (grew?.then_some(known), false),
-            },
-        };
-        let store = self.store.mark().await?;
-        Ok(Options {
-            store,
-            store_grew_from,
-            store_outran,
-            ..Options::new(self.audit_dir(), origin, signers, callers, anchor)
-        })
+        let store = self.store_seen(known.unwrap_or_default()).await?;
+        Ok(Options { store, ..Options::new(self.audit_dir(), origin, signers, callers, anchor) })
     }
 
     async fn make_trail_key(&self) -> Result<(), HomeError> {
@@ -370,7 +360,7 @@ fn refuse_lost_store(dir: &Path) -> Result<bool, HomeError> {
 }
 
 /// Also where it cannot be told: then opening says why.
-fn is_there(path: &Path) -> bool {
+pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
 }
 

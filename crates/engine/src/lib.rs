@@ -2,6 +2,7 @@
 //! together, and replaces it under traffic ([`Bridge::reload`]).
 
 mod actions;
+mod as_left;
 mod bridge;
 mod descriptors;
 mod home;

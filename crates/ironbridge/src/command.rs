@@ -15,7 +15,7 @@ pub mod subject;
 use crate::actor;
 use crate::failure::Failure;
 use crate::output;
-use ironbridge_engine::Home;
+use ironbridge_engine::{Home, HomeError};
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
@@ -55,9 +55,29 @@ fn home(manifest: &ironbridge_manifest::Manifest) -> Result<Home, Failure> {
     open(&manifest.bridge.data_dir)
 }
 
+/// As a start judges it: what a store that was set back says is not told, and nothing is written into it.
 fn open(data_dir: &Path) -> Result<Home, Failure> {
+    let home = open_as_it_lies(data_dir)?;
+    block_on(async { Ok(home.demand_as_left().await) })?.map_err(set_back)?;
+    Ok(home)
+}
+
+/// For those that tell what is wrong with it, or set it right.
+fn open_as_it_lies(data_dir: &Path) -> Result<Home, Failure> {
     Ok(Home::open(data_dir, actor::of_command())?)
 }
+
+fn set_back(error: HomeError) -> Failure {
+    let help = match &error {
+        HomeError::NotAsLeft(_) => SET_BACK,
+        _ => return error.into(),
+    };
+    Failure::new(error.to_string()).help(help)
+}
+
+const SET_BACK: &str = "find out who could write the data directory, and bring back what is missing (`store.sqlite`, `audit-head`) \
+                        from a backup; `ironbridge audit status` says whether the trail is as it was left. Where it is gone, stop \
+                        the bridge: `ironbridge audit accept-loss` has it go on without it";
 
 /// What another hand did to rows of the store, which are not listed.
 fn tell_altered(altered: &[String]) {

@@ -3,11 +3,18 @@
 
 mod stage;
 
+use ironbridge_audit::Trail;
+use ironbridge_core::Recorder;
+use ironbridge_engine::{Actor, Home};
+use ironbridge_store::SealedItems;
+use serde_json::Value;
 use stage::Stage;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// What another hand put in or took away is not listed, and told.
 #[test]
@@ -106,4 +113,167 @@ fn no_store_is_held_open_while_a_value_is_awaited() {
     let ended = command.wait_with_output().unwrap();
     let told = String::from_utf8(ended.stderr).unwrap();
     assert!(!ended.status.success() && told.contains("longer than"), "{told}");
+}
+
+/// As a bridge does that runs for a moment: it begins the trail, and remembers how far the store came.
+fn runs(stage: &Stage) {
+    let home = Home::open(&stage.path("data"), Actor::new("bridge")).unwrap();
+    runtime().block_on(async {
+        let options = home.trail_options("test-bridge").await.unwrap();
+        let trail = Trail::open(options, Arc::clone(&home.clock)).unwrap();
+        home.trail_begun().await.unwrap();
+        for action in home.outbox().pending(99).await.unwrap() {
+            trail.act(&action).unwrap();
+            home.outbox().done(vec![action.id]).await.unwrap();
+        }
+        home.store.mark().await.unwrap();
+        trail.store_is_at(home.store.newest_mark()).unwrap();
+        home.mark_trail(&trail).await.unwrap();
+        trail.close().unwrap();
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Every file of the store, as it lies there.
+fn copy(stage: &Stage, from: &str, to: &str) {
+    for file in ["store.sqlite", "audit-head"] {
+        let (from, to) = (stage.path(from).join(file), stage.path(to).join(file));
+        if from.exists() {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// What a store says that was set back, and what is written into it, goes when the right one is brought back.
+#[test]
+fn commands_judge_a_store_that_was_set_back_as_a_start_does() {
+    let stage = Stage::new();
+    let id =
+        stage.good(&["key", "issue", "shop", "--format", "json"]).json()["id"].as_str().unwrap().to_owned();
+    for place in ["new", "before", "after"] {
+        fs::create_dir(stage.path(place)).unwrap();
+    }
+    copy(&stage, "data", "new");
+    runs(&stage);
+    copy(&stage, "data", "before");
+    stage.good(&["key", "revoke", &id]);
+    runs(&stage);
+    copy(&stage, "data", "after");
+    fs::write(stage.path("value"), "long-enough-a-value").unwrap();
+    let refused = |why: &str| {
+        for command in [
+            &["key", "list"][..],
+            &["key", "issue", "shop"],
+            &["key", "revoke", &id],
+            &["secret", "list"],
+            &["secret", "set", "erp-token", "--file", "value"],
+            &["secret", "remove", "erp-token"],
+            &["certificate", "ca"],
+            &["subject", "trace", "x"],
+            &["subject", "erase", "x", "--yes"],
+            &["audit", "key"],
+            &["audit", "key", "rotate"],
+            &["audit", "disclosures", "--subject", "x"],
+            &["audit", "status"],
+            &["audit", "verify"],
+            &["run"],
+        ] {
+            let told = stage.bad(command).err;
+            assert!(told.contains(why) && told.contains("help: "), "{command:?}: {told}");
+        }
+    };
+    let store = "data/store.sqlite";
+    for (place, why) in [("before", "the store was set back"), ("new", "audit-head")] {
+        copy(&stage, "after", "data");
+        fs::copy(stage.path(place).join("store.sqlite"), stage.path(store)).unwrap();
+        refused(why);
+    }
+    // Counted up again.
+    fs::copy(stage.path("before/store.sqlite"), stage.path(store)).unwrap();
+    let home = Home::open(&stage.path("data"), Actor::new("x")).unwrap();
+    for name in 0..9_u8 {
+        runtime().block_on(home.store.put("any", &name.to_string(), vec![name], home.clock.now())).unwrap();
+    }
+    drop(home);
+    refused("set back, and changed since");
+    // With what is remembered of it, and without.
+    copy(&stage, "before", "data");
+    refused("was signed since");
+    fs::remove_file(stage.path("data/audit-head")).unwrap();
+    refused("is missing");
+    // Another hand exchanges the store and all its keys.
+    let other = Stage::new();
+    other.good(&["key", "issue", "shop"]);
+    runs(&other);
+    copy(&stage, "after", "data");
+    fs::copy(other.path(store), stage.path(store)).unwrap();
+    assert!(stage.bad(&["key", "list"]).err.contains("not written with this key file"));
+    copy(&stage, "after", "data");
+    let listed = stage.good(&["key", "list", "--format", "json"]).json();
+    assert_eq!(listed[0]["state"], "revoked", "{listed}");
+    assert_eq!(
+        stage.good(&["audit", "accept-loss", "--yes", "--format", "json"]).json()["accepted"],
+        Value::Null
+    );
+    // What is lost for good is gone on with, once that is said.
+    copy(&stage, "before", "data");
+    stage.good(&["audit", "accept-loss", "--yes"]);
+    assert_eq!(stage.good(&["key", "list", "--format", "json"]).json()[0]["state"], "live");
+}
+
+/// A bridge notes how far the store came after it came there, and commands come in between.
+#[test]
+fn no_command_beside_a_busy_bridge_takes_its_store_for_one_that_was_set_back() {
+    let stage = Stage::new();
+    stage.good(&["key", "issue", "shop"]);
+    runs(&stage);
+    let busy = AtomicBool::new(true);
+    let (commands, noted) = (AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let home = Home::open(&stage.path("data"), Actor::new("bridge")).unwrap();
+            runtime().block_on(async {
+                let options = home.trail_options("test-bridge").await.unwrap();
+                let trail = Trail::open(options, Arc::clone(&home.clock)).unwrap();
+                let owners = home.owners().await.unwrap();
+                for person in 0_u64.. {
+                    if !busy.load(Relaxed) {
+                        break;
+                    }
+                    owners.subjects(&[person.to_string().into()]).await.unwrap();
+                    // Some of them only later, as it is: once a second.
+                    if person % 3 == 0 {
+                        let mark = home.store.newest_mark();
+                        trail.store_is_at(mark).unwrap();
+                        home.store.noted(mark).await.unwrap();
+                        home.mark_trail(&trail).await.unwrap();
+                        noted.fetch_add(1, Relaxed);
+                    }
+                }
+                trail.close().unwrap();
+            });
+        });
+        scope.spawn(|| {
+            let home = Home::open(&stage.path("data"), Actor::new("command")).unwrap();
+            runtime().block_on(async {
+                while busy.load(Relaxed) {
+                    home.demand_as_left().await.unwrap();
+                    commands.fetch_add(1, Relaxed);
+                }
+            });
+        });
+        for turn in 0..10 {
+            stage.good(&["key", "list"]);
+            let name = format!("name-{turn}");
+            assert_eq!(stage.run_with_input(&["secret", "set", &name], b"long-enough-a-value").code, 0);
+            let home = Home::open(&stage.path("data"), Actor::new("command")).unwrap();
+            runtime().block_on(home.demand_as_left()).unwrap();
+        }
+        busy.store(false, Relaxed);
+    });
+    assert!(commands.into_inner() > 10 && noted.into_inner() > 10);
+    stage.good(&["audit", "status"]);
 }

@@ -4,7 +4,7 @@
 use crate::exchanges::{
     append, clock, closed, copy_all, flow, id, open_lagging, options, record, verify, wait,
 };
-use ironbridge_audit::{AuditError, Fault, FaultKind, Log, Options, Trail, TrailKey};
+use ironbridge_audit::{AuditError, Fault, FaultKind, Log, Options, StoreSeen, Trail, TrailKey};
 use ironbridge_core::StoreMark;
 use ironbridge_core::action::name;
 use std::fs;
@@ -530,7 +530,10 @@ fn a_store_that_was_set_back_is_not_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
     // Of a version that knew no steps.
     let mark = |life: u8, changes| StoreMark { life: [life; 16], changes, step: [0; 32] };
-    let at = |life: u8, changes| Options { store: mark(life, changes), ..begun(dir.path()) };
+    let at = |life: u8, changes| Options {
+        store: StoreSeen { mark: mark(life, changes), ..StoreSeen::default() },
+        ..begun(dir.path())
+    };
     // A trail of a version that did not know.
     closed(dir.path(), 3);
     let trail = Trail::open(at(1, 7), clock()).unwrap();
@@ -543,7 +546,7 @@ fn a_store_that_was_set_back_is_not_gone_on_with() {
         at(1, 0),
         at(2, 9),
         at(2, 99),
-        Options { store: StoreMark::default(), ..begun(dir.path()) },
+        Options { store: StoreSeen::default(), ..begun(dir.path()) },
     ] {
         match Trail::open(other, clock()) {
             Err(AuditError::NotAsLeft(fault)) => {
@@ -567,7 +570,10 @@ fn a_store_that_was_set_back_is_not_gone_on_with() {
 fn a_store_that_only_counts_as_far_is_not_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
     let mark = |changes, step: u8| StoreMark { life: [1; 16], changes, step: [step; 32] };
-    let at = |store, store_grew_from| Options { store, store_grew_from, ..begun(dir.path()) };
+    let at = |mark, grew_from| Options {
+        store: StoreSeen { mark, grew_from, outran: false },
+        ..begun(dir.path())
+    };
     closed(dir.path(), 3);
     let trail = Trail::open(at(mark(9, 1), None), clock()).unwrap();
     trail.store_is_at(mark(10, 2)).unwrap();
@@ -594,7 +600,8 @@ fn a_store_that_only_counts_as_far_is_not_gone_on_with() {
     for (store, cannot_tell) in
         [(mark(12, 4), true), (mark(9, 1), false), (StoreMark { life: [2; 16], ..mark(12, 4) }, false)]
     {
-        let outran = Options { store_outran: true, ..at(store, None) };
+        let seen = StoreSeen { mark: store, grew_from: None, outran: true };
+        let outran = Options { store: seen, ..begun(dir.path()) };
         let Err(AuditError::NotAsLeft(fault)) = Trail::open(outran, clock()) else { panic!() };
         assert_eq!(fault.detail.contains("nobody can tell"), cannot_tell, "{fault}");
         assert_eq!(fault.detail.contains("take another"), cannot_tell, "{fault}");

@@ -4,7 +4,7 @@
 use crate::exchanges::{anchor, clock, copy_all, open_lagging, options, record, verify};
 use crate::left::{SEGMENT, begun, change, entries, frames, killed};
 use ironbridge_audit::disk::{Disk, DiskFile, Lock, RealDisk};
-use ironbridge_audit::{Anchor, AuditError, Log, Mark, Options, Trail};
+use ironbridge_audit::{Anchor, AuditError, Log, Mark, Options, StoreSeen, Trail};
 use ironbridge_core::StoreMark;
 use ironbridge_core::action::name;
 use std::fs::{self, File};
@@ -206,12 +206,13 @@ fn a_note_that_is_put_back_makes_nothing_acceptable() {
 /// The note lies there rightly, of a stop in which the head was put in order, and has not been written yet.
 #[test]
 fn a_note_that_waits_makes_nothing_acceptable() {
-    let at = |changes, step: u8| StoreMark { life: [1; 16], changes, step: [step; 32] };
+    let mark = |changes, step: u8| StoreMark { life: [1; 16], changes, step: [step; 32] };
+    let at = |changes, step| StoreSeen { mark: mark(changes, step), ..StoreSeen::default() };
     let stopped = || {
         let dir = killed();
         let lagging = Options { max_lag: std::time::Duration::from_secs(3600), ..begun(dir.path()) };
         let trail = Trail::open(Options { store: at(9, 1), ..lagging }, clock()).unwrap();
-        trail.store_is_at(at(10, 2)).unwrap();
+        trail.store_is_at(mark(10, 2)).unwrap();
         record(&trail, 620..625);
         fs::remove_file(dir.path().join("head")).unwrap();
         trail.close().unwrap();

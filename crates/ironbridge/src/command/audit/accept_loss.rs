@@ -1,6 +1,6 @@
 use crate::actor;
 use crate::cli::Outcome;
-use crate::command::{block_on, confirm, home};
+use crate::command::{block_on, confirm, open_as_it_lies};
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output::{self, FormatArg};
@@ -62,7 +62,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 
 /// The trail as it lies there, and how it is not as it was left.
 fn examined(manifest: &Manifest) -> Result<(Home, Options, Option<Fault>), Failure> {
-    let home = home(manifest)?;
+    let home = open_as_it_lies(&manifest.bridge.data_dir)?;
     let options = block_on(async { Ok(home.trail_options(&manifest.bridge.name).await?) })?;
     match Trail::examine(&options) {
         Err(AuditError::NotAsLeft(fault)) => Ok((home, options, Some(fault))),

@@ -4,7 +4,7 @@ use super::fault::tampered;
 use super::file;
 use crate::actor;
 use crate::cli::Outcome;
-use crate::command::block_on;
+use crate::command::{block_on, open, open_as_it_lies};
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output;
@@ -169,17 +169,23 @@ fn served(url: &str, ca: Option<&Path>) -> Result<Log, Failure> {
 }
 
 impl Source {
-    /// The data directory that belongs to the trail, if there is one with a store.
+    /// The data directory that belongs to the trail, if there is one with a store, as it lies there.
     pub fn home(&self) -> Result<Option<Home>, Failure> {
-        match &self.data_dir {
-            Some(dir) if Home::is_begun(dir) => Ok(Some(Home::open(dir, actor::of_command())?)),
-            _ => Ok(None),
-        }
+        self.begun().map(open_as_it_lies).transpose()
     }
 
-    /// What contradicts what the bridge remembers of its trail; nothing for a copy, or while the bridge runs.
+    fn begun(&self) -> Option<&Path> {
+        self.data_dir.as_deref().filter(|dir| Home::is_begun(dir))
+    }
+
+    /// What contradicts what the bridge remembers of its trail and its store; of a copy nothing, and while the bridge
+    /// runs only of the store.
     pub fn contradiction(&self) -> Result<Option<Fault>, Failure> {
         let Some(home) = self.home()? else { return Ok(None) };
+        match block_on(async { Ok(home.demand_as_left().await) })? {
+            Err(HomeError::NotAsLeft(fault)) => return Ok(Some(fault)),
+            judged => judged?,
+        }
         // Whatever is wrong with the checkpoint, verification tells better.
         let Ok(head) = self.log.checkpoint(None) else { return Ok(None) };
         let origin = head.origin;
@@ -197,10 +203,8 @@ impl Source {
     /// The keys that were named, or those that belong to the trail.
     pub fn keyring(&self, keys: &KeysArg) -> Result<Option<Keyring>, Failure> {
         match &keys.keys {
-            None => self.home()?.as_ref().map(|home| Keyring::open(home, self.log.clone())).transpose(),
-            Some(dir) if Home::is_begun(dir) => {
-                Keyring::open(&Home::open(dir, actor::of_command())?, self.log.clone()).map(Some)
-            }
+            None => self.begun().map(|dir| Keyring::open(&open(dir)?, self.log.clone())).transpose(),
+            Some(dir) if Home::is_begun(dir) => Keyring::open(&open(dir)?, self.log.clone()).map(Some),
             Some(dir) => Err(Failure::new(format!("{} is no data directory", dir.display()))
                 .help("name the directory that the manifest calls `data_dir`")),
         }
