@@ -107,20 +107,20 @@ impl Trail {
         Ok(Trail { shared, callers, refusals, threads: Mutex::new(Some(threads)) })
     }
 
-    /// Whether the trail is as it was left; nothing is changed. A trail that a running bridge writes was examined when
-    /// that started, and is not again.
+    /// Whether the trail is as it was left; nothing is changed. What lies beside the log wrongly, and a start writes anew,
+    /// is told. A trail that a running bridge writes was examined when that started, and is not again.
     ///
     /// # Errors
     /// As [`Trail::open`].
-    pub fn examine(options: &Options) -> Result<(), AuditError> {
+    pub fn examine(options: &Options) -> Result<Vec<Fault>, AuditError> {
         let (disk, places) = (Arc::new(RealDisk) as Arc<dyn Disk>, Places::below(&options.dir));
         let examined = match is_written(&*disk, &places)? {
-            true => Ok(()),
-            false => Found::at(&disk, &places, options).map(drop),
+            true => Ok(Vec::new()),
+            false => Found::at(&disk, &places, options).map(|found| found.beside.faults().cloned().collect()),
         };
         match examined {
             // A bridge may have started since.
-            Err(_) if is_written(&*disk, &places)? => Ok(()),
+            _ if is_written(&*disk, &places)? => Ok(Vec::new()),
             examined => examined,
         }
     }

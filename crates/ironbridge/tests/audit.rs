@@ -33,6 +33,15 @@ fn stage(records: u64) -> Stage {
     stage
 }
 
+/// The same, signed with the keys of the bridge itself.
+fn own_stage(records: u64) -> Stage {
+    let stage = Stage::new();
+    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    let keys = runtime().block_on(home.log_keys(ORIGIN)).unwrap();
+    write_signed(&home, keys.signers(ORIGIN, home.clock.now()).unwrap(), 0..records);
+    stage
+}
+
 /// Signed with the same key wherever it is, so that one log can be passed off as another.
 fn write(stage: &Stage, numbers: std::ops::Range<u64>) {
     let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
@@ -278,7 +287,7 @@ fn a_range_is_verified_alone() {
 /// Somebody reads the store while a person is erased: it is said, and finished once they let go.
 #[test]
 fn an_erasure_that_is_held_up_is_said_to_be_pending() {
-    let stage = stage(3);
+    let stage = own_stage(3);
     let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); \
         db.execute('BEGIN'); db.execute('SELECT * FROM owner').fetchall(); print('reading', flush=True); \
         sys.stdin.read()";
@@ -327,7 +336,7 @@ fn an_erasure_that_is_held_up_is_said_to_be_pending() {
 
 #[test]
 fn personal_detail_is_opened_until_it_is_erased() {
-    let stage = stage(300);
+    let stage = own_stage(300);
     let found = stage.good(&["audit", "query", "--subject", "customer-1", "--details"]).out;
     assert_eq!(found.lines().count(), 100);
     assert!(found.lines().all(|line| line.ends_with("address=0.0.0.0 subject=customer-1")), "{found}");
@@ -360,7 +369,7 @@ fn personal_detail_is_opened_until_it_is_erased() {
     fs::remove_file(&receipt).unwrap();
     assert!(stage.bad(&prove).err.contains("no subject that can be opened"));
     // Nothing of this shows in the log, and the others can still be read.
-    let key = signer().verifier_key();
+    let key = stage.good(&["audit", "key"]).out;
     let verified = stage.good(&["audit", "verify", "--key", &key, "--format", "json"]).json();
     assert_eq!(verified["details"], 300);
     assert_eq!(stage.good(&["subject", "trace", "customer-2"]).out.lines().count(), 100);
@@ -507,7 +516,7 @@ fn a_mirror_that_is_behind_is_a_finding() {
 
 #[test]
 fn status_and_index() {
-    let stage = stage(300);
+    let stage = own_stage(300);
     let status = stage.good(&["audit", "status"]);
     assert!(status.out.contains("300 records written, 300 signed, 0 cosigned"), "{}", status.out);
     assert!(status.err.contains("copied nowhere"), "{}", status.err);
@@ -604,11 +613,7 @@ fn keys_are_listed_and_rotated() {
 
 #[test]
 fn retention_drops_what_is_old_and_keeps_every_proof() {
-    let stage = Stage::new();
-    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
-    let keys = runtime().block_on(home.log_keys(ORIGIN)).unwrap();
-    write_signed(&home, keys.signers(ORIGIN, home.clock.now()).unwrap(), 0..600);
-    drop(home);
+    let stage = own_stage(600);
     let unlimited = stage.bad(&["audit", "retention", "--dry-run"]);
     assert!(unlimited.err.contains("bridge.audit.retention"), "{}", unlimited.err);
     let data_dir = "  data_dir: ./data ";
@@ -866,5 +871,61 @@ fn every_command_tells_of_detail_that_it_could_not_read() {
         assert!(told.err.contains("not all of it could be read: detail/"), "{command:?}: {}", told.err);
         let all = command[0] == "audit" && command[1] != "disclosures";
         assert!(!all || told.out.lines().count() >= 300, "{command:?}: {}", told.out.lines().count());
+    }
+}
+
+/// Whoever watches the exit code is not to take it for good.
+#[test]
+fn status_fails_for_whatever_is_not_as_it_was_left() {
+    let stage = own_stage(300);
+    let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
+    runtime().block_on(home.trail_begun()).unwrap();
+    drop(home);
+    let newest = |below: &str| {
+        let files = fs::read_dir(stage.path(below)).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.is_file()).max().unwrap()
+    };
+    let tile = newest("data/audit/log/tile/0/001.p");
+    let detail = newest("data/audit/detail");
+    let [key, checkpoint, head] =
+        ["log/key", "log/checkpoint", "../audit-head"].map(|file| stage.path("data/audit").join(file));
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        let last = bytes.len() - 40;
+        bytes[last] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    let empty = |path: &Path| fs::write(path, "").unwrap();
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    type Harm<'a> = &'a dyn Fn(&Path);
+    stage.good(&["audit", "status"]);
+    for (path, harm) in [
+        (&tile, &flip as Harm<'_>),
+        (&tile, &remove),
+        (&detail, &flip),
+        (&key, &flip),
+        (&key, &empty),
+        (&key, &remove),
+        (&checkpoint, &flip),
+        (&checkpoint, &empty),
+        (&head, &empty),
+        (&head, &remove),
+    ] {
+        let whole = fs::read(path).unwrap();
+        harm(path);
+        let told = stage.bad(&["audit", "status"]);
+        assert!(told.err.contains("error: "), "{}: {}", path.display(), told.err);
+        let json = stage.bad(&["audit", "status", "--format", "json"]);
+        assert!(
+            json.err.contains("error")
+                || json.json()["faults"][0].is_object()
+                || json.json()["damaged"].is_string()
+                || json.json()["not_as_left"].is_object(),
+            "{}: {}",
+            path.display(),
+            json.out
+        );
+        fs::write(path, whole).unwrap();
+        stage.good(&["audit", "status"]);
     }
 }

@@ -67,7 +67,7 @@ fn examined(manifest: &Manifest) -> Result<(Home, Options, Option<Fault>), Failu
     match Trail::examine(&options) {
         Err(AuditError::NotAsLeft(fault)) => Ok((home, options, Some(fault))),
         Err(error) => Err(error.into()),
-        Ok(()) => Ok((home, options, None)),
+        Ok(_) => Ok((home, options, None)),
     }
 }
 

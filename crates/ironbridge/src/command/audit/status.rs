@@ -6,7 +6,7 @@ use crate::command::block_on;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use crate::times;
-use ironbridge_audit::{Fault, Kept, unwritable};
+use ironbridge_audit::{AuditError, Fault, Kept, unwritable};
 use ironbridge_core::Timestamp;
 use ironbridge_publish::{Kind, Lag, Snapshot};
 use ironbridge_store::OwnerKeys;
@@ -31,8 +31,10 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         status.print()?;
     }
     // Whoever watches it is not to take this for good.
-    let wrong =
-        status.unwritable.is_some() || status.contradiction.is_some() || status.findings().next().is_some();
+    let wrong = status.unwritable.is_some()
+        || status.refused.is_some()
+        || !status.faults.is_empty()
+        || status.findings().next().is_some();
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -44,8 +46,10 @@ struct Status {
     witnessed: u64,
     indexed: u64,
     kept: Kept,
-    /// What contradicts what the bridge remembers of its trail.
-    contradiction: Option<Fault>,
+    /// Why a start does not go on with it.
+    refused: Option<AuditError>,
+    /// What else is not as it was left, or cannot be read.
+    faults: Vec<Fault>,
     /// Why no further record can be written; never of a copy.
     unwritable: Option<String>,
     /// Actions done that wait for their record; `None` where there is no store beside the trail.
@@ -83,7 +87,14 @@ impl Status {
             Some(_) => source.dir.as_deref().and_then(unwritable),
             None => None,
         };
+        let (mut faults, refused) = match source.judged()? {
+            Ok(beside) => (beside, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        faults.extend(log.damage());
         Ok(Status {
+            refused,
+            faults,
             unwritable,
             origin: head.origin,
             written: newest.max(head.size),
@@ -91,7 +102,6 @@ impl Status {
             witnessed: log.witnessed_checkpoint(&[])?.map_or(0, |signed| signed.checkpoint.size),
             indexed: log.indexed()?,
             kept: log.kept()?,
-            contradiction: source.contradiction()?,
             waiting,
             clock_in_doubt,
             erasing,
@@ -115,7 +125,15 @@ impl Status {
             "dropped": { "records_below": self.kept.records, "detail_below": self.kept.detail },
             "published": self.published.as_ref().map(|snapshot| times::show(snapshot.time)),
             "unwritable": self.unwritable,
-            "not_as_left": self.contradiction.as_ref().map(fault::as_json),
+            "not_as_left": match &self.refused {
+                Some(AuditError::NotAsLeft(fault)) => fault::as_json(fault),
+                _ => Value::Null,
+            },
+            "damaged": match &self.refused {
+                None | Some(AuditError::NotAsLeft(_)) => Value::Null,
+                Some(error) => json!(error.to_string()),
+            },
+            "faults": self.faults.iter().map(fault::as_json).collect::<Value>(),
             "destinations": destinations.map(|lag| json!(lag)).collect::<Value>(),
         })
     }
@@ -130,8 +148,13 @@ impl Status {
                 "No further record can be written, so a running bridge refuses every exchange (audit-unavailable): {why}."
             ));
         }
-        if let Some(fault) = &self.contradiction {
-            output::note(not_as_left(fault).text(output::color_of_stderr()).trim_end());
+        let refused = self.refused.as_ref().map(|error| match error {
+            AuditError::NotAsLeft(fault) => not_as_left(fault),
+            AuditError::Damaged(fault) => fault::tampered(fault),
+            error => Failure::new(error.to_string()),
+        });
+        for failure in refused.into_iter().chain(self.faults.iter().map(fault::tampered)) {
+            output::note(failure.text(output::color_of_stderr()).trim_end());
         }
         if kept.records > 0 || kept.detail > 0 {
             let Kept { records, detail } = kept;

@@ -178,26 +178,22 @@ impl Source {
         self.data_dir.as_deref().filter(|dir| Home::is_begun(dir))
     }
 
-    /// What contradicts what the bridge remembers of its trail and its store; of a copy nothing, and while the bridge
-    /// runs only of the store.
-    pub fn contradiction(&self) -> Result<Option<Fault>, Failure> {
-        let Some(home) = self.home()? else { return Ok(None) };
+    /// What of trail and store is not as it was left, as a start judges it: what it refuses, or what lies beside the log
+    /// wrongly, which it writes anew. Of a copy nothing, and while the bridge runs only of the store.
+    pub fn judged(&self) -> Result<Result<Vec<Fault>, AuditError>, Failure> {
+        let Some(home) = self.home()? else { return Ok(Ok(Vec::new())) };
         match block_on(async { Ok(home.demand_as_left().await) })? {
-            Err(HomeError::NotAsLeft(fault)) => return Ok(Some(fault)),
+            Err(HomeError::NotAsLeft(fault)) => return Ok(Err(AuditError::NotAsLeft(fault))),
             judged => judged?,
         }
         // Whatever is wrong with the checkpoint, verification tells better.
-        let Ok(head) = self.log.checkpoint(None) else { return Ok(None) };
+        let Ok(head) = self.log.checkpoint(None) else { return Ok(Ok(Vec::new())) };
         let origin = head.origin;
         let options = block_on(async {
             let begun = home.trail_anchor().await?.is_some();
             Ok(if begun { Some(home.trail_options(&origin).await?) } else { None })
         })?;
-        match options.map(|options| audit::Trail::examine(&options)) {
-            Some(Err(AuditError::NotAsLeft(fault))) => Ok(Some(fault)),
-            // Whatever else is wrong, verification tells better.
-            _ => Ok(None),
-        }
+        Ok(options.map_or(Ok(Vec::new()), |options| audit::Trail::examine(&options)))
     }
 
     /// The keys that were named, or those that belong to the trail.

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use crate::times;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ironbridge_audit::{Checkpoint, Fault, Log, Place, Verified};
+use ironbridge_audit::{AuditError, Checkpoint, Fault, Log, Place, Verified};
 use ironbridge_core::Timestamp;
 use ironbridge_seal::hash;
 use ironbridge_seal::note::{self, NoteVerifier, Signature};
@@ -110,7 +110,7 @@ fn check(manifest: &Path, args: &Args, bar: &ProgressBar) -> Result<Report, Prob
     let source = args.trail.open(manifest)?;
     let log = source.log.clone();
     // As a start judges it, and before anything else: whoever reads this has to decide what becomes of the trail.
-    if let Some(fault) = source.contradiction()? {
+    if let Err(AuditError::NotAsLeft(fault)) = source.judged()? {
         return Err(Problem::Left(fault));
     }
     let older = match &args.against {
