@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod failure;
 mod inspect;
+mod log;
 mod nearest;
 mod output;
 mod times;

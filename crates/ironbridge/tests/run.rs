@@ -4,11 +4,11 @@
 mod stage;
 
 use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Process, Reply, curl};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::json;
 use stage::Stage;
 use std::fs;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -361,6 +361,35 @@ fn callers_that_never_get_as_far_as_a_request_are_told_of() {
     assert!(line.contains("data/ca.pem"), "{line}");
     let said = world.bridge.output();
     assert_eq!(said.lines().filter(|line| line.contains("plain-http")).count(), 1, "{said}");
+}
+
+/// A full disk is when there is most to say; and whoever reads the log may stop.
+#[test]
+fn a_log_that_nobody_takes_holds_up_and_ends_nobody() {
+    for unread in [false, true] {
+        let stage = Stage::new();
+        stage.edit("ironbridge.yaml", "127.0.0.1:8443", "127.0.0.1:0");
+        stage.edit("parties.yaml", "# ca: ./ca/erp.pem ", "");
+        let mut command = stage.command(&["run", "--log", "trace"]);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        command.stdout(Stdio::piped()).stderr(if unread { Stdio::piped() } else { full.into() });
+        let mut bridge = command.spawn().unwrap();
+        let mut said = BufReader::new(bridge.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("https://") {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "it ended");
+        }
+        let url = format!("https{}/erp/orders", line.trim().split_once("https").unwrap().1);
+        let ca = stage.path("data/ca.pem");
+        // A pipe holds 64 KiB, and each of these says a thousand bytes.
+        for _ in 0..150 {
+            let reply = curl(["--cacert", ca.to_str().unwrap(), &url]).unwrap();
+            assert_eq!(reply.json().unwrap()["code"], "credentials-missing");
+        }
+        kill_process(Pid::from_child(&bridge), Signal::TERM).unwrap();
+        assert!(bridge.wait().unwrap().success());
+    }
 }
 
 /// What the HTTP/2 library warns of is chosen by whoever connects, without a credential.

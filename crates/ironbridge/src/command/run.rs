@@ -2,11 +2,10 @@ use crate::cli::Outcome;
 use crate::command::audit::accept_loss;
 use crate::failure::Failure;
 use crate::inspect;
+use crate::log::Log;
 use crate::output;
 use ironbridge_audit::{AuditError, FaultKind};
 use ironbridge_engine::{Bridge, ListenerError, ReloadError, ServiceError, StartError, Watch};
-use ironbridge_manifest::{Diagnostics, Severity};
-use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -15,8 +14,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -44,10 +41,10 @@ pub struct Manner {
     /// What to log: error, warn, info, debug or trace; libraries and parts of the bridge have levels of their own where
     /// they are named, as in info,h2=debug [default: RUST_LOG, or info]
     #[arg(long, value_name = "LEVEL")]
-    log: Option<String>,
+    pub log: Option<String>,
     /// How to log
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    log_format: output::Format,
+    pub log_format: output::Format,
 }
 
 /// A bridge that takes connections.
@@ -69,9 +66,9 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 
 /// Runs the bridge of this directory until it is told to stop.
 pub fn start(dir: &Path, manner: &Manner, announce: Announce<'_>) -> Outcome {
-    start_log(manner)?;
+    let log = Log::start(manner)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(dir, manner, announce));
+    let outcome = runtime.block_on(serve(dir, manner, &log, announce));
     // Nothing of it is waited for any more.
     runtime.shutdown_background();
     match outcome {
@@ -84,18 +81,18 @@ pub fn start(dir: &Path, manner: &Manner, announce: Announce<'_>) -> Outcome {
     }
 }
 
-async fn serve(dir: &Path, manner: &Manner, more: Announce<'_>) -> Outcome {
+async fn serve(dir: &Path, manner: &Manner, log: &Log, more: Announce<'_>) -> Outcome {
     let mut signals = Signals::new()?;
     let started = tokio::select! {
         started = Bridge::start(dir) => started,
         () = signals.stop() => return Ok(ExitCode::SUCCESS),
     };
     let (bridge, findings) = started.map_err(|error| start_failure(dir, error))?;
-    tell(&findings, manner);
+    log.findings(&findings);
     // Before anybody is told that it runs: a change from then on must not be missed.
     let watch = if manner.no_watch { None } else { watch(&bridge, dir).await };
     announce(&bridge, manner, more).await?;
-    attend(&bridge, watch, manner, &mut signals).await;
+    attend(&bridge, watch, log, &mut signals).await;
 
     tracing::info!("stopping: open exchanges may finish; another signal stops at once");
     let mut hurried = false;
@@ -113,7 +110,7 @@ async fn serve(dir: &Path, manner: &Manner, more: Announce<'_>) -> Outcome {
 }
 
 /// Until it is told to stop.
-async fn attend(bridge: &Bridge, mut watch: Option<Watch>, manner: &Manner, signals: &mut Signals) {
+async fn attend(bridge: &Bridge, mut watch: Option<Watch>, log: &Log, signals: &mut Signals) {
     /// Certificates are renewed weeks ahead; an hour more does not matter.
     const RENEWAL: Duration = Duration::from_secs(3600);
     let mut renewal = tokio::time::interval(RENEWAL);
@@ -131,7 +128,7 @@ async fn attend(bridge: &Bridge, mut watch: Option<Watch>, manner: &Manner, sign
                 "a certificate is due"
             }
         };
-        reload(bridge, why, manner).await;
+        reload(bridge, why, log).await;
         if let Some(watch) = &mut watch
             && let Err(error) = watch.follow(&bridge.files().await)
         {
@@ -157,37 +154,19 @@ async fn changed(watch: Option<&Watch>) {
     }
 }
 
-async fn reload(bridge: &Bridge, why: &'static str, manner: &Manner) {
+async fn reload(bridge: &Bridge, why: &'static str, log: &Log) {
     match bridge.reload().await {
         Ok(reloaded) => {
-            tell(&reloaded.findings, manner);
+            log.findings(&reloaded.findings);
             let took_ms = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX);
             let (generation, integrations) = (reloaded.generation, reloaded.integrations);
             tracing::info!(why, generation, integrations, took_ms, "the manifest is read again and in force");
         }
         Err(error) => {
             if let ReloadError::Start(StartError::Manifest(findings)) = &error {
-                tell(findings, manner);
+                log.findings(findings);
             }
             tracing::error!(why, %error, "the manifest is not taken over; the one before stays in force");
-        }
-    }
-}
-
-/// Findings with their lines for people, one event each for programs.
-fn tell(findings: &Diagnostics, manner: &Manner) {
-    if manner.log_format == output::Format::Text {
-        if !findings.is_empty() {
-            output::note(findings.render_text(output::color_of_stderr()).trim_end());
-        }
-        return;
-    }
-    for finding in findings.iter() {
-        let (id, file, line) = (finding.id(), finding.place.file.display(), finding.place.line);
-        match finding.severity() {
-            Severity::Error => tracing::error!(id, %file, line, "{}", finding.message),
-            Severity::Warning => tracing::warn!(id, %file, line, "{}", finding.message),
-            Severity::Note => tracing::info!(id, %file, line, "{}", finding.message),
         }
     }
 }
@@ -312,55 +291,5 @@ impl Signals {
 
     async fn stop(&mut self) {
         while let Told::Reload = self.next().await {}
-    }
-}
-
-/// To standard error; standard output has the addresses only.
-fn start_log(manner: &Manner) -> Result<(), Failure> {
-    let level =
-        manner.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
-    let filter = EnvFilter::try_new(directives(level.as_deref().unwrap_or("info")));
-    let filter = filter.map_err(|error| {
-        Failure::new(format!("the log level cannot be read: {error}"))
-            .help("use error, warn, info, debug or trace, or one by module such as ironbridge_net=debug,info")
-    })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match manner.log_format {
-        output::Format::Text => builder.with_target(false).with_ansi(output::color_of_stderr()).init(),
-        output::Format::Json => builder.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
-/// What is asked for without a module is asked of the bridge. The libraries underneath speak of errors alone, unless they
-/// are named: callers choose how often those warn, in words that help nobody.
-fn directives(asked: &str) -> String {
-    let mut told = String::from("error");
-    for directive in asked.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
-        let bare = !directive.contains(['=', '[']) && directive.parse::<LevelFilter>().is_ok();
-        let module = if bare { "ironbridge=" } else { "" };
-        let _ = write!(told, ",{module}{directive}");
-    }
-    told
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_level_is_that_of_the_bridge_and_libraries_are_named() {
-        for (asked, told) in [
-            ("info", "error,ironbridge=info"),
-            ("DEBUG", "error,ironbridge=DEBUG"),
-            ("off", "error,ironbridge=off"),
-            ("ironbridge_net=debug, warn", "error,ironbridge_net=debug,ironbridge=warn"),
-            ("h2=trace", "error,h2=trace"),
-            ("info,h2=warn,", "error,ironbridge=info,h2=warn"),
-        ] {
-            assert_eq!(directives(asked), told);
-            assert!(EnvFilter::try_new(told).is_ok(), "{told}");
-        }
-        assert!(EnvFilter::try_new(directives("x=y=z")).is_err());
     }
 }
