@@ -15,6 +15,7 @@ const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
@@ -93,22 +94,28 @@ fn large(bytes: usize) -> Vec<u8> {
     section
 }
 
-/// The problem codes that came as DATA, by stream.
-fn problems(raw: &Raw) -> Vec<(u32, String)> {
+/// What came, frame by frame: kind, stream and payload.
+fn frames(raw: &Raw) -> Vec<(u8, u32, Vec<u8>)> {
     let received = raw.received();
     let (mut rest, mut found) = (&received[..], Vec::new());
     while rest.len() >= 9 {
         let length = usize::from(rest[0]) << 16 | usize::from(rest[1]) << 8 | usize::from(rest[2]);
         let Some(payload) = rest.get(9..9 + length) else { break };
         let stream = u32::from_be_bytes([rest[5] & 0x7f, rest[6], rest[7], rest[8]]);
-        if rest[3] == DATA
-            && let Ok(problem) = serde_json::from_slice::<Value>(payload)
-        {
-            found.push((stream, problem["code"].as_str().unwrap_or_default().to_owned()));
-        }
+        found.push((rest[3], stream, payload.to_vec()));
         rest = &rest[9 + length..];
     }
     found
+}
+
+/// The problem codes that came as DATA, by stream.
+fn problems(raw: &Raw) -> Vec<(u32, String)> {
+    let data = frames(raw).into_iter().filter(|(kind, ..)| *kind == DATA);
+    data.filter_map(|(_, stream, payload)| {
+        let problem: Value = serde_json::from_slice(&payload).ok()?;
+        Some((stream, problem["code"].as_str().unwrap_or_default().to_owned()))
+    })
+    .collect()
 }
 
 /// The codes of what was refused before the service could look for a credential, as often as records count them: many of
@@ -358,4 +365,34 @@ fn refused_requests_end_a_connection_when_they_are_many() {
     world.stop().unwrap();
     let refused = codes(&world).iter().filter(|code| **code == json!("http2-refused")).count();
     assert!((64..=201).contains(&refused), "{refused}");
+}
+
+/// What comes after the last GOAWAY the library passes over, and does not count.
+#[test]
+fn a_caller_that_goes_on_after_it_was_told_to_go_is_cut() {
+    let declared =
+        Declared { operations: OPERATIONS, bridge: "timeouts: { header: 1s }", ..Declared::default() };
+    let (mut world, _) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let mut raw = open(&world);
+    let payloads = |raw: &Raw, wanted: u8| -> Vec<Vec<u8>> {
+        frames(raw).into_iter().filter(|(kind, ..)| *kind == wanted).map(|(.., payload)| payload).collect()
+    };
+    let asked = eventually(|| payloads(&raw, PING).pop());
+    // Its stream stays, for the rest of its body.
+    raw.send(frame(
+        HEADERS,
+        END_HEADERS,
+        1,
+        &block([(":method", "POST")].into_iter().chain(GET.into_iter().skip(1))),
+    ));
+    eventually(|| (!problems(&raw).is_empty()).then_some(()));
+    raw.send(frame(PING, 1, 0, &asked));
+    eventually(|| (payloads(&raw, GOAWAY).len() > 1).then_some(()));
+    let get = block(GET);
+    let flood: Vec<u8> = (1..20_000).flat_map(|stream| request(2 * stream + 1, &get)).collect();
+    raw.send(flood);
+    raw.wait_until_closed();
+    world.stop().unwrap();
+    let refused = codes(&world).iter().filter(|code| **code == json!("http2-refused")).count();
+    assert!((1..=64).contains(&refused), "{refused}");
 }

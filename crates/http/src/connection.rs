@@ -219,24 +219,30 @@ impl Worker {
         let service = service_fn(|request: Request<Incoming>| serve(self, &caller, request));
         let server = http2_server().serve_connection(TokioIo::new(stream), service);
         let mut server = pin!(server);
+        let served = async {
+            tokio::select! {
+                biased;
+                ended = drive(server.as_mut(), |server| server.graceful_shutdown(), self.drains()) => ended,
+                () = rarely(caller.counted.asked_to_leave()) => {
+                    // GOAWAY, so that nobody sends into a closed connection (RFC 9113 §6.8).
+                    server.as_mut().graceful_shutdown();
+                    leave(server, LEAVING, || caller.counted.is_idle()).await.unwrap_or(Ok(()))
+                }
+                () = rarely(silence(&state, limits)) => {
+                    server.as_mut().graceful_shutdown();
+                    let left = leave(server, limits.head_timeout, || state.idle_since().is_some()).await;
+                    left.unwrap_or_else(|| {
+                        caller.parting.because(&code::ANSWER_UNTAKEN);
+                        Ok(())
+                    })
+                }
+            }
+        };
         let ended = tokio::select! {
             biased;
-            ended = drive(server.as_mut(), |server| server.graceful_shutdown(), self.drains()) => ended,
-            // After hyper's turn, whenever it had one.
+            ended = served => ended,
+            // After hyper's turn, whenever it had one, to its last.
             () = unseen::watch(self, &caller, &seen) => Ok(()),
-            () = rarely(caller.counted.asked_to_leave()) => {
-                // GOAWAY, so that nobody sends into a closed connection (RFC 9113 §6.8).
-                server.as_mut().graceful_shutdown();
-                leave(server, LEAVING, || caller.counted.is_idle()).await.unwrap_or(Ok(()))
-            }
-            () = rarely(silence(&state, limits)) => {
-                server.as_mut().graceful_shutdown();
-                let left = leave(server, limits.head_timeout, || state.idle_since().is_some()).await;
-                left.unwrap_or_else(|| {
-                    caller.parting.because(&code::ANSWER_UNTAKEN);
-                    Ok(())
-                })
-            }
         };
         caller.parts(&ended);
         unseen::ended(self, &caller, &seen, &ended);

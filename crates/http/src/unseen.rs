@@ -34,23 +34,29 @@ pub(crate) fn ended(worker: &Rc<Worker>, caller: &Rc<Caller>, seen: &FrameState,
         caller.parting.because(&code::HTTP2_REFUSED);
     }
     let refused = seen.refused_at_end(caller.gate.arrived(), why.is_some());
-    record(worker, caller, refused, why);
+    record(worker, caller, refused, why.as_deref());
 }
 
-fn record(worker: &Rc<Worker>, caller: &Rc<Caller>, refused: Refused, why: Option<String>) {
+fn record(worker: &Rc<Worker>, caller: &Rc<Caller>, refused: Refused, why: Option<&str>) {
     let other = if worker.is_draining() { &code::BRIDGE_DRAINING } else { &code::HTTP2_REFUSED };
     for (code, count) in [(&code::HEADER_TOO_LARGE, refused.large), (other, refused.other)] {
-        for _ in 0..count {
-            append(worker, caller, code, why.clone());
+        if count > 0 {
+            append(worker, caller, code, count, why.map(str::to_owned));
         }
     }
 }
 
-/// Beside the connection: it must not wait for the trail, and has nobody to answer.
-fn append(worker: &Rc<Worker>, caller: &Rc<Caller>, code: &'static Code, why: Option<String>) {
+/// Beside the connection: it must not wait for the trail, and has nobody to answer. One task for all, because a caller
+/// may send thousands before the library looks at one of them.
+fn append(worker: &Rc<Worker>, caller: &Rc<Caller>, code: &'static Code, count: u64, why: Option<String>) {
     let (worker, caller) = (Rc::clone(worker), Rc::clone(caller));
     tokio::task::spawn_local(async move {
-        let denial = Denial { internal: why, ..Denial::new(code) };
-        drop(refuse_unread(&worker, &worker.site(), &caller, denial).await);
+        for place in 1..=count.min(MOST_REFUSED) {
+            let mut denial = Denial { internal: why.clone(), ..Denial::new(code) };
+            if place == MOST_REFUSED && count > MOST_REFUSED {
+                denial = denial.internal(format!("and {} more of this connection", count - MOST_REFUSED));
+            }
+            drop(refuse_unread(&worker, &worker.site(), &caller, denial).await);
+        }
     });
 }
