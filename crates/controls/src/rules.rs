@@ -21,6 +21,7 @@ mod compile;
 mod known;
 mod manual;
 mod metered;
+mod named;
 mod needs;
 mod places;
 mod typing;
@@ -103,7 +104,12 @@ impl Rules {
         let mut rules = self.rules.iter().enumerate();
         // Counted as in the manifest's list, from 1.
         rules.try_for_each(|(place, rule)| {
-            rule.apply(&variables, &steps).map_err(|denial| denial.by(format_args!("rule {}", place + 1)))
+            rule.apply(&variables, &steps)
+                .map_err(|denial| match steps.mistaken() {
+                    Some(mistaken) => variables::mistaken(&seen, mistaken),
+                    None => denial,
+                })
+                .map_err(|denial| denial.by(format_args!("rule {}", place + 1)))
         })
     }
 
@@ -130,6 +136,9 @@ impl Rule {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&scope);
         let result = steps.spend(self.cost).and_then(|()| Value::resolve_val(&self.expression, &context));
+        if steps.mistaken().is_some() {
+            return Err(Denial::new(&code::JSON_NAME_REFUSED));
+        }
         if steps.ran_out() {
             let why =
                 format_args!("`{}`: the rules have taken all the steps there are for a request", self.check);

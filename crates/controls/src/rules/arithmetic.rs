@@ -5,7 +5,7 @@
 //! written whether a rule can be decided.
 
 use super::compile::MACRO_RESULT;
-use super::metered;
+use super::{metered, named};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::common::functions::Function;
 use cel::common::types::{CelDouble, CelInt, CelString, CelUInt, DYN_TYPE};
@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
     let operators = OPERATORS.into_iter().map(|(_, name, arity, function)| (name, arity, function));
-    for (name, arity, function) in operators.chain(metered::FUNCTIONS) {
+    for (name, arity, function) in operators.chain(metered::FUNCTIONS).chain(named::FUNCTIONS) {
         // Names of our own, each declared once: there is nothing to collide with.
         let operands = std::iter::repeat_with(|| DYN_TYPE).take(arity).collect();
         let _ = environment.add_overload(name, name, operands, function);

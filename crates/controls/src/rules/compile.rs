@@ -4,7 +4,7 @@ use super::known::Known;
 use super::metered::Searched;
 use super::needs::Needs;
 use super::typing::{self, FUNCTIONS, Mistake};
-use super::{arithmetic, metered, places};
+use super::{arithmetic, metered, named, places};
 use crate::pattern::{Pattern, PatternError};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
@@ -63,6 +63,8 @@ pub enum RuleError {
     LargePattern,
     #[error("a loop cannot name its element `{0}`: that name is taken")]
     Shadowed(String),
+    #[error("the names of a map that a rule makes must be written out, as in {{\"a\": 1}}")]
+    ComputedName,
     #[error("message types are not available in rules")]
     Message,
     #[error("no thread could be started to parse the rule")]
@@ -164,6 +166,7 @@ impl Rule {
     fn of(check: &str, otherwise: &str, (mut expression, needs): (IdedExpr, Needs), known: &Known) -> Rule {
         arithmetic::adapt(&mut expression);
         let (cost, patterns) = metered::meter(&mut expression);
+        named::judge(&mut expression);
         Rule {
             check: check.into(),
             otherwise: otherwise.into(),
@@ -301,6 +304,9 @@ impl Reading {
             }
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.visit(element, place)),
             Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) if !matches!(entry.key.expr, Expr::Literal(_)) => {
+                    Err(RuleError::ComputedName)
+                }
                 EntryExpr::MapEntry(entry) => {
                     self.visit(&entry.key, place)?;
                     self.visit(&entry.value, place)

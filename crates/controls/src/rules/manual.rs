@@ -52,6 +52,12 @@ lists, and moves a moment by a duration.
 Texts are the same where each character is: `secret`, `Secret` and `secret.` are three, though some systems take them for one.
 So write what is allowed, as in `body.kind in [\"a\", \"b\"]`, rather than what is not.
 
+A member that some systems read as one that a rule names, as `Admin` for `admin`, is refused with
+[`json-name-refused`](errors/json-name-refused.md), or [`query-ambiguous`](errors/query-ambiguous.md) in a query. So it is with
+names that a rule computes, as in `request.params.kind in body`, and with those that a loop goes through: there `==`, `!=`,
+`in`, `startsWith`, `endsWith` and `contains` are asked what others would read, and `<` and `size()` are not. A map that a rule
+makes has its names written out.
+
 `list.all(x, …)`, `list.exists(x, …)` and `list.exists_one(x, …)` ask every element, `list.filter(x, …)` gives those for which
 it holds; over a map they go through its names.
 

@@ -11,8 +11,8 @@ use cel::common::types::{CelBool, CelInt, CelList, CelMap, CelString, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{ExecutionError, IdedExpr};
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Steps that the rules of one exchange take at most. A step is one part of a rule that is evaluated, or 64 bytes of a
 /// text that are gone through: measured, 30 to 50 ns, so this is about a second.
@@ -33,13 +33,24 @@ pub(super) const FUNCTIONS: [(&str, usize, Function); 4] =
 pub(super) struct Steps {
     left: AtomicU64,
     ran_out: AtomicBool,
+    /// Whether the loop that is gone through gives names of members.
+    names: AtomicBool,
+    mistaken: OnceLock<Mistaken>,
 }
+
+/// A name that some reader takes for another one, which the rule looks for. Which is which cannot always be told.
+pub(super) type Mistaken = [Box<str>; 2];
 
 static STEPS_TYPE: Type = Type::new_unspecified_type(STEPS);
 
 impl Steps {
     pub fn of(most: u64) -> Steps {
-        Steps { left: AtomicU64::new(most), ran_out: AtomicBool::new(false) }
+        Steps {
+            left: AtomicU64::new(most),
+            ran_out: AtomicBool::new(false),
+            names: AtomicBool::new(false),
+            mistaken: OnceLock::new(),
+        }
     }
 
     /// Evaluation goes on where the other side of `||` may decide, so whoever evaluates asks this too.
@@ -56,6 +67,24 @@ impl Steps {
             }
             None => Err(self.end()),
         }
+    }
+
+    /// As [`Steps::ran_out`].
+    pub fn mistaken(&self) -> Option<&Mistaken> {
+        self.mistaken.get()
+    }
+
+    pub fn mistake(&self, name: &str, other: &str) -> ExecutionError {
+        self.mistaken.get_or_init(|| [name.into(), other.into()]);
+        ExecutionError::function_error(STEPS, "a name that some systems read as another")
+    }
+
+    pub fn are_names(&self) -> bool {
+        self.names.load(Ordering::Relaxed)
+    }
+
+    pub fn goes_through_names(&self, are_names: bool) {
+        self.names.store(are_names, Ordering::Relaxed);
     }
 
     fn end(&self) -> ExecutionError {
@@ -222,7 +251,7 @@ fn spend_on(operand: &mut IdedExpr, by: &str) {
     }
 }
 
-fn is_written_out(expression: &IdedExpr) -> bool {
+pub(super) fn is_written_out(expression: &IdedExpr) -> bool {
     match &expression.expr {
         Expr::Literal(_) => true,
         Expr::List(list) => list.elements.iter().all(is_written_out),
@@ -230,15 +259,15 @@ fn is_written_out(expression: &IdedExpr) -> bool {
     }
 }
 
-fn called(name: &str, args: Vec<IdedExpr>) -> IdedExpr {
+pub(super) fn called(name: &str, args: Vec<IdedExpr>) -> IdedExpr {
     expression(Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }))
 }
 
-fn named(name: &str) -> IdedExpr {
+pub(super) fn named(name: &str) -> IdedExpr {
     expression(Expr::Ident(name.to_owned()))
 }
 
-fn expression(expr: Expr) -> IdedExpr {
+pub(super) fn expression(expr: Expr) -> IdedExpr {
     IdedExpr { id: 0, expr }
 }
 
@@ -330,10 +359,16 @@ fn length(text: &CelString<'_>) -> u64 {
     u64::try_from(text.inner().len()).unwrap_or(u64::MAX)
 }
 
-fn steps_of<'b>(value: &'b CowVal<'_, '_>) -> Result<&'b Steps, ExecutionError> {
+/// What it takes to read a name as others do.
+pub(super) fn reading(name: &str) -> u64 {
+    // Each letter is looked up in Unicode's tables, some times over.
+    4 + u64::try_from(name.len()).unwrap_or(u64::MAX) / 2
+}
+
+pub(super) fn steps_of<'b>(value: &'b CowVal<'_, '_>) -> Result<&'b Steps, ExecutionError> {
     value.downcast_ref::<Steps>().ok_or_else(misplaced)
 }
 
-fn misplaced() -> ExecutionError {
+pub(super) fn misplaced() -> ExecutionError {
     ExecutionError::function_error(STEPS, "are not there")
 }

@@ -1,7 +1,7 @@
 //! What rules see, as the evaluator's values: only what they name, borrowed from the exchange.
 
 use super::compile::VARIABLES;
-use super::metered::{PATTERN, STEPS, Searched, Steps};
+use super::metered::{Mistaken, PATTERN, STEPS, Searched, Steps};
 use super::needs::{Judged, Needs};
 use cel::common::types::{
     CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
@@ -10,7 +10,7 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use ironbridge_core::json::{Kind, Node};
 use ironbridge_core::memory::{Charge, Full};
-use ironbridge_core::{Account, Denial, RequestFacts, Timestamp};
+use ironbridge_core::{Account, Denial, RequestFacts, Timestamp, code};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -249,6 +249,31 @@ pub(super) fn unmistakable(value: Node<'_>, needs: &Needs, judged: &Judged) -> R
             needs.of(&name).map_or(Ok(()), |needs| unmistakable(member, needs, judged))
         }),
         _ => Ok(()),
+    }
+}
+
+/// As [`unmistakable`], of a name that was found when a rule was evaluated.
+pub(super) fn mistaken(seen: &Seen<'_>, names: &Mistaken) -> Denial {
+    let is_one = |name: &str| names.iter().any(|mistaken| **mistaken == *name);
+    match names.iter().find_map(|name| seen.body.and_then(|body| found(body, name))) {
+        Some(member) => crate::body::mistakable(member, "another name", "which a rule judges"),
+        None if seen.facts.query.members().any(|(name, _)| is_one(name)) => {
+            Denial::new(&code::QUERY_AMBIGUOUS)
+                .detail("some systems read a name in it as another, which a rule judges")
+        }
+        // A rule may have joined it to something.
+        None => Denial::new(&code::JSON_NAME_REFUSED),
+    }
+}
+
+/// Bodies are bounded in depth, so this is too.
+fn found<'b>(value: Node<'b>, sought: &str) -> Option<Node<'b>> {
+    match value.kind() {
+        Kind::Array => value.elements().find_map(|element| found(element, sought)),
+        Kind::Object => value
+            .members()
+            .find_map(|(name, member)| if name == sought { Some(member) } else { found(member, sought) }),
+        _ => None,
     }
 }
 
