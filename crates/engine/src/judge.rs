@@ -14,7 +14,7 @@ use ironbridge_manifest::{
 };
 use ironbridge_net::tls::{Identity, Roots};
 use ironbridge_net::upstream::Upstream;
-use ironbridge_secrets::{SecretError, SecretValue, Secrets};
+use ironbridge_secrets::{SecretError, SecretForm, SecretValue, Secrets};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +51,23 @@ pub async fn secrets(
         }
     }
     judge.observed
+}
+
+/// Where the manifest names a secret that cannot be used there, with what is wrong with it.
+pub async fn secret_called(
+    name: &str,
+    positions: &Positions,
+    secrets: &Secrets,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut judge = Judge { now, observed: Vec::new() };
+    for (at, reference) in positions.secrets().into_iter().filter(|(_, secret)| *secret.name == *name) {
+        match secrets.read(&secret_name(&reference)).await {
+            Ok(value) => judge.secret(&at, &value),
+            Err(error) => judge.observed.push(unset(at, &error)),
+        }
+    }
+    judge.observed.into_iter().map(|seen| format!("{}: {}", seen.at.join("."), seen.message)).collect()
 }
 
 /// That nobody looked, and why.
@@ -235,11 +252,9 @@ impl Judge {
 
     /// What a secret goes into decides what it may hold.
     fn secret(&mut self, at: &[String], value: &SecretValue) {
-        let in_a_field = matches!(at.last().map(String::as_str), Some("token" | "value" | "authorization"));
-        if in_a_field && http::HeaderValue::from_bytes(value.expose()).is_err() {
-            let message = "the secret holds a line break or another character that no header field can carry";
-            let help = "set it anew from a file without them: ironbridge secret set NAME --file PATH";
-            self.say(&SECRET_UNUSABLE, at.to_vec(), message.to_owned(), Some(help.to_owned()));
+        if let Some(Err(why)) = form(at).map(|form| form.judge(value.expose())) {
+            let help = "set it anew, without what is told of: ironbridge secret set NAME";
+            self.say(&SECRET_UNUSABLE, at.to_vec(), format!("the secret {why}"), Some(help.to_owned()));
         }
     }
 
@@ -250,6 +265,18 @@ impl Judge {
         };
         self.observed.push(Observed { finding, at, message, help, part: None });
     }
+}
+
+/// What the secret that is named here goes into. A private key is judged with its certificate.
+fn form(at: &[String]) -> Option<SecretForm> {
+    Some(match at.last()?.as_str() {
+        "token" => SecretForm::Token,
+        "password" | "client_secret" => SecretForm::Password,
+        "value" => SecretForm::FieldValue,
+        "authorization" => SecretForm::Authorization,
+        "secret_access_key" => SecretForm::SigningKey,
+        _ => return None,
+    })
 }
 
 /// Whoever orders a certificate needs days for it; one that lives for hours is renewed by a program.

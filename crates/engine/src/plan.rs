@@ -95,6 +95,11 @@ impl Plan {
         uses.map(|(at, _)| at.join(".")).collect()
     }
 
+    /// What is wrong with a secret, at each place where it is named.
+    pub async fn faults_of_secret(&self, name: &str, secrets: &Secrets, now: Timestamp) -> Vec<String> {
+        judge::secret_called(name, &self.positions, secrets, now).await
+    }
+
     /// Judges the secrets that the manifest names.
     ///
     /// # Errors

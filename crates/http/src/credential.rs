@@ -5,7 +5,7 @@ use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use ironbridge_core::{Clock, Denial, Flow, code, fields};
 use ironbridge_identity::target_token::{Bearer, TargetToken, TargetTokens};
-use ironbridge_secrets::{SecretName, SecretValue, Secrets};
+use ironbridge_secrets::{SecretForm, SecretName, SecretValue, Secrets};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,6 +136,16 @@ pub enum FieldFormat {
     Plain,
 }
 
+impl FieldFormat {
+    fn form(&self) -> SecretForm {
+        match self {
+            FieldFormat::Bearer => SecretForm::Token,
+            FieldFormat::Basic { .. } => SecretForm::Password,
+            FieldFormat::Plain => SecretForm::FieldValue,
+        }
+    }
+}
+
 pub struct SecretField {
     name: HeaderName,
     format: FieldFormat,
@@ -187,6 +197,13 @@ impl SecretField {
 
     fn format(&self, secret: &SecretValue) -> Result<HeaderValue, Box<Denial>> {
         let secret = secret.expose();
+        // Judged when the manifest was loaded, but it may have been set anew since.
+        if let Err(why) = self.format.form().judge(secret) {
+            return Err(Box::new(
+                Denial::new(&code::SECRET_UNAVAILABLE)
+                    .internal(format_args!("{}: the secret {why}", self.secret)),
+            ));
+        }
         let pair = match &self.format {
             FieldFormat::Basic { username } => {
                 ironbridge_seal::hash::base64(&[username.as_bytes(), b":", secret].concat())

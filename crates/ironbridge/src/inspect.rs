@@ -2,9 +2,10 @@
 
 use crate::failure::Failure;
 use crate::output;
-use ironbridge_core::SystemClock;
+use ironbridge_core::{Clock, SystemClock};
 use ironbridge_engine::Plan;
 use ironbridge_manifest::{Diagnostics, Manifest, Severity};
+use ironbridge_secrets::Secrets;
 use std::path::Path;
 
 /// The manifest with its warnings and notes, or everything that is wrong with it, with the files and secrets that it
@@ -31,6 +32,15 @@ pub fn manifest(dir: &Path) -> Result<Manifest, Failure> {
 pub fn uses_of_secret(dir: &Path, name: &str) -> Result<Vec<String>, Failure> {
     let plan = Plan::read(dir, &SystemClock::default()).map_err(|found| failure(dir, &found))?;
     Ok(plan.uses_of_secret(name))
+}
+
+/// What is wrong with a secret where the manifest names it. A manifest that does not load is `check`'s business.
+pub async fn faults_of_secret(dir: &Path, name: &str, secrets: &Secrets) -> Vec<String> {
+    let clock = SystemClock::default();
+    match Plan::read(dir, &clock) {
+        Ok(plan) => plan.faults_of_secret(name, secrets, clock.now()).await,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// For commands that cannot go on with such a manifest.

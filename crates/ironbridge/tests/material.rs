@@ -208,6 +208,34 @@ const CASES: &[Case] = &[
         at: TOKEN,
         says: "the secret holds a line break",
     },
+    Case {
+        name: "a token with the word that the bridge puts before it",
+        spoil: |_, stage| set(stage, b"Bearer tok-1"),
+        id: "IB132",
+        at: TOKEN,
+        says: "the secret begins with `Bearer `",
+    },
+    Case {
+        name: "a token out of a file with a byte order mark",
+        spoil: |_, stage| set(stage, b"\xef\xbb\xbftok-1"),
+        id: "IB132",
+        at: TOKEN,
+        says: "the secret begins with a byte order mark",
+    },
+    Case {
+        name: "a token with a blank behind it",
+        spoil: |_, stage| set(stage, b"tok-1 "),
+        id: "IB132",
+        at: TOKEN,
+        says: "the secret holds a blank",
+    },
+    Case {
+        name: "a token with a character that is not seen",
+        spoil: |_, stage| set(stage, "tok-1\u{200b}".as_bytes()),
+        id: "IB132",
+        at: TOKEN,
+        says: "the secret holds a character outside ASCII",
+    },
 ];
 
 fn client(made: &Made, stage: &Stage, validity: Validity) {
@@ -217,6 +245,9 @@ fn client(made: &Made, stage: &Stage, validity: Validity) {
 fn set(stage: &Stage, value: &[u8]) {
     let set = stage.run_with_input(&["secret", "set", "erp-token"], value);
     assert_eq!(set.code, 0, "{}", set.err);
+    // What `check` says of it is said at once.
+    let told = set.err.contains("cannot be used where it is named: systems.erp.http.auth.bearer.token");
+    assert_eq!(told, value != b"the-targets-own", "{}", set.err);
 }
 
 fn write(stage: &Stage, path: &str, text: &str) {

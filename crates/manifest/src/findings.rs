@@ -185,8 +185,8 @@ findings! {
         "Put a current certificate there. The bridge takes it up by itself while it runs.",
         "certificate: { chain: ./tls/2025.pem, key: ./tls/2025.key }   # and it is 2026";
     SECRET_UNUSABLE = "IB132", Error, "A secret cannot be used",
-        "The manifest names it, but the secret store does not have it, or not in the form that is needed. What needs it could only fail.",
-        "Set it with `ironbridge secret set NAME`, or correct the reference.",
+        "The manifest names it, but the secret store does not have it, or not in the form that is needed: a token with `Bearer` before it, a byte order mark, a blank or a line break that came along when it was copied. What needs it could only fail.",
+        "Set it with `ironbridge secret set NAME`, or correct the reference. What is set while the bridge runs, and is none, is told at once; whatever needs it is refused with `secret-unavailable`.",
         "password: secret://sealed/epr       # and it was set as `erp`";
 
     DANGER_EXPIRED = "IB201", Error, "A danger has expired",

@@ -8,12 +8,14 @@
 
 mod error;
 mod field;
+mod form;
 mod name;
 mod sealed;
 mod secrets;
 mod value;
 
 pub use error::SecretError;
+pub use form::SecretForm;
 pub use name::{SecretName, SecretNameError};
 pub use sealed::{MAX_VALUE, SealedStore};
 pub use secrets::{SecretStore, Secrets};

@@ -86,8 +86,20 @@ fn set(manifest: &Path, args: &Set) -> Outcome {
         None if io::stdin().is_terminal() => prompt(name)?,
         None => read(io::stdin().lock())?,
     };
-    let store = open(&data_dir)?.sealed_store();
-    let version = block_on(async { Ok(store.set(name, without_newline(&value)).await?) })?;
+    let home = open(&data_dir)?;
+    let (version, faults) = block_on(async {
+        let version = home.sealed_store().set(name, without_newline(&value)).await?;
+        // What the manifest is, is not said of another bridge's store.
+        let is_ours = !args.data_dir.is_named();
+        let faults = match is_ours {
+            true => inspect::faults_of_secret(manifest, name, &home.secrets()).await,
+            false => Vec::new(),
+        };
+        Ok((version, faults))
+    })?;
+    for fault in faults {
+        output::note(format_args!("It cannot be used where it is named: {fault}. Set it anew."));
+    }
     if args.format.is_json() {
         output::json(&json!({ "name": name, "version": version }))?;
     } else {

@@ -54,10 +54,12 @@ impl Check<'_, '_> {
             Some(TargetAuth::Oauth2(oauth2)) => {
                 self.secure(&oauth2.token_url, spot.key("auth").key("oauth2").key("token_url"));
             }
-            Some(TargetAuth::Basic(basic)) if basic.username.contains(':') => {
+            Some(TargetAuth::Basic(basic))
+                if basic.username.contains(|c: char| c == ':' || c.is_ascii_control()) =>
+            {
                 let at = spot.key("auth").key("basic").key("username").at_value();
-                let message = "a user name with a colon cannot be sent (RFC 7617 §2)";
-                self.report(&finding::MALFORMED, at, message, "no colon may stand here");
+                let message = "a user name with a colon or a control character cannot be sent (RFC 7617 §2)";
+                self.report(&finding::MALFORMED, at, message, "neither may stand here");
             }
             _ => {}
         }

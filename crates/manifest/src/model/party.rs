@@ -107,7 +107,7 @@ one_of! {
 section! {
     /// A fixed bearer token (RFC 6750).
     pub struct Bearer {
-        /// The token.
+        /// The token alone, without `Bearer`: letters, digits and signs of ASCII, no blank.
         token: SecretRef,
     }
 }
@@ -115,9 +115,9 @@ section! {
 section! {
     /// User name and password (RFC 7617).
     pub struct Basic {
-        /// The user name; no colon.
+        /// The user name; no colon and no control character.
         username: String,
-        /// The password.
+        /// The password; no control character.
         password: SecretRef,
     }
 }
@@ -127,7 +127,7 @@ section! {
     pub struct Header {
         /// The field's name: `X-Api-Key`.
         name: FieldName,
-        /// The value.
+        /// The value; no control character, and no blank at either end.
         value: SecretRef,
     }
 }
