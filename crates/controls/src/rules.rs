@@ -172,25 +172,16 @@ impl Rule {
             ExecutionError::NoSuchKey(name) if self.asks_query(name) => {
                 (Cause::Value, "a member of the query is missing")
             }
-            ExecutionError::NoSuchKey(_) => (Cause::Form, "a field is missing"),
-            ExecutionError::UndeclaredReference(_) => (Cause::Value, "there is no body"),
-            ExecutionError::NoSuchOverload(_)
+            ExecutionError::NoSuchKey(_)
+            | ExecutionError::NoSuchOverload(_)
             | ExecutionError::UnexpectedType { .. }
             | ExecutionError::ValuesNotComparable(..)
             | ExecutionError::UnsupportedIndex(..)
             | ExecutionError::UnsupportedKeyType(_)
             | ExecutionError::UnsupportedTargetType { .. }
-            | ExecutionError::UnsupportedBinaryOperator(..) => {
-                (Cause::Form, "a field has another type than the rule needs")
-            }
-            ExecutionError::IndexOutOfBounds(_) => (Cause::Form, "a list that is too short"),
-            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
-                (Cause::Value, "a division by zero")
-            }
-            ExecutionError::Overflow(..) => {
-                (Cause::Value, "a division by zero, or a number that neither 64 bits nor a double hold")
-            }
-            _ => (Cause::Value, "a function refused its argument"),
+            | ExecutionError::UnsupportedBinaryOperator(..)
+            | ExecutionError::IndexOutOfBounds(_) => (Cause::Form, why(error)),
+            _ => (Cause::Value, why(error)),
         }
     }
 
@@ -198,6 +189,27 @@ impl Rule {
     fn asks_query(&self, name: &str) -> bool {
         let query = self.needs.of("request").and_then(|request| request.of("query"));
         query.is_some_and(|query| query.of(name).is_some())
+    }
+}
+
+/// Why something cannot be evaluated, without the values that stood in it.
+fn why(error: &ExecutionError) -> &'static str {
+    match error {
+        ExecutionError::NoSuchKey(_) => "a field is missing",
+        ExecutionError::UndeclaredReference(_) => "there is no body",
+        ExecutionError::NoSuchOverload(_)
+        | ExecutionError::UnexpectedType { .. }
+        | ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedIndex(..)
+        | ExecutionError::UnsupportedKeyType(_)
+        | ExecutionError::UnsupportedTargetType { .. }
+        | ExecutionError::UnsupportedBinaryOperator(..) => "a field has another type than the rule needs",
+        ExecutionError::IndexOutOfBounds(_) => "a list that is too short",
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "a division by zero",
+        ExecutionError::Overflow(..) => {
+            "a division by zero, or a number that neither 64 bits nor a double hold"
+        }
+        _ => "a function refused its argument",
     }
 }
 

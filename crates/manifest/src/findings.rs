@@ -172,7 +172,7 @@ findings! {
         "Correct it as the message says.",
         "check: body.quantity >              # wrong: the expression is not complete";
     RULE_UNDECIDABLE = "IB127", Error, "A rule cannot be decided",
-        "No request could make it true and false: it names a member that cannot be there, or compares what can never be compared. Every request would be refused, or none.",
+        "No request could make it true and false: it names a member that cannot be there, compares what can never be compared, divides by a written zero, or is true or false whatever comes. Every request would be refused, or none.",
         "Correct it as the message says. [rules.md](rules.md) (`ironbridge explain rules`) lists what rules see and which types operators take; the types of `body` come from `request.schema`.",
         "check: account == 'partner'         # wrong: account has members\ncheck: account.name == 'partner'    # right";
 
@@ -297,9 +297,9 @@ findings! {
         "Nothing is refused by it: the operation looks checked, and any JSON body crosses.",
         "Say in the schema what a body must be, or leave `schema` out.",
         "{}     # such as: { \"type\": \"object\", \"required\": [\"id\"], \"additionalProperties\": false }";
-    RULE_ODD = "IB238", Warning, "A rule names what nothing declares",
-        "The schema knows no such member, or no such value, so the name is likely misspelt: a rule that asks for it refuses every request, and one that asks whether it is there never judges anything.",
-        "Correct the name, or declare it in the schema. Where members of any name are welcome, say so there: `\"additionalProperties\": true`.",
+    RULE_ODD = "IB238", Warning, "A rule is likely not what is meant",
+        "The schema knows no such member, or no such value, so the name is likely misspelt: a rule that asks for it refuses every request, and one that asks whether it is there never judges anything. Or a part of the rule is the same for every request, so that it judges nothing.",
+        "Correct the name, or declare it in the schema; take out what is always the same. Where members of any name are welcome, say so there: `\"additionalProperties\": true`.",
         "check: \"!has(body.carier) || body.carier == 'dhl'\"   # and the schema's properties hold carrier";
     POINTER_NOWHERE = "IB239", Warning, "A pointer leads nowhere",
         "What it names cannot be in the body, or is not in its schema: nothing is kept, or counted, there, and nobody is told.",

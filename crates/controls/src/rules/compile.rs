@@ -383,7 +383,7 @@ impl Reading {
 }
 
 /// A variable with the member names selected on it: `body.a['b']` is `body` with `a`, `b`.
-fn named_path(expression: &IdedExpr) -> Option<(&str, Vec<&str>)> {
+pub(super) fn named_path(expression: &IdedExpr) -> Option<(&str, Vec<&str>)> {
     let mut path = Vec::new();
     let mut at = &expression.expr;
     loop {

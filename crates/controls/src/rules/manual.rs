@@ -65,9 +65,11 @@ it holds; over a map they go through its names.
 
 `ironbridge check` knows the types of all of the above, and those of `body` from `request.schema`. A rule that no request could
 make true and false is an error ([IB127](findings.md#ib127-a-rule-cannot-be-decided)): a text compared with a number, a
-member that cannot be there, a list asked for a member. What is only odd is a warning
-([IB238](findings.md#ib238-a-rule-names-what-nothing-declares)): a member that the schema does not name, a value that is
-none of its `enum`. Where nothing is known of a value, or one of its alternatives fits, nothing is said.
+member that cannot be there, a list asked for a member; a time zone that does not exist, a division by a written zero; what is
+true or false whatever comes, as `1 == 1`, `body.id == body.id` and `body.lines.size() >= 0` are; and a loop that reads what is
+never a single value (see below), as in `[\"a\", \"b\"].exists(n, n in body)`. What is only odd is a warning
+([IB238](findings.md#ib238-a-rule-is-likely-not-what-is-meant)): a member that the schema does not name, a value that is
+none of its `enum`, a part that is always true beside others that are not. Where nothing is known of a value, or one of its alternatives fits, nothing is said.
 
 ## What cannot be decided
 

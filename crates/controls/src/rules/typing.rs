@@ -3,7 +3,9 @@
 //! A mistake is told only where it is one for every request: where nothing is known of a value, or one of its
 //! alternatives fits, the rule stands.
 
+mod constants;
 mod operators;
+mod single;
 
 use super::compile::{TYPES, literal_text};
 use super::known::Known;
@@ -34,6 +36,10 @@ pub(super) fn mistakes(expression: &IdedExpr, known: &Known) -> Vec<Mistake> {
     let mut typing = Typing { known, found: Vec::new(), bound: Vec::new() };
     let shape = typing.shape(expression);
     typing.expect(expression, &shape, Kinds::TRUTH, "a rule");
+    // What cannot be right in itself is told without what follows of it.
+    if !typing.found.iter().any(|mistake| mistake.is_certain) {
+        typing.constants(expression);
+    }
     typing.found
 }
 
@@ -282,6 +288,7 @@ impl<'s> Typing<'s> {
             self.expect(condition, &shape, Kinds::TRUTH, "the condition of a loop");
         }
         self.bound.pop();
+        self.singles(within);
         match &within.accu_init.expr {
             Expr::List(_) => Shape::List(Rc::new(element)),
             _ => TRUTH,
