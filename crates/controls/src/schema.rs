@@ -96,6 +96,11 @@ impl JsonSchema {
             .with_keyword("pattern", |_, pattern, _| matched(pattern))
             .build(schema);
         let validator = compiled.map_err(|error| words::compilation(&error))?;
+        if let Some(pointer) = recursion::endless(schema) {
+            let reason = "the schema comes back to this for the same value, so nothing could be decided; a reference to what \
+                          holds it belongs below `properties` or `items`";
+            return Err(SchemaError::Invalid { pointer, reason: reason.to_owned() });
+        }
         let branches_recursively = recursion::branches_recursively(schema);
         let names = Names::of(schema);
         let digest = hash::sha256_parts(&[schema.to_string().as_bytes()]);

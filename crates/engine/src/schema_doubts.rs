@@ -2,7 +2,7 @@
 
 use crate::schema_words::{MOST, place, schemas};
 use ironbridge_core::nearest::closest;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Keywords of drafts before 2020-12 and annotations, which check nothing, and what to write.
 const IDLE: [(&str, &str); 9] = [
@@ -165,6 +165,9 @@ pub fn unfittable(schema: &Value) -> Vec<String> {
         if members.get("enum").and_then(Value::as_array).is_some_and(Vec::is_empty) {
             found.push(format!("`enum`{place} is empty, so nothing fits it"));
         }
+        if members.get("not").is_some_and(|refused| *refused == Value::Bool(true) || *refused == json!({})) {
+            found.push(format!("`not`{place} refuses everything"));
+        }
         for (least, most) in LIMITS {
             let limit = |word: &str| members.get(word).and_then(Value::as_f64);
             let crossed = limit(least).zip(limit(most)).is_some_and(|(least_value, most_value)| {
@@ -204,7 +207,6 @@ fn required_and_refused(members: &Map<String, Value>, place: &str) -> Vec<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn what_checks_nothing_is_told() {
@@ -256,6 +258,8 @@ mod tests {
         for (schema, said) in [
             (json!(false), "the schema is `false`"),
             (json!({ "enum": [] }), "`enum` is empty"),
+            (json!({ "not": {} }), "`not` refuses everything"),
+            (json!({ "items": { "not": true } }), "`not` (at /items) refuses everything"),
             (json!({ "minimum": 5, "maximum": 3 }), "`minimum` lies above `maximum`"),
             (json!({ "exclusiveMinimum": 3, "maximum": 3 }), "`exclusiveMinimum` lies above `maximum`"),
             (
@@ -279,6 +283,7 @@ mod tests {
             json!({ "minimum": 3, "maximum": 3, "minLength": 0, "maxLength": 0 }),
             json!({ "required": ["a"], "additionalProperties": false, "patternProperties": { "a": {} } }),
             json!({ "properties": { "a": false } }),
+            json!({ "not": { "type": "string" } }),
             json!({ "required": ["a"] }),
         ] {
             assert!(unfittable(&fits).is_empty(), "{fits}: {:?}", unfittable(&fits));
