@@ -3,6 +3,7 @@
 
 mod world;
 
+use bytes::Bytes;
 use ironbridge_testkit::{Authority, Reply, curl, free_port};
 use std::net::TcpStream;
 use std::process::Command;
@@ -177,6 +178,31 @@ fn a_stop_waits_for_what_is_under_way() {
         refused.join().unwrap();
         idle.wait_until_closed();
         assert_eq!(world.record_of(&reply)["outcome"], "success");
+    }
+}
+
+/// What the kernel still holds for a slow caller is lost with a connection that is closed while the caller speaks, as it
+/// does over HTTP/2 while it reads.
+#[test]
+fn the_end_of_an_answer_reaches_a_slow_caller_across_a_stop() {
+    // curl makes room for more once it read half of 32 MiB.
+    const BYTES: usize = 19 << 20;
+    for version in ["--http1.1", "--http2"] {
+        let (mut world, key) = World::with_key(&declared(ONE), |_, _| Ok(())).unwrap();
+        let body = Bytes::from(vec![b'x'; BYTES]);
+        world
+            .target
+            .on("GET /read/large", Reply::Raw(200, vec![("content-type", "text/plain".to_owned())], body));
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-sS", "--limit-rate", "6M", version, "--cacert", world.ca().to_str().unwrap()]);
+        curl.args(["-H", &format!("X-API-Key: {key}"), &world.url("/erp/v1/read/large")]);
+        let curl =
+            curl.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        eventually(|| (!world.target.seen_on("GET /read/large").is_empty()).then_some(()));
+        let read = std::thread::spawn(move || curl.wait_with_output().unwrap());
+        assert_eq!(world.stop().unwrap(), 0, "{version}");
+        let read = read.join().unwrap();
+        assert_eq!(read.stdout.len(), BYTES, "{version}: {}", String::from_utf8_lossy(&read.stderr));
     }
 }
 

@@ -17,6 +17,7 @@ mod reader;
 
 pub use arriving::{Arriving, Progress, Unread};
 
+use crate::linger::Linger;
 use credit::{Credit, Rate};
 use reader::{Cost, Reader};
 
@@ -38,6 +39,8 @@ pub struct Frames<Io> {
     state: Rc<FrameState>,
     /// Armed while the caller is read no further.
     patience: Option<Pin<Box<Sleep>>>,
+    /// After the last word.
+    linger: Option<Box<Linger>>,
 }
 
 /// What is known of one connection's frames.
@@ -93,6 +96,10 @@ const ONE_READ: u64 = 16 * 1024;
 /// them must not wait for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a caller may still send while it reads the last answers: it makes room for more with each (WINDOW_UPDATE).
+const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+
 impl<Io: AsyncRead> Frames<Io> {
     pub fn new(io: Io) -> (Frames<Io>, Rc<FrameState>) {
         let state = Rc::new(FrameState::default());
@@ -104,6 +111,7 @@ impl<Io: AsyncRead> Frames<Io> {
             small: Credit::new(SMALL_FRAMES, now),
             state: Rc::clone(&state),
             patience: None,
+            linger: None,
         };
         (frames, state)
     }
@@ -269,7 +277,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<Io> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.get_mut().io.get_mut()).poll_shutdown(cx)
+        let frames = self.get_mut();
+        let io = frames.io.get_mut();
+        if frames.linger.is_none() {
+            ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
+        }
+        let linger = frames
+            .linger
+            .get_or_insert_with(|| Box::new(Linger::new(LINGER_BYTES, LINGER_SILENCE, PATIENCE)));
+        linger.poll(io, cx).map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {

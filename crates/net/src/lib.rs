@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod frames;
 pub mod framing;
 pub mod gate;
+mod linger;
 pub mod listen;
 mod names;
 pub mod protocol;

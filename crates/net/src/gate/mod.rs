@@ -19,6 +19,7 @@ pub use reply::{Expected, Malformed, ReplyGate};
 pub(crate) use reply::{FIELDS as REPLY_FIELDS, HEAD as REPLY_HEAD, TOO_MANY_FIELDS, is_closed};
 pub use state::{Arrival, GateState, InService, Upgrade};
 
+use crate::linger::Linger;
 use ironbridge_core::code;
 use judge::{Judge, Judged, Then};
 use std::io;
@@ -83,11 +84,6 @@ pub struct Gate<Io> {
     delivered: usize,
     wait: Wait,
     timer: Option<Pin<Box<Sleep>>>,
-    lingered: usize,
-    /// Something came since the timer was set, while lingering.
-    heard: bool,
-    /// When lingering ends at the latest.
-    linger_until: Option<Instant>,
     /// The caller sends no more, and may still wait for an answer.
     half_closed: bool,
     state: Arc<GateState>,
@@ -103,7 +99,7 @@ enum Mode {
     Undecided,
     /// After an upgrade.
     Open,
-    Lingering,
+    Lingering(Box<Linger>),
 }
 
 /// What the connection waits for, when no bytes come.
@@ -129,9 +125,6 @@ impl<Io> Gate<Io> {
             delivered: 0,
             wait: Wait::Nothing,
             timer: None,
-            lingered: 0,
-            heard: false,
-            linger_until: None,
             half_closed: false,
             state: state.clone(),
         };
@@ -156,7 +149,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Gate<Io> {
                     Step::Return => return Poll::Ready(Ok(())),
                     Step::Again => {}
                 },
-                Mode::Refused([]) | Mode::Lingering => return Poll::Pending,
+                Mode::Refused([]) | Mode::Lingering(_) => return Poll::Pending,
                 Mode::Refused(rest) => {
                     let (now, later) = rest.split_at(rest.len().min(buf.remaining()));
                     buf.put_slice(now);
@@ -358,32 +351,6 @@ impl<Io: AsyncRead + Unpin> Gate<Io> {
             None => self.timer = Some(Box::pin(tokio::time::sleep_until(deadline))),
         }
     }
-
-    /// Reads and forgets what the caller still sends, for a little while.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.linger_until.get_or_insert_with(|| Instant::now() + LINGER);
-        let mut scratch = [0; PIECE];
-        while self.lingered < LINGER_BYTES {
-            let mut scratch = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.io).poll_read(cx, &mut scratch) {
-                Poll::Ready(Ok(())) if !scratch.filled().is_empty() => {
-                    self.lingered += scratch.filled().len();
-                    self.heard = true;
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {
-                    if std::mem::take(&mut self.heard) {
-                        self.set_timer(until.min(Instant::now() + LINGER_SILENCE));
-                    }
-                    match &mut self.timer {
-                        Some(timer) => return timer.as_mut().poll(cx),
-                        None => return Poll::Ready(()),
-                    }
-                }
-            }
-        }
-        Poll::Ready(())
-    }
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<Io> {
@@ -397,20 +364,20 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<Io> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
-        if !matches!(gate.mode, Mode::Lingering) {
-            ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
-            let unread = match gate.mode {
-                Mode::Refused(_) | Mode::Cut => true,
-                Mode::Judging | Mode::Undecided => !gate.judge.is_between_requests(),
-                Mode::Open | Mode::Lingering => false,
-            };
-            if !unread {
-                return Poll::Ready(Ok(()));
-            }
-            gate.mode = Mode::Lingering;
-            gate.heard = true;
+        let unread = match &mut gate.mode {
+            Mode::Lingering(linger) => return linger.poll(&mut gate.io, cx).map(Ok),
+            Mode::Refused(_) | Mode::Cut => true,
+            Mode::Judging | Mode::Undecided => !gate.judge.is_between_requests(),
+            Mode::Open => false,
+        };
+        ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
+        if !unread {
+            return Poll::Ready(Ok(()));
         }
-        gate.poll_linger(cx).map(Ok)
+        let mut linger = Box::new(Linger::new(LINGER_BYTES, LINGER_SILENCE, LINGER));
+        let lingered = linger.poll(&mut gate.io, cx);
+        gate.mode = Mode::Lingering(linger);
+        lingered.map(Ok)
     }
 
     fn poll_write_vectored(
