@@ -27,8 +27,16 @@ pub struct Watch {
     /// As they are named, links and all.
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
-    /// What was there when it was last looked at.
-    seen: Mutex<BTreeSet<Seen>>,
+    seen: Mutex<Looks>,
+}
+
+/// What was there when it was looked at.
+#[derive(Default)]
+struct Looks {
+    /// As it was read.
+    known: BTreeSet<Seen>,
+    /// Something else, at the last look: whoever writes a file slowly may not be done.
+    last: Option<BTreeSet<Seen>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +103,7 @@ impl Watch {
             way.to(path);
         }
         way.folders.extend(self.folders.iter().map(|folder| absolute(folder)));
-        *self.seen.lock() = look(&self.folders, files);
+        *self.seen.lock() = Looks { known: look(&self.folders, files), last: None };
         self.named = way.named;
         let mut outcome = Ok(());
         for folder in way.folders {
@@ -110,8 +118,8 @@ impl Watch {
         outcome
     }
 
-    /// Resolves once something changed and then stayed quiet for 200 ms. When it is dropped before that, the next
-    /// call tells of the same change.
+    /// Resolves once something changed and then stayed quiet for 200 ms, without a notice and as it looks. When it is
+    /// dropped before that, the next call tells of the same change.
     pub async fn changed(&self) {
         if !self.unsettled.load(Ordering::Relaxed) {
             while tokio::time::timeout(LOOK, self.noticed()).await.is_err() {
@@ -121,7 +129,15 @@ impl Watch {
             }
             self.unsettled.store(true, Ordering::Relaxed);
         }
-        while tokio::time::timeout(SETTLE, self.noticed()).await.is_ok() {}
+        let mut before = look(&self.folders, &self.files);
+        loop {
+            let noticed = tokio::time::timeout(SETTLE, self.noticed()).await.is_ok();
+            let now = look(&self.folders, &self.files);
+            if !noticed && now == before {
+                break;
+            }
+            before = now;
+        }
         self.unsettled.store(false, Ordering::Relaxed);
     }
 
@@ -158,12 +174,19 @@ impl Watch {
         matters(&folder.join(OsStr::from_bytes(name.to_bytes())), &self.named)
     }
 
+    /// Whether something changed and then stayed as it is for two looks.
     fn looks_different(&self) -> bool {
         let now = look(&self.folders, &self.files);
         let mut seen = self.seen.lock();
-        let different = *seen != now;
-        *seen = now;
-        different
+        if now == seen.known {
+            seen.last = None;
+        } else if seen.last.as_ref() == Some(&now) {
+            *seen = Looks { known: now, last: None };
+            return true;
+        } else {
+            seen.last = Some(now);
+        }
+        false
     }
 }
 
@@ -303,7 +326,7 @@ mod tests {
             ("releases/3/tls/chain.pem", Path::new("../../1/tls/chain.pem")),
         ] {
             exchange(link, to);
-            assert!(watch.looks_different(), "{link}");
+            assert!(!watch.looks_different() && watch.looks_different(), "{link}");
             let told = tokio::time::timeout(Duration::from_secs(60), watch.noticed()).await;
             assert!(told.is_ok(), "{link} -> {}", to.display());
             watch.follow(&files).unwrap();
@@ -311,7 +334,30 @@ mod tests {
         }
         assert!(!watch.looks_different());
         std::fs::create_dir(path("releases/3/below")).unwrap();
-        assert!(watch.looks_different());
+        assert!(!watch.looks_different() && watch.looks_different());
+    }
+
+    /// Such as a copy over a slow line, which keeps the file open.
+    #[tokio::test]
+    async fn a_file_that_is_still_being_written_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = Watch::new(dir.path(), &[]).unwrap();
+        let path = dir.path().join("bridge.yaml");
+        let mut file = std::fs::File::create(&path).unwrap();
+        let begun = tokio::time::Instant::now();
+        let writes = async {
+            for _ in 0..20 {
+                writeln!(file, "# a line").unwrap();
+                tokio::time::sleep(SETTLE / 2).await;
+            }
+            drop(file);
+            begun.elapsed()
+        };
+        let (written, told) = tokio::join!(biased; writes, async {
+            watch.changed().await;
+            begun.elapsed()
+        });
+        assert!(told >= written, "{told:?} {written:?}");
     }
 
     /// Not one of its lines wakes anybody: the lines of a busy server's log would cost more than its requests.

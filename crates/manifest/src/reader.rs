@@ -369,6 +369,19 @@ impl<'f> Reader<'f> {
         plain(&joined)
     }
 
+    /// Whether a path lies in the folder of this file, or below it.
+    pub fn is_beside(&self, file: FileId, path: &Path) -> bool {
+        let absolute = |path: &Path| std::path::absolute(path).ok();
+        let folder = self.sources.get(file).and_then(|(file, _)| absolute(file)?.parent().map(plain));
+        let (Some(folder), Some(path)) = (folder, absolute(path)) else { return false };
+        let Ok(rest) = path.strip_prefix(folder) else { return false };
+        let mut depth = 0_i32;
+        rest.components().all(|part| {
+            depth += if part == std::path::Component::ParentDir { -1 } else { 1 };
+            depth >= 0
+        })
+    }
+
     pub fn exists(&mut self, path: &Path) -> bool {
         self.named.push(path.to_owned());
         self.files.exists(path)

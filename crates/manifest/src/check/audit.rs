@@ -60,6 +60,13 @@ impl<'c> Check<'c, '_> {
                     if directory.starts_with(&*bridge.data_dir) {
                         let message = "the copy would lie in the data directory, beside what it is a copy of";
                         self.report(&finding::CONTRADICTION, at, message, "not separate");
+                    } else if self.reader.is_beside(at.file, directory) {
+                        let message = "the copy would lie in the manifest's directory, which is read as a whole with each \
+                                       change in it";
+                        let report = self.reader.report(&finding::CONTRADICTION, at, message);
+                        report
+                            .label("not separate")
+                            .help("name a directory beside the manifest's: ../mirror");
                     }
                     (directory.display().to_string(), at)
                 }
