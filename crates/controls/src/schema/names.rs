@@ -16,6 +16,8 @@ use std::rc::Rc;
 pub(super) struct Names {
     document: Value,
     exact: HashSet<Box<str>, RandomState>,
+    /// Those of which there are others that are alike.
+    spelt_twice: HashSet<Box<str>, RandomState>,
     /// By what is common to those that are alike.
     common: HashMap<String, Vec<Box<str>>>,
     /// Patterns of names, as they are written.
@@ -76,7 +78,9 @@ impl Names {
         for name in &exact {
             common.entry(common_name(name)).or_default().push(name.clone());
         }
-        Names { document: schema.clone(), exact, common, patterns }
+        let twice = common.values().filter(|alike| alike.len() > 1).flatten();
+        let spelt_twice = twice.cloned().collect();
+        Names { document: schema.clone(), exact, spelt_twice, common, patterns }
     }
 
     /// A member that passes for one that the schema declares in its place, with that one's name. It takes of the steps
@@ -136,9 +140,13 @@ impl<'s> Asked<'s> {
 
     fn meant(&self, object: &Way<'_, 's>, name: &str) -> Option<Meant<'s>> {
         let known = self.names.exact.get(name);
-        if let (None, Some(alike)) = (known, self.names.common.get(&common_name(name))) {
+        // One that is declared elsewhere only may pass for another one here.
+        let is_foreign = known.is_none_or(|known| {
+            self.names.spelt_twice.contains(known) && !object.place(self).has(known, &self.steps)
+        });
+        if let (true, Some(alike)) = (is_foreign, self.names.common.get(&common_name(name))) {
             // Names of other places mean nothing here, maps have members of any name; but where it cannot be told, each may.
-            let mut alike = alike.iter().map(|meant| &**meant);
+            let mut alike = alike.iter().map(|meant| &**meant).filter(|meant| *meant != name);
             if let Some(meant) = alike.find(|meant| object.place(self).has(meant, &self.steps)) {
                 return Some(Meant::Name(meant));
             }
