@@ -82,9 +82,14 @@ impl Judged {
         if self.selected.is_empty() && self.texts.is_empty() {
             return None;
         }
+        if !object.whole && object.members.contains_key(name) {
+            return None;
+        }
         let common = common_name(name);
         let texts = object.whole.then(|| self.texts.get(&common)).flatten();
         let judged = self.selected.get(&common).into_iter().chain(texts).flatten();
-        judged.map(|judged| &**judged).find(|judged| *judged != name)
+        // What is selected elsewhere means nothing here, where it is known what is looked at.
+        let is_here = |judged: &str| object.whole || object.members.contains_key(judged);
+        judged.map(|judged| &**judged).find(|judged| *judged != name && is_here(judged))
     }
 }
