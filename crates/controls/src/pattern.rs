@@ -4,17 +4,21 @@
 //! `(a{1,50}){1,50}b` and 1 MiB of `a`. The engine here builds states once and then takes a step for each byte; where
 //! it would have to build new ones all the time it gives up, and so does the judgement.
 
+use ahash::RandomState;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
-use regex_automata::util::pool::Pool;
 use regex_automata::{Input, MatchError, MatchErrorKind};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A compiled pattern, looked for anywhere in a text.
 pub(crate) struct Pattern {
     states: DFA,
-    caches: Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync>>,
+    /// Under which each thread keeps its states.
+    id: u64,
     /// Where the pattern asks for words, and the text is not ASCII, the states cannot tell.
     words: Option<Regex>,
     /// Of its program, in KiB.
@@ -33,6 +37,9 @@ const LARGEST: usize = 1 << 20;
 
 /// Bytes of states that are kept for a pattern.
 const STATES: usize = 1 << 20;
+
+/// Bytes of states that a thread keeps, for all patterns together.
+const MOST_KEPT: usize = 8 << 20;
 
 /// How often they may be thrown away before it counts how many bytes of a text each of them has served.
 const CLEARED: usize = 3;
@@ -66,11 +73,10 @@ impl Pattern {
             meta::Builder::new().configure(config).build(pattern).map_err(|_| PatternError::TooLarge)
         };
         let words = asks_words.then(words).transpose()?;
-        let fresh = states.clone();
-        let caches =
-            Pool::new(Box::new(move || fresh.create_cache()) as Box<dyn Fn() -> Cache + Send + Sync>);
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
         let size = u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1);
-        Ok(Pattern { states, caches, words, size })
+        Ok(Pattern { states, id, words, size })
     }
 
     /// Whether it is found; `None` where that would take too long. `spend` takes steps of about 50 ns, and says whether
@@ -80,20 +86,32 @@ impl Pattern {
         if !spend(1 + length / 64) {
             return None;
         }
-        let mut cache = self.caches.get();
-        let mut found = self.search(&mut cache, text, &spend)?;
-        // What others' texts have left there does not count.
-        if found.as_ref().is_err_and(|error| matches!(error.kind(), MatchErrorKind::GaveUp { .. })) {
-            cache.reset(&self.states);
-            found = self.search(&mut cache, text, &spend)?;
-        }
-        match (found, &self.words) {
+        let mut cache =
+            KEPT.with_borrow_mut(|kept| kept.take(self.id)).unwrap_or_else(|| self.states.create_cache());
+        let found = self.search_or_anew(&mut cache, text, &spend);
+        KEPT.with_borrow_mut(|kept| kept.keep(self.id, cache));
+        match (found?, &self.words) {
             (Ok(found), _) => Some(found),
             (Err(error), Some(words)) if matches!(error.kind(), MatchErrorKind::Quit { .. }) => {
                 spend(length.saturating_mul(self.size)).then(|| words.is_match(text))
             }
             (Err(_), _) => None,
         }
+    }
+
+    fn search_or_anew(
+        &self,
+        cache: &mut Cache,
+        text: &str,
+        spend: impl Fn(u64) -> bool,
+    ) -> Option<Result<bool, MatchError>> {
+        let found = self.search(cache, text, &spend)?;
+        // What others' texts have left there does not count.
+        if found.as_ref().is_err_and(|error| matches!(error.kind(), MatchErrorKind::GaveUp { .. })) {
+            cache.reset(&self.states);
+            return self.search(cache, text, &spend);
+        }
+        Some(found)
     }
 
     /// One run, and its states paid for, also where it gave up; `None` where they were too many. States that are there
@@ -115,6 +133,39 @@ impl Pattern {
     /// Of its program, in KiB, from 1.
     pub fn size(&self) -> u64 {
         self.size
+    }
+}
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+/// The states of the patterns that a thread looked for. Who chooses the texts chooses how many there are.
+#[derive(Default)]
+struct Kept {
+    of: HashMap<u64, (Cache, u64), RandomState>,
+    bytes: usize,
+    uses: u64,
+}
+
+impl Kept {
+    fn take(&mut self, id: u64) -> Option<Cache> {
+        let (cache, _) = self.of.remove(&id)?;
+        self.bytes = self.bytes.saturating_sub(cache.memory_usage());
+        Some(cache)
+    }
+
+    /// What was not looked for the longest time makes room.
+    fn keep(&mut self, id: u64, cache: Cache) {
+        self.uses += 1;
+        self.bytes = self.bytes.saturating_add(cache.memory_usage());
+        self.of.insert(id, (cache, self.uses));
+        while self.bytes > MOST_KEPT {
+            let oldest = self.of.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
+            if oldest.and_then(|id| self.take(id)).is_none() {
+                return;
+            }
+        }
     }
 }
 
@@ -185,6 +236,23 @@ mod tests {
         assert_eq!(found, None);
         assert!(spent > 4 * cacheful, "{spent}");
         assert_eq!(Pattern::of("a{1,400}b").unwrap().is_in(&"a".repeat(400), |steps| steps < 100), None);
+    }
+
+    /// However many patterns fill theirs.
+    #[test]
+    fn a_thread_keeps_no_more_states_than_it_may() {
+        let text = "a".repeat(300);
+        let patterns: Vec<Pattern> =
+            (0..12).map(|n| Pattern::of(&format!("(a{{1,50}}){{1,50}}{n}b")).unwrap()).collect();
+        let mut most = 0;
+        for pattern in patterns.iter().chain(&patterns) {
+            assert_eq!(pattern.is_in(&text, |_| true), Some(false));
+            most = most.max(KEPT.with_borrow(|kept| kept.bytes));
+        }
+        assert!((MOST_KEPT / 2..=MOST_KEPT).contains(&most), "{most}");
+        let (kept, last) = KEPT
+            .with_borrow(|kept| (kept.of.len(), patterns.last().map(|last| kept.of.contains_key(&last.id))));
+        assert!(kept < patterns.len() && last == Some(true), "{kept}");
     }
 
     #[test]
