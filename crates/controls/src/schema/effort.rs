@@ -4,7 +4,7 @@
 //! The validator makes instances without a place to keep anything (names of members are plain texts), and it judges a
 //! body in one go on one thread, so what is left is kept with the thread.
 
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, PatternError};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -79,13 +79,7 @@ pub(super) fn of_names(schema: &Value) -> u64 {
             Value::Array(items) => rest.extend(items),
             Value::Object(members) => {
                 if let Some(Value::Object(patterns)) = members.get("patternProperties") {
-                    let sizes = patterns.keys().map(|written| {
-                        let pattern = jsonschema_regex::to_rust_regex(written).ok();
-                        pattern
-                            .and_then(|pattern| Pattern::of(&pattern).ok())
-                            .map_or(0, |pattern| pattern.size())
-                    });
-                    cost = sizes.fold(cost, u64::saturating_add);
+                    cost = patterns.keys().map(|written| of_name(written)).fold(cost, u64::saturating_add);
                 }
                 rest.extend(members.values());
             }
@@ -93,6 +87,17 @@ pub(super) fn of_names(schema: &Value) -> u64 {
         }
     }
     cost
+}
+
+fn of_name(written: &str) -> u64 {
+    // What is no pattern does not compile with the schema, unless it is in a value that the schema only compares with.
+    let Ok(pattern) = jsonschema_regex::to_rust_regex(written) else { return 0 };
+    match Pattern::of(&pattern) {
+        Ok(pattern) => pattern.size(),
+        Err(PatternError::Invalid) => 0,
+        // The validator has other limits, and may take it.
+        Err(PatternError::TooLarge) => u64::MAX,
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +121,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_of_names_that_cannot_be_built_costs_all_there_is() {
+        let cost = |pattern: &str| super::of_names(&json!({ "patternProperties": { pattern: {} } }));
+        assert_eq!(cost("((a{1,99}){1,99}){1,9}"), u64::MAX);
+        assert_eq!(cost("("), 0);
+        assert!((1..100).contains(&cost("^x-")));
+    }
+
+    #[test]
     fn what_would_take_too_long_is_not_judged() {
         let list = |element: &str, times: usize| format!(r#"{{"l":[{}]}}"#, vec![element; times].join(","));
         let members = |times: usize| (0..times).map(|n| format!(r#""k{n}":1"#)).collect::<Vec<_>>().join(",");
@@ -123,6 +136,10 @@ mod tests {
         let some = |each: fn(usize) -> Value| (0..200).map(each).collect::<Vec<_>>();
         let long = format!(r#"{{"l":["{}"]}}"#, "a".repeat(200_000));
         let names = format!(r#"{{"l":[{{"{}":1}}]}}"#, "a".repeat(200_000));
+        let some_names = || {
+            let names = (0..200).map(|n| (format!("k{n}"), json!(["x"])));
+            Value::Object(names.collect())
+        };
         for (schema, body, fits) in [
             (of(json!({ "pattern": "^a+$", "minLength": 2 })), long.clone(), Some(true)),
             (of(json!({ "pattern": "^[\\w .-]{1,20}$" })), long.clone(), Some(false)),
@@ -160,6 +177,18 @@ mod tests {
                 Some(false),
             ),
             (json!({ "properties": { "l": { "uniqueItems": true } } }), list("1", 10_000), Some(false)),
+            // Whether a member is there is asked of the object, whatever there is in the others.
+            (
+                json!({ "properties": { "l": true }, "dependentRequired": some_names() }),
+                list("[1,2,3,4,5,6,7]", 60_000),
+                Some(true),
+            ),
+            // It may be too large for the engine that judges names, and not for the validator's.
+            (
+                json!({ "properties": { "enum": { "enum": [{ "patternProperties": { "(": 1 } }] } } }),
+                list("1", 10),
+                Some(true),
+            ),
         ] {
             assert_eq!(judged(&schema, body), fits, "{:.80}", schema.to_string());
         }

@@ -125,6 +125,12 @@ impl<'b> ValidatedNode<'b, Body> for Instance<'b> {
 /// Values and names that are passed over in about the time of a step.
 const PASSED_A_STEP: usize = 8;
 
+/// Of members and elements themselves: what is in them is not looked at.
+fn passed(many: usize) -> usize {
+    effort::spend_on(1 + many / PASSED_A_STEP);
+    many
+}
+
 pub(super) struct Objects<'b>(Node<'b>);
 
 impl<'b> Object<'b, Body> for Objects<'b> {
@@ -133,8 +139,7 @@ impl<'b> Object<'b, Body> for Objects<'b> {
     type MembersIter = Named<'b>;
 
     fn len(&self) -> usize {
-        effort::spend_on(self.0.size() / PASSED_A_STEP);
-        self.0.members().count()
+        passed(self.0.members().count())
     }
 
     fn is_empty(&self) -> bool {
@@ -142,8 +147,9 @@ impl<'b> Object<'b, Body> for Objects<'b> {
     }
 
     fn get(&self, key: &Box<str>) -> Option<Instance<'b>> {
-        effort::spend_on(1 + self.0.size() / PASSED_A_STEP);
-        self.0.member(key).map(Instance::Value)
+        let (found, before) = self.0.member_behind(key);
+        passed(before);
+        found.map(Instance::Value)
     }
 
     fn members(&self) -> Named<'b> {
@@ -169,8 +175,7 @@ impl<'b> Array<'b, Body> for Arrays<'b> {
     type ElementsIter = Each<'b>;
 
     fn len(&self) -> usize {
-        effort::spend_on(self.0.size() / PASSED_A_STEP);
-        self.0.elements().count()
+        passed(self.0.elements().count())
     }
 
     fn elements(&self) -> Each<'b> {

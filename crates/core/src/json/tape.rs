@@ -242,14 +242,20 @@ impl<'t> Node<'t> {
 
     /// The member of this name.
     pub fn member(self, name: &str) -> Option<Node<'t>> {
+        self.member_behind(name).0
+    }
+
+    /// The member of this name, and how many there are before it.
+    pub fn member_behind(self, name: &str) -> (Option<Node<'t>>, usize) {
         let mut within = self.within(Kind::Object);
-        while let Some(written) = within.next() {
-            let value = within.next()?;
+        let mut passed = 0;
+        while let (Some(written), Some(value)) = (within.next(), within.next()) {
             if is_called(written.written(), name) {
-                return Some(value);
+                return (Some(value), passed);
             }
+            passed += 1;
         }
-        None
+        (None, passed)
     }
 
     /// Remembers that it was read and has no exact reading.
