@@ -17,7 +17,8 @@ use std::sync::{Arc, LazyLock};
 pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
     let operators = OPERATORS.into_iter().map(|(_, name, arity, function)| (name, arity, function));
-    for (name, arity, function) in operators.chain(metered::FUNCTIONS).chain(named::FUNCTIONS) {
+    let ours = [("@span", 1, span as Function)];
+    for (name, arity, function) in operators.chain(metered::FUNCTIONS).chain(named::FUNCTIONS).chain(ours) {
         // Names of our own, each declared once: there is nothing to collide with.
         let operands = std::iter::repeat_with(|| DYN_TYPE).take(arity).collect();
         let _ = environment.add_overload(name, name, operands, function);
@@ -71,6 +72,7 @@ pub(super) fn adapt(expression: &mut IdedExpr) {
 fn adapt_call(call: &mut CallExpr) {
     call.target.iter_mut().for_each(|target| adapt(target));
     call.args.iter_mut().for_each(adapt);
+    adapt_span(call);
     // What a loop gathers is the evaluator's own business, and it knows its form.
     let gathers = call
         .args
@@ -81,6 +83,14 @@ fn adapt_call(call: &mut CallExpr) {
         .find(|(operator, _, arity, _)| *operator == call.func_name && *arity == call.args.len());
     if let Some((_, name, ..)) = ours.filter(|_| !gathers) {
         call.func_name = (*name).to_owned();
+    }
+}
+
+/// The evaluator's own reads the beginning of a text, and passes over what it does not know behind it.
+fn adapt_span(call: &mut CallExpr) {
+    if let ("duration", [text]) = (call.func_name.as_str(), call.args.as_mut_slice()) {
+        let own = std::mem::replace(text, metered::expression(Expr::Unspecified));
+        *text = metered::called("@span", vec![own]);
     }
 }
 
@@ -227,6 +237,43 @@ fn negate<'b, 'v>(operands: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
     let number = operands.first().and_then(|operand| Number::of(operand.as_ref())).ok_or_else(mismatch)?;
     let negated = Number::Whole(0).minus(number).and_then(Number::value).ok_or_else(no_result)?;
     Ok(CowVal::Owned(negated))
+}
+
+/// A duration as a text, read to its end: `1h30m`, `-1.5s`, `0`.
+fn span<'b, 'v>(mut operands: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let operand = operands.pop().ok_or_else(mismatch)?;
+    match operand.downcast_ref::<CelString<'_>>() {
+        Some(text) if !is_span(text.inner()) => {
+            Err(ExecutionError::function_error("duration", "no duration"))
+        }
+        _ => Ok(operand),
+    }
+}
+
+fn is_span(text: &str) -> bool {
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if rest == "0" {
+        return true;
+    }
+    while let Some(behind) = part_of_span(rest) {
+        rest = behind;
+        if rest.is_empty() {
+            return true;
+        }
+    }
+    false
+}
+
+/// What stands behind a number with its unit.
+fn part_of_span(text: &str) -> Option<&str> {
+    let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (whole, rest) = text.split_at_checked(digits(text))?;
+    let rest = match rest.strip_prefix('.') {
+        Some(broken) => broken.split_at_checked(digits(broken)).filter(|(digits, _)| !digits.is_empty())?.1,
+        None => rest,
+    };
+    let unit = ["ms", "us", "ns", "h", "m", "s"].into_iter().find_map(|unit| rest.strip_prefix(unit));
+    unit.filter(|_| !whole.is_empty())
 }
 
 pub(super) fn mismatch() -> ExecutionError {

@@ -144,7 +144,7 @@ pub(in crate::rules) const FUNCTIONS: &[Signature] = signatures! {
     "string" &[taken_kinds(Kinds::TRUTH.or(Kinds::NUMBER).or(Kinds::TEXT).or(Kinds::BYTES).or(Kinds::MOMENT).or(Kinds::SPAN))], TEXT, Plainly, "string(body.id)", "";
     "bool" &[taken_kinds(Kinds::TRUTH.or(Kinds::TEXT))], TRUTH, Plainly, "bool(request.query.all)", "of `true`, `false`, `1`, `0` and the like";
     "timestamp" &[taken_kinds(Kinds::TEXT.or(Kinds::MOMENT).or(Kinds::NUMBER))], MOMENT, Plainly, "timestamp(body.created) < now", "of a text as RFC 3339 has it, or of seconds since 1970";
-    "duration" &[taken_kinds(Kinds::TEXT.or(Kinds::SPAN))], SPAN, Plainly, "now - timestamp(body.created) < duration(\"24h\")", "of a text such as `90s`, `1h30m`";
+    "duration" &[taken_kinds(Kinds::TEXT.or(Kinds::SPAN))], SPAN, Plainly, "now - timestamp(body.created) < duration(\"24h\")", "of a text such as `90s`, `1h30m`, `-1.5s`: whole or broken numbers with `h`, `m`, `s`, `ms`, `us` or `ns`, to the end of the text; or `0`";
     "type" &[taken_kinds(Kinds::ANY)], TYPE, Plainly, "type(body.id) == string", "to be compared with `bool`, `int`, `uint`, `double`, `string`, `list`, `map` or `null_type`; whole numbers are `int`, however they are written";
     "getFullYear" OF_MOMENT, NUMBER, Behind, "now.getFullYear()", "";
     "getMonth" OF_MOMENT, NUMBER, Behind, "now.getMonth()", "from 0";
