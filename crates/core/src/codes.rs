@@ -115,7 +115,8 @@ codes! {
         "Send an access token as Authorization: Bearer, an API key in X-API-Key, or a client certificate; the detail says which of them this integration accepts.";
     TOKEN_MALFORMED = "token-malformed", 401, Caller, false, "Token malformed",
         "The token is not a well-formed JWT in compact form: three parts of unpadded base64url, a JSON header and claims without repeated members, at most 16 KiB (RFC 7519, RFC 8725 §3).",
-        "Send the access token exactly as the issuer gave it.";
+        "Send the access token exactly as the issuer gave it. If it has no two dots, it is opaque, and only the issuer can read it: ask the issuer for a JWT.",
+        "Opaque tokens are not taken (introspection, RFC 7662, is not built yet). Most issuers give a JWT once the client asks for an audience of its own: audience at Auth0, a custom authorization server at Okta, a resource indicator (RFC 8707) elsewhere. `ironbridge explain keycloak`, `auth0`, `entra` and `okta` show what to set.";
     TOKEN_ALGORITHM_REFUSED = "token-algorithm-refused", 401, Caller, false, "Token algorithm refused",
         "The token's alg is not on the issuer's list, or does not fit the key (RFC 8725 §3.1).",
         "Have the issuer sign with an algorithm that the bridge accepts from it.",

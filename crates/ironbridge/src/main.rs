@@ -12,6 +12,7 @@ mod output;
 mod times;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::path::Path;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -28,10 +29,10 @@ fn main() -> ExitCode {
 /// As clap says it, except that a surplus argument is not repeated: people write secrets there.
 fn usage(error: &clap::Error) -> ExitCode {
     let surplus = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(text)) => !text.starts_with('-'),
-        _ => false,
+        Some(ContextValue::String(text)) if !text.starts_with('-') => Some(text),
+        _ => None,
     };
-    if error.kind() != ErrorKind::UnknownArgument || !surplus {
+    let Some(surplus) = surplus.filter(|_| error.kind() == ErrorKind::UnknownArgument) else {
         if error.use_stderr() && output::is_json_asked_for() {
             let text = error.to_string();
             let said = text.strip_prefix("error: ").unwrap_or(&text);
@@ -40,18 +41,25 @@ fn usage(error: &clap::Error) -> ExitCode {
             return ExitCode::from(2);
         }
         error.exit();
-    }
-    let failure = failure::Failure::new("there is an argument too many; it is not repeated here, as it may be a secret")
-        .help(
-            "a secret is read from a prompt, from --file PATH or from standard input, never from an argument. If it was \
-             one: it stands in the shell's history now, and others could see it in the list of processes. Remove it \
-             there (`history -d -1` in bash), and replace it where it came from",
-        );
-    failure.tell();
+    };
+    too_many(surplus).tell();
     if !output::is_json_asked_for()
         && let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage)
     {
         output::note(format_args!("\n{usage}"));
     }
     ExitCode::from(2)
+}
+
+fn too_many(surplus: &str) -> failure::Failure {
+    if Path::new(surplus).is_dir() {
+        let message = format!("there is an argument too many: the directory {surplus}");
+        return failure::Failure::new(message)
+            .help("where the manifest is stands behind -C: ironbridge -C DIR …");
+    }
+    failure::Failure::new("there is an argument too many; it is not repeated here, as it may be a secret").help(
+        "a secret is read from a prompt, from --file PATH or from standard input, never from an argument. If it was \
+         one: it stands in the shell's history now, and others could see it in the list of processes. Remove it \
+         there (`history -d -1` in bash), and replace it where it came from",
+    )
 }

@@ -19,7 +19,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[command(after_help = "\
 Signals:
   SIGHUP           read the manifest again; if it has errors, the one in force stays
-  SIGTERM, SIGINT  take no more connections, finish open exchanges, exit; a second one exits now
+  SIGTERM, SIGINT  take no more connections, finish open exchanges, exit; another one, a
+                   second or more later, exits now
 
 Examples:
   ironbridge run
@@ -97,6 +98,13 @@ async fn serve(dir: &Path, manner: &Manner, log: &Log, more: Announce<'_>) -> Ou
     tracing::info!("stopping: open exchanges may finish; another signal stops at once");
     let mut hurried = false;
     let told_again = async {
+        // Supervisors tell the process and then its group: that is one signal.
+        let together = async {
+            loop {
+                signals.next().await;
+            }
+        };
+        let _: Result<(), _> = tokio::time::timeout(ONE_SIGNAL, together).await;
         signals.stop().await;
         hurried = true;
     };
@@ -252,6 +260,9 @@ fn start_failure(dir: &Path, error: StartError) -> Failure {
 const UNREADABLE: &str = "check the permissions, whether the disk is full or failing, and that it is a plain file or directory: if \
                           another hand put something else there, keep it as evidence, and bring back what was there from \
                           a mirror or a backup";
+
+/// Signals to stop that come within this time are one.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
 
 /// The same number on Linux (but for MIPS, which is not built for), macOS and the BSDs: signal(7).
 const SIGXFSZ: i32 = 25;
