@@ -120,7 +120,7 @@ fn rules_that_would_take_too_long_are_refused_and_logged() {
         (vec![format!("matches('b', '{large}') || request.path != '-'")], &text, false),
         (vec!["body.t.matches('^a+$')".to_owned()], &text, false),
         (vec![format!("body.l.all(x, {})", repeated("x.contains('a')", 150, " && "))], &texts, false),
-        (vec![repeated("body.l == body.l", 200, " && "); 2], &texts, true),
+        (vec![repeated("[body.l] == [body.l]", 160, " && "); 2], &texts, true),
         (vec![repeated("!('q' in body.l)", 200, " && "); 4], &texts, true),
         (vec![format!("body.l.all(x, {})", repeated("x + x != ''", 30, " && ")); 12], &texts, true),
     ] {

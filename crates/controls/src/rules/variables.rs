@@ -63,6 +63,11 @@ impl Costs {
 pub(super) struct Variables<'x>([Option<Box<dyn Val + 'x>>; VARIABLES.len()]);
 
 impl<'x> Variables<'x> {
+    /// For what names none.
+    pub fn none() -> Variables<'x> {
+        Variables([const { None }; VARIABLES.len()])
+    }
+
     pub fn new(seen: &Seen<'x>, needs: &Needs, costs: &mut Costs) -> Result<Variables<'x>, Unseen> {
         seen.check_singles(needs)?;
         let mut variable = |name: &str, needs: &Needs| match name {

@@ -2,6 +2,8 @@
 
 use super::super::arithmetic::{self, ENVIRONMENT};
 use super::super::compile::{TYPES, named_path};
+use super::super::metered::{self, MOST_STEPS, Steps};
+use super::super::variables::{Scope, Variables};
 use super::{Typing, condition, kinds, written};
 use crate::shape::Kinds;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators as named};
@@ -252,9 +254,16 @@ fn number(expression: &IdedExpr) -> Option<f64> {
 fn evaluated(expression: &IdedExpr) -> Result<Constant, &'static str> {
     let mut expression = expression.clone();
     arithmetic::adapt(&mut expression);
-    let context = Context::with_env(Arc::clone(&ENVIRONMENT));
-    let value = Value::resolve_val(&expression, &context);
-    let value = value.map_err(|error| super::super::why(&error))?;
+    let (_, patterns) = metered::meter(&mut expression);
+    let (variables, steps) = (Variables::none(), Steps::of(MOST_STEPS));
+    let scope = Scope { variables: &variables, steps: &steps, patterns: &patterns };
+    let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+    context.set_variable_resolver(&scope);
+    let value = match Value::resolve_val(&expression, &context) {
+        // What it costs is the request's business.
+        _ if steps.ran_out() => return Ok(Constant::Other),
+        value => value.map_err(|error| super::super::why(&error))?,
+    };
     let number = value
         .downcast_ref::<CelInt>()
         .map(|number| *number.inner() as f64)
