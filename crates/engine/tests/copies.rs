@@ -57,6 +57,10 @@ fn a_copy_is_finished_beside_a_store_that_is_written_all_the_time() {
     let world = World::new(&Declared { operations, ..Declared::default() }).unwrap();
     eventually(|| world.data_dir().join("audit/log/tile").exists().then_some(()));
     let copy = world.dir.path().join("copy");
+    for place in ["audit/forward", "witness"] {
+        fs::create_dir_all(world.data_dir().join(place)).unwrap();
+        fs::write(world.data_dir().join(place).join("other"), place).unwrap();
+    }
     world::in_home(world.dir.path(), async |home| {
         for part in 0..24_u8 {
             home.store.put("any", &part.to_string(), vec![part; 1 << 20], home.clock.now()).await?;
@@ -82,6 +86,9 @@ fn a_copy_is_finished_beside_a_store_that_is_written_all_the_time() {
     })
     .unwrap();
     assert_eq!(fs::metadata(copy.join("store.sqlite")).unwrap().permissions().mode() & 0o777, 0o600);
+    for place in ["audit/forward", "witness"] {
+        assert_eq!(fs::read_to_string(copy.join(place).join("other")).unwrap(), place);
+    }
     assert!(goes_on(&copy) > 0);
 }
 
