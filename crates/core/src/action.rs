@@ -77,6 +77,8 @@ pub mod name {
     pub const BRIDGE_RELOAD: &str = "bridge.reload";
     pub const KEY_ISSUE: &str = "key.issue";
     pub const KEY_REVOKE: &str = "key.revoke";
+    /// Expired and revoked ones were forgotten where there was no room for another; the facts say how many.
+    pub const KEY_FORGET: &str = "key.forget";
     pub const SECRET_SET: &str = "secret.set";
     pub const SECRET_REMOVE: &str = "secret.remove";
     pub const CERTIFICATE_ISSUE: &str = "certificate.issue";
@@ -110,6 +112,7 @@ pub mod name {
         (BRIDGE_RELOAD, "the manifest was read again"),
         (KEY_ISSUE, "an API key or client secret was issued"),
         (KEY_REVOKE, "an API key or client secret was revoked"),
+        (KEY_FORGET, "expired and revoked credentials were forgotten, as the store had no room for another"),
         (SECRET_SET, "a secret of the sealed store was set"),
         (SECRET_REMOVE, "a secret of the sealed store was removed"),
         (CERTIFICATE_ISSUE, "the internal CA issued a client certificate"),

@@ -121,7 +121,7 @@ fn act(action: &str) -> (Class, u32, &'static str) {
         name::TOKEN_ISSUE => (AUTHENTICATION, LOGON, ""),
         name::BRIDGE_RELOAD => (ENTITY_MANAGEMENT, UPDATE, "manifest"),
         name::KEY_ISSUE => (ENTITY_MANAGEMENT, CREATE, "api key"),
-        name::KEY_REVOKE => (ENTITY_MANAGEMENT, DELETE, "api key"),
+        name::KEY_REVOKE | name::KEY_FORGET => (ENTITY_MANAGEMENT, DELETE, "api key"),
         name::SECRET_SET => (ENTITY_MANAGEMENT, UPDATE, "secret"),
         name::SECRET_REMOVE => (ENTITY_MANAGEMENT, DELETE, "secret"),
         name::CERTIFICATE_ISSUE => (ENTITY_MANAGEMENT, CREATE, "certificate"),

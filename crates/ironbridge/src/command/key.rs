@@ -30,7 +30,8 @@ pub enum Command {
 The key alone goes to standard output, so that it can go straight to where it belongs. A running
 bridge accepts it within a second.
 An account may have two live keys of a kind: issue the next, bring it to the caller, then revoke
-the first.
+the first. The bridge keeps 10,000 of all accounts; where there is no room for another, it forgets
+those that expired or were revoked first, from three days on.
 
 Examples:
   ironbridge key issue order-service

@@ -204,7 +204,9 @@ section! {
 }
 
 section! {
-    /// API keys. Two may live at a time, so that one can follow the other.
+    /// API keys. Two may live at a time, so that one can follow the other. The store keeps 10,000 issued keys and client
+    /// secrets, of all accounts; where there is no room for another, those are forgotten that expired or were revoked
+    /// first, from three days on, and the record `key.forget` says how many.
     pub struct ApiKey {
         /// How long a key lives, at most 366d.
         lifetime: Duration = "90d",

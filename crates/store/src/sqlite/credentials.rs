@@ -8,6 +8,7 @@ use ironbridge_core::{Timestamp, action};
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{OptionalExtension, Row, named_params, params};
 use std::collections::HashSet;
+use std::time::Duration;
 
 impl Credentials for SqliteStore {
     fn insert(&self, credential: IssuedCredential, most_live: usize) -> StoreFuture<'_, ()> {
@@ -15,7 +16,7 @@ impl Credentials for SqliteStore {
         self.queue.ask(Effect::Changes, move |turn| {
             let (db, keeper) = (turn.db, turn.keeper);
             refuse_one_more(turn, &credential, most_live)?;
-            make_room(turn, credential.created)?;
+            make_room(turn, &author, credential.created)?;
             turn.ledger()?.has_room(Kept::Action)?;
             let inserted = db
                 .prepare_cached(
@@ -136,23 +137,29 @@ fn refuse_one_more(turn: &mut Turn<'_>, new: &IssuedCredential, most: usize) -> 
     }
 }
 
-/// Forgets those that expired first, where there are as many as the store keeps: they open nothing any more, and the
-/// trail has their records.
-fn make_room(turn: &mut Turn<'_>, now: Timestamp) -> Result<(), Failure> {
+/// Forgets those that ended first, expired or revoked, where there are as many as the store keeps: they open nothing any
+/// more, and the trail has their records. What the store does not know does not count either if it is put back.
+fn make_room(turn: &mut Turn<'_>, author: &Author, now: Timestamp) -> Result<(), Failure> {
     let (db, keeper) = (turn.db, turn.keeper);
     let ledger = turn.ledger()?;
-    if ledger.has_room(Kept::Credential).is_ok() {
-        return Ok(());
+    let Err(full) = ledger.has_room(Kept::Credential) else { return Ok(()) };
+    let mut select = db.prepare_cached(&format!(
+        "{SELECT} WHERE min(expires, coalesce(revoked, expires)) <= ?1
+         ORDER BY min(expires, coalesce(revoked, expires)), id"
+    ))?;
+    let ended =
+        select.query_map([to_sql(now.minus(STILL_WANTED))], |row| Ok(genuine(ledger, keeper, row)))?;
+    let ended = ended.filter_map(Result::transpose).take(AT_ONCE);
+    let ended: Vec<_> = ended.collect::<rusqlite::Result<_>>()?;
+    if ended.is_empty() {
+        return Err(full.into());
     }
-    let mut select =
-        db.prepare_cached(&format!("{SELECT} WHERE expires <= ?1 ORDER BY expires LIMIT {AT_ONCE}"))?;
-    let expired = select.query_map([to_sql(now)], |row| Ok(genuine(ledger, keeper, row)))?;
-    let expired: Vec<_> = expired.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?;
-    for expired in expired {
-        db.prepare_cached("DELETE FROM credential WHERE id = ?1")?.execute([&expired.id])?;
-        ledger.remove(Kept::Credential, expired.id.as_bytes());
+    for ended in &ended {
+        db.prepare_cached("DELETE FROM credential WHERE id = ?1")?.execute([&ended.id])?;
+        ledger.remove(Kept::Credential, ended.id.as_bytes());
     }
-    Ok(ledger.has_room(Kept::Credential)?)
+    let forgotten = author.did(db, action::name::KEY_FORGET, "credentials")?;
+    author.leave(turn, &forgotten.fact("count", ended.len().to_string()))
 }
 
 /// What another hand wrote opens nothing, so there is nothing to revoke. But what it changed or took away could be put
@@ -171,8 +178,11 @@ fn named(id: &[u8]) -> String {
     format!("credential/{}", String::from_utf8_lossy(id))
 }
 
-/// Expired ones, whenever there is no room.
+/// Of those that ended, whenever there is no room.
 const AT_ONCE: usize = 1_000;
+/// Whoever looks why a call was refused finds it in the list still, and the tokens that were taken with a secret that
+/// expired live out their time, an hour at most.
+const STILL_WANTED: Duration = Duration::from_secs(3 * 24 * 3600);
 const SELECT: &str = "SELECT id, kind, account, hash, created, expires, revoked, last_used FROM credential";
 
 /// The row, if this bridge wrote all of it; when it was last used is anybody's to say.

@@ -208,9 +208,10 @@ impl Ledger {
             return Ok(());
         }
         let (what, mend) = match kept {
-            Kept::Credential => {
-                ("credentials that have not expired", "revoked ones make room once they expire")
-            }
+            Kept::Credential => (
+                "issued credentials",
+                "those make room that expired or were revoked three days ago: revoke what nobody needs any more",
+            ),
             Kept::Item => ("sealed items", "remove those that nothing names"),
             Kept::Action => ("actions that wait for their record", "start the bridge, which records them"),
         };

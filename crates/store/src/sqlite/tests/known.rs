@@ -1,6 +1,7 @@
 //! What the store knows of its rows: set back, bounded, written once.
 
 use super::*;
+use ironbridge_core::action;
 
 /// One part of what is known, as it was before, does not go with the other as it is; and all of it, as it was before an
 /// owner's key was made or destroyed, is a store that was set back.
@@ -290,35 +291,63 @@ async fn what_is_known_is_written_once_a_transaction() {
     assert_eq!((store.count().await, store.list_items("secret").await.len()), (Ok(53), 51));
 }
 
-/// What is known of rows is bounded, as each change writes all of it.
+const DAY: u64 = 24 * 3600;
+
+/// A store with as many credentials as it keeps, which an older version left; `revoked` in SQL, by the number `n`.
+fn full_of(expires: u64, revoked: &str) -> (Place, SqliteStore) {
+    let place = Place::with(versions::VERSION_2);
+    let fill = format!(
+        "DELETE FROM credential;
+         WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 9999)
+         INSERT INTO credential SELECT 'k' || n, 'api-key', 'of-' || n, zeroblob(32), 1, {expires}000000, {revoked}, NULL
+         FROM n"
+    );
+    Connection::open(place.path()).unwrap().execute_batch(&fill).unwrap();
+    let store = place.open();
+    (place, store)
+}
+
+/// What is known of rows is bounded, as each change writes all of it. What ended days ago makes room, and that is told.
 #[tokio::test]
 async fn what_is_known_of_rows_is_bounded() {
-    // An older version left them: half expire at 500 s, half at 5,000.
-    let place = Place::with(versions::VERSION_2);
-    let other = Connection::open(place.path()).unwrap();
-    other
-        .execute_batch(
-            "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 9998)
-             INSERT INTO credential SELECT 'k' || n, 'api-key', 'of-' || n, zeroblob(32), 1,
-                 500000000 + 4500000000 * (n % 2), NULL, NULL FROM n",
-        )
-        .unwrap();
-    drop(other);
-    let store = place.open();
-    let one = |created: u64| IssuedCredential {
-        id: created.to_string(),
-        account: created.to_string(),
-        created: Timestamp::from_seconds(created),
-        expires: Timestamp::from_seconds(5_000),
-        ..credential()
-    };
-    let full = store.insert(one(2), 2).await;
-    assert!(matches!(full, Err(StoreError::TooMany { most: 10_000, .. })), "{full:?}");
-    assert!(store.revoke("k1", NOW).await.unwrap(), "what takes away always has room");
-    assert!(store.insert(one(600), 2).await.is_ok());
-    let left = Credentials::list(&store, None).await.unwrap();
-    assert_eq!(left.len(), 9_001);
-    assert!(left.iter().any(|left| left.id == "k1") && store.altered().await.unwrap().is_empty());
+    for (expires, revoked, made) in [
+        (2 * DAY, "NULL", 1_000),
+        (90 * DAY, "172800000000", 1_000),
+        (90 * DAY, "CASE n WHEN 7 THEN 172800000000 END", 1),
+        (90 * DAY, "NULL", 0),
+    ] {
+        let (place, store) = full_of(expires, revoked);
+        // As if they had ended long ago; nobody is passed over for them.
+        let foreign = "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 1500)
+            INSERT INTO credential SELECT 'x' || n, 'api-key', 'x', zeroblob(32), 1, 1, NULL, NULL FROM n";
+        Connection::open(place.path()).unwrap().execute_batch(foreign).unwrap();
+        let one = |created: u64| IssuedCredential {
+            id: created.to_string(),
+            account: created.to_string(),
+            created: Timestamp::from_seconds(created),
+            expires: Timestamp::from_seconds(200 * DAY),
+            ..credential()
+        };
+        // What ended less than three days ago is still wanted.
+        for at in [2, 2 * DAY + 3600, 5 * DAY - 1] {
+            let full = store.insert(one(at), 2).await;
+            assert!(matches!(full, Err(StoreError::TooMany { most: 10_000, .. })), "{at}: {full:?}");
+        }
+        assert!(
+            store.revoke("k1", Timestamp::from_seconds(4 * DAY)).await.is_ok(),
+            "what takes away always has room"
+        );
+        let issued = store.insert(one(5 * DAY), 2).await;
+        let told = store.pending(u32::MAX).await.unwrap();
+        let told: Vec<_> = told.iter().filter(|action| action.name == action::name::KEY_FORGET).collect();
+        if made == 0 {
+            assert!(issued.is_err() && told.is_empty());
+            continue;
+        }
+        issued.unwrap();
+        assert_eq!(Credentials::list(&store, None).await.unwrap().len(), 10_001 - made);
+        assert_eq!((told.len(), &*told[0].facts[0].1), (1, &*made.to_string()));
+    }
 }
 
 /// So is what waits for its record; but what takes something away is done all the same.
