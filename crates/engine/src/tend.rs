@@ -34,6 +34,7 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
         tokio::spawn(standing::watch_store(Arc::clone(services))).abort_handle(),
         tokio::spawn(actions::follow_outbox(Arc::clone(services))).abort_handle(),
         tokio::spawn(follow_log_keys(Arc::clone(services))).abort_handle(),
+        tokio::spawn(count_kept(Arc::clone(services))).abort_handle(),
         tokio::spawn(index(Arc::clone(services))).abort_handle(),
         tokio::spawn(mark_trail(Arc::clone(services))).abort_handle(),
         tokio::spawn(drop_what_is_old(Arc::clone(services))).abort_handle(),
@@ -150,6 +151,16 @@ async fn follow_log_keys(services: Arc<Services>) {
             changed = changes.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(HOURLY) => {}
         }
+    }
+}
+
+/// No ledger knows how much is kept of requests that may be sent again: another hand could have all of them refused.
+async fn count_kept(services: Arc<Services>) {
+    loop {
+        if let Err(error) = services.home.store.count_kept().await {
+            tracing::warn!(%error, "what is kept of requests with an Idempotency-Key could not be counted anew");
+        }
+        tokio::time::sleep(DAILY).await;
     }
 }
 

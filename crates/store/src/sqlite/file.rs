@@ -7,7 +7,7 @@ use super::queue::Failure;
 use super::schema::{self, KNOWN, MIGRATIONS};
 use super::steps::Keeper;
 use super::turn::Turn;
-use crate::StoreError;
+use crate::{StoreError, StoreFuture};
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 #[derive(Clone)]
 pub(super) struct File {
@@ -158,8 +159,28 @@ impl File {
         }
     }
 
-    /// A second connection, for long reads.
-    pub(super) fn read_only(&self) -> Result<Connection, StoreError> {
+    /// Asks on a second connection and a thread of its own, as of one moment: for long reads, which others must not have
+    /// to wait for.
+    pub(super) fn beside<'a, T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> StoreFuture<'a, T> {
+        let file = self.clone();
+        let (reply, answer) = oneshot::channel();
+        let read = move || {
+            let found =
+                file.read_only().and_then(|db| file.judged(&db, ask).map_err(|failure| file.told(failure)));
+            // Whoever asked may have gone.
+            let _ = reply.send(found);
+        };
+        let started = std::thread::Builder::new().name("store reader".into()).spawn(read);
+        Box::pin(async move {
+            started.map_err(|error| StoreError::Io(format!("no thread for the store: {error}")))?;
+            answer.await.unwrap_or_else(|_| Err(StoreError::Io("its thread has ended".into())))
+        })
+    }
+
+    fn read_only(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         self.distrusted(Connection::open_with_flags(&self.path, flags)).map_err(|e| self.explain(e))
     }

@@ -1,6 +1,13 @@
 //! How much is kept of requests that may be sent again, and of whose: counted in the same transaction as what is counted.
+//! These numbers are in no ledger. Whoever changed them by hand would have every new key refused, or none, so they are
+//! counted anew from time to time.
 
+use super::SqliteStore;
+use super::ledger::altered;
+use super::queue::{Effect, Failure};
+use crate::StoreFuture;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What all may take. An account may fill as much as is still free beside it, as with memory.
@@ -45,11 +52,79 @@ impl Kept {
         let mut select = db.prepare_cached("SELECT bytes FROM kept WHERE account = ?1")?;
         let mut taken = |account: &str| {
             let bytes = select.query_row([account], |row| row.get::<_, i64>(0)).optional()?;
-            Ok::<_, rusqlite::Error>(bytes.unwrap_or(0).cast_unsigned().saturating_add(more))
+            Ok::<_, rusqlite::Error>(bytes.unwrap_or(0).max(0).cast_unsigned().saturating_add(more))
         };
         Ok(taken(account(scope))? <= self.0.load(Relaxed).saturating_sub(taken(ALL)?))
     }
 }
+
+impl SqliteStore {
+    /// Counts anew how much is kept of requests that may be sent again, and whose, beside whatever else goes on: a
+    /// thread of its own reads all of them as of one moment, and only what differs then is put right.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or holds requests of more accounts than there can be.
+    pub fn count_kept(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            // So that no number is near the ends of what an integer holds, where changes would be lost.
+            self.ask(Effect::Writes, |db| {
+                let far = "UPDATE kept SET bytes = min(max(bytes, 0), 1 << 59) WHERE bytes NOT BETWEEN 0 AND 1 << 59";
+                db.execute(far, [])
+            })
+            .await?;
+            let counted = self.file.beside(differences).await?;
+            if counted.is_empty() {
+                return Ok(());
+            }
+            self.ask(Effect::Writes, move |db| {
+                let mut correct = db.prepare_cached(
+                    "INSERT INTO kept VALUES (?1, max(0, ?2))
+                     ON CONFLICT (account) DO UPDATE SET bytes = max(0, bytes + ?2)",
+                )?;
+                counted
+                    .iter()
+                    .try_for_each(|(account, bytes)| correct.execute(params![account, bytes]).map(drop))
+            })
+            .await
+        })
+    }
+}
+
+/// By how much what is counted is less than what is there, by account, of one moment: what comes and goes meanwhile is
+/// counted as ever, and leaves the difference as it is.
+fn differences(db: &Connection) -> Result<Vec<(String, i64)>, Failure> {
+    let mut differ: BTreeMap<String, i64> = BTreeMap::new();
+    let mut add = |account: &str, bytes: i64| {
+        if let Some(sum) = differ.get_mut(account) {
+            *sum = sum.saturating_add(bytes);
+        } else if differ.len() < MOST_ACCOUNTS {
+            differ.insert(account.to_owned(), bytes);
+        } else {
+            return Err(altered("it remembers requests of more accounts than there can be"));
+        }
+        Ok(())
+    };
+    let mut select = db.prepare("SELECT account, bytes FROM kept")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        add(&row.get::<_, String>(0)?, row.get::<_, i64>(1)?.saturating_neg())?;
+    }
+    // In the order in which they lie: it reads no more than it must.
+    let mut select = db.prepare(&format!("SELECT scope, {BYTES} FROM idempotency NOT INDEXED"))?;
+    let mut rows = select.query([])?;
+    let mut all = 0_i64;
+    while let Some(row) = rows.next()? {
+        let bytes: i64 = row.get(1)?;
+        add(account(&row.get::<_, String>(0)?), bytes)?;
+        all = all.saturating_add(bytes);
+    }
+    add(ALL, all)?;
+    differ.retain(|_, bytes| *bytes != 0);
+    Ok(differ.into_iter().collect())
+}
+
+/// A manifest has hundreds.
+const MOST_ACCOUNTS: usize = 100_000;
 
 /// A scope begins with the account.
 fn account(scope: &str) -> &str {

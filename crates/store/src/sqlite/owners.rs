@@ -6,7 +6,6 @@ use ironbridge_core::{OwnerKey, OwnerTag, action};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::fmt::Write;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 impl OwnerKeys for SqliteStore {
@@ -82,21 +81,8 @@ impl OwnerKeys for SqliteStore {
     }
 
     fn owners_whole(&self) -> StoreFuture<'_, bool> {
-        // Not on the writer's thread, which others wait for: it reads every row.
-        let (file, sealer) = (self.file.clone(), Arc::clone(&self.sealer));
-        let (reply, answer) = oneshot::channel();
-        let read = move || {
-            let whole = file.read_only().and_then(|db| {
-                file.judged(&db, |db| whole(db, &*sealer)).map_err(|failure| file.told(failure))
-            });
-            // Whoever asked may have gone.
-            let _ = reply.send(whole);
-        };
-        let started = std::thread::Builder::new().name("owners".into()).spawn(read);
-        Box::pin(async move {
-            started.map_err(|error| StoreError::Io(format!("no thread for the store: {error}")))?;
-            answer.await.unwrap_or_else(|_| Err(StoreError::Io("its thread has ended".into())))
-        })
+        let sealer = Arc::clone(&self.sealer);
+        self.file.beside(move |db| whole(db, &*sealer))
     }
 
     fn erasure_pending(&self) -> StoreFuture<'_, bool> {
