@@ -44,7 +44,9 @@ pub(super) fn refuse_other(db: &Connection, version: i64) -> Result<(), Failure>
     }
     for (setting, ours) in [("user_version", version), ("application_id", 0), ("auto_vacuum", 0)] {
         if db.pragma_query_value(None, setting, |row| row.get::<_, i64>(0))? != ours {
-            return Err(other(format!("its setting `{setting}` is another")).into());
+            return Err(
+                other(format!("its setting `{setting}` is another{}", way_out(unset(setting)))).into()
+            );
         }
     }
     if db.pragma_query_value(None, "encoding", |row| row.get::<_, String>(0))? != "UTF-8" {
@@ -58,11 +60,38 @@ pub(super) fn refuse_other(db: &Connection, version: i64) -> Result<(), Failure>
             None => return Err(other(format!("{} is missing", told(name))).into()),
         }
     }
-    if let Some(name) = found.keys().next() {
-        return Err(other(format!("{} was put there", told(name))).into());
+    // With a table go its own indexes and triggers.
+    let first = found.keys().min_by_key(|(kind, ..)| kind != "table");
+    if let Some(name) = first {
+        return Err(other(format!("{} was put there{}", told(name), way_out(removal(name)))).into());
     }
     db.pragma_update(None, "writable_schema", "RESET")?;
     Ok(())
+}
+
+/// For whoever did it: `ANALYZE`, a program that replicates the file, a look around with a shell.
+fn way_out(sql: Option<String>) -> String {
+    sql.map_or_else(String::new, |sql| {
+        format!(" (if that was you, stop the bridge and run: sqlite3 store.sqlite '{sql}')")
+    })
+}
+
+/// Takes it out again. A name that could say anything else to a shell or to SQLite is not repeated.
+fn removal((kind, name, _): &Name) -> Option<String> {
+    let kind = ["table", "view", "trigger", "index"].into_iter().find(|known| kind == known)?;
+    let is_plain = name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
+    let may_go = !["sqlite_sequence", "sqlite_schema", "sqlite_master"].contains(&&**name)
+        && !name.starts_with("sqlite_autoindex_");
+    (is_plain && may_go && name.len() <= LONGEST_NAME)
+        .then(|| format!("DROP {} \"{name}\"", kind.to_ascii_uppercase()))
+}
+
+fn unset(setting: &str) -> Option<String> {
+    match setting {
+        "application_id" => Some("PRAGMA application_id = 0".to_owned()),
+        "auto_vacuum" => Some("PRAGMA auto_vacuum = 0; VACUUM".to_owned()),
+        _ => None,
+    }
 }
 
 fn other(what: String) -> StoreError {

@@ -179,3 +179,46 @@ async fn spaces_of_a_schema_do_not_count() {
     );
     assert!(place.open().altered().await.unwrap().is_empty());
 }
+
+/// Whoever ran a tool over the store is told how to get out, and only what does no more than that.
+#[tokio::test]
+async fn what_an_operator_put_there_comes_out_as_it_is_told() {
+    for (sql, told) in [
+        ("ANALYZE", true),
+        (
+            "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER)",
+            true,
+        ),
+        (
+            "CREATE TABLE mine (a UNIQUE, b); CREATE INDEX of_mine ON mine (b); CREATE VIEW v AS SELECT * FROM mine",
+            true,
+        ),
+        ("CREATE TRIGGER t AFTER INSERT ON outbox BEGIN SELECT 1; END", true),
+        ("CREATE INDEX mine ON owner (kind)", true),
+        ("CREATE VIRTUAL TABLE f USING fts5 (a)", true),
+        ("PRAGMA application_id = 7", true),
+        ("PRAGMA auto_vacuum = 1; VACUUM", true),
+        ("PRAGMA user_version = 5", false),
+        ("DROP INDEX idempotency_expires", false),
+        ("CREATE TABLE \"x'; rm -rf $HOME; '\" (a)", false),
+        ("CREATE TABLE \"x\"\"; DROP TABLE owner; --\" (a)", false),
+    ] {
+        let place = Place::new();
+        drop(place.open());
+        Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
+        let mut left = 9;
+        let last = loop {
+            let error = match place.try_open() {
+                Ok(_) => break None,
+                Err(error) => error.to_string(),
+            };
+            left -= 1;
+            let Some((_, way)) = error.split_once("sqlite3 store.sqlite '").filter(|_| left > 0) else {
+                break Some(error);
+            };
+            let way = way.split_once("')").unwrap().0;
+            Connection::open(place.path()).unwrap().execute_batch(way).unwrap();
+        };
+        assert_eq!(last.is_none(), told, "{sql}: {last:?}");
+    }
+}
