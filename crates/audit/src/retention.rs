@@ -158,11 +158,12 @@ impl Log {
         if size == known.size {
             return Ok(kept.min(known.kept));
         }
-        let found = self.announced().map(|kept| Announced { size, kept: known.kept.max(kept) });
-        let known = found.unwrap_or_else(|fault| {
+        // Nor does a search that failed say more until then, and whoever passes many records over asks for each.
+        let found = self.announced().unwrap_or_else(|fault| {
             self.note_damage(fault);
-            known
+            known.kept
         });
+        let known = Announced { size, kept: known.kept.max(found) };
         *self.announced.lock() = known;
         Ok(kept.min(known.kept))
     }
