@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 pub(crate) struct Lookout {
     callers: Arc<OwnerKey>,
-    /// What was found, and could not be put in order yet: told and recorded once it is.
-    unmended: Option<Fault>,
+    /// What was found, and could not be put in order yet: told and recorded once it is, one of each file.
+    unmended: Vec<Fault>,
     /// What has no record yet, as the queue took none.
     unrecorded: Vec<Action>,
 }
@@ -27,7 +27,7 @@ const MOST_UNRECORDED: usize = 16;
 
 impl Lookout {
     pub fn new(callers: Arc<OwnerKey>) -> Lookout {
-        Lookout { callers, unmended: None, unrecorded: Vec::new() }
+        Lookout { callers, unmended: Vec::new(), unrecorded: Vec::new() }
     }
 
     /// `all_signed` is the log's size where it holds everything that is durable.
@@ -38,11 +38,16 @@ impl Lookout {
             Some(size) => self.look_at_journal(shared, size, head.newest().link, closing)?,
             None => None,
         };
-        let found = self.unmended.take().into_iter().chain(segment).chain(head.wrong()).next();
-        if let Some(fault) = found {
-            self.mend(shared, head, fault, closing)?;
+        for fault in segment.into_iter().chain(head.wrong()) {
+            let is_new = self.unmended.iter().all(|known| known.file != fault.file);
+            if is_new && self.unmended.len() < MOST_UNRECORDED {
+                self.unmended.push(fault);
+            }
+        }
+        if !self.unmended.is_empty() {
+            self.mend(shared, head, closing)?;
         } else if closing && !self.unrecorded.is_empty() {
-            head.renew(&self.notes(None)?)?;
+            head.renew(&self.notes(&[])?)?;
         }
         if !closing {
             let callers = &self.callers;
@@ -52,26 +57,29 @@ impl Lookout {
     }
 
     /// Puts the head in order, and says so then: what cannot be put in order is an outage, and told as one.
-    fn mend(&mut self, shared: &Shared, head: &Head, fault: Fault, closing: bool) -> io::Result<()> {
-        let mended = self.action(shared, &fault);
+    fn mend(&mut self, shared: &Shared, head: &Head, closing: bool) -> io::Result<()> {
+        let mended: Vec<Action> = self.unmended.iter().map(|fault| self.action(shared, fault)).collect();
         // No more records are taken at the end: the next start writes them.
-        let notes = if closing { self.notes(Some(&mended))? } else { Vec::new() };
+        let notes = if closing { self.notes(&mended)? } else { Vec::new() };
         if let Err(error) = head.renew(&notes) {
-            let said = format!(
-                "another hand changed what the audit trail stands on ({fault}), and it cannot be put in order: {error}"
-            );
-            self.unmended = Some(fault);
-            return Err(io::Error::other(said));
+            let faults: Vec<String> = self.unmended.iter().map(Fault::to_string).collect();
+            return Err(io::Error::other(format!(
+                "another hand changed what the audit trail stands on ({}), and it cannot be put in order: {error}",
+                faults.join("; ")
+            )));
         }
-        tracing::error!(%fault, "another hand changed what the audit trail stands on; it is put in order, and nothing is lost");
-        if !closing && self.unrecorded.len() < MOST_UNRECORDED {
-            self.unrecorded.push(mended);
+        for fault in self.unmended.drain(..) {
+            tracing::error!(%fault, "another hand changed what the audit trail stands on; it is put in order, and nothing is lost");
+        }
+        if !closing {
+            let room = MOST_UNRECORDED.saturating_sub(self.unrecorded.len());
+            self.unrecorded.extend(mended.into_iter().take(room));
         }
         Ok(())
     }
 
-    /// What has no record yet, and this, for the next start to write.
-    fn notes(&self, newest: Option<&Action>) -> io::Result<Vec<Note>> {
+    /// What has no record yet, and these, for the next start to write.
+    fn notes(&self, newest: &[Action]) -> io::Result<Vec<Note>> {
         let all = self.unrecorded.iter().chain(newest).map(|mended| Note::of(mended, &self.callers));
         all.collect::<Result<_, _>>().map_err(io::Error::other)
     }
@@ -84,10 +92,9 @@ impl Lookout {
         link: Link,
         closing: bool,
     ) -> io::Result<Option<Fault>> {
-        let Some(segment) = shared.live.lock().segment() else { return Ok(None) };
-        let disk = &*shared.disk;
-        let mut fault = segment.wrong(disk, &shared.places.journal);
-        if closing && fault.is_none() {
+        let (disk, live) = (&*shared.disk, shared.live.lock().segment());
+        let mut fault = live.as_ref().and_then(|segment| segment.wrong(disk, &shared.places.journal));
+        if closing && live.is_some() && fault.is_none() {
             // As the next start will read it.
             let mut cursor = shared.journal_from(size);
             fault = match cursor.read(disk) {
@@ -97,9 +104,10 @@ impl Lookout {
         }
         if fault.is_some() {
             shared.live.lock().spoil();
-            if closing {
-                drop(shared.new_segment(Part::Journal, size, link)?);
-            }
+        }
+        // Also where that was found earlier, and no record came since that would have begun another one.
+        if closing && shared.live.lock().is_spoiled() {
+            drop(shared.new_segment(Part::Journal, size, link)?);
         }
         Ok(fault)
     }
