@@ -13,9 +13,9 @@ use ironbridge_secrets::{SealedStore, Secrets};
 use ironbridge_store::{
     Actor, Credentials, Marks, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
 };
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,10 @@ const TRAIL_MARK_CONTEXT: &[u8] = b"mark/audit/trail";
 const REPLAY_NAMESPACE: &str = "replay";
 const FINGERPRINT_KEY: &str = "fingerprint-key";
 const FINGERPRINT_CONTEXT: &[u8] = b"replay/fingerprint-key";
+const STORE: &str = "store.sqlite";
+const KEYS: &str = "keys";
+/// The same, until the store holds something.
+const FIRST_KEYS: &str = "keys.new";
 /// Beside the audit directory, not in it.
 pub(crate) const TRAIL_HEAD: &str = "audit-head";
 
@@ -86,44 +90,38 @@ impl Home {
             .mode(0o700)
             .create(dir)
             .map_err(|reason| HomeError::Directory { path: dir.to_owned(), reason })?;
-        let (key_path, store_path) = (dir.join("keys"), dir.join("store.sqlite"));
         let is_new = refuse_lost_store(dir)?;
-        let keys = match KeyFile::open(&key_path) {
-            Err(KeyFileError::Missing(_)) if !is_new => return Err(HomeError::KeysLost(dir.to_owned())),
-            Err(KeyFileError::Missing(_)) => {
-                // Before the keys, so that keys without a store mean that it was taken away.
-                begin_store(&store_path)?;
-                match KeyFile::create(&key_path) {
-                    Err(KeyFileError::Exists(_)) => KeyFile::open(&key_path)?,
-                    made => made?,
-                }
-            }
+        let keys = Arc::new(match KeyFile::open(&dir.join(KEYS)) {
+            Err(KeyFileError::Missing(_)) if is_new || is_there(&dir.join(FIRST_KEYS)) => first_keys(dir)?,
+            Err(KeyFileError::Missing(_)) => return Err(HomeError::KeysLost(dir.to_owned())),
             opened => opened?,
-        };
-        let (keys, clock) = (Arc::new(keys), Arc::new(SystemClock::default()) as Arc<dyn Clock>);
+        });
+        let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
         let sealer = Arc::new(Sealing(Arc::clone(&keys)));
-        let store = SqliteStore::open(&store_path, sealer, Arc::clone(&clock), actor)?;
+        let store = SqliteStore::open(&dir.join(STORE), sealer, Arc::clone(&clock), actor)?;
+        settle_keys(dir)?;
         Ok(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) })
     }
 
     /// Whether there is something in a data directory that a store belongs to, or the store.
     pub fn is_begun(dir: &Path) -> bool {
-        ["store.sqlite", "keys", TRAIL_HEAD].iter().any(|name| is_there(&dir.join(name)))
+        [STORE, KEYS, TRAIL_HEAD].iter().any(|name| is_there(&dir.join(name)))
     }
 
     /// To look at it only: nothing on the disk changes. `None` where there is no store yet.
     pub fn open_to_read(dir: &Path) -> Result<Option<Home>, HomeError> {
-        let (key_path, store_path) = (dir.join("keys"), dir.join("store.sqlite"));
         if refuse_lost_store(dir)? {
             return Ok(None);
         }
-        if !is_there(&key_path) {
-            return Err(HomeError::KeysLost(dir.to_owned()));
-        }
-        let keys = Arc::new(KeyFile::open(&key_path)?);
+        let keys = match KeyFile::open(&dir.join(KEYS)) {
+            // Somebody is about to use it for the first time.
+            Err(KeyFileError::Missing(_)) if is_there(&dir.join(FIRST_KEYS)) => return Ok(None),
+            Err(KeyFileError::Missing(_)) => return Err(HomeError::KeysLost(dir.to_owned())),
+            opened => Arc::new(opened?),
+        };
         let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
         let sealer = Arc::new(Sealing(Arc::clone(&keys)));
-        let store = SqliteStore::open_to_read(&store_path, sealer, Arc::clone(&clock))?;
+        let store = SqliteStore::open_to_read(&dir.join(STORE), sealer, Arc::clone(&clock))?;
         Ok(Some(Home { dir: dir.to_owned(), clock, keys, store: Arc::new(store) }))
     }
 
@@ -338,39 +336,63 @@ impl Home {
 }
 
 /// Whether there is no store yet. One that was taken away, or emptied, must not be made anew in silence: what was revoked
-/// or erased, and which requests were answered, would be forgotten with it.
+/// or erased, and which requests were answered, would be forgotten with it. What belongs to a store is looked for before
+/// the store: none of it comes to be before a store that holds something.
 fn refuse_lost_store(dir: &Path) -> Result<bool, HomeError> {
-    let store = fs::metadata(dir.join("store.sqlite"));
-    let lost = |beside| Err(HomeError::StoreLost { dir: dir.to_owned(), beside });
-    match &store {
+    let trail = match fs::read_dir(audit_dir(dir)) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    };
+    let beside = [
+        (is_there(&dir.join(TRAIL_HEAD)), "what is remembered of an audit trail (`audit-head`)"),
+        (trail, "an audit trail (`audit`)"),
+        (is_there(&dir.join(KEYS)), "a key file (`keys`)"),
+    ];
+    match fs::metadata(dir.join(STORE)) {
         Ok(store) if store.len() > 0 => return Ok(false),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(false),
         _ => {}
     }
-    if is_there(&dir.join(TRAIL_HEAD)) {
-        return lost("what is remembered of an audit trail (`audit-head`)");
+    match beside.into_iter().find(|(is_there, _)| *is_there) {
+        Some((_, beside)) => Err(HomeError::StoreLost { dir: dir.to_owned(), beside }),
+        None => Ok(true),
     }
-    if fs::read_dir(audit_dir(dir)).is_ok_and(|mut entries| entries.next().is_some()) {
-        return lost("an audit trail (`audit`)");
+}
+
+/// The keys of a data directory in its first use, which go by another name until the store holds something: so keys
+/// without a store always mean that it was taken away. Several may begin at once, or one after another that was killed.
+fn first_keys(dir: &Path) -> Result<Keys, KeyFileError> {
+    let (settled, first) = (dir.join(KEYS), dir.join(FIRST_KEYS));
+    let keys = match KeyFile::create(&first) {
+        Err(KeyFileError::Exists(_)) => KeyFile::open(&first),
+        made => made,
+    };
+    // Whoever was faster has settled, maybe with others.
+    match KeyFile::open(&settled) {
+        Err(KeyFileError::Missing(_)) => keys,
+        opened => opened,
     }
-    if store.is_err() && is_there(&dir.join("keys")) {
-        return lost("a key file (`keys`)");
+}
+
+fn settle_keys(dir: &Path) -> Result<(), HomeError> {
+    let (settled, first) = (dir.join(KEYS), dir.join(FIRST_KEYS));
+    if !is_there(&first) {
+        return Ok(());
     }
-    Ok(true)
+    // A link, unlike a rename, fails when the name is taken.
+    let settle = || match fs::hard_link(&first, &settled) {
+        Err(error) if !is_there(&settled) => Err(error),
+        _ => File::open(dir)?.sync_all(),
+    };
+    settle().map_err(|reason| HomeError::Directory { path: settled.clone(), reason })?;
+    // Others may have removed it.
+    let _ = fs::remove_file(&first);
+    Ok(())
 }
 
 /// Also where it cannot be told: then opening says why.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
-}
-
-fn begin_store(path: &Path) -> Result<(), HomeError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(StoreError::Open { path: path.to_owned(), reason: error.to_string() }.into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Where the audit trail of a data directory is; commands that only read need nothing else opened.

@@ -75,6 +75,9 @@ fn a_store_that_is_gone_is_not_begun_anew() {
     };
     fs::remove_file(&store).unwrap();
     refused("`keys`");
+    fs::write(&store, "").unwrap();
+    refused("`keys`");
+    fs::remove_file(&store).unwrap();
     let keys = data.join("keys");
     fs::rename(&keys, stage.path("aside")).unwrap();
     fs::write(data.join("audit-head"), "x").unwrap();
@@ -89,13 +92,54 @@ fn a_store_that_is_gone_is_not_begun_anew() {
     fs::rename(stage.path("aside"), &keys).unwrap();
     fs::write(&store, whole).unwrap();
     assert!(stage.good(&["key", "list"]).out.contains("shop"));
-    // A first use that was killed on its way goes on.
-    let stage = Stage::new();
-    fs::create_dir(stage.path("data")).unwrap();
-    fs::set_permissions(stage.path("data"), fs::Permissions::from_mode(0o700)).unwrap();
-    fs::write(stage.path("data/store.sqlite"), "").unwrap();
-    fs::set_permissions(stage.path("data/store.sqlite"), fs::Permissions::from_mode(0o600)).unwrap();
-    stage.good(&["key", "issue", "shop"]);
+    // One that nobody may look into may hold a trail.
+    fs::remove_file(&store).unwrap();
+    fs::remove_dir_all(data.join("audit")).unwrap();
+    fs::write(data.join("audit"), "").unwrap();
+    fs::remove_file(&keys).unwrap();
+    assert!(stage.bad(&["key", "issue", "shop"]).err.contains("an audit trail (`audit`)"));
+    assert!(!store.exists());
+}
+
+/// Wherever it was killed, and whoever else begins at the same moment.
+#[test]
+fn a_first_use_that_was_killed_goes_on() {
+    let killed = |left: &[&str]| {
+        let stage = Stage::new();
+        stage.good(&["key", "issue", "shop"]);
+        fs::rename(stage.path("data/keys"), stage.path("data/keys.new")).unwrap();
+        for file in ["keys.new", "store.sqlite"] {
+            match left.contains(&file) {
+                true => {}
+                false if file == "keys.new" => fs::remove_file(stage.path("data/keys.new")).unwrap(),
+                false => fs::write(stage.path("data/store.sqlite"), "").unwrap(),
+            }
+        }
+        stage
+    };
+    for left in [&["keys.new", "store.sqlite"][..], &["keys.new"], &[]] {
+        let stage = killed(left);
+        stage.good(&["check"]);
+        stage.good(&["key", "issue", "shop"]);
+        assert!(stage.path("data/keys").exists() && !stage.path("data/keys.new").exists(), "{left:?}");
+        assert!(stage.good(&["key", "list"]).out.contains("shop"));
+    }
+    assert!(killed(&["store.sqlite"]).bad(&["key", "list"]).err.contains("no key file"));
+    for _ in 0..4 {
+        let stage = Stage::new();
+        let set = |name: &str| {
+            let mut command = stage.command(&["secret", "set", name]);
+            let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(b"long-enough-a-value").unwrap();
+            child
+        };
+        let children = ["a", "b", "c", "d", "e", "f"].map(set);
+        for child in children {
+            let ended = child.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+        assert_eq!(stage.good(&["secret", "list", "--format", "json"]).json().as_array().unwrap().len(), 6);
+    }
 }
 
 /// Whoever makes a value may take minutes: the store goes on without the command until it is there.
