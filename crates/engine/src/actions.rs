@@ -1,5 +1,6 @@
 //! What administrators, commands and the bridge itself did, on its way into the audit trail.
 
+use crate::lasting::Lasting;
 use crate::services::Services;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{Denial, IdSource, Recorder};
@@ -97,17 +98,22 @@ impl Services {
 
 /// Records what commands did, within the store's notice.
 pub async fn follow_outbox(services: Arc<Services>) {
-    let mut changes = services.home.store.changes();
+    let (mut changes, mut lasting) = (services.home.store.changes(), Lasting::default());
     loop {
         changes.borrow_and_update();
         match services.drain_outbox().await {
             Ok(()) => {
+                if lasting.works() {
+                    tracing::info!("actions have their records again");
+                }
                 if changes.changed().await.is_err() {
                     return;
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "actions wait for their record");
+                if lasting.fails(&error) {
+                    tracing::error!(%error, "actions wait for their record");
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -1,6 +1,7 @@
 //! Upkeep of a running bridge, in the background.
 
 use crate::actions;
+use crate::lasting::Lasting;
 use crate::publishing;
 use crate::services::Services;
 use crate::standing;
@@ -9,7 +10,7 @@ use ironbridge_core::action::name;
 use ironbridge_core::{Outcome, Timestamp, word};
 use ironbridge_manifest::Audit;
 use ironbridge_seal::note::{self, NoteVerifier};
-use ironbridge_store::{Changes, Credentials, OwnerKeys};
+use ironbridge_store::{Changes, Credentials, OwnerKeys, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,28 +47,34 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
 /// Keys issued or revoked by a command take effect here within the store's notice.
 async fn follow_credentials(services: Arc<Services>) {
     let mut changes = services.home.store.changes();
-    let mut told = HashSet::new();
+    let (mut told, mut lasting) = (HashSet::new(), Lasting::default());
     tell_owners(&services).await;
     loop {
         changes.borrow_and_update();
-        for ring in [&services.api_keys, &services.client_secrets] {
-            if let Err(error) = ring.reload().await {
+        match read_again(&services, &mut told).await {
+            Ok(()) if lasting.works() => tracing::info!("issued credentials are read again"),
+            Ok(()) => {}
+            Err(error) if lasting.fails(&error) => {
                 tracing::error!(%error, "issued credentials could not be read again");
             }
+            Err(_) => {}
         }
-        tell_altered(&services, &mut told).await;
         if changes.changed().await.is_err() {
             return;
         }
     }
 }
 
+async fn read_again(services: &Services, told: &mut HashSet<String>) -> Result<(), StoreError> {
+    for ring in [&services.api_keys, &services.client_secrets] {
+        ring.reload().await?;
+    }
+    tell_altered(services, told).await
+}
+
 /// Somebody wrote into the store by hand: that opens nothing, and is recorded once while the bridge runs.
-async fn tell_altered(services: &Services, told: &mut HashSet<String>) {
-    let altered = match services.home.store.altered().await {
-        Ok(altered) => altered,
-        Err(error) => return tracing::error!(%error, "issued credentials could not be checked"),
-    };
+async fn tell_altered(services: &Services, told: &mut HashSet<String>) -> Result<(), StoreError> {
+    let altered = services.home.store.altered().await?;
     for id in altered.iter().filter(|id| !told.contains(*id)) {
         tracing::error!(
             row = %id,
@@ -78,6 +85,7 @@ async fn tell_altered(services: &Services, told: &mut HashSet<String>) {
         services.note(refused.not_done(Outcome::Failed, &word::ROW_ALTERED)).await;
     }
     *told = altered.into_iter().collect();
+    Ok(())
 }
 
 /// Whether the owners' keys are those that were left, once: it reads them all.
@@ -187,21 +195,34 @@ async fn index(services: Arc<Services>) {
 /// later, is not believed.
 async fn mark_trail(services: Arc<Services>) {
     let mut marked = services.trail.mark();
+    let (mut trail, mut store) = (Lasting::default(), Lasting::default());
     loop {
         tokio::time::sleep(MARK).await;
         match services.note_store().await {
+            Ok(()) if trail.works() => tracing::info!("the audit trail knows again how far the store is"),
             Ok(()) => {}
             // Whoever watches the store says that.
             Err(_) if services.store_fell.load(Ordering::Relaxed) => continue,
-            Err(error) => tracing::warn!(%error, "the audit trail does not know yet how far the store is"),
+            Err(error) if trail.fails(&error) => {
+                tracing::warn!(%error, "the audit trail does not know yet how far the store is");
+            }
+            Err(_) => {}
         }
         let mark = services.trail.mark();
         if mark == marked {
             continue;
         }
         match services.home.mark_trail(&services.trail).await {
-            Ok(()) => marked = mark,
-            Err(error) => tracing::warn!(%error, "the store does not know yet how far the audit trail is"),
+            Ok(()) => {
+                marked = mark;
+                if store.works() {
+                    tracing::info!("the store knows again how far the audit trail is");
+                }
+            }
+            Err(error) if store.fails(&error) => {
+                tracing::warn!(%error, "the store does not know yet how far the audit trail is");
+            }
+            Err(_) => {}
         }
     }
 }
