@@ -135,6 +135,7 @@ impl File {
         if self.path.metadata().is_ok_and(|found| found.len() == 0) {
             return Err(StoreError::Corrupt("it is empty".into()));
         }
+        self.refuse_journal()?;
         if self.access == Access::Reads || *self.opened.lock() == self.identities() {
             return Ok(());
         }
@@ -181,11 +182,29 @@ impl File {
     }
 
     fn read_only(&self) -> Result<Connection, StoreError> {
+        self.refuse_journal()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         self.distrusted(Connection::open_with_flags(&self.path, flags)).map_err(|e| self.explain(e))
     }
 
+    /// SQLite has two ways to undo what was not finished. Our stores have the log alone; what lies there as a journal of
+    /// the other kind SQLite would write into the store before it reads anything.
+    fn refuse_journal(&self) -> Result<(), StoreError> {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-journal");
+        match Path::new(&path).symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            _ => Err(StoreError::Altered {
+                what: "store.sqlite-journal lies beside it, which it never has, and SQLite would write into it what that says"
+                    .to_owned(),
+                mend: "find out who can write the data directory, look whether store.sqlite is as it should be (a backup \
+                       was restored with another one's journal, or a program that changed it was killed), and remove it",
+            }),
+        }
+    }
+
     fn connect(&self) -> Result<Connection, StoreError> {
+        self.refuse_journal()?;
         if self.access == Access::Reads {
             return self.look().map_err(|e| self.explain(e));
         }
@@ -227,7 +246,7 @@ impl File {
         // Two processes that make the store at the same moment both switch it to WAL, and SQLite does not wait
         // for the lock there.
         let mut tries = 50;
-        while let Err(error) = db.pragma_update(None, "journal_mode", "wal") {
+        while let Err(error) = begin_log(db) {
             if tries == 0 || error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
                 return Err(error);
             }
@@ -375,6 +394,15 @@ impl File {
             _ => StoreError::Io(format!("{}: {error}", self.path.display())),
         }
     }
+}
+
+/// A store that has no log yet, as it is new or somebody's copy, gets one without a journal of the other kind.
+fn begin_log(db: &Connection) -> rusqlite::Result<()> {
+    if db.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? == "wal" {
+        return Ok(());
+    }
+    db.pragma_update(None, "journal_mode", "memory")?;
+    db.pragma_update(None, "journal_mode", "wal")
 }
 
 /// What a store of an older version knows of its rows.

@@ -1,3 +1,4 @@
+mod journal;
 mod known;
 mod repetitions;
 mod rows;
