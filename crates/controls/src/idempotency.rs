@@ -5,6 +5,7 @@
 //! refused rather than guessed at.
 
 use crate::schema::JsonSchema;
+use crate::subject::Places;
 use bytes::Bytes;
 use ironbridge_core::{
     Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Phase, Reads, Stop, StoredAnswer,
@@ -29,7 +30,8 @@ const SOME_EXPIRED: Duration = Duration::from_secs(60);
 /// Keys are apart for each account and operation. What must be the same in a repetition is the method, the path,
 /// the query, the declared header fields and the body; anything else under the same key is `idempotency-mismatch`. The
 /// answer that is kept is the one that the caller saw, after the keep list; given again, it is held against what is
-/// declared by then. A schema judged more than what is kept, so an answer that another one judged is not given again.
+/// declared by then. A schema judged more than what is kept, and so did whoever looked for persons in it, so an answer that
+/// was judged otherwise is not given again.
 #[derive(Clone)]
 pub struct IdempotencyKey {
     store: Arc<dyn Idempotency>,
@@ -39,7 +41,12 @@ pub struct IdempotencyKey {
     window: Duration,
     /// Of the schema that judges replies.
     schema: Option<[u8; 32]>,
+    /// Of the places in replies where persons' ids are looked for.
+    subjects: [u8; 32],
 }
+
+/// Where no places in bodies are declared.
+const NO_SUBJECTS: [u8; 32] = [0; 32];
 
 impl IdempotencyKey {
     /// `window` is how long a key is remembered, counted from the first request's arrival. Without `required`,
@@ -50,12 +57,31 @@ impl IdempotencyKey {
         required: bool,
         window: Duration,
     ) -> IdempotencyKey {
-        IdempotencyKey { store, secret, required, window, schema: None }
+        IdempotencyKey { store, secret, required, window, schema: None, subjects: NO_SUBJECTS }
     }
 
     /// Where this schema judges replies.
     pub fn judged_by(self, schema: Option<&JsonSchema>) -> IdempotencyKey {
         IdempotencyKey { schema: schema.map(JsonSchema::digest), ..self }
+    }
+
+    /// Where persons' ids are looked for in bodies.
+    pub fn concerning(self, places: Option<&Places>) -> IdempotencyKey {
+        let places = places.filter(|places| places.reads_body());
+        IdempotencyKey { subjects: places.map_or(NO_SUBJECTS, Places::digest), ..self }
+    }
+
+    /// What was looked for in a stored answer is what would be now.
+    fn judged_alike(&self, answer: &StoredAnswer) -> Result<(), &'static str> {
+        if answer.schema != self.schema {
+            return Err("another response.schema judged the stored answer than is declared now");
+        }
+        if answer.subjects.is_some_and(|subjects| subjects != self.subjects) {
+            return Err(
+                "data.subject_id looked for persons in other places of the stored answer than it does now",
+            );
+        }
+        Ok(())
     }
 
     async fn reserve(&self, exchange: &mut Exchange, key: String) -> Verdict {
@@ -71,13 +97,10 @@ impl IdempotencyKey {
                 exchange.reservation = Some(ticket.holder);
                 Ok(())
             }
-            Reservation::Finished(answer) if answer.schema == self.schema => {
-                Err(Stop::Replay(Box::new(answer)))
-            }
-            Reservation::Finished(_) => {
-                let internal = "another response.schema judged the stored answer than is declared now";
-                Err(Denial::new(&code::IDEMPOTENCY_UNKNOWN_OUTCOME).internal(internal).into())
-            }
+            Reservation::Finished(answer) => match self.judged_alike(&answer) {
+                Ok(()) => Err(Stop::Replay(Box::new(answer))),
+                Err(why) => Err(Denial::new(&code::IDEMPOTENCY_UNKNOWN_OUTCOME).internal(why).into()),
+            },
             Reservation::InProgress => {
                 Err(Denial::new(&code::IDEMPOTENCY_IN_PROGRESS).retry_after(ASK_AGAIN).into())
             }
@@ -114,6 +137,7 @@ impl IdempotencyKey {
             fields: exchange.reply_fields.clone(),
             body: body.cloned().unwrap_or_default(),
             schema: self.schema,
+            subjects: Some(self.subjects),
         })
     }
 }

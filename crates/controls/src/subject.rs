@@ -22,6 +22,7 @@ use ironbridge_core::json::{Kind, Node, Number, are_alike};
 use ironbridge_core::{
     Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, Subject, SubjectKeys, Verdict, code,
 };
+use ironbridge_seal::hash;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -78,6 +79,16 @@ impl Places {
     /// Whether any of them is in a body. Then requests and replies must be JSON, and are held whole.
     pub fn reads_body(&self) -> bool {
         !self.pointers.is_empty()
+    }
+
+    /// Tells the places in bodies from all others, in whatever order they are written.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut texts: Vec<&[u8]> = self.pointers.iter().map(|place| place.text.as_bytes()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let lengths: Vec<[u8; 8]> = texts.iter().map(|text| text.len().to_be_bytes()).collect();
+        let parts = lengths.iter().zip(texts).flat_map(|(length, text)| [&length[..], text]);
+        hash::sha256_parts(&parts.collect::<Vec<_>>())
     }
 }
 

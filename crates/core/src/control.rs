@@ -107,4 +107,6 @@ pub struct StoredAnswer {
     pub body: Bytes,
     /// What judged the whole of it, as a digest, before anything was held back.
     pub schema: Option<[u8; 32]>,
+    /// Where persons' ids were looked for in it, as a digest. `None` where an earlier version did not remember.
+    pub subjects: Option<[u8; 32]>,
 }

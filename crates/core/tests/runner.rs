@@ -267,6 +267,7 @@ async fn a_stored_answer_is_given_and_recorded() {
             fields: Vec::new(),
             body: Bytes::from_static(b"again"),
             schema: None,
+            subjects: None,
         };
         Err(Stop::Replay(Box::new(answer)))
     });

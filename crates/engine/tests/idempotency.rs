@@ -320,6 +320,40 @@ fn what_is_remembered_of_a_request_is_keyed_and_erased() {
     assert_eq!(world.target.seen_on("POST /pay").len(), 2);
 }
 
+/// No record would name a person whom nobody looked for when the answer came, and no erasure would reach it.
+#[test]
+fn an_answer_in_which_persons_were_looked_for_elsewhere_is_not_given_again() {
+    const DATA: &str = "data: { subjects: [customers], categories: [orders], retention: 400d }";
+    const CUSTOMER: &str = "data: { subjects: [customers], categories: [orders], retention: 400d, subject_id: [/customer, '{id}'] }";
+    const OWNER: &str = "data: { subjects: [customers], categories: [orders], retention: 400d, subject_id: ['{id}', /owner] }";
+    let declared = |integration| Declared {
+        integration,
+        operations:
+            "pay: { match: POST /pay, permission: orders.write, replay: { idempotency_key: required } }
+             other: { match: \"POST /{id}/x\", permission: orders.write }",
+        ..Declared::default()
+    };
+    let (world, key) = World::with_key(&declared(DATA), |_, _| Ok(())).unwrap();
+    let key = format!("X-API-Key: {key}");
+    let answer = Bytes::from_static(br#"{"customer":"ada","owner":"ben"}"#);
+    world.target.on("POST /pay", Reply::Raw(200, vec![("content-type", "application/json".into())], answer));
+    let ask = |idempotency_key: &str| {
+        eventually(|| {
+            let reply = post(&world, &key, "/pay", idempotency_key, "{}");
+            let under_way = reply.text().contains("idempotency-in-progress");
+            let replayed = reply.header("idempotency-replayed").is_some();
+            (!under_way).then_some((reply.status, replayed))
+        })
+    };
+    let (fresh, again, refused) = ((200, false), (200, true), (409, false));
+    assert_eq!((ask("k1"), ask("k1")), (fresh, again));
+    for (integration, first, second) in [(CUSTOMER, "k1", "k2"), (OWNER, "k2", "k3"), (DATA, "k3", "k4")] {
+        world.rewrite(&declared(integration)).unwrap();
+        world.reload().unwrap();
+        assert_eq!((ask(first), ask(second), ask(second)), (refused, fresh, again), "{integration}");
+    }
+}
+
 /// Declared when the answers are stored.
 const BEFORE: &str = r#"keep: { match: POST /keep, permission: orders.write, response: { headers: [X-Node] }, replay: { idempotency_key: required } }
     same: { match: POST /same, permission: orders.write, response: { keep: [/id], schema: ./any.json, headers: [X-Node] }, replay: { idempotency_key: required } }

@@ -264,6 +264,7 @@ async fn idempotency(store: &impl Idempotency) {
         fields: Vec::new(),
         body: Bytes::new(),
         schema: None,
+        subjects: None,
     };
     store.settle(taken(reserve(store, "bare").await), Settlement::Finished(bare.clone()));
     assert_eq!(reserve(store, "bare").await, Reservation::Finished(bare));
@@ -430,6 +431,7 @@ fn answer() -> StoredAnswer {
         content_type: Some("application/json".into()),
         body: Bytes::from_static(b"{\"id\":1}"),
         schema: Some([7; 32]),
+        subjects: None,
     }
 }
 

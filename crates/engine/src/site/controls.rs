@@ -131,7 +131,8 @@ impl Builder<'_> {
             let required = replay.idempotency_key == manifest::IdempotencyKey::Required;
             let secret = Arc::clone(&self.services.fingerprint_key);
             let control = IdempotencyKey::new(store, secret, required, replay.window);
-            request.push(Arc::new(control.judged_by(plan.response_schema.as_ref())));
+            let control = control.judged_by(plan.response_schema.as_ref());
+            request.push(Arc::new(control.concerning(plan.subjects.as_deref())));
         }
         if let Some(list) = &plan.request_keep {
             request.push(Arc::new(Keep::request(Arc::clone(list))));

@@ -272,9 +272,10 @@ section! {
         /// Whether the Idempotency-Key field must be there. A repeated key gives the first answer again with the fields
         /// that crossed, if method, path, query, body and the header fields that `request.headers` lists are the same,
         /// or under `all` every field that crosses because of it. Where a reload came between, it crosses as far as
-        /// `response` lets it now, and not at all where `response.schema` says something else than before, or where a version of the bridge that did not
-        /// remember it stored the answer: then `idempotency-unknown-outcome`. What names the attempt may differ: `X-Request-Id`, `User-Agent`, `Date`
-        /// and the fields of tracing. An exchange with a key goes on to its end, within the operation's `timeout`, when
+        /// `response` lets it now, and not at all where `response.schema` or `data.subject_id` says something else than
+        /// before, or where a version of the bridge that did not remember the schema stored the answer: then
+        /// `idempotency-unknown-outcome`. What names the attempt may differ: `X-Request-Id`, `User-Agent`, `Date` and
+        /// the fields of tracing. An exchange with a key goes on to its end, within the operation's `timeout`, when
         /// its caller leaves: what the target answers is there for the caller that asks again.
         ///
         /// The key stays free where nothing reached the target, and where the target says that it did not take the

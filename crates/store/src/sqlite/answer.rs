@@ -1,7 +1,7 @@
-//! The bytes of a kept answer, before they are sealed: version 3, status, length of the content type plus one (zero:
+//! The bytes of a kept answer, before they are sealed: version 4, status, length of the content type plus one (zero:
 //! none), content type, number of fields, each as length and name, length and value; number of bytes of the schema's
-//! digest (0 or 32), digest; body. Integers are big-endian, but for that last number, a byte. Version 2 has no digest
-//! and not its number, and where its fields lead is written in the terms of a bridge as it was declared then, so that
+//! digest (0 or 32), digest; the same of the places where persons were looked for; body. Integers are big-endian, but for
+//! those last numbers, a byte each. Version 3 does not have the latter. Version 2 has no digest and not its number, and where its fields lead is written in the terms of a bridge as it was declared then, so that
 //! those are passed over. Version 1 has no fields either, and not their number.
 
 use crate::StoreError;
@@ -27,8 +27,10 @@ pub(super) fn encode(answer: &StoredAnswer) -> Vec<u8> {
         bytes.extend(length.to_be_bytes());
         bytes.extend(part);
     }
-    bytes.push(answer.schema.map_or(0, |_| 32));
-    bytes.extend(answer.schema.iter().flatten());
+    for digest in [answer.schema, answer.subjects] {
+        bytes.push(digest.map_or(0, |_| 32));
+        bytes.extend(digest.iter().flatten());
+    }
     bytes.extend(&answer.body);
     bytes
 }
@@ -38,7 +40,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StoredAnswer, StoreError> {
 }
 
 fn parse(bytes: &[u8]) -> Option<StoredAnswer> {
-    let ([version @ (1 | 2 | VERSION), status @ ..], mut rest) = bytes.split_first_chunk::<3>()? else {
+    let ([version @ 1..=VERSION, status @ ..], mut rest) = bytes.split_first_chunk::<3>()? else {
         return None;
     };
     let status = u16::from_be_bytes(*status);
@@ -53,7 +55,7 @@ fn parse(bytes: &[u8]) -> Option<StoredAnswer> {
         let name = std::str::from_utf8(part(&mut rest, length)?).ok()?;
         let length = number(&mut rest)?;
         let value = part(&mut rest, length)?;
-        if *version == VERSION || !LEADING.contains(&name) {
+        if *version > 2 || !LEADING.contains(&name) {
             fields.push((name.into(), value.into()));
         }
     }
@@ -61,7 +63,11 @@ fn parse(bytes: &[u8]) -> Option<StoredAnswer> {
         1 | 2 => None,
         _ => digest(&mut rest)?,
     };
-    Some(StoredAnswer { status, content_type, fields, body: Bytes::copy_from_slice(rest), schema })
+    let subjects = match version {
+        1..=3 => None,
+        _ => digest(&mut rest)?,
+    };
+    Some(StoredAnswer { status, content_type, fields, body: Bytes::copy_from_slice(rest), schema, subjects })
 }
 
 fn digest(rest: &mut &[u8]) -> Option<Option<[u8; 32]>> {
@@ -84,7 +90,7 @@ fn part<'b>(rest: &mut &'b [u8], length: u16) -> Option<&'b [u8]> {
     Some(part)
 }
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Fields that say where something is.
 const LEADING: [&str; 2] = ["location", "link"];
@@ -102,10 +108,11 @@ mod tests {
             fields in proptest::collection::vec((".{0,20}", any::<Vec<u8>>()), 0..4),
             body: Vec<u8>,
             schema: Option<[u8; 32]>,
+            subjects: Option<[u8; 32]>,
         ) {
             let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
             let content_type = content_type.map(Into::into);
-            let answer = StoredAnswer { status, content_type, fields, body: body.into(), schema };
+            let answer = StoredAnswer { status, content_type, fields, body: body.into(), schema, subjects };
             prop_assert_eq!(decode(&encode(&answer)), Ok(answer));
         }
 
@@ -123,13 +130,18 @@ mod tests {
             fields: vec![("location".into(), b"/x".as_slice().into())],
             body: Bytes::from_static(b"ok"),
             schema: None,
+            subjects: None,
         };
-        let unjudged = b"\x03\x00\xc9\x00\x04a/b\x00\x01\x00\x08location\x00\x02/x\x00ok";
+        let unjudged = b"\x04\x00\xc9\x00\x04a/b\x00\x01\x00\x08location\x00\x02/x\x00\x00ok";
         assert_eq!(encode(&answer), unjudged);
-        answer.schema = Some([7; 32]);
-        let judged = [&unjudged[..24], &[32], &[7; 32], b"ok"].concat();
+        (answer.schema, answer.subjects) = (Some([7; 32]), Some([8; 32]));
+        let judged = [&unjudged[..24], &[32], &[7; 32], &[32], &[8; 32], b"ok"].concat();
         assert_eq!(encode(&answer), judged);
         assert_eq!(decode(&judged), Ok(answer.clone()));
+        // As it was written before it was known where persons were looked for.
+        answer.subjects = None;
+        let without = [b"\x03", &unjudged[1..24], &[32], &[7; 32], b"ok"].concat();
+        assert_eq!(decode(&without), Ok(answer.clone()));
         // As it was written before its schema was known, and before there were fields.
         (answer.schema, answer.fields) = (None, vec![("x-n".into(), b"1".as_slice().into())]);
         let with_fields = b"\x02\x00\xc9\x00\x04a/b\x00\x02\x00\x08location\x00\x02/x\x00\x03x-n\x00\x011ok";

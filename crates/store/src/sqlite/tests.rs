@@ -510,6 +510,7 @@ fn answer(body: &str) -> StoredAnswer {
         fields: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         schema: None,
+        subjects: None,
     }
 }
 
