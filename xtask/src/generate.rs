@@ -120,12 +120,13 @@ fn error_page(code: &Code) -> String {
         format!("## What the operator can do\n\n{}\n\n", code.operator)
     };
     format!(
-        "{NOTE}# {title}\n\n`{id}`, HTTP status {status}, at fault: {fault}. {again}\n\n\
+        "{NOTE}# {title}\n\n`{id}`, HTTP status {status}, at fault: {fault}. {again} {reach}\n\n\
          ## Why\n\n{meaning}\n\n## What to do\n\n{mend}\n\n{operator}[All refusals](../errors.md)\n",
         title = code.title,
         id = code.id,
         status = code.status,
         fault = code.fault.name(),
+        reach = code.reach.said(),
         meaning = code.meaning,
         mend = code.mend,
     )

@@ -125,7 +125,7 @@ impl IdempotencyKey {
                 self.finished(exchange, status, Some(body))
             }
             (Ending::Denied(_) | Ending::Abandoned { sent: false }, _) => Settlement::Release,
-            (Ending::Failed(refusal), _) if not_taken_up(refusal.id) => Settlement::Release,
+            (Ending::Failed(refusal), _) if refusal.reach.is_untouched() => Settlement::Release,
             _ => Settlement::Unknown,
         }
     }
@@ -181,22 +181,6 @@ impl Control for IdempotencyKey {
 /// for as long as the key is remembered.
 fn not_acted_upon(status: u16) -> bool {
     matches!(status, 408 | 421 | 425 | 429)
-}
-
-/// Whether the failure came before a byte of the request was sent to the target, or the target itself says that it has
-/// not taken the request up and when to send it again. A gateway's 502 or 504 says nothing of the kind.
-fn not_taken_up(id: &str) -> bool {
-    [
-        &code::TARGET_UNREACHABLE,
-        &code::TARGET_TLS_FAILED,
-        &code::TARGET_PROTOCOL_UNSPOKEN,
-        &code::TARGET_BUSY,
-        &code::BRIDGE_BUSY,
-        &code::SECRET_UNAVAILABLE,
-        &code::TARGET_UNAVAILABLE,
-    ]
-    .iter()
-    .any(|refusal| refusal.id == id)
 }
 
 fn scope(exchange: &Exchange) -> String {

@@ -22,6 +22,55 @@ impl Fault {
     }
 }
 
+/// What a target has of a request that ended with a code, and with it what becomes of an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// It is given before delivery only.
+    Nothing,
+    /// Delivery failed before the target took the request up, or the target says that it did not.
+    Untaken,
+    /// The target may have acted.
+    Maybe,
+    /// `Nothing` where it is a denial, `Maybe` where the exchange failed or was cut with it.
+    Either,
+    /// The target's own answer crosses in its place.
+    Answered,
+}
+
+impl Reach {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reach::Nothing => "nothing",
+            Reach::Untaken => "untaken",
+            Reach::Maybe => "maybe",
+            Reach::Either => "either",
+            Reach::Answered => "answered",
+        }
+    }
+
+    /// The same for whoever looks the code up.
+    pub const fn said(self) -> &'static str {
+        match self {
+            Reach::Nothing => "Nothing reached the target, and no Idempotency-Key was used up.",
+            Reach::Untaken => "The target did not take the request up, and no Idempotency-Key was used up.",
+            Reach::Maybe => "The target may have acted, so an Idempotency-Key is used up.",
+            Reach::Either => {
+                "Where the record's outcome is denied, nothing reached the target, and no Idempotency-Key was used \
+                 up; otherwise the target may have acted."
+            }
+            Reach::Answered => {
+                "The target has answered, and so is a request with the same Idempotency-Key from then on; with 408, \
+                 425 and 429 it says that it did not take the request up, and no Idempotency-Key was used up."
+            }
+        }
+    }
+
+    /// Whether an exchange that failed with it is surely one on which the target did not act.
+    pub const fn is_untouched(self) -> bool {
+        matches!(self, Reach::Nothing | Reach::Untaken)
+    }
+}
+
 /// A stable, documented reason for a refusal. The catalogue is in [`crate::code`]; `ironbridge explain` and the
 /// generated reference print the page.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -33,6 +82,7 @@ pub struct Code {
     pub fault: Fault,
     /// Whether sending the same again later may succeed.
     pub retry: bool,
+    pub reach: Reach,
     pub title: &'static str,
     /// Why it happens.
     pub meaning: &'static str,

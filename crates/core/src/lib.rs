@@ -36,7 +36,7 @@ pub use clock::{Clock, Entropy, SystemClock, Timestamp};
 pub use codes::{all as all_codes, code};
 pub use control::{Control, Judgement, Reads, Stop, StoredAnswer, Verdict};
 pub use counted::Counted;
-pub use denial::{Code, Denial, Fault, FieldError};
+pub use denial::{Code, Denial, Fault, FieldError, Reach};
 pub use exchange::{
     CertificateFacts, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented, RequestFacts,
     Sensitive,

@@ -14,6 +14,29 @@ pub(crate) fn words(error: &io::Error) -> String {
     }
 }
 
+/// Whether the other side refuses the certificate that it was shown, or that it was shown none, by the alerts of RFC 8446
+/// §6.2. Compared as text: HTTP/2 keeps no more of an error.
+pub(crate) fn is_of_certificate(error: &io::Error) -> bool {
+    use AlertDescription as Alert;
+    const OF_CERTIFICATES: [Alert; 10] = [
+        Alert::HandshakeFailure,
+        Alert::BadCertificate,
+        Alert::UnsupportedCertificate,
+        Alert::CertificateRevoked,
+        Alert::CertificateExpired,
+        Alert::CertificateUnknown,
+        Alert::UnknownCA,
+        Alert::AccessDenied,
+        Alert::DecryptError,
+        Alert::CertificateRequired,
+    ];
+    if error.kind() != io::ErrorKind::InvalidData {
+        return false;
+    }
+    let told = error.to_string();
+    OF_CERTIFICATES.iter().any(|alert| Error::AlertReceived(*alert).to_string() == told)
+}
+
 /// What to say where the other side refuses every version of HTTP that it is offered (ALPN, RFC 7301 §3.2).
 pub(crate) fn protocol(error: &io::Error) -> Option<&'static str> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;

@@ -227,7 +227,7 @@ impl Body for PooledBody {
             Some(Ok(_)) => {}
             Some(Err(_)) => (body.lease, body.held) = (None, None),
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| SendError::of(&error, true))))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| SendError::of_answer(&error))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -65,6 +65,14 @@ impl Refused {
 }
 
 impl SendError {
+    /// What hyper says of an answer that had begun.
+    pub(super) fn of_answer(error: &hyper::Error) -> SendError {
+        match SendError::of(error, true) {
+            SendError::Tls(detail) => SendError::BrokeOff { maybe_sent: true, detail },
+            error => error,
+        }
+    }
+
     /// What hyper says after the request began to cross.
     pub(super) fn of(error: &hyper::Error, maybe_sent: bool) -> SendError {
         let mut cause: Option<&(dyn Error + 'static)> = error.source();
@@ -79,11 +87,11 @@ impl SendError {
             if inner.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_library) {
                 return SendError::Malformed(format!("{detail}: {inner}"));
             }
-            // TLS 1.3 tells of a refused client certificate only after the handshake, before any request is read.
-            // Sockets never speak of invalid data; rustls does. (HTTP/2 keeps no more than the kind and the text.)
-            let told = inner.downcast_ref::<io::Error>().filter(|io| io.kind() == io::ErrorKind::InvalidData);
-            if let Some(told) = told {
-                return SendError::Tls(words::words(told));
+            // TLS 1.3 tells of a refused client certificate only after the handshake, before any request is read. How
+            // else a session breaks says nothing of the request.
+            if let Some(refused) = inner.downcast_ref::<io::Error>().filter(|io| words::is_of_certificate(io))
+            {
+                return SendError::Tls(words::words(refused));
             }
             detail = format!("{detail}: {inner}");
             cause = inner.source();

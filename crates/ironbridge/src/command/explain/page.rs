@@ -103,8 +103,8 @@ impl Page {
         match self {
             Page::Refusal(code) => json!({
                 "kind": "refusal", "code": code.id, "title": code.title, "status": code.status,
-                "fault": code.fault.name(), "retry": code.retry, "meaning": code.meaning, "mend": code.mend,
-                "operator": code.operator,
+                "fault": code.fault.name(), "retry": code.retry, "reach": code.reach.name(),
+                "meaning": code.meaning, "mend": code.mend, "operator": code.operator,
             }),
             Page::Finding(finding) => json!({
                 "kind": "finding", "code": finding.id, "title": finding.title,
@@ -144,10 +144,11 @@ fn refusal(code: &Code) -> String {
     let operator =
         if code.operator.is_empty() { String::new() } else { format!("\n\nThe operator: {}", code.operator) };
     format!(
-        "{}: {}\n\nStatus {}. At fault is {fault}; sending the same again {again}.\n\n{}\n\n{}{}",
+        "{}: {}\n\nStatus {}. At fault is {fault}; sending the same again {again}.\n{}\n\n{}\n\n{}{}",
         code.id,
         code.title,
         code.status,
+        wrapped(code.reach.said()),
         wrapped(code.meaning),
         wrapped(code.mend),
         wrapped(&operator)
