@@ -205,7 +205,8 @@ fn fields_page() -> String {
         "\n`Location` crosses where it leads to a declared operation, as its path at the bridge, with a query that this operation declares. Of `Link` (RFC 8288) cross \
          the links that do, at most 32, with their parameters `rel`, `title`, `type`, `hreflang` and `media`; a link of \
          another context (`anchor`) or with a relation that is a URI does not. `Retry-After` crosses where it is a \
-         number of seconds or a date. `Accept-Encoding` crosses only to targets that get no credential of \
+         number of seconds or a date; a number beyond 2147483647, \
+         which not every reader holds, as that one. `Accept-Encoding` crosses only to targets that get no credential of \
          the bridge's, because a compressed reply cannot be searched for it; it may be declared. `Content-Length`, \
          `Transfer-Encoding`, `TE: trailers` and `Trailer` are written anew for each side. The body of a redirection \
          (3xx) does not cross, and of a client error (4xx) the status and `Retry-After` alone.\n\n\

@@ -177,10 +177,10 @@ impl Control for IdempotencyKey {
 }
 
 /// Statuses by which a target says that it has not taken the request up, and that it may be sent again: 408 (RFC 9110
-/// §15.5.9), 421 (§15.5.20), 425 (RFC 8470 §5.2) and 429 (RFC 6585 §4). Kept as an answer, they would be given again
+/// §15.5.9), 425 (RFC 8470 §5.2) and 429 (RFC 6585 §4). Kept as an answer, they would be given again
 /// for as long as the key is remembered.
 fn not_acted_upon(status: u16) -> bool {
-    matches!(status, 408 | 421 | 425 | 429)
+    matches!(status, 408 | 425 | 429)
 }
 
 fn scope(exchange: &Exchange) -> String {

@@ -300,9 +300,13 @@ codes! {
         "The TLS handshake with the target failed: its certificate does not verify under the declared CA, is that of a CA itself (as self-signed ones often are), is not valid now, or is for other names.",
         "The operator finds the reason in the bridge's log, and compares the target's certificate with the manifest's ca and server_name; `ironbridge explain ca`.";
     TARGET_PROTOCOL_UNSPOKEN = "target-protocol-unspoken", 502, Operator, false, Untaken, "Target speaks another version of HTTP",
-        "The target takes connections, and none of the versions of HTTP that the manifest lets the bridge offer: with protocol: http2 it chose HTTP/1.1 or nothing, with protocol: http1 it insists on HTTP/2 (ALPN, RFC 7301). Nothing was sent.",
+        "The target takes connections, and none of the versions of HTTP that the manifest lets the bridge offer: with protocol: http2 it chose HTTP/1.1 or nothing, with protocol: http1 it insists on HTTP/2 (ALPN, RFC 7301). Or it answered 426, by which it asks for another protocol before it does anything (RFC 9110 §15.5.22).",
         "Tell the operator the correlation id.",
-        "Write protocol: auto at the system's http: then the target chooses. For gRPC it has to be HTTP/2: there, the target, or what stands before it, is told to speak it.";
+        "Write protocol: auto at the system's http: then the target chooses. For gRPC it has to be HTTP/2: there, the target, or what stands before it, is told to speak it. A target that answers 426 to an ordinary request usually serves WebSockets there: upgrade: websocket at the operation.";
+    TARGET_MISDIRECTED = "target-misdirected", 502, Operator, false, Untaken, "Target is not for that host",
+        "The target answered 421: it does not serve the host that the bridge asked it for (RFC 9110 §15.5.20). Passed on, the status would speak of the caller's connection, and a caller may repeat the request elsewhere at once.",
+        "Tell the operator the correlation id.",
+        "Compare the host in the system's url with what the target serves, or what stands before it: a virtual host's name, or the certificate's. Where server_name says another name than the url, the target sees the url's in Host.";
     TARGET_TIMEOUT = "target-timeout", 504, Target, true, Maybe, "Target too slow",
         "The target did not answer within the operation's timeout. Whether it acted is unknown.",
         "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.",

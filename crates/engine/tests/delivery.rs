@@ -101,6 +101,8 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
             "GET /any/401",
             Reply::Raw(401, vec![("www-authenticate", "Basic realm=erp".into())], Bytes::new()),
         )
+        .on("GET /any/421", failure(421))
+        .on("GET /any/426", failure(426))
         .on("GET /any/404", failure(404))
         .on("GET /any/409", failure(409))
         .on("GET /small-kept", Reply::Oversize(2000));
@@ -116,6 +118,8 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
         ("/erp/v1/any/500", 502, "target-failed"),
         ("/erp/v1/any/503", 503, "target-unavailable"),
         ("/erp/v1/any/401", 502, "target-refused-us"),
+        ("/erp/v1/any/421", 502, "target-misdirected"),
+        ("/erp/v1/any/426", 502, "target-protocol-unspoken"),
         ("/erp/v1/any/404", 404, "target-declined"),
         ("/erp/v1/any/409", 409, "target-declined"),
         ("/erp/v1/small-kept", 502, "reply-too-large"),
@@ -129,6 +133,15 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
     ];
     target.on("GET /any/dated", Reply::Raw(503, dated, Bytes::new()));
     assert_eq!(scene.get("/erp/v1/any/dated").header("retry-after"), Some("90"));
+    // What no reader may be able to hold is told as the longest that all can.
+    let long = || vec![("retry-after", "99999999999999999999".to_owned())];
+    for (status, path) in
+        [(503, "GET /any/503"), (429, "GET /any/429"), (302, "GET /any/302"), (200, "GET /any/200")]
+    {
+        target.on(path, Reply::Raw(status, long(), Bytes::new()));
+        let reply = scene.get(&format!("/erp/v1{}", path.trim_start_matches("GET ")));
+        assert_eq!((reply.status, reply.header("retry-after")), (status, Some("2147483647")));
+    }
     let declined = scene.get("/erp/v1/any/404");
     assert_eq!(declined.header("server"), None);
     let record = scene.world.record_of(&declined);

@@ -20,7 +20,7 @@ use ironbridge_core::memory::Charge;
 use ironbridge_core::{Answer, Cleared, Crossing, Denial, Exchange, ReplyFacts, StoredAnswer, Tail, code};
 use ironbridge_net::framing;
 use ironbridge_net::gate::InService;
-use ironbridge_net::retry_after;
+use ironbridge_net::retry_after_field;
 use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -243,8 +243,8 @@ pub(crate) fn is_bodiless(method: impl AsRef<str>, status: StatusCode) -> bool {
 
 fn declined(problems: &Problems, reply: Response<Watched>, tail: Box<Tail>) -> Response<AnswerBody> {
     let mut response = problems.declined(reply.status(), tail.exchange());
-    if let Some(wait) = reply.headers().get(RETRY_AFTER).filter(|_| retry_after(reply.headers()).is_some()) {
-        response.headers_mut().insert(RETRY_AFTER, wait.clone());
+    if let Some(wait) = retry_after_field(reply.headers()) {
+        response.headers_mut().insert(RETRY_AFTER, wait);
     }
     reply.into_body().discard();
     response.map(|bytes| ReplyBody::held(bytes, Some(tail)).into())

@@ -287,7 +287,7 @@ impl HttpCrossing<'_> {
 
     /// What the target's reply must be before any of it is passed on, whether a control reads it or it streams.
     fn checked(&self, reply: Response<PooledBody>) -> Result<Response<Watched>, Box<Denial>> {
-        if let Err(denial) = judge_status(&reply) {
+        if let Err(denial) = judge_status(&reply, self.upgrades) {
             reply.into_body().discard();
             return Err(denial);
         }
@@ -345,7 +345,7 @@ fn token_too_late<T>(_: Elapsed) -> Result<T, Box<Denial>> {
 }
 
 /// Server errors and refused credentials of the target are failures of ours toward the caller.
-fn judge_status<B>(reply: &Response<B>) -> Result<(), Box<Denial>> {
+fn judge_status<B>(reply: &Response<B>, upgrades: bool) -> Result<(), Box<Denial>> {
     let status = reply.status();
     // RFC 9110 §15: what is no status cannot be passed on as one.
     if status.as_u16() > 599 {
@@ -353,6 +353,14 @@ fn judge_status<B>(reply: &Response<B>) -> Result<(), Box<Denial>> {
     }
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         return Err(Denial::new(&code::TARGET_REFUSED_US).internal(status).into());
+    }
+    // What it says of its connection with the bridge would, passed on, speak of the caller's (RFC 9110 §15.5.20: no proxy
+    // generates a 421; §15.5.22). A handshake's 426 is the answer to the version that the caller asked for (RFC 6455 §4.4).
+    if status == StatusCode::MISDIRECTED_REQUEST {
+        return Err(Denial::new(&code::TARGET_MISDIRECTED).internal(status).into());
+    }
+    if status == StatusCode::UPGRADE_REQUIRED && !upgrades {
+        return Err(Denial::new(&code::TARGET_PROTOCOL_UNSPOKEN).internal(status).into());
     }
     if !status.is_server_error() {
         return Ok(());

@@ -7,7 +7,7 @@ use http::header::{
     UPGRADE, VIA,
 };
 use ironbridge_core::{Denial, code, fields};
-use ironbridge_net::{Names, retry_after};
+use ironbridge_net::{Names, retry_after_field};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -73,7 +73,7 @@ pub fn toward_caller(
 ) -> HeaderMap {
     let named = named_fields(&answered);
     let trailer = announced(&answered, &passes.reply_trailers);
-    let waits = retry_after(&answered).is_some();
+    let wait = retry_after_field(&answered);
     let mut headers = HeaderMap::with_capacity(answered.len() + 4);
     let mut crossing = None;
     for (name, value) in answered {
@@ -81,14 +81,15 @@ pub fn toward_caller(
         if let Some(name) = name {
             // Of a body that nothing filters, the length is a fact, also where only the header section is asked for.
             let crosses = passes.reply.pass(&name) || (name == CONTENT_LENGTH && !passes.filters_reply);
-            let crosses = crosses && !names(&named, &name) && (name != RETRY_AFTER || waits);
+            let crosses = crosses && !names(&named, &name) && (name != RETRY_AFTER || wait.is_some());
             if !crosses {
                 left_out.note(&name);
             }
             crossing = crosses.then_some(name);
         }
         if let Some(name) = &crossing {
-            headers.append(name, value);
+            let waits = wait.as_ref().filter(|_| *name == RETRY_AFTER);
+            headers.append(name, waits.cloned().unwrap_or(value));
         }
     }
     headers.extend(trailer.map(|value| (TRAILER, value)));

@@ -22,5 +22,5 @@ pub mod upstream;
 mod wire;
 
 pub use names::Names;
-pub use retry_after::retry_after;
+pub use retry_after::{retry_after, retry_after_field};
 pub use wire::Wire;

@@ -279,7 +279,7 @@ section! {
         /// its caller leaves: what the target answers is there for the caller that asks again.
         ///
         /// The key stays free where nothing reached the target, and where the target says that it did not take the
-        /// request up: 408, 421, 425, 429, or 503 with Retry-After. After any other server error (a gateway's 502 or
+        /// request up: 401, 408, 421, 425, 426, 429, or 503 with Retry-After. After any other server error (a gateway's 502 or
         /// 504 among them), and when no answer came, it is taken and the outcome unknown.
         idempotency_key: IdempotencyKey,
         /// How long keys are remembered, 1s to 31d.
