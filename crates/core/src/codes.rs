@@ -293,7 +293,7 @@ codes! {
         "Try again; the operator finds the cause in the bridge's log.",
         "`ironbridge secret list` shows which names are set, and `ironbridge secret set NAME` sets one. The bridge's log says what the token endpoint did: where no connection is made, see token_url, and a firewall on the way there; where it refused the bridge, compare client_id, scopes, resource and method at the system's auth: { oauth2: … } with what is registered there.";
     TARGET_UNREACHABLE = "target-unreachable", 502, Target, true, Untaken, "Target unreachable",
-        "No connection to the target could be made within connect_timeout, or it closed each of them before it took the request.",
+        "No connection to the target could be made within connect_timeout, or it closed each of them before it took the request, or refused each time to process it (RFC 9113 §8.7).",
         "Try again; if it persists, tell the target's owner.",
         "Compare the system's url with where the target listens; a firewall, a name that does not resolve or resolves to an address that is not allowed, or too short a connect_timeout are the usual causes. The bridge's log says which, with the address that was tried.";
     TARGET_TLS_FAILED = "target-tls-failed", 502, Target, false, Untaken, "Target not trusted",
@@ -325,7 +325,7 @@ codes! {
         "Try again after the time in Retry-After.",
         "Raise max_connections at the system's http, if the target bears it. WebSockets and event streams hold one each for as long as they last; over HTTP/2 (protocol: auto) many exchanges share one.";
     TARGET_BROKE_OFF = "target-broke-off", 502, Target, true, Maybe, "Target broke off",
-        "The target closed the connection before its answer was complete. Whether it acted is unknown.",
+        "The target closed the connection before its answer was complete. Whether it acted is unknown. What could be sent again without harm has been: an idempotent request whose connection ended with no word of an answer, on another one, once.",
         "Repeat what only reads. Before a write is repeated, find out from the target's owner whether it happened, and send a fresh Idempotency-Key: the same key is answered with idempotency-unknown-outcome, so that nothing happens twice.";
     REPLY_MALFORMED = "reply-malformed", 502, Target, false, Maybe, "Target's answer breaks HTTP's rules",
         "The target's answer could be read in more than one way: both Content-Length and Transfer-Encoding, a repeated or malformed length, another coding than chunked, a folded line, a bare line feed, bytes beyond its end, a status that is none, more than 100 header fields, a header section larger than 64 KiB (32 KiB over HTTP/2), or a switch to WebSocket that does not answer the request's (RFC 6455 §4.2.2) (RFC 9112 §2.2, §5, §6.3; RFC 9113 §8.1.1). Nothing of it was passed on, and the connection to the target was closed. Whether the target acted is unknown.",

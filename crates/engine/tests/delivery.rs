@@ -389,12 +389,17 @@ fn a_token_is_fetched_once_kept_and_renewed() {
     target.revoke_tokens();
     assert_eq!(scene.get("/erp/v1/any/1").status, 200);
     assert_eq!(target.tokens_issued(), 2);
-    // A body that streamed past cannot be sent twice; the next has the fresh token, once it is there.
+    // So is a small body that streamed past. A larger one cannot be sent twice; the next has the fresh token, once it is
+    // there.
     target.revoke_tokens();
-    let reply = scene.curl("/erp/v1/echo", &["-d", "x"]).unwrap();
+    assert_eq!(scene.curl("/erp/v1/echo", &["-d", "x"]).unwrap().text(), "x");
+    assert_eq!(target.tokens_issued(), 3);
+    target.revoke_tokens();
+    let large = "x".repeat(20_000);
+    let reply = scene.curl("/erp/v1/echo", &["-d", &large]).unwrap();
     assert_eq!((reply.status, reply.json().unwrap()["code"].as_str()), (502, Some("target-refused-us")));
     eventually(|| (scene.curl("/erp/v1/echo", &["-d", "x"]).unwrap().status == 200).then_some(()));
-    assert_eq!(target.tokens_issued(), 3);
+    assert_eq!(target.tokens_issued(), 4);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use ironbridge_core::{Cleared, Code, Crossing, Denial, ReplyFacts, code};
 use ironbridge_net::gate::GateState;
 use ironbridge_net::retry_after;
 use ironbridge_net::upstream::{
-    BodyFault, Holder, OutBody, PooledBody, Repeatable, SendError, is_idempotent,
+    Again, BodyFault, Holder, OutBody, PooledBody, Repeatable, SendError, is_idempotent,
 };
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,8 +43,10 @@ pub struct HttpCrossing<'a> {
     pub gate: &'a GateState,
     /// The caller asked to switch protocols, and the operation allows it.
     pub upgrades: bool,
-    /// The request body streams past, so that it can be sent only once.
+    /// The request body streams past.
     pub streams: bool,
+    /// The same once more, until the reply begins.
+    pub again: Option<Again>,
     /// Set when it is delivered: until then the reply must have begun, or have ended where a control reads it.
     pub deadline: Option<Instant>,
     pub via: &'a HeaderValue,
@@ -61,23 +63,11 @@ impl Crossing for HttpCrossing<'_> {
         }
     }
 
-    async fn deliver(&mut self, mut cleared: Cleared<'_>) -> Result<Self::Reply, Box<Denial>> {
-        let deadline = Instant::now() + self.route.timeout;
-        self.deadline = Some(deadline);
-        let credential = &self.route.target.credential;
-        let shown = match credential.show() {
-            Show::Now(shown) => shown?,
-            Show::Later(shown) => timeout_at(deadline, shown).await.unwrap_or_else(token_too_late)?,
-        };
-        let body = self.body(&mut cleared);
-        let request = self.request(&cleared, shown.as_ref(), body)?;
-        let reply = self.send(deadline, &cleared, shown.as_ref(), request).await?;
-        if reply.status() == StatusCode::UNAUTHORIZED {
-            return Box::pin(self.send_with_another(deadline, &cleared, shown, reply)).await;
-        }
-        self.checked(reply)
+    async fn deliver(&mut self, cleared: Cleared<'_>) -> Result<Self::Reply, Box<Denial>> {
+        let reply = self.deliver_in_time(cleared).await;
+        self.again = None;
+        reply
     }
-
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts {
         let status = reply.status();
         // A client error's body is replaced and a redirection's left out, so no control reads it and nothing of it
@@ -162,6 +152,23 @@ impl Crossing for HttpCrossing<'_> {
 }
 
 impl HttpCrossing<'_> {
+    async fn deliver_in_time(&mut self, mut cleared: Cleared<'_>) -> Result<Response<Watched>, Box<Denial>> {
+        let deadline = Instant::now() + self.route.timeout;
+        self.deadline = Some(deadline);
+        let credential = &self.route.target.credential;
+        let shown = match credential.show() {
+            Show::Now(shown) => shown?,
+            Show::Later(shown) => timeout_at(deadline, shown).await.unwrap_or_else(token_too_late)?,
+        };
+        let body = self.body(&mut cleared);
+        let request = self.request(&cleared, shown.as_ref(), body)?;
+        let reply = self.send(deadline, &cleared, shown.as_ref(), request).await?;
+        if reply.status() == StatusCode::UNAUTHORIZED {
+            return Box::pin(self.send_with_another(deadline, &cleared, shown, reply)).await;
+        }
+        self.checked(reply)
+    }
+
     /// The request target for the target system: its base path, then the path below the integration's, or the
     /// operation's own template.
     fn uri(&self, cleared: &Cleared<'_>) -> Result<Uri, Box<Denial>> {
@@ -207,7 +214,9 @@ impl HttpCrossing<'_> {
             Some(body) => {
                 self.streams = true;
                 let trailers = Arc::clone(&self.route.passes.request_trailers);
-                OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers)
+                let body = OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers);
+                self.again = body.again(self.worker.pool(&self.route.target.upstream).room());
+                body
             }
             None => OutBody::Empty,
         }
@@ -217,7 +226,8 @@ impl HttpCrossing<'_> {
     fn body_again(&self, cleared: &Cleared<'_>) -> Option<OutBody> {
         match cleared.exchange().request.bytes() {
             Some(bytes) => Some(OutBody::Full(bytes.clone())),
-            None => (!self.streams).then_some(OutBody::Empty),
+            None if self.streams => self.again.as_ref()?.body(),
+            None => Some(OutBody::Empty),
         }
     }
 

@@ -266,6 +266,7 @@ impl Served<'_> {
             gate: &self.caller.gate,
             upgrades: wanted && route.upgrades,
             streams: false,
+            again: None,
             deadline: None,
             via,
         };

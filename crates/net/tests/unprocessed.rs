@@ -178,6 +178,50 @@ fn what_an_http2_target_did_not_process_goes_to_another_connection() {
     });
 }
 
+/// Answers the first of three requests and closes without a word; the first connection only.
+async fn closes_on_three(mut stream: TcpStream, closes: bool) {
+    stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+    let (mut head, mut asked) = ([0; 9], Vec::new());
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        match head[3] {
+            4 if head[4] == 0 => stream.write_all(&frame(4, 1, 0, &[])).await.unwrap(),
+            1 => asked.push(u32::from_be_bytes([head[5], head[6], head[7], head[8]])),
+            _ => continue,
+        }
+        if !closes {
+            for id in asked.drain(..) {
+                stream.write_all(&frame(1, 5, id, &[0x88])).await.unwrap();
+            }
+        } else if asked.len() == 3 {
+            stream.write_all(&frame(1, 5, asked[0], &[0x88])).await.unwrap();
+            return;
+        }
+    }
+}
+
+/// What was on a connection beside others, and got nothing of an answer when it ended, is sent again if it is harmless.
+#[test]
+fn a_shared_connection_that_ends_costs_an_idempotent_request_nothing() {
+    on_core(async {
+        for (method, answered) in [(Method::GET, 3), (Method::PUT, 3), (Method::POST, 1)] {
+            let handlers = [true, false].map(|closes| move |stream| closes_on_three(stream, closes));
+            let (port, _) = serve(handlers.to_vec()).await;
+            let pool = pool(port, Protocol::Http2);
+            let (one, two, three) = tokio::join!(
+                send(&pool, method.clone()),
+                send(&pool, method.clone()),
+                send(&pool, method.clone())
+            );
+            let outcomes = [one, two, three].map(|it| it.map(|reply| reply.status()));
+            let ok = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+            assert_eq!(ok, answered, "{method}: {outcomes:?}");
+        }
+    });
+}
+
 #[test]
 fn http2_replies_are_held_to_one_length() {
     on_core(async {

@@ -194,7 +194,8 @@ section! {
         /// `bridge-full`, before more of it is read; what could never find it, with `body-too-large`, whatever `max_body`
         /// says. So that a body of many small values is judged beside a schema, this must be 14 times `max_body`; a rule
         /// takes another 112 bytes for each value that it looks through. Bodies that no control reads stream past and
-        /// are not held.
+        /// are not held. Of one of up to 16 KiB a copy is kept until the target answers, so that it can be sent on another
+        /// connection where the target did not take it up: 4 MiB at most for each core, beside this.
         memory: Size = "256MiB",
         /// What is kept on disk of requests with an Idempotency-Key, at most: keys and answers, each for its operation's
         /// `replay.window`. One account may fill as much as is still free beside it: alone half of it. What finds no room

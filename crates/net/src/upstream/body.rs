@@ -1,4 +1,5 @@
 use super::SendError;
+use super::again::{Again, Room, Sent};
 use super::pool::Lease;
 use super::share::Held;
 use crate::Names;
@@ -8,6 +9,7 @@ use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -39,14 +41,32 @@ impl OutBody {
         count: Arc<AtomicU64>,
         trailers: Arc<Names>,
     ) -> OutBody {
-        let (body, fault) = (body.into(), Rc::default());
-        OutBody::Stream(StreamedBody { body, max, count, pause, trailers, alarm: None, fault })
+        let source = Source {
+            body: body.into(),
+            max,
+            count,
+            pause,
+            trailers,
+            alarm: None,
+            fault: None,
+            sent: Sent::default(),
+            turn: 0,
+        };
+        OutBody::Stream(StreamedBody::of(&Rc::new(RefCell::new(source)), VecDeque::new(), 0))
+    }
+
+    /// Keeps what is sent of it, within bounds, so that it can be sent again. Of a body that does not stream there is
+    /// nothing to keep.
+    pub fn again(&self, room: &Rc<Room>) -> Option<Again> {
+        let OutBody::Stream(streamed) = self else { return None };
+        streamed.source.borrow_mut().sent = Sent::within(room);
+        Some(Again(Rc::clone(&streamed.source)))
     }
 
     /// Where the body will say why it failed. HTTP/2 turns a failed body into a reset and forgets the reason.
-    pub(super) fn fault(&self) -> Option<Rc<RefCell<Option<BodyFault>>>> {
+    pub(super) fn source(&self) -> Option<Rc<RefCell<Source>>> {
         match self {
-            OutBody::Stream(streamed) => Some(streamed.fault.clone()),
+            OutBody::Stream(streamed) => Some(Rc::clone(&streamed.source)),
             _ => None,
         }
     }
@@ -54,6 +74,15 @@ impl OutBody {
 
 /// A caller's body, passed on as it comes.
 pub struct StreamedBody {
+    source: Rc<RefCell<Source>>,
+    /// What went out before, once more.
+    sent: VecDeque<Bytes>,
+    /// Of those that were made of the source, the last gets what comes.
+    turn: usize,
+}
+
+/// What the caller sends, for as often as it is sent on.
+pub(super) struct Source {
     body: Arriving,
     max: u64,
     count: Arc<AtomicU64>,
@@ -61,7 +90,9 @@ pub struct StreamedBody {
     trailers: Arc<Names>,
     /// Armed only while the caller pauses.
     alarm: Option<Pin<Box<Sleep>>>,
-    fault: Rc<RefCell<Option<BodyFault>>>,
+    pub fault: Option<BodyFault>,
+    pub sent: Sent,
+    pub turn: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +108,46 @@ pub enum BodyFault {
 }
 
 impl StreamedBody {
+    pub(super) fn of(source: &Rc<RefCell<Source>>, sent: VecDeque<Bytes>, turn: usize) -> StreamedBody {
+        StreamedBody { source: Rc::clone(source), sent, turn }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let mut source = self.source.borrow_mut();
+        if source.turn != self.turn {
+            return Poll::Ready(Some(Err(BodyFault::Broken("it is sent anew".to_owned()))));
+        }
+        if let Some(piece) = self.sent.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let frame = ready!(source.poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            match frame.data_ref() {
+                Some(data) => source.sent.keep(data),
+                // Trailers are not.
+                None => source.sent.forget(),
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent.is_empty() && self.source.borrow().body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let lengths = self.sent.iter().map(|piece| piece.len() as u64);
+        let (kept, coming) = (lengths.sum::<u64>(), self.source.borrow().body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(coming.lower().saturating_add(kept));
+        if let Some(upper) = coming.upper() {
+            hint.set_upper(upper.saturating_add(kept));
+        }
+        hint
+    }
+}
+
+impl Source {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return self.poll_pause(cx) };
         self.alarm = None;
@@ -110,8 +181,8 @@ impl StreamedBody {
         Poll::Ready(Some(Err(self.fail(BodyFault::TooSlow))))
     }
 
-    fn fail(&self, fault: BodyFault) -> BodyFault {
-        *self.fault.borrow_mut() = Some(fault.clone());
+    fn fail(&mut self, fault: BodyFault) -> BodyFault {
+        self.fault = Some(fault.clone());
         fault
     }
 }
@@ -139,7 +210,7 @@ impl Body for OutBody {
         match self {
             OutBody::Empty => true,
             OutBody::Full(bytes) => bytes.is_empty(),
-            OutBody::Stream(streamed) => streamed.body.is_end_stream(),
+            OutBody::Stream(streamed) => streamed.is_end_stream(),
             OutBody::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -148,7 +219,7 @@ impl Body for OutBody {
         match self {
             OutBody::Empty => SizeHint::with_exact(0),
             OutBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            OutBody::Stream(streamed) => streamed.body.size_hint(),
+            OutBody::Stream(streamed) => streamed.size_hint(),
             OutBody::Boxed(body) => body.size_hint(),
         }
     }

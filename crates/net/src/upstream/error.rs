@@ -64,6 +64,12 @@ impl Refused {
     }
 }
 
+/// Whether the target ended this stream by itself, for another reason than that.
+pub(super) fn is_reset(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| error.is_reset() && error.is_remote())
+}
+
 impl SendError {
     /// What hyper says of an answer that had begun.
     pub(super) fn of_answer(error: &hyper::Error) -> SendError {

@@ -1,6 +1,7 @@
 //! Connections to targets: one [`Upstream`] per identity, one [`Pool`] per core and upstream.
 
 mod address;
+mod again;
 mod body;
 mod error;
 mod leaving;
@@ -11,6 +12,7 @@ mod send;
 mod share;
 mod streams;
 
+pub use again::{Again, Room};
 pub use body::{BodyFault, BoxError, OutBody, PooledBody, StreamedBody};
 pub use error::SendError;
 pub use pool::{Pool, Pools};

@@ -40,6 +40,8 @@ pub(super) enum Opened {
 pub(super) struct Http1 {
     pub sender: http1::SendRequest<OutBody>,
     pub expected: Arc<Expected>,
+    /// It has answered before.
+    pub used: bool,
 }
 
 impl Upstream {
@@ -50,7 +52,7 @@ impl Upstream {
             let (gate, expected) = ReplyGate::new(link);
             let (sender, connection) = http1_client().handshake(TokioIo::new(gate)).await.map_err(began)?;
             tokio::task::spawn_local(async move { ended(connection.await) });
-            return Ok(Opened::Http1(Http1 { sender, expected }));
+            return Ok(Opened::Http1(Http1 { sender, expected, used: false }));
         }
         let (link, gone) = Leaving::new(link);
         let (sender, connection) = http2_client().handshake(TokioIo::new(link)).await.map_err(began)?;
@@ -76,7 +78,7 @@ impl Upstream {
         let (sender, connection) = http1_client().handshake(TokioIo::new(gate)).await.map_err(began)?;
         let connection = connection.with_upgrades();
         tokio::task::spawn_local(async move { ended(connection.await) });
-        Ok(Http1 { sender, expected })
+        Ok(Http1 { sender, expected, used: false })
     }
 
     async fn link(

@@ -1,5 +1,6 @@
 //! One core's connections to targets: those that rest, those that are shared, and places for further ones.
 
+use super::again::Room;
 use super::open::{Http1, Opened};
 use super::share::{self, Held, Holder, Known};
 use super::streams::{STREAMS, Stream, Streams};
@@ -28,12 +29,13 @@ const LOOKS: usize = 8;
 /// Every pool of one core. Make one per core and keep it there.
 pub struct Pools {
     pools: RefCell<HashMap<u64, Rc<Pool>, ahash::RandomState>>,
+    room: Rc<Room>,
 }
 
 impl Pools {
     /// Must be called on a core: starts the task that closes idle connections, which ends with the value.
     pub fn new() -> Rc<Pools> {
-        let pools = Rc::new(Pools { pools: RefCell::default() });
+        let pools = Rc::new(Pools { pools: RefCell::default(), room: Rc::default() });
         let swept = Rc::downgrade(&pools);
         tokio::task::spawn_local(async move {
             loop {
@@ -52,7 +54,7 @@ impl Pools {
         if let Some(pool) = self.pools.borrow().get(&upstream.id) {
             return pool.clone();
         }
-        let pool = Pool::new(upstream.clone());
+        let pool = Pool::within(upstream.clone(), Rc::clone(&self.room));
         let gives = tokio::task::spawn_local(give_when_wanted(Arc::clone(upstream), Rc::downgrade(&pool)));
         pool.gives.replace(Some(gives.abort_handle()));
         self.pools.borrow_mut().insert(upstream.id, pool.clone());
@@ -83,6 +85,7 @@ pub struct Pool {
     pub(super) used: Cell<Instant>,
     pub(super) shares: Known,
     gives: RefCell<Option<AbortHandle>>,
+    room: Rc<Room>,
 }
 
 impl Drop for Pool {
@@ -144,6 +147,10 @@ impl Lease {
 
 impl Pool {
     pub fn new(upstream: Arc<Upstream>) -> Rc<Pool> {
+        Pool::within(upstream, Rc::default())
+    }
+
+    fn within(upstream: Arc<Upstream>, room: Rc<Room>) -> Rc<Pool> {
         Rc::new(Pool {
             upstream,
             idle: RefCell::default(),
@@ -155,7 +162,13 @@ impl Pool {
             used: Cell::new(Instant::now()),
             shares: Known::default(),
             gives: RefCell::default(),
+            room,
         })
+    }
+
+    /// What this core keeps of bodies to send them again.
+    pub fn room(&self) -> &Rc<Room> {
+        &self.room
     }
 
     /// The account's part in the target. Where it has taken all of it, it waits for its own exchanges as one waits for
@@ -357,10 +370,11 @@ impl Pool {
         self.shared.borrow_mut().retain(|shared| !Rc::ptr_eq(&shared.streams, streams));
     }
 
-    fn give_back(&self, http1: Http1) {
+    fn give_back(&self, mut http1: Http1) {
         if http1.sender.is_closed() || !http1.expected.is_at_rest() {
             return;
         }
+        http1.used = true;
         self.idle.borrow_mut().push(Idle { http1, since: Instant::now() });
         if self.waiting.get() > 0 {
             self.returned.notify_one();

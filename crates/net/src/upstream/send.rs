@@ -1,11 +1,12 @@
 //! Sending one request over a pool's connections, as often as that is harmless.
 
-use super::error::Refused;
+use super::body::Source;
+use super::error::{Refused, is_reset};
 use super::open::Http1;
 use super::pool::{Lease, Pool, Taken};
 use super::share::{self, Holder};
 use super::streams::{Stream, Streams};
-use super::{BodyFault, OutBody, PooledBody, SendError};
+use super::{OutBody, PooledBody, SendError};
 use crate::framing;
 use crate::gate::{Malformed, REPLY_FIELDS, TOO_MANY_FIELDS};
 use http::{Method, Request, Response};
@@ -29,15 +30,16 @@ struct Failed {
     unsent: Option<Request<OutBody>>,
     /// The target cannot have acted on it: nothing was written, or it says so (RFC 9113 §6.8, §8.7).
     unprocessed: bool,
-    /// Nothing of an answer came.
-    unanswered: bool,
+    /// The connection ended before anything of an answer came, and had been used before: it was about to end, and would
+    /// have ended without this request.
+    ended: bool,
     /// The shared connection it was on.
     on: Option<Rc<Streams>>,
 }
 
 impl Failed {
     fn whole(error: SendError, unsent: Option<Request<OutBody>>) -> Failed {
-        Failed { error, unsent, unprocessed: false, unanswered: false, on: None }
+        Failed { error, unsent, unprocessed: false, ended: false, on: None }
     }
 }
 
@@ -80,13 +82,13 @@ impl Pool {
             Some(holder) => Some(self.hold(holder).await?),
             None => None,
         };
-        let (taken, reused) = match self.take_open(now).await {
-            Some(taken) => (taken, true),
-            None => (Box::pin(self.open(&[])).await?, false),
+        let taken = match self.take_open(now).await {
+            Some(taken) => taken,
+            None => Box::pin(self.open(&[])).await?,
         };
         let response = match self.exchange(taken, request).await {
             Ok(response) => response,
-            Err(failed) => Box::pin(self.send_again(failed, reused, repeatable)).await?,
+            Err(failed) => Box::pin(self.send_again(failed, repeatable)).await?,
         };
         Ok(response.map(|body| body.held(held)))
     }
@@ -94,11 +96,10 @@ impl Pool {
     async fn send_again(
         self: &Rc<Self>,
         mut failed: Box<Failed>,
-        reused: bool,
         repeatable: Repeatable<'_>,
     ) -> Result<Response<PooledBody>, SendError> {
         // An automatic repetition that fails is not repeated (RFC 9110 §9.2.2).
-        let mut may_repeat = reused && repeatable.idempotent;
+        let mut may_repeat = repeatable.idempotent;
         let mut avoided = Vec::new();
         for tried in 1..TRIES {
             if matches!(failed.error, SendError::Body(_)) {
@@ -107,7 +108,7 @@ impl Pool {
             let request = match failed.unsent.take() {
                 Some(request) => request,
                 None => {
-                    let harmless = failed.unprocessed || (may_repeat && failed.unanswered);
+                    let harmless = failed.unprocessed || (may_repeat && failed.ended);
                     if !harmless {
                         break;
                     }
@@ -163,9 +164,9 @@ impl Pool {
                 self.over_http1(http1, answered)
             }
             Taken::Http2(mut sender, stream) => {
-                let fault = request.body().fault();
+                let source = request.body().source();
                 let answered = self.ask_http2(&mut sender, request).await;
-                self.over_http2(stream, fault, answered)
+                self.over_http2(stream, source, answered)
             }
         }
     }
@@ -206,18 +207,18 @@ impl Pool {
                 let error = SendError::of(failure.error(), unsent.is_none() && written);
                 Err(Box::new(Failed {
                     unprocessed: !written,
-                    unanswered: !answered,
+                    ended: !answered && http1.used,
                     ..Failed::whole(error, unsent)
                 }))
             }
         }
     }
 
-    /// `fault` is where the request's body says why it failed.
+    /// `source` is where the request's body says why it failed.
     fn over_http2(
         &self,
         stream: Stream,
-        fault: Option<Rc<RefCell<Option<BodyFault>>>>,
+        source: Option<Rc<RefCell<Source>>>,
         answered: Answered,
     ) -> Result<Response<PooledBody>, Box<Failed>> {
         match answered {
@@ -230,7 +231,7 @@ impl Pool {
             Err(mut failure) => {
                 let unsent = failure.take_message();
                 let why = Refused::of(failure.error());
-                let error = match fault.and_then(|fault| fault.borrow_mut().take()) {
+                let error = match source.and_then(|source| source.borrow_mut().fault.take()) {
                     Some(fault) => SendError::Body(fault),
                     None => SendError::of(failure.error(), unsent.is_none() && why.is_none()),
                 };
@@ -240,7 +241,8 @@ impl Pool {
                 }
                 Err(Box::new(Failed {
                     unprocessed: why.is_some(),
-                    unanswered: true,
+                    // A reset is the target's word on this request.
+                    ended: on.used() && !is_reset(failure.error()),
                     on: Some(on),
                     ..Failed::whole(error, unsent)
                 }))

@@ -8,6 +8,7 @@ pub(super) const STREAMS: usize = 100;
 /// The streams of one shared connection.
 pub(super) struct Streams {
     open: Cell<usize>,
+    begun: Cell<usize>,
     /// What the target allows at once (RFC 9113 §6.5.2), as of now; before it has answered, not yet what it said.
     limit: Box<dyn Fn() -> usize>,
     has_answered: Cell<bool>,
@@ -19,13 +20,19 @@ pub(super) struct Stream(Rc<Streams>);
 
 impl Streams {
     pub fn new(limit: impl Fn() -> usize + 'static) -> Rc<Streams> {
-        let (open, has_answered, used) = (Cell::new(0), Cell::new(false), Cell::new(Instant::now()));
-        Rc::new(Streams { open, limit: Box::new(limit), has_answered, used })
+        let (open, begun, has_answered) = (Cell::new(0), Cell::new(0), Cell::new(false));
+        let used = Cell::new(Instant::now());
+        Rc::new(Streams { open, begun, limit: Box::new(limit), has_answered, used })
     }
 
     /// The target's SETTINGS came before its first answer, so the limit is what it said.
     pub fn answered(&self) {
         self.has_answered.set(true);
+    }
+
+    /// Whether it was there for more than one request.
+    pub fn used(&self) -> bool {
+        self.begun.get() > 1
     }
 
     pub fn open(&self) -> usize {
@@ -54,6 +61,7 @@ impl Streams {
 impl Stream {
     pub fn on(streams: &Rc<Streams>) -> Stream {
         streams.open.set(streams.open() + 1);
+        streams.begun.set(streams.begun.get().saturating_add(1));
         Stream(Rc::clone(streams))
     }
 
