@@ -329,6 +329,10 @@ fn a_connection_that_the_target_just_closed_costs_an_idempotent_request_nothing(
             (Method::PATCH, 1, b"", false),
             // It began to answer.
             (Method::GET, 1, b"HTTP/1.1 20", false),
+            // It answered, and only hyper finds fault with it.
+            (Method::GET, 1, b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok", false),
+            (Method::POST, 1, b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok", false),
+            (Method::POST, 0, b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n", false),
             // A fresh connection that is closed is no matter of chance.
             (Method::GET, 0, b"", false),
         ] {

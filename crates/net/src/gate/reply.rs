@@ -56,6 +56,8 @@ const WHAT: u8 = 0x0f;
 /// Beside what is expected: something of the request was written, something of the reply came.
 const WRITTEN: u8 = 0x10;
 const ANSWERED: u8 = 0x20;
+/// Instead of both, once the reply has ended here: hyper may yet find fault with it.
+const ENDED: u8 = 0x40;
 
 impl Expected {
     /// Call before a request is sent.
@@ -70,13 +72,13 @@ impl Expected {
 
     /// Whether everything asked was answered to its end, and nothing more came: another request may be sent.
     pub fn is_at_rest(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == NOTHING
+        self.0.load(Ordering::Relaxed) & !ENDED == NOTHING
     }
 
     /// Whether anything of the request may have reached the target, and whether anything of an answer came back.
     pub fn progress(&self) -> (bool, bool) {
         let now = self.0.load(Ordering::Relaxed);
-        (now & WRITTEN > 0, now & ANSWERED > 0)
+        (now & (WRITTEN | ENDED) > 0, now & (ANSWERED | ENDED) > 0)
     }
 
     fn what(&self) -> u8 {
@@ -219,7 +221,7 @@ impl<Io> ReplyGate<Io> {
     fn reply_ended(&mut self) {
         self.phase = Phase::Head(Head::default());
         self.interim = 0;
-        self.expected.0.store(NOTHING, Ordering::Relaxed);
+        self.expected.0.store(NOTHING | ENDED, Ordering::Relaxed);
     }
 }
 
