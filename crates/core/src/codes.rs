@@ -221,7 +221,7 @@ codes! {
         "The body is larger than the operation's max_body: 1 MiB unless declared, wherever a control reads the body; idempotency keys do. A request with GET, HEAD, OPTIONS or DELETE has none unless the operation declares one. Or the bridge could never hold it for one account while it is judged, which takes up to six times its text, and more where a rule looks through it; then the detail says so.",
         "Send less at once, or have the operator raise request.max_body, or bridge.limits.memory where the detail says that the bridge cannot hold it.";
     BODY_INCOMPLETE = "body-incomplete", 400, Caller, true, Either, "Body incomplete",
-        "The body ended before its announced length, or its chunks are malformed.",
+        "The body ended before its announced length, or its chunks are malformed; or, over HTTP/2, it is of another length than Content-Length says, which ends its stream with RST_STREAM (RFC 9113 §8.1.1).",
         "Send the whole body.";
     CONTENT_TYPE_REFUSED = "content-type-refused", 415, Caller, false, Nothing, "Content type refused",
         "The operation reads JSON, and the body's Content-Type is something else, or names a charset other than UTF-8. One that begins with ASCII, such as ISO-8859-1, is taken where the body is ASCII alone, because it reads the same.",

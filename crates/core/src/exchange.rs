@@ -49,6 +49,8 @@ pub struct Exchange {
     /// Counts a request body that streams past with unknown length.
     pub streamed_in: Option<Arc<AtomicU64>>,
     pub bytes_out: u64,
+    /// What was found wrong with its request while it was on its way to the target.
+    pub broken_off: Option<&'static Code>,
     /// Bytes go toward the target, or back to the caller, that nobody had counted when the record was taken: of an
     /// answer that streams without saying its length, or of a switched protocol.
     pub uncounted_in: bool,
@@ -82,6 +84,7 @@ impl Exchange {
             bytes_in: 0,
             streamed_in: None,
             bytes_out: 0,
+            broken_off: None,
             uncounted_in: false,
             uncounted_out: false,
         }
@@ -119,6 +122,7 @@ impl Exchange {
             bytes_in: self.bytes_in,
             streamed_in: self.streamed_in.clone(),
             bytes_out: self.bytes_out,
+            broken_off: self.broken_off,
             uncounted_in: self.uncounted_in,
             uncounted_out: self.uncounted_out,
         }

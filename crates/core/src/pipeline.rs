@@ -1,5 +1,7 @@
 use crate::memory::{Charge, Full, Memory};
-use crate::{Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Stop, Verdict, code};
+use crate::{
+    Code, Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Stop, Verdict, code,
+};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -239,6 +241,11 @@ pub struct Cleared<'x>(&'x mut Exchange);
 impl Cleared<'_> {
     pub fn exchange(&self) -> &Exchange {
         self.0
+    }
+
+    /// Why it ends, where it ends without an answer and not because its caller went away.
+    pub fn break_off(&mut self, code: &'static Code) {
+        self.0.broken_off = Some(code);
     }
 
     /// Counts request bytes that go to the target.

@@ -392,7 +392,7 @@ impl Drop for Tail {
                 Some(code) => refused(code, false),
                 None => Ending::Abandoned { sent: false },
             }),
-            Stage::Delivering => self.end(match parted {
+            Stage::Delivering => self.end(match self.exchange.broken_off.or(parted) {
                 Some(code) => refused(code, true),
                 None => Ending::Abandoned { sent: true },
             }),

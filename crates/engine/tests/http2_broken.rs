@@ -217,6 +217,51 @@ fn what_the_library_refuses_is_recorded_once_and_the_connection_goes_on() {
     }
 }
 
+/// A body that is not as long as it says is malformed (RFC 9113 §8.1.1), and the library tells the body only.
+#[test]
+fn a_body_of_another_length_is_recorded_as_what_it_is() {
+    let declared = Declared {
+        operations: r#"read: { match: GET /read, permission: orders.read }
+    write: { match: POST /write, permission: orders.write }
+    judged: { match: POST /judged, permission: orders.write, replay: { idempotency_key: optional } }"#,
+        ..Declared::default()
+    };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let gone = &frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes())[..];
+    let data = |flags, bytes: &[u8]| frame(DATA, flags, 1, bytes);
+    let trailers = frame(HEADERS, END_STREAM | END_HEADERS, 1, &field("x-sum", "1"));
+    let cases = [
+        ("5", vec![data(END_STREAM, b"abc")], "body-incomplete"),
+        ("5", vec![data(0, b"abc"), data(END_STREAM, b"")], "body-incomplete"),
+        ("5", vec![data(0, b"abc"), trailers], "body-incomplete"),
+        ("5", vec![data(END_STREAM, b"")], "body-incomplete"),
+        ("2", vec![data(END_STREAM, b"abc")], "body-incomplete"),
+        // Whoever goes away has done nothing wrong; where its body was read here, that is what it left.
+        ("5", vec![data(0, b"abc"), gone.to_vec()], "caller-gone"),
+        ("5", vec![gone.to_vec()], "caller-gone"),
+    ];
+    for path in ["/erp/v1/write", "/erp/v1/judged"] {
+        for (length, frames, code) in &cases {
+            let code = if path == "/erp/v1/judged" { &"body-incomplete" } else { code };
+            let before = codes(&world).len();
+            let mut raw = open(&world);
+            let head =
+                [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", path)];
+            let head = block(head.into_iter().chain([("x-api-key", &*key), ("content-length", length)]));
+            raw.send(frame(HEADERS, END_HEADERS, 1, &head));
+            for frame in frames {
+                // By then it is on its way to the target.
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                raw.send(frame);
+            }
+            assert_eq!(recorded(&world, before), *code, "{path}, {length}: {frames:?}");
+            is_served(&mut raw, 3);
+            assert_eq!(codes(&world).len(), before + 1, "{path}, {length}: {frames:?}");
+        }
+    }
+    assert!(world.target.seen().is_empty(), "{:?}", world.target.seen());
+}
+
 #[test]
 fn connections_that_the_library_ends_have_a_record() {
     let (world, _) = world();

@@ -45,8 +45,6 @@ pub struct HttpCrossing<'a> {
     pub upgrades: bool,
     /// The request body streams past.
     pub streams: bool,
-    /// The same once more, until the reply begins.
-    pub again: Option<Again>,
     /// Set when it is delivered: until then the reply must have begun, or have ended where a control reads it.
     pub deadline: Option<Instant>,
     pub via: &'a HeaderValue,
@@ -63,11 +61,16 @@ impl Crossing for HttpCrossing<'_> {
         }
     }
 
-    async fn deliver(&mut self, cleared: Cleared<'_>) -> Result<Self::Reply, Box<Denial>> {
-        let reply = self.deliver_in_time(cleared).await;
-        self.again = None;
+    async fn deliver(&mut self, mut cleared: Cleared<'_>) -> Result<Self::Reply, Box<Denial>> {
+        let deadline = Instant::now() + self.route.timeout;
+        self.deadline = Some(deadline);
+        let (body, again) = self.body(&mut cleared);
+        let mut attempt = Attempt { cleared, again };
+        let reply = self.attempt(deadline, &attempt, body).await;
+        attempt.again = None;
         reply
     }
+
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts {
         let status = reply.status();
         // A client error's body is replaced and a redirection's left out, so no control reads it and nothing of it
@@ -151,20 +154,50 @@ impl Crossing for HttpCrossing<'_> {
     }
 }
 
+/// A request on its way until the reply begins.
+struct Attempt<'x> {
+    cleared: Cleared<'x>,
+    /// Its body, where that streams.
+    again: Option<Again>,
+}
+
+impl Attempt<'_> {
+    /// The body once more, where it can be sent twice.
+    fn body(&self) -> Option<OutBody> {
+        match (self.cleared.exchange().request.bytes(), &self.again) {
+            (Some(bytes), _) => Some(OutBody::Full(bytes.clone())),
+            (None, Some(again)) => again.body(),
+            (None, None) => Some(OutBody::Empty),
+        }
+    }
+}
+
+/// Dropped while it is on its way: its caller went away, or the HTTP/2 library found fault with its body, which it tells
+/// the body only.
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.again.as_ref().is_some_and(Again::is_malformed) {
+            self.cleared.break_off(&code::BODY_INCOMPLETE);
+        }
+    }
+}
+
 impl HttpCrossing<'_> {
-    async fn deliver_in_time(&mut self, mut cleared: Cleared<'_>) -> Result<Response<Watched>, Box<Denial>> {
-        let deadline = Instant::now() + self.route.timeout;
-        self.deadline = Some(deadline);
+    async fn attempt(
+        &self,
+        deadline: Instant,
+        attempt: &Attempt<'_>,
+        body: OutBody,
+    ) -> Result<Response<Watched>, Box<Denial>> {
         let credential = &self.route.target.credential;
         let shown = match credential.show() {
             Show::Now(shown) => shown?,
             Show::Later(shown) => timeout_at(deadline, shown).await.unwrap_or_else(token_too_late)?,
         };
-        let body = self.body(&mut cleared);
-        let request = self.request(&cleared, shown.as_ref(), body)?;
-        let reply = self.send(deadline, &cleared, shown.as_ref(), request).await?;
+        let request = self.request(&attempt.cleared, shown.as_ref(), body)?;
+        let reply = self.send(deadline, attempt, shown.as_ref(), request).await?;
         if reply.status() == StatusCode::UNAUTHORIZED {
-            return Box::pin(self.send_with_another(deadline, &cleared, shown, reply)).await;
+            return Box::pin(self.send_with_another(deadline, attempt, shown, reply)).await;
         }
         self.checked(reply)
     }
@@ -186,17 +219,17 @@ impl HttpCrossing<'_> {
     async fn send_with_another(
         &self,
         deadline: Instant,
-        cleared: &Cleared<'_>,
+        attempt: &Attempt<'_>,
         shown: Option<Shown>,
         refused: Response<PooledBody>,
     ) -> Result<Response<Watched>, Box<Denial>> {
-        let (credential, flow) = (&self.route.target.credential, &cleared.exchange().flow);
+        let (credential, flow) = (&self.route.target.credential, &attempt.cleared.exchange().flow);
         let Some(another) = credential.instead_of(shown.as_ref(), flow) else { return self.checked(refused) };
-        let Some(body) = self.body_again(cleared) else { return self.checked(refused) };
+        let Some(body) = attempt.body() else { return self.checked(refused) };
         refused.into_body().discard();
         let shown = timeout_at(deadline, another).await.unwrap_or_else(token_too_late)?;
-        let request = self.request(cleared, Some(&shown), body)?;
-        let reply = self.send(deadline, cleared, Some(&shown), request).await?;
+        let request = self.request(&attempt.cleared, Some(&shown), body)?;
+        let reply = self.send(deadline, attempt, Some(&shown), request).await?;
         if reply.status() != StatusCode::UNAUTHORIZED {
             credential.helped(flow);
         }
@@ -204,31 +237,18 @@ impl HttpCrossing<'_> {
     }
 
     /// The body toward the target; the connection frames it.
-    fn body(&mut self, cleared: &mut Cleared<'_>) -> OutBody {
+    fn body(&mut self, cleared: &mut Cleared<'_>) -> (OutBody, Option<Again>) {
         if let Some(bytes) = cleared.exchange().request.bytes().cloned() {
             cleared.count_in(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-            return OutBody::Full(bytes);
+            return (OutBody::Full(bytes), None);
         }
         let max = self.route.pipeline.max_request();
-        match self.inbound.take() {
-            Some(body) => {
-                self.streams = true;
-                let trailers = Arc::clone(&self.route.passes.request_trailers);
-                let body = OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers);
-                self.again = body.again(self.worker.pool(&self.route.target.upstream).room());
-                body
-            }
-            None => OutBody::Empty,
-        }
-    }
-
-    /// The same once more, where it can be sent twice.
-    fn body_again(&self, cleared: &Cleared<'_>) -> Option<OutBody> {
-        match cleared.exchange().request.bytes() {
-            Some(bytes) => Some(OutBody::Full(bytes.clone())),
-            None if self.streams => self.again.as_ref()?.body(),
-            None => Some(OutBody::Empty),
-        }
+        let Some(body) = self.inbound.take() else { return (OutBody::Empty, None) };
+        self.streams = true;
+        let trailers = Arc::clone(&self.route.passes.request_trailers);
+        let body = OutBody::stream(body, max, self.body_timeout, cleared.counter_in(), trailers);
+        let again = body.again(self.worker.pool(&self.route.target.upstream).room());
+        (body, again)
     }
 
     /// What goes to the target, as often as it is sent.
@@ -268,22 +288,23 @@ impl HttpCrossing<'_> {
     async fn send(
         &self,
         deadline: Instant,
-        cleared: &Cleared<'_>,
+        attempt: &Attempt<'_>,
         shown: Option<&Shown>,
         request: Request<OutBody>,
     ) -> Result<Response<PooledBody>, Box<Denial>> {
         let target = &self.route.target;
         let pool = self.worker.pool(&target.upstream);
-        let principal = cleared.exchange().principal.as_ref();
+        let exchange = attempt.cleared.exchange();
+        let principal = exchange.principal.as_ref();
         let holder =
             principal.map(|principal| Holder { account: &principal.account().name, most: target.share });
         let sent = if self.upgrades {
             timeout_at(deadline, Box::pin(pool.send_upgrade(request, holder))).await
         } else {
             // An exchange that holds an idempotency key is declared to act once at most, whatever its method says.
-            let reserved = cleared.exchange().reservation.is_some();
+            let reserved = exchange.reservation.is_some();
             let idempotent = !reserved && is_idempotent(&self.parts.method);
-            let again = || self.request(cleared, shown, self.body_again(cleared)?).ok();
+            let again = || self.request(&attempt.cleared, shown, attempt.body()?).ok();
             let repeatable = Repeatable { idempotent, again: &again };
             timeout_at(deadline, pool.send_repeatable(request, repeatable, holder)).await
         };

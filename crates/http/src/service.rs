@@ -266,7 +266,6 @@ impl Served<'_> {
             gate: &self.caller.gate,
             upgrades: wanted && route.upgrades,
             streams: false,
-            again: None,
             deadline: None,
             via,
         };

@@ -54,6 +54,13 @@ pub fn broken_http2(error: &hyper::Error) -> Option<String> {
     (!broken.is_io() && !broken.is_remote()).then(|| broken.to_string())
 }
 
+/// Whether the HTTP/2 library itself found fault with a request's body (RFC 9113 §8.1.1): its end came before its
+/// announced length, or more of it came.
+pub(crate) fn is_malformed(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| error.is_reset() && error.is_library())
+}
+
 /// Whether a connection ended because the other end took nothing of what was written.
 pub fn took_nothing(error: &hyper::Error) -> bool {
     let mut source = error.source();

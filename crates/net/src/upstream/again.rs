@@ -90,6 +90,11 @@ impl Again {
         source.turn += 1;
         Some(OutBody::Stream(StreamedBody::of(&self.0, sent, source.turn)))
     }
+
+    /// Whether its caller sent it in another way than HTTP has it. It is not sent on any more.
+    pub fn is_malformed(&self) -> bool {
+        self.0.borrow_mut().end()
+    }
 }
 
 impl Drop for Again {

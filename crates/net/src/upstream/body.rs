@@ -4,6 +4,7 @@ use super::pool::Lease;
 use super::share::Held;
 use crate::Names;
 use crate::frames::{Arriving, Unread};
+use crate::protocol::is_malformed;
 use bytes::Bytes;
 use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
@@ -15,7 +16,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
@@ -48,6 +49,7 @@ impl OutBody {
             pause,
             trailers,
             alarm: None,
+            waiting: None,
             fault: None,
             sent: Sent::default(),
             turn: 0,
@@ -90,6 +92,8 @@ pub(super) struct Source {
     trailers: Arc<Names>,
     /// Armed only while the caller pauses.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Whoever waits for it.
+    waiting: Option<Waker>,
     pub fault: Option<BodyFault>,
     pub sent: Sent,
     pub turn: usize,
@@ -149,7 +153,10 @@ impl StreamedBody {
 
 impl Source {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return self.poll_pause(cx) };
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            self.waiting = Some(cx.waker().clone());
+            return self.poll_pause(cx);
+        };
         self.alarm = None;
         let mut frame = match frame {
             None => return Poll::Ready(None),
@@ -179,6 +186,23 @@ impl Source {
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
         ready!(alarm.as_mut().poll(cx));
         Poll::Ready(Some(Err(self.fail(BodyFault::TooSlow))))
+    }
+
+    /// Nothing more of it is sent. Whether it was malformed, as far as it came.
+    pub fn end(&mut self) -> bool {
+        self.turn += 1;
+        let mut context = Context::from_waker(Waker::noop());
+        let malformed = loop {
+            match Pin::new(&mut self.body).poll_frame(&mut context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(Unread::Broken(error)))) => break is_malformed(&error),
+                Poll::Ready(None | Some(Err(Unread::Trailer(_)))) | Poll::Pending => break false,
+            }
+        };
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+        malformed
     }
 
     fn fail(&mut self, fault: BodyFault) -> BodyFault {
