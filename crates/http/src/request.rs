@@ -64,7 +64,9 @@ impl Inbound {
     pub async fn read_whole(&mut self, limit: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
         let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
         let unread = |error| match error {
-            Unread::Broken(error) => Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error)),
+            error @ (Unread::Broken(_) | Unread::Cut) => {
+                Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error))
+            }
             Unread::Trailer(name) => trailer_refused(&name),
         };
         let bytes = read_whole(body, limit, charge, &code::BODY_TOO_LARGE, unread).await?;

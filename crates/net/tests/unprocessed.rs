@@ -98,6 +98,8 @@ enum Does {
     /// Answers with two lengths, or with one that is not that of its body.
     TwoLengths,
     WrongLength,
+    /// Sends half an answer and resets the stream without an error.
+    Half,
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -130,6 +132,10 @@ async fn http2(mut stream: TcpStream, script: Vec<Does>) {
                     Does::Cancel => frame(3, 0, id, &8_u32.to_be_bytes()),
                     Does::GoAway => frame(7, 0, 0, &[0; 8]),
                     Does::TwoLengths => [frame(1, 4, id, lengths), frame(0, 1, id, b"{}")].concat(),
+                    Does::Half => {
+                        let reset = frame(3, 0, id, &[0; 4]);
+                        [frame(1, 4, id, &[0x88]), frame(0, 0, id, b"half"), reset].concat()
+                    }
                     Does::WrongLength => [frame(1, 4, id, &lengths[..5]), frame(0, 1, id, b"{}!")].concat(),
                 }
             }
@@ -228,13 +234,18 @@ fn http2_replies_are_held_to_one_length() {
         for outcome in outcomes(&[&[Does::TwoLengths]]).await {
             assert!(matches!(outcome, Err(SendError::Malformed(_))), "{outcome:?}");
         }
-        let (port, _) = serve(vec![|stream| http2(stream, vec![Does::WrongLength])]).await;
-        let response = send(&pool(port, Protocol::Http2), Method::GET).await;
-        let ended = match response {
-            Ok(response) => response.into_body().collect().await.map(|body| body.to_bytes()),
-            Err(error) => Err(error),
+        let ended = async |does| {
+            let (port, _) = serve(vec![move |stream| http2(stream, vec![does])]).await;
+            match send(&pool(port, Protocol::Http2), Method::GET).await {
+                Ok(response) => response.into_body().collect().await.map(|body| body.to_bytes()),
+                Err(error) => Err(error),
+            }
         };
-        assert!(matches!(ended, Err(SendError::Malformed(_))), "{ended:?}");
+        let wrong = ended(Does::WrongLength).await;
+        assert!(matches!(wrong, Err(SendError::Malformed(_))), "{wrong:?}");
+        // hyper takes it for the end (RFC 9113 §8.1 lets servers say so of requests only).
+        let half = ended(Does::Half).await;
+        assert!(matches!(half, Err(SendError::BrokeOff { maybe_sent: true, .. })), "{half:?}");
     });
 }
 

@@ -14,6 +14,9 @@ use std::task::{Context, Poll, ready};
 pub enum Unread {
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// Over HTTP/2.
+    #[error("its stream was reset before its end")]
+    Cut,
     /// Over HTTP/1.1 the gate refuses it before.
     #[error("{0} may not follow a body")]
     Trailer(HeaderName),
@@ -66,13 +69,15 @@ impl Body for Arriving {
             progress.set(match &polled {
                 Poll::Pending => Progress::Awaited,
                 Poll::Ready(Some(Err(_))) => Progress::Coming,
+                Poll::Ready(None) if !body.body.is_end_stream() && body.frames.is_some() => Progress::Coming,
                 Poll::Ready(Some(Ok(_))) if !body.body.is_end_stream() => Progress::Coming,
                 Poll::Ready(_) => Progress::Whole,
             });
         }
         let Some(frame) = ready!(polled).transpose()? else {
-            body.frames = None;
-            return Poll::Ready(None);
+            // hyper takes a reset without an error for the end.
+            let cut = body.frames.take().is_some() && !body.body.is_end_stream();
+            return Poll::Ready(cut.then_some(Err(Unread::Cut)));
         };
         if let (Some(data), Some(frames)) = (frame.data_ref(), &body.frames) {
             frames.took(u64::try_from(data.len()).unwrap_or(u64::MAX));

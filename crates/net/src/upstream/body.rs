@@ -164,7 +164,7 @@ impl Source {
             Some(Err(error)) => {
                 return Poll::Ready(Some(Err(self.fail(match error {
                     Unread::Trailer(name) => BodyFault::Trailer(name),
-                    Unread::Broken(error) => BodyFault::Broken(error.to_string()),
+                    unread @ (Unread::Broken(_) | Unread::Cut) => BodyFault::Broken(unread.to_string()),
                 }))));
             }
         };
@@ -196,7 +196,9 @@ impl Source {
             match Pin::new(&mut self.body).poll_frame(&mut context) {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(Unread::Broken(error)))) => break is_malformed(&error),
-                Poll::Ready(None | Some(Err(Unread::Trailer(_)))) | Poll::Pending => break false,
+                Poll::Ready(None | Some(Err(Unread::Trailer(_) | Unread::Cut))) | Poll::Pending => {
+                    break false;
+                }
             }
         };
         if let Some(waiting) = self.waiting.take() {
@@ -317,6 +319,15 @@ impl Body for PooledBody {
         let body = self.get_mut();
         let frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
         match &frame {
+            // hyper takes a reset without an error for the end (RFC 9113 §8.1 has it for requests only).
+            None if matches!(body.lease, Some(Lease::Http2 { .. })) && !body.inner.is_end_stream() => {
+                (body.lease, body.held) = (None, None);
+                return Poll::Ready(Some(Err(SendError::BrokeOff {
+                    maybe_sent: true,
+                    detail: "it reset the stream before the end of its answer (RFC 9113 §7, NO_ERROR)"
+                        .to_owned(),
+                })));
+            }
             None => body.release(),
             Some(Ok(_)) if body.inner.is_end_stream() => body.release(),
             Some(Ok(_)) => {}
