@@ -35,6 +35,7 @@ pub mod target;
 mod told;
 mod unattended;
 mod unseen;
+mod waiting;
 mod watch;
 mod websocket;
 

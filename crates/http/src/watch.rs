@@ -3,6 +3,7 @@
 use crate::injected::{HELD_FROM, Known};
 use crate::plain::{DEPTH, LONGEST, Plain};
 use crate::reply::ReplyError;
+use crate::waiting::Waiting;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_net::Names;
@@ -159,7 +160,7 @@ struct Watch {
     plain: [Lane; DEPTH],
     plainly: Plain,
     /// What came and has not passed on.
-    held: Vec<u8>,
+    held: Waiting,
 }
 
 /// There is one.
@@ -176,37 +177,47 @@ impl Watch {
     fn new(known: Known) -> Watch {
         let lane = || Lane { longest: known.longest(), last: Vec::new() };
         let plain = [lane(), lane(), lane()];
-        Watch { raw: lane(), plain, plainly: Plain::default(), held: Vec::new(), known }
+        Watch { raw: lane(), plain, plainly: Plain::default(), held: Waiting::default(), known }
     }
 
     /// What may pass on by now: of what was held back before, and of this.
     fn pass(&mut self, piece: Bytes) -> Result<Bytes, Found> {
         let alike = self.plain.iter().all(|lane| lane.last == self.raw.last) && self.plainly.is_same(&piece);
-        let mut begun = self.raw.look(&self.known, &piece)?;
-        let mut plainly = Ok(0);
+        let begun = self.raw.look(&self.known, &piece)?;
+        let (mut plainly, mut says) = (Ok(0), piece.len());
         if alike {
             for lane in &mut self.plain {
                 lane.last.clone_from(&self.raw.last);
             }
         } else {
             let (lanes, known) = (&mut self.plain, &self.known);
-            self.plainly.read(&piece, |numbers, read| look(lanes, known, numbers, read, &mut plainly));
+            self.plainly.read(&piece, |numbers, read| {
+                says = says.min(read.len());
+                look(lanes, known, numbers, read, &mut plainly);
+            });
         }
-        let plainly = plainly?;
-        let mut text = if self.held.is_empty() { piece } else { [&self.held, &piece[..]].concat().into() };
-        if plainly > 0 {
-            begun = begun.max(written(tail(&text, self.most_held()), plainly));
+        let plainly = match plainly? {
+            0 => 0,
+            characters => characters + CUT,
+        };
+        if begun > piece.len() || plainly > says {
+            self.held.push(&piece, says);
+            return Ok(self.held.free(begun, plainly, self.most_held()));
         }
-        // Up to three bytes of it may have left before it could be told.
-        let held = text.split_off(text.len() - begun.min(text.len()));
-        self.held.clear();
-        self.held.extend_from_slice(&held);
-        Ok(text)
+        // The end of this piece alone. Up to three bytes of it may have left before it could be told.
+        let waits = begun.max(if plainly == 0 { 0 } else { written(&piece, plainly) }).min(self.most_held());
+        let mut free = piece;
+        let waits = free.split_off(free.len() - waits);
+        let free = self.held.with(free);
+        if !waits.is_empty() {
+            self.held.push(&waits, plainly.min(waits.len()));
+        }
+        Ok(free)
     }
 
     /// However much stands between the bytes of one that says nothing (line breaks, zeros), no more waits, in bytes:
     /// every byte of the longest as an escape of six bytes, each of which is one again, three times over, and what of it may be
-    /// broken into lines. Each piece has all of it read again, so that of a long one less may wait.
+    /// broken into lines. No memory is counted for it, so that of a long one less may wait.
     fn most_held(&self) -> usize {
         const BETWEEN: usize = 16 << 10;
         const MOST: usize = 256 << 10;
@@ -218,7 +229,7 @@ impl Watch {
         let (lanes, known, mut plainly) = (&mut self.plain, &self.known, Ok(0));
         self.plainly.end(|numbers, read| look(lanes, known, numbers, read, &mut plainly));
         plainly?;
-        Ok(std::mem::take(&mut self.held).into())
+        Ok(self.held.with(Bytes::new()))
     }
 }
 
@@ -249,20 +260,22 @@ fn look(
     }
 }
 
-/// How many bytes at the end of a text may have written the last `plain` ones of what it says; rather more than less.
-fn written(text: &[u8], plain: usize) -> usize {
-    // What is left of an escape that is cut in two says a few characters more.
-    const CUT: usize = LONGEST;
-    let mut bytes = plain.saturating_add(CUT);
+/// What is left of an escape that is cut in two says a few characters more.
+const CUT: usize = LONGEST;
+
+/// How many bytes at the end of a piece may have written the last `plain` characters of what it says; rather more than
+/// less.
+fn written(piece: &[u8], plain: usize) -> usize {
+    let mut bytes = plain;
     let says = |bytes| {
         let mut least = bytes;
-        Plain::within_indentation().read(tail(text, bytes), |_, read| least = read.len());
+        Plain::within_indentation().read(tail(piece, bytes), |_, read| least = read.len());
         least
     };
-    while bytes < text.len() && says(bytes) < plain + CUT {
+    while bytes < piece.len() && says(bytes) < plain {
         bytes = bytes.saturating_mul(2);
     }
-    bytes.min(text.len())
+    bytes.min(piece.len())
 }
 
 /// One way to read the text.
@@ -466,6 +479,19 @@ mod tests {
             passed += watch.rest().unwrap().len();
             assert_eq!(passed, 4 + 64 * piece.len());
         }
+    }
+
+    /// Reading all that waits again for each of these would take hours.
+    #[test]
+    fn each_piece_costs_what_it_is() {
+        let secret = format!("eyJh{}", "x".repeat(8 << 10));
+        let mut watch = watch(&secret);
+        let mut passed = watch.pass(Bytes::from_static(b"eyJh")).unwrap().len();
+        for _ in 0..200_000 {
+            passed += watch.pass(Bytes::from_static(b"\0\n\0")).unwrap().len();
+        }
+        assert!(watch.held.len() > 200_000, "{}", watch.held.len());
+        assert_eq!(passed + watch.held.len(), 4 + 3 * 200_000);
     }
 
     #[test]
