@@ -1,7 +1,7 @@
 //! Refusals in the operator's log. What callers do wrong, and targets, they do many times: of each kind some have a line
 //! of their own, and the next line after a minute says how many came in between. The audit trail has them all.
 
-use ironbridge_core::{Denial, Exchange, Fault, Timestamp, code};
+use ironbridge_core::{Denial, Exchange, Fault, code};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -29,14 +29,14 @@ pub struct Told {
 #[derive(Debug, Default)]
 struct Kinds {
     known: HashMap<u64, Kind>,
-    /// When those that are old enough were last forgotten.
-    swept: Timestamp,
+    /// When those that are old enough were last forgotten, by the clock that nobody sets.
+    swept: Duration,
 }
 
 /// The refusals with one code at one operation of one account.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
-    since: Timestamp,
+    since: Duration,
     times: u64,
 }
 
@@ -57,19 +57,19 @@ impl Told {
         let operation = flow.operation.as_ref().map(|operation| &*operation.name);
         let kind =
             (denial.code.id, &*flow.integration.name, operation, exchange.account().map(|by| &*by.name));
-        let (key, now) = (self.hasher.hash_one(kind), exchange.received);
+        let (key, now) = (self.hasher.hash_one(kind), exchange.started);
         let mut kinds = self.kinds.lock();
         if kinds.known.len() >= MAX_KINDS && !kinds.known.contains_key(&key) {
-            if now.since(kinds.swept) >= SWEEP {
+            if now.saturating_sub(kinds.swept) >= SWEEP {
                 kinds.swept = now;
-                kinds.known.retain(|_, kind| now.since(kind.since) < WINDOW);
+                kinds.known.retain(|_, kind| now.saturating_sub(kind.since) < WINDOW);
             }
             if kinds.known.len() >= MAX_KINDS {
                 return None;
             }
         }
         let kind = kinds.known.entry(key).or_insert(Kind { since: now, times: 0 });
-        if now.since(kind.since) >= WINDOW {
+        if now.saturating_sub(kind.since) >= WINDOW {
             let untold = kind.times.saturating_sub(lines);
             *kind = Kind { since: now, times: 1 };
             return Some(untold);
@@ -111,12 +111,14 @@ fn known(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ironbridge_core::{ExchangeId, Flow, Peer};
+    use ironbridge_core::{ExchangeId, Flow, Peer, Timestamp};
     use std::sync::Arc;
 
     fn exchange(second: u64) -> Exchange {
-        let (received, flow) = (Timestamp::from_seconds(second), Arc::new(Flow::undeclared("http", 1)));
-        Exchange::new(ExchangeId::default(), received, Duration::ZERO, flow, Peer::default())
+        // The wall clock is set back meanwhile.
+        let received = Timestamp::from_seconds(1_000_000 - second);
+        let (started, flow) = (Duration::from_secs(second), Arc::new(Flow::undeclared("http", 1)));
+        Exchange::new(ExchangeId::default(), received, started, flow, Peer::default())
     }
 
     #[test]
