@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// What passes in reads of so many bytes, and whether another request may follow; nothing where it is refused.
 fn read(bytes: &[u8], method: &Method, piece: usize) -> Option<(Vec<u8>, bool)> {
-    let (gate, expected) = ReplyGate::new(bytes);
+    let (gate, expected) = ReplyGate::over(bytes);
     let mut gate = pin!(gate);
     expected.ask(method);
     let mut passed = Vec::new();

@@ -41,7 +41,7 @@ impl GuardedClient {
             connect::server_name(endpoint.host()).ok_or_else(|| failed("the URL's host is malformed"))?;
         let stream = endpoint.connect(timeout).await.map_err(failed)?;
         let stream = connect::secure(stream, self.config.clone(), name, timeout).await.map_err(failed)?;
-        let (gate, expected) = ReplyGate::new(stream);
+        let (gate, expected) = ReplyGate::over(stream);
         expected.ask(request.method());
         let (mut sender, connection) = http1::handshake(TokioIo::new(gate)).await.map_err(failed)?;
         let request = in_origin_form(request);

@@ -18,6 +18,7 @@ mod retry_after;
 pub mod seats;
 pub mod session;
 pub mod tls;
+mod to_target;
 pub mod upstream;
 mod wire;
 

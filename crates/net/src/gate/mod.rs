@@ -16,7 +16,7 @@ mod tests;
 pub(crate) use head::content_length;
 pub use head::{is_host, is_same_host};
 pub use reply::{Expected, Malformed, ReplyGate};
-pub(crate) use reply::{FIELDS as REPLY_FIELDS, HEAD as REPLY_HEAD, TOO_MANY_FIELDS, is_closed};
+pub(crate) use reply::{FIELDS as REPLY_FIELDS, HEAD as REPLY_HEAD, TOO_MANY_FIELDS};
 pub use state::{Arrival, GateState, InService, Upgrade};
 
 use crate::linger::Linger;

@@ -8,13 +8,14 @@ use super::Limits;
 use super::chunked::{Chunked, From, Progress};
 use super::class::{Class, is_of};
 use super::head::{Line, Lines, content_length};
+use crate::to_target::{Follows, ToTarget};
 use http::Method;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes of a reply's head; hyper's buffer is no larger.
 pub(crate) const HEAD: usize = 64 * 1024;
@@ -91,8 +92,7 @@ impl Expected {
 }
 
 /// Sits between a connection to a target and hyper.
-pub struct ReplyGate<Io> {
-    io: Io,
+pub struct ReplyGate {
     phase: Phase,
     /// The beginning of a head whose rest has not come.
     begun: Vec<u8>,
@@ -111,11 +111,16 @@ enum Phase {
     Spoilt(Malformed),
 }
 
-impl<Io> ReplyGate<Io> {
-    pub fn new(io: Io) -> (ReplyGate<Io>, Arc<Expected>) {
+impl ReplyGate {
+    /// What is read of this passes it.
+    pub fn over<Io>(io: Io) -> (ToTarget<Io, ReplyGate>, Arc<Expected>) {
+        let (gate, expected) = ReplyGate::new();
+        (ToTarget::new(io, gate), expected)
+    }
+
+    fn new() -> (ReplyGate, Arc<Expected>) {
         let expected = Arc::new(Expected::default());
         let gate = ReplyGate {
-            io,
             phase: Phase::Head(Head::default()),
             begun: Vec::new(),
             interim: 0,
@@ -353,88 +358,34 @@ fn status_line(line: &[u8]) -> Result<Status, Malformed> {
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for ReplyGate<Io> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let gate = self.get_mut();
+impl<Io: AsyncRead> Follows<Io> for ReplyGate {
+    fn poll_read(
+        &mut self,
+        io: Pin<&mut Io>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut gate.io).poll_read(cx, buf))?;
+        ready!(io.poll_read(cx, buf))?;
         let new = buf.filled().get(before..).unwrap_or_default();
-        Poll::Ready(gate.judge(new).map_err(|fault| {
+        Poll::Ready(self.judge(new).map_err(|fault| {
             buf.set_filled(before);
             io::Error::other(fault)
         }))
     }
-}
 
-impl<Io> ReplyGate<Io> {
-    /// A target may answer before it has read the whole request, and close (RFC 9110 §15.5.14, RFC 9112 §9.5). hyper
-    /// would give up at the first write that fails; so the rest of the request is dropped here, and the answer read,
-    /// which the end of the stream follows at once.
-    fn written(&mut self, written: Poll<io::Result<usize>>, asked: usize) -> Poll<io::Result<usize>> {
-        match ready!(written) {
-            Ok(length) => {
-                if length > 0 {
-                    self.expected.note(WRITTEN);
-                }
-                Poll::Ready(Ok(length))
-            }
-            Err(error)
-                if is_closed(&error) && self.expected.progress().0 && self.expected.what() != NOTHING =>
-            {
-                self.deaf = true;
-                Poll::Ready(Ok(asked))
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-/// Whether a write failed because the other end has closed.
-pub(crate) fn is_closed(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
-}
-
-impl<Io: AsyncWrite + Unpin> AsyncWrite for ReplyGate<Io> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let gate = self.get_mut();
-        if gate.deaf {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let written = Pin::new(&mut gate.io).poll_write(cx, bytes);
-        gate.written(written, bytes.len())
+    fn wrote(&mut self) {
+        self.expected.note(WRITTEN);
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let gate = self.get_mut();
-        if gate.deaf {
-            return Poll::Ready(Ok(()));
-        }
-        // TLS writes when it is flushed.
-        let flushed = Pin::new(&mut gate.io).poll_flush(cx).map_ok(|()| 0);
-        gate.written(flushed, 0).map_ok(|_| ())
+    /// The end of the stream follows at once.
+    fn takes_no_more(&mut self) -> bool {
+        self.deaf = self.expected.progress().0 && self.expected.what() != NOTHING;
+        self.deaf
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let gate = self.get_mut();
-        let length = bufs.iter().map(|buf| buf.len()).sum();
-        if gate.deaf {
-            return Poll::Ready(Ok(length));
-        }
-        let written = Pin::new(&mut gate.io).poll_write_vectored(cx, bufs);
-        gate.written(written, length)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+    fn is_dropped(&self) -> bool {
+        self.deaf
     }
 }
 
@@ -454,7 +405,7 @@ mod tests {
 
     /// Whether the bytes pass, and whether another request may follow.
     fn judge(method: &Method, pieces: &[&[u8]]) -> Result<bool, Malformed> {
-        let (mut gate, expected) = ReplyGate::new(());
+        let (mut gate, expected) = ReplyGate::new();
         expected.ask(method);
         let judged = pieces.iter().try_for_each(|piece| gate.judge(piece));
         assert!(judged.is_ok() || !expected.is_at_rest());
@@ -488,10 +439,10 @@ mod tests {
 
     #[test]
     fn what_nobody_asked_for_is_refused_and_the_connection_not_used_again() {
-        let (mut gate, expected) = ReplyGate::new(());
+        let (mut gate, expected) = ReplyGate::new();
         let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         assert!(gate.judge(reply).is_err() && !expected.is_at_rest());
-        let (mut gate, expected) = ReplyGate::new(());
+        let (mut gate, expected) = ReplyGate::new();
         for _ in 0..3 {
             expected.ask(&Method::GET);
             assert!(!expected.is_at_rest());

@@ -49,12 +49,12 @@ impl Upstream {
     pub(super) async fn connect(&self, permit: Permit) -> Result<Opened, SendError> {
         let (link, protocol) = self.link(permit, |tls| tls.config.clone()).await?;
         if protocol == tls::Protocol::Http1 {
-            let (gate, expected) = ReplyGate::new(link);
+            let (gate, expected) = ReplyGate::over(link);
             let (sender, connection) = http1_client().handshake(TokioIo::new(gate)).await.map_err(began)?;
             tokio::task::spawn_local(async move { ended(connection.await) });
             return Ok(Opened::Http1(Http1 { sender, expected, used: false }));
         }
-        let (link, gone) = Leaving::new(link);
+        let (link, gone) = Leaving::over(link);
         let (sender, connection) = http2_client().handshake(TokioIo::new(link)).await.map_err(began)?;
         let connection = Rc::new(RefCell::new(connection));
         let asked = Rc::downgrade(&connection);
@@ -74,7 +74,7 @@ impl Upstream {
     /// An HTTP/1 connection that can leave HTTP.
     pub(super) async fn connect_upgradable(&self, permit: Permit) -> Result<Http1, SendError> {
         let (link, _) = self.link(permit, |tls| tls.http1.clone()).await?;
-        let (gate, expected) = ReplyGate::new(link);
+        let (gate, expected) = ReplyGate::over(link);
         let (sender, connection) = http1_client().handshake(TokioIo::new(gate)).await.map_err(began)?;
         let connection = connection.with_upgrades();
         tokio::task::spawn_local(async move { ended(connection.await) });
