@@ -46,7 +46,16 @@ impl Committer {
     /// Writes the records, however long the disk refuses them; gives up only when the trail closes.
     fn commit(&mut self, pending: &mut Frame) -> bool {
         let mut last_try = false;
-        while let Err(error) = self.write(pending) {
+        loop {
+            self.shared.under_way.begins(self.shared.clock.monotonic());
+            let written = self.write(pending);
+            self.shared.under_way.ended(|| {
+                if written.is_ok() && self.shared.journal.is_out() {
+                    tracing::info!("the audit journal is written again");
+                    self.shared.journal.recover();
+                }
+            });
+            let Err(error) = written else { break };
             self.segment = None;
             if !self.shared.journal.is_out() {
                 tracing::error!(%error, "the audit journal cannot be written; exchanges are refused until it can");
@@ -58,10 +67,6 @@ impl Committer {
             }
             last_try = self.shared.queue.wait_to_retry(self.shared.retry);
         }
-        if self.shared.journal.is_out() {
-            tracing::info!("the audit journal is written again");
-        }
-        self.shared.journal.recover();
         self.shared.progress.advance(pending.end());
         true
     }

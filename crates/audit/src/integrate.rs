@@ -83,7 +83,7 @@ impl Bell {
     }
 
     /// Whether the trail is closing; waits that long to see.
-    fn wait(&self, time: Duration) -> bool {
+    pub fn wait(&self, time: Duration) -> bool {
         let mut closing = self.closing.lock();
         if !*closing {
             self.rung.wait_for(&mut closing, time);

@@ -17,6 +17,7 @@ pub mod disk;
 mod entry;
 pub mod export;
 mod fault;
+mod hang;
 mod head;
 pub mod index;
 mod integrate;

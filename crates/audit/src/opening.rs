@@ -5,6 +5,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, Lock, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
+use crate::hang::{self, UnderWay};
 use crate::head::{Anchor, Head, Remembered};
 use crate::integrate::{Bell, Integrator};
 use crate::journal::{self, Trust};
@@ -89,6 +90,8 @@ impl Trail {
             bell: Bell::default(),
             max_lag: options.max_lag,
             retry: options.retry,
+            patience: options.patience,
+            under_way: UnderWay::default(),
             segment_bytes: options.segment_bytes,
             segment_age: options.segment_age,
             clock,
@@ -184,9 +187,13 @@ fn start_threads(
     let integrator = named("audit-log").spawn(move || integrator.run());
     let (gathered, kept, callers) = (Arc::clone(refusals), Arc::clone(shared), Arc::clone(callers));
     let writer = named("audit-refusals").spawn(move || write_refusals(&gathered, &kept, &callers));
-    match (committer, integrator, writer) {
-        (Ok(committer), Ok(integrator), Ok(refusals)) => Ok(Threads { committer, refusals, integrator }),
-        (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+    let watched = Arc::clone(shared);
+    let watch = named("audit-watch").spawn(move || hang::watch(&watched));
+    match (committer, integrator, writer, watch) {
+        (Ok(committer), Ok(integrator), Ok(refusals), Ok(_)) => {
+            Ok(Threads { committer, refusals, integrator })
+        }
+        (Err(error), ..) | (_, Err(error), ..) | (_, _, Err(error), _) | (.., Err(error)) => {
             refusals.close();
             shared.queue.close();
             shared.bell.close();

@@ -31,6 +31,9 @@ pub struct Options {
     pub max_lag: Duration,
     /// How long to wait after a failure of the disk before trying again.
     pub retry: Duration,
+    /// How long the disk may take for one write of the journal before it counts as failing: exchanges are refused then,
+    /// until it answers.
+    pub patience: Duration,
     /// From this size on the journal, and the detail, start their next segment, in bytes.
     pub segment_bytes: u64,
     /// From this age on they do so too: what retention drops must not linger in a segment that is never full.
@@ -60,6 +63,7 @@ impl Options {
             actor: "bridge".to_owned(),
             max_lag: Duration::from_millis(600),
             retry: Duration::from_millis(500),
+            patience: Duration::from_secs(5),
             segment_bytes: 16 << 20,
             segment_age: Duration::from_secs(24 * 3600),
             queue_records: 65_536,

@@ -3,6 +3,7 @@
 use crate::believed::Believed;
 use crate::checkpoint::Signers;
 use crate::disk::{Disk, Lock};
+use crate::hang::UnderWay;
 use crate::head::Head;
 use crate::integrate::Bell;
 use crate::journal::{Cursor, Trust};
@@ -24,7 +25,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// What the trail and its two threads share.
+/// What the trail and its threads share.
 pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub places: Places,
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub bell: Bell,
     pub max_lag: Duration,
     pub retry: Duration,
+    pub patience: Duration,
+    pub under_way: UnderWay,
     pub segment_bytes: u64,
     pub segment_age: Duration,
     pub clock: Arc<dyn Clock>,

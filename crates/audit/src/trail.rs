@@ -1,6 +1,7 @@
 use crate::believed::Doubt;
 use crate::checkpoint::Signers;
 use crate::fault::{AuditError, failed};
+use crate::hang;
 use crate::head::Head;
 use crate::mark::Mark;
 use crate::outage::{Outage, unavailable};
@@ -17,6 +18,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the end of the trail waits for its log; the next start integrates what is left.
+const INTEGRATED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The audit trail of this bridge: takes records, makes them durable, and integrates them into the log.
 pub struct Trail {
@@ -104,16 +109,19 @@ impl Trail {
         self.refusals.close();
         let _ = threads.refusals.join();
         self.shared.queue.close();
-        let unwritten = threads.committer.join().unwrap_or_default();
+        let unwritten = hang::join_committer(threads.committer, &self.shared);
         self.shared.journal.fail("the trail is closed");
         self.shared.progress.stop();
         self.shared.bell.close();
-        let integrated = threads.integrator.join();
+        // Where the journal cannot be written, the log beside it need not be waited for.
+        let patience = if unwritten > 0 { Duration::ZERO } else { INTEGRATED_WITHIN };
+        let integrated = hang::join_within(threads.integrator, patience);
         match (unwritten, integrated) {
             (1.., _) => Err(AuditError::Unwritten(unwritten)),
-            (0, Ok(Ok(()))) => Ok(()),
-            (0, Ok(Err(reason))) => Err(AuditError::NotIntegrated(reason)),
-            (0, Err(_)) => Err(AuditError::NotIntegrated("its thread ended early".into())),
+            (0, Some(Ok(Ok(())))) => Ok(()),
+            (0, Some(Ok(Err(reason)))) => Err(AuditError::NotIntegrated(reason)),
+            (0, Some(Err(_))) => Err(AuditError::NotIntegrated("its thread ended early".into())),
+            (0, None) => Err(AuditError::NotIntegrated("the disk is too slow".into())),
         }
     }
 }

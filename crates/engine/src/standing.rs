@@ -51,7 +51,9 @@ pub async fn watch_store(services: Arc<Services>) {
     let (mut unread, mut told) = (None, None);
     loop {
         changes.borrow_and_update();
-        let found = services.home.store.stands().await;
+        let found = tokio::time::timeout(UNREAD, services.home.store.stands()).await;
+        let hangs = found.is_err();
+        let found = found.unwrap_or_else(|_| Err(StoreError::Io("its disk does not answer".to_owned())));
         unread = match &found {
             Err(error) if is_of_the_file(error) => Some(unread.unwrap_or_else(Instant::now)),
             _ => None,
@@ -61,7 +63,7 @@ pub async fn watch_store(services: Arc<Services>) {
             Err(StoreError::Altered { .. } | StoreError::Outran(_) | StoreError::Newer { .. }) => {
                 Some(Fell::Altered)
             }
-            Err(_) if unread.is_some_and(|since| since.elapsed() >= UNREAD) => Some(Fell::Unread),
+            Err(_) if hangs || unread.is_some_and(|since| since.elapsed() >= UNREAD) => Some(Fell::Unread),
             // Not yet, or no more: what was found before holds.
             Err(_) => told,
         };

@@ -38,6 +38,8 @@ struct State {
     failing_syncs: u32,
     /// How long a sync takes.
     sync_takes: Duration,
+    /// Syncs neither succeed nor fail.
+    hanging: bool,
     locked: BTreeSet<PathBuf>,
 }
 
@@ -71,6 +73,10 @@ impl MemoryDisk {
 
     pub fn operations(&self) -> u64 {
         self.lock().operations
+    }
+
+    pub fn set_hanging(&self, hanging: bool) {
+        self.lock().hanging = hanging;
     }
 
     pub fn set_full(&self, full: bool) {
@@ -133,6 +139,9 @@ fn take_time(state: &Mutex<State>) {
     let time = state.lock().unwrap().sync_takes;
     if !time.is_zero() {
         std::thread::sleep(time);
+    }
+    while state.lock().unwrap().hanging {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -95,6 +95,37 @@ fn an_outage_ends_under_load() {
     }
 }
 
+/// One that neither writes nor fails, as a network's may: what does not wait for its record must not go on for as long.
+#[test]
+fn a_disk_that_hangs_refuses_exchanges_and_resumes_by_itself() {
+    let disk = MemoryDisk::new();
+    let shared: std::sync::Arc<dyn ironbridge_audit::disk::Disk> = disk.clone();
+    let hasty = ironbridge_audit::Options {
+        patience: Duration::from_millis(300),
+        ..options(crate::exchanges::MEMORY)
+    };
+    let trail = Trail::open_on(shared, hasty, clock()).unwrap();
+    record(&trail, 0..3);
+    disk.set_hanging(true);
+    let flow = flow("orders");
+    let position = append(&trail, 3, &flow).unwrap();
+    let denial = wait(&trail, position).unwrap_err();
+    assert_eq!(denial.code, &code::AUDIT_UNAVAILABLE);
+    assert!(denial.internal.unwrap().contains("did not answer"));
+    assert_eq!(trail.ready().unwrap_err().code, &code::AUDIT_UNAVAILABLE);
+
+    disk.set_hanging(false);
+    eventually(|| trail.ready().is_ok());
+    record(&trail, 4..6);
+    disk.set_hanging(true);
+    append(&trail, 6, &flow).unwrap();
+    append(&trail, 7, &flow).unwrap();
+    let began = Instant::now();
+    assert!(matches!(trail.close(), Err(AuditError::Unwritten(1..=2))));
+    assert!(began.elapsed() < Duration::from_secs(60));
+    disk.set_hanging(false);
+}
+
 #[test]
 fn closing_on_a_full_disk_says_what_is_lost() {
     let disk = MemoryDisk::new();

@@ -93,7 +93,8 @@ words! {
     pub enum AuditMode {
         /// Before the caller has its answer.
         Durable = "durable",
-        /// Shortly after, together with others: a crash can lose the records of the last milliseconds.
+        /// Shortly after, together with others: a crash can lose the records of the last milliseconds, and where the disk
+        /// hangs, those of the five seconds after which exchanges are refused.
         Grouped = "grouped",
     }
 }

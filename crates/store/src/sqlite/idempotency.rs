@@ -6,6 +6,10 @@ use crate::{Fingerprints, Idempotency, Reservation, Sealer, Settlement, StoreErr
 use ironbridge_core::{OwnerTag, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// An exchange waits no longer for the store. Another process may hold its lock for five seconds, more than once.
+const HANGS: Duration = Duration::from_secs(15);
 
 impl Idempotency for SqliteStore {
     fn reserve(
@@ -23,7 +27,11 @@ impl Idempotency for SqliteStore {
             .queue
             .ask(Effect::Writes, move |turn| Ok(take(turn.db, &kept, queue, ticket, request, now, expires)?));
         Box::pin(async move {
-            Ok(match found.await? {
+            // Whoever is not waited for any more has it released.
+            let found = tokio::time::timeout(HANGS, found).await.unwrap_or_else(|_| {
+                Err(StoreError::Io(format!("it has not answered for {} seconds", HANGS.as_secs())))
+            });
+            Ok(match found? {
                 Found::Free(unclaimed) => {
                     unclaimed.claim().map_or(Reservation::InProgress, Reservation::Taken)
                 }
