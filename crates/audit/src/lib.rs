@@ -37,7 +37,7 @@ mod queue;
 mod reader;
 pub mod receipt;
 mod recover;
-mod refusals;
+pub mod refusals;
 mod retention;
 mod segment;
 mod shared;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// From the first refusal of a source to the record of those that followed.
-pub(crate) const WINDOW: Duration = Duration::from_secs(10);
+pub const WINDOW: Duration = Duration::from_secs(10);
 
 /// Refusals of a source with one code that are recorded one by one in a window: so many a person can look at, and whoever
 /// asks about one by its correlation id finds it.
-const ALONE: u32 = 20;
+pub const ALONE: u32 = 20;
 
 /// Refusals recorded one by one in one second, over all sources. Those of further sources share one record for each
 /// code and window.
