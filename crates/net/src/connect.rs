@@ -3,6 +3,7 @@
 
 use crate::address::Policy;
 use crate::descriptors;
+use crate::resolver::{Answer, Asked, Resolver};
 use crate::tls::words;
 use crate::wire::Wire;
 use rustls::ClientConfig;
@@ -17,6 +18,16 @@ use tokio_rustls::client::TlsStream;
 
 /// How long resolved addresses are reused; only new connections ask.
 const ADDRESSES_KEPT: Duration = Duration::from_secs(10);
+
+/// How long they are used beyond that while the name's look-up fails or does not end (RFC 8767 §5 allows days).
+const KEPT_WITHOUT_ANSWER: Duration = Duration::from_secs(300);
+
+/// How long a look-up may take before addresses that were known before are used (RFC 8767 §5 recommends 1.8 s, within
+/// whatever the caller waits).
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it is not tried again after a failure.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
 /// What one address gets at least when several share the time to connect.
 const SHARE: Duration = Duration::from_millis(250);
@@ -46,14 +57,27 @@ pub(crate) struct Endpoint {
     host: Box<str>,
     port: u16,
     policy: Policy,
-    known: Mutex<Option<(Instant, Arc<[SocketAddr]>)>>,
+    resolver: Arc<Resolver>,
+    known: Mutex<Known>,
+}
+
+/// What is known of a name.
+#[derive(Default)]
+struct Known {
+    addresses: Option<(Instant, Arc<[SocketAddr]>)>,
+    /// They did not answer, so they are not used without asking again.
+    doubtful: bool,
+    failure: Option<(Instant, ConnectError)>,
+    /// A look-up whose answer nobody has looked at.
+    asked: Option<Asked>,
 }
 
 impl Endpoint {
     /// `host` as in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
     pub fn new(host: &str, port: u16, policy: Policy) -> Endpoint {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        Endpoint { host: bare.into(), port, policy, known: Mutex::new(None) }
+        let resolver = Resolver::system();
+        Endpoint { host: bare.into(), port, policy, resolver, known: Mutex::default() }
     }
 
     pub fn host(&self) -> &str {
@@ -63,7 +87,7 @@ impl Endpoint {
     /// A TCP connection to the first address that answers.
     pub async fn connect(&self, timeout: Duration) -> Result<Wire, ConnectError> {
         let deadline = Instant::now() + timeout;
-        let addresses = tokio::time::timeout(timeout, self.addresses())
+        let addresses = tokio::time::timeout(timeout, self.addresses(timeout))
             .await
             .map_err(|_| ConnectError::Resolve("no answer in time".to_owned()))??;
         let mut failure = ConnectError::Timeout;
@@ -81,30 +105,63 @@ impl Endpoint {
                 Err(_) => {}
             }
         }
-        self.forget();
+        self.known().doubtful = true;
         Err(failure)
     }
 
-    async fn addresses(&self) -> Result<Arc<[SocketAddr]>, ConnectError> {
+    /// `time` is what there is in all; some of it is left where old addresses may still do.
+    async fn addresses(&self, time: Duration) -> Result<Arc<[SocketAddr]>, ConnectError> {
         if let Ok(address) = self.host.parse::<IpAddr>() {
-            return self.allowed([SocketAddr::new(address, self.port)].into_iter());
+            return self.allowed(&[SocketAddr::new(address, self.port)]);
         }
-        if let Some((since, addresses)) = &*self.known()
-            && since.elapsed() < ADDRESSES_KEPT
-        {
-            return Ok(addresses.clone());
+        let (old, asked) = {
+            let mut known = self.known();
+            if let Some(answer) = known.asked.as_ref().and_then(Asked::ready) {
+                let _ = self.learn(&mut known, answer);
+            }
+            if let Some(known) = known.now() {
+                return known;
+            }
+            let asked = self.resolver.ask(&self.host, self.port);
+            known.asked = Some(asked.clone());
+            (known.old(), asked)
+        };
+        let Some(old) = old else { return self.learnt(asked.answer().await) };
+        let patience = PATIENCE.min(time / 2).saturating_sub(asked.since.elapsed());
+        match tokio::time::timeout(patience, asked.answer()).await {
+            Err(_) => Ok(old),
+            Ok(answer) => match self.learnt(answer) {
+                Err(ConnectError::Resolve(_)) => Ok(old),
+                learnt => learnt,
+            },
         }
-        let resolved = tokio::net::lookup_host((&*self.host, self.port))
-            .await
-            .map_err(|error| ConnectError::Resolve(format!("{}: {error}", self.host)))?;
-        let addresses = self.allowed(resolved)?;
-        *self.known() = Some((Instant::now(), addresses.clone()));
-        Ok(addresses)
     }
 
-    fn allowed(&self, resolved: impl Iterator<Item = SocketAddr>) -> Result<Arc<[SocketAddr]>, ConnectError> {
+    fn learnt(&self, answer: Answer) -> Result<Arc<[SocketAddr]>, ConnectError> {
+        self.learn(&mut self.known(), answer)
+    }
+
+    fn learn(&self, known: &mut Known, (at, found): Answer) -> Result<Arc<[SocketAddr]>, ConnectError> {
+        let found = found.map_err(|why| ConnectError::Resolve(format!("{}: {why}", self.host)));
+        let addresses = found.and_then(|found| self.allowed(&found));
+        match &addresses {
+            Ok(addresses) => {
+                *known = Known { addresses: Some((at, Arc::clone(addresses))), ..Known::default() };
+            }
+            Err(error) => {
+                // A name that leads elsewhere by now does not lead where it did.
+                if !matches!(error, ConnectError::Resolve(_)) {
+                    known.addresses = None;
+                }
+                (known.failure, known.asked) = (Some((at, error.clone())), None);
+            }
+        }
+        addresses
+    }
+
+    fn allowed(&self, found: &[SocketAddr]) -> Result<Arc<[SocketAddr]>, ConnectError> {
         let (allowed, refused): (Vec<_>, Vec<_>) =
-            resolved.partition(|address| self.policy.allows(address.ip()));
+            found.iter().copied().partition(|address| self.policy.allows(address.ip()));
         match (allowed.first(), refused.first()) {
             (Some(_), _) => Ok(allowed.into()),
             (None, Some(address)) => Err(ConnectError::AddressRefused(format!("{}: {address}", self.host))),
@@ -112,12 +169,27 @@ impl Endpoint {
         }
     }
 
-    fn forget(&self) {
-        *self.known() = None;
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What need not be asked.
+    fn now(&self) -> Option<Result<Arc<[SocketAddr]>, ConnectError>> {
+        let fresh =
+            self.addresses.as_ref().filter(|(since, _)| !self.doubtful && since.elapsed() < ADDRESSES_KEPT);
+        if let Some((_, addresses)) = fresh {
+            return Some(Ok(Arc::clone(addresses)));
+        }
+        let (_, failure) = self.failure.as_ref().filter(|(since, _)| since.elapsed() < FAILURE_KEPT)?;
+        Some(self.old().ok_or_else(|| failure.clone()))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<[SocketAddr]>)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What will do while nobody answers.
+    fn old(&self) -> Option<Arc<[SocketAddr]>> {
+        let old = self.addresses.as_ref().filter(|(since, _)| since.elapsed() < KEPT_WITHOUT_ANSWER);
+        old.map(|(_, addresses)| Arc::clone(addresses))
     }
 }
 
@@ -155,4 +227,109 @@ pub(crate) async fn secure(
 /// The name a certificate must carry for a host.
 pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    /// A name whose look-ups are counted, and answered as the test says.
+    struct Stage {
+        endpoint: Endpoint,
+        asked: Arc<AtomicUsize>,
+        answer: mpsc::Sender<Option<SocketAddr>>,
+    }
+
+    impl Stage {
+        fn new() -> Stage {
+            let (answer, answers) = mpsc::channel::<Option<SocketAddr>>();
+            let (asked, answers) = (Arc::new(AtomicUsize::new(0)), Mutex::new(answers));
+            let count = Arc::clone(&asked);
+            let resolver = Resolver::of(move |_, _| {
+                count.fetch_add(1, Ordering::SeqCst);
+                let answer = answers.lock().unwrap().recv().ok().flatten();
+                Ok(vec![answer.ok_or_else(|| io::Error::other("nobody answers"))?])
+            });
+            let endpoint = Endpoint { resolver, ..Endpoint::new("name.example", 443, Policy::Declared) };
+            Stage { endpoint, asked, answer }
+        }
+
+        async fn addresses(&self, time: Duration) -> Option<Result<Arc<[SocketAddr]>, ConnectError>> {
+            tokio::time::timeout(time, self.endpoint.addresses(time)).await.ok()
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+
+        /// As if what is known were as old as that.
+        fn ages(&self, by: Duration) {
+            let mut known = self.endpoint.known();
+            let known = &mut *known;
+            let times =
+                [known.addresses.as_mut().map(|it| &mut it.0), known.failure.as_mut().map(|it| &mut it.0)];
+            for since in times.into_iter().flatten() {
+                *since = since.checked_sub(by).unwrap();
+            }
+        }
+    }
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_resolver_that_hangs_is_asked_once_for_a_name() {
+        let stage = Stage::new();
+        for _ in 0..50 {
+            assert!(stage.addresses(SHORT).await.is_none(), "nothing is known");
+        }
+        assert_eq!(stage.asked(), 1);
+        let address = SocketAddr::from(([192, 0, 2, 1], 443));
+        stage.answer.send(Some(address)).unwrap();
+        // Whoever comes now has the answer that the others did not wait for.
+        for _ in 0..50 {
+            assert_eq!(stage.addresses(LONG).await.unwrap().unwrap()[..], [address]);
+        }
+        assert_eq!(stage.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_known_does_while_nobody_answers() {
+        let stage = Stage::new();
+        let address = SocketAddr::from(([192, 0, 2, 1], 443));
+        stage.answer.send(Some(address)).unwrap();
+        assert!(stage.addresses(LONG).await.unwrap().is_ok());
+        stage.ages(ADDRESSES_KEPT);
+        // It hangs, and then it fails.
+        for _ in 0..3 {
+            assert_eq!(stage.addresses(2 * PATIENCE).await.unwrap().unwrap()[..], [address]);
+        }
+        assert_eq!(stage.asked(), 2);
+        stage.answer.send(None).unwrap();
+        while stage.endpoint.known().failure.is_none() {
+            assert_eq!(stage.addresses(LONG).await.unwrap().unwrap()[..], [address]);
+        }
+        // Not for ever; and a failure is not asked for again at once.
+        stage.ages(KEPT_WITHOUT_ANSWER);
+        stage.answer.send(None).unwrap();
+        let asked = stage.asked();
+        for _ in 0..20 {
+            assert!(matches!(stage.addresses(LONG).await, Some(Err(ConnectError::Resolve(_)))));
+        }
+        assert!(stage.asked() <= asked + 1, "{} after {asked}", stage.asked());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_where_it_may_not_is_not_used_as_it_was() {
+        let stage = Stage::new();
+        stage.answer.send(Some(SocketAddr::from(([192, 0, 2, 1], 443)))).unwrap();
+        assert!(stage.addresses(LONG).await.unwrap().is_ok());
+        stage.ages(ADDRESSES_KEPT);
+        stage.answer.send(Some(SocketAddr::from(([169, 254, 169, 254], 443)))).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(stage.addresses(LONG).await, Some(Err(ConnectError::AddressRefused(_)))));
+        }
+    }
 }

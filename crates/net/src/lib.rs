@@ -14,6 +14,7 @@ mod linger;
 pub mod listen;
 mod names;
 pub mod protocol;
+mod resolver;
 mod retry_after;
 pub mod seats;
 pub mod session;

@@ -62,7 +62,8 @@ section! {
         /// as they are open. Connections at rest make room. What is beyond that waits for a second, WebSockets do not;
         /// then it is refused with `target-busy`.
         max_connections: Number<1, 1_000_000> = "512",
-        /// For a connection with its TLS handshake.
+        /// For a connection with its TLS handshake. A name is asked for anew every ten seconds; while nobody answers,
+        /// addresses are used that were known up to five minutes ago.
         connect_timeout: Duration = "5s",
         /// Lets the URL be `http`: everything is readable and changeable on the way.
         danger_plaintext: Option<Danger>,
