@@ -15,7 +15,9 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{Code, Denial, Ending, Exchange, Fault, Outcome, Record, Stop, all_codes, code};
+use ironbridge_core::{
+    Account, Code, Denial, Ending, Exchange, Fault, Outcome, Record, Stop, all_codes, code,
+};
 use ironbridge_identity::token_endpoint::{
     EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenEndpoint, TokenOutcome, TokenRequest,
 };
@@ -146,12 +148,9 @@ impl Served<'_> {
         &self,
         exchange: &Exchange,
         reply: &EndpointReply,
-        service: &TokenService,
+        account: Option<&Account>,
     ) -> Result<(), Box<Denial>> {
         let trail = &self.worker.front.shared.trail;
-        let named = reply.client_id.as_deref().unwrap_or_default();
-        let account = service.directory.account(named).map(|registration| &registration.account);
-        // What a stranger calls itself stays out: a person, or a secret in the wrong place, could never be taken back.
         let asked_by = account.map(|account| &*account.name).unwrap_or_default();
         let mut action = Action::done(exchange.id, exchange.received, name::TOKEN_ISSUE, asked_by);
         action.address = Some(exchange.peer.address);
@@ -250,13 +249,21 @@ impl Served<'_> {
                 Err(denial) => return Err(denial),
             },
         };
-        if let Some(refused) = &reply.refused {
-            let client_id = reply.client_id.as_deref().unwrap_or("");
-            tracing::info!(client_id, address = %exchange.peer.address, refused, "token request refused; `ironbridge explain` says more of its first word");
+        let account = account(&reply, service);
+        if let (Some(refused), TokenOutcome::Refused { error }) = (&reply.refused, &reply.outcome) {
+            let client = account.map(|account| &*account.name);
+            self.site.told.token_refused(exchange, client, error.id, refused);
         }
-        self.record(exchange, &reply, service).await?;
+        self.record(exchange, &reply, account).await?;
         Ok(said(reply))
     }
+}
+
+/// Of the client that was named, if there is one. What a stranger calls itself stays out of trail and log: a person, or a
+/// secret in the wrong place, could never be taken back.
+fn account<'s>(reply: &EndpointReply, service: &'s TokenService) -> Option<&'s Account> {
+    let named = reply.client_id.as_deref()?;
+    service.directory.account(named).map(|registration| &*registration.account)
 }
 
 fn said(reply: EndpointReply) -> Response<AnswerBody> {

@@ -5,7 +5,7 @@ use ironbridge_core::{Denial, Exchange, Fault, code};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 /// For so long a kind has a bound.
@@ -33,7 +33,7 @@ struct Kinds {
     swept: Duration,
 }
 
-/// The refusals with one code at one operation of one account.
+/// The refusals with one code at one operation of one account, or with one error of one client's tokens.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
     since: Duration,
@@ -48,16 +48,40 @@ impl Told {
             return line(denial, exchange, None);
         }
         let lines = if denial.code.fault == Fault::Caller { OF_CALLERS } else { OF_FAILURES };
-        line(denial, exchange, self.counted(denial, exchange, lines));
+        line(denial, exchange, self.counted_of(denial, exchange, lines));
     }
 
-    /// `None` where there were enough of the kind; otherwise how many had no line since the last.
-    fn counted(&self, denial: &Denial, exchange: &Exchange, lines: u64) -> Option<u64> {
+    /// A token that was not issued, to a client if there is one of that name.
+    pub(crate) fn token_refused(
+        &self,
+        exchange: &Exchange,
+        client: Option<&str>,
+        error: &str,
+        refused: &str,
+    ) {
+        let Some(untold) = self.counted(("token", error, client), exchange.started, OF_CALLERS) else {
+            return;
+        };
+        let (id, address) = (&exchange.id, exchange.peer.address);
+        let untold_before = Some(untold).filter(|count| *count > 0);
+        tracing::info!(
+            %id, client, %address, refused, untold_before,
+            "token request refused; `ironbridge explain {error}` says more"
+        );
+    }
+
+    /// As [`Told::counted`], of a refusal with this code at this operation of this account.
+    fn counted_of(&self, denial: &Denial, exchange: &Exchange, lines: u64) -> Option<u64> {
         let flow = &exchange.flow;
         let operation = flow.operation.as_ref().map(|operation| &*operation.name);
         let kind =
             (denial.code.id, &*flow.integration.name, operation, exchange.account().map(|by| &*by.name));
-        let (key, now) = (self.hasher.hash_one(kind), exchange.started);
+        self.counted(kind, exchange.started, lines)
+    }
+
+    /// `None` where there were enough of the kind; otherwise how many had no line since the last.
+    fn counted(&self, kind: impl Hash, now: Duration, lines: u64) -> Option<u64> {
+        let key = self.hasher.hash_one(kind);
         let mut kinds = self.kinds.lock();
         if kinds.known.len() >= MAX_KINDS && !kinds.known.contains_key(&key) {
             if now.saturating_sub(kinds.swept) >= SWEEP {
@@ -127,7 +151,7 @@ mod tests {
         let at = |second, code| {
             let denial = Denial::new(code);
             let lines = if denial.code.fault == Fault::Caller { OF_CALLERS } else { OF_FAILURES };
-            told.counted(&denial, &exchange(second), lines)
+            told.counted_of(&denial, &exchange(second), lines)
         };
         assert_eq!(at(0, &code::CREDENTIALS_MISSING), Some(0));
         for _ in 0..41 {

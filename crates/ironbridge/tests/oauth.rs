@@ -409,6 +409,36 @@ fn the_built_in_token_endpoint_refuses_as_rfc_6749_says() {
     assert_eq!(world.until(401, ask).json().unwrap()["error"], "invalid_client");
 }
 
+/// Who puts the secret where the id belongs has not given it to the operator's log; and a flood is not many lines.
+#[test]
+fn what_a_stranger_calls_itself_stays_out_of_the_log() {
+    let site = Site::new();
+    site.declare("", "oauth_client: {}", "oauth_client: {}");
+    let issued =
+        site.stage.good(&["key", "issue", "order-reader", "--kind", "client-secret", "--format", "json"]);
+    let secret = issued.json()["key"].as_str().unwrap().to_owned();
+    let world = site.run();
+    let endpoint = format!("{}/oauth/token?n=[1-30]", world.site.origin());
+    let begin = "grant_type=client_credentials";
+    for form in [
+        format!("{begin}&client_id={secret}&client_secret=order-reader"),
+        format!("{begin}&client_id=order-reader&client_secret={secret}x"),
+        format!("{begin}&client_id={secret}&client_secret={secret}"),
+        format!("{begin}&client_id=jane.doe%40acme.example&client_secret=x"),
+    ] {
+        world.curl(&endpoint, &["-d", &form]);
+    }
+    for user in [format!("{secret}:order-reader"), format!(":{secret}"), "jane.doe@acme.example:x".into()] {
+        world.curl(&endpoint, &["-u", &user, "-d", begin]);
+    }
+    let log = world.bridge.output();
+    assert!(!log.contains(&secret) && !log.contains("jane"), "{log}");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("token request refused")).collect();
+    // One a minute for who is known, one for who is not.
+    assert!(lines.iter().any(|line| line.contains("client=\"order-reader\"")), "{log}");
+    assert!((2..=6).contains(&lines.len()), "{log}");
+}
+
 #[test]
 fn api_keys_change_over_without_a_gap() {
     let site = Site::new();
