@@ -42,14 +42,25 @@ struct Issued {
 
 /// What a listener is to become; nothing of it is in force yet.
 pub struct Prepared {
+    socket: Socket,
+    then: Then,
+}
+
+/// What is served on its socket.
+struct Then {
     listener: Listener,
     site: Arc<Site>,
     tls: Arc<ServerConfig>,
     limits: gate::Limits,
     issued: Option<Issued>,
     connections: listen::Limits,
-    /// Bound already where the address is new, so that a reload fails before anything changed.
-    socket: Option<listen::Listener>,
+}
+
+enum Socket {
+    /// Bound already, as the address is new, so that a reload fails before anything changed.
+    New(listen::Listener),
+    /// That of a running listener, which is called so.
+    Of(Arc<str>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +95,7 @@ pub async fn prepare(
             Some(declared) => (material::server_identity(declared, &services.home.secrets()).await?, None),
             None => {
                 let names = names(manifest, listener);
-                let in_use = running.get(&name.shared()).and_then(|running| running.issued.clone());
+                let in_use = at(running, name, listener).and_then(|(_, running)| running.issued.clone());
                 let now = services.clock.now();
                 let issued = match in_use.filter(|issued| issued.names == names && !issued.validity.due(now))
                 {
@@ -108,8 +119,10 @@ pub async fn prepare(
         let identity = ServerIdentity::new(identity);
         let tls =
             server_config(identity, &client_auth, &[Protocol::Http2, Protocol::Http1]).map_err(refused)?;
-        let kept = running.get(&name.shared()).is_some_and(|running| running.declared == listener.address);
-        let socket = if kept { None } else { Some(bind(name, listener.address)?) };
+        let socket = match at(running, name, listener) {
+            Some((called, _)) => Socket::Of(Arc::clone(called)),
+            None => Socket::New(bind(name, listener.address)?),
+        };
         let timeouts = &manifest.bridge.timeouts;
         let limits = gate::Limits {
             head_timeout: timeouts.header,
@@ -118,7 +131,8 @@ pub async fn prepare(
         };
         let connections = connection_limits(manifest, listener, &site);
         let listener = listener.clone();
-        prepared.insert(name.shared(), Prepared { listener, site, tls, limits, connections, issued, socket });
+        let then = Then { listener, site, tls, limits, connections, issued };
+        prepared.insert(name.shared(), Prepared { socket, then });
     }
     Ok(prepared)
 }
@@ -133,29 +147,39 @@ pub fn apply(
     drain: Duration,
 ) -> Vec<Running> {
     let mut before = std::mem::take(running);
-    let mut leaving = Vec::new();
-    for (name, mut prepared) in prepared {
-        let known = before.remove(&name);
-        let next = match (prepared.socket.take(), known) {
-            (None, Some(known)) => known.become_(prepared),
-            (Some(socket), known) => {
-                leaving.extend(known);
-                Running::start(socket, prepared, cores, services)
-            }
-            // A socket is left out only where a running listener has it.
-            (None, None) => continue,
+    for (name, Prepared { socket, then }) in prepared {
+        let next = match socket {
+            Socket::New(socket) => Running::start(socket, then, cores, services),
+            Socket::Of(called) => match before.remove(&called) {
+                Some(known) => known.become_(then),
+                // Nobody changes what is running between the two steps of a reload.
+                None => continue,
+            },
         };
         running.insert(name, next);
     }
-    leaving.extend(before.into_values());
+    let leaving: Vec<Running> = before.into_values().collect();
     leaving.iter().for_each(|running| running.leave(drain));
     leaving
+}
+
+/// Who has the socket for a listener: whoever listens on its address, by whatever name; where the system chooses the port,
+/// the one of its name.
+fn at<'r>(
+    running: &'r BTreeMap<Arc<str>, Running>,
+    name: &str,
+    listener: &Listener,
+) -> Option<(&'r Arc<str>, &'r Running)> {
+    let chosen = listener.address.port() == 0;
+    let has_it =
+        |called: &str, running: &Running| running.declared == listener.address && (!chosen || called == name);
+    running.iter().find(|(called, running)| has_it(called, running))
 }
 
 impl Running {
     fn start(
         socket: listen::Listener,
-        prepared: Prepared,
+        prepared: Then,
         cores: &cores::Handle,
         services: &Services,
     ) -> Running {
@@ -175,12 +199,12 @@ impl Running {
                 handler: Arc::new(move |_core| handling.handler()),
             },
         );
-        let Prepared { listener, issued, .. } = prepared;
+        let Then { listener, issued, .. } = prepared;
         let chain = chain(&listener);
         Running { declared: listener.address, front, serving, issued, chain }
     }
 
-    fn become_(self, prepared: Prepared) -> Running {
+    fn become_(self, prepared: Then) -> Running {
         self.front.replace(prepared.site, prepared.limits);
         self.front.tls.replace(prepared.tls);
         self.serving.set_limits(prepared.connections);

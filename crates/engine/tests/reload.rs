@@ -206,6 +206,48 @@ fn the_end_of_an_answer_reaches_a_slow_caller_across_a_stop() {
     }
 }
 
+/// A socket belongs to its address, not to what the listener is called.
+#[test]
+fn listeners_change_their_names_and_swap_addresses() {
+    let declared = Declared { bridge: "public_url: https://localhost", ..declared(ONE) };
+    let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
+    let (first, second) = (world.port, free_port().unwrap());
+    let header = format!("X-API-Key: {key}");
+    let status = |port: u16| {
+        let url = format!("https://localhost:{port}/erp/v1/read/1");
+        curl(["--cacert", world.ca().to_str().unwrap(), "-H", &header, &url]).unwrap().status
+    };
+    let declare = |listeners: [(&str, u16); 2]| {
+        let [one, other] = listeners.map(|(name, port)| format!("{name}: {{ address: 127.0.0.1:{port} }}"));
+        world
+            .edit(|text| {
+                let start = text.find("  listeners:").unwrap();
+                let rest = text[start..].find("systems:").unwrap() + start;
+                let middle = &text[start..rest];
+                let more = middle.find("public_url").map(|at| &middle[at..]).unwrap_or_default();
+                format!("{}  listeners:\n    {one}\n    {other}\n  {more}{}", &text[..start], &text[rest..])
+            })
+            .unwrap();
+        world.reload().unwrap();
+        // The integration is served by `api`.
+        for (name, port) in listeners {
+            assert_eq!(status(port), if name == "api" { 200 } else { 404 }, "{name} of {listeners:?}");
+        }
+    };
+    let mut kept = world.raw().unwrap();
+    for listeners in [
+        [("api", first), ("other", second)],
+        [("api", second), ("other", first)],
+        [("renamed", first), ("api", second)],
+        [("other", second), ("api", first)],
+    ] {
+        declare(listeners);
+    }
+    // Nobody who was connected noticed.
+    kept.send(format!("GET /erp/v1/read/1 HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"));
+    assert_eq!(kept.reply().status, 200);
+}
+
 #[test]
 fn what_does_not_end_is_cut_and_recorded() {
     let declared = Declared { bridge: "timeouts: { drain: 1s }", ..declared(ONE) };
