@@ -7,7 +7,7 @@ use crate::services::Services;
 use crate::standing;
 use ironbridge_audit::{AuditError, Indexer, Limits, Log};
 use ironbridge_core::action::name;
-use ironbridge_core::{Outcome, Timestamp, word};
+use ironbridge_core::{Clock, Outcome, Timestamp, word};
 use ironbridge_manifest::Audit;
 use ironbridge_seal::note::{self, NoteVerifier};
 use ironbridge_store::{Changes, Credentials, OwnerKeys, StoreError};
@@ -25,6 +25,9 @@ const HOURLY: Duration = Duration::from_secs(3600);
 const INDEX: Duration = Duration::from_secs(2);
 /// A checkpoint comes about once a second while there are records.
 const MARK: Duration = Duration::from_secs(1);
+
+/// How often the clocks are looked at.
+const CLOCKS: Duration = Duration::from_secs(60);
 
 pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
     [
@@ -130,7 +133,7 @@ async fn rotate_signing_key(services: Arc<Services>) {
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "the token endpoint's signing key could not be rotated"),
         }
-        tokio::time::sleep(DAILY).await;
+        pass(&*services.clock, DAILY).await;
     }
 }
 
@@ -157,7 +160,7 @@ async fn follow_log_keys(services: Arc<Services>) {
         }
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(HOURLY) => {}
+            () = pass(&*services.clock, HOURLY) => {}
         }
     }
 }
@@ -227,6 +230,15 @@ async fn mark_trail(services: Arc<Services>) {
     }
 }
 
+/// Until so much time has passed by either clock: what is due by its date is due at once where the machine slept, or its
+/// clock was set ahead.
+async fn pass(clock: &dyn Clock, time: Duration) {
+    let (now, monotonic) = (clock.now(), clock.monotonic());
+    while clock.now().since(now) < time && clock.monotonic().saturating_sub(monotonic) < time {
+        tokio::time::sleep(CLOCKS).await;
+    }
+}
+
 fn doubts_clock(error: &AuditError) -> bool {
     matches!(error, AuditError::ClockInDoubt { .. })
 }
@@ -287,7 +299,45 @@ async fn drop_what_is_old(services: Arc<Services>) {
         }
         tokio::select! {
             changed = declared.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(DAILY) => {}
+            () = pass(&*services.clock, DAILY) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+    use tokio::time::Instant;
+
+    /// Each as it was set ahead, in seconds, beside tokio's time.
+    struct Clocks {
+        begun: Instant,
+        ahead: Mutex<i64>,
+    }
+
+    impl Clock for Clocks {
+        fn now(&self) -> Timestamp {
+            let seconds =
+                1_000_000 + i64::try_from(self.begun.elapsed().as_secs()).unwrap() + *self.ahead.lock();
+            Timestamp::from_seconds(u64::try_from(seconds).unwrap())
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.begun.elapsed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_is_over_by_either_clock() {
+        for (ahead, seconds) in [(0, 24 * 3600), (100 * 24 * 3600, 60), (-500_000, 24 * 3600)] {
+            let clocks = Clocks { begun: Instant::now(), ahead: Mutex::new(0) };
+            let set = async {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                *clocks.ahead.lock() = ahead;
+            };
+            tokio::join!(pass(&clocks, DAILY), set);
+            assert_eq!(clocks.begun.elapsed().as_secs(), seconds, "{ahead}");
         }
     }
 }

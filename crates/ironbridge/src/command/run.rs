@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
@@ -119,9 +119,12 @@ async fn serve(dir: &Path, manner: &Manner, log: &Log, more: Announce<'_>) -> Ou
 
 /// Until it is told to stop.
 async fn attend(bridge: &Bridge, mut watch: Option<Watch>, log: &Log, signals: &mut Signals) {
-    /// Certificates are renewed weeks ahead; an hour more does not matter.
-    const RENEWAL: Duration = Duration::from_secs(3600);
+    /// Certificates are renewed weeks ahead; but a machine may have slept, or its clock may have been set.
+    const RENEWAL: Duration = Duration::from_secs(60);
+    /// What could not be renewed is not tried every minute.
+    const AGAIN: Duration = Duration::from_secs(3600);
     let mut renewal = tokio::time::interval(RENEWAL);
+    let mut tried: Option<Instant> = None;
     loop {
         let why = tokio::select! {
             told = signals.next() => match told {
@@ -130,9 +133,10 @@ async fn attend(bridge: &Bridge, mut watch: Option<Watch>, log: &Log, signals: &
             },
             () = changed(watch.as_ref()) => "its files changed",
             _ = renewal.tick() => {
-                if !bridge.renewal_due().await {
+                if tried.is_some_and(|tried| tried.elapsed() < AGAIN) || !bridge.renewal_due().await {
                     continue;
                 }
+                tried = Some(Instant::now());
                 "a certificate is due"
             }
         };
