@@ -358,8 +358,8 @@ impl AnswerBody {
     }
 
     /// Looked after until its caller took it, where it is whole.
-    pub(crate) fn kept(self, worker: &Worker, patience: Duration) -> AnswerBody {
-        AnswerBody(self.0.kept(&worker.streams, patience))
+    pub(crate) fn kept(self, worker: &Rc<Worker>, patience: Duration) -> AnswerBody {
+        AnswerBody(self.0.kept(worker, patience))
     }
 
     /// Given back with the last frame: a caller that takes nothing must not use up what all share.

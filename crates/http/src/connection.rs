@@ -11,7 +11,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use ironbridge_core::{Clock, Entropy, IdSource, Parting, Recorder, code};
+use ironbridge_core::{Clock, Denial, Entropy, Exchange, IdSource, Parting, Recorder, code};
 use ironbridge_net::frames::{FrameState, Frames};
 use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
@@ -127,6 +127,11 @@ pub(crate) struct Worker {
 impl Worker {
     pub fn site(&self) -> Arc<Site> {
         self.front.site.load_full()
+    }
+
+    /// Has the operator's log tell of a refusal, as it has room for its kind.
+    pub fn tell(&self, denial: &Denial, exchange: &Exchange) {
+        self.front.site.load().told.log(denial, exchange);
     }
 
     pub fn pool(&self, upstream: &Arc<Upstream>) -> Rc<Pool> {

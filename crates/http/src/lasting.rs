@@ -7,7 +7,7 @@ use crate::connection::Worker;
 use crate::routes::Found;
 use crate::unattended::Streams;
 use http::Method;
-use ironbridge_core::{Code, Exchange, Fault, Stop, code};
+use ironbridge_core::{Code, Denial, Exchange, Fault, Stop, code};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -36,6 +36,11 @@ impl Lasting {
     /// Where a stream is looked after that hyper does not ask for more.
     pub(crate) fn streams(&self) -> Rc<Streams> {
         Rc::clone(&self.worker.streams)
+    }
+
+    /// The operator learns why it is cut, as of every other refusal.
+    pub(crate) fn tell(&self, denial: &Denial, exchange: &Exchange) {
+        self.worker.tell(denial, exchange);
     }
 
     /// When it began, as long as nobody has looked.

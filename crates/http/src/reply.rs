@@ -1,9 +1,9 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
-use crate::connection::Open;
+use crate::connection::{Open, Worker};
 use crate::crossing::refusal;
 use crate::lasting::Lasting;
-use crate::unattended::{Answering, Entry, Streams, patience};
+use crate::unattended::{Answering, Entry, patience};
 use crate::watch::Watched;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -36,10 +36,19 @@ pub enum ReplyBody {
 pub struct Held {
     bytes: Bytes,
     tail: Option<Box<Tail>>,
-    /// When hyper last asked for more, and how long it may not; only of what is looked after.
-    asked_at: Option<(Instant, Duration)>,
+    /// Only of what is looked after.
+    attended: Option<Attended>,
     counts: Counts,
     untaken: bool,
+}
+
+struct Attended {
+    /// When hyper last asked for more.
+    asked_at: Instant,
+    /// How long it may not.
+    patience: Duration,
+    /// Tells the operator.
+    worker: Rc<Worker>,
 }
 
 /// What an answer counts as until it ended.
@@ -125,12 +134,13 @@ impl ReplyBody {
     }
 
     /// Of a whole one: its caller may take nothing for so long.
-    pub(crate) fn kept(self, streams: &Rc<Streams>, patience: Duration) -> ReplyBody {
+    pub(crate) fn kept(self, worker: &Rc<Worker>, patience: Duration) -> ReplyBody {
         match self {
             ReplyBody::Held(mut held) if !held.bytes.is_empty() => {
-                held.asked_at = Some((Instant::now(), patience));
+                let (asked_at, told_by) = (Instant::now(), Rc::clone(worker));
+                held.attended = Some(Attended { asked_at, patience, worker: told_by });
                 let held = Rc::new(RefCell::new(held));
-                let listed = streams.add(&held);
+                let listed = worker.streams.add(&held);
                 ReplyBody::Kept { held, _listed: listed }
             }
             other => other,
@@ -232,7 +242,7 @@ impl Body for ReplyBody {
 
 impl Held {
     fn new(bytes: Bytes, tail: Option<Box<Tail>>) -> Held {
-        Held { bytes, tail, asked_at: None, counts: Counts::default(), untaken: false }
+        Held { bytes, tail, attended: None, counts: Counts::default(), untaken: false }
     }
 
     fn is_over(&self) -> bool {
@@ -246,9 +256,9 @@ impl Held {
         if self.bytes.is_empty() {
             return Poll::Ready(None);
         }
-        let most = match &mut self.asked_at {
-            Some((asked_at, _)) => {
-                *asked_at = Instant::now();
+        let most = match &mut self.attended {
+            Some(attended) => {
+                attended.asked_at = Instant::now();
                 FRAME
             }
             None => PIECE,
@@ -259,7 +269,7 @@ impl Held {
         }
         if self.bytes.is_empty() {
             self.counts.open = None;
-            if self.asked_at.is_none() {
+            if self.attended.is_none() {
                 self.finish();
             }
         }
@@ -283,14 +293,14 @@ impl Drop for Held {
 
 impl Answering for Held {
     fn attend(&mut self, _context: &mut Context<'_>) {
-        if self.asked_at.is_none_or(|(asked_at, patience)| asked_at.elapsed() <= patience) {
-            return;
-        }
+        let Some(attended) = self.attended.take_if(|it| it.asked_at.elapsed() > it.patience) else { return };
         if let Some(tail) = self.tail.take() {
-            tail.cut(&code::ANSWER_UNTAKEN);
+            let denial = ReplyError::Untaken.denial();
+            attended.worker.tell(&denial, tail.exchange());
+            tail.cut(denial.code);
         }
         self.untaken = !self.bytes.is_empty();
-        (self.bytes, self.counts, self.asked_at) = (Bytes::new(), Counts::default(), None);
+        (self.bytes, self.counts) = (Bytes::new(), Counts::default());
     }
 }
 
@@ -364,7 +374,7 @@ impl Streamed {
     fn cut(&mut self, error: ReplyError) -> ReplyError {
         if let Some(tail) = self.tail.take() {
             let denial = error.denial();
-            crate::told::line(&denial, tail.exchange(), Some(0));
+            self.lasting.tell(&denial, tail.exchange());
             tail.cut(denial.code);
         }
         error

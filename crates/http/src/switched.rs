@@ -87,13 +87,16 @@ async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: D
     match ended {
         Ended::Closed(true) => tail.finish(),
         Ended::Closed(false) => drop(tail),
-        Ended::Silent => tail.cut(&code::STREAM_IDLE),
+        Ended::Silent => {
+            lasting.tell(&ReplyError::Paused.denial(), tail.exchange());
+            tail.cut(&code::STREAM_IDLE);
+        }
         Ended::Leaving => {
             tail.cut(&code::DRAIN_OVER);
             close(caller.stream, &frames, GOING_AWAY).await;
         }
         Ended::LetOut(code) => {
-            crate::told::line(&ReplyError::LetOut(code).denial(), tail.exchange(), Some(0));
+            lasting.tell(&ReplyError::LetOut(code).denial(), tail.exchange());
             tail.cut(code);
             close(caller.stream, &frames, POLICY_VIOLATION).await;
         }

@@ -104,7 +104,7 @@ impl Told {
 }
 
 /// One line, at the level of those who read it; at debug where there were enough.
-pub(crate) fn line(denial: &Denial, exchange: &Exchange, untold: Option<u64>) {
+fn line(denial: &Denial, exchange: &Exchange, untold: Option<u64>) {
     let integration = &exchange.flow.integration;
     let (id, code, internal) = (&exchange.id, denial.code.id, denial.internal.as_deref());
     let (target, name) = (known(&integration.target.name), known(&integration.name));
