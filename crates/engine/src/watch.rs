@@ -22,7 +22,10 @@ pub struct Watch {
     unsettled: AtomicBool,
     /// By the number that the system gives a watched folder.
     watched: BTreeMap<i32, PathBuf>,
+    /// Files, and links on the way to them.
     named: BTreeSet<PathBuf>,
+    /// Where manifest files are looked for.
+    looked_through: BTreeSet<PathBuf>,
     dir: PathBuf,
     /// As they are named, links and all.
     files: Vec<PathBuf>,
@@ -82,6 +85,7 @@ impl Watch {
             unsettled: AtomicBool::new(false),
             watched: BTreeMap::new(),
             named: BTreeSet::new(),
+            looked_through: BTreeSet::new(),
             dir: dir.to_owned(),
             files: Vec::new(),
             folders: Vec::new(),
@@ -102,7 +106,8 @@ impl Watch {
         for path in self.folders.iter().chain(files) {
             way.to(path);
         }
-        way.folders.extend(self.folders.iter().map(|folder| absolute(folder)));
+        self.looked_through = self.folders.iter().map(|folder| absolute(folder)).collect();
+        way.folders.extend(self.looked_through.iter().cloned());
         *self.seen.lock() = Looks { known: look(&self.folders, files), last: None };
         self.named = way.named;
         let mut outcome = Ok(());
@@ -171,7 +176,14 @@ impl Watch {
             // Of the folder itself, or some were lost. A folder's last one only says that it is watched no more.
             return !notice.events().contains(ReadFlags::IGNORED);
         };
-        matters(&folder.join(OsStr::from_bytes(name.to_bytes())), &self.named)
+        self.may_matter(folder, &folder.join(OsStr::from_bytes(name.to_bytes())))
+    }
+
+    /// A file that the manifest is read from or names, a link on the way to one; and where manifest files are looked for,
+    /// what may be one or hold one. Anybody may make a folder beside the manifest's own, as in `/tmp`, or beside a
+    /// certificate.
+    fn may_matter(&self, folder: &Path, path: &Path) -> bool {
+        self.named.contains(path) || self.looked_through.contains(folder) && may_hold_manifest(path)
     }
 
     /// Whether something changed and then stayed as it is for two looks.
@@ -257,12 +269,11 @@ fn parts(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A file that the manifest is read from or names, one that it will be read from, a link on the way to one, or a
-/// folder that may hold such. A log that is written beside the manifest does not: each reload writes to it.
-fn matters(path: &Path, named: &BTreeSet<PathBuf>) -> bool {
+/// A log that is written beside the manifest does not: each reload writes to it.
+fn may_hold_manifest(path: &Path) -> bool {
     // Kubernetes exchanges a mounted directory's whole content by renaming the link `..data`.
     let link = path.file_name().is_some_and(|name| name == "..data");
-    is_manifest(path) || link || named.contains(path) || path.is_dir()
+    is_manifest(path) || link || path.is_dir()
 }
 
 fn is_manifest(path: &Path) -> bool {
@@ -376,17 +387,33 @@ mod tests {
     }
 
     #[test]
-    fn a_log_beside_the_manifest_does_not_matter() {
-        let named = BTreeSet::from([PathBuf::from("/m/schemas/order.json")]);
+    fn what_lies_beside_the_manifest_does_not_matter() {
+        let around = tempfile::tempdir().unwrap();
+        let (dir, tls) = (around.path().join("m"), around.path().join("tls"));
+        for folder in ["m/schemas", "m/below", "tls/others", "another"] {
+            std::fs::create_dir_all(around.path().join(folder)).unwrap();
+        }
+        let watch = Watch::new(&dir, &[dir.join("schemas/order.json"), tls.join("chain.pem")]).unwrap();
         for (path, expected) in [
-            ("/m/ironbridge.yaml", true),
-            ("/m/new.yml", true),
-            ("/m/schemas/order.json", true),
-            ("/m/..data", true),
-            ("/m/bridge.log", false),
-            ("/m/schemas/other.json", false),
+            ("m/ironbridge.yaml", true),
+            ("m/new.yml", true),
+            ("m/schemas/order.json", true),
+            ("m/..data", true),
+            ("m/below", true),
+            ("m/below/more.yaml", true),
+            ("m", true),
+            ("tls/chain.pem", true),
+            ("m/bridge.log", false),
+            ("m/schemas/other.json", false),
+            ("another", false),
+            ("compose.yaml", false),
+            ("tls/others", false),
+            ("tls/values.yaml", false),
         ] {
-            assert_eq!(matters(Path::new(path), &named), expected, "{path}");
+            let path = around.path().join(path);
+            let is_watched = watch.watched.values().any(|folder| folder == path.parent().unwrap());
+            assert!(is_watched, "{}", path.display());
+            assert_eq!(watch.may_matter(path.parent().unwrap(), &path), expected, "{}", path.display());
         }
     }
 }
