@@ -161,7 +161,7 @@ codes! {
         "Have the issuer include the claim that the detail names.",
         "Where the issuer names the client in another claim, say so at bridge.issuers.NAME: client_id_claim: azp for Keycloak, Auth0 and Entra, appid for Entra's tokens of version 1.0, cid for Okta. `ironbridge explain keycloak`, auth0, entra and okta show a manifest for each. The bridge's log says what the token has and what is wanted.";
     ISSUER_UNAVAILABLE = "issuer-unavailable", 503, Operator, true, Either, "Issuer unavailable",
-        "The issuer's keys could not be fetched, so its tokens cannot be verified.",
+        "The issuer's keys could not be fetched, so its tokens cannot be verified: none of them, or those of a key that it did not publish when its keys were last fetched.",
         "Try again; the operator finds the cause in the bridge's log.",
         "The keys are looked for at bridge.issuers.NAME.jwks_url, else where the issuer's metadata says, on its own host. A server whose certificate comes from a private CA needs ca there. The bridge's log says what went wrong.";
     API_KEY_MALFORMED = "api-key-malformed", 401, Caller, false, Either, "API key malformed",

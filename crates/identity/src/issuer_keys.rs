@@ -17,10 +17,10 @@ const MAX_DOCUMENT: usize = 256 * 1024;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// An attempt makes at most three fetches.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(16);
-/// Bounds on what the issuer's max-age may ask for, and what holds without one.
-const MIN_FRESH: Duration = Duration::from_secs(5 * 60);
-const MAX_FRESH: Duration = Duration::from_secs(24 * 3600);
-const DEFAULT_FRESH: Duration = Duration::from_secs(3600);
+/// Bounds on what the issuer's max-age may ask for. A key is withdrawn when it leaked, so it is believed for minutes at
+/// most, whatever caches may do; without a max-age for as many.
+const MIN_FRESH: Duration = Duration::from_secs(60);
+const MAX_FRESH: Duration = Duration::from_secs(5 * 60);
 /// While the issuer is down, keys serve so long after they stopped being fresh.
 const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 /// Between two attempts that tokens with an unknown kid cause, whoever sends them, after the first two: so long at most
@@ -158,7 +158,7 @@ impl IssuerKeys {
         self.remote.as_ref()?.problem.lock().clone()
     }
 
-    /// Fetches now, then keeps the keys fresh for as long as it is polled: a little before their max-age (5 min to 24 h)
+    /// Fetches now, then keeps the keys fresh for as long as it is polled: a little before their max-age (1 to 5 min)
     /// is over, at once when a token names an unknown key (every 5 s at most), with growing pauses while the issuer
     /// fails. To be spawned once; returns only for local keys.
     pub async fn keep_fresh(self: Arc<Self>) {
@@ -254,7 +254,7 @@ impl Remote {
         };
         let reply = self.get(&url).await?;
         let keys = JwkSet::parse(&reply.body).map_err(|error| format!("{url}: {error}"))?;
-        let life = reply.max_age.map_or(DEFAULT_FRESH, Duration::from_secs).clamp(MIN_FRESH, MAX_FRESH);
+        let life = reply.max_age.map_or(MAX_FRESH, Duration::from_secs).clamp(MIN_FRESH, MAX_FRESH);
         Ok(Fresh { document: reply.body, keys, life })
     }
 

@@ -224,10 +224,7 @@ impl Issuer {
     fn check_signature(&self, token: Unverified<'_>, now: Timestamp) -> Result<Verified, Halt> {
         let Some(keys) = self.keys.current() else {
             let problem = self.keys.problem().unwrap_or_else(|| "no attempt has ended yet".to_owned());
-            let denial = Denial::new(&code::ISSUER_UNAVAILABLE)
-                .internal(format!("issuer `{}`: {problem}", self.name))
-                .retry_after(UNAVAILABLE_RETRY);
-            return Err(self.unless_fetched(denial, token.kid.as_deref(), now));
+            return Err(self.unless_fetched(self.unavailable(&problem), token.kid.as_deref(), now));
         };
         match check_with(&keys, &token) {
             Some(result) => result.map_err(refused),
@@ -237,10 +234,21 @@ impl Issuer {
             ),
             None => {
                 let why = wanted::key(token.kid.as_deref(), self);
-                let denial = Denial::new(&code::TOKEN_KEY_UNKNOWN).internal(why);
+                // It may be published by now: that is nobody's fault who only has such a token.
+                let denial = match self.keys.problem() {
+                    Some(problem) => {
+                        self.unavailable(&format!("{why}; they cannot be fetched anew: {problem}"))
+                    }
+                    None => Denial::new(&code::TOKEN_KEY_UNKNOWN).internal(why),
+                };
                 Err(self.unless_fetched(denial, token.kid.as_deref(), now))
             }
         }
+    }
+
+    fn unavailable(&self, problem: &str) -> Denial {
+        let why = format!("issuer `{}`: {problem}", self.name);
+        Denial::new(&code::ISSUER_UNAVAILABLE).internal(why).retry_after(UNAVAILABLE_RETRY)
     }
 
     fn unless_fetched(&self, denial: Denial, kid: Option<&str>, now: Timestamp) -> Halt {

@@ -141,7 +141,9 @@ section! {
         /// others out.
         audience: OneOrMore<String>,
         /// Where its keys are. Default: discovered (RFC 8414, then OpenID Connect Discovery), on the host of `issuer`.
-        /// Issuers that keep them on another host, as Google does, need it declared.
+        /// Issuers that keep them on another host, as Google does, need it declared. They are fetched anew every five
+        /// minutes, sooner where the issuer says so (max-age, a minute at least), and when a token names another: a key
+        /// that it withdraws is not believed for longer. While they cannot be fetched, known ones serve for a day.
         jwks_url: Option<Url>,
         /// PEM file of the CA that its server's certificate comes from. Default: the system's.
         ca: Option<FilePath>,
