@@ -37,7 +37,10 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    const fn prefix(self) -> &'static str {
+    pub const ALL: [KeyKind; 2] = [KeyKind::ApiKey, KeyKind::ClientSecret];
+
+    /// What its keys begin with: four characters.
+    pub const fn prefix(self) -> &'static str {
         match self {
             KeyKind::ApiKey => "ibk_",
             KeyKind::ClientSecret => "ibs_",

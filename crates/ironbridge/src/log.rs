@@ -4,6 +4,7 @@
 use crate::command::run::Manner;
 use crate::failure::Failure;
 use crate::output;
+use ironbridge_identity::api_key::KeyKind;
 use ironbridge_manifest::{Diagnostics, Severity};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -146,7 +147,8 @@ impl Waiting {
 
 fn write_all(mut out: impl Write, lines: &Receiver<Vec<u8>>, waiting: &Waiting) {
     let mut torn = false;
-    for line in lines {
+    for mut line in lines {
+        mask_keys(&mut line);
         let begun = if torn { out.write_all(b"\n") } else { Ok(()) };
         torn = begun.and_then(|()| out.write_all(&line)).is_err();
         waiting.written(line.len());
@@ -160,6 +162,33 @@ fn write_all(mut out: impl Write, lines: &Receiver<Vec<u8>>, waiting: &Waiting) 
                 lost,
                 "lines of this log are lost: they could not be written, or not as fast as they came"
             );
+        }
+    }
+}
+
+/// Whatever of a line looks like a key or a client secret of a bridge's: callers put them where a name belongs, as a client
+/// id, a host or the name of a header field, and they may be live.
+fn mask_keys(line: &mut [u8]) {
+    /// No word that is written in these lines on purpose is as long.
+    const LONGEST_WORD: usize = 8;
+    let begins = |rest: &[u8]| {
+        KeyKind::ALL.iter().any(|kind| {
+            rest.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case(kind.prefix().as_bytes()))
+        })
+    };
+    let mut at = 0;
+    while let Some(rest) = line.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        if !begins(rest) {
+            at += 1;
+            continue;
+        }
+        let (_, after) = rest.split_at_mut(4);
+        let is_of_key = |byte: &u8| byte.is_ascii_alphanumeric();
+        let length = after.iter().position(|byte| !is_of_key(byte)).unwrap_or(after.len());
+        at += 4;
+        if length > LONGEST_WORD {
+            after.iter_mut().take(length).for_each(|byte| *byte = b'*');
+            at += length;
         }
     }
 }
@@ -239,6 +268,30 @@ mod tests {
         }
         lines.wait();
         assert_eq!(*read.lock().unwrap(), b"\nsecond\nthird\n");
+    }
+
+    #[test]
+    fn keys_are_not_written_wherever_they_stand() {
+        let key = "0123456789A0123456789ABCDEFGHIJKLMNOPQ3D3qww";
+        for (line, written) in [
+            (format!("host=\"ibk_{key}\" x"), format!("host=\"ibk_{}\" x", "*".repeat(key.len()))),
+            (
+                format!("{{\"fields\":\"a, ibs_{key}\"}}"),
+                format!("{{\"fields\":\"a, ibs_{}\"}}", "*".repeat(key.len())),
+            ),
+            (format!("IBK_{key}.example"), format!("IBK_{}.example", "*".repeat(key.len()))),
+            (format!("ibk_ibk_{key}"), format!("ibk_ibk_{}", "*".repeat(key.len()))),
+            (
+                "a key begins with ibk_, as ibk_EXAMPLE".to_owned(),
+                "a key begins with ibk_, as ibk_EXAMPLE".to_owned(),
+            ),
+            ("ibk_".to_owned(), "ibk_".to_owned()),
+            ("\u{e4}ib".to_owned(), "\u{e4}ib".to_owned()),
+        ] {
+            let mut bytes = line.clone().into_bytes();
+            mask_keys(&mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), written, "{line}");
+        }
     }
 
     #[test]

@@ -431,8 +431,16 @@ fn what_a_stranger_calls_itself_stays_out_of_the_log() {
     for user in [format!("{secret}:order-reader"), format!(":{secret}"), "jane.doe@acme.example:x".into()] {
         world.curl(&endpoint, &["-u", &user, "-d", begin]);
     }
+    // As a host, and as the name of a field, whose letters have no case.
+    for field in [format!("Host: {secret}"), format!("{secret}: 1"), format!("X-Forwarded-For: {secret}")] {
+        world.with("GET", &field);
+        world.curl(&endpoint, &["-u", "order-reader:x", "-d", begin, "-H", &field]);
+    }
     let log = world.bridge.output();
-    assert!(!log.contains(&secret) && !log.contains("jane"), "{log}");
+    for told in [&*secret, &secret.to_lowercase(), "jane"] {
+        assert!(!log.contains(told), "{told}: {log}");
+    }
+    assert!(log.contains("ibs_***"), "{log}");
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("token request refused")).collect();
     // One a minute for who is known, one for who is not.
     assert!(lines.iter().any(|line| line.contains("client=\"order-reader\"")), "{log}");
