@@ -117,25 +117,35 @@ fn a_journal_that_is_taken_away_before_it_is_signed_refuses_exchanges() {
 }
 
 /// What cannot be put in order stops the exchanges, and says where.
-#[test]
-fn a_head_that_cannot_be_written_anew_refuses_exchanges_until_it_can() {
-    let dir = tempfile::tempdir().unwrap();
-    let trail = running(dir.path());
-    let head = dir.path().join("head");
+/// A trail that runs, with a directory in the head's place; and the head's path.
+fn with_a_head_that_cannot_be_written(dir: &Path) -> (Trail, PathBuf) {
+    let (trail, head) = (running(dir), dir.join("head"));
     fs::remove_file(&head).unwrap();
     fs::create_dir(&head).unwrap();
     eventually(|| trail.ready().is_err());
+    (trail, head)
+}
+
+/// What the records of a trail, once it is closed and opened again, say was found.
+fn mends_of(trail: Trail, dir: &Path) -> Vec<String> {
+    trail.close().unwrap();
+    drop(trail);
+    Trail::open(begun(dir), clock()).unwrap().close().unwrap();
+    let mends = entries(dir).into_iter().filter(|entry| entry.action == name::MEND);
+    mends.map(|entry| entry.facts["found"].to_string()).collect()
+}
+
+#[test]
+fn a_head_that_cannot_be_written_anew_refuses_exchanges_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let (trail, head) = with_a_head_that_cannot_be_written(dir.path());
     assert!(trail.status().unavailable.unwrap().reason.contains("head"));
     // However often it is tried meanwhile, it is one deed.
     std::thread::sleep(std::time::Duration::from_millis(300));
     fs::remove_dir(&head).unwrap();
     eventually(|| trail.ready().is_ok());
     record(&trail, 10..12);
-    trail.close().unwrap();
-    drop(trail);
-    Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
-    let mends = entries(dir.path()).into_iter().filter(|entry| entry.action == name::MEND);
-    assert_eq!(mends.count(), 1);
+    assert_eq!(mends_of(trail, dir.path()).len(), 1);
 }
 
 /// What is done meanwhile is told and recorded as well, each deed by itself.
@@ -143,11 +153,7 @@ fn a_head_that_cannot_be_written_anew_refuses_exchanges_until_it_can() {
 fn what_is_done_while_the_head_cannot_be_put_in_order_is_recorded_too() {
     for closing in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let trail = running(dir.path());
-        let head = dir.path().join("head");
-        fs::remove_file(&head).unwrap();
-        fs::create_dir(&head).unwrap();
-        eventually(|| trail.ready().is_err());
+        let (trail, head) = with_a_head_that_cannot_be_written(dir.path());
         fs::remove_file(segment(dir.path())).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(300));
         fs::remove_dir(&head).unwrap();
@@ -155,11 +161,7 @@ fn what_is_done_while_the_head_cannot_be_put_in_order_is_recorded_too() {
             eventually(|| trail.ready().is_ok());
             record(&trail, 10..12);
         }
-        trail.close().unwrap();
-        drop(trail);
-        Trail::open(begun(dir.path()), clock()).unwrap().close().unwrap();
-        let mends = entries(dir.path()).into_iter().filter(|entry| entry.action == name::MEND);
-        let found: Vec<String> = mends.map(|entry| entry.facts["found"].to_string()).collect();
+        let found = mends_of(trail, dir.path());
         assert_eq!(found.len(), 2, "{closing}: {found:?}");
         assert!(found.iter().any(|found| found.starts_with("head")), "{found:?}");
         assert!(found.iter().any(|found| found.starts_with("journal")), "{found:?}");
