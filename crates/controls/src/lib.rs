@@ -17,6 +17,7 @@ pub mod rules;
 pub mod schema;
 mod shape;
 pub mod subject;
+pub mod suspended;
 
 pub use order::{ORDER, Registered};
 

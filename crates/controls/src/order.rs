@@ -53,6 +53,13 @@ pub const ORDER: &[Registered] = &[
         what: "source, account addresses, permission and scope, denied by default",
     },
     Registered {
+        id: "A6, C1",
+        side: Side::Request,
+        phase: Phase::Authorise,
+        name: "suspended target",
+        what: "nothing goes to a target whose certificate, or accepted danger, has run out",
+    },
+    Registered {
         id: "E4",
         side: Side::Request,
         phase: Phase::Throttle,

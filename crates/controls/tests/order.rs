@@ -12,6 +12,7 @@ use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLi
 use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::{JsonSchema, Schema};
 use ironbridge_controls::subject::{DataSubjects, Places};
+use ironbridge_controls::suspended::Suspended;
 use ironbridge_controls::{ORDER, Side};
 use ironbridge_core::{
     BoxFuture, Control, Denial, OwnerKey, OwnerTag, Phase, Pipeline, Reads, SubjectKeys, Timestamp,
@@ -60,6 +61,7 @@ fn every_control() -> Vec<(Arc<dyn Control>, Reads)> {
         (Arc::new(RateLimit::per_account(Arc::clone(&table), "a", quota)), Reads::Nothing),
         (Arc::new(RateLimit::per_operation(Arc::clone(&table), "a", quota)), Reads::Nothing),
         (Arc::new(Authorise::new("a".into())), Reads::Nothing),
+        (Arc::new(Suspended::new("why".into())), Reads::Nothing),
         (Arc::new(Authenticate::new(Arc::new(authenticator), [], directory)), Reads::Nothing),
         (Arc::new(AddressList::new(Vec::new())), Reads::Nothing),
         (Arc::new(FailedAuthentication::new(Arc::clone(&table), quota).unwrap()), Reads::Nothing),

@@ -75,6 +75,8 @@ pub mod name {
     pub const BRIDGE_START: &str = "bridge.start";
     pub const BRIDGE_STOP: &str = "bridge.stop";
     pub const BRIDGE_RELOAD: &str = "bridge.reload";
+    /// Time has taken away what the manifest declares; the object says what, as the keys that lead there.
+    pub const MANIFEST_LAPSE: &str = "manifest.lapse";
     pub const KEY_ISSUE: &str = "key.issue";
     pub const KEY_REVOKE: &str = "key.revoke";
     /// Expired and revoked ones were forgotten where there was no room for another; the facts say how many.
@@ -102,14 +104,25 @@ pub mod name {
     pub const STORE_ADOPT: &str = "store.adopt";
 
     /// Those that tell neither of a change of the store nor of another hand.
-    pub const LEAVE_THE_STORE: &[&str] =
-        &[BRIDGE_START, BRIDGE_STOP, BRIDGE_RELOAD, CERTIFICATE_RENEW, TOKEN_ISSUE, RETENTION];
+    pub const LEAVE_THE_STORE: &[&str] = &[
+        BRIDGE_START,
+        BRIDGE_STOP,
+        BRIDGE_RELOAD,
+        MANIFEST_LAPSE,
+        CERTIFICATE_RENEW,
+        TOKEN_ISSUE,
+        RETENTION,
+    ];
 
     /// All of them, with what they mean.
     pub const ALL: &[(&str, &str)] = &[
         (BRIDGE_START, "the bridge started"),
         (BRIDGE_STOP, "the bridge stopped in order"),
         (BRIDGE_RELOAD, "the manifest was read again"),
+        (
+            MANIFEST_LAPSE,
+            "a start or reload found that a certificate, or a danger, that the manifest names has run out: what needs it is refused",
+        ),
         (KEY_ISSUE, "an API key or client secret was issued"),
         (KEY_REVOKE, "an API key or client secret was revoked"),
         (KEY_FORGET, "expired and revoked credentials were forgotten, as the store had no room for another"),

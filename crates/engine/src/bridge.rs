@@ -279,7 +279,7 @@ async fn note_in_force(services: &Services, actions: impl IntoIterator<Item = Ac
 }
 
 /// Builds the next snapshot whole, then puts it into force. Returns what is to be recorded of it: the bridge's own
-/// new certificates.
+/// new certificates, and what time has taken away.
 async fn replace(
     state: &mut State,
     plan: &Plan,
@@ -303,7 +303,8 @@ async fn replace(
             services.keep(next);
             services.apply(&plan.manifest.bridge);
             state.generation = generation;
-            Ok(renewed)
+            let lapsed = plan.lapsed.iter().map(|lapsed| lapsed.told(services));
+            Ok(renewed.into_iter().chain(lapsed).collect())
         }
         Err(error) => {
             services.discard(next);

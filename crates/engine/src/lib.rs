@@ -7,6 +7,7 @@ mod bridge;
 mod descriptors;
 mod home;
 mod judge;
+mod lapsed;
 mod lasting;
 mod listeners;
 mod log_keys;

@@ -6,6 +6,7 @@ mod schemas;
 use crate::descriptors;
 use crate::home::Home;
 use crate::judge;
+use crate::lapsed::Lapsed;
 use crate::publishing;
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::{Declared, Known, Rule};
@@ -32,6 +33,8 @@ pub struct Plan {
     pub permissions: Arc<PermissionTable>,
     /// By integration, then operation.
     pub operations: BTreeMap<(Arc<str>, Arc<str>), OperationPlan>,
+    /// What time has taken away of it.
+    pub lapsed: Vec<Lapsed>,
     positions: Positions,
 }
 
@@ -58,17 +61,17 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong, at the line where it stands.
     pub fn read(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
-        Plan::compile(ironbridge_manifest::load(dir, today(clock))?, Vec::new())
+        Plan::compile(ironbridge_manifest::load(dir, today(clock))?, Vec::new(), today(clock))
     }
 
     /// Loads a manifest directory, compiles it and judges the files that it names.
     ///
     /// # Errors
-    /// Everything that is wrong, at the line where it stands.
+    /// Everything that is wrong, at the line where it stands, but for what [`Lapsed`] holds.
     pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         let loaded = ironbridge_manifest::load(dir, today(clock))?;
         let judged = judge::files(&loaded.manifest, clock.now());
-        Plan::compile(loaded, judged)
+        Plan::compile(loaded, judged, today(clock))
     }
 
     /// As [`Plan::load`], with what data directory and machine say: whether secrets are set, how far the audit trail is
@@ -86,7 +89,12 @@ impl Plan {
         }
         judged.extend(publishing::behind(&manifest.bridge, clock.now()));
         judged.extend(descriptors::too_few(manifest));
-        Plan::compile(loaded, judged)
+        Plan::compile(loaded, judged, today(clock))
+    }
+
+    /// Why what these keys lead to is refused: time has taken away what it needs.
+    pub fn lapsed(&self, keys: &[&str]) -> Option<&Arc<str>> {
+        Lapsed::below(&self.lapsed, keys)
     }
 
     /// Where a secret is named, as the keys that lead there: `systems.erp.http.auth.bearer.token`.
@@ -106,16 +114,18 @@ impl Plan {
     /// Those that cannot be used, where they are named.
     pub async fn with_secrets(self, secrets: &Secrets, now: Timestamp) -> Result<Plan, Diagnostics> {
         let observed = judge::secrets(&self.manifest, &self.positions, secrets, now).await;
+        let lapsed = self.lapsed.into_iter().chain(Lapsed::among(&observed)).collect();
         let observed = self.positions.show(observed);
-        if observed.has_errors() {
+        if observed.are_in_the_way() {
             return Err(self.findings.and(observed));
         }
-        Ok(Plan { findings: self.findings.and(observed), ..self })
+        Ok(Plan { findings: self.findings.and(observed), lapsed, ..self })
     }
 
     /// Compiles what was loaded, or says all that does not compile, with what was observed of it already.
-    fn compile(loaded: Loaded, mut observed: Vec<Observed>) -> Result<Plan, Diagnostics> {
+    fn compile(loaded: Loaded, mut observed: Vec<Observed>, today: Date) -> Result<Plan, Diagnostics> {
         let manifest = &loaded.manifest;
+        let lapsed = Lapsed::dangers(manifest, today).into_iter().chain(Lapsed::among(&observed)).collect();
         let mut compiler = Compiler::default();
         let mut operations = BTreeMap::new();
         let mut routes: HashMap<(String, String, String), String> = HashMap::new();
@@ -142,7 +152,7 @@ impl Plan {
         }
         observed.extend(compiler.problems);
         let observed = loaded.positions.show(observed);
-        if observed.has_errors() {
+        if observed.are_in_the_way() {
             return Err(loaded.findings.and(observed));
         }
         let mut permissions = PermissionTable::default();
@@ -158,7 +168,7 @@ impl Plan {
         }
         let Loaded { manifest, findings, positions } = loaded;
         let findings = findings.and(observed);
-        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations, positions })
+        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations, lapsed, positions })
     }
 }
 

@@ -84,7 +84,8 @@ impl<'a> Builder<'a> {
             let mut issuer = Issuer::new(name, &declared.issuer.text, audiences, keys);
             issuer.algorithms = declared.algorithms.iter().copied().map(algorithm).collect();
             issuer.client_id_claim = declared.client_id_claim.as_str().into();
-            if declared.danger_accept_untyped_tokens.is_some() {
+            let danger = ["bridge", "issuers", &**name, "danger_accept_untyped_tokens"];
+            if declared.danger_accept_untyped_tokens.is_some() && plan.lapsed(&danger).is_none() {
                 issuer.types = TypePolicy::DangerUntyped;
             }
             issuers.push(issuer);

@@ -19,6 +19,10 @@ pub fn observe(dir: &Path) -> Result<(Manifest, Diagnostics), Diagnostics> {
         // Without one nothing else would work either; the manifest can still be read.
         Err(_) => Plan::load(dir, &clock)?,
     };
+    // What time has taken away keeps no bridge from running; whoever asks is told that it is wrong.
+    if plan.findings.has_errors() {
+        return Err(plan.findings);
+    }
     Ok((plan.manifest, plan.findings))
 }
 

@@ -87,7 +87,7 @@ impl Check<'_, '_> {
         let Some(danger) = danger else { return };
         let left = danger.expires.days - self.today.days;
         let expires = spot.key("expires").at_value();
-        if left <= 0 {
+        if danger.has_expired(self.today) {
             let message = "this danger is no longer accepted: its last day has passed";
             self.report(&finding::DANGER_EXPIRED, expires, message, "expired");
         } else if left > 366 {

@@ -135,6 +135,11 @@ impl Diagnostics {
         self.count(Severity::Error) > 0
     }
 
+    /// Whether anything else than [time alone](Finding::is_by_time) keeps the manifest from being put into force.
+    pub fn are_in_the_way(&self) -> bool {
+        self.kept.iter().any(|found| found.finding.is_in_the_way())
+    }
+
     /// How many more there were than are kept.
     pub fn omitted(&self) -> usize {
         self.omitted

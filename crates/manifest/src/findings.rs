@@ -3,7 +3,7 @@
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The manifest does not load.
+    /// The manifest does not load; or what [time alone](Finding::is_by_time) has brought is refused.
     Error,
     /// It loads, but something should be mended.
     Warning,
@@ -34,6 +34,19 @@ pub struct Finding {
     pub mend: &'static str,
     /// A piece of manifest that has it, and how it reads mended.
     pub example: &'static str,
+}
+
+impl Finding {
+    /// Whether time alone brings it. Such an error must not keep the operator from taking rights away, nor stop what has
+    /// nothing to do with it: `check` fails, a start and a reload go on, and what it concerns is refused.
+    pub fn is_by_time(&self) -> bool {
+        [finding::DANGER_EXPIRED.id, finding::NOT_VALID_NOW.id].contains(&self.id)
+    }
+
+    /// Whether a manifest that has it cannot be put into force.
+    pub fn is_in_the_way(&self) -> bool {
+        self.severity == Severity::Error && !self.is_by_time()
+    }
 }
 
 macro_rules! findings {
@@ -181,7 +194,7 @@ findings! {
         "Put the right file there, as the message says. `openssl x509 -in FILE -noout -subject -issuer -dates` shows what a certificate is.",
         "ca: ./erp.key                       # wrong: a private key\nca: ./ca/erp.pem                    # right: the certificate of the CA that erp's own comes from";
     NOT_VALID_NOW = "IB131", Error, "A certificate is not valid today",
-        "Whoever is shown it refuses it, so nothing could work. Its life is over, or has not begun; or this machine's clock is wrong.",
+        "Whoever is shown it refuses it, so nothing could work. Its life is over, or has not begun; or this machine's clock is wrong. A start and a reload go on all the same, so that rights can be taken away and all else runs: exchanges with a system whose certificate or CA it is are refused with `target-suspended`, and an account whose CA it is cannot prove itself by certificate.",
         "Put a current certificate there. The bridge takes it up by itself while it runs.",
         "certificate: { chain: ./tls/2025.pem, key: ./tls/2025.key }   # and it is 2026";
     SECRET_UNUSABLE = "IB132", Error, "A secret cannot be used",
@@ -190,7 +203,7 @@ findings! {
         "password: secret://sealed/epr       # and it was set as `erp`";
 
     DANGER_EXPIRED = "IB201", Error, "A danger has expired",
-        "A weaker-than-default choice was accepted until this date. It has passed, so the manifest does not load any more.",
+        "A weaker-than-default choice was accepted until this date. It has passed: from the next start or reload on, exchanges with the system are refused with `target-suspended`, and the issuer's tokens are taken only as without the choice. All else goes on.",
         "Remove the `danger` key. If there is still no better way, write down why and until when.",
         "danger_plaintext: { reason: firmware without TLS, expires: 2024-01-31 }";
     DANGER_IN_USE = "IB202", Warning, "A danger is in use",

@@ -148,7 +148,7 @@ fn check(
     if everything_read {
         parts.check(&outline, today, &mut reader);
     }
-    let failed = reader.has_errors();
+    let failed = reader.is_in_the_way();
     let (mut named, findings) = reader.finish(root);
     let Parts { bridge: Some(bridge), systems, roles, accounts, integrations } = parts else {
         return Err(findings);

@@ -34,7 +34,8 @@ pub struct Manifest {
 
 section! {
     /// Why a weaker-than-default choice is accepted, and until when. It always gives a warning; from the day it
-    /// expires, an error.
+    /// expires, an error, and from the next start or reload on what needs it is refused: see
+    /// [IB201](findings.md#ib201-a-danger-has-expired).
     pub struct Danger {
         /// Why there is no better way at present.
         reason: String,
@@ -44,6 +45,13 @@ section! {
 }
 
 pub(crate) use crate::keys::{one_of, section, words};
+
+impl Danger {
+    /// From its day on it is not accepted any more.
+    pub fn has_expired(&self, today: Date) -> bool {
+        self.expires.days <= today.days
+    }
+}
 
 impl Manifest {
     /// The credentials that an integration accepts: those it lists, else all that its source's accounts have.

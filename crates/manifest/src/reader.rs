@@ -391,6 +391,11 @@ impl<'f> Reader<'f> {
         self.found.iter().any(|found| found.finding.severity == crate::Severity::Error)
     }
 
+    /// As [`Diagnostics::are_in_the_way`].
+    pub fn is_in_the_way(&self) -> bool {
+        self.found.iter().any(|found| found.finding.is_in_the_way())
+    }
+
     /// Files that were named, and everything that was found. `root` is the directory.
     pub fn finish(self, root: &Path) -> (Vec<PathBuf>, Diagnostics) {
         let Reader { sources, mut found, omitted, secrets, named, .. } = self;

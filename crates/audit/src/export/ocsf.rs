@@ -119,6 +119,7 @@ fn act(action: &str) -> (Class, u32, &'static str) {
         name::BRIDGE_START => (APPLICATION_LIFECYCLE, START, ""),
         name::BRIDGE_STOP => (APPLICATION_LIFECYCLE, STOP, ""),
         name::TOKEN_ISSUE => (AUTHENTICATION, LOGON, ""),
+        name::MANIFEST_LAPSE => (ENTITY_MANAGEMENT, OTHER, "manifest"),
         name::BRIDGE_RELOAD => (ENTITY_MANAGEMENT, UPDATE, "manifest"),
         name::KEY_ISSUE => (ENTITY_MANAGEMENT, CREATE, "api key"),
         name::KEY_REVOKE | name::KEY_FORGET => (ENTITY_MANAGEMENT, DELETE, "api key"),

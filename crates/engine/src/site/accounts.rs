@@ -46,7 +46,8 @@ pub(super) async fn directory(plan: &Plan, services: &Services) -> Result<Direct
                 TokenSubject { issuer: (*token.issuer).into(), client_id: token.client_id.as_str().into() };
             registration.tokens.push(subject);
         }
-        if let Some(certificate) = &declared.credentials.certificate {
+        let lapsed = plan.lapsed(&["accounts", name, "credentials", "certificate"]);
+        if let Some(certificate) = declared.credentials.certificate.as_ref().filter(|_| lapsed.is_none()) {
             registration.certificates.push(certificate_rule(certificate, internal_ca)?);
         }
         registrations.push(registration);

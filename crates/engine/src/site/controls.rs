@@ -13,6 +13,7 @@ use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLi
 use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::Schema;
 use ironbridge_controls::subject::DataSubjects;
+use ironbridge_controls::suspended::Suspended;
 use ironbridge_core::{Control, CredentialKind, Pipeline, SubjectKeys};
 use ironbridge_manifest::{self as manifest, Listener, Rate};
 use ironbridge_store::Idempotency;
@@ -57,6 +58,9 @@ impl Builder<'_> {
             Arc::clone(&self.directory),
         )));
         controls.push(Arc::new(Authorise::new(declared.source.shared())));
+        if let Some(why) = self.plan.lapsed(&["systems", &declared.target]) {
+            controls.push(Arc::new(Suspended::new(Arc::clone(why))));
+        }
         let place = format!("integrations.{name}.limits");
         let by_all = manifest::Limits { per_operation: None, ..declared.limits.clone() };
         controls.extend(self.limits(name, &place, &by_all)?);

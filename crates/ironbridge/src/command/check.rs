@@ -10,7 +10,7 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Exit codes:
   0  no errors; warnings and notes may be shown
-  1  the manifest has errors and would not run
+  1  the manifest has errors and would not run, or something in it has run out
   2  the command line was wrong
 
 Examples:
@@ -34,7 +34,10 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
         output::json(&report(good.is_some(), found))?;
     } else {
         let verdict = good.map_or_else(
-            || format!("The manifest would not run: {}.", summary(found)),
+            || match found.are_in_the_way() {
+                true => format!("The manifest would not run: {}.", summary(found)),
+                false => format!("What has run out is refused, and all else would run: {}.", summary(found)),
+            },
             |manifest| format!("{}: {}.", praise(manifest), summary(found)),
         );
         output::data(format_args!("{}{verdict}", found.render_text(output::color_of_stdout())))?;
