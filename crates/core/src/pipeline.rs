@@ -253,6 +253,11 @@ impl Cleared<'_> {
         self.0.bytes_in = self.0.bytes_in.saturating_add(bytes);
     }
 
+    /// Nothing of what was counted went to the target.
+    pub fn count_none(&mut self) {
+        (self.0.bytes_in, self.0.streamed_in) = (0, None);
+    }
+
     /// A counter for a body that streams to the target with unknown length.
     pub fn counter_in(&mut self) -> Arc<AtomicU64> {
         Arc::clone(self.0.streamed_in.get_or_insert_default())

@@ -126,6 +126,18 @@ fn what_the_target_does_wrong_is_told_in_our_words() {
     ] {
         assert_eq!(scene.refused(path), (status, code.to_owned()), "{path}");
     }
+    // Where no connection came about, the record tells of no byte that the target got.
+    for (system, code) in [
+        ("down", "target-unreachable"),
+        ("untrusted", "target-tls-failed"),
+        ("misnamed", "target-tls-failed"),
+        ("newer", "target-protocol-unspoken"),
+    ] {
+        let reply = scene.curl(&format!("/{system}/x"), &["-d", "personal"]).unwrap();
+        let record = scene.world.record_of(&reply);
+        assert_eq!((&record["code"], &record["bytes_in"]), (&json!(code), &json!(0)), "{record}");
+        assert_ne!(record["direction"], "to_target", "{record}");
+    }
     assert_eq!(scene.get("/erp/v1/any/503").header("retry-after"), Some("7"));
     let dated = vec![
         ("retry-after", "Fri, 27 Nov 2026 12:01:30 GMT".into()),
@@ -518,6 +530,24 @@ fn fixed_credentials_come_from_secrets_and_follow_them() {
     }
     set_secret(scene.world.dir.path(), "bearer", "token-2").unwrap();
     eventually(|| (header("bearer", "authorization") == ["Bearer token-2"]).then_some(()));
+    // What was presented before a reload changed the system does not come back either.
+    let http = format!(
+        "url: \"{url}\", ca: ./erp-ca.pem, connect_timeout: 3s, auth: {{ header: {{ name: X-Other, value: secret://sealed/header }} }}"
+    );
+    for spoilt in ["broken", "missing"] {
+        std::fs::remove_file(scene.world.dir.path().join(format!("{spoilt}.yaml"))).unwrap();
+    }
+    let changed = system("bearer", &http, GET_AND_POST);
+    std::fs::write(scene.world.dir.path().join("bearer.yaml"), changed).unwrap();
+    scene.world.reload().unwrap();
+    for old in ["token-1", "token-2"] {
+        scene.world.target.otherwise(Reply::Json(200, json!({ "said": old })));
+        let reply = scene.get("/bearer/x");
+        assert_eq!(
+            (reply.status, reply.json().unwrap()["code"].as_str()),
+            (502, Some("reply-holds-credential"))
+        );
+    }
 }
 
 #[test]

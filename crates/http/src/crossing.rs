@@ -24,6 +24,7 @@ use ironbridge_net::retry_after;
 use ironbridge_net::upstream::{
     Again, BodyFault, Holder, OutBody, PooledBody, Repeatable, SendError, is_idempotent,
 };
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,9 +66,12 @@ impl Crossing for HttpCrossing<'_> {
         let deadline = Instant::now() + self.route.timeout;
         self.deadline = Some(deadline);
         let (body, again) = self.body(&mut cleared);
-        let mut attempt = Attempt { cleared, again };
+        let mut attempt = Attempt { cleared, again, sent: Cell::new(false) };
         let reply = self.attempt(deadline, &attempt, body).await;
         attempt.again = None;
+        if !attempt.sent.get() {
+            attempt.cleared.count_none();
+        }
         reply
     }
 
@@ -159,6 +163,8 @@ struct Attempt<'x> {
     cleared: Cleared<'x>,
     /// Its body, where that streams.
     again: Option<Again>,
+    /// Anything of it may have reached the target.
+    sent: Cell<bool>,
 }
 
 impl Attempt<'_> {
@@ -308,6 +314,8 @@ impl HttpCrossing<'_> {
             let repeatable = Repeatable { idempotent, again: &again };
             timeout_at(deadline, pool.send_repeatable(request, repeatable, holder)).await
         };
+        let unsent = matches!(&sent, Ok(Err(error)) if error.is_unsent());
+        attempt.sent.set(attempt.sent.get() || !unsent);
         match sent {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(self.body_fault().unwrap_or_else(|| refusal(&error))),
@@ -414,7 +422,7 @@ pub(crate) fn refusal(error: &SendError) -> Box<Denial> {
         | SendError::AddressRefused(_)
         // No connection within its own time limit, so that nothing was sent.
         | SendError::Timeout => &code::TARGET_UNREACHABLE,
-        SendError::Tls(_) => &code::TARGET_TLS_FAILED,
+        SendError::Tls(_) | SendError::CertificateRefused(_) => &code::TARGET_TLS_FAILED,
         SendError::Protocol(_) => &code::TARGET_PROTOCOL_UNSPOKEN,
         SendError::Busy | SendError::ShareTaken { .. } => &code::TARGET_BUSY,
         SendError::NoDescriptor => &code::BRIDGE_BUSY,

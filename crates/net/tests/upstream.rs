@@ -673,7 +673,7 @@ fn failures_say_what_failed() {
         for protocols in [HTTP1, BOTH] {
             let strict = Peer::asking(protocols, ClientAuth::Required).await;
             let error = send(strict.settings()).await;
-            assert!(matches!(error, SendError::Tls(_)), "{error}");
+            assert!(matches!(error, SendError::CertificateRefused(_)), "{error}");
         }
 
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -17,6 +17,9 @@ pub enum SendError {
     Unreachable(String),
     #[error("TLS: {0}")]
     Tls(String),
+    /// It refused the bridge's certificate, which TLS 1.3 tells only after the handshake, when the request is on its way.
+    #[error("TLS: {0}")]
+    CertificateRefused(String),
     /// It speaks another version of HTTP than the one it was offered.
     #[error("protocol: {0}")]
     Protocol(String),
@@ -71,10 +74,29 @@ pub(super) fn is_reset(error: &hyper::Error) -> bool {
 }
 
 impl SendError {
+    /// Whether it came before a connection was there that could have carried anything of the request.
+    pub fn is_unsent(&self) -> bool {
+        match self {
+            SendError::Resolve(_)
+            | SendError::AddressRefused(_)
+            | SendError::Unreachable(_)
+            | SendError::Tls(_)
+            | SendError::Protocol(_)
+            | SendError::Timeout
+            | SendError::Busy
+            | SendError::ShareTaken { .. }
+            | SendError::NoDescriptor => true,
+            SendError::CertificateRefused(_)
+            | SendError::Body(_)
+            | SendError::Malformed(_)
+            | SendError::BrokeOff { .. } => false,
+        }
+    }
+
     /// What hyper says of an answer that had begun.
     pub(super) fn of_answer(error: &hyper::Error) -> SendError {
         match SendError::of(error, true) {
-            SendError::Tls(detail) => SendError::BrokeOff { maybe_sent: true, detail },
+            SendError::CertificateRefused(detail) => SendError::BrokeOff { maybe_sent: true, detail },
             error => error,
         }
     }
@@ -97,7 +119,7 @@ impl SendError {
             // else a session breaks says nothing of the request.
             if let Some(refused) = inner.downcast_ref::<io::Error>().filter(|io| words::is_of_certificate(io))
             {
-                return SendError::Tls(words::words(refused));
+                return SendError::CertificateRefused(words::words(refused));
             }
             detail = format!("{detail}: {inner}");
             cause = inner.source();

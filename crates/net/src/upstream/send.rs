@@ -118,7 +118,9 @@ impl Pool {
                 }
             };
             avoided.extend(failed.on.take());
-            let taken = if tried > ON_SHARED { self.connect().await? } else { self.open(&avoided).await? };
+            let taken = if tried > ON_SHARED { self.connect().await } else { self.open(&avoided).await };
+            // What went out before is what there is to say.
+            let Ok(taken) = taken else { break };
             match self.exchange(taken, request).await {
                 Ok(response) => return Ok(response),
                 Err(again) => failed = again,
