@@ -11,6 +11,7 @@ use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::memory::Memory;
 use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Room, StoreMark, Timestamp};
 use ironbridge_http::OpenExchanges;
+use ironbridge_http::credential::Injected;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::{CertificateAuthority, IssueError, IssuedCertificate, Validity};
 use ironbridge_identity::certificate::CertificateVerifier;
@@ -78,6 +79,8 @@ pub struct Kept {
     /// With the life of the bridge's own certificate, where the internal CA issued one for it.
     upstreams: HashMap<String, (Arc<Upstream>, Option<Validity>)>,
     tokens: HashMap<String, Arc<TargetTokens>>,
+    /// By system, whatever is declared of it.
+    injected: HashMap<String, Arc<Injected>>,
     issuers: HashMap<String, (Arc<IssuerKeys>, AbortHandle)>,
     /// The bridge's own certificates that the internal CA made for this snapshot, to be recorded once it is in force.
     pub renewed: Vec<Action>,
@@ -232,6 +235,13 @@ impl Services {
     fn issue_toward(&self, system: &str) -> Result<IssuedCertificate, IssueError> {
         const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
         self.authority.issue_client(&format!("urn:ironbridge:toward:{system}"), LIFETIME)
+    }
+
+    /// What was presented to a system, whatever was declared of it.
+    pub fn injected(&self, system: &str, next: &mut Kept) -> Arc<Injected> {
+        let known = self.kept.lock().injected.get(system).cloned().unwrap_or_default();
+        next.injected.insert(system.to_owned(), Arc::clone(&known));
+        known
     }
 
     /// The token client toward a target's authorization server (RFC 6749 §4.4).

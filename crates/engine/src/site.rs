@@ -131,6 +131,7 @@ impl<'a> Builder<'a> {
         http: &HttpTarget,
         next: &mut Kept,
     ) -> Result<TargetCredential, SiteError> {
+        let injected = self.services.injected(system, next);
         let field = |name: HeaderName, format: FieldFormat, secret: &manifest::SecretRef| {
             let (secrets, clock) = (Arc::clone(&self.services.secrets), Arc::clone(&self.services.clock));
             TargetCredential::Field(Arc::new(SecretField::new(
@@ -139,6 +140,7 @@ impl<'a> Builder<'a> {
                 secret_name(secret),
                 secrets,
                 clock,
+                Arc::clone(&injected),
             )))
         };
         Ok(match &http.auth {
@@ -158,7 +160,7 @@ impl<'a> Builder<'a> {
                 field(name, FieldFormat::Plain, &header.value)
             }
             Some(manifest::TargetAuth::Oauth2(oauth2)) => {
-                TargetCredential::oauth2(self.services.target_tokens(http, oauth2, next)?)
+                TargetCredential::OAuth2(self.services.target_tokens(http, oauth2, next)?, injected)
             }
         })
     }

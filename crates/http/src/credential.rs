@@ -1,6 +1,7 @@
 //! The bridge's credential toward a target, put in place of the caller's.
 
-use crate::injected::{Injected, Known};
+pub use crate::injected::Injected;
+use crate::injected::Known;
 use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use ironbridge_core::{Clock, Denial, Flow, code, fields};
@@ -19,21 +20,21 @@ pub enum TargetCredential {
     /// A header field whose value is made from a secret.
     Field(Arc<SecretField>),
     /// A bearer token from the target's authorization server (RFC 6749 §4.4).
-    OAuth2(Arc<TargetTokens>, Injected),
+    OAuth2(Arc<TargetTokens>, Arc<Injected>),
 }
 
 impl TargetCredential {
-    pub fn oauth2(tokens: Arc<TargetTokens>) -> TargetCredential {
-        TargetCredential::OAuth2(tokens, Injected::new())
-    }
-
     /// What was presented to the target lately and must not come back from it.
-    pub(crate) fn presented(&self) -> Option<Known> {
+    pub(crate) fn injected(&self) -> Option<&Arc<Injected>> {
         match self {
             TargetCredential::None => None,
-            TargetCredential::Field(field) => field.injected.known(),
-            TargetCredential::OAuth2(_, injected) => injected.known(),
+            TargetCredential::Field(field) => Some(&field.injected),
+            TargetCredential::OAuth2(_, injected) => Some(injected),
         }
+    }
+
+    pub(crate) fn presented(&self) -> Option<Known> {
+        self.injected()?.known()
     }
 
     /// The field that carries it.
@@ -153,7 +154,7 @@ pub struct SecretField {
     secrets: Arc<Secrets>,
     clock: Arc<dyn Clock>,
     formatted: ArcSwapOption<Formatted>,
-    injected: Injected,
+    injected: Arc<Injected>,
 }
 
 struct Formatted {
@@ -168,9 +169,9 @@ impl SecretField {
         secret: SecretName,
         secrets: Arc<Secrets>,
         clock: Arc<dyn Clock>,
+        injected: Arc<Injected>,
     ) -> SecretField {
-        let (formatted, injected) = (ArcSwapOption::empty(), Injected::new());
-        SecretField { name, format, secret, secrets, clock, formatted, injected }
+        SecretField { name, format, secret, secrets, clock, formatted: ArcSwapOption::empty(), injected }
     }
 
     fn shown(&self, value: HeaderValue) -> Shown {

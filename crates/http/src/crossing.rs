@@ -119,7 +119,7 @@ impl Crossing for HttpCrossing<'_> {
         if body.is_some() || answer::is_bodiless(&self.parts.method, reply.status()) {
             return Ok(());
         }
-        match reply.body_mut().watch(known).await {
+        match reply.body_mut().watch(self.route.target.credential.injected()).await {
             Err(ReplyError::HoldsCredential) => found(&"the body"),
             Err(error) => Err(error.denial()),
             Ok(()) => Ok(()),

@@ -9,7 +9,8 @@ use memchr::memmem::Finder;
 use std::sync::Arc;
 
 /// Credentials presented to one target lately, the newest first. A renewed one may be good for a while, and a
-/// target may have kept it.
+/// target may have kept it; so it is the target's, and outlives what is declared of it.
+#[derive(Default)]
 pub struct Injected(ArcSwap<Vec<Arc<Credential>>>);
 
 /// So many, and not more, are looked for.
@@ -35,10 +36,6 @@ pub struct Credential {
 }
 
 impl Injected {
-    pub fn new() -> Injected {
-        Injected(ArcSwap::default())
-    }
-
     /// Remembers what is about to be presented. `secrets` are the parts of the value that are secret by themselves.
     pub fn note<'s>(&self, value: &HeaderValue, secrets: impl FnOnce() -> Vec<&'s [u8]>) {
         let known = self.0.load();
@@ -64,6 +61,21 @@ impl Injected {
 pub struct Known(Arc<Vec<Arc<Credential>>>);
 
 impl Known {
+    /// These and those that were presented since, where there are such.
+    pub fn renewed(&self, injected: &Injected) -> Option<Known> {
+        let now = injected.0.load();
+        if now.iter().all(|credential| self.has(credential)) {
+            return None;
+        }
+        let older = self.0.iter().filter(|older| !now.iter().any(|newer| newer.value == older.value));
+        let all = now.iter().chain(older).take(2 * REMEMBERED).map(Arc::clone);
+        Some(Known(Arc::new(all.collect())))
+    }
+
+    fn has(&self, credential: &Arc<Credential>) -> bool {
+        self.0.iter().any(|known| Arc::ptr_eq(known, credential))
+    }
+
     /// Whether a field holds one, in its name or in its value.
     pub fn in_field(&self, name: &HeaderName, value: &HeaderValue) -> bool {
         let name = name.as_str().as_bytes();
@@ -201,7 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn known(secrets: &[&str]) -> Known {
-        let injected = Injected::new();
+        let injected = Injected::default();
         for secret in secrets {
             let value = HeaderValue::try_from(format!("Bearer {secret}")).unwrap();
             injected.note(&value, || vec![secret.as_bytes()]);

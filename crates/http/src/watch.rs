@@ -1,6 +1,6 @@
 //! A reply's body on its way through: only declared trailers follow it, and it holds no credential of the bridge's.
 
-use crate::injected::{HELD_FROM, Known};
+use crate::injected::{HELD_FROM, Injected, Known};
 use crate::plain::{DEPTH, LONGEST, Plain};
 use crate::reply::ReplyError;
 use crate::waiting::Waiting;
@@ -33,8 +33,9 @@ impl Watched {
 
     /// Looks for these from here on, and at what has come already: if that is one, or the target broke off, nothing at
     /// all need cross. What is still to come is not waited for, because a stream may begin long after its header section.
-    pub async fn watch(&mut self, known: Option<Known>) -> Result<(), ReplyError> {
-        self.watch = known.map(|known| Box::new(Watch::new(known)));
+    pub async fn watch(&mut self, injected: Option<&Arc<Injected>>) -> Result<(), ReplyError> {
+        let known = injected.and_then(|injected| Some((injected, injected.known()?)));
+        self.watch = known.map(|(injected, known)| Box::new(Watch::new(Arc::clone(injected), known)));
         if self.inner.is_end_stream() {
             return Ok(());
         }
@@ -103,6 +104,7 @@ impl Watched {
                 }
             }
             Err(frame) => {
+                watch.renew();
                 let found = |(name, value)| watch.known.in_field(name, value);
                 if frame.trailers_ref().is_some_and(|trailers| trailers.iter().any(found)) {
                     return Err(ReplyError::HoldsCredential);
@@ -153,6 +155,8 @@ impl Body for Watched {
 /// Looks for a credential that may come in pieces, as it is and encoded: what could be the beginning of one waits for
 /// what follows it.
 struct Watch {
+    /// What is presented to the target while its answer comes.
+    injected: Arc<Injected>,
     known: Known,
     /// The text as it comes.
     raw: Lane,
@@ -174,14 +178,24 @@ impl From<Found> for ReplyError {
 }
 
 impl Watch {
-    fn new(known: Known) -> Watch {
+    fn new(injected: Arc<Injected>, known: Known) -> Watch {
         let lane = || Lane { longest: known.longest(), last: Vec::new() };
         let plain = [lane(), lane(), lane()];
-        Watch { raw: lane(), plain, plainly: Plain::default(), held: Waiting::default(), known }
+        Watch { raw: lane(), plain, plainly: Plain::default(), held: Waiting::default(), injected, known }
+    }
+
+    /// An answer may last longer than the credential that it was asked for with.
+    fn renew(&mut self) {
+        let Some(known) = self.known.renewed(&self.injected) else { return };
+        let longest = known.longest();
+        self.known = known;
+        self.raw.longest = longest;
+        self.plain.iter_mut().for_each(|lane| lane.longest = longest);
     }
 
     /// What may pass on by now: of what was held back before, and of this.
     fn pass(&mut self, piece: Bytes) -> Result<Bytes, Found> {
+        self.renew();
         let alike = self.plain.iter().all(|lane| lane.last == self.raw.last) && self.plainly.is_same(&piece);
         let begun = self.raw.look(&self.known, &piece)?;
         let (mut plainly, mut says) = (Ok(0), piece.len());
@@ -310,14 +324,36 @@ fn tail(bytes: &[u8], length: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::injected::Injected;
     use http::HeaderValue;
     use proptest::prelude::*;
 
     fn watch(secret: &str) -> Watch {
-        let injected = Injected::new();
+        let injected = Arc::<Injected>::default();
+        note(&injected, secret);
+        let known = injected.known().unwrap();
+        Watch::new(injected, known)
+    }
+
+    fn note(injected: &Injected, secret: &str) {
         injected.note(&HeaderValue::try_from(secret).unwrap(), || vec![secret.as_bytes()]);
-        Watch::new(injected.known().unwrap())
+    }
+
+    #[test]
+    fn what_is_presented_while_an_answer_comes_is_looked_for_too() {
+        for (renewed, said) in [(1, "the-next-secret-1"), (6, "the-next-secret-6"), (6, "the-first-secret")] {
+            let mut watch = watch("the-first-secret");
+            assert_eq!(
+                watch.pass(Bytes::from_static(b"data: one, the-next")).unwrap(),
+                "data: one, the-next"
+            );
+            for number in 1..=renewed {
+                note(&watch.injected, &format!("the-next-secret-{number}"));
+                assert_eq!(watch.pass(Bytes::from_static(b"data: two ")).unwrap(), "data: two ");
+            }
+            let (half, rest) = said.split_at(9);
+            let halves = [half, rest].map(|piece| watch.pass(Bytes::copy_from_slice(piece.as_bytes())));
+            assert!(halves.iter().any(Result::is_err), "{renewed} {said}");
+        }
     }
 
     /// What passes of these chunks, or nothing.
