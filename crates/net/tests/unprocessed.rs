@@ -228,6 +228,44 @@ fn a_shared_connection_that_ends_costs_an_idempotent_request_nothing() {
     });
 }
 
+/// Answers the first request of a connection, and says nothing any more: what lies between has forgotten it.
+async fn falls_silent(mut stream: TcpStream) {
+    stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+    let (mut head, mut answered) = ([0; 9], false);
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        match head[3] {
+            _ if answered => {}
+            4 if head[4] == 0 => stream.write_all(&frame(4, 1, 0, &[])).await.unwrap(),
+            1 => {
+                stream.write_all(&frame(1, 5, id, &[0x88])).await.unwrap();
+                answered = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_shared_connection_on_which_nothing_is_heard_is_given_up_for_another() {
+    on_core(async {
+        let (port, connections) = serve(vec![falls_silent]).await;
+        let pool = pool(port, Protocol::Http2);
+        assert!(send(&pool, Method::GET).await.is_ok());
+        // Who goes away at once says nothing of the target.
+        let waits = async |millis| {
+            tokio::time::timeout(Duration::from_millis(millis), send(&pool, Method::GET)).await
+        };
+        assert!(waits(20).await.is_err() && waits(1100).await.is_err());
+        assert_eq!(connections.get(), 1);
+        assert!(send(&pool, Method::GET).await.is_ok());
+        assert_eq!(connections.get(), 2);
+    });
+}
+
 #[test]
 fn http2_replies_are_held_to_one_length() {
     on_core(async {

@@ -18,8 +18,17 @@ const BREATH: Duration = Duration::from_millis(100);
 /// answer is complete. So from then on what is written is dropped, and the end of what is read comes a moment later: until
 /// then the requests have been written, and the answers handed on.
 pub(super) struct Leaving {
-    gone: Rc<Cell<bool>>,
+    heard: Rc<Heard>,
     end: Option<End>,
+}
+
+/// What was heard of the target on one connection.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// It has gone, so that no further stream begins.
+    pub gone: Cell<bool>,
+    /// How often something came.
+    pub times: Cell<u64>,
 }
 
 struct End {
@@ -28,10 +37,9 @@ struct End {
 }
 
 impl Leaving {
-    /// The flag says that the target has gone, so that no further stream begins.
-    pub fn over<Io>(io: Io) -> (ToTarget<Io, Leaving>, Rc<Cell<bool>>) {
-        let gone = Rc::default();
-        (ToTarget::new(io, Leaving { gone: Rc::clone(&gone), end: None }), gone)
+    pub fn over<Io>(io: Io) -> (ToTarget<Io, Leaving>, Rc<Heard>) {
+        let heard = Rc::<Heard>::default();
+        (ToTarget::new(io, Leaving { heard: Rc::clone(&heard), end: None }), heard)
     }
 }
 
@@ -53,9 +61,10 @@ impl<Io: AsyncRead> Follows<Io> for Leaving {
                     Err(error) => !is_closed(error) && error.kind() != io::ErrorKind::UnexpectedEof,
                 };
                 if goes_on {
+                    self.heard.times.set(self.heard.times.get() + 1);
                     return Poll::Ready(why);
                 }
-                self.gone.set(true);
+                self.heard.gone.set(true);
                 none.insert(End { why, breath: Box::pin(tokio::time::sleep(BREATH)) })
             }
         };
@@ -66,11 +75,11 @@ impl<Io: AsyncRead> Follows<Io> for Leaving {
     fn wrote(&mut self) {}
 
     fn takes_no_more(&mut self) -> bool {
-        self.gone.set(true);
+        self.heard.gone.set(true);
         true
     }
 
     fn is_dropped(&self) -> bool {
-        self.gone.get()
+        self.heard.gone.get()
     }
 }

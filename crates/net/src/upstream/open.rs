@@ -54,17 +54,16 @@ impl Upstream {
             tokio::task::spawn_local(async move { ended(connection.await) });
             return Ok(Opened::Http1(Http1 { sender, expected, used: false }));
         }
-        let (link, gone) = Leaving::over(link);
+        let (link, heard) = Leaving::over(link);
         let (sender, connection) = http2_client().handshake(TokioIo::new(link)).await.map_err(began)?;
         let connection = Rc::new(RefCell::new(connection));
         let asked = Rc::downgrade(&connection);
         // Asked whenever a stream is wanted: what the target changes wakes nobody.
         let limit = move || match asked.upgrade() {
-            _ if gone.get() => 0,
             Some(connection) => connection.try_borrow().map_or(STREAMS, |it| it.current_max_send_streams()),
             None => STREAMS,
         };
-        let streams = Streams::new(limit);
+        let streams = Streams::new(limit, heard);
         tokio::task::spawn_local(async move {
             ended(poll_fn(|cx| Pin::new(&mut *connection.borrow_mut()).poll(cx)).await);
         });

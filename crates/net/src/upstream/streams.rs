@@ -1,9 +1,14 @@
+use super::leaving::Heard;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Streams on one HTTP/2 connection before another is opened; what servers usually allow.
 pub(super) const STREAMS: usize = 100;
+
+/// Whoever waited so long for an answer, and heard nothing at all of the target meanwhile, waited on a connection that a
+/// network or a host may have forgotten. Others do not wait on it until the target is heard again.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// The streams of one shared connection.
 pub(super) struct Streams {
@@ -13,16 +18,24 @@ pub(super) struct Streams {
     limit: Box<dyn Fn() -> usize>,
     has_answered: Cell<bool>,
     used: Cell<Instant>,
+    heard: Rc<Heard>,
+    /// How often the target had been heard when somebody gave up waiting for it.
+    silent: Cell<Option<u64>>,
 }
 
 /// One open stream of them.
-pub(super) struct Stream(Rc<Streams>);
+pub(super) struct Stream {
+    streams: Rc<Streams>,
+    begun: Instant,
+    /// How often the target had been heard by then.
+    heard: u64,
+}
 
 impl Streams {
-    pub fn new(limit: impl Fn() -> usize + 'static) -> Rc<Streams> {
+    pub fn new(limit: impl Fn() -> usize + 'static, heard: Rc<Heard>) -> Rc<Streams> {
         let (open, begun, has_answered) = (Cell::new(0), Cell::new(0), Cell::new(false));
-        let used = Cell::new(Instant::now());
-        Rc::new(Streams { open, begun, limit: Box::new(limit), has_answered, used })
+        let (used, silent) = (Cell::new(Instant::now()), Cell::new(None));
+        Rc::new(Streams { open, begun, limit: Box::new(limit), has_answered, used, heard, silent })
     }
 
     /// The target's SETTINGS came before its first answer, so the limit is what it said.
@@ -43,9 +56,11 @@ impl Streams {
         self.open() < self.most()
     }
 
-    /// How many it takes. 0 is what only the target says: it wants no more on this connection.
+    /// How many it takes. With 0 it is given up: the target wants no more on this connection, has gone, or is not heard.
     pub fn most(&self) -> usize {
+        let is_silent = self.silent.get() == Some(self.heard.times.get());
         match (self.limit)() {
+            _ if is_silent || self.heard.gone.get() => 0,
             0 => 0,
             limit if self.has_answered.get() => limit.min(STREAMS),
             _ => STREAMS,
@@ -62,17 +77,21 @@ impl Stream {
     pub fn on(streams: &Rc<Streams>) -> Stream {
         streams.open.set(streams.open() + 1);
         streams.begun.set(streams.begun.get().saturating_add(1));
-        Stream(Rc::clone(streams))
+        Stream { streams: Rc::clone(streams), begun: Instant::now(), heard: streams.heard.times.get() }
     }
 
     pub fn connection(&self) -> &Rc<Streams> {
-        &self.0
+        &self.streams
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open().saturating_sub(1));
-        self.0.used.set(Instant::now());
+        let (streams, now) = (&self.streams, Instant::now());
+        streams.open.set(streams.open().saturating_sub(1));
+        streams.used.set(now);
+        if streams.heard.times.get() == self.heard && now.saturating_duration_since(self.begun) >= SILENCE {
+            streams.silent.set(Some(self.heard));
+        }
     }
 }
