@@ -41,15 +41,16 @@ impl Waiting {
     }
 
     /// What need not wait: the last so many bytes do, and the bytes that said the last so many characters, but never more
-    /// than `most`.
-    pub fn free(&mut self, bytes: usize, says: usize, most: usize) -> Bytes {
-        let (mut left, mut free) = (self.len(), 0);
+    /// than `most`; and whether more would have to.
+    pub fn free(&mut self, bytes: usize, says: usize, most: usize) -> (Bytes, bool) {
+        let (mut left, mut free, mut forced) = (self.len(), 0, false);
         while let Some(part) = self.parts.front_mut() {
             let needless = left - part.bytes >= bytes && self.says - part.says >= says;
             let much = left.saturating_sub(most);
             if !needless && much == 0 {
                 break;
             }
+            forced |= !needless;
             if needless || much >= part.bytes {
                 (left, free, self.says) = (left - part.bytes, free + part.bytes, self.says - part.says);
                 self.parts.pop_front();
@@ -60,7 +61,7 @@ impl Waiting {
             *part = Part { bytes: part.bytes - much, says: part.says - says };
             (left, free, self.says) = (left - much, free + much, self.says - says);
         }
-        self.take(free)
+        (self.take(free), forced)
     }
 
     /// All of it, with what follows it.
@@ -103,7 +104,9 @@ mod tests {
                 came.extend_from_slice(&piece);
                 waiting.push(&piece, length * percent / 100);
                 let before = waiting.len();
-                passed.extend_from_slice(&waiting.free(bytes, says, most));
+                let (free, forced) = waiting.free(bytes, says, most);
+                passed.extend_from_slice(&free);
+                prop_assert!(!forced || waiting.len() + PART >= most);
                 prop_assert!(waiting.len() <= most);
                 prop_assert!(waiting.len() >= bytes.min(most).min(before));
                 prop_assert_eq!(waiting.parts.iter().map(|part| part.bytes).sum::<usize>(), waiting.len());
