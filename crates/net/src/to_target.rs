@@ -14,14 +14,11 @@ pub struct ToTarget<Io, Side> {
     side: Side,
 }
 
+pub(crate) type Read = Poll<io::Result<()>>;
+
 /// What follows one protocol on the connection.
 pub trait Follows<Io> {
-    fn poll_read(
-        &mut self,
-        io: Pin<&mut Io>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>>;
+    fn read(&mut self, io: Pin<&mut Io>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Read;
 
     /// Bytes were written.
     fn wrote(&mut self);
@@ -62,7 +59,7 @@ pub(crate) fn is_closed(error: &io::Error) -> bool {
 impl<Io: AsyncRead + Unpin, Side: Follows<Io> + Unpin> AsyncRead for ToTarget<Io, Side> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let link = self.get_mut();
-        link.side.poll_read(Pin::new(&mut link.io), cx, buf)
+        link.side.read(Pin::new(&mut link.io), cx, buf)
     }
 }
 

@@ -8,7 +8,7 @@ use super::Limits;
 use super::chunked::{Chunked, From, Progress};
 use super::class::{Class, is_of};
 use super::head::{Line, Lines, content_length};
-use crate::to_target::{Follows, ToTarget};
+use crate::to_target::{Follows, Read, ToTarget};
 use http::Method;
 use std::io;
 use std::pin::Pin;
@@ -359,12 +359,7 @@ fn status_line(line: &[u8]) -> Result<Status, Malformed> {
 }
 
 impl<Io: AsyncRead> Follows<Io> for ReplyGate {
-    fn poll_read(
-        &mut self,
-        io: Pin<&mut Io>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn read(&mut self, io: Pin<&mut Io>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Read {
         let before = buf.filled().len();
         ready!(io.poll_read(cx, buf))?;
         let new = buf.filled().get(before..).unwrap_or_default();

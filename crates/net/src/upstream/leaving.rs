@@ -1,4 +1,4 @@
-use crate::to_target::{Follows, ToTarget, is_closed};
+use crate::to_target::{Follows, Read, ToTarget, is_closed};
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
@@ -44,12 +44,7 @@ impl Leaving {
 }
 
 impl<Io: AsyncRead> Follows<Io> for Leaving {
-    fn poll_read(
-        &mut self,
-        io: Pin<&mut Io>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn read(&mut self, io: Pin<&mut Io>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Read {
         let end = match &mut self.end {
             Some(end) => end,
             none => {
