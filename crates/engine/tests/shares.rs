@@ -147,19 +147,20 @@ fn a_silent_web_socket_is_closed() {
     let (mut raw, reply) = scene.open(0, "/brief");
     assert_eq!(reply.status, 101);
     // What speaks stays, also beyond the idle time.
-    for word in ["one ", "two ", "three ", "four "] {
+    for word in [&b"\x81\x04one "[..], b"\x81\x04two ", b"\x81\x06three ", b"\x81\x05four "] {
         raw.send(word);
-        eventually(|| raw.received().ends_with(word.as_bytes()).then_some(()));
+        eventually(|| raw.received().ends_with(word).then_some(()));
         std::thread::sleep(Duration::from_millis(600));
     }
     raw.wait_until_closed();
+    assert!(raw.received().ends_with(b"\x88\x02\x03\xe9"), "{:?}", raw.received());
     assert!(begun.elapsed() >= Duration::from_millis(4 * 600 + 1_000));
     // The record counts what passed, and says that nobody closed it.
     let record = eventually(|| {
         let records = scene.world.records().unwrap();
-        records.into_iter().find(|record| record["bytes_out"] == 19)
+        records.into_iter().find(|record| record["bytes_out"] == 27)
     });
-    assert_eq!((&record["outcome"], &record["bytes_in"]), (&"partial".into(), &19.into()), "{record}");
+    assert_eq!((&record["outcome"], &record["bytes_in"]), (&"partial".into(), &27.into()), "{record}");
     assert_eq!(record["code"], "stream-idle", "{record}");
     // The handshake's answer names it, like every other.
     assert_eq!(reply.header("x-correlation-id"), record["id"].as_str());

@@ -90,6 +90,7 @@ async fn copy(caller: OnUpgrade, target: OnUpgrade, mut tail: Box<Tail>, idle: D
         Ended::Silent => {
             lasting.tell(&ReplyError::Paused.denial(), tail.exchange());
             tail.cut(&code::STREAM_IDLE);
+            close(caller.stream, &frames, GOING_AWAY).await;
         }
         Ended::Leaving => {
             tail.cut(&code::DRAIN_OVER);
