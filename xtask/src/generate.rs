@@ -212,7 +212,8 @@ fn fields_page() -> String {
          (3xx) does not cross, and of a client error (4xx) the status and `Retry-After` alone.\n\n\
          After the body of a reply, {} cross; other trailers, in both directions, only where they are declared. No \
          trailer may be a field of these tables otherwise (RFC 9110 §6.5.1): a request with such a one is refused with \
-         `header-refused`, and of a reply it is left out.\n\n\
+         `header-refused`, and of a reply it is left out. A pseudo-field in a target's trailers (RFC 9113 §8.1), or a \
+         request's beside `:status`, is left out too; what else stands there crosses as declared.\n\n\
          Where a keep list filters a body, what tells of the whole body does not cross: {}. That holds for every \
          method where GET of the same path at the target is filtered: for HEAD, and for what changes a thing and is \
          answered with its entity tag.\n\n\

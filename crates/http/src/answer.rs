@@ -46,6 +46,9 @@ pub(crate) fn respond(
             replayed(&site.problems, route, *answer, tail.exchange(), spelling)
         }
         Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
+            if MAY_BE_THE_OPERATORS.contains(&reply.status()) {
+                site.told.log(&Denial::new(&code::TARGET_DECLINED).internal(reply.status()), tail.exchange());
+            }
             declined(&site.problems, reply, tail)
         }
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -240,6 +243,10 @@ pub(crate) fn is_bodiless(method: impl AsRef<str>, status: StatusCode) -> bool {
     let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
     method.as_ref() == "HEAD" || without.contains(&status)
 }
+
+/// Client errors that may speak of what the bridge shows the target, or of how it is declared. The others are answers.
+const MAY_BE_THE_OPERATORS: [StatusCode; 3] =
+    [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::METHOD_NOT_ALLOWED];
 
 fn declined(problems: &Problems, reply: Response<Watched>, tail: Box<Tail>) -> Response<AnswerBody> {
     let mut response = problems.declined(reply.status(), tail.exchange());
