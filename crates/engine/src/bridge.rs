@@ -110,7 +110,15 @@ impl Bridge {
         let wrong = |found| StartError::Manifest(Box::new(found));
         let plan = Plan::load(dir, &SystemClock::default()).map_err(wrong)?;
         let fixed = Fixed::of(&plan.manifest);
-        let home = Home::open(&plan.manifest.bridge.data_dir, Actor::new("bridge"));
+        let data_dir = &plan.manifest.bridge.data_dir;
+        if !Home::is_begun(data_dir) {
+            tracing::warn!(
+                data_dir = %data_dir.display(),
+                "the data directory holds no bridge yet, so keys, secrets, CA and audit trail begin anew. If this bridge \
+                 ran before, stop it: is `data_dir` right, and is its disk mounted?"
+            );
+        }
+        let home = Home::open(data_dir, Actor::new("bridge"));
         let home = home.map_err(ServiceError::from)?;
         let plan = plan.with_secrets(&home.secrets(), home.clock.now()).await.map_err(wrong)?;
         let manifest = &plan.manifest;
