@@ -86,6 +86,8 @@ pub enum AuditError {
     Locked(PathBuf),
     #[error("the audit trail is damaged: {0}")]
     Damaged(#[from] Fault),
+    #[error("the audit trail is that of a bridge called `{found}`, and this one is called `{name}`")]
+    OtherName { found: String, name: String },
     /// It contradicts what is remembered of it, or itself. The operator may have it go on: [`crate::Options::accept_loss`].
     #[error("the audit trail is not as it was left: {0}")]
     NotAsLeft(Fault),

@@ -238,8 +238,20 @@ fn read_log(
         }
         Err(error) => return Err(Fault::reading(CHECKPOINT, &error).into()),
     };
+    refuse_other_name(&note, &options.origin)?;
     let head = own_checkpoint(&note, options)?;
     Ok(Some(Edge::load(disk, &places.log, head.size, &head.root)?))
+}
+
+/// A name that was changed is no damage. The first line says whose log it is, whoever signed it.
+fn refuse_other_name(note: &[u8], name: &str) -> Result<(), AuditError> {
+    const LONGEST: usize = 100;
+    let found = String::from_utf8_lossy(note).lines().next().unwrap_or_default().to_owned();
+    let is_name = !found.is_empty() && found.chars().all(|letter| letter.is_ascii_graphic());
+    if found == name || !is_name || found.len() > LONGEST {
+        return Ok(());
+    }
+    Err(AuditError::OtherName { found, name: name.to_owned() })
 }
 
 fn own_checkpoint(note: &[u8], options: &Options) -> Result<Checkpoint, Fault> {

@@ -87,6 +87,7 @@ impl Plan {
             Ok(None) => judged.extend(judge::secrets_unseen(positions, "there is no data directory yet")),
             Err(error) => judged.extend(judge::secrets_unseen(positions, &error.to_string())),
         }
+        judged.extend(publishing::other_name(&manifest.bridge));
         judged.extend(publishing::behind(&manifest.bridge, clock.now()));
         judged.extend(descriptors::too_few(manifest));
         Plan::compile(loaded, judged, today(clock))

@@ -3,11 +3,11 @@
 use crate::audit_dir;
 use crate::material::{self, MaterialError, secret_name};
 use crate::services::{ServiceError, Services};
-use ironbridge_audit::Stored;
 use ironbridge_audit::export;
+use ironbridge_audit::{Log, Stored};
 use ironbridge_core::action::name;
 use ironbridge_core::{Fetch, Sensitive, Timestamp};
-use ironbridge_manifest::finding::TRAIL_BEHIND;
+use ironbridge_manifest::finding::{OTHER_NAME, TRAIL_BEHIND};
 use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, Observed, RecordFormat, SecretRef};
 use ironbridge_net::address::Policy;
 use ironbridge_net::session::Dialer;
@@ -96,6 +96,18 @@ pub fn behind(bridge: &manifest::Bridge, now: Timestamp) -> Vec<Observed> {
         Some(Observed::new(&TRAIL_BEHIND, &["bridge", "audit", key, &lag.name], message))
     });
     told.collect()
+}
+
+/// Whether the trail in the data directory has another name than the bridge.
+pub fn other_name(bridge: &manifest::Bridge) -> Option<Observed> {
+    // What cannot be read says nothing; a start, and `audit verify`, tell why.
+    let found = Log::open(audit_dir(&bridge.data_dir)).ok()?.checkpoint(None).ok()?.origin;
+    if found == *bridge.name {
+        return None;
+    }
+    let message =
+        format!("the audit trail in `data_dir` is that of a bridge called `{}`", found.escape_debug());
+    Some(Observed::new(&OTHER_NAME, &["bridge", "name"], message))
 }
 
 struct Wanted {

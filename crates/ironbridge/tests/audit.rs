@@ -929,3 +929,25 @@ fn status_fails_for_whatever_is_not_as_it_was_left() {
         stage.good(&["audit", "status"]);
     }
 }
+
+/// Nothing is damaged where a bridge was given another name.
+#[test]
+fn a_changed_name_is_told_as_one() {
+    let stage = own_stage(3);
+    stage.edit("ironbridge.yaml", "name: test-bridge", "name: other-bridge");
+    let told = stage.bad(&["run"]).err;
+    for said in ["called `test-bridge`", "called `other-bridge`", "call it `test-bridge` again"] {
+        assert!(told.contains(said), "{told}");
+    }
+    assert!(!told.contains("damaged"), "{told}");
+    let checked = stage.bad(&["check"]);
+    let checked = checked.out + &checked.err;
+    assert!(checked.contains("IB133") && checked.contains("called `test-bridge`"), "{checked}");
+    stage.edit("ironbridge.yaml", "name: other-bridge", "name: test-bridge");
+    assert!(!stage.run(&["check"]).out.contains("IB133"));
+    // A mixed-up restore.
+    let other = own_stage(3);
+    fs::copy(other.path("data/keys"), stage.path("data/keys")).unwrap();
+    let told = stage.bad(&["key", "list"]).err;
+    assert!(told.contains("of one backup"), "{told}");
+}

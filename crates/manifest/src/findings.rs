@@ -202,6 +202,11 @@ findings! {
         "Set it with `ironbridge secret set NAME`, or correct the reference. What is set while the bridge runs, and is none, is told at once; whatever needs it is refused with `secret-unavailable`.",
         "password: secret://sealed/epr       # and it was set as `erp`";
 
+    OTHER_NAME = "IB133", Error, "The audit trail has another name",
+        "A bridge's name is the origin of its audit trail, and what signed it is named after it. The trail in the data directory is of another name, so the bridge does not start on it.",
+        "Give the bridge the name again that its trail has. To begin another trail, give it another `data_dir`.",
+        "bridge: { name: acme-bridge-2 }     # and the trail is of acme-bridge";
+
     DANGER_EXPIRED = "IB201", Error, "A danger has expired",
         "A weaker-than-default choice was accepted until this date. It has passed: from the next start or reload on, exchanges with the system are refused with `target-suspended`, and the issuer's tokens are taken only as without the choice. All else goes on.",
         "Remove the `danger` key. If there is still no better way, write down why and until when.",

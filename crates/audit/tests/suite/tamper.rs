@@ -215,7 +215,8 @@ fn another_key_or_origin_is_refused() {
     assert!(matches!(opened, Err(AuditError::Damaged(fault)) if fault.kind == FaultKind::Signature));
     let opened =
         Trail::open(Options { origin: "example.com/bridge-2".into(), ..options(dir.path()) }, clock());
-    assert!(matches!(opened, Err(AuditError::Damaged(fault)) if fault.kind == FaultKind::Signature));
+    let Err(AuditError::OtherName { found, name }) = opened else { panic!() };
+    assert_eq!((&*found, &*name), ("example.com/bridge-1", "example.com/bridge-2"));
 }
 
 /// The bridge does not start on a trail whose growing edge or journal is damaged.

@@ -246,6 +246,10 @@ fn start_failure(dir: &Path, error: StartError) -> Failure {
             "another bridge runs on this data directory; stop it first, or give this one its own `data_dir`"
                 .into()
         }
+        StartError::Service(ServiceError::Audit(AuditError::OtherName { found, .. })) => format!(
+            "a bridge keeps its name: call it `{found}` again (bridge.name); for a new one, give it another `data_dir`. If it \
+             never had that name, the directory is another bridge's, or another hand put its trail there"
+        ),
         StartError::Service(ServiceError::Audit(AuditError::NotAsLeft(_))) => accept_loss::HELP.into(),
         StartError::Service(ServiceError::Audit(AuditError::Io { .. })) => UNREADABLE.into(),
         StartError::Service(ServiceError::Audit(AuditError::Damaged(fault)))

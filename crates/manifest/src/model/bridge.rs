@@ -13,7 +13,7 @@ section! {
         /// Its name, which is also the origin of its audit trail. Where the log is served to others it should be the
         /// log's URL without `https://` (C2SP tlog-tiles), such as `bridge.example/log`: lower-case letters, digits,
         /// `.`, `_` and `-` between slashes, a port after the first part, at most 64 characters. In Via, slash and
-        /// colon become `-`. It cannot change later.
+        /// colon become `-`. It cannot change later: a bridge does not start on a trail of another name.
         name: BridgeName,
         /// The address under which callers reach it. Tokens of the built-in token endpoint name it as their
         /// issuer. Required as soon as an account has `oauth_client` credentials; otherwise

@@ -400,7 +400,8 @@ pub(super) fn put_part(db: &Connection, part: &str, sealed: &[u8]) -> rusqlite::
 fn opened(db: &Connection, sealer: &dyn Sealer, name: &str, context: &[u8]) -> Result<Vec<u8>, Failure> {
     let sealed = part(db, name)?.ok_or_else(|| altered("what it remembers of its rows is missing"))?;
     let opened = sealer.open(&sealed, context);
-    Ok(opened.map_err(|_| altered("what it remembers of its rows was not written with this key file"))?)
+    let what = "what it remembers of its rows was not written with this key file".to_owned();
+    Ok(opened.map_err(|_| StoreError::Altered { what, mend: TOGETHER })?)
 }
 
 fn seal(sealer: &dyn Sealer, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, StoreError> {
@@ -412,6 +413,8 @@ pub(super) fn altered(what: &str) -> StoreError {
 }
 
 const RESTORE: &str = "find out who can write the data directory, and restore store.sqlite from a backup";
+const TOGETHER: &str = "are `keys` and `store.sqlite` of one bridge, and of one backup? Bring back those that belong together; else \
+                        find out who can write the data directory";
 /// Of each kind. Each is some 80 bytes of what every change writes.
 const MOST: usize = 10_000;
 const VERSION: u8 = 3;
