@@ -108,8 +108,8 @@ impl CertificateAuthority {
             return CertificateAuthority::open(&pem, clock).map_err(|reason| kept.unreadable(reason));
         }
         let pem = new_root(bridge, clock.now()).map_err(KeptKeyError::Making)?;
-        kept.write(pem.as_bytes(), clock.now()).await?;
-        CertificateAuthority::open(pem.as_bytes(), clock).map_err(|reason| kept.unreadable(reason))
+        let pem = kept.write_first(pem.as_bytes(), clock.now()).await?;
+        CertificateAuthority::open(&pem, clock).map_err(|reason| kept.unreadable(reason))
     }
 
     /// `pem` holds the certificate and its key.

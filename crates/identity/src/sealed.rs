@@ -49,6 +49,17 @@ impl Kept {
         Ok(())
     }
 
+    /// Keeps what was made at first use, unless another process was faster: what is kept then.
+    pub async fn write_first(
+        &self,
+        plain: &[u8],
+        now: Timestamp,
+    ) -> Result<Zeroizing<Vec<u8>>, KeptKeyError> {
+        let sealed = self.keys.seal(plain, self.item().as_bytes()).map_err(|reason| self.sealed(reason))?;
+        let item = self.items.put_first(self.namespace, self.name, sealed, now).await?;
+        self.keys.open(&item.sealed, self.item().as_bytes()).map_err(|reason| self.sealed(reason))
+    }
+
     pub fn unreadable(&self, reason: impl ToString) -> KeptKeyError {
         KeptKeyError::Unreadable { item: self.item(), reason: reason.to_string() }
     }

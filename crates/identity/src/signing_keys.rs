@@ -51,14 +51,12 @@ impl SigningKeys {
         now: Timestamp,
     ) -> Result<SigningKeys, KeptKeyError> {
         let kept = Kept::new(items, keys, "token-endpoint", "signing-key");
-        let pair = match kept.read().await? {
-            Some(text) => {
-                let stored: Stored =
-                    serde_json::from_slice(&text).map_err(|reason| kept.unreadable(reason))?;
-                Pair::open(&stored).map_err(|reason| kept.unreadable(reason))?
-            }
-            None => fresh(&kept, None, now).await?,
+        let text = match kept.read().await? {
+            Some(text) => text,
+            None => kept.write_first(&fresh(None, now)?, now).await?,
         };
+        let stored: Stored = serde_json::from_slice(&text).map_err(|reason| kept.unreadable(reason))?;
+        let pair = Pair::open(&stored).map_err(|reason| kept.unreadable(reason))?;
         let published = JwkSet::parse(&pair.document).map_err(|reason| kept.unreadable(reason))?;
         let published = IssuerKeys::local(issuer, published);
         Ok(SigningKeys { kept, current: ArcSwap::from_pointee(pair), published })
@@ -71,7 +69,10 @@ impl SigningKeys {
         if now.since(current.created) < ROTATED_EVERY {
             return Ok(false);
         }
-        let pair = fresh(&self.kept, Some(current.key.public_jwk()), now).await?;
+        let text = fresh(Some(current.key.public_jwk()), now)?;
+        let stored: Stored = serde_json::from_slice(&text).map_err(|reason| self.kept.unreadable(reason))?;
+        let pair = Pair::open(&stored).map_err(KeptKeyError::Making)?;
+        self.kept.write(&text, now).await?;
         let published = JwkSet::parse(&pair.document).map_err(|reason| self.kept.unreadable(reason))?;
         // Published before it signs: a verifier never meets a token whose key it cannot find.
         self.published.replace(Some(published));
@@ -94,14 +95,14 @@ impl SigningKeys {
     }
 }
 
-async fn fresh(kept: &Kept, previous: Option<Value>, now: Timestamp) -> Result<Pair, KeptKeyError> {
+/// A key as it is kept.
+fn fresh(previous: Option<Value>, now: Timestamp) -> Result<Zeroizing<Vec<u8>>, KeptKeyError> {
     let making = |error: String| KeptKeyError::Making(error);
     let key = SigningKey::generate().map_err(|error| making(error.to_string()))?;
     let pkcs8 = key.to_pkcs8().map_err(|error| making(error.to_string()))?;
     let stored = Stored { key: hash::base64(&pkcs8), created: now.seconds(), previous };
     let text = serde_json::to_vec(&stored).map_err(|error| making(error.to_string()))?;
-    kept.write(&Zeroizing::new(text), now).await?;
-    Pair::open(&stored).map_err(KeptKeyError::Making)
+    Ok(Zeroizing::new(text))
 }
 
 impl Pair {

@@ -1,6 +1,7 @@
 use crate::stage::{NOW, Shelf, TestClock};
 use ironbridge_identity::KeptKeyError;
 use ironbridge_identity::authority::{CertificateAuthority, IssuedCertificate, SERVER_LIFETIME, Validity};
+use ironbridge_identity::signing_keys::SigningKeys;
 use ironbridge_seal::envelope::Keys;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -146,4 +147,16 @@ async fn leaves_end_with_the_root_and_serials_are_large() {
         .collect();
     assert!(serials.iter().all(|serial| serial.trim().len() == "serial=".len() + 32), "{serials:?}");
     assert_ne!(serials[0], serials[1]);
+}
+
+/// A command and a bridge may both be the first: what each goes on with is what is kept.
+#[tokio::test]
+async fn what_is_made_at_first_use_is_one_whoever_comes_first() {
+    let shelf = Shelf::new();
+    let (one, other) = tokio::join!(authority(&shelf), authority(&shelf));
+    assert_eq!(one.root_pem(), other.root_pem());
+    assert_eq!(authority(&shelf).await.root_pem(), one.root_pem());
+    let keys = || SigningKeys::load_or_create(shelf.store.clone(), shelf.keys.clone(), "b", NOW);
+    let (one, other) = tokio::join!(keys(), keys());
+    assert_eq!(one.unwrap().jwks(), other.unwrap().jwks());
 }
