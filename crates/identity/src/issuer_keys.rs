@@ -2,7 +2,7 @@
 //! issuer, whatever tokens arrive.
 
 use arc_swap::ArcSwapOption;
-use ironbridge_core::{Clock, Fetch, FetchMethod, FetchRequest, Fetched, Timestamp, json};
+use ironbridge_core::{Clock, Fetch, FetchMethod, FetchRequest, Fetched, json};
 use ironbridge_seal::jose::JwkSet;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -61,31 +61,32 @@ struct Remote {
     problem: Mutex<Option<String>>,
 }
 
+/// Times are of the monotonic clock: one that is set back must not hold up a new key.
 struct Flight {
     under_way: bool,
     /// No attempt for the sake of a token before: the issuer fails.
-    not_before: Timestamp,
+    not_before: Duration,
     /// When all attempts that tokens caused are paid for, at one each [`REFETCH_INTERVAL`].
-    paid_at: Timestamp,
+    paid_at: Duration,
     /// Kids, hashed, that were asked for and not found.
     unfound: HashMap<u64, Unfound>,
     hasher: RandomState,
 }
 
 struct Unfound {
-    not_before: Timestamp,
+    not_before: Duration,
     pause: Duration,
 }
 
 impl Flight {
-    fn new(now: Timestamp) -> Flight {
+    fn new(now: Duration) -> Flight {
         let (unfound, hasher) = (HashMap::new(), RandomState::new());
         Flight { under_way: true, not_before: now, paid_at: now, unfound, hasher }
     }
 
     /// Whether a token with this kid may cause an attempt now. Then it is taken as made.
-    fn allows(&mut self, kid: &str, now: Timestamp) -> bool {
-        if now < self.not_before || self.paid_at.since(now) > REFETCH_INTERVAL {
+    fn allows(&mut self, kid: &str, now: Duration) -> bool {
+        if now < self.not_before || self.paid_at.saturating_sub(now) > REFETCH_INTERVAL {
             return false;
         }
         let kid = self.hasher.hash_one(kid);
@@ -100,8 +101,8 @@ impl Flight {
         if self.unfound.len() >= MAX_UNFOUND {
             self.unfound.clear();
         }
-        self.unfound.insert(kid, Unfound { not_before: now.plus(pause), pause });
-        self.paid_at = self.paid_at.max(now).plus(REFETCH_INTERVAL);
+        self.unfound.insert(kid, Unfound { not_before: now.saturating_add(pause), pause });
+        self.paid_at = self.paid_at.max(now).saturating_add(REFETCH_INTERVAL);
         true
     }
 }
@@ -129,7 +130,7 @@ impl IssuerKeys {
             remote: Some(Remote {
                 source,
                 fetch,
-                flight: Mutex::new(Flight::new(clock.now())),
+                flight: Mutex::new(Flight::new(clock.monotonic())),
                 wanted: Notify::new(),
                 clock,
                 attempts: watch::Sender::new(0),
@@ -193,7 +194,7 @@ impl IssuerKeys {
             {
                 let mut flight = remote.flight.lock();
                 flight.under_way = false;
-                flight.not_before = remote.clock.now().plus(refetch);
+                flight.not_before = remote.clock.monotonic().saturating_add(refetch);
             }
             remote.attempts.send_modify(|attempts| *attempts += 1);
             tokio::select! {
@@ -215,7 +216,7 @@ impl IssuerKeys {
 
     /// Something to wait for, when a fetch is under way or may be made because of a key that is not known. What it costs
     /// is each kid's own, so that tokens with made-up ones do not use up what a new key needs.
-    pub(crate) fn more(&self, kid: &str, now: Timestamp) -> Option<NextAttempt> {
+    pub(crate) fn more(&self, kid: &str) -> Option<NextAttempt> {
         let remote = self.remote.as_ref()?;
         // Subscribed before the flight is looked at: an attempt that ends in between is then not missed.
         let next = NextAttempt(remote.attempts.subscribe());
@@ -227,7 +228,7 @@ impl IssuerKeys {
             // The pauses between failing attempts are kept; waiting for the next would hold the caller up.
             return None;
         }
-        if !flight.allows(kid, now) {
+        if !flight.allows(kid, remote.clock.monotonic()) {
             return None;
         }
         flight.under_way = true;

@@ -197,7 +197,7 @@ impl TokenVerifier {
         }
         // Read before the keys: if they change in between, what is remembered is out of date at once.
         let generation = issuer.keys.generation();
-        let verified = issuer.check_signature(unverified, now)?;
+        let verified = issuer.check_signature(unverified)?;
         let claims = verified.claims().map_err(refused)?;
         let claims = Claims::read(&claims, &issuer.client_id_claim).map_err(|denial| {
             let why = wanted::claims(&claims, denial.detail.as_deref(), issuer);
@@ -221,10 +221,10 @@ impl TokenVerifier {
 }
 
 impl Issuer {
-    fn check_signature(&self, token: Unverified<'_>, now: Timestamp) -> Result<Verified, Halt> {
+    fn check_signature(&self, token: Unverified<'_>) -> Result<Verified, Halt> {
         let Some(keys) = self.keys.current() else {
             let problem = self.keys.problem().unwrap_or_else(|| "no attempt has ended yet".to_owned());
-            return Err(self.unless_fetched(self.unavailable(&problem), token.kid.as_deref(), now));
+            return Err(self.unless_fetched(self.unavailable(&problem), token.kid.as_deref()));
         };
         match check_with(&keys, &token) {
             Some(result) => result.map_err(refused),
@@ -241,7 +241,7 @@ impl Issuer {
                     }
                     None => Denial::new(&code::TOKEN_KEY_UNKNOWN).internal(why),
                 };
-                Err(self.unless_fetched(denial, token.kid.as_deref(), now))
+                Err(self.unless_fetched(denial, token.kid.as_deref()))
             }
         }
     }
@@ -251,8 +251,8 @@ impl Issuer {
         Denial::new(&code::ISSUER_UNAVAILABLE).internal(why).retry_after(UNAVAILABLE_RETRY)
     }
 
-    fn unless_fetched(&self, denial: Denial, kid: Option<&str>, now: Timestamp) -> Halt {
-        match self.keys.more(kid.unwrap_or_default(), now) {
+    fn unless_fetched(&self, denial: Denial, kid: Option<&str>) -> Halt {
+        match self.keys.more(kid.unwrap_or_default()) {
             Some(next) => Halt::Keys(next, Box::new(denial)),
             None => Halt::deny(denial),
         }

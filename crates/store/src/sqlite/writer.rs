@@ -6,7 +6,7 @@ use super::steps::Keeper;
 use super::turn::Turn;
 use super::{idempotency, schema};
 use crate::StoreError;
-use ironbridge_core::{Clock, Timestamp};
+use ironbridge_core::Clock;
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +26,10 @@ pub(super) struct Writer {
     schema: Option<i64>,
     keeper: Arc<Keeper>,
     clock: Arc<dyn Clock>,
-    next_sweep: Timestamp,
+    /// These by the monotonic clock: one that is set back must not keep what was erased.
+    next_sweep: Duration,
     /// When to empty the write-ahead log, while it may still hold what was erased.
-    empty_log_at: Option<Timestamp>,
+    empty_log_at: Option<Duration>,
     /// When this process last erased something, by the monotonic clock.
     erased: Option<Duration>,
 }
@@ -42,7 +43,7 @@ impl Writer {
         generation: watch::Sender<u64>,
         clock: Arc<dyn Clock>,
     ) -> Writer {
-        let next_sweep = clock.now().plus(SWEEP_EVERY);
+        let next_sweep = clock.monotonic().saturating_add(SWEEP_EVERY);
         Writer {
             file,
             db: Some(db),
@@ -81,7 +82,7 @@ impl Writer {
                 return;
             }
             self.sweep();
-            if self.empty_log_at.is_some_and(|at| self.clock.now() >= at) {
+            if self.empty_log_at.is_some_and(|at| self.clock.monotonic() >= at) {
                 self.empty_log(Duration::ZERO);
             }
             self.look();
@@ -196,14 +197,14 @@ impl Writer {
 
     /// Forgets idempotency keys that have expired, a bounded number at a time.
     fn sweep(&mut self) {
-        let now = self.clock.now();
-        if now < self.next_sweep {
+        let (now, moment) = (self.clock.now(), self.clock.monotonic());
+        if moment < self.next_sweep {
             return;
         }
         let Ok((_, db, _)) = self.database() else { return };
         let swept = idempotency::sweep(db, now, SWEEP_AT_ONCE);
         if !matches!(swept, Ok(SWEEP_AT_ONCE)) {
-            self.next_sweep = now.plus(SWEEP_EVERY);
+            self.next_sweep = moment.saturating_add(SWEEP_EVERY);
         }
     }
 
@@ -212,7 +213,7 @@ impl Writer {
     fn empty_log(&mut self, patience: Duration) {
         let Ok((file, db, _)) = self.database() else { return };
         let emptied = file.empty_log(db, patience).unwrap_or(false);
-        self.empty_log_at = (!emptied).then(|| self.clock.now().plus(EMPTY_LOG_EVERY));
+        self.empty_log_at = (!emptied).then(|| self.clock.monotonic().saturating_add(EMPTY_LOG_EVERY));
     }
 
     /// The connection, opened anew after a failure.
