@@ -74,6 +74,9 @@ pub(crate) struct Rejected {
 const BATCH_RECORDS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
 
+/// So often a record is sent alone that is too large for the sink. With the pauses in between that is some minutes.
+const TRIES_ALONE: u32 = 8;
+
 /// For one request to an HTTP sink.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -89,7 +92,9 @@ pub(crate) async fn run(forward: Forward, around: Surroundings, report: Report) 
     };
     let cursor = Cursor::of(around.log.dir(), &forward.name, forward.keys);
     let format = forward.format;
-    Forwarder { cursor, outlet, format, around, report, records: None, most: BATCH_RECORDS }.run().await;
+    Forwarder { cursor, outlet, format, around, report, records: None, most: BATCH_RECORDS, too_large: None }
+        .run()
+        .await;
 }
 
 struct Forwarder {
@@ -102,6 +107,8 @@ struct Forwarder {
     records: Option<Follow>,
     /// Records in one request; fewer once the sink said that a batch was too large.
     most: usize,
+    /// The record that was too large by itself, and how often.
+    too_large: Option<(u64, u32)>,
 }
 
 impl Forwarder {
@@ -167,15 +174,33 @@ impl Forwarder {
     }
 
     async fn send(&mut self, records: &[Outgoing]) -> Result<(), Trouble> {
-        let rejected = self.outlet.send(records).await.inspect_err(|trouble| {
+        let sent = self.outlet.send(records).await.inspect_err(|trouble| {
             if trouble.too_large {
                 self.most = (records.len() / 2).max(1);
             }
-        })?;
+        });
+        let rejected = match (sent, records) {
+            (Err(trouble), [only]) if trouble.too_large && self.is_refused(only) => {
+                Rejected { count: 1, reason: format!("too large for it by itself: {trouble}") }
+            }
+            (sent, _) => sent?,
+        };
         if rejected.count > 0 {
             self.report.lost(rejected.count, &rejected.reason);
         }
         Ok(())
+    }
+
+    /// Whether the record was too large by itself so often that it must be the record: what stands before a sink, and was
+    /// set up wrongly, is set right meanwhile.
+    fn is_refused(&mut self, only: &Outgoing) -> bool {
+        let index = only.stored.index;
+        let tries = match self.too_large {
+            Some((known, tries)) if known == index => tries + 1,
+            _ => 1,
+        };
+        self.too_large = Some((index, tries)).filter(|_| tries < TRIES_ALONE);
+        tries >= TRIES_ALONE
     }
 
     async fn read(&mut self, next: u64, size: u64) -> Result<Vec<Outgoing>, Trouble> {

@@ -212,17 +212,36 @@ fn a_sink_that_wants_smaller_batches_gets_them() {
     let authority = Authority::new("lakes").unwrap();
     let target = FakeTarget::start(&authority).unwrap();
     recorded(source.path(), 100);
-    target.otherwise(Reply::Raw(413, Vec::new(), "".into()));
+    let alone = |seen: &Seen| objects(std::slice::from_ref(seen)).len() == 1;
+    let status = move |seen: &Seen| if alone(seen) { 202 } else { 413 };
+    target.otherwise(Reply::chosen(move |seen| Reply::Raw(status(seen), Vec::new(), "".into())));
     let runtime = runtime();
     let _entered = runtime.enter();
     let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
-    until("batches are small", || {
-        target.seen().last().is_some_and(|seen| objects(std::slice::from_ref(seen)).len() == 1)
-    });
-    target.otherwise(Reply::Raw(202, Vec::new(), "".into())).forget();
     caught_up(&publisher, 100);
-    let got = objects(&target.seen());
-    assert_eq!(got[got.len() - 100..], expected(0..100));
+    let taken: Vec<Seen> = target.seen().into_iter().filter(alone).collect();
+    assert_eq!(objects(&taken), expected(0..100));
+    assert_eq!(only(&publisher).lost, 0);
+}
+
+/// What comes after it is sent all the same, and nobody takes it for sent.
+#[test]
+fn what_is_too_large_by_itself_is_passed_over_and_told() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    recorded(source.path(), 10);
+    let holds = |seen: &Seen| objects(std::slice::from_ref(seen)).contains(&"object-3".to_owned());
+    let status = move |seen: &Seen| if holds(seen) { 413 } else { 202 };
+    target.otherwise(Reply::chosen(move |seen| Reply::Raw(status(seen), Vec::new(), "".into())));
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    caught_up(&publisher, 10);
+    let (refused, taken): (Vec<Seen>, Vec<Seen>) = target.seen().into_iter().partition(holds);
+    assert_eq!(objects(&taken), [expected(0..3), expected(4..10)].concat());
+    assert_eq!(refused.iter().filter(|seen| objects(std::slice::from_ref(seen)).len() == 1).count(), 8);
+    assert_eq!(only(&publisher).lost, 1);
 }
 
 #[test]
