@@ -305,6 +305,8 @@ fn certificates_are_issued_for_declared_names() {
     }
     assert_eq!(fs::metadata(stage.path("out/shop.key")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(stage.bad(&issue).err.contains("nothing is overwritten"));
+    let longer = stage.bad(&["certificate", "issue", "shop", "--out", "other", "--lifetime", "367d"]).err;
+    assert!(longer.contains("366d at most") && !stage.path("other").exists(), "{longer}");
     // It waits to be recorded, once: what was refused issued nothing.
     let home = Home::open(&stage.path("data"), Actor::new("test")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -446,5 +448,27 @@ fn every_command_that_a_page_names_exists() {
             words.push("--help");
         }
         stage.good(&words);
+    }
+}
+
+/// A key in the place of a name stands in the shell's history; it does not stand in the output too.
+#[test]
+fn a_whole_key_where_a_name_is_meant_is_not_repeated() {
+    let stage = Stage::new();
+    let key = stage.good(&["key", "issue", "shop"]).out;
+    let key = key.trim();
+    let (_, bare) = key.split_once('_').unwrap();
+    for given in [key, bare] {
+        for command in [
+            &["key", "list"][..],
+            &["key", "issue"],
+            &["key", "revoke"],
+            &["explain"],
+            &["certificate", "issue", "--out", "x"],
+        ] {
+            let told = stage.bad(&[command, &[given]].concat());
+            assert!(told.err.contains("whole key"), "{command:?}: {}", told.err);
+            assert!(!(told.err + &told.out).contains(bare), "{command:?}");
+        }
     }
 }

@@ -74,7 +74,7 @@ pub(crate) struct Rejected {
 const BATCH_RECORDS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// So often a record is sent alone that is too large for the sink. With the pauses in between that is some minutes.
+/// So often a record is sent alone that is too large for the sink. With the pauses in between that is about two minutes.
 const TRIES_ALONE: u32 = 8;
 
 /// For one request to an HTTP sink.

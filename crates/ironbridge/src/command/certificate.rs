@@ -29,6 +29,8 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes ACCOUNT.crt and ACCOUNT.key, readable by you alone, and ca.pem, the bridge's CA.
+There are no revocation lists. To take a certificate back before it expires, give the account
+another `san` and issue the next: from the reload on, the old one belongs to nobody.
 
 Example:
   ironbridge certificate issue order-service --out certificates")]
@@ -38,7 +40,7 @@ pub struct Issue {
     /// Directory to write to, made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How long it is valid
+    /// How long it is valid, at most 366d
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = times::duration)]
     lifetime: Duration,
     #[command(flatten)]
@@ -71,6 +73,10 @@ pub fn run(dir: &Path, command: Command) -> Outcome {
 
 fn issue(manifest: &Manifest, args: &Issue) -> Outcome {
     let name = san(manifest, &args.account)?;
+    if args.lifetime > LONGEST {
+        let message = format!("a certificate may live {} at most", times::show_duration(LONGEST));
+        return Err(Failure::new(message).help("give a shorter --lifetime, and issue the next one in time"));
+    }
     let home = home(manifest)?;
     let authority = block_on(async { Ok(home.authority(&manifest.bridge.name).await?) })?;
     DirBuilder::new().recursive(true).mode(0o700).create(&args.out)?;
@@ -105,6 +111,9 @@ fn issue(manifest: &Manifest, args: &Issue) -> Outcome {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// As keys and secrets may: whoever copies one has it for no longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The name by which the manifest knows the account's certificate.
 fn san(manifest: &Manifest, name: &str) -> Result<String, Failure> {

@@ -1,6 +1,7 @@
 mod page;
 
 use crate::cli::Outcome;
+use crate::command::key::refuse_whole_key;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use ironbridge_core::nearest::closest;
@@ -60,6 +61,7 @@ fn with_more(mut first: Value, more: Vec<Value>) -> Value {
 
 /// What goes by this name, at least one page: what has it as its own name, and then the manifest's keys.
 fn find(pages: Vec<Page>, wanted: &str) -> Result<Vec<Page>, Failure> {
+    refuse_whole_key(wanted)?;
     let wanted = wanted.trim_matches(['`', '"', '\'', ':']);
     let (mut found, others): (Vec<Page>, Vec<Page>) =
         pages.into_iter().partition(|page| page.is_called(wanted));

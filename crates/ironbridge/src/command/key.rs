@@ -132,6 +132,7 @@ fn issue(dir: &Path, args: &Issue) -> Outcome {
 }
 
 pub fn account<'m>(manifest: &'m Manifest, name: &str) -> Result<&'m Account, Failure> {
+    refuse_whole_key(name)?;
     manifest.accounts.get(name).ok_or_else(|| {
         let failure = Failure::new(format!("the manifest has no account `{name}`"));
         match suggestion(name, manifest.accounts.keys().map(|name| &**name)) {
@@ -165,6 +166,7 @@ fn allowed(account: &Account, args: &Issue) -> Result<(Kind, Duration), Failure>
 }
 
 fn list(manifest: &Path, args: &List) -> Outcome {
+    args.account.as_deref().map_or(Ok(()), refuse_whole_key)?;
     let home = args.data_dir.home(manifest)?;
     let (keys, altered) = block_on(async {
         Ok((home.store.list(args.account.as_deref()).await?, home.store.altered().await?))
@@ -229,11 +231,7 @@ fn state(key: &IssuedCredential, now: Timestamp) -> &'static str {
 }
 
 fn revoke(manifest: &Path, args: &Revoke) -> Outcome {
-    if let Some(key) = ApiKey::parse(args.id.as_bytes()) {
-        let id = key.id();
-        return Err(Failure::new("that is a whole key, and now it stands in your shell's history")
-            .help(format!("revoke it by its id: ironbridge key revoke {id}")));
-    }
+    refuse_whole_key(&args.id)?;
     let home = args.data_dir.home(manifest)?;
     let key = block_on(revoke_in(&home, &args.id))?;
     let account = key.map(|key| key.account);
@@ -252,6 +250,14 @@ fn revoke(manifest: &Path, args: &Revoke) -> Outcome {
 }
 
 /// `None` where another hand had changed or removed it, so that nobody can tell whose it was.
+/// A key that is given where a name is meant is not repeated, with its prefix or without.
+pub fn refuse_whole_key(text: &str) -> Result<(), Failure> {
+    let whole = ["", "ibk_", "ibs_"].map(|prefix| format!("{prefix}{text}"));
+    let Some(key) = whole.iter().find_map(|text| ApiKey::parse(text.as_bytes())) else { return Ok(()) };
+    Err(Failure::new("that is a whole key, and now it stands in your shell's history")
+        .help(format!("revoke it by its id: ironbridge key revoke {}", key.id())))
+}
+
 async fn revoke_in(home: &Home, id: &str) -> Result<Option<IssuedCredential>, Failure> {
     let keys = home.store.list(None).await?;
     let key = keys.into_iter().find(|key| key.id == id);

@@ -85,7 +85,14 @@ fn trace(manifest: &Path, args: &Trace) -> Outcome {
         let counts = integrations.iter().map(|(name, count)| format!("{name} {count}"));
         let counts = counts.collect::<Vec<_>>().join(", ");
         let total = plural(integrations.values().sum(), "record");
-        output::note(format_args!("{total}: {counts}. Retention may have dropped older ones."));
+        let kept = source.log.kept()?;
+        let older = match kept.records > 0 || kept.detail > 0 {
+            true => {
+                " Retention has dropped older ones, and nobody can tell whether some were of that person."
+            }
+            false => "",
+        };
+        output::note(format_args!("{total}: {counts}.{older}"));
     }
     source.end()
 }

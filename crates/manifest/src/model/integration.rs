@@ -58,7 +58,9 @@ section! {
         /// Where the ids of these people are: JSON Pointers into requests and replies, where `*` stands for every
         /// member or element, or `{name}` for a parameter of the path. The audit trail then knows whose data
         /// crossed. With a pointer, every body of the integration must be JSON. An id is a text of at most 256 bytes or
-        /// an integer of 64 bits; `null` and an empty text name nobody, and anything else there is refused. So is a
+        /// an integer of 64 bits (7 and "7" are one); ids are compared byte by byte, so other case, a leading zero or
+        /// another way to write the same letter (`é` as one character or two) is another person. `null` and an empty
+        /// text name nobody, and anything else there is refused. So is a
         /// request with a member that some systems read as one on the way (`ID` for `/customer/id`); in a reply, such
         /// a member is looked past.
         subject_id: Option<OneOrMore<SubjectPlace>>,
