@@ -299,14 +299,25 @@ fn new_keys_of_the_token_endpoint_and_of_the_log_are_recorded() {
 #[test]
 fn a_credential_that_another_hand_wrote_opens_nothing_and_is_recorded() {
     let (world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
-    let status = || world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
-    assert_eq!(status(), 200);
+    assert_eq!(status(&world, &key), 200);
     let id = by_hand(&world, "UPDATE credential SET expires = expires + 1 RETURNING id");
     // Another change tells the bridge; a write by hand does not raise the generation.
     set_secret(world.dir.path(), "any", "thing").unwrap();
     let refused = one(&world, "store.refuse", &format!("credential/{}", id));
     assert_eq!((&refused["outcome"], &refused["code"]), (&json!("failed"), &json!("row-altered")));
-    assert_eq!(status(), 401);
+    assert_eq!(status(&world, &key), 401);
+}
+
+/// What an exchange with this key is answered.
+fn status(world: &World, key: &str) -> u16 {
+    world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status
+}
+
+/// As a command does.
+fn revoke(world: &World, id: &str) {
+    as_alice(world.dir.path(), async |home| {
+        assert!(home.store.revoke(id, home.clock.now()).await.unwrap());
+    });
 }
 
 /// As any program can that may write the data directory; prints what the statement gives.
@@ -323,17 +334,13 @@ fn by_hand(world: &World, sql: &str) -> String {
 #[test]
 fn what_was_revoked_does_not_come_back() {
     let (mut world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
-    let status =
-        |world: &World| world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
-    assert_eq!(status(&world), 200);
+    assert_eq!(status(&world, &key), 200);
     world.stop().unwrap();
     let (store, before) = (world.data_dir().join("store.sqlite"), world.data_dir().join("before"));
     fs::copy(&store, &before).unwrap();
     world.start_again().unwrap();
     let id = by_hand(&world, "SELECT id FROM credential");
-    as_alice(world.dir.path(), async |home| {
-        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
-    });
+    revoke(&world, &id);
     one(&world, "key.revoke", &id);
     world.stop().unwrap();
 
@@ -345,7 +352,7 @@ fn what_was_revoked_does_not_come_back() {
     let put_back = format!("UPDATE credential SET revoked = NULL WHERE id = '{id}'");
     by_hand(&world, &put_back);
     world.start_again().unwrap();
-    assert_eq!(status(&world), 401);
+    assert_eq!(status(&world, &key), 401);
     let told = one(&world, "store.refuse", &format!("credential/{id}"));
     assert_eq!(told["code"], "row-altered");
 }
@@ -377,10 +384,7 @@ fn a_store_that_was_set_back_does_not_catch_up() {
     let before = fs::read(&store).unwrap();
     world.start_again().unwrap();
     let id = by_hand(&world, "SELECT id FROM credential");
-    let revoke = |dir: &Path| {
-        as_alice(dir, async |home| assert!(home.store.revoke(&id, home.clock.now()).await.unwrap()));
-    };
-    revoke(world.dir.path());
+    revoke(&world, &id);
     one(&world, "key.revoke", &id);
     world.stop().unwrap();
 
@@ -397,16 +401,14 @@ fn a_store_that_was_set_back_does_not_catch_up() {
         set_secret(world.dir.path(), &format!("any-{turn}"), "thing").unwrap();
     }
     world.start_again().unwrap();
-    assert_eq!(world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status, 401);
+    assert_eq!(status(&world, &key), 401);
 }
 
 /// Rows and what the store knows of them, put back together; and another file in the place of the store's.
 #[test]
 fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in() {
     let (mut world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
-    let status =
-        |world: &World| world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
-    assert_eq!(status(&world), 200);
+    assert_eq!(status(&world, &key), 200);
     let id = by_hand(&world, "SELECT id FROM credential");
     let (store, aside) = (world.data_dir().join("store.sqlite"), world.dir.path().join("aside"));
     let aside_of = |sql: &str| {
@@ -422,13 +424,11 @@ fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in(
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     };
     aside_of("CREATE TABLE aside.{t} AS SELECT * FROM main.{t}");
-    as_alice(world.dir.path(), async |home| {
-        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
-    });
-    eventually(|| (status(&world) == 401).then_some(()));
+    revoke(&world, &id);
+    eventually(|| (status(&world, &key) == 401).then_some(()));
     one(&world, "key.revoke", &id);
     aside_of("DELETE FROM main.{t}; INSERT INTO main.{t} SELECT * FROM aside.{t}");
-    let answered = eventually(|| Some(status(&world)).filter(|status| *status != 401));
+    let answered = eventually(|| Some(status(&world, &key)).filter(|status| *status != 401));
     assert_eq!(answered, 503, "never as if the key still counted");
     let told = one(&world, "store.refuse", "store");
     assert_eq!(told["code"], "row-altered");
@@ -436,8 +436,7 @@ fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in(
     assert!(world.start_again().unwrap_err().to_string().contains("the store was set back"));
 
     let (world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
-    let status = || world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
-    assert_eq!(status(), 200);
+    assert_eq!(status(&world, &key), 200);
     let id = by_hand(&world, "SELECT id FROM credential");
     let (store, copy) = (world.data_dir().join("store.sqlite"), world.data_dir().join("copy"));
     let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))";
@@ -447,10 +446,8 @@ fn a_store_that_is_set_back_or_replaced_beside_a_running_bridge_lets_nothing_in(
     }
     fs::set_permissions(&copy, fs::metadata(&store).unwrap().permissions()).unwrap();
     fs::rename(&copy, &store).unwrap();
-    as_alice(world.dir.path(), async |home| {
-        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
-    });
-    eventually(|| (status() == 503).then_some(()));
+    revoke(&world, &id);
+    eventually(|| (status(&world, &key) == 503).then_some(()));
     one(&world, "store.refuse", "store");
 }
 
@@ -464,8 +461,7 @@ fn a_store_that_is_damaged_beside_a_running_bridge_lets_nothing_in() {
         ("store.sqlite-wal", true),
     ] {
         let (world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
-        let status = || world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
-        assert_eq!(status(), 200);
+        assert_eq!(status(&world, &key), 200);
         if file == "store.sqlite" {
             by_hand(&world, "PRAGMA wal_checkpoint(PASSIVE)");
         }
@@ -481,7 +477,7 @@ fn a_store_that_is_damaged_beside_a_running_bridge_lets_nothing_in() {
         });
         let begun = std::time::Instant::now();
         let fell = loop {
-            match status() {
+            match status(&world, &key) {
                 200 => assert!(begun.elapsed() < Duration::from_secs(60), "{file} goes on"),
                 other => break other,
             }
@@ -496,9 +492,7 @@ fn a_store_that_is_damaged_beside_a_running_bridge_lets_nothing_in() {
 #[test]
 fn a_schema_that_would_undo_a_revocation_or_an_erasure_is_not_gone_on_with() {
     let (mut world, key) = World::with_key(&plain(), |_, _| Ok(())).unwrap();
-    let status =
-        |world: &World| world.curl("/erp/v1/read", &["-H", &format!("X-API-Key: {key}")]).unwrap().status;
-    assert_eq!(status(&world), 200);
+    assert_eq!(status(&world, &key), 200);
     let id = by_hand(&world, "SELECT id FROM credential");
     by_hand(
         &world,
@@ -507,16 +501,14 @@ fn a_schema_that_would_undo_a_revocation_or_an_erasure_is_not_gone_on_with() {
     let opened = ironbridge_engine::Home::open(&world.data_dir(), ironbridge_store::Actor::new("command:x"));
     let error = opened.err().unwrap().to_string();
     assert!(error.contains("trigger `undo` of `credential` was put there"), "{error}");
-    eventually(|| (status(&world) == 503).then_some(()));
+    eventually(|| (status(&world, &key) == 503).then_some(()));
     assert_eq!(one(&world, "store.refuse", "store")["code"], "row-altered");
     by_hand(&world, "DROP TRIGGER undo");
-    eventually(|| (status(&world) == 200).then_some(()));
-    as_alice(world.dir.path(), async |home| {
-        assert!(home.store.revoke(&id, home.clock.now()).await.unwrap());
-    });
-    eventually(|| (status(&world) == 401).then_some(()));
+    eventually(|| (status(&world, &key) == 200).then_some(()));
+    revoke(&world, &id);
+    eventually(|| (status(&world, &key) == 401).then_some(()));
     by_hand(&world, "CREATE VIEW v AS SELECT 1");
-    eventually(|| (status(&world) == 503).then_some(()));
+    eventually(|| (status(&world, &key) == 503).then_some(()));
     world.stop().unwrap();
     let refused = world.start_again().unwrap_err().to_string();
     assert!(refused.contains("view `v` was put there"), "{refused}");
