@@ -62,6 +62,8 @@ pub enum StartError {
     Listener(#[from] ListenerError),
     #[error("cannot start the worker threads: {0}")]
     Threads(std::io::Error),
+    #[error("the limit of open files leaves no room for connections")]
+    Descriptors,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +128,9 @@ impl Bridge {
         let services = Arc::new(Services::open(home, &manifest.bridge).await?);
         let workers = NonZeroUsize::new(fixed.workers).unwrap_or(NonZeroUsize::MIN);
         let cores = Cores::start(workers, "core").map_err(StartError::Threads)?;
+        if !descriptors::suffice(manifest) {
+            return Err(StartError::Descriptors);
+        }
         let mut state = State {
             listeners: BTreeMap::new(),
             leaving: Vec::new(),

@@ -12,6 +12,16 @@ pub fn prepare(manifest: &Manifest) {
     }
 }
 
+/// Connections that a bridge must be able to hold at the least: a few callers, and theirs to targets. With fewer it would
+/// run and serve nobody.
+const FEWEST: u64 = 8;
+
+/// Whether enough are left to serve anybody, all but the listeners being open.
+pub fn suffice(manifest: &Manifest) -> bool {
+    let listeners = u64::try_from(manifest.bridge.listeners.len()).unwrap_or(u64::MAX);
+    descriptors::left().is_ok_and(|left| left >= listeners.saturating_add(FEWEST))
+}
+
 /// The same for whoever checks a manifest on the machine that is to run it: where, and what.
 pub fn too_few(manifest: &Manifest) -> Vec<Observed> {
     shortages(manifest, descriptors::available())

@@ -6,7 +6,7 @@ mod stage;
 use ironbridge_testkit::{Authority, CurlReply, FakeTarget, Process, Reply, curl};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::json;
-use stage::Stage;
+use stage::{BINARY, Stage};
 use std::fs;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
@@ -267,6 +267,23 @@ fn what_cannot_start_says_why() {
     assert!(event["message"].as_str().unwrap().contains("another program listens there"), "{event}");
     let level = other.bad(&["run", "--log", "x=y=z"]);
     assert!(level.err.contains("log level"), "{}", level.err);
+}
+
+/// It would run, and serve nobody.
+#[test]
+fn too_few_descriptors_to_serve_anybody_stop_the_start() {
+    let mut world = world(&["--no-watch"]);
+    world.bridge.signal("TERM").unwrap();
+    assert!(world.bridge.wait(LONG).unwrap().success());
+    for limit in [24, 32, 40] {
+        let started = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" run"), BINARY])
+            .current_dir(world.stage.dir())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&started.stderr).into_owned();
+        assert!(!started.status.success() && told.contains("open files"), "{limit}: {told}");
+    }
 }
 
 #[test]

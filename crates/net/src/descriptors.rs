@@ -28,6 +28,16 @@ pub fn prepare() -> u64 {
     connections
 }
 
+/// How many connections can be opened beside what is open now, [`prepare`] called.
+///
+/// # Errors
+/// There is not even one descriptor to tell by.
+pub fn left() -> io::Result<u64> {
+    let next = std::fs::File::open("/")?.as_raw_fd();
+    let left = RESERVED_FROM.load(Ordering::Relaxed).saturating_sub(next);
+    Ok(u64::try_from(left).unwrap_or(0))
+}
+
 /// How many connections could be open here, once [`prepare`] was called.
 pub fn available() -> u64 {
     for_connections(getrlimit(Resource::Nofile).maximum)

@@ -242,6 +242,9 @@ fn start_failure(dir: &Path, error: StartError) -> Failure {
             ),
             _ => format!("correct bridge.listeners.{name}.address"),
         },
+        StartError::Descriptors => {
+            "raise it to 1,024 at the least: `ulimit -n` in a shell, LimitNOFILE in a unit of systemd".into()
+        }
         StartError::Service(ServiceError::Audit(AuditError::Locked(_))) => {
             "another bridge runs on this data directory; stop it first, or give this one its own `data_dir`"
                 .into()
