@@ -113,10 +113,10 @@ codes! {
         "Send exactly one credential.";
     CREDENTIALS_UNSPOKEN = "credentials-unspoken", 401, Caller, false, Either, "Authorization scheme not spoken here",
         "The request's Authorization field has another scheme than Bearer, such as Basic or Digest (RFC 9110 §11.6.2).",
-        "Send an access token as Authorization: Bearer, an API key in X-API-Key, or a client certificate; the detail says which of them this integration accepts.";
+        "Send an access token as Authorization: Bearer, an API key in X-API-Key, or a client certificate; the detail says which of them this integration accepts. Who has a client id and secret takes a token with them first, at the bridge's /oauth/token or at the issuer.";
     TOKEN_MALFORMED = "token-malformed", 401, Caller, false, Either, "Token malformed",
         "The token is not a well-formed JWT in compact form: three parts of unpadded base64url, a JSON header and claims without repeated members, at most 16 KiB (RFC 7519, RFC 8725 §3).",
-        "Send the access token exactly as the issuer gave it. If it has no two dots, it is opaque, and only the issuer can read it: ask the issuer for a JWT.",
+        "Send the access token exactly as the issuer gave it. Where a variable that holds it is not set, nothing follows Bearer: look whether the token was issued at all. If it has no two dots, it is opaque, and only the issuer can read it: ask the issuer for a JWT.",
         "Opaque tokens are not taken (introspection, RFC 7662, is not built yet). Most issuers give a JWT once the client asks for an audience of its own: audience at Auth0, a custom authorization server at Okta, a resource indicator (RFC 8707) elsewhere. `ironbridge explain keycloak`, `auth0`, `entra` and `okta` show what to set.";
     TOKEN_ALGORITHM_REFUSED = "token-algorithm-refused", 401, Caller, false, Either, "Token algorithm refused",
         "The token's alg is not on the issuer's list, or does not fit the key (RFC 8725 §3.1).",
@@ -166,7 +166,7 @@ codes! {
         "The keys are looked for at bridge.issuers.NAME.jwks_url, else where the issuer's metadata says, on its own host. A server whose certificate comes from a private CA needs ca there. The bridge's log says what went wrong.";
     API_KEY_MALFORMED = "api-key-malformed", 401, Caller, false, Either, "API key malformed",
         "The key does not have the form of a key, or its checksum is wrong: it was mistyped or cut off.",
-        "Send the key exactly as it was issued.";
+        "Send the key exactly as it was issued: it begins with ibk_. What begins with ibs_ is a client secret, with which a token is taken first, at /oauth/token.";
     API_KEY_UNKNOWN = "api-key-unknown", 401, Caller, false, Either, "API key unknown",
         "The key was never issued here, or its account is gone.",
         "Ask the operator for a key, and see that it is the one for this bridge.",
