@@ -15,6 +15,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// For so long a store may fail to be read: a disk that stutters is not a store that is gone.
 const UNREAD: Duration = Duration::from_secs(5);
 
+/// A look takes longer than that only where the disk hangs: it may stand behind a change that waits five seconds for whoever
+/// else writes to the store, and wait as long itself.
+const HANGS: Duration = Duration::from_secs(15);
+
 /// The trail, which takes no new exchange while the store is not as it was left.
 pub struct Standing {
     pub trail: Arc<Trail>,
@@ -51,7 +55,7 @@ pub async fn watch_store(services: Arc<Services>) {
     let (mut unread, mut told) = (None, None);
     loop {
         changes.borrow_and_update();
-        let found = tokio::time::timeout(UNREAD, services.home.store.stands()).await;
+        let found = tokio::time::timeout(HANGS, services.home.store.stands()).await;
         let hangs = found.is_err();
         let found = found.unwrap_or_else(|_| Err(StoreError::Io("its disk does not answer".to_owned())));
         unread = match &found {
