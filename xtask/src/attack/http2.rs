@@ -9,18 +9,21 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
+
+/// Of a flood, in the operator's log.
+const MOST_LINES: usize = 4;
 
 pub async fn attack(stage: &Stage, short: bool) -> Result<Outcome> {
     let (mut broken, dialer) = (Vec::new(), stage.dialer("h2")?);
@@ -35,8 +38,10 @@ pub async fn attack(stage: &Stage, short: bool) -> Result<Outcome> {
         }
     }
     let mut figures = Vec::new();
+    let lines = |stage: &Stage| stage.bridge.output().lines().count();
     let frames = if short { 20_000 } else { 200_000 };
     for (name, before, frame) in floods(&stage.key) {
+        let before_it = lines(stage);
         let flood = flood(&dialer, &before, &frame, frames);
         let (cut, honest) = Honest::beside(stage, flood).await?;
         if !cut? {
@@ -45,7 +50,12 @@ pub async fn attack(stage: &Stage, short: bool) -> Result<Outcome> {
         if honest.failed > 0 {
             broken.push(format!("{name}: {} of others failed meanwhile", honest.failed));
         }
-        figures.push(format!("{name}: {}", honest.describe()));
+        // A flood is worth a line or two to the operator, and the record of one connection.
+        let told = lines(stage) - before_it;
+        if told > MOST_LINES {
+            broken.push(format!("{name}: {told} lines in the log"));
+        }
+        figures.push(format!("{name}: {told} lines, {}", honest.describe()));
     }
     Ok(Outcome {
         sent: format!("{} malformed requests, {} floods of {frames} frames", malformed.len(), figures.len()),
@@ -80,7 +90,7 @@ async fn flood(dialer: &Dialer, before: &[u8], frame: &dyn Fn(u32) -> Vec<u8>, f
     Ok(wire.ends(Duration::from_secs(5)).await)
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
     let mut frame = length.get(1..).unwrap_or_default().to_vec();
     frame.extend([kind, flags]);
@@ -90,7 +100,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A header section without compression (RFC 7541 §6.2.2).
-fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut section = Vec::new();
     for (name, value) in fields {
         section.push(0);

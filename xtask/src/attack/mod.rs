@@ -9,10 +9,14 @@ mod follow;
 mod framing;
 mod http2;
 mod json;
+mod lengthened;
 mod paths;
+mod patterns;
 mod refusals;
 mod stage;
+mod stored;
 mod tokens;
+mod untaken;
 
 use crate::root;
 use anyhow::{Context, Result, ensure};
@@ -26,7 +30,7 @@ pub struct Options {
     /// Which attacks; all unless told
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Attack>,
-    /// A tenth of everything, as CI runs it
+    /// A tenth of everything, without what takes long all the same, as CI runs it
     #[arg(long)]
     short: bool,
     /// Attack what the demo and the tests run, which builds sooner than a release
@@ -55,6 +59,14 @@ enum Attack {
     Refusals,
     /// Bodies that grow when they are parsed, toward a slow target
     Bodies,
+    /// Texts that a pattern goes over many times
+    Patterns,
+    /// Answers that nobody takes
+    Untaken,
+    /// Answers that want to be kept
+    Stored,
+    /// Files of the trail that are made gigabytes long
+    Lengthened,
     /// A disk that fails under load
     Disk,
     /// A reader of the served log, far away
@@ -76,7 +88,8 @@ pub fn run(options: &Options) -> Result<()> {
         Some(binary) => binary.canonicalize().with_context(|| format!("no {}", binary.display()))?,
         None => build(if options.quick { "quick" } else { "release" })?,
     };
-    let attacks = if options.only.is_empty() { Attack::value_variants() } else { options.only.as_slice() };
+    let all = Attack::value_variants().iter().copied().filter(|attack| !options.short || attack.is_short());
+    let attacks = if options.only.is_empty() { all.collect() } else { options.only.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut table, mut broken) = (String::from("| attack | sent | the bridge | |\n|---|---|---|---|\n"), 0);
     for attack in attacks {
@@ -101,9 +114,15 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 impl Attack {
+    /// Those that take longer than some seconds are left out of the short form.
+    fn is_short(self) -> bool {
+        !matches!(self, Attack::Untaken | Attack::Lengthened)
+    }
+
     async fn carry_out(self, program: &Path, short: bool) -> Result<Outcome> {
         let limits = match self {
             Attack::Connections | Attack::Refusals => Limits::Default,
+            Attack::Untaken | Attack::Stored => Limits::Small,
             _ => Limits::OutOfTheWay,
         };
         let mut stage = Stage::set(program, limits)?;
@@ -116,6 +135,10 @@ impl Attack {
             Attack::Connections => crowd::attack(&stage, short).await,
             Attack::Refusals => refusals::attack(&mut stage, short).await,
             Attack::Bodies => bodies::attack(&stage, short).await,
+            Attack::Patterns => patterns::attack(&stage, short).await,
+            Attack::Untaken => untaken::attack(&stage, short).await,
+            Attack::Stored => stored::attack(&mut stage, short).await,
+            Attack::Lengthened => lengthened::attack(&mut stage, short).await,
             Attack::Disk => disk::attack(&stage, short).await,
             Attack::Follow => follow::attack(&stage, short).await,
         }?;

@@ -46,8 +46,7 @@ pub async fn attack(stage: &mut Stage, short: bool) -> Result<Outcome> {
     // Of each kind in each window, those that stand alone, and one for the rest.
     let may_be = KINDS * windows * (usize::try_from(ALONE)? + 1);
     settle().await;
-    stage.bridge.signal("TERM")?;
-    stage.bridge.wait(Duration::from_secs(30))?;
+    stage.stop()?;
     let written = size(&audit)?.saturating_sub(before);
     stage.start_again()?;
     let all = trail(stage)?;

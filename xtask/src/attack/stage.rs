@@ -1,4 +1,4 @@
-use super::disk;
+use super::{disk, patterns};
 use anyhow::{Context, Result, ensure};
 use ironbridge_testkit::{Authority, Dialer, FakeTarget, Process, TokenIssuer, free_port};
 use serde_json::Value;
@@ -25,7 +25,12 @@ pub enum Limits {
     Default,
     /// So that what is attacked is reached.
     OutOfTheWay,
+    /// The same, with little room for answers that are kept and little patience with callers.
+    Small,
 }
+
+/// Bytes of answers that are kept to be repeated, with [`Limits::Small`].
+pub const SMALL_REPLAY: u64 = 1 << 20;
 
 /// How long an answer may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,6 +45,9 @@ impl Stage {
         let limits = match limits {
             Limits::Default => "",
             Limits::OutOfTheWay => "limits: { per_address: 1000000000/min }",
+            Limits::Small => {
+                "limits: { per_address: 1000000000/min, replay: 1MiB }\n  timeouts: { body: 1s, idle: 2s }"
+            }
         };
         let manifest = include_str!("../../attack/bridge.yaml")
             .replace("@PORT@", &port.to_string())
@@ -51,6 +59,7 @@ impl Stage {
             directory.path().join("any.json"),
             r#"{ "title": "anything", "type": ["object", "array", "string", "number", "boolean", "null"] }"#,
         )?;
+        fs::write(directory.path().join("costly.json"), patterns::SCHEMA)?;
         let issued = Command::new(program)
             .args(["key", "issue", "clerk", "--format", "json"])
             .current_dir(directory.path())
@@ -60,6 +69,18 @@ impl Stage {
         let key = issued.get("key").and_then(Value::as_str).context("no key was printed")?.to_owned();
         let bridge = start(program, directory.path(), port)?;
         Ok(Stage { directory, program: program.to_owned(), target, issuer, bridge, port, key })
+    }
+
+    /// As an operator does.
+    pub fn stop(&mut self) -> Result<()> {
+        self.bridge.signal("TERM")?;
+        self.bridge.wait(Duration::from_secs(30))?;
+        Ok(())
+    }
+
+    /// A further bridge in the same place, of which nobody knows yet whether it starts.
+    pub fn starting(&self) -> Result<Process> {
+        Process::start(&mut command(&self.program, self.directory.path())?)
     }
 
     /// After the bridge was stopped.
@@ -114,10 +135,7 @@ impl Stage {
 }
 
 fn start(program: &Path, directory: &Path, port: u16) -> Result<Process> {
-    let mut command = Command::new(program);
-    command.arg("run").current_dir(directory);
-    command.env("LD_PRELOAD", disk::library(directory)?).env(disk::SWITCH, directory.join(disk::SWITCH));
-    let mut bridge = Process::start(&mut command)?;
+    let mut bridge = Process::start(&mut command(program, directory)?)?;
     bridge.wait_for_port(port, Duration::from_secs(30))?;
     // What callers trust is written when the bridge has started.
     let (ca, began) = (directory.join("data/ca.pem"), Instant::now());
@@ -126,6 +144,13 @@ fn start(program: &Path, directory: &Path, port: u16) -> Result<Process> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(bridge)
+}
+
+fn command(program: &Path, directory: &Path) -> Result<Command> {
+    let mut command = Command::new(program);
+    command.arg("run").current_dir(directory);
+    command.env("LD_PRELOAD", disk::library(directory)?).env(disk::SWITCH, directory.join(disk::SWITCH));
+    Ok(command)
 }
 
 /// What somebody honest sees meanwhile: a request now and then, each on a connection of its own.
