@@ -10,6 +10,8 @@
 //!   and a reply with `reply-refused`.
 //! - A member of a request that some reader takes for one on the way to an id (`ID` for `/customer/id`) is refused with
 //!   `json-name-refused`: an id would be there for the target and not for the trail.
+//! - Where a list stands on the way and a place names a member, the ids in it would not be found: refused likewise,
+//!   unless another place has a `*` there. (A whole body that is a list may be another operation's.)
 //! - Where nothing, `null` or an empty text stands, there is nobody. Of an object's members that a `*` at the end stands
 //!   for, those that are texts and numbers are ids.
 //!
@@ -50,6 +52,15 @@ struct Place {
     steps: Vec<Step>,
     /// Whether another place leads on from here, so that objects and lists are expected.
     goes_on: bool,
+    /// Where another place that begins alike has a `*` instead of a name, so that a list is expected: how many steps
+    /// are left there.
+    lists: Vec<usize>,
+}
+
+impl Place {
+    fn is_list_at(&self, left: usize) -> bool {
+        self.lists.contains(&left)
+    }
 }
 
 impl Places {
@@ -65,13 +76,14 @@ impl Places {
                 Some(name) => compiled.parameters.push(name.to_owned()),
                 None => {
                     let (text, steps) = (place.to_owned(), parse(place)?);
-                    compiled.pointers.push(Place { text, steps, goes_on: false });
+                    compiled.pointers.push(Place { text, steps, goes_on: false, lists: Vec::new() });
                 }
             }
         }
         let all: Vec<Vec<Step>> = compiled.pointers.iter().map(|place| place.steps.clone()).collect();
         for place in &mut compiled.pointers {
             place.goes_on = all.iter().any(|other| leads_on(&place.steps, other));
+            place.lists = all.iter().filter_map(|other| parts_at_star(&place.steps, other)).collect();
         }
         Ok(compiled)
     }
@@ -96,6 +108,13 @@ impl Places {
 fn leads_on(steps: &[Step], other: &[Step]) -> bool {
     let is_same = |(one, two): (&Step, &Step)| one == two || *one == Step::Star || *two == Step::Star;
     steps.len() < other.len() && steps.iter().zip(other).all(is_same)
+}
+
+/// How many steps are left where the other place has its first `*` that is a name here.
+fn parts_at_star(steps: &[Step], other: &[Step]) -> Option<usize> {
+    let at = steps.iter().zip(other).position(|(one, two)| one != two)?;
+    let is_list = matches!((steps.get(at), other.get(at)), (Some(Step::Name(_)), Some(Step::Star)));
+    is_list.then(|| steps.len() - at)
 }
 
 /// Puts the subjects of an exchange on it, each once, in the order in which they are found, with their keys.
@@ -221,6 +240,13 @@ impl Found {
                 .members()
                 .filter(|(_, member)| !rest.is_empty() || matches!(member.kind(), Kind::Text | Kind::Number))
                 .try_for_each(|(_, member)| self.values(place, rest, member)),
+            // Of the whole body another operation's may be meant; below it, an id would be there and not be found.
+            (_, Kind::Null) => Ok(()),
+            (Step::Name(_), Kind::Array)
+                if !place.is_list_at(steps.len()) && steps.len() < place.steps.len() =>
+            {
+                Err(self.no_id(&place.text))
+            }
             _ => Ok(()),
         }
     }

@@ -338,9 +338,10 @@ impl Compiler {
     ) {
         for (number, pointer) in pointers {
             let steps = pointer.segments.iter().map(|step| step.as_deref());
-            let end = match schema {
-                Some(schema) => dead_end(&schema.document, steps),
-                None => numbered(pointer),
+            let end = match (foreign(pointer), schema) {
+                (Some(end), _) => Some(end),
+                (None, Some(schema)) => dead_end(&schema.document, steps),
+                (None, None) => numbered(pointer),
             };
             let Some(DeadEnd { why, help }) = end else { continue };
             let number = number.to_string();
@@ -390,6 +391,29 @@ impl Compiler {
 const BODIES_IN_MEMORY: u64 = 4;
 
 /// Without a schema: an index, or the place behind the last element (RFC 6901 §4), where a member's name stands.
+/// What other notations write, and no name of a member likely is.
+fn foreign(pointer: &Pointer) -> Option<DeadEnd> {
+    let is_foreign = |step: &str| {
+        step.is_empty()
+            || step == "**"
+            || step == ".."
+            || step.contains(['[', ']'])
+            || step.starts_with(['$', '@'])
+    };
+    let step = pointer.segments.iter().flatten().find(|step| is_foreign(step))?;
+    let (why, help) = match &**step {
+        "" => ("an empty step names a member without a name".to_owned(), "take out the `/` too many"),
+        "**" | ".." => {
+            (format!("`{step}` names a member here, and no descent"), "write every step; `*` stands for one")
+        }
+        _ => (
+            format!("`{step}` names a member here; it is written as another notation has it"),
+            "`/items/*/id` is the id of each element of `items`",
+        ),
+    };
+    Some(DeadEnd { why, help: Some(help.to_owned()) })
+}
+
 fn numbered(pointer: &Pointer) -> Option<DeadEnd> {
     let is_index = |step: &str| {
         step == "-" || (step.len() <= 2 && step.bytes().all(|byte| byte.is_ascii_digit()) && !step.is_empty())

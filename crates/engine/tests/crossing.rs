@@ -481,7 +481,7 @@ fn the_words_of_a_redirection_stay_at_the_target() {
 
 #[test]
 fn nothing_tells_of_what_a_keep_list_holds_back() {
-    let operations = "kept: { match: GET /kept, permission: orders.read, response: { keep: [/a], headers: all } }, \
+    let operations = "kept: { match: GET /kept, permission: orders.read, response: { keep: [/a] } }, \
                       head: { match: HEAD /kept, permission: orders.read, response: { headers: all } }, \
                       other: { match: HEAD /other, target_path: /kept, permission: orders.read }, \
                       put: { match: PUT /put, target_path: /kept, permission: orders.write, response: { headers: all } }, \

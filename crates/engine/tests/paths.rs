@@ -100,7 +100,7 @@ fn redirects_lead_to_declared_operations_or_nowhere() {
 #[test]
 fn links_lead_to_declared_operations_or_are_left_out() {
     let operations = r#"things: { match: GET /things, permission: orders.read, target_path: /api/v2/things, request: { query: [page] } }
-    kept: { match: GET /kept, permission: orders.read, target_path: /api/v2/kept, response: { keep: [/a], headers: all } }"#;
+    kept: { match: GET /kept, permission: orders.read, target_path: /api/v2/kept, response: { keep: [/a] } }"#;
     let (world, key) =
         World::with_key(&Declared { operations, ..Declared::default() }, |_, _| Ok(())).unwrap();
     let key = format!("X-API-Key: {key}");

@@ -193,8 +193,11 @@ fn described(mut schema: Value, description: &str) -> Value {
 
 /// A choice between words, each with its meaning.
 pub fn words(docs: &[&str], words: &[(&str, String)]) -> Value {
-    let choices: Vec<Value> =
+    let mut choices: Vec<Value> =
         words.iter().map(|(word, meaning)| json!({ "const": word, "description": meaning })).collect();
+    // An editor reads the plain word as a truth value, and a manifest's reader as the word that it is.
+    let truths = words.iter().filter(|(word, _)| *word == "true");
+    choices.extend(truths.map(|(_, meaning)| json!({ "const": true, "description": meaning })));
     json!({ "description": paragraph(docs), "oneOf": choices })
 }
 

@@ -36,6 +36,11 @@ impl SecretForm {
     fn begins(self, value: &[u8]) -> Result<(), &'static str> {
         match value {
             [] => Err("is empty"),
+            [b'{', ..] if serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(value).is_ok() => {
+                Err(
+                    "is a JSON object of several values: name the one that is meant, as in secret://sealed/NAME#MEMBER",
+                )
+            }
             [0xef, 0xbb, 0xbf, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
                 Err("begins with a byte order mark, as editors on Windows put it before a text")
             }
@@ -125,7 +130,7 @@ mod tests {
     fn what_can_be_right_is_taken() {
         for (form, values) in [
             (Token, &["abc", "a.b-c_d~e+f/g==", "12|abc", "12:AbC", "bearer", "xoxb-1-2", "%24a*b!"][..]),
-            (Password, &[" two words ", "\u{fc}ber", "a:b", "\"", "Bearer x"]),
+            (Password, &["{x}", "{", " two words ", "\u{fc}ber", "a:b", "\"", "Bearer x"]),
             (FieldValue, &["abc", "Token token=\"x\", n=1", "a\tb", "\u{fc}ber", "Bearer abc"]),
             (Authorization, &["Bearer abc", "Basic dTpw", "Splunk 1-2", "Token token=\"a b\""]),
             (SigningKey, &["wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"]),
@@ -171,7 +176,21 @@ mod tests {
                     "\u{ff41}bc",
                 ][..],
             ),
-            (Password, &["", "\u{feff}pw", "p\nw", "p\tw", "p\0w", "pw\r", "\u{7f}pw", "\u{1b}[0m"]),
+            (
+                Password,
+                &[
+                    "",
+                    "{\"client_secret\":\"x\",\"other\":1}",
+                    "{}",
+                    "\u{feff}pw",
+                    "p\nw",
+                    "p\tw",
+                    "p\0w",
+                    "pw\r",
+                    "\u{7f}pw",
+                    "\u{1b}[0m",
+                ],
+            ),
             (
                 FieldValue,
                 &[

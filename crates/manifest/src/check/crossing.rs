@@ -39,6 +39,17 @@ impl<'c> Check<'c, '_> {
                 of_whole.then_some("it tells of the whole body, of which `keep` holds parts back")
             });
         }
+        for (side, headers, filters) in [
+            ("request", &request.headers, request.keep.is_some()),
+            ("response", &response.headers, response.keep.is_some()),
+        ] {
+            // No list knows every field in which a hash, or the size, of the whole body may stand.
+            if headers.is_all() && filters {
+                let message = "`all` beside `keep`: a field may tell of the whole body, of which `keep` holds parts back";
+                let at = spot.key(side).key("headers").at_value();
+                self.report(&finding::CONTRADICTION, at, message, "list the fields that are needed");
+            }
+        }
         for (side, trailers, reads) in [
             ("request", &request.trailers, request.reads_body()),
             ("response", &response.trailers, response.reads_body()),

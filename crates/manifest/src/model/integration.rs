@@ -216,6 +216,7 @@ section! {
         /// The target gets the same members in another spelling: a blank as `%20`, also where it came as `+`.
         /// Default: none.
         query: Crossing<QueryMember>,
+        /// Beside `keep` they are listed: no rule knows every field that tells of the whole body.
         /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or could pass
         /// for it (`X-User`, `X-Auth-Token`, `X-Original-Path`): such a field crosses where it is listed. Which
         /// these are stands in [fields.md](fields.md).
@@ -245,6 +246,7 @@ section! {
         /// Default: where a body is read, what the first `*` of `keep` stands for, or else the elements of an array,
         /// or one object of plain values; anything else is unknown.
         records: Option<OneOrMore<Pointer>>,
+        /// Beside `keep` they are listed: no rule knows every field that tells of the whole body.
         /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or orders
         /// what stands before it (`X-Accel-Redirect`). Which
         /// these are stands in [fields.md](fields.md).

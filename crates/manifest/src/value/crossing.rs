@@ -115,9 +115,6 @@ impl FromText for QueryMember {
         if !(1..=128).contains(&name.len()) || name.trim() != name || name.chars().any(char::is_control) {
             return Err(Wrong::malformed("is no query member's name of 1 to 128 bytes"));
         }
-        if name == "all" {
-            return Err(Wrong::malformed("is no name here").help("write `all` without the brackets"));
-        }
         if name.contains('%') {
             return Err(Wrong::malformed("is percent-encoded").help("write the name as it reads decoded"));
         }
