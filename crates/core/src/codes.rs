@@ -262,7 +262,7 @@ codes! {
     SUBJECT_ID_REFUSED = "subject-id-refused", 422, Caller, false, Nothing, "Subject's id refused",
         "Where the integration expects the id of a person, the request carries a text of more than 256 bytes, a number that is no integer of 64 bits, true or false, or a list or an object. It could not be recorded whose data this is. Null and an empty text name nobody.",
         "Send the id as a text or an integer.";
-    SUBJECTS_TOO_MANY = "subjects-too-many", 422, Caller, false, Nothing, "Too many people in one exchange",
+    SUBJECTS_TOO_MANY = "subjects-too-many", 422, Caller, false, Either, "Too many people in one exchange",
         "The request, or the target's answer, carries data of more than 1,000 people, as the integration tells them apart. Each of them is recorded, and one record does not hold more.",
         "Send less at once, or ask for smaller pages. If the detail says so, the request has already reached the target.";
 

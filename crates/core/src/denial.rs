@@ -65,9 +65,10 @@ impl Reach {
         }
     }
 
-    /// Whether an exchange that failed with it is surely one on which the target did not act.
+    /// Whether an exchange that failed with it, once delivery had begun, is surely one on which the target did not act.
+    /// What is given before delivery only is no such word.
     pub const fn is_untouched(self) -> bool {
-        matches!(self, Reach::Nothing | Reach::Untaken)
+        matches!(self, Reach::Untaken)
     }
 }
 
