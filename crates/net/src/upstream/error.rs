@@ -95,7 +95,12 @@ impl SendError {
 
     /// What hyper says of an answer that had begun.
     pub(super) fn of_answer(error: &hyper::Error) -> SendError {
-        match SendError::of(error, true) {
+        SendError::of(error, true).on_used()
+    }
+
+    /// The same on a connection that has answered: its handshake is long over, and no alert speaks of that.
+    pub(super) fn on_used(self) -> SendError {
+        match self {
             SendError::CertificateRefused(detail) => SendError::BrokeOff { maybe_sent: true, detail },
             error => error,
         }

@@ -206,7 +206,10 @@ impl Pool {
             Err(mut failure) => {
                 let unsent = failure.take_message();
                 let (written, answered) = http1.expected.progress();
-                let error = SendError::of(failure.error(), unsent.is_none() && written);
+                let mut error = SendError::of(failure.error(), unsent.is_none() && written);
+                if http1.used || answered {
+                    error = error.on_used();
+                }
                 Err(Box::new(Failed {
                     unprocessed: !written,
                     ended: !answered && http1.used,
@@ -238,6 +241,7 @@ impl Pool {
                     None => SendError::of(failure.error(), unsent.is_none() && why.is_none()),
                 };
                 let on = Rc::clone(stream.connection());
+                let error = if on.has_answered() { error.on_used() } else { error };
                 if why != Some(Refused::Stream) {
                     self.retire(&on);
                 }
