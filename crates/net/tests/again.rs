@@ -140,7 +140,9 @@ async fn asked(bridge: u16, pieces: &[usize], announced: bool) -> String {
         };
         stream.write_all(&piece).await.unwrap();
         stream.flush().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // What is more than may be kept comes once it is sent again.
+        let pause = if pieces.len() == 2 { 500 } else { 20 };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     if !announced {
         stream.write_all(b"0\r\n\r\n").await.unwrap();

@@ -266,6 +266,38 @@ fn a_shared_connection_on_which_nothing_is_heard_is_given_up_for_another() {
     });
 }
 
+/// A slow target is silent, too: where there is no place for another connection, it is asked on.
+#[test]
+fn a_silent_connection_serves_where_there_is_no_other() {
+    on_core(async {
+        let handler = |stream| async move {
+            let mut server = h2::server::handshake(stream).await.unwrap();
+            let mut held: Vec<Box<dyn std::any::Any>> = Vec::new();
+            for number in 0.. {
+                let Some(Ok((_, mut respond))) =
+                    h2::server::Connection::<_, Bytes>::accept(&mut server).await
+                else {
+                    return;
+                };
+                match number {
+                    // Begins to answer, and goes on for as long as it likes.
+                    0 => held.push(Box::new(respond.send_response(Response::new(()), false).unwrap())),
+                    1 => held.push(Box::new(respond)),
+                    _ => drop(respond.send_response(Response::new(()), true).unwrap()),
+                }
+            }
+        };
+        let (port, connections) = serve(vec![handler]).await;
+        let settings = Settings { max_connections: 1, ..settings(port, Protocol::Http2) };
+        let pool = Pool::new(Upstream::new(settings).unwrap());
+        let _quiet = send(&pool, Method::GET).await.unwrap();
+        let waits = tokio::time::timeout(Duration::from_millis(1100), send(&pool, Method::GET));
+        assert!(waits.await.is_err());
+        assert!(send(&pool, Method::GET).await.is_ok());
+        assert_eq!(connections.get(), 1);
+    });
+}
+
 #[test]
 fn http2_replies_are_held_to_one_length() {
     on_core(async {

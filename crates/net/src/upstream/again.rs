@@ -57,7 +57,8 @@ impl Sent {
             return self.forget();
         }
         self.held += more;
-        self.pieces.push(piece.clone());
+        // A copy: the piece may be a few bytes of a large buffer.
+        self.pieces.push(Bytes::copy_from_slice(piece));
     }
 
     pub fn forget(&mut self) {

@@ -286,7 +286,11 @@ impl Pool {
             return None;
         }
         // One that allows nothing is given up: its target drains it, and takes what comes on another.
-        shared.retain(|shared| !shared.sender.is_closed() && shared.streams.most() > 0);
+        // One that is silent and at rest makes room for another.
+        shared.retain(|Shared { sender, streams }| {
+            let needless = streams.is_silent() && streams.at_rest_since().is_some();
+            !sender.is_closed() && streams.most() > 0 && !needless
+        });
         let may = shared.iter().filter(|shared| may(&shared.streams));
         may.min_by_key(|shared| shared.streams.open()).map(Shared::stream)
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) const STREAMS: usize = 100;
 
 /// Whoever waited so long for an answer, and heard nothing at all of the target meanwhile, waited on a connection that a
-/// network or a host may have forgotten. Others do not wait on it until the target is heard again.
+/// network or a host may have forgotten.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// The streams of one shared connection.
@@ -48,19 +48,28 @@ impl Streams {
         self.begun.get() > 1
     }
 
+    pub fn has_answered(&self) -> bool {
+        self.has_answered.get()
+    }
+
     pub fn open(&self) -> usize {
         self.open.get()
     }
 
     pub fn has_room(&self) -> bool {
-        self.open() < self.most()
+        !self.is_silent() && self.open() < self.most()
     }
 
-    /// How many it takes. With 0 it is given up: the target wants no more on this connection, has gone, or is not heard.
+    /// Nothing was heard since somebody gave up waiting: others wait elsewhere, if there is a place for another
+    /// connection. It need not be dead, so those that are on it stay.
+    pub fn is_silent(&self) -> bool {
+        self.silent.get() == Some(self.heard.times.get())
+    }
+
+    /// How many it takes. With 0 it is given up: the target wants no more on this connection, or has gone.
     pub fn most(&self) -> usize {
-        let is_silent = self.silent.get() == Some(self.heard.times.get());
         match (self.limit)() {
-            _ if is_silent || self.heard.gone.get() => 0,
+            _ if self.heard.gone.get() => 0,
             0 => 0,
             limit if self.has_answered.get() => limit.min(STREAMS),
             _ => STREAMS,
