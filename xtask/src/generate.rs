@@ -260,8 +260,8 @@ fn listed(names: &[&str]) -> String {
 fn finding_index() -> String {
     let mut page = format!(
         "{NOTE}# Findings\n\n\
-         What `ironbridge check` reports. `IB1xx`: the manifest does not load. `IB2xx`: it loads, but the checklist \
-         has something to say. `ironbridge explain ID` prints the same page.\n\n| | | |\n|---|---|---|\n"
+         What `ironbridge check` reports. `IB1xx`: the manifest does not load, or, from IB130 on, what it names or \
+         belongs to is not as it must be. `IB2xx`: it loads, but the checklist has something to say. `ironbridge explain ID` prints the same page.\n\n| | | |\n|---|---|---|\n"
     );
     for finding in findings() {
         let (id, severity) = (finding.id, finding.severity.name());

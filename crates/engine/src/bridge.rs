@@ -116,8 +116,8 @@ impl Bridge {
         if !Home::is_begun(data_dir) {
             tracing::warn!(
                 data_dir = %data_dir.display(),
-                "the data directory holds no bridge yet, so keys, secrets, CA and audit trail begin anew. If this bridge \
-                 ran before, stop it: is `data_dir` right, and is its disk mounted?"
+                "the data directory is new, and keys, secrets, CA and audit trail begin with it. Where this bridge ran \
+                 before: is `data_dir` right, and is its disk mounted?"
             );
         }
         let home = Home::open(data_dir, Actor::new("bridge"));

@@ -46,7 +46,7 @@ pub enum HomeError {
     )]
     KeysLost(PathBuf),
     #[error(
-        "the data directory {} has {beside} but no store: credentials, secrets and owners' keys are lost with it. Bring back `store.sqlite` from your backup; to begin anew, give the bridge another data directory", .dir.display()
+        "the data directory {} has {beside} but no store: credentials, secrets and owners' keys are lost with it, if it ever held any. Bring back `store.sqlite` from your backup; to begin anew, give the bridge another data directory", .dir.display()
     )]
     StoreLost { dir: PathBuf, beside: &'static str },
     #[error(transparent)]

@@ -304,6 +304,20 @@ fn status_says_that_the_trail_cannot_be_written() {
     }
 }
 
+/// Where the disk with the data is not mounted, the bridge would be another one under the old name.
+#[test]
+fn a_data_directory_that_is_begun_anew_is_told() {
+    let stage = Stage::new();
+    stage.edit("ironbridge.yaml", "127.0.0.1:8443", "127.0.0.1:0");
+    for is_new in [true, false] {
+        let mut bridge = Process::start(&mut stage.command(&["run", "--no-watch"])).unwrap();
+        bridge.wait_for_line("127.0.0.1:", LONG).unwrap();
+        assert_eq!(bridge.output().contains("the data directory is new"), is_new, "{}", bridge.output());
+        bridge.signal("TERM").unwrap();
+        assert!(bridge.wait(LONG).unwrap().success());
+    }
+}
+
 /// A bridge does not begin anew in silence where its trail was taken away; who accepts that leaves a record.
 #[test]
 fn a_trail_that_is_not_as_it_was_left_stops_the_start() {

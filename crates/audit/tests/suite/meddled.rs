@@ -116,7 +116,6 @@ fn a_journal_that_is_taken_away_before_it_is_signed_refuses_exchanges() {
     assert!(Trail::open(begun(dir.path()), clock()).is_err());
 }
 
-/// What cannot be put in order stops the exchanges, and says where.
 /// A trail that runs, with a directory in the head's place; and the head's path.
 fn with_a_head_that_cannot_be_written(dir: &Path) -> (Trail, PathBuf) {
     let (trail, head) = (running(dir), dir.join("head"));
@@ -135,6 +134,7 @@ fn mends_of(trail: Trail, dir: &Path) -> Vec<String> {
     mends.map(|entry| entry.facts["found"].to_string()).collect()
 }
 
+/// What cannot be put in order stops the exchanges, and says where.
 #[test]
 fn a_head_that_cannot_be_written_anew_refuses_exchanges_until_it_can() {
     let dir = tempfile::tempdir().unwrap();

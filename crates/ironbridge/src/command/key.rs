@@ -249,7 +249,6 @@ fn revoke(manifest: &Path, args: &Revoke) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `None` where another hand had changed or removed it, so that nobody can tell whose it was.
 /// A key that is given where a name is meant is not repeated, with its prefix or without.
 pub fn refuse_whole_key(text: &str) -> Result<(), Failure> {
     let whole = ["", "ibk_", "ibs_"].map(|prefix| format!("{prefix}{text}"));
@@ -258,6 +257,7 @@ pub fn refuse_whole_key(text: &str) -> Result<(), Failure> {
         .help(format!("revoke it by its id: ironbridge key revoke {}", key.id())))
 }
 
+/// `None` where another hand had changed or removed it, so that nobody can tell whose it was.
 async fn revoke_in(home: &Home, id: &str) -> Result<Option<IssuedCredential>, Failure> {
     let keys = home.store.list(None).await?;
     let key = keys.into_iter().find(|key| key.id == id);
