@@ -147,7 +147,7 @@ impl Asker {
                     return Ok(());
                 }
                 CosignOutcome::Finding(finding) => {
-                    return Err(Trouble::finding(finding));
+                    return Err(Trouble::finding(format!("{:?}", finding.kind), finding));
                 }
                 CosignOutcome::Refused { status, reason } => {
                     return Err(Trouble::answered(status, None, reason.as_bytes()));

@@ -189,8 +189,15 @@ impl Copier {
             let note = String::from_utf8(note).map_err(|_| NoteError::Malformed)?;
             SignedCheckpoint::open(note, &self.around.keys)
         };
-        let foreign = |error| {
-            Trouble::finding(format_args!("the mirror holds another log, which is left as it is: {error}"))
+        let foreign = |error| match error {
+            // Such as a page of what stands before it, or a file that a full disk left.
+            NoteError::Malformed | NoteError::TooLarge => {
+                Trouble::new(format_args!("what the mirror has as its checkpoint is left as it is: {error}"))
+            }
+            error => Trouble::finding(
+                "another",
+                format_args!("the mirror holds another log, which is left as it is: {error}"),
+            ),
         };
         note.map(|note| open(note).map_err(foreign)).transpose()
     }
@@ -201,21 +208,23 @@ impl Copier {
         if held.origin != ours.origin {
             let reason =
                 format_args!("the mirror holds another log, {}, which is left as it is", held.origin);
-            return Err(Trouble::finding(reason));
+            return Err(Trouble::finding("another", reason));
         }
         if held.size > ours.size {
-            return Err(Trouble::finding(format_args!(
+            let reason = format_args!(
                 "the mirror has seen a longer log: this one was rolled back, from {} records to {}",
                 held.size, ours.size
-            )));
+            );
+            return Err(Trouble::finding("longer", reason));
         }
         let size = held.size;
         let root = self.around.blocking(move |around| around.log.root(size)).await?;
         if root != held.root {
-            return Err(Trouble::finding(format_args!(
+            let reason = format_args!(
                 "the mirror holds a fork: its first {size} records are not those of this log, though both are \
                  signed"
-            )));
+            );
+            return Err(Trouble::finding("fork", reason));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use ironbridge_audit::disk::{self, RealDisk};
 use ironbridge_core::{Clock, Timestamp};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,6 +85,8 @@ pub(crate) struct Board {
 #[derive(Default)]
 struct State {
     lags: Vec<Lag>,
+    /// In what way a destination contradicts the log, as far as that was said.
+    told: HashMap<usize, String>,
     /// When the log was last seen to grow, and to how many records.
     newest: (Timestamp, u64),
     /// Points before that, as far back as the slowest destination needs.
@@ -130,6 +132,11 @@ impl Board {
 }
 
 impl State {
+    /// Whether that was said before; from now on it was.
+    fn tell(&mut self, place: usize, finding: Option<&String>) -> bool {
+        finding.is_some_and(|way| self.told.insert(place, way.clone()).as_ref() == Some(way))
+    }
+
     fn update(&mut self) {
         let (latest, of) = self.newest;
         for lag in &mut self.lags {
@@ -179,6 +186,7 @@ impl Report {
 
     /// It has the records before `position`, and the last attempt went well.
     pub fn reached(&self, position: u64) {
+        self.board.state.lock().told.remove(&self.place);
         self.change(|lag| {
             if lag.last_error.take().is_some() {
                 tracing::info!(destination = lag.name, "publishing works again");
@@ -189,10 +197,11 @@ impl Report {
     }
 
     pub fn failed(&self, trouble: &Trouble) {
+        let is_told = self.board.state.lock().tell(self.place, trouble.finding.as_ref());
         self.change(|lag| {
             let reason = trouble.to_string();
-            if trouble.finding {
-                if lag.finding.as_ref() != Some(&reason) {
+            if trouble.finding.is_some() {
+                if !is_told {
                     tracing::error!(
                         destination = lag.name, finding = reason,
                         "a copy or a witness contradicts this log: keep both as evidence and find out what happened; docs/audit-publish.md"
@@ -263,6 +272,23 @@ mod tests {
         fn monotonic(&self) -> Duration {
             Duration::ZERO
         }
+    }
+
+    #[test]
+    fn what_contradicts_the_log_is_said_once_whatever_grows_meanwhile() {
+        let board = Arc::new(Board::new(Arc::new(Hands::default())));
+        let (one, other) = (board.add("one", Kind::Mirror), board.add("other", Kind::Witness));
+        let is_told = |report: &Report, way: &str| {
+            let told = board.state.lock().told.get(&report.place).is_some_and(|told| told == way);
+            report.failed(&Trouble::finding(way, "from 300 records to 200"));
+            told
+        };
+        assert!(!is_told(&one, "longer") && is_told(&one, "longer") && !is_told(&other, "longer"));
+        assert!(!is_told(&one, "fork") && is_told(&one, "fork"));
+        one.failed(&Trouble::new("it is not reached"));
+        assert!(is_told(&one, "fork"));
+        one.reached(300);
+        assert!(!is_told(&one, "fork") && is_told(&other, "longer"));
     }
 
     #[test]

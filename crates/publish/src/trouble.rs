@@ -9,8 +9,9 @@ const LONGEST_REASON: usize = 300;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
     reason: String,
-    /// The destination is reached, and what it has contradicts this log: no trying again mends that.
-    pub finding: bool,
+    /// The destination is reached, and what it has contradicts this log: no trying again mends that. In what way, without
+    /// numbers that move.
+    pub finding: Option<String>,
     /// How long the destination wants to be left alone.
     pub wait: Option<Duration>,
     /// The destination takes no batch so large (HTTP 413).
@@ -22,12 +23,12 @@ impl Trouble {
     pub fn new(reason: impl fmt::Display) -> Trouble {
         let reason: String = reason.to_string().chars().take(LONGEST_REASON).collect();
         let reason = visible(&reason).into_owned();
-        Trouble { reason, finding: false, wait: None, too_large: false }
+        Trouble { reason, finding: None, wait: None, too_large: false }
     }
 
-    /// What it has contradicts this log.
-    pub fn finding(what: impl fmt::Display) -> Trouble {
-        Trouble { finding: true, ..Trouble::new(what) }
+    /// What it has contradicts this log, in a way that is told once, whatever sizes grow meanwhile.
+    pub fn finding(way: impl Into<String>, what: impl fmt::Display) -> Trouble {
+        Trouble { finding: Some(way.into()), ..Trouble::new(what) }
     }
 
     /// An answer that is not a success.

@@ -32,11 +32,14 @@ impl Copier {
             Some(theirs) if theirs == ours => {}
             Some(_) => {
                 self.differs = Some(file);
-                return Err(Trouble::finding(format_args!(
-                    "{} in the mirror is not what was copied there: it or this log was changed. Verify both, keep \
+                return Err(Trouble::finding(
+                    in_log(file),
+                    format_args!(
+                        "{} in the mirror is not what was copied there: it or this log was changed. Verify both, keep \
                      them as evidence, then remove the mirror's file to have it copied again",
-                    in_log(file)
-                )));
+                        in_log(file)
+                    ),
+                ));
             }
             None => {
                 tracing::warn!(path = in_log(file), "a file was missing in the mirror; it is copied again");

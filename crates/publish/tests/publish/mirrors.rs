@@ -122,8 +122,14 @@ fn rollbacks_forks_and_other_logs_are_named_and_never_overwritten() {
     assert_eq!(head(), before);
 
     let foreign = String::from_utf8(before.clone()).unwrap().replace("bridge-1\n", "bridge-2\n");
-    std::fs::write(copy.path().join("log/checkpoint"), &foreign).unwrap();
+    std::fs::write(copy.path().join("log/checkpoint"), "cut short").unwrap();
     let publisher = publish(source.path(), to_directory(copy.path()));
+    // What stands before a mirror may answer in its place, and what was cut short is no other log.
+    for malformed in ["<html>Sign in</html>", ""] {
+        std::fs::write(copy.path().join("log/checkpoint"), malformed).unwrap();
+        complains(&publisher, "what the mirror has as its checkpoint is left as it is");
+    }
+    std::fs::write(copy.path().join("log/checkpoint"), &foreign).unwrap();
     contradicts(&publisher, "the mirror holds another log, which is left as it is");
     assert_eq!(head(), foreign.as_bytes());
     std::fs::write(copy.path().join("log/checkpoint"), &before).unwrap();
