@@ -77,8 +77,9 @@ impl Validity {
         self.not_before.plus(self.not_after.since(self.not_before) / 3 * 2)
     }
 
+    /// One that begins later was made while the clock was ahead; callers refuse it.
     pub fn due(self, now: Timestamp) -> bool {
-        self.renew_from() <= now
+        now < self.not_before || self.renew_from() <= now
     }
 }
 
@@ -268,10 +269,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn renewal_is_due_at_two_thirds() {
+    fn renewal_is_due_at_two_thirds_and_before_it_is_valid() {
         let at = Timestamp::from_seconds;
         let validity = Validity { not_before: at(1000), not_after: at(1900) };
-        assert!(!validity.due(at(1599)) && validity.due(at(1600)) && validity.due(at(5000)));
+        for (now, due) in [(0, true), (999, true), (1000, false), (1599, false), (1600, true), (5000, true)] {
+            assert_eq!(validity.due(at(now)), due, "{now}");
+        }
     }
 
     #[test]

@@ -141,6 +141,9 @@ async fn attend(bridge: &Bridge, mut watch: Option<Watch>, log: &Log, signals: &
             }
         };
         reload(bridge, why, log).await;
+        if tried.is_some() && !bridge.renewal_due().await {
+            tried = None;
+        }
         if let Some(watch) = &mut watch
             && let Err(error) = watch.follow(&bridge.files().await)
         {
