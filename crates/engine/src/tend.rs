@@ -26,6 +26,8 @@ const INDEX: Duration = Duration::from_secs(2);
 /// A checkpoint comes about once a second while there are records.
 const MARK: Duration = Duration::from_secs(1);
 
+/// After a failure: a revocation that could not be read must not wait for the store's next change.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// How often the clocks are looked at.
 const CLOCKS: Duration = Duration::from_secs(60);
 
@@ -54,7 +56,9 @@ async fn follow_credentials(services: Arc<Services>) {
     tell_owners(&services).await;
     loop {
         changes.borrow_and_update();
-        match read_again(&services, &mut told).await {
+        let read = read_again(&services, &mut told).await;
+        let is_unread = read.is_err();
+        match read {
             Ok(()) if lasting.works() => tracing::info!("issued credentials are read again"),
             Ok(()) => {}
             Err(error) if lasting.fails(&error) => {
@@ -62,17 +66,19 @@ async fn follow_credentials(services: Arc<Services>) {
             }
             Err(_) => {}
         }
-        if changes.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(READ_AGAIN), if is_unread => {}
         }
     }
 }
 
+/// What can be read counts, whatever else cannot. The first of what went wrong.
 async fn read_again(services: &Services, told: &mut HashSet<String>) -> Result<(), StoreError> {
-    for ring in [&services.api_keys, &services.client_secrets] {
-        ring.reload().await?;
-    }
-    tell_altered(services, told).await
+    let keys = services.api_keys.reload().await;
+    let secrets = services.client_secrets.reload().await;
+    let altered = tell_altered(services, told).await;
+    keys.and(secrets).and(altered)
 }
 
 /// Somebody wrote into the store by hand: that opens nothing, and is recorded once while the bridge runs.

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tells when a manifest's files change.
 pub struct Watch {
@@ -69,6 +69,9 @@ const MOST: usize = 16_384;
 
 /// Editors and deployments write several files in a row; the last of them counts.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// After so long without rest it is said that nothing is read.
+const RESTLESS: Duration = Duration::from_secs(60);
 
 /// How often to look without having been told. A look reads the directory and asks for the state of every file once.
 const LOOK: Duration = Duration::from_secs(10);
@@ -134,8 +137,15 @@ impl Watch {
             }
             self.unsettled.store(true, Ordering::Relaxed);
         }
-        let mut before = look(&self.folders, &self.files);
+        let (mut before, begun, mut told) = (look(&self.folders, &self.files), Instant::now(), false);
         loop {
+            if !told && begun.elapsed() >= RESTLESS {
+                told = true;
+                tracing::warn!(
+                    "files of the manifest keep changing, so it is not read again: it is once they stay as they are \
+                     for 200 ms. Who writes them should write another file and rename it"
+                );
+            }
             let noticed = tokio::time::timeout(SETTLE, self.noticed()).await.is_ok();
             let now = look(&self.folders, &self.files);
             if !noticed && now == before {
