@@ -190,8 +190,8 @@ fn start_threads(
     let watched = Arc::clone(shared);
     let watch = named("audit-watch").spawn(move || hang::watch(&watched));
     match (committer, integrator, writer, watch) {
-        (Ok(committer), Ok(integrator), Ok(refusals), Ok(_)) => {
-            Ok(Threads { committer, refusals, integrator })
+        (Ok(committer), Ok(integrator), Ok(refusals), Ok(watch)) => {
+            Ok(Threads { committer, refusals, integrator, watch })
         }
         (Err(error), ..) | (_, Err(error), ..) | (_, _, Err(error), _) | (.., Err(error)) => {
             refusals.close();

@@ -35,6 +35,7 @@ pub(crate) struct Threads {
     pub committer: JoinHandle<u64>,
     pub refusals: JoinHandle<()>,
     pub integrator: JoinHandle<Result<(), String>>,
+    pub watch: JoinHandle<()>,
 }
 
 /// How the trail stands.
@@ -113,8 +114,9 @@ impl Trail {
         self.shared.journal.fail("the trail is closed");
         self.shared.progress.stop();
         self.shared.bell.close();
-        // Where the journal cannot be written, the log beside it need not be waited for.
-        let patience = if unwritten > 0 { Duration::ZERO } else { INTEGRATED_WITHIN };
+        let _ = threads.watch.join();
+        // Where the journal cannot be written, the log beside it cannot either.
+        let patience = if unwritten > 0 { Duration::from_secs(2) } else { INTEGRATED_WITHIN };
         let integrated = hang::join_within(threads.integrator, patience);
         match (unwritten, integrated) {
             (1.., _) => Err(AuditError::Unwritten(unwritten)),

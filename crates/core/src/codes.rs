@@ -292,7 +292,7 @@ codes! {
         "The secret that the bridge needs toward the target cannot be read, or the target's token endpoint refused it or did not answer.",
         "Try again; the operator finds the cause in the bridge's log.",
         "`ironbridge secret list` shows which names are set, and `ironbridge secret set NAME` sets one. The bridge's log says what the token endpoint did: where no connection is made, see token_url, and a firewall on the way there; where it refused the bridge, compare client_id, scopes, resource and method at the system's auth: { oauth2: … } with what is registered there.";
-    TARGET_SUSPENDED = "target-suspended", 503, Operator, false, Untaken, "Target suspended",
+    TARGET_SUSPENDED = "target-suspended", 503, Operator, false, Nothing, "Target suspended",
         "What the bridge needs toward the target has run out: a certificate of the manifest is not valid today, or a danger was accepted until a day that has passed. Nothing was sent.",
         "Tell the operator the correlation id.",
         "`ironbridge check` says at which line, and the trail has a `manifest.lapse` of each start and reload since. Put a current certificate there; where a danger has expired, remove it, or write down why and until when. A reload takes it up, by itself where a file changed.";

@@ -13,6 +13,7 @@ use ironbridge_manifest::{Diagnostics, Manifest};
 use ironbridge_net::cores::Cores;
 use ironbridge_store::Actor;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -254,23 +255,23 @@ impl Bridge {
         self.tending.iter().for_each(AbortHandle::abort);
         self.cores.stop();
         for ring in [&self.services.api_keys, &self.services.client_secrets] {
-            if let Err(error) = ring.flush_last_used().await {
-                tracing::warn!(%error, "last-used times could not be written");
+            if let Err(error) = in_time(ring.flush_last_used()).await {
+                tracing::warn!(error, "last-used times could not be written");
             }
         }
-        if let Err(error) = self.services.drain_outbox().await {
-            tracing::warn!(%error, "actions wait for their record; the next start makes it");
+        if let Err(error) = in_time(self.services.drain_outbox()).await {
+            tracing::warn!(error, "actions wait for their record; the next start makes it");
             // The trail remembers all the same how far the store was, should it have been set back.
-            if let Err(error) = self.services.note_store().await {
-                tracing::warn!(%error, "the store could not be told that the audit trail knows how far it is");
+            if let Err(error) = in_time(self.services.note_store()).await {
+                tracing::warn!(error, "the store could not be told that the audit trail knows how far it is");
             }
         }
         let stopped = self.services.action(name::BRIDGE_STOP, &*self.services.origin);
         note_in_force(&self.services, [stopped], &state).await;
         drop(state);
         let trail = self.services.trail.close();
-        if let Err(error) = self.services.home.mark_trail(&self.services.trail).await {
-            tracing::warn!(%error, "the store does not know how far the audit trail is");
+        if let Err(error) = in_time(self.services.home.mark_trail(&self.services.trail)).await {
+            tracing::warn!(error, "the store does not know how far the audit trail is");
         }
         Stopped { connections_cut, trail }
     }
@@ -278,6 +279,15 @@ impl Bridge {
 
 /// What is cut when the bridge stops has so long for its last word; a core that is busy for longer is left.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// One of the last steps, which the next start makes where the store's disk hangs.
+async fn in_time<E: Display>(step: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    let ended = tokio::time::timeout(LAST_STEP, step).await;
+    ended.map_err(|_| "its disk does not answer".to_owned())?.map_err(|error| error.to_string())
+}
+
+/// How long the end waits for one of them.
+const LAST_STEP: Duration = Duration::from_secs(5);
 
 impl State {
     fn all(&self) -> impl Iterator<Item = &Running> {

@@ -5,7 +5,7 @@ use crate::services::Services;
 use ironbridge_audit::Trail;
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, BoxFuture, Denial, Outcome, Position, Record, Recorder, code, word};
-use ironbridge_store::{Changes, StoreError};
+use ironbridge_store::{Changes, HANGS, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,10 +14,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_secs(1);
 /// For so long a store may fail to be read: a disk that stutters is not a store that is gone.
 const UNREAD: Duration = Duration::from_secs(5);
-
-/// A look takes longer than that only where the disk hangs: it may stand behind a change that waits five seconds for whoever
-/// else writes to the store, and wait as long itself.
-const HANGS: Duration = Duration::from_secs(15);
 
 /// The trail, which takes no new exchange while the store is not as it was left.
 pub struct Standing {

@@ -3,6 +3,7 @@
 
 mod world;
 
+use ironbridge_testkit::Reply;
 use serde_json::{Value, json};
 use world::{Declared, Raw, World, eventually};
 
@@ -444,4 +445,20 @@ fn a_caller_that_goes_on_after_it_was_told_to_go_is_cut() {
     world.stop().unwrap();
     let refused = codes(&world).iter().filter(|code| **code == json!("http2-refused")).count();
     assert!((1..=64).contains(&refused), "{refused}");
+}
+
+/// Nobody who broke the protocol is waited for, and what was under way says why it ended.
+#[test]
+fn what_is_under_way_when_the_protocol_is_broken_says_so() {
+    let (world, key) = world();
+    world.target.on("GET /read", Reply::Hang);
+    let mut raw = open(&world);
+    let fields = GET.into_iter().chain([("x-api-key", key.as_str())]);
+    raw.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(fields)));
+    eventually(|| (!world.target.seen_on("GET /read").is_empty()).then_some(()));
+    raw.send(frame(PING, 0, 0, b"x"));
+    let record = eventually(|| {
+        world.records().unwrap().into_iter().find(|record| record["outcome"] == json!("failed"))
+    });
+    assert_eq!(record["code"], json!("http2-refused"), "{record}");
 }

@@ -227,13 +227,15 @@ impl Worker {
         let served = async {
             tokio::select! {
                 biased;
-                ended = drive(server.as_mut(), |server| server.graceful_shutdown(), self.drains()) => ended,
+                ended = drive(server.as_mut(), |server| { seen.leaves(); server.graceful_shutdown() }, self.drains()) => ended,
                 () = rarely(caller.counted.asked_to_leave()) => {
                     // GOAWAY, so that nobody sends into a closed connection (RFC 9113 §6.8).
+                    seen.leaves();
                     server.as_mut().graceful_shutdown();
                     leave(server, LEAVING, || caller.counted.is_idle()).await.unwrap_or(Ok(()))
                 }
                 () = rarely(silence(&state, limits)) => {
+                    seen.leaves();
                     server.as_mut().graceful_shutdown();
                     let left = leave(server, limits.head_timeout, || state.idle_since().is_some()).await;
                     left.unwrap_or_else(|| {

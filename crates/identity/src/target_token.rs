@@ -10,7 +10,7 @@ use ironbridge_seal::hash;
 use parking_lot::Mutex;
 use refusals::Refusals;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -61,6 +61,8 @@ pub struct TargetTokens {
     refusals: Refusals,
     /// When the secret was last looked at; monotonic, in milliseconds.
     looked: AtomicU64,
+    /// Somebody looks.
+    looking: AtomicBool,
     /// What was odd of the last reply, told once.
     oddities: Mutex<Vec<&'static str>>,
 }
@@ -128,6 +130,7 @@ impl TargetTokens {
             ended: watch::Sender::new(0),
             refusals: Refusals::default(),
             looked: AtomicU64::new(0),
+            looking: AtomicBool::new(false),
             oddities: Mutex::default(),
         })
     }
@@ -153,12 +156,15 @@ impl TargetTokens {
         let (now, looked) = (millis(now), self.looked.load(Ordering::Relaxed));
         now.saturating_sub(looked) >= millis(LOOK)
             && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && !self.looking.swap(true, Ordering::Relaxed)
     }
 
     /// Another secret was set: a token is bought with it now, so that whoever set it learns today whether it is right.
     async fn look(self: Arc<Self>, token: Arc<TargetToken>) {
         // One that cannot be read is told when a token is needed.
-        let Ok(secret) = (self.client.secret)().await else { return };
+        let secret = (self.client.secret)().await;
+        self.looking.store(false, Ordering::Relaxed);
+        let Ok(secret) = secret else { return };
         if hash::sha256(&secret) != token.bought_with {
             let _ = self.start(self.clock.monotonic());
         }

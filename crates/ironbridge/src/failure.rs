@@ -37,6 +37,11 @@ impl Failure {
     }
 
     /// Prints it to standard error.
+    /// Whoever read has left, and wants nothing more.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     pub fn report(self) -> ExitCode {
         if self.silent {
             return ExitCode::SUCCESS;

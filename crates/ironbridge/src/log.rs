@@ -76,6 +76,17 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Why the bridge ends.
+    pub fn failure(&self, failure: &Failure) {
+        if self.for_people {
+            self.lines.put(failure.text(output::color_of_stderr()).trim_end().as_bytes(), b"\n");
+        } else {
+            tracing::error!("{}", failure.text(false).trim_end());
+        }
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
         self.lines.wait();

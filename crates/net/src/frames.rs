@@ -57,6 +57,8 @@ pub struct FrameState {
     /// One that is still coming is above it already.
     large_so_far: Cell<bool>,
     cut: Cell<Option<&'static str>>,
+    /// The bridge ends the connection in good order.
+    leaves: Cell<bool>,
     /// What small DATA frames that nobody took yet cost the library, as it counts it.
     untaken: Cell<u64>,
     /// Small frames that were taken since the caller's credit for them was last looked at.
@@ -98,7 +100,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a caller may still send while it reads the last answers: it makes room for more with each (WINDOW_UPDATE).
 const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER_SILENCE: Duration = Duration::from_secs(5);
+const LINGER_SILENCE: Duration = Duration::from_secs(10);
 
 impl<Io: AsyncRead> Frames<Io> {
     pub fn new(io: Io) -> (Frames<Io>, Rc<FrameState>) {
@@ -183,6 +185,11 @@ impl FrameState {
     /// Requests refused by the HTTP/2 library so far.
     pub fn told(&self) -> u64 {
         self.told.get()
+    }
+
+    /// The bridge says good-bye: its last word is followed by patience for whoever still reads the answers before it.
+    pub fn leaves(&self) {
+        self.leaves.set(true);
     }
 
     /// Why the connection was cut here, if it was.
@@ -281,6 +288,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<Io> {
         let io = frames.io.get_mut();
         if frames.linger.is_none() {
             ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
+            if !frames.state.leaves.get() {
+                return Poll::Ready(Ok(()));
+            }
         }
         let linger = frames
             .linger

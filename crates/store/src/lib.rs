@@ -37,6 +37,10 @@ mod sqlite;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 
+/// An exchange waits no longer for the store, and a disk that has not answered by then hangs. Another process may hold its
+/// lock for five seconds, more than once.
+pub const HANGS: std::time::Duration = std::time::Duration::from_secs(15);
+
 pub use changes::Changes;
 pub use credentials::{Credentials, IssuedCredential, IssuedKind};
 pub use error::StoreError;

@@ -100,10 +100,8 @@ fn an_outage_ends_under_load() {
 fn a_disk_that_hangs_refuses_exchanges_and_resumes_by_itself() {
     let disk = MemoryDisk::new();
     let shared: std::sync::Arc<dyn ironbridge_audit::disk::Disk> = disk.clone();
-    let hasty = ironbridge_audit::Options {
-        patience: Duration::from_millis(300),
-        ..options(crate::exchanges::MEMORY)
-    };
+    let hasty =
+        ironbridge_audit::Options { patience: Duration::from_secs(2), ..options(crate::exchanges::MEMORY) };
     let trail = Trail::open_on(shared, hasty, clock()).unwrap();
     record(&trail, 0..3);
     disk.set_hanging(true);

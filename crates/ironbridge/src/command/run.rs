@@ -72,10 +72,10 @@ pub fn start(dir: &Path, manner: &Manner, announce: Announce<'_>) -> Outcome {
     let outcome = runtime.block_on(serve(dir, manner, &log, announce));
     // Nothing of it is waited for any more.
     runtime.shutdown_background();
+    // Whoever collects the log wants the reason there; and where nobody reads it, nothing else may wait for that either.
     match outcome {
-        // Whoever collects the log wants the reason there.
-        Err(failure) if manner.log_format == output::Format::Json => {
-            tracing::error!("{}", failure.text(false).trim_end());
+        Err(failure) if !failure.is_silent() => {
+            log.failure(&failure);
             Ok(ExitCode::FAILURE)
         }
         outcome => outcome,

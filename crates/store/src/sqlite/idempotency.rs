@@ -2,14 +2,12 @@ use super::kept::{self, Kept};
 use super::queue::{Effect, Failure, Job, Queue};
 use super::turn::Turn;
 use super::{SqliteStore, answer, to_sql};
-use crate::{Fingerprints, Idempotency, Reservation, Sealer, Settlement, StoreError, StoreFuture, Ticket};
+use crate::{
+    Fingerprints, HANGS, Idempotency, Reservation, Sealer, Settlement, StoreError, StoreFuture, Ticket,
+};
 use ironbridge_core::{OwnerTag, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// An exchange waits no longer for the store. Another process may hold its lock for five seconds, more than once.
-const HANGS: Duration = Duration::from_secs(15);
 
 impl Idempotency for SqliteStore {
     fn reserve(
