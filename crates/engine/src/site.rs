@@ -144,7 +144,7 @@ impl<'a> Builder<'a> {
             )))
         };
         Ok(match &http.auth {
-            None => TargetCredential::None,
+            None => TargetCredential::None(injected),
             Some(manifest::TargetAuth::Bearer(bearer)) => {
                 field(AUTHORIZATION, FieldFormat::Bearer, &bearer.token)
             }

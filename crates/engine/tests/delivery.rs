@@ -540,14 +540,21 @@ fn fixed_credentials_come_from_secrets_and_follow_them() {
     let changed = system("bearer", &http, GET_AND_POST);
     std::fs::write(scene.world.dir.path().join("bearer.yaml"), changed).unwrap();
     scene.world.reload().unwrap();
-    for old in ["token-1", "token-2"] {
+    let assert_kept_back = |old: &&str| {
         scene.world.target.otherwise(Reply::Json(200, json!({ "said": old })));
         let reply = scene.get("/bearer/x");
         assert_eq!(
             (reply.status, reply.json().unwrap()["code"].as_str()),
             (502, Some("reply-holds-credential"))
         );
-    }
+    };
+    ["token-1", "token-2"].iter().for_each(assert_kept_back);
+    // Nor where it shows none any more.
+    let http = format!("url: \"{url}\", ca: ./erp-ca.pem");
+    std::fs::write(scene.world.dir.path().join("bearer.yaml"), system("bearer", &http, GET_AND_POST))
+        .unwrap();
+    scene.world.reload().unwrap();
+    ["token-1", "token-2"].iter().for_each(assert_kept_back);
 }
 
 #[test]

@@ -16,7 +16,8 @@ use std::time::Duration;
 const FRESH: Duration = Duration::from_secs(1);
 
 pub enum TargetCredential {
-    None,
+    /// None any more, or none yet: what was presented before a reload still does not come back.
+    None(Arc<Injected>),
     /// A header field whose value is made from a secret.
     Field(Arc<SecretField>),
     /// A bearer token from the target's authorization server (RFC 6749 §4.4).
@@ -25,22 +26,21 @@ pub enum TargetCredential {
 
 impl TargetCredential {
     /// What was presented to the target lately and must not come back from it.
-    pub(crate) fn injected(&self) -> Option<&Arc<Injected>> {
+    pub(crate) fn injected(&self) -> &Arc<Injected> {
         match self {
-            TargetCredential::None => None,
-            TargetCredential::Field(field) => Some(&field.injected),
-            TargetCredential::OAuth2(_, injected) => Some(injected),
+            TargetCredential::Field(field) => &field.injected,
+            TargetCredential::None(injected) | TargetCredential::OAuth2(_, injected) => injected,
         }
     }
 
     pub(crate) fn presented(&self) -> Option<Known> {
-        self.injected()?.known()
+        self.injected().known()
     }
 
     /// The field that carries it.
     pub fn field(&self) -> Option<HeaderName> {
         match self {
-            TargetCredential::None => None,
+            TargetCredential::None(_) => None,
             TargetCredential::Field(field) => Some(field.name.clone()),
             TargetCredential::OAuth2(..) => Some(AUTHORIZATION),
         }
@@ -49,7 +49,7 @@ impl TargetCredential {
     /// The credential to show now. A token may have to be fetched first, and a secret to be read.
     pub fn show(&self) -> Show<'_> {
         match self {
-            TargetCredential::None => Show::Now(Ok(None)),
+            TargetCredential::None(_) => Show::Now(Ok(None)),
             TargetCredential::Field(field) => match field.fresh() {
                 Some(value) => Show::Now(Ok(Some(field.shown(value)))),
                 None => Show::Later(Box::pin(async { Ok(Some(field.shown(field.value().await?))) })),

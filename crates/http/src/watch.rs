@@ -33,9 +33,9 @@ impl Watched {
 
     /// Looks for these from here on, and at what has come already: if that is one, or the target broke off, nothing at
     /// all need cross. What is still to come is not waited for, because a stream may begin long after its header section.
-    pub async fn watch(&mut self, injected: Option<&Arc<Injected>>) -> Result<(), ReplyError> {
-        let known = injected.and_then(|injected| Some((injected, injected.known()?)));
-        self.watch = known.map(|(injected, known)| Box::new(Watch::new(Arc::clone(injected), known)));
+    pub async fn watch(&mut self, injected: &Arc<Injected>) -> Result<(), ReplyError> {
+        let known = injected.known();
+        self.watch = known.map(|known| Box::new(Watch::new(Arc::clone(injected), known)));
         if self.inner.is_end_stream() {
             return Ok(());
         }
