@@ -10,8 +10,9 @@
 //!   and a reply with `reply-refused`.
 //! - A member of a request that some reader takes for one on the way to an id (`ID` for `/customer/id`) is refused with
 //!   `json-name-refused`: an id would be there for the target and not for the trail.
-//! - Where a list stands on the way and a place names a member, the ids in it would not be found: refused likewise,
-//!   unless another place has a `*` there. (A whole body that is a list may be another operation's.)
+//! - Where a list stands on the way in a request and a place names a member, the ids in it would not be found: refused
+//!   likewise, unless another place has a `*` there. A whole body that is a list, and what targets answer, may be another
+//!   operation's; there nobody is found.
 //! - Where nothing, `null` or an empty text stands, there is nobody. Of an object's members that a `*` at the end stands
 //!   for, those that are texts and numbers are ids.
 //!
@@ -243,7 +244,9 @@ impl Found {
             // Of the whole body another operation's may be meant; below it, an id would be there and not be found.
             (_, Kind::Null) => Ok(()),
             (Step::Name(_), Kind::Array)
-                if !place.is_list_at(steps.len()) && steps.len() < place.steps.len() =>
+                if self.side == Side::Request
+                    && steps.len() < place.steps.len()
+                    && !place.is_list_at(steps.len()) =>
             {
                 Err(self.no_id(&place.text))
             }

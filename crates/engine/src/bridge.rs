@@ -1,6 +1,7 @@
 use crate::actions::manifest_facts;
 use crate::descriptors;
 use crate::home::Home;
+use crate::lapsed::Term;
 use crate::listeners::{self, ListenerError, Running};
 use crate::plan::Plan;
 use crate::services::{Kept, ServiceError, Services};
@@ -40,6 +41,8 @@ struct State {
     fixed: Fixed,
     drain: Duration,
     files: Vec<PathBuf>,
+    /// Of what is in force.
+    terms: Vec<Term>,
 }
 
 /// What only a restart can change.
@@ -138,6 +141,7 @@ impl Bridge {
             generation: 0,
             drain: manifest.bridge.timeouts.drain,
             files: manifest.files.clone(),
+            terms: Vec::new(),
             fixed,
         };
         let renewed = replace(&mut state, &plan, &services, &cores.handle()).await?;
@@ -175,6 +179,9 @@ impl Bridge {
         let plan = Plan::load(&self.dir, &**clock).map_err(wrong)?;
         state.fixed.check(&Fixed::of(&plan.manifest))?;
         let plan = plan.with_secrets(&secrets, clock.now()).await.map_err(wrong)?;
+        if Term::give_up(&plan.terms, &state.terms, clock.now()) {
+            return Err(wrong(plan.findings).into());
+        }
         let renewed = replace(state, &plan, &self.services, &self.cores.handle()).await?;
         state.drain = plan.manifest.bridge.timeouts.drain;
         state.files.clone_from(&plan.manifest.files);
@@ -216,11 +223,13 @@ impl Bridge {
         self.services.authority.root_pem()
     }
 
-    /// Whether a certificate is due for renewal, of a listener or toward a target; a reload renews it.
+    /// Whether a certificate is due for renewal, of a listener or toward a target, or what had run out is good again; a
+    /// reload does it.
     pub async fn renewal_due(&self) -> bool {
         let now = self.services.clock.now();
         let state = self.state.lock().await;
         self.services.renewal_due(now)
+            || state.terms.iter().any(|term| term.is_good_again(now))
             || state
                 .listeners
                 .values()
@@ -326,7 +335,8 @@ async fn replace(
             services.keep(next);
             services.apply(&plan.manifest.bridge);
             state.generation = generation;
-            let lapsed = plan.lapsed.iter().map(|lapsed| lapsed.told(services));
+            state.terms.clone_from(&plan.terms);
+            let lapsed = plan.terms.iter().filter_map(|term| term.told(services));
             Ok(renewed.into_iter().chain(lapsed).collect())
         }
         Err(error) => {

@@ -1,6 +1,7 @@
 //! What the files and secrets are worth that a manifest names, said at the line that names them before anything is
 //! built on them: the same for `ironbridge check`, a start and a reload.
 
+use crate::lapsed::Term;
 use crate::material::{self, MaterialError, secret_name};
 use crate::services;
 use ironbridge_core::Timestamp;
@@ -19,14 +20,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Everything but what lies in the secret store.
-pub fn files(manifest: &Manifest, now: Timestamp) -> Vec<Observed> {
-    let mut judge = Judge { now, observed: Vec::new() };
+pub fn files(manifest: &Manifest, now: Timestamp) -> (Vec<Observed>, Vec<Term>) {
+    let mut judge = Judge { now, observed: Vec::new(), terms: Term::dangers(manifest, now) };
     judge.listeners(manifest);
     judge.systems(manifest);
     for (at, ca) in authorities(manifest) {
         judge.authority(&at, ca);
     }
-    judge.observed
+    (judge.observed, judge.terms)
 }
 
 /// What lies in the secret store.
@@ -36,7 +37,7 @@ pub async fn secrets(
     secrets: &Secrets,
     now: Timestamp,
 ) -> Vec<Observed> {
-    let mut judge = Judge { now, observed: Vec::new() };
+    let mut judge = Judge { now, observed: Vec::new(), terms: Vec::new() };
     for (at, reference) in positions.secrets() {
         match secrets.read(&secret_name(&reference)).await {
             Ok(value) => judge.secret(&at, &value),
@@ -50,6 +51,8 @@ pub async fn secrets(
             judge.identity(&at, chain, Some(value.expose()), part);
         }
     }
+    // How long certificates are valid was said of their files.
+    judge.observed.retain(|seen| !seen.finding.is_by_time() && *seen.finding != VALID_NOT_FOR_LONG);
     judge.observed
 }
 
@@ -60,7 +63,7 @@ pub async fn secret_called(
     secrets: &Secrets,
     now: Timestamp,
 ) -> Vec<String> {
-    let mut judge = Judge { now, observed: Vec::new() };
+    let mut judge = Judge { now, observed: Vec::new(), terms: Vec::new() };
     for (at, reference) in positions.secrets().into_iter().filter(|(_, secret)| *secret.name == *name) {
         match secrets.read(&secret_name(&reference)).await {
             Ok(value) => judge.secret(&at, &value),
@@ -99,6 +102,8 @@ enum Part {
 struct Judge {
     now: Timestamp,
     observed: Vec<Observed>,
+    /// For how long what is looked at is good.
+    terms: Vec<Term>,
 }
 
 impl Judge {
@@ -237,6 +242,8 @@ impl Judge {
         let FiledCertificate { subject, not_before, not_after, .. } = certificate;
         let what = format!("the certificate of `{subject}` in {}", path.display());
         let left = not_after.since(self.now);
+        let said = || format!("{}: {what} is not valid today", owner(at));
+        self.terms.push(Term::of(at, (*not_before, *not_after), self.now, said));
         if self.now >= *not_after {
             let message = format!("{what} has expired: it was valid until {}", day(*not_after));
             self.say(&NOT_VALID_NOW, at.to_vec(), message, Some("put a current one there".to_owned()));

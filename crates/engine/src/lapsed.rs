@@ -1,33 +1,41 @@
-//! What a manifest declares and time has taken away. It keeps nobody from taking rights away by a reload, and stops at a
-//! start nothing that it does not concern; what it concerns is refused.
+//! What a manifest declares and time takes away. It keeps nobody from taking rights away by a reload, and stops at a
+//! start nothing that it does not concern; what it concerns is refused for as long as it lasts.
 
 use crate::services::Services;
-use ironbridge_core::Action;
 use ironbridge_core::action::name;
-use ironbridge_manifest::finding::DANGER_EXPIRED;
-use ironbridge_manifest::{Date, Finding, Manifest, Observed};
+use ironbridge_core::{Action, Timestamp};
+use ironbridge_manifest::finding::{DANGER_EXPIRED, NOT_VALID_NOW};
+use ironbridge_manifest::{Danger, Finding, Manifest};
 use std::sync::Arc;
 
+/// For how long something that the manifest declares is good.
 #[derive(Debug, Clone)]
-pub struct Lapsed {
+pub struct Term {
     finding: &'static Finding,
     /// The keys that lead to it.
     at: Vec<String>,
-    why: Arc<str>,
+    from: Option<Timestamp>,
+    /// The first moment at which it is not good any more.
+    until: Timestamp,
+    /// Whether it was not good when the manifest was loaded, and what was said then.
+    lapsed: Option<Arc<str>>,
 }
 
-impl Lapsed {
-    /// Of what was observed.
-    pub fn among(observed: &[Observed]) -> impl Iterator<Item = Lapsed> {
-        observed.iter().filter(|seen| seen.finding.is_by_time()).map(|seen| Lapsed {
-            finding: seen.finding,
-            at: seen.at.clone(),
-            why: seen.message.as_str().into(),
-        })
+impl Term {
+    /// Of a certificate.
+    pub fn of(
+        at: &[String],
+        (from, until): (Timestamp, Timestamp),
+        now: Timestamp,
+        said: impl FnOnce() -> String,
+    ) -> Term {
+        let is_good = from <= now && now < until;
+        let lapsed = (!is_good).then(|| said().into());
+        Term { finding: &NOT_VALID_NOW, at: at.to_vec(), from: Some(from), until, lapsed }
     }
 
-    /// The dangers whose day has come; the manifest's own check tells of them.
-    pub fn dangers(manifest: &Manifest, today: Date) -> Vec<Lapsed> {
+    /// Of all dangers; the manifest's own check tells of them.
+    pub fn dangers(manifest: &Manifest, now: Timestamp) -> Vec<Term> {
         let systems = manifest.systems.iter().filter_map(|(name, system)| {
             let danger = system.http.as_ref()?.danger_plaintext.as_ref()?;
             Some((["systems", name, "http", "danger_plaintext"], danger))
@@ -36,28 +44,94 @@ impl Lapsed {
             let danger = issuer.danger_accept_untyped_tokens.as_ref()?;
             Some((["bridge", "issuers", name, "danger_accept_untyped_tokens"], danger))
         });
-        let expired = systems.chain(issuers).filter(|(_, danger)| danger.has_expired(today));
-        expired
-            .map(|(at, danger)| Lapsed {
-                finding: &DANGER_EXPIRED,
-                at: at.map(str::to_owned).to_vec(),
-                why: format!("{}: the danger was accepted until {}", at.join("."), danger.expires).into(),
-            })
-            .collect()
+        let term = |(at, danger): ([&str; 4], &Danger)| {
+            let days = u64::try_from(danger.expires.days).unwrap_or(0);
+            let until = Timestamp::from_seconds(days.saturating_mul(86_400));
+            let said = || format!("{}: the danger was accepted until {}", at.join("."), danger.expires);
+            let lapsed = (until <= now).then(|| said().into());
+            Term { finding: &DANGER_EXPIRED, at: at.map(str::to_owned).to_vec(), from: None, until, lapsed }
+        };
+        systems.chain(issuers).map(term).collect()
     }
 
     /// Why what these keys lead to is refused, if it is.
-    pub fn below<'l>(lapsed: &'l [Lapsed], keys: &[&str]) -> Option<&'l Arc<str>> {
-        let is_below = |lapsed: &&Lapsed| {
-            keys.len() <= lapsed.at.len() && keys.iter().zip(&lapsed.at).all(|(key, at)| key == at)
+    pub fn lapsed_below<'t>(terms: &'t [Term], keys: &[&str]) -> Option<&'t Arc<str>> {
+        let is_below = |term: &&Term| {
+            keys.len() <= term.at.len() && keys.iter().zip(&term.at).all(|(key, at)| key == at)
         };
-        lapsed.iter().find(is_below).map(|lapsed| &lapsed.why)
+        terms.iter().filter(is_below).find_map(|term| term.lapsed.as_ref())
+    }
+
+    fn is_good(&self, now: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= now) && now < self.until
+    }
+
+    /// Whether it was refused, and need not be any more: a clock that was wrong is right, a day has come.
+    pub fn is_good_again(&self, now: Timestamp) -> bool {
+        self.lapsed.is_some() && self.is_good(now)
+    }
+
+    /// Whether some file would take the place of one that is good, and is not good itself: an operator's slip, which a
+    /// reload does not put into force.
+    pub fn give_up(terms: &[Term], in_force: &[Term], now: Timestamp) -> bool {
+        let files = terms.iter().filter(|term| *term.finding == NOT_VALID_NOW && term.lapsed.is_some());
+        files.into_iter().any(|term| {
+            in_force
+                .iter()
+                .any(|before| before.at == term.at && before.lapsed.is_none() && before.is_good(now))
+        })
     }
 
     /// Loud, and in the trail: whoever asks why nothing passes finds it there.
-    pub fn told(&self, services: &Services) -> Action {
-        let (at, why) = (self.at.join("."), &*self.why);
-        tracing::error!(at, finding = self.finding.id, why, "this has run out, so what needs it is refused");
-        services.action(name::MANIFEST_LAPSE, at).fact("finding", self.finding.id)
+    pub fn told(&self, services: &Services) -> Option<Action> {
+        let (at, why) = (self.at.join("."), &**self.lapsed.as_ref()?);
+        tracing::error!(
+            at,
+            finding = self.finding.id,
+            why,
+            "this has run out, so what needs it fails or is refused"
+        );
+        Some(services.action(name::MANIFEST_LAPSE, at).fact("finding", self.finding.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn term(from: u64, until: u64, now: u64) -> Term {
+        let range = (Timestamp::from_seconds(from), Timestamp::from_seconds(until));
+        let at = ["systems", "erp", "http", "certificate", "chain"].map(str::to_owned);
+        Term::of(&at, range, Timestamp::from_seconds(now), || "not valid today".to_owned())
+    }
+
+    /// A clock that was ahead for a while suspends nothing for longer, and what is not valid yet comes by itself.
+    #[test]
+    fn what_is_good_again_is_noticed() {
+        for (loaded, now, again) in
+            [(300, 150, true), (300, 310, false), (50, 100, true), (50, 99, false), (150, 160, false)]
+        {
+            let term = term(100, 200, loaded);
+            assert_eq!(term.is_good_again(Timestamp::from_seconds(now)), again, "{loaded} {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_good_is_not_given_up_for_what_is_not() {
+        let give_up =
+            |new: Term, before: Term, now| Term::give_up(&[new], &[before], Timestamp::from_seconds(now));
+        assert!(give_up(term(0, 100, 150), term(100, 200, 110), 150));
+        // It has run out itself, or had before.
+        assert!(!give_up(term(0, 100, 250), term(100, 200, 110), 250));
+        assert!(!give_up(term(0, 100, 150), term(0, 100, 150), 150));
+        assert!(!give_up(term(100, 300, 150), term(100, 200, 110), 150));
+    }
+
+    #[test]
+    fn what_is_refused_is_found_by_its_keys() {
+        let terms = [term(100, 200, 300)];
+        assert!(Term::lapsed_below(&terms, &["systems", "erp"]).is_some());
+        assert!(Term::lapsed_below(&terms, &["systems", "er"]).is_none());
+        assert!(Term::lapsed_below(&[term(100, 200, 150)], &["systems", "erp"]).is_none());
     }
 }

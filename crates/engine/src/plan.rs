@@ -6,7 +6,7 @@ mod schemas;
 use crate::descriptors;
 use crate::home::Home;
 use crate::judge;
-use crate::lapsed::Lapsed;
+use crate::lapsed::Term;
 use crate::publishing;
 use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::{Declared, Known, Rule};
@@ -33,8 +33,8 @@ pub struct Plan {
     pub permissions: Arc<PermissionTable>,
     /// By integration, then operation.
     pub operations: BTreeMap<(Arc<str>, Arc<str>), OperationPlan>,
-    /// What time has taken away of it.
-    pub lapsed: Vec<Lapsed>,
+    /// For how long what it declares is good.
+    pub terms: Vec<Term>,
     positions: Positions,
 }
 
@@ -61,17 +61,17 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong, at the line where it stands.
     pub fn read(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
-        Plan::compile(ironbridge_manifest::load(dir, today(clock))?, Vec::new(), today(clock))
+        Plan::compile(ironbridge_manifest::load(dir, today(clock))?, Vec::new(), Vec::new())
     }
 
     /// Loads a manifest directory, compiles it and judges the files that it names.
     ///
     /// # Errors
-    /// Everything that is wrong, at the line where it stands, but for what [`Lapsed`] holds.
+    /// Everything that is wrong, at the line where it stands, but for what [time](Term) takes away.
     pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         let loaded = ironbridge_manifest::load(dir, today(clock))?;
-        let judged = judge::files(&loaded.manifest, clock.now());
-        Plan::compile(loaded, judged, today(clock))
+        let (judged, terms) = judge::files(&loaded.manifest, clock.now());
+        Plan::compile(loaded, judged, terms)
     }
 
     /// As [`Plan::load`], with what data directory and machine say: whether secrets are set, how far the audit trail is
@@ -79,7 +79,7 @@ impl Plan {
     pub async fn observe(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         let loaded = ironbridge_manifest::load(dir, today(clock))?;
         let Loaded { manifest, positions, .. } = &loaded;
-        let mut judged = judge::files(manifest, clock.now());
+        let (mut judged, terms) = judge::files(manifest, clock.now());
         match Home::open_to_read(&manifest.bridge.data_dir) {
             Ok(Some(home)) => {
                 judged.extend(judge::secrets(manifest, positions, &home.secrets(), clock.now()).await);
@@ -90,12 +90,12 @@ impl Plan {
         judged.extend(publishing::other_name(&manifest.bridge));
         judged.extend(publishing::behind(&manifest.bridge, clock.now()));
         judged.extend(descriptors::too_few(manifest));
-        Plan::compile(loaded, judged, today(clock))
+        Plan::compile(loaded, judged, terms)
     }
 
     /// Why what these keys lead to is refused: time has taken away what it needs.
     pub fn lapsed(&self, keys: &[&str]) -> Option<&Arc<str>> {
-        Lapsed::below(&self.lapsed, keys)
+        Term::lapsed_below(&self.terms, keys)
     }
 
     /// Where a secret is named, as the keys that lead there: `systems.erp.http.auth.bearer.token`.
@@ -115,18 +115,16 @@ impl Plan {
     /// Those that cannot be used, where they are named.
     pub async fn with_secrets(self, secrets: &Secrets, now: Timestamp) -> Result<Plan, Diagnostics> {
         let observed = judge::secrets(&self.manifest, &self.positions, secrets, now).await;
-        let lapsed = self.lapsed.into_iter().chain(Lapsed::among(&observed)).collect();
         let observed = self.positions.show(observed);
         if observed.are_in_the_way() {
             return Err(self.findings.and(observed));
         }
-        Ok(Plan { findings: self.findings.and(observed), lapsed, ..self })
+        Ok(Plan { findings: self.findings.and(observed), ..self })
     }
 
     /// Compiles what was loaded, or says all that does not compile, with what was observed of it already.
-    fn compile(loaded: Loaded, mut observed: Vec<Observed>, today: Date) -> Result<Plan, Diagnostics> {
+    fn compile(loaded: Loaded, mut observed: Vec<Observed>, terms: Vec<Term>) -> Result<Plan, Diagnostics> {
         let manifest = &loaded.manifest;
-        let lapsed = Lapsed::dangers(manifest, today).into_iter().chain(Lapsed::among(&observed)).collect();
         let mut compiler = Compiler::default();
         let mut operations = BTreeMap::new();
         let mut routes: HashMap<(String, String, String), String> = HashMap::new();
@@ -169,7 +167,7 @@ impl Plan {
         }
         let Loaded { manifest, findings, positions } = loaded;
         let findings = findings.and(observed);
-        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations, lapsed, positions })
+        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations, terms, positions })
     }
 }
 
@@ -338,7 +336,7 @@ impl Compiler {
     ) {
         for (number, pointer) in pointers {
             let steps = pointer.segments.iter().map(|step| step.as_deref());
-            let end = match (foreign(pointer), schema) {
+            let end = match (foreign(pointer, schema.is_some()), schema) {
                 (Some(end), _) => Some(end),
                 (None, Some(schema)) => dead_end(&schema.document, steps),
                 (None, None) => numbered(pointer),
@@ -390,15 +388,14 @@ impl Compiler {
 /// One account may hold half of the memory, and a body of which fields are held back is there twice for a moment.
 const BODIES_IN_MEMORY: u64 = 4;
 
-/// Without a schema: an index, or the place behind the last element (RFC 6901 §4), where a member's name stands.
-/// What other notations write, and no name of a member likely is.
-fn foreign(pointer: &Pointer) -> Option<DeadEnd> {
+/// What other notations write. Where there is no schema, also what might be a member's name, and hardly is.
+fn foreign(pointer: &Pointer, has_schema: bool) -> Option<DeadEnd> {
     let is_foreign = |step: &str| {
-        step.is_empty()
-            || step == "**"
-            || step == ".."
-            || step.contains(['[', ']'])
-            || step.starts_with(['$', '@'])
+        let never =
+            step.is_empty() || ["**", ".."].contains(&step) || step.contains("[*]") || step.contains("[]");
+        let hardly =
+            step.contains('[') || step == "$" || ["$.", "$[", "@."].iter().any(|root| step.starts_with(root));
+        never || (hardly && !has_schema)
     };
     let step = pointer.segments.iter().flatten().find(|step| is_foreign(step))?;
     let (why, help) = match &**step {
@@ -414,6 +411,7 @@ fn foreign(pointer: &Pointer) -> Option<DeadEnd> {
     Some(DeadEnd { why, help: Some(help.to_owned()) })
 }
 
+/// Without a schema: an index, or the place behind the last element (RFC 6901 §4), where a member's name stands.
 fn numbered(pointer: &Pointer) -> Option<DeadEnd> {
     let is_index = |step: &str| {
         step == "-" || (step.len() <= 2 && step.bytes().all(|byte| byte.is_ascii_digit()) && !step.is_empty())

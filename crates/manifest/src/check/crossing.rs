@@ -39,17 +39,6 @@ impl<'c> Check<'c, '_> {
                 of_whole.then_some("it tells of the whole body, of which `keep` holds parts back")
             });
         }
-        for (side, headers, filters) in [
-            ("request", &request.headers, request.keep.is_some()),
-            ("response", &response.headers, response.keep.is_some()),
-        ] {
-            // No list knows every field in which a hash, or the size, of the whole body may stand.
-            if headers.is_all() && filters {
-                let message = "`all` beside `keep`: a field may tell of the whole body, of which `keep` holds parts back";
-                let at = spot.key(side).key("headers").at_value();
-                self.report(&finding::CONTRADICTION, at, message, "list the fields that are needed");
-            }
-        }
         for (side, trailers, reads) in [
             ("request", &request.trailers, request.reads_body()),
             ("response", &response.trailers, response.reads_body()),
@@ -106,7 +95,13 @@ impl<'c> Check<'c, '_> {
             if all {
                 let at = spot.key(side).key(key).at_value();
                 let less = if key == "query" { "" } else { ", less what is the bridge's own" };
-                let message = format!("{what} crosses{less}");
+                // No list knows every field in which a hash, or the size, of the whole body may stand.
+                let keeps = [("request", request.keep.is_some()), ("response", response.keep.is_some())];
+                let whole = match key == "headers" && keeps.contains(&(side, true)) {
+                    true => "; a field may tell of the whole body, of which `keep` holds parts back",
+                    false => "",
+                };
+                let message = format!("{what} crosses{less}{whole}");
                 self.report(&finding::ALL_CROSSES, at, message, "list what is needed");
             }
         }

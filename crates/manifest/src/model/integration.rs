@@ -216,10 +216,10 @@ section! {
         /// The target gets the same members in another spelling: a blank as `%20`, also where it came as `+`.
         /// Default: none.
         query: Crossing<QueryMember>,
-        /// Beside `keep` they are listed: no rule knows every field that tells of the whole body.
         /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or could pass
         /// for it (`X-User`, `X-Auth-Token`, `X-Original-Path`): such a field crosses where it is listed. Which
         /// these are stands in [fields.md](fields.md).
+        /// Beside `keep`, list them: no rule knows every field that tells of the whole body, so `all` is warned of.
         headers: Crossing<HeaderField>,
         /// Fields that may follow the body and cross, or `all` that may; none cross otherwise. Only a body that no
         /// control reads keeps what follows it. Those that are listed are announced to a target over HTTP/1.1; under
@@ -246,10 +246,10 @@ section! {
         /// Default: where a body is read, what the first `*` of `keep` stands for, or else the elements of an array,
         /// or one object of plain values; anything else is unknown.
         records: Option<OneOrMore<Pointer>>,
-        /// Beside `keep` they are listed: no rule knows every field that tells of the whole body.
         /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or orders
         /// what stands before it (`X-Accel-Redirect`). Which
         /// these are stands in [fields.md](fields.md).
+        /// Beside `keep`, list them: no rule knows every field that tells of the whole body, so `all` is warned of.
         headers: Crossing<HeaderField>,
         /// Fields that may follow the body and cross besides gRPC's, or `all` that may; those that are listed cross
         /// in the header section too, where gRPC puts them when there is no body. Only a body that no control reads
