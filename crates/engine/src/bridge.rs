@@ -1,7 +1,7 @@
 use crate::actions::manifest_facts;
 use crate::descriptors;
 use crate::home::Home;
-use crate::lapsed::Term;
+use crate::lapsed::Terms;
 use crate::listeners::{self, ListenerError, Running};
 use crate::plan::Plan;
 use crate::services::{Kept, ServiceError, Services};
@@ -42,7 +42,7 @@ struct State {
     drain: Duration,
     files: Vec<PathBuf>,
     /// Of what is in force.
-    terms: Vec<Term>,
+    terms: Terms,
 }
 
 /// What only a restart can change.
@@ -141,7 +141,7 @@ impl Bridge {
             generation: 0,
             drain: manifest.bridge.timeouts.drain,
             files: manifest.files.clone(),
-            terms: Vec::new(),
+            terms: Terms::default(),
             fixed,
         };
         let renewed = replace(&mut state, &plan, &services, &cores.handle()).await?;
@@ -179,7 +179,7 @@ impl Bridge {
         let plan = Plan::load(&self.dir, &**clock).map_err(wrong)?;
         state.fixed.check(&Fixed::of(&plan.manifest))?;
         let plan = plan.with_secrets(&secrets, clock.now()).await.map_err(wrong)?;
-        if Term::give_up(&plan.terms, &state.terms, clock.now()) {
+        if !state.terms.may_become(&plan.terms, clock.now()) {
             return Err(wrong(plan.findings).into());
         }
         let renewed = replace(state, &plan, &self.services, &self.cores.handle()).await?;
@@ -229,7 +229,7 @@ impl Bridge {
         let now = self.services.clock.now();
         let state = self.state.lock().await;
         self.services.renewal_due(now)
-            || state.terms.iter().any(|term| term.is_good_again(now))
+            || state.terms.are_due(now)
             || state
                 .listeners
                 .values()
@@ -335,7 +335,7 @@ async fn replace(
             services.keep(next);
             services.apply(&plan.manifest.bridge);
             state.generation = generation;
-            state.terms.clone_from(&plan.terms);
+            state.terms.are(plan.terms.clone());
             let lapsed = plan.terms.iter().filter_map(|term| term.told(services));
             Ok(renewed.into_iter().chain(lapsed).collect())
         }

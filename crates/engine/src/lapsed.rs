@@ -71,17 +71,6 @@ impl Term {
         self.lapsed.is_some() && self.is_good(now)
     }
 
-    /// Whether some file would take the place of one that is good, and is not good itself: an operator's slip, which a
-    /// reload does not put into force.
-    pub fn give_up(terms: &[Term], in_force: &[Term], now: Timestamp) -> bool {
-        let files = terms.iter().filter(|term| *term.finding == NOT_VALID_NOW && term.lapsed.is_some());
-        files.into_iter().any(|term| {
-            in_force
-                .iter()
-                .any(|before| before.at == term.at && before.lapsed.is_none() && before.is_good(now))
-        })
-    }
-
     /// Loud, and in the trail: whoever asks why nothing passes finds it there.
     pub fn told(&self, services: &Services) -> Option<Action> {
         let (at, why) = (self.at.join("."), &**self.lapsed.as_ref()?);
@@ -92,6 +81,40 @@ impl Term {
             "this has run out, so what needs it fails or is refused"
         );
         Some(services.action(name::MANIFEST_LAPSE, at).fact("finding", self.finding.id))
+    }
+}
+
+/// The terms of what a bridge runs with.
+#[derive(Debug, Default)]
+pub struct Terms {
+    in_force: Vec<Term>,
+    /// Of a reload that was refused over them.
+    awaited: Vec<Term>,
+}
+
+impl Terms {
+    /// Whether these may take the place of those in force. A file that is not good does not take that of one that is: that
+    /// is an operator's slip and nothing that time did, so the reload is refused as for any other, and tried again once the
+    /// file is good.
+    pub fn may_become(&mut self, terms: &[Term], now: Timestamp) -> bool {
+        let is_good_now = |at: &[String]| {
+            self.in_force
+                .iter()
+                .any(|before| before.at == at && before.lapsed.is_none() && before.is_good(now))
+        };
+        let files = terms.iter().filter(|term| *term.finding == NOT_VALID_NOW && term.lapsed.is_some());
+        let slips: Vec<Term> = files.filter(|term| is_good_now(&term.at)).cloned().collect();
+        self.awaited = slips;
+        self.awaited.is_empty()
+    }
+
+    pub fn are(&mut self, terms: Vec<Term>) {
+        *self = Terms { in_force: terms, awaited: Vec::new() };
+    }
+
+    /// Whether a reload would take something up that is good by now.
+    pub fn are_due(&self, now: Timestamp) -> bool {
+        self.in_force.iter().chain(&self.awaited).any(|term| term.is_good_again(now))
     }
 }
 
@@ -118,13 +141,27 @@ mod tests {
 
     #[test]
     fn what_is_good_is_not_given_up_for_what_is_not() {
-        let give_up =
-            |new: Term, before: Term, now| Term::give_up(&[new], &[before], Timestamp::from_seconds(now));
+        let give_up = |new: Term, before: Term, now| {
+            let mut terms = Terms { in_force: vec![before], awaited: Vec::new() };
+            !terms.may_become(&[new], Timestamp::from_seconds(now))
+        };
         assert!(give_up(term(0, 100, 150), term(100, 200, 110), 150));
         // It has run out itself, or had before.
         assert!(!give_up(term(0, 100, 250), term(100, 200, 110), 250));
         assert!(!give_up(term(0, 100, 150), term(0, 100, 150), 150));
         assert!(!give_up(term(100, 300, 150), term(100, 200, 110), 150));
+    }
+
+    /// Certificates are often put in place some seconds before they begin.
+    #[test]
+    fn what_was_refused_because_it_had_not_begun_is_tried_again() {
+        let mut terms = Terms { in_force: vec![term(0, 1_000, 10)], awaited: Vec::new() };
+        let at = Timestamp::from_seconds;
+        assert!(!terms.may_become(&[term(105, 2_000, 100)], at(100)));
+        assert!(!terms.are_due(at(104)) && terms.are_due(at(105)));
+        assert!(terms.may_become(&[term(105, 2_000, 105)], at(105)));
+        terms.are(vec![term(105, 2_000, 105)]);
+        assert!(!terms.are_due(at(106)));
     }
 
     #[test]

@@ -12,14 +12,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Tells when a manifest's files change.
 pub struct Watch {
     notices: OwnedFd,
-    /// Something changed and nobody was told yet.
-    unsettled: AtomicBool,
+    /// Something changed, since then, and nobody was told yet. It outlives whoever waits.
+    unsettled: Mutex<Option<Unsettled>>,
     /// By the number that the system gives a watched folder.
     watched: BTreeMap<i32, PathBuf>,
     /// Files, and links on the way to them.
@@ -31,6 +30,11 @@ pub struct Watch {
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
     seen: Mutex<Looks>,
+}
+
+struct Unsettled {
+    since: Instant,
+    told: bool,
 }
 
 /// What was there when it was looked at.
@@ -85,7 +89,7 @@ impl Watch {
         let notices = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
         let mut watch = Watch {
             notices: notices.map_err(|reason| WatchError { path: dir.to_owned(), reason: reason.into() })?,
-            unsettled: AtomicBool::new(false),
+            unsettled: Mutex::default(),
             watched: BTreeMap::new(),
             named: BTreeSet::new(),
             looked_through: BTreeSet::new(),
@@ -129,18 +133,17 @@ impl Watch {
     /// Resolves once something changed and then stayed quiet for 200 ms, without a notice and as it looks. When it is
     /// dropped before that, the next call tells of the same change.
     pub async fn changed(&self) {
-        if !self.unsettled.load(Ordering::Relaxed) {
+        if self.unsettled.lock().is_none() {
             while tokio::time::timeout(LOOK, self.noticed()).await.is_err() {
                 if self.looks_different() {
                     break;
                 }
             }
-            self.unsettled.store(true, Ordering::Relaxed);
+            *self.unsettled.lock() = Some(Unsettled { since: Instant::now(), told: false });
         }
-        let (mut before, begun, mut told) = (look(&self.folders, &self.files), Instant::now(), false);
+        let mut before = look(&self.folders, &self.files);
         loop {
-            if !told && begun.elapsed() >= RESTLESS {
-                told = true;
+            if self.is_restless() {
                 tracing::warn!(
                     "files of the manifest keep changing, so it is not read again: it is once they stay as they are \
                      for 200 ms. Who writes them should write another file and rename it"
@@ -153,7 +156,14 @@ impl Watch {
             }
             before = now;
         }
-        self.unsettled.store(false, Ordering::Relaxed);
+        *self.unsettled.lock() = None;
+    }
+
+    /// Whether it has gone on for too long; once.
+    fn is_restless(&self) -> bool {
+        let mut unsettled = self.unsettled.lock();
+        let restless = unsettled.as_mut().filter(|state| !state.told && state.since.elapsed() >= RESTLESS);
+        restless.map(|state| state.told = true).is_some()
     }
 
     /// Resolves with the next notice that matters.
@@ -306,7 +316,7 @@ mod tests {
         let watch = Watch::new(dir.path(), &[]).unwrap();
         std::fs::write(dir.path().join("bridge.yaml"), "").unwrap();
         let heard = async {
-            while !watch.unsettled.load(Ordering::Relaxed) {
+            while watch.unsettled.lock().is_none() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -316,7 +326,7 @@ mod tests {
             () = watch.changed() => panic!("not settled yet"),
         }
         watch.changed().await;
-        assert!(!watch.unsettled.load(Ordering::Relaxed));
+        assert!(watch.unsettled.lock().is_none());
     }
 
     /// Each of these is one rename, as deployments make it; whoever was told follows, as a reload does.
@@ -356,6 +366,22 @@ mod tests {
         assert!(!watch.looks_different());
         std::fs::create_dir(path("releases/3/below")).unwrap();
         assert!(!watch.looks_different() && watch.looks_different());
+    }
+
+    /// Whoever waits is called away each minute, and comes back.
+    #[tokio::test]
+    async fn files_that_never_rest_are_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = Watch::new(dir.path(), &[]).unwrap();
+        let ago = |time: Duration| {
+            Some(Unsettled { since: Instant::now().checked_sub(time).unwrap(), told: false })
+        };
+        *watch.unsettled.lock() = ago(RESTLESS / 2);
+        assert!(!watch.is_restless());
+        *watch.unsettled.lock() = ago(RESTLESS);
+        let _ = tokio::time::timeout(Duration::ZERO, watch.changed()).await;
+        assert!(watch.unsettled.lock().as_ref().is_some_and(|state| state.told));
+        assert!(!watch.is_restless());
     }
 
     /// Such as a copy over a slow line, which keeps the file open.

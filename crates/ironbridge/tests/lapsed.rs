@@ -74,8 +74,8 @@ fn what_has_run_out_keeps_nobody_from_taking_rights_away() {
     world.certificate(Validity::Expired);
     assert!(world.stage.bad(&["check"]).out.contains("error[IB131]"));
     let (mut bridge, port) = world.run();
-    let told = bridge.output();
-    assert!(told.contains("ERROR") && told.contains("this has run out"), "{told}");
+    let told = bridge.wait_for_line("this has run out", LONG).unwrap();
+    assert!(told.contains("ERROR"), "{told}");
     let reply = world.call(&port);
     assert_eq!((reply.status, &*world.code(&port)), (503, "target-suspended"));
     let lapses = world.lapses();

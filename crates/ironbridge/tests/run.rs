@@ -312,9 +312,11 @@ fn a_data_directory_that_is_begun_anew_is_told() {
     for is_new in [true, false] {
         let mut bridge = Process::start(&mut stage.command(&["run", "--no-watch"])).unwrap();
         bridge.wait_for_line("127.0.0.1:", LONG).unwrap();
-        assert_eq!(bridge.output().contains("the data directory is new"), is_new, "{}", bridge.output());
         bridge.signal("TERM").unwrap();
+        // Everything is said before it ends.
+        bridge.wait_for_line("stopped", LONG).unwrap();
         assert!(bridge.wait(LONG).unwrap().success());
+        assert_eq!(bridge.output().contains("the data directory is new"), is_new, "{}", bridge.output());
     }
 }
 

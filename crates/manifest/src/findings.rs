@@ -194,8 +194,8 @@ findings! {
         "Put the right file there, as the message says. `openssl x509 -in FILE -noout -subject -issuer -dates` shows what a certificate is.",
         "ca: ./erp.key                       # wrong: a private key\nca: ./ca/erp.pem                    # right: the certificate of the CA that erp's own comes from";
     NOT_VALID_NOW = "IB131", Error, "A certificate is not valid today",
-        "Whoever is shown it refuses it, so nothing could work. Its life is over, or has not begun; or this machine's clock is wrong. A start and a reload go on all the same, so that rights can be taken away and all else runs: exchanges with a system whose certificate or CA it is are refused with `target-suspended`, and an account whose CA it is cannot prove itself by certificate, until it is good. A reload does not put such a file in the place of one that is good.",
-        "Put a current certificate there. The bridge takes it up by itself while it runs.",
+        "Whoever is shown it refuses it, so nothing could work. Its life is over, or has not begun; or this machine's clock is wrong. A start and a reload go on all the same, so that rights can be taken away and all else runs: exchanges with a system whose certificate or CA it is are refused with `target-suspended`, and an account whose CA it is cannot prove itself by certificate, until it is good. But a reload that would put such a file in the place of one that is good is refused as a whole.",
+        "Put a current certificate there. The bridge takes it up by itself while it runs, within a minute of its beginning.",
         "certificate: { chain: ./tls/2025.pem, key: ./tls/2025.key }   # and it is 2026";
     SECRET_UNUSABLE = "IB132", Error, "A secret cannot be used",
         "The manifest names it, but the secret store does not have it, or not in the form that is needed: a token with `Bearer` before it, a byte order mark, a blank or a line break that came along when it was copied. What needs it could only fail.",

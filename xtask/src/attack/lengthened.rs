@@ -83,14 +83,17 @@ struct Start {
 /// Until it serves or gives up; then it is stopped.
 fn start(stage: &Stage) -> Result<Start> {
     let (mut bridge, began) = (stage.starting()?, Instant::now());
-    let (mut peak, mut ended) = (0, false);
+    let (mut peak, mut ended, mut crashed) = (0, false, false);
     let mut starts = false;
     while began.elapsed() < 3 * MOST_TIME && !starts && !ended {
         // Gone once the process is.
         peak = meter::peak_memory(bridge.id()).unwrap_or(0).max(peak);
         starts = bridge.output().contains("is running");
-        ended = bridge.wait(Duration::from_millis(5)).is_ok();
+        let status = bridge.wait(Duration::from_millis(5)).ok();
+        ended = status.is_some();
+        crashed = status.is_some_and(|status| status.code() != Some(1));
     }
+    anyhow::ensure!(!crashed, "the start neither served nor refused, it printed:\n{}", bridge.output());
     let took = began.elapsed();
     if !ended {
         bridge.signal("TERM")?;

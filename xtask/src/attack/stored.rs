@@ -46,6 +46,9 @@ pub async fn attack(stage: &mut Stage, short: bool) -> Result<Outcome> {
     if let Some(other) = statuses.keys().find(|status| ![200, 503].contains(*status)) {
         broken.push(format!("answered with {other}"));
     }
+    if statuses.values().sum::<usize>() < count / CALLERS * CALLERS || !statuses.contains_key(&200) {
+        broken.push("not all were answered, or none of them with 200".to_owned());
+    }
     if honest.failed > 0 {
         broken.push(format!("{} of others failed meanwhile", honest.failed));
     }

@@ -140,7 +140,11 @@ async fn attend(bridge: &Bridge, mut watch: Option<Watch>, log: &Log, signals: &
                 "a certificate is due"
             }
         };
-        reload(bridge, why, log).await;
+        tokio::select! {
+            () = reload(bridge, why, log) => {}
+            // One that waits for a disk that hangs must not keep the bridge from being stopped.
+            () = signals.stop() => return,
+        }
         if tried.is_some() && !bridge.renewal_due().await {
             tried = None;
         }

@@ -19,7 +19,7 @@ mod tests;
 mod turn;
 mod writer;
 
-use crate::{Actor, Changes, Sealer, StoreError, StoreFuture};
+use crate::{Actor, Changes, HANGS, Sealer, StoreError, StoreFuture};
 use file::File;
 use ironbridge_core::{Clock, StoreMark, Timestamp};
 use kept::Kept;
@@ -30,7 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use steps::Keeper;
 use tokio::sync::watch;
 use writer::Writer;
@@ -201,9 +201,10 @@ impl Changes for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.queue.stop();
-        if let Some(thread) = self.thread.take() {
-            // It fails only if the thread panicked, and then there is nothing left to wait for.
-            let _ = thread.join();
+        let begun = Instant::now();
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && begun.elapsed() < HANGS {
+            // A thread whose disk hangs is left: it does nothing that the next start does not find.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
