@@ -5,6 +5,7 @@
 mod cursor;
 mod https;
 mod otlp;
+mod pace;
 mod syslog;
 
 use crate::publisher::Surroundings;
@@ -16,6 +17,7 @@ use ironbridge_audit::{Fault, Follow, Stored};
 use ironbridge_core::{BoxFuture, Fetch, Sensitive};
 use ironbridge_net::session::Dialer;
 use ironbridge_seal::envelope::Keys;
+use pace::Pace;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,7 +94,7 @@ pub(crate) async fn run(forward: Forward, around: Surroundings, report: Report) 
     };
     let cursor = Cursor::of(around.log.dir(), &forward.name, forward.keys);
     let format = forward.format;
-    Forwarder { cursor, outlet, format, around, report, records: None, most: BATCH_RECORDS, too_large: None }
+    Forwarder { cursor, outlet, format, around, report, records: None, pace: Pace::full(), too_large: None }
         .run()
         .await;
 }
@@ -105,8 +107,7 @@ struct Forwarder {
     report: Report,
     /// Where the last batch was read, while it is held: finding the place again costs more than going on.
     records: Option<Follow>,
-    /// Records in one request; fewer once the sink said that a batch was too large.
-    most: usize,
+    pace: Pace,
     /// The record that was too large by itself, and how often.
     too_large: Option<(u64, u32)>,
 }
@@ -160,9 +161,19 @@ impl Forwarder {
             }
             let mut rest = &batch[..];
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(self.most.min(rest.len()));
+                let (now, later) = rest.split_at(self.pace.most().min(rest.len()));
                 if let Some(last) = now.last() {
-                    self.send(now).await?;
+                    match self.send(now).await {
+                        // Fewer can be sent at once, unless it asked to be left alone.
+                        Err(trouble) if trouble.too_large => {
+                            if self.pace.refused(now.len()) && trouble.wait.is_none() {
+                                continue;
+                            }
+                            return Err(trouble);
+                        }
+                        sent => sent?,
+                    }
+                    self.pace.taken(now.len());
                     next = last.stored.index + 1;
                     self.cursor.store(next, &self.around.log).await?;
                     self.report.reached(next);
@@ -174,13 +185,10 @@ impl Forwarder {
     }
 
     async fn send(&mut self, records: &[Outgoing]) -> Result<(), Trouble> {
-        let sent = self.outlet.send(records).await.inspect_err(|trouble| {
-            if trouble.too_large {
-                self.most = (records.len() / 2).max(1);
-            }
-        });
-        let rejected = match (sent, records) {
+        let rejected = match (self.outlet.send(records).await, records) {
             (Err(trouble), [only]) if trouble.too_large && self.is_refused(only) => {
+                // Those behind it were not too large.
+                self.pace = Pace::full();
                 Rejected { count: 1, reason: format!("too large for it by itself: {trouble}") }
             }
             (sent, _) => sent?,

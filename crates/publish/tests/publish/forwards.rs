@@ -11,6 +11,7 @@ use ironbridge_net::session::Dialer;
 use ironbridge_publish::{Forward, Framing, Settings, Sink, adopt_cursors};
 use ironbridge_testkit::{Authority, FakeTarget, Reply, Seen};
 use serde_json::{Value, json};
+use std::slice;
 use std::time::Duration;
 
 fn to(sink: Sink) -> Settings {
@@ -224,14 +225,15 @@ fn a_sink_that_wants_smaller_batches_gets_them() {
     assert_eq!(only(&publisher).lost, 0);
 }
 
-/// What comes after it is sent all the same, and nobody takes it for sent.
+/// What comes after it is sent all the same, in batches as large as before, and nobody takes it for sent.
 #[test]
 fn what_is_too_large_by_itself_is_passed_over_and_told() {
     let source = tempfile::tempdir().unwrap();
     let authority = Authority::new("lakes").unwrap();
     let target = FakeTarget::start(&authority).unwrap();
-    recorded(source.path(), 10);
-    let holds = |seen: &Seen| objects(std::slice::from_ref(seen)).contains(&"object-3".to_owned());
+    let trail = trail(source.path());
+    record(&trail, "first", 10);
+    let holds = |seen: &Seen| objects(slice::from_ref(seen)).contains(&"object-3".to_owned());
     let status = move |seen: &Seen| if holds(seen) { 413 } else { 202 };
     target.otherwise(Reply::chosen(move |seen| Reply::Raw(status(seen), Vec::new(), "".into())));
     let runtime = runtime();
@@ -240,8 +242,15 @@ fn what_is_too_large_by_itself_is_passed_over_and_told() {
     caught_up(&publisher, 10);
     let (refused, taken): (Vec<Seen>, Vec<Seen>) = target.seen().into_iter().partition(holds);
     assert_eq!(objects(&taken), [expected(0..3), expected(4..10)].concat());
-    assert_eq!(refused.iter().filter(|seen| objects(std::slice::from_ref(seen)).len() == 1).count(), 8);
+    assert_eq!(refused.iter().filter(|seen| objects(slice::from_ref(seen)).len() == 1).count(), 8);
     assert_eq!(only(&publisher).lost, 1);
+
+    target.forget();
+    record(&trail, "later", 200);
+    caught_up(&publisher, 210);
+    let seen = target.seen();
+    assert_eq!(objects(&seen), expected(10..210));
+    assert!(seen.len() < 20, "{}", seen.len());
 }
 
 #[test]
