@@ -18,6 +18,7 @@ use ironbridge_core::{BoxFuture, Fetch, Sensitive};
 use ironbridge_net::session::Dialer;
 use ironbridge_seal::envelope::Keys;
 use pace::Pace;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,7 +77,8 @@ pub(crate) struct Rejected {
 const BATCH_RECORDS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// So often a record is sent alone that is too large for the sink. With the pauses in between that is about two minutes.
+/// So often a record is sent alone that is too large for the sink, before another one is. With the pauses in between that
+/// is about two minutes.
 const TRIES_ALONE: u32 = 8;
 
 /// For one request to an HTTP sink.
@@ -163,7 +165,7 @@ impl Forwarder {
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(self.pace.most().min(rest.len()));
                 if let Some(last) = now.last() {
-                    match self.send(now).await {
+                    match self.send(now, size).await {
                         // Fewer can be sent at once, unless it asked to be left alone.
                         Err(trouble) if trouble.too_large => {
                             if self.pace.refused(now.len()) && trouble.wait.is_none() {
@@ -184,13 +186,9 @@ impl Forwarder {
         Ok(())
     }
 
-    async fn send(&mut self, records: &[Outgoing]) -> Result<(), Trouble> {
+    async fn send(&mut self, records: &[Outgoing], size: u64) -> Result<(), Trouble> {
         let rejected = match (self.outlet.send(records).await, records) {
-            (Err(trouble), [only]) if trouble.too_large && self.is_refused(only) => {
-                // Those behind it were not too large.
-                self.pace = Pace::full();
-                Rejected { count: 1, reason: format!("too large for it by itself: {trouble}") }
-            }
+            (Err(trouble), [only]) if trouble.too_large => self.insist(only, trouble, size).await?,
             (sent, _) => sent?,
         };
         if rejected.count > 0 {
@@ -199,16 +197,54 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Whether the record was too large by itself so often that it must be the record: what stands before a sink, and was
-    /// set up wrongly, is set right meanwhile.
-    fn is_refused(&mut self, only: &Outgoing) -> bool {
-        let index = only.stored.index;
+    /// Passes a record over that was too large by itself so often that it must be the record, and not what stands before
+    /// the sink and was set up wrongly: that is set right one day, and must have cost no record until then. So the sink has
+    /// to take another one alone first, and to refuse this one once more after that.
+    async fn insist(&mut self, only: &Outgoing, trouble: Trouble, size: u64) -> Result<Rejected, Trouble> {
+        if !self.is_refused_for_long(only.stored.index) {
+            return Err(trouble);
+        }
+        let Some(another) = self.shortest(only.stored.index + 1, size).await? else { return Err(trouble) };
+        if let Err(other) = self.outlet.send(slice::from_ref(&another)).await {
+            return Err(if other.too_large { trouble } else { other });
+        }
+        let taken = match self.outlet.send(slice::from_ref(only)).await {
+            Err(again) if again.too_large => {
+                Rejected { count: 1, reason: format!("too large for it by itself: {again}") }
+            }
+            sent => sent?,
+        };
+        // Those behind it were not too large.
+        self.pace = Pace::full();
+        self.too_large = None;
+        Ok(taken)
+    }
+
+    fn is_refused_for_long(&mut self, index: u64) -> bool {
         let tries = match self.too_large {
-            Some((known, tries)) if known == index => tries + 1,
+            Some((known, tries)) if known == index => tries.saturating_add(1),
             _ => 1,
         };
-        self.too_large = Some((index, tries)).filter(|_| tries < TRIES_ALONE);
+        self.too_large = Some((index, tries));
         tries >= TRIES_ALONE
+    }
+
+    /// The shortest of the records from this one on that would be read with it: the one behind may be as large. It is sent
+    /// again in its turn.
+    async fn shortest(&self, first: u64, size: u64) -> Result<Option<Outgoing>, Trouble> {
+        let format = Arc::clone(&self.format);
+        let find = move |around: &Surroundings| {
+            let mut records = around.log.follow(first.max(around.log.first_kept()?));
+            let mut shortest: Option<Outgoing> = None;
+            for _ in 0..BATCH_RECORDS {
+                let Some(next) = outgoing(&mut records, &format, size)? else { break };
+                if shortest.as_ref().is_none_or(|known| next.text.len() < known.text.len()) {
+                    shortest = Some(next);
+                }
+            }
+            Ok::<_, Fault>(shortest)
+        };
+        self.around.blocking(find).await
     }
 
     async fn read(&mut self, next: u64, size: u64) -> Result<Vec<Outgoing>, Trouble> {
@@ -232,13 +268,20 @@ impl Forwarder {
 /// The next records below `size`. Those that retention dropped are passed over.
 fn read(records: &mut Follow, format: &Format, size: u64) -> Result<Vec<Outgoing>, Fault> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
-    while Follow::position(records) < size && batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
-        let Some(stored) = records.next() else { break };
-        let stored = stored?;
-        let mut text = Vec::with_capacity(stored.json.len() * 2);
-        format(&stored, &mut text);
-        bytes += text.len();
-        batch.push(Outgoing { stored, text });
+    while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
+        let Some(next) = outgoing(records, format, size)? else { break };
+        bytes += next.text.len();
+        batch.push(next);
     }
     Ok(batch)
+}
+
+fn outgoing(records: &mut Follow, format: &Format, size: u64) -> Result<Option<Outgoing>, Fault> {
+    if Follow::position(records) >= size {
+        return Ok(None);
+    }
+    let Some(stored) = records.next().transpose()? else { return Ok(None) };
+    let mut text = Vec::with_capacity(stored.json.len() * 2);
+    format(&stored, &mut text);
+    Ok(Some(Outgoing { stored, text }))
 }

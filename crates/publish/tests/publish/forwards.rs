@@ -11,7 +11,9 @@ use ironbridge_net::session::Dialer;
 use ironbridge_publish::{Forward, Framing, Settings, Sink, adopt_cursors};
 use ironbridge_testkit::{Authority, FakeTarget, Reply, Seen};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::slice;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 fn to(sink: Sink) -> Settings {
@@ -241,8 +243,9 @@ fn what_is_too_large_by_itself_is_passed_over_and_told() {
     let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
     caught_up(&publisher, 10);
     let (refused, taken): (Vec<Seen>, Vec<Seen>) = target.seen().into_iter().partition(holds);
-    assert_eq!(objects(&taken), [expected(0..3), expected(4..10)].concat());
-    assert_eq!(refused.iter().filter(|seen| objects(slice::from_ref(seen)).len() == 1).count(), 8);
+    // The one after it shows that it is not the sink, and comes again in its turn.
+    assert_eq!(objects(&taken), [expected(0..3), expected(4..5), expected(4..10)].concat());
+    assert_eq!(refused.iter().filter(|seen| objects(slice::from_ref(seen)).len() == 1).count(), 9);
     assert_eq!(only(&publisher).lost, 1);
 
     target.forget();
@@ -251,6 +254,51 @@ fn what_is_too_large_by_itself_is_passed_over_and_told() {
     let seen = target.seen();
     assert_eq!(objects(&seen), expected(10..210));
     assert!(seen.len() < 20, "{}", seen.len());
+}
+
+/// It would take each of them once it is set right, in whichever moment that is.
+#[test]
+fn a_sink_that_takes_nothing_for_long_loses_nothing() {
+    let authority = Authority::new("lakes").unwrap();
+    for until_it_is_right in [30, 31] {
+        let source = tempfile::tempdir().unwrap();
+        let target = FakeTarget::start(&authority).unwrap();
+        recorded(source.path(), 10);
+        let requests = AtomicU32::new(0);
+        target.otherwise(Reply::chosen(move |_| {
+            let is_right = requests.fetch_add(1, Ordering::Relaxed) >= until_it_is_right;
+            Reply::Raw(if is_right { 202 } else { 413 }, Vec::new(), "".into())
+        }));
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+        caught_up(&publisher, 10);
+        let seen = target.seen();
+        let refused = seen.len().min(usize::try_from(until_it_is_right).unwrap());
+        let sent: BTreeSet<String> = objects(&seen[refused..]).into_iter().collect();
+        assert_eq!((only(&publisher).lost, sent.into_iter().collect::<Vec<_>>()), (0, expected(0..10)));
+    }
+}
+
+/// Nothing waits behind it, so nothing is won by passing it over before another record is there to tell.
+#[test]
+fn the_last_record_is_not_passed_over_before_another_is_there() {
+    let source = tempfile::tempdir().unwrap();
+    let authority = Authority::new("lakes").unwrap();
+    let target = FakeTarget::start(&authority).unwrap();
+    let trail = trail(source.path());
+    record(&trail, "first", 4);
+    let holds = |seen: &Seen| objects(slice::from_ref(seen)).iter().any(|name| name == "object-3");
+    let status = move |seen: &Seen| if holds(seen) { 413 } else { 202 };
+    target.otherwise(Reply::chosen(move |seen| Reply::Raw(status(seen), Vec::new(), "".into())));
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let publisher = publish(source.path(), to_https(&target, &authority, Framing::Lines));
+    until("it was sent often", || target.seen().into_iter().filter(holds).count() > 12);
+    assert_eq!((only(&publisher).position, only(&publisher).lost), (3, 0));
+    record(&trail, "second", 1);
+    caught_up(&publisher, 5);
+    assert_eq!(only(&publisher).lost, 1);
 }
 
 #[test]
