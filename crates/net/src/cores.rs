@@ -32,6 +32,8 @@ impl Cores {
                 if let Ok(runtime) = runtime {
                     drop(told.send(Ok(())));
                     run(index, &runtime, inbox, stopped);
+                    // Who reads a file for a caller may wait for a disk that hangs; nobody waits for that.
+                    runtime.shutdown_background();
                 }
             })?;
             made.recv().map_err(io::Error::other)??;
