@@ -57,7 +57,7 @@ pub struct FrameState {
     /// One that is still coming is above it already.
     large_so_far: Cell<bool>,
     cut: Cell<Option<&'static str>>,
-    /// The bridge ends the connection in good order.
+    /// The bridge ends the connection in good order, or the caller does.
     leaves: Cell<bool>,
     /// What small DATA frames that nobody took yet cost the library, as it counts it.
     untaken: Cell<u64>,
@@ -132,6 +132,10 @@ impl<Io: AsyncRead> Frames<Io> {
             }
         });
         self.state.untaken.set(untaken);
+        if self.reader.leaves {
+            // With its last stream h2 ends the connection.
+            self.state.leaves();
+        }
         self.small.earn(self.state.taken.take());
         let begun = self.reader.begun - before;
         if begun > 0 {
@@ -187,7 +191,8 @@ impl FrameState {
         self.told.get()
     }
 
-    /// The bridge says good-bye: its last word is followed by patience for whoever still reads the answers before it.
+    /// One of the two says good-bye: the bridge's last word is followed by patience for whoever still reads the answers
+    /// before it.
     pub fn leaves(&self) {
         self.leaves.set(true);
     }
@@ -306,6 +311,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<Io> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::http2_server;
+    use http::Response;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use std::convert::Infallible;
+    use std::pin::pin;
+    use tokio::io::AsyncWriteExt;
+    use tokio::task::LocalSet;
 
     #[test]
     fn only_what_was_looked_at_and_did_not_arrive_is_refused() {
@@ -322,6 +335,42 @@ mod tests {
         state.large_so_far.set(true);
         assert_eq!(state.refused_at_end(1, true), Refused { large: 1, other: 0 });
         assert_eq!(state.told(), 2);
+    }
+
+    /// Whether a connection waits until the caller closes, once the bridge has answered its request and what it sent then.
+    async fn waits_after(sent: &[u8]) -> bool {
+        let (near, mut far) = tokio::io::duplex(64 * 1024);
+        let (frames, _) = Frames::new(near);
+        let answers = |_| async { Ok::<_, Infallible>(Response::new(String::from("the answer"))) };
+        let mut server = pin!(http2_server().serve_connection(TokioIo::new(frames), service_fn(answers)));
+        // SETTINGS, and GET https /.
+        let begins =
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x01\x82\x87\x84";
+        far.write_all(&[begins, sent].concat()).await.unwrap();
+        let waits = tokio::time::timeout(LINGER_SILENCE / 2, server.as_mut()).await.is_err();
+        if waits {
+            let mut received = Vec::new();
+            far.read_to_end(&mut received).await.unwrap();
+            assert!(received.windows(10).any(|part| part == b"the answer"));
+            // It makes room for what it reads.
+            far.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0]).await.unwrap();
+            drop(far);
+            let begun = Instant::now();
+            server.await.unwrap();
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+        }
+        waits
+    }
+
+    /// h2 ends a connection after the caller's GOAWAY, too, once what is under way is answered.
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_said_good_bye_may_read_its_answers_to_the_end() {
+        let goaway = |error: u8| [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, error];
+        // A PING of no bytes breaks the protocol.
+        let broken = [0, 0, 0, 6, 0, 0, 0, 0, 0];
+        for (sent, waits) in [(&goaway(0)[..], true), (&goaway(1), false), (&broken, false)] {
+            assert_eq!(LocalSet::new().run_until(waits_after(sent)).await, waits, "{sent:?}");
+        }
     }
 
     #[test]

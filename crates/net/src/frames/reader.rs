@@ -5,6 +5,7 @@ use super::{BYTES_FOR_ONE, LARGE, WAITING};
 const PREFACE: u8 = 24;
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const GOAWAY: u8 = 0x7;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
 
@@ -14,6 +15,9 @@ const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 const END_STREAM: u8 = 0x1;
 const MOST_PADDING: u32 = 256;
+
+/// Where the error code stands in a GOAWAY, 0 for none (RFC 9113 §6.8).
+const ERROR_CODE: (u32, u32) = (4, 8);
 
 /// Follows the frames in a stream of bytes (RFC 9113 §4.1), however it is cut into reads.
 #[derive(Debug, Default)]
@@ -36,6 +40,10 @@ pub(super) struct Reader {
     padding: u32,
     /// What followed a body had a pseudo-field.
     pub malformed_trailers: bool,
+    /// The GOAWAY that is passing names an error.
+    complains: bool,
+    /// The caller said that it opens no further stream, and found fault with nothing.
+    pub leaves: bool,
 }
 
 /// The header section that is passing: HEADERS and what continues it.
@@ -73,8 +81,14 @@ impl Reader {
                 bytes = bytes.get(wanted..).unwrap_or_default();
             } else if let Some(frame) = self.frame {
                 let passing = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-                if matches!(frame.kind, HEADERS | CONTINUATION) {
-                    self.passes(frame, bytes.get(..passing).unwrap_or_default());
+                let part = bytes.get(..passing).unwrap_or_default();
+                match frame.kind {
+                    HEADERS | CONTINUATION => self.passes(frame, part),
+                    GOAWAY => {
+                        let code = place(frame.length - self.left, part, ERROR_CODE);
+                        self.complains |= code.iter().any(|byte| *byte != 0);
+                    }
+                    _ => {}
                 }
                 self.left -= u32::try_from(passing).unwrap_or(self.left);
                 bytes = bytes.get(passing..).unwrap_or_default();
@@ -110,6 +124,7 @@ impl Reader {
         }
         self.left = frame.length;
         self.padding = 0;
+        self.complains = false;
         self.frame = Some(frame);
         if frame.length == 0 {
             self.ends(frame);
@@ -125,14 +140,12 @@ impl Reader {
             self.padding = part.first().copied().unwrap_or_default().into();
         }
         let before = u32::from(flag(PADDED)) + if flag(PRIORITY) { 5 } else { 0 };
-        let place =
-            |at: u32| usize::try_from(at.saturating_sub(begins)).unwrap_or(usize::MAX).min(part.len());
-        let (from, to) = (place(before), place(frame.length.saturating_sub(self.padding)));
-        self.fields.read(part.get(from..to).unwrap_or_default());
+        self.fields.read(place(begins, part, (before, frame.length.saturating_sub(self.padding))));
     }
 
     fn ends(&mut self, frame: Frame) {
         self.frame = None;
+        self.leaves |= frame.kind == GOAWAY && frame.length >= ERROR_CODE.1 && !self.complains;
         let ends_section = matches!(frame.kind, HEADERS | CONTINUATION) && frame.flags & END_HEADERS != 0;
         self.malformed_trailers |= ends_section && self.section.trails && self.fields.saw_pseudo;
         if ends_section && std::mem::take(&mut self.section.opens) {
@@ -140,6 +153,12 @@ impl Reader {
             self.large += u64::from(self.section.bytes > LARGE);
         }
     }
+}
+
+/// What a part of a payload, which begins at this byte of it, holds of the bytes between these two.
+fn place(begins: u32, part: &[u8], (from, to): (u32, u32)) -> &[u8] {
+    let at = |at: u32| usize::try_from(at.saturating_sub(begins)).unwrap_or(usize::MAX).min(part.len());
+    part.get(at(from)..at(to)).unwrap_or_default()
 }
 
 impl Frame {
@@ -274,6 +293,34 @@ mod tests {
             let frame = Frame { length, kind, flags, stream: 1, opens: false };
             assert_eq!(frame.waiting(before), after, "{frame:?}");
         }
+    }
+
+    /// RFC 9113 §6.8.
+    #[test]
+    fn a_caller_leaves_in_good_order_with_a_goaway_that_names_no_error() {
+        let goaway = |payload: &[u8]| {
+            let length = u8::try_from(payload.len()).unwrap();
+            [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0, 0, length, GOAWAY, 0, 0, 0, 0, 0][..], payload]
+                .concat()
+        };
+        for (payload, leaves) in [
+            (&[0, 0, 0, 1, 0, 0, 0, 0][..], true),
+            (b"\0\0\0\x01\0\0\0\0bye", true),
+            (&[0, 0, 0, 0, 0, 0, 0, 1], false),
+            (&[0, 0, 0, 0, 1, 0, 0, 0], false),
+            (&[0, 0, 0, 0, 0, 0, 0], false),
+            (&[], false),
+        ] {
+            for cut in [1, 2, 5, 100] {
+                let mut reader = Reader::default();
+                goaway(payload).chunks(cut).for_each(|read| reader.read(read, |_| {}));
+                assert_eq!(reader.leaves, leaves, "{payload:?} {cut}");
+            }
+        }
+        let whole = goaway(&[0; 8]);
+        let mut reader = Reader::default();
+        reader.read(&whole[..whole.len() - 1], |_| {});
+        assert!(!reader.leaves);
     }
 
     proptest! {
