@@ -555,6 +555,10 @@ fn fixed_credentials_come_from_secrets_and_follow_them() {
         .unwrap();
     scene.world.reload().unwrap();
     ["token-1", "token-2"].iter().for_each(assert_kept_back);
+    // So it is still asked for what can be searched.
+    scene.world.target.otherwise(Reply::Json(200, json!({})));
+    assert_eq!(header("bearer", "authorization"), [""; 0]);
+    assert_eq!(header("bearer", "accept-encoding"), ["identity"]);
 }
 
 #[test]

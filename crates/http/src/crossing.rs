@@ -278,10 +278,13 @@ impl HttpCrossing<'_> {
         }
         if let Some(shown) = shown {
             shown.put(&mut headers);
-            // Saying nothing would let it choose any (RFC 9110 §12.5.3), and what is compressed cannot be searched.
-            if let Entry::Vacant(entry) = headers.entry(ACCEPT_ENCODING) {
-                entry.insert(HeaderValue::from_static("identity"));
-            }
+        }
+        // Saying nothing would let it choose any (RFC 9110 §12.5.3), and what is compressed cannot be searched, be it for
+        // this credential or for one before.
+        if self.route.target.credential.presented().is_some()
+            && let Entry::Vacant(entry) = headers.entry(ACCEPT_ENCODING)
+        {
+            entry.insert(HeaderValue::from_static("identity"));
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.parts.method.clone();
