@@ -298,6 +298,55 @@ fn a_silent_connection_serves_where_there_is_no_other() {
     });
 }
 
+/// Where the other one is taken, a request waits for its place on that one.
+#[test]
+fn a_silent_connection_is_the_last_that_is_asked() {
+    on_core(async {
+        let handlers = [true, false].map(|is_silent| {
+            move |stream| async move {
+                let most = if is_silent { 100 } else { 1 };
+                let mut server =
+                    h2::server::Builder::new().max_concurrent_streams(most).handshake(stream).await.unwrap();
+                let mut held: Vec<Box<dyn std::any::Any>> = Vec::new();
+                while let Some(Ok((_, mut respond))) =
+                    h2::server::Connection::<_, Bytes>::accept(&mut server).await
+                {
+                    if !is_silent {
+                        spawn_local(async move {
+                            sleep(Duration::from_millis(30)).await;
+                            drop(respond.send_response(Response::new(()), true));
+                        });
+                    } else if held.is_empty() {
+                        held.push(Box::new(respond.send_response(Response::new(()), false).unwrap()));
+                    } else {
+                        held.push(Box::new(respond));
+                    }
+                }
+            }
+        });
+        let (port, connections) = serve(handlers.to_vec()).await;
+        let pool = narrow_pool(port, 2);
+        let _quiet = send(&pool, Method::GET).await.unwrap();
+        let waits = tokio::time::timeout(Duration::from_millis(1100), send(&pool, Method::GET));
+        assert!(waits.await.is_err());
+        // The other tells how many streams it takes.
+        assert!(send(&pool, Method::GET).await.is_ok());
+        let all = async {
+            tokio::join!(
+                send(&pool, Method::GET),
+                send(&pool, Method::GET),
+                send(&pool, Method::GET),
+                send(&pool, Method::GET)
+            )
+        };
+        let (one, two, three, four) = tokio::time::timeout(Duration::from_secs(20), all)
+            .await
+            .expect("one waits on the silent connection");
+        assert!([one, two, three, four].iter().all(Result::is_ok));
+        assert_eq!(connections.get(), 2);
+    });
+}
+
 #[test]
 fn http2_replies_are_held_to_one_length() {
     on_core(async {

@@ -292,7 +292,8 @@ impl Pool {
             !sender.is_closed() && streams.most() > 0 && !needless
         });
         let may = shared.iter().filter(|shared| may(&shared.streams));
-        may.min_by_key(|shared| shared.streams.open()).map(Shared::stream)
+        // One that is silent may be dead, and a place on another is only a moment away.
+        may.min_by_key(|shared| (shared.streams.is_silent(), shared.streams.open())).map(Shared::stream)
     }
 
     /// A fresh connection, or one other than `avoided` that became free while we waited for our turn to open one.
