@@ -3,6 +3,7 @@
 use ironbridge_manifest::finding::DESCRIPTORS_FEW;
 use ironbridge_manifest::{Manifest, Observed};
 use ironbridge_net::descriptors;
+use std::io;
 
 /// Raises the process's limit as far as it may, reserves descriptors for the trail and the store, and says so where
 /// the rest is fewer than the manifest declares connections.
@@ -19,7 +20,15 @@ const FEWEST: u64 = 8;
 /// Whether enough are left to serve anybody, all but the listeners being open.
 pub fn suffice(manifest: &Manifest) -> bool {
     let listeners = u64::try_from(manifest.bridge.listeners.len()).unwrap_or(u64::MAX);
-    descriptors::left().is_ok_and(|left| left >= listeners.saturating_add(FEWEST))
+    serve_somebody(&descriptors::left(), listeners)
+}
+
+fn serve_somebody(left: &io::Result<u64>, listeners: u64) -> bool {
+    match left {
+        Ok(left) => *left >= listeners.saturating_add(FEWEST),
+        // What else keeps it from being told says nothing of their number.
+        Err(error) => !descriptors::are_spent(error),
+    }
 }
 
 /// The same for whoever checks a manifest on the machine that is to run it: where, and what.
@@ -50,6 +59,20 @@ mod tests {
     use super::*;
     use crate::Plan;
     use ironbridge_core::SystemClock;
+
+    #[test]
+    fn only_what_lacks_keeps_it_from_starting() {
+        for (left, suffices) in [
+            (Ok(10), true),
+            (Ok(9), false),
+            // EMFILE, ENFILE, EACCES.
+            (Err(24), false),
+            (Err(23), false),
+            (Err(13), true),
+        ] {
+            assert_eq!(serve_somebody(&left.map_err(io::Error::from_raw_os_error), 2), suffices, "{left:?}");
+        }
+    }
 
     #[test]
     fn a_shortage_is_told_in_numbers_and_at_its_place() {

@@ -7,6 +7,7 @@ use ironbridge_net::upstream::{OutBody, Pool, SendError, Settings, Upstream};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -46,6 +47,8 @@ fn connections_to_targets_leave_the_last_descriptors() {
 fn with_few_descriptors() {
     let Ok(port) = std::env::var(PORT) else { return };
     assert_eq!(descriptors::prepare(), 48);
+    let next = u64::try_from(File::open("/dev/null").unwrap().as_raw_fd()).unwrap();
+    assert_eq!(descriptors::left().unwrap(), 48 - next);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let settings =
@@ -68,6 +71,7 @@ fn with_few_descriptors() {
             more.push(file);
         }
         assert_eq!(send().await.err(), Some(SendError::NoDescriptor));
+        assert!(descriptors::are_spent(&descriptors::left().unwrap_err()));
         drop((files, more));
         assert_eq!(send().await.err(), Some(SendError::NoDescriptor));
         held.truncate(10);
