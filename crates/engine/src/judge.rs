@@ -278,7 +278,8 @@ impl Judge {
 fn form(at: &[String]) -> Option<SecretForm> {
     Some(match at.last()?.as_str() {
         "token" => SecretForm::Token,
-        "password" | "client_secret" => SecretForm::Password,
+        "password" => SecretForm::Password,
+        "client_secret" => SecretForm::ClientSecret,
         "value" => SecretForm::FieldValue,
         "authorization" => SecretForm::Authorization,
         "secret_access_key" => SecretForm::SigningKey,

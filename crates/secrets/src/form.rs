@@ -1,3 +1,4 @@
+use serde::de::IgnoredAny;
 use std::str;
 
 /// What a secret goes into, which decides what it can be. What it cannot be is refused before it is sent: a target says
@@ -6,8 +7,10 @@ use std::str;
 pub enum SecretForm {
     /// What stands behind `Bearer ` (RFC 6750 §2.1).
     Token,
-    /// A password or client secret (RFC 7617 §2, RFC 6749 §A.2).
+    /// A password (RFC 7617 §2).
     Password,
+    /// What a client proves itself with (RFC 6749 §A.2).
+    ClientSecret,
     /// The whole value of a header field (RFC 9110 §5.5).
     FieldValue,
     /// The whole value of an Authorization field: a scheme and what belongs to it (RFC 9110 §11.4).
@@ -25,21 +28,19 @@ impl SecretForm {
         self.begins(value)?;
         match self {
             SecretForm::Token => token(value),
-            SecretForm::Password => controls(value),
+            SecretForm::Password | SecretForm::ClientSecret => controls(value),
             SecretForm::FieldValue => field_value(value),
             SecretForm::Authorization => authorization(value),
             SecretForm::SigningKey => visible(value),
         }
     }
 
-    /// What a program puts before a text to say how it is encoded.
+    /// What a program puts before a text to say how it is encoded, or around it to say what it is.
     fn begins(self, value: &[u8]) -> Result<(), &'static str> {
         match value {
             [] => Err("is empty"),
-            [b'{', ..] if serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(value).is_ok() => {
-                Err(
-                    "is a JSON object of several values: name the one that is meant, as in secret://sealed/NAME#MEMBER",
-                )
+            [b'{', ..] if self.stands_in_json() && is_json(value) => {
+                Err("is a JSON object: name the member that is meant, as in secret://sealed/NAME#MEMBER")
             }
             [0xef, 0xbb, 0xbf, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
                 Err("begins with a byte order mark, as editors on Windows put it before a text")
@@ -47,6 +48,17 @@ impl SecretForm {
             _ => Ok(()),
         }
     }
+
+    /// Who issues one often hands it out as a member of an object, and it is none itself. A password may be one (the key
+    /// file of a Google service account is, beside the name `_json_key`), and so may the value of a field.
+    fn stands_in_json(self) -> bool {
+        matches!(self, SecretForm::Token | SecretForm::ClientSecret)
+    }
+}
+
+/// Without keeping copies of what it holds.
+fn is_json(value: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(value).is_ok()
 }
 
 fn token(value: &[u8]) -> Result<(), &'static str> {
@@ -125,7 +137,7 @@ fn scheme(value: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::SecretForm::{Authorization, FieldValue, Password, SigningKey, Token};
+    use super::SecretForm::{Authorization, ClientSecret, FieldValue, Password, SigningKey, Token};
 
     #[test]
     fn what_can_be_right_is_taken() {
@@ -143,8 +155,32 @@ mod tests {
                     "%24a*b!",
                 ][..],
             ),
-            (Password, &["{x}", "{", " two words ", "\u{fc}ber", "a:b", "\"", "Bearer x"]),
-            (FieldValue, &["abc", "Token token=\"x\", n=1", "a\tb", "\u{fc}ber", "Bearer abc"]),
+            (
+                Password,
+                &[
+                    "{x}",
+                    "{",
+                    " two words ",
+                    "\u{fc}ber",
+                    "a:b",
+                    "\"",
+                    "Bearer x",
+                    "{}",
+                    "{\"type\": \"service_account\", \"private_key\": \"x\\ny\"}",
+                ],
+            ),
+            (ClientSecret, &["{x}", "{", "{\"a\":", " two words ", "a:b", "Bearer x"]),
+            (
+                FieldValue,
+                &[
+                    "{\"user\":\"a\",\"key\":\"b\"}",
+                    "abc",
+                    "Token token=\"x\", n=1",
+                    "a\tb",
+                    "\u{fc}ber",
+                    "Bearer abc",
+                ],
+            ),
             (Authorization, &["Bearer abc", "Basic dTpw", "Splunk 1-2", "Token token=\"a b\""]),
             (SigningKey, &["wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"]),
         ] {
@@ -188,19 +224,17 @@ mod tests {
                     "\u{ff41}bc",
                 ][..],
             ),
+            (Password, &["", "\u{feff}pw", "p\nw", "p\tw", "p\0w", "pw\r", "\u{7f}pw", "\u{1b}[0m"]),
             (
-                Password,
+                ClientSecret,
                 &[
                     "",
                     "{\"client_secret\":\"x\",\"other\":1}",
+                    "{\"client_secret\":\"x\"}",
                     "{}",
-                    "\u{feff}pw",
-                    "p\nw",
-                    "p\tw",
-                    "p\0w",
-                    "pw\r",
-                    "\u{7f}pw",
-                    "\u{1b}[0m",
+                    "{ }\n",
+                    "\u{feff}s",
+                    "s\n",
                 ],
             ),
             (
