@@ -36,12 +36,12 @@ impl Failure {
         Failure { findings: Some(findings), ..self }
     }
 
-    /// Prints it to standard error.
     /// Whoever read has left, and wants nothing more.
     pub fn is_silent(&self) -> bool {
         self.silent
     }
 
+    /// Tells it, unless nobody reads any more.
     pub fn report(self) -> ExitCode {
         if self.silent {
             return ExitCode::SUCCESS;

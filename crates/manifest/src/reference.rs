@@ -208,6 +208,8 @@ fn kind(schema: &Value) -> String {
             |choice: &Value| choice.get("const").and_then(Value::as_str).map(|word| format!("`{word}`"));
         return choices
             .iter()
+            // A truth value stands beside its word, for editors.
+            .filter(|choice| choice.get("const").is_none_or(Value::is_string))
             .map(|choice| word(choice).unwrap_or_else(|| kind(choice)))
             .collect::<Vec<_>>()
             .join(", ");
