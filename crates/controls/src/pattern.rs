@@ -86,10 +86,9 @@ impl Pattern {
         if !spend(1 + length / 64) {
             return None;
         }
-        let mut cache =
-            KEPT.with_borrow_mut(|kept| kept.take(self.id)).unwrap_or_else(|| self.states.create_cache());
-        let found = self.search_or_anew(&mut cache, text, &spend);
-        KEPT.with_borrow_mut(|kept| kept.keep(self.id, cache));
+        let found = KEPT.with_borrow_mut(|kept| {
+            kept.with(self.id, &self.states, |cache| self.search_or_anew(cache, text, &spend))
+        });
         match (found?, &self.words) {
             (Ok(found), _) => Some(found),
             (Err(error), Some(words)) if matches!(error.kind(), MatchErrorKind::Quit { .. }) => {
@@ -143,29 +142,39 @@ thread_local! {
 /// The states of the patterns that a thread looked for. Who chooses the texts chooses how many there are.
 #[derive(Default)]
 struct Kept {
-    of: HashMap<u64, (Cache, u64), RandomState>,
+    of: HashMap<u64, States, RandomState>,
     bytes: usize,
     uses: u64,
 }
 
-impl Kept {
-    fn take(&mut self, id: u64) -> Option<Cache> {
-        let (cache, _) = self.of.remove(&id)?;
-        self.bytes = self.bytes.saturating_sub(cache.memory_usage());
-        Some(cache)
-    }
+struct States {
+    cache: Box<Cache>,
+    /// Of the cache, after its last use.
+    bytes: usize,
+    /// Which use of all that was.
+    used: u64,
+}
 
-    /// What was not looked for the longest time makes room.
-    fn keep(&mut self, id: u64, cache: Cache) {
+impl Kept {
+    /// Uses the states of a pattern, and begins them if there are none. Afterwards, what was not looked for the longest
+    /// time makes room.
+    fn with<T>(&mut self, id: u64, dfa: &DFA, work: impl FnOnce(&mut Cache) -> T) -> T {
         self.uses += 1;
-        self.bytes = self.bytes.saturating_add(cache.memory_usage());
-        self.of.insert(id, (cache, self.uses));
+        let states = self.of.entry(id).or_insert_with(|| States {
+            cache: Box::new(dfa.create_cache()),
+            bytes: 0,
+            used: 0,
+        });
+        states.used = self.uses;
+        let done = work(&mut states.cache);
+        let before = std::mem::replace(&mut states.bytes, states.cache.memory_usage());
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(states.bytes);
         while self.bytes > MOST_KEPT {
-            let oldest = self.of.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
-            if oldest.and_then(|id| self.take(id)).is_none() {
-                return;
-            }
+            let oldest = self.of.iter().min_by_key(|(_, states)| states.used).map(|(id, _)| *id);
+            let Some(oldest) = oldest.and_then(|id| self.of.remove(&id)) else { break };
+            self.bytes = self.bytes.saturating_sub(oldest.bytes);
         }
+        done
     }
 }
 

@@ -144,7 +144,7 @@ impl<'s> Asked<'s> {
         let is_foreign = known.is_none_or(|known| {
             self.names.spelt_twice.contains(known) && !object.place(self).has(known, &self.steps)
         });
-        if let (true, Some(alike)) = (is_foreign, self.names.common.get(&common_name(name))) {
+        if is_foreign && let Some(alike) = self.names.common.get(&common_name(name)) {
             // Names of other places mean nothing here, maps have members of any name; but where it cannot be told, each may.
             let mut alike = alike.iter().map(|meant| &**meant).filter(|meant| *meant != name);
             if let Some(meant) = alike.find(|meant| object.place(self).has(meant, &self.steps)) {
