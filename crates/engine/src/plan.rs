@@ -67,7 +67,7 @@ impl Plan {
     /// Loads a manifest directory, compiles it and judges the files that it names.
     ///
     /// # Errors
-    /// Everything that is wrong, at the line where it stands, but for what [time](Term) takes away.
+    /// Everything that is wrong, at the line where it stands, but for what time takes away.
     pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
         let loaded = ironbridge_manifest::load(dir, today(clock))?;
         let (judged, terms) = judge::files(&loaded.manifest, clock.now());
