@@ -44,8 +44,20 @@ impl Services {
     /// As [`Services::record`], for what has happened whether it can be recorded or not. The trail says by itself
     /// when it cannot.
     pub async fn note(&self, action: Action) {
-        if let Err(denial) = self.record(&action).await {
-            tracing::error!(action = %action.name, %denial, "an action is not yet known to be on disk");
+        self.taken(action).await;
+    }
+
+    /// The same; the action is with the trail when this returns, and on disk once its future ends.
+    pub fn taken(&self, action: Action) -> impl Future<Output = ()> {
+        let taken = self.trail.act(&action);
+        async move {
+            let written = match taken {
+                Ok(position) => self.trail.durable(position).await,
+                Err(denial) => Err(denial),
+            };
+            if let Err(denial) = written {
+                tracing::error!(action = %action.name, %denial, "an action is not yet known to be on disk");
+            }
         }
     }
 

@@ -305,8 +305,13 @@ impl State {
 }
 
 async fn note_in_force(services: &Services, actions: impl IntoIterator<Item = Action>, state: &State) {
-    for action in actions {
-        services.note(Action { generation: state.generation, ..action }).await;
+    // All are taken before any is waited for: whoever is told to stop meanwhile may leave the rest of this undone.
+    let noted: Vec<_> = actions
+        .into_iter()
+        .map(|action| services.taken(Action { generation: state.generation, ..action }))
+        .collect();
+    for noted in noted {
+        noted.await;
     }
 }
 

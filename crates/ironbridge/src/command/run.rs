@@ -318,7 +318,11 @@ impl Signals {
         }
     }
 
+    /// A SIGHUP that comes meanwhile waits for whoever reloads next.
     async fn stop(&mut self) {
-        while let Told::Reload = self.next().await {}
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
