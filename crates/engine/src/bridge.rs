@@ -1,11 +1,12 @@
 use crate::actions::manifest_facts;
 use crate::descriptors;
 use crate::home::Home;
+use crate::http::listeners::{self, ListenerError, Running};
+use crate::http::offer;
 use crate::lapsed::Terms;
-use crate::listeners::{self, ListenerError, Running};
 use crate::plan::Plan;
-use crate::services::{Kept, ServiceError, Services};
-use crate::site::{self, SiteError};
+use crate::preparing::{BuildError, Preparing};
+use crate::services::{Carried, ServiceError, Services};
 use crate::tend;
 use ironbridge_audit::AuditError;
 use ironbridge_core::action::{Action, name};
@@ -61,7 +62,7 @@ pub enum StartError {
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Build(#[from] BuildError),
     #[error(transparent)]
     Listener(#[from] ListenerError),
     #[error("cannot start the worker threads: {0}")]
@@ -324,11 +325,12 @@ async fn replace(
     cores: &ironbridge_net::cores::Handle,
 ) -> Result<Vec<Action>, StartError> {
     let generation = state.generation + 1;
-    let mut next = Kept::default();
+    let mut next = Carried::default();
     let prepared = async {
-        let sites = site::build(plan, services, generation, &mut next).await?;
+        let from = Preparing::new(plan, services, generation, &mut next).await?;
+        let offers = offer::build(&from, &mut next).await?;
         let (running, renewed) = (&state.listeners, &mut next.renewed);
-        Ok::<_, StartError>(listeners::prepare(&plan.manifest, services, sites, running, renewed).await?)
+        Ok::<_, StartError>(listeners::prepare(&plan.manifest, services, offers, running, renewed).await?)
     };
     match prepared.await {
         Ok(prepared) => {

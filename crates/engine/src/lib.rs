@@ -1,33 +1,36 @@
 //! From a manifest to a running bridge: opens what lasts ([`Home`]), compiles what is declared ([`plan`]), wires it
 //! together, and replaces it under traffic ([`Bridge::reload`]).
 
+mod accounts;
 mod actions;
 mod as_left;
 mod bridge;
+mod controls;
 mod descriptors;
 mod home;
+mod http;
 mod judge;
 mod lapsed;
 mod lasting;
-mod listeners;
 mod log_keys;
 mod material;
 pub mod plan;
+mod preparing;
 mod publishing;
 mod schema_doubts;
 mod schema_words;
 mod services;
-mod site;
 mod standing;
 mod tend;
 mod watch;
 
 pub use bridge::{Bridge, ReloadError, Reloaded, StartError, Stopped};
 pub use home::{Home, HomeError, audit_dir};
+pub use http::listeners::ListenerError;
 pub use ironbridge_store::Actor;
-pub use listeners::ListenerError;
 pub use log_keys::{LogKey, LogKeys, LogKeysError};
 pub use material::MaterialError;
 pub use plan::Plan;
+pub use preparing::BuildError;
 pub use services::ServiceError;
 pub use watch::{Watch, WatchError};

@@ -69,13 +69,13 @@ pub struct Services {
     audit: watch::Sender<Option<Audit>>,
     /// Held from its first use on: it belongs to one process.
     witness_state: Mutex<Option<Arc<FileState>>>,
-    kept: Mutex<Kept>,
+    carried: Mutex<Carried>,
 }
 
 /// Things that a reload keeps when what they were made from has not changed, so that connections stay warm and
 /// tokens stay cached. The key is the declaration's text with a digest of the files it names.
 #[derive(Default)]
-pub struct Kept {
+pub struct Carried {
     /// With the life of the bridge's own certificate, where the internal CA issued one for it.
     upstreams: HashMap<String, (Arc<Upstream>, Option<Validity>)>,
     tokens: HashMap<String, Arc<TargetTokens>>,
@@ -143,7 +143,7 @@ impl Services {
             action_ids: ActionIds::default(),
             audit: watch::Sender::default(),
             witness_state: Mutex::default(),
-            kept: Mutex::default(),
+            carried: Mutex::default(),
             clock,
             home,
         })
@@ -178,7 +178,7 @@ impl Services {
 
     /// Whether a certificate that the bridge shows to a target is due for renewal.
     pub fn renewal_due(&self, now: Timestamp) -> bool {
-        self.kept
+        self.carried
             .lock()
             .upstreams
             .values()
@@ -190,11 +190,11 @@ impl Services {
         &self,
         system: &str,
         target: &HttpTarget,
-        next: &mut Kept,
+        next: &mut Carried,
     ) -> Result<Arc<Upstream>, ServiceError> {
         let key = self.identity_key(system, target)?;
         let now = self.clock.now();
-        let known = self.kept.lock().upstreams.get(&key).cloned();
+        let known = self.carried.lock().upstreams.get(&key).cloned();
         let known = known.filter(|(_, issued)| !issued.is_some_and(|validity| validity.due(now)));
         let (upstream, issued) = match known {
             Some(known) => known,
@@ -208,7 +208,7 @@ impl Services {
         &self,
         system: &str,
         target: &HttpTarget,
-        next: &mut Kept,
+        next: &mut Carried,
     ) -> Result<(Arc<Upstream>, Option<Validity>), ServiceError> {
         let refused = |reason: String| ServiceError::Target { system: system.to_owned(), reason };
         let mut issued = None;
@@ -238,8 +238,8 @@ impl Services {
     }
 
     /// What was presented to a system, whatever was declared of it.
-    pub fn injected(&self, system: &str, next: &mut Kept) -> Arc<Injected> {
-        let known = self.kept.lock().injected.get(system).cloned().unwrap_or_default();
+    pub fn injected(&self, system: &str, next: &mut Carried) -> Arc<Injected> {
+        let known = self.carried.lock().injected.get(system).cloned().unwrap_or_default();
         next.injected.insert(system.to_owned(), Arc::clone(&known));
         known
     }
@@ -249,11 +249,11 @@ impl Services {
         &self,
         target: &HttpTarget,
         oauth2: &Oauth2,
-        next: &mut Kept,
+        next: &mut Carried,
     ) -> Result<Arc<TargetTokens>, ServiceError> {
         let ca = oauth2.ca.as_deref().or(target.ca.as_deref());
         let key = format!("{oauth2:?} {}", digest(ca)?);
-        let known = self.kept.lock().tokens.get(&key).cloned();
+        let known = self.carried.lock().tokens.get(&key).cloned();
         let tokens = match known {
             Some(tokens) => tokens,
             None => {
@@ -280,10 +280,10 @@ impl Services {
         &self,
         name: &str,
         issuer: &manifest::Issuer,
-        next: &mut Kept,
+        next: &mut Carried,
     ) -> Result<Arc<IssuerKeys>, ServiceError> {
         let key = format!("{name} {issuer:?} {}", digest(issuer.ca.as_deref())?);
-        let known = self.kept.lock().issuers.get(&key).cloned();
+        let known = self.carried.lock().issuers.get(&key).cloned();
         let (keys, task) = match known {
             Some(known) => known,
             None => {
@@ -302,21 +302,21 @@ impl Services {
     }
 
     /// The new snapshot is in use: what it does not need any more is let go.
-    pub fn keep(&self, next: Kept) {
-        let before = std::mem::replace(&mut *self.kept.lock(), next);
-        let kept = self.kept.lock();
+    pub fn keep(&self, next: Carried) {
+        let before = std::mem::replace(&mut *self.carried.lock(), next);
+        let carried = self.carried.lock();
         for (key, (_, task)) in before.issuers {
-            if !kept.issuers.contains_key(&key) {
+            if !carried.issuers.contains_key(&key) {
                 task.abort();
             }
         }
     }
 
     /// Gives up what a failed build started.
-    pub fn discard(&self, next: Kept) {
-        let kept = self.kept.lock();
+    pub fn discard(&self, next: Carried) {
+        let carried = self.carried.lock();
         for (key, (_, task)) in next.issuers {
-            if !kept.issuers.contains_key(&key) {
+            if !carried.issuers.contains_key(&key) {
                 task.abort();
             }
         }

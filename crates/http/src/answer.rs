@@ -8,7 +8,7 @@ use crate::passes::announce;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
 use crate::watch::Watched;
-use crate::{Route, Site, fields, link, switched};
+use crate::{Offer, Route, fields, link, switched};
 use bytes::Bytes;
 use http::header::{
     AGE, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE,
@@ -34,22 +34,24 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 pub(crate) fn respond(
     worker: &Rc<Worker>,
-    site: &Site,
+    offer: &Offer,
     route: &Arc<Route>,
     answer: Answer<Response<Watched>>,
     upgrade: Option<switched::Asked>,
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
     match answer {
-        Answer::Denied { denial, tail } => refusal(site, &denial, &tail),
+        Answer::Denied { denial, tail } => refusal(offer, &denial, &tail),
         Answer::Replayed { answer, tail } => {
-            replayed(&site.problems, route, *answer, tail.exchange(), spelling)
+            replayed(&offer.problems, route, *answer, tail.exchange(), spelling)
         }
         Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
             if MAY_BE_THE_OPERATORS.contains(&reply.status()) {
-                site.told.log(&Denial::new(&code::TARGET_DECLINED).internal(reply.status()), tail.exchange());
+                offer
+                    .told
+                    .log(&Denial::new(&code::TARGET_DECLINED).internal(reply.status()), tail.exchange());
             }
-            declined(&site.problems, reply, tail)
+            declined(&offer.problems, reply, tail)
         }
         Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match upgrade {
@@ -60,18 +62,18 @@ pub(crate) fn respond(
                         reply,
                         tail,
                         asked,
-                        &site.via_http1,
+                        &offer.via_http1,
                         passes,
                         route.idle_timeout,
                         lasting,
                     )
                 }
-                None => refusal(site, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
+                None => refusal(offer, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
             }
         }
         Answer::Delivered { reply, body, tail } => {
             // Via names the protocol in which the reply came (RFC 9110 §7.6.3), not the caller's.
-            let via = if reply.version() == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
+            let via = if reply.version() == Version::HTTP_2 { &offer.via_http2 } else { &offer.via_http1 };
             passed(worker, route, via, reply, body, tail, spelling)
         }
     }
@@ -306,17 +308,17 @@ fn given_again(
     response
 }
 
-fn refusal(site: &Site, denial: &Denial, tail: &Tail) -> Response<AnswerBody> {
-    site.told.log(denial, tail.exchange());
-    site.problems.refusal(denial, tail.exchange()).map(|bytes| ReplyBody::held(bytes, None).into())
+fn refusal(offer: &Offer, denial: &Denial, tail: &Tail) -> Response<AnswerBody> {
+    offer.told.log(denial, tail.exchange());
+    offer.problems.refusal(denial, tail.exchange()).map(|bytes| ReplyBody::held(bytes, None).into())
 }
 
 /// The answer to something that matched nothing declared.
-pub(crate) fn respond_nowhere(site: &Site, answer: Answer<()>) -> Response<AnswerBody> {
+pub(crate) fn respond_nowhere(offer: &Offer, answer: Answer<()>) -> Response<AnswerBody> {
     match answer {
-        Answer::Denied { denial, tail } => refusal(site, &denial, &tail),
+        Answer::Denied { denial, tail } => refusal(offer, &denial, &tail),
         Answer::Replayed { tail, .. } | Answer::Delivered { tail, .. } => {
-            refusal(site, &Denial::new(&code::INTERNAL), &tail)
+            refusal(offer, &Denial::new(&code::INTERNAL), &tail)
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::problem::PAGES;
 use crate::reply::ReplyBody;
 use crate::request::Inbound;
 use crate::service::Served;
-use crate::{Mounted, Site, TokenService};
+use crate::{Mounted, Offer, TokenService};
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -41,9 +41,9 @@ pub(crate) enum Endpoint {
 }
 
 /// `path` is decoded.
-pub(crate) fn find(site: &Site, path: &str) -> Option<Endpoint> {
-    let issuing = || site.token_service.clone();
-    if let Some((mount, rest)) = site.mounts.iter().find_map(|mount| Some((mount, mount.rest(path)?))) {
+pub(crate) fn find(offer: &Offer, path: &str) -> Option<Endpoint> {
+    let issuing = || offer.token_service.clone();
+    if let Some((mount, rest)) = offer.mounts.iter().find_map(|mount| Some((mount, mount.rest(path)?))) {
         return Some(Endpoint::Mounted(Arc::clone(&mount.service), rest.into()));
     }
     match path {
@@ -82,18 +82,18 @@ impl Served<'_> {
         inbound: &mut Inbound,
     ) -> Response<AnswerBody> {
         // The same limits as for everything that has not said who it is.
-        let mut exchange = self.exchange(&self.site.undeclared.flow, address);
+        let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
         // No token is issued while nothing could be recorded.
         if matches!(endpoint, Endpoint::Token(_))
             && let Err(denial) = self.worker.front.shared.trail.ready()
         {
             return self
-                .site
+                .offer
                 .problems
                 .refusal(&denial, &exchange)
                 .map(|bytes| ReplyBody::held(bytes, None).into());
         }
-        let refused = match self.site.undeclared.pipeline.open(&mut exchange).await {
+        let refused = match self.offer.undeclared.pipeline.open(&mut exchange).await {
             Err(Stop::Deny(denial)) => Some(denial),
             Err(Stop::Replay(_)) => Some((&code::INTERNAL).into()),
             Ok(()) => None,
@@ -104,7 +104,7 @@ impl Served<'_> {
         };
         answered.unwrap_or_else(|denial| {
             self.note(&exchange, &denial);
-            self.site.problems.refusal(&denial, &exchange).map(|bytes| ReplyBody::held(bytes, None).into())
+            self.offer.problems.refusal(&denial, &exchange).map(|bytes| ReplyBody::held(bytes, None).into())
         })
     }
 
@@ -205,7 +205,7 @@ impl Served<'_> {
             _ => &[Method::GET, Method::HEAD],
         };
         self.note(exchange, &denial);
-        let mut response = self.site.problems.refusal(&denial, exchange);
+        let mut response = self.offer.problems.refusal(&denial, exchange);
         crate::problem::allow(response.headers_mut(), methods);
         Ok(response.map(|bytes| ReplyBody::held(bytes, None).into()))
     }
@@ -217,8 +217,8 @@ impl Served<'_> {
         limit: u64,
         exchange: &Exchange,
     ) -> Result<Bytes, Box<Denial>> {
-        let mut charge = self.site.undeclared.pipeline.charge(exchange);
-        let read = timeout(self.site.body_timeout, inbound.read_whole(limit, &mut charge)).await;
+        let mut charge = self.offer.undeclared.pipeline.charge(exchange);
+        let read = timeout(self.offer.body_timeout, inbound.read_whole(limit, &mut charge)).await;
         let body = read.map_err(|_| Denial::new(&code::REQUEST_TIMEOUT))??;
         Ok(charge.keep(body))
     }
@@ -252,7 +252,7 @@ impl Served<'_> {
         let account = account(&reply, service);
         if let (Some(refused), TokenOutcome::Refused { error }) = (&reply.refused, &reply.outcome) {
             let client = account.map(|account| &*account.name);
-            self.site.told.token_refused(exchange, client, error.id, refused);
+            self.offer.told.token_refused(exchange, client, error.id, refused);
         }
         self.record(exchange, &reply, account).await?;
         Ok(said(reply))

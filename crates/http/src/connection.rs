@@ -1,6 +1,6 @@
 //! One listener's connections: handshake, HTTP version, drain.
 
-use crate::Site;
+use crate::Offer;
 use crate::handshakes::Handshakes;
 use crate::rarely::rarely;
 use crate::service::{Caller, serve};
@@ -44,7 +44,7 @@ pub struct OpenExchanges(AtomicUsize);
 pub struct Front {
     pub(crate) shared: Shared,
     /// Replaced as a whole by a reload; an exchange keeps the one it started with.
-    site: ArcSwap<Site>,
+    offer: ArcSwap<Offer>,
     pub tls: ListenerTls,
     limits: ArcSwap<gate::Limits>,
     handshakes: Handshakes,
@@ -54,10 +54,10 @@ pub struct Front {
 }
 
 impl Front {
-    pub fn new(shared: Shared, site: Arc<Site>, tls: ListenerTls, limits: gate::Limits) -> Arc<Front> {
+    pub fn new(shared: Shared, offer: Arc<Offer>, tls: ListenerTls, limits: gate::Limits) -> Arc<Front> {
         Arc::new(Front {
             shared,
-            site: ArcSwap::new(site),
+            offer: ArcSwap::new(offer),
             tls,
             limits: ArcSwap::from_pointee(limits),
             handshakes: Handshakes::default(),
@@ -66,9 +66,9 @@ impl Front {
         })
     }
 
-    /// New exchanges see the new site from now on.
-    pub fn replace(&self, site: Arc<Site>, limits: gate::Limits) {
-        self.site.store(site);
+    /// New exchanges see the new offer from now on.
+    pub fn replace(&self, offer: Arc<Offer>, limits: gate::Limits) {
+        self.offer.store(offer);
         self.limits.store(Arc::new(limits));
     }
 
@@ -125,13 +125,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub fn site(&self) -> Arc<Site> {
-        self.front.site.load_full()
+    pub fn offer(&self) -> Arc<Offer> {
+        self.front.offer.load_full()
     }
 
     /// Has the operator's log tell of a refusal, as it has room for its kind.
     pub fn tell(&self, denial: &Denial, exchange: &Exchange) {
-        self.front.site.load().told.log(denial, exchange);
+        self.front.offer.load().told.log(denial, exchange);
     }
 
     pub fn pool(&self, upstream: &Arc<Upstream>) -> Rc<Pool> {
@@ -176,7 +176,7 @@ impl Worker {
             Ok(secured) => secured,
             Err(error) => return self.front.handshakes.refused(&error, listener, peer.ip()),
         };
-        secured.stream.get_mut().0.be_patient(self.site().body_timeout);
+        secured.stream.get_mut().0.be_patient(self.offer().body_timeout);
         let (address, certificate) = (peer.ip(), secured.certificate);
         let caller =
             |gate, frames| Rc::new(Caller { address, local, certificate, gate, frames, counted, parting });

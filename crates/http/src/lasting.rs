@@ -103,9 +103,9 @@ fn look<F: Fn(&Route) -> bool>(
     exchange: &Exchange,
     still_does: F,
 ) -> impl Future<Output = Option<&'static Code>> + use<F> {
-    let (site, clock) = (worker.site(), &worker.front.shared.clock);
+    let (offer, clock) = (worker.offer(), &worker.front.shared.clock);
     let asked = format!("{}{}", begun.mount, exchange.facts.path);
-    let found = Method::from_bytes(exchange.facts.method.as_bytes()).map(|it| site.routes.find(&it, &asked));
+    let found = Method::from_bytes(exchange.facts.method.as_bytes()).map(|it| offer.routes.find(&it, &asked));
     let route = match found {
         Ok(Found::Route(route)) if route.flow.is_same(&begun.flow) && still_does(route) => {
             Some(Arc::clone(route))

@@ -1,7 +1,7 @@
 //! The HTTP transport: HTTP/1.1 and HTTP/2 in and out, WebSocket and gRPC passed through.
 //!
 //! A [`Front`] serves one listener on every core. It takes what hyper hands it, finds the declared operation in
-//! the [`Site`] (what one load of the manifest compiled to), and lets [`ironbridge_core::cross`] carry the
+//! the [`Offer`] (what one load of the manifest compiled to), and lets [`ironbridge_core::cross`] carry the
 //! exchange; an `HttpCrossing` does the reading and sending.
 
 mod answer;
@@ -109,7 +109,7 @@ fn below<'p>(path: &'p str, base: &str) -> &'p str {
 }
 
 /// Everything one listener serves, compiled from one load of the manifest.
-pub struct Site {
+pub struct Offer {
     pub routes: Routes,
     /// Judges what matches nothing declared: the admit controls, and then the refusal.
     pub undeclared: Undeclared,

@@ -7,7 +7,7 @@ use crate::member::{self, Member};
 use crate::request::{self, Inbound};
 use crate::routes::Found;
 use crate::watch::Watched;
-use crate::{Route, Site, answer, below, builtin, caller, fields, switched, websocket};
+use crate::{Offer, Route, answer, below, builtin, caller, fields, switched, websocket};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::uri::Scheme;
@@ -68,8 +68,8 @@ pub(crate) fn serve(
     let (worker, caller) = (Rc::clone(worker), Rc::clone(caller));
     let arrival = caller.gate.arrival();
     let switch = matches!(arrival, Arrival::Upgrade(..)).then(|| hyper::upgrade::on(&mut request));
-    let site = worker.site();
-    let arrived = Arrived { worker, caller, site, arrival, switch, request };
+    let offer = worker.offer();
+    let arrived = Arrived { worker, caller, offer, arrival, switch, request };
     async move {
         if !arrived.goes_on() {
             return Ok(arrived.answer().await);
@@ -86,7 +86,7 @@ pub(crate) fn serve(
 struct Arrived {
     worker: Rc<Worker>,
     caller: Rc<Caller>,
-    site: Arc<Site>,
+    offer: Arc<Offer>,
     arrival: Arrival,
     switch: Option<OnUpgrade>,
     request: Request<Incoming>,
@@ -99,16 +99,16 @@ impl Arrived {
         let request = &self.request;
         request.headers().contains_key(fields::IDEMPOTENCY_KEY)
             && CanonicalPath::parse(request.uri().path()).is_ok_and(|path| {
-                let found = self.site.routes.find(request.method(), path.decoded());
+                let found = self.offer.routes.find(request.method(), path.decoded());
                 matches!(found, Found::Route(route) if route.reply_is_read)
             })
     }
 
     async fn answer(self) -> Response<AnswerBody> {
-        let Arrived { worker, caller, site, arrival, switch, request } = self;
+        let Arrived { worker, caller, offer, arrival, switch, request } = self;
         let (in_service, upgrade) = match arrival {
             Arrival::Refused(in_service, code) => {
-                let refused = refuse_unread(&worker, &site, &caller, code.into()).await;
+                let refused = refuse_unread(&worker, &offer, &caller, code.into()).await;
                 return refused.map(|body| body.in_service(in_service));
             }
             Arrival::Request(in_service) => (in_service, None),
@@ -119,12 +119,12 @@ impl Arrived {
         };
         let (is_head, is_http2) = (request.method() == Method::HEAD, request.version() == Version::HTTP_2);
         let response =
-            Served { worker: &worker, site: &site, caller: &caller }.answer(request, upgrade).await;
+            Served { worker: &worker, offer: &offer, caller: &caller }.answer(request, upgrade).await;
         response.map(|body| {
             let body = if is_head { body.without_content() } else { body };
             // Over HTTP/2 a caller may leave an answer lying, while its connection lives. Of one that showed no credential,
             // an answer that is whole is not waited for: it would keep its place from others.
-            let body = if is_http2 { body.kept(&worker, site.body_timeout) } else { body };
+            let body = if is_http2 { body.kept(&worker, offer.body_timeout) } else { body };
             if is_http2 && body.is_whole() && !caller.counted.is_known() {
                 return body;
             }
@@ -136,19 +136,19 @@ impl Arrived {
 /// What arrived was refused before it was a request: there is nothing to look at, but there is a record.
 pub(crate) async fn refuse_unread(
     worker: &Rc<Worker>,
-    site: &Site,
+    offer: &Offer,
     caller: &Caller,
     denial: Denial,
 ) -> Response<AnswerBody> {
-    let served = Served { worker, site, caller };
-    let mut exchange = served.exchange(&site.undeclared.flow, site.proxies.caller_unread(caller.address));
+    let served = Served { worker, offer, caller };
+    let mut exchange = served.exchange(&offer.undeclared.flow, offer.proxies.caller_unread(caller.address));
     exchange.refused = Some(Box::new(denial));
     served.refuse(exchange).await
 }
 
 pub(crate) struct Served<'a> {
     pub worker: &'a Rc<Worker>,
-    pub site: &'a Site,
+    pub offer: &'a Offer,
     pub caller: &'a Caller,
 }
 
@@ -175,7 +175,7 @@ impl Served<'_> {
                 return self.refuse_early(address, &parts, denial, inbound).await;
             }
         };
-        let mut response = match self.site.routes.find(&parts.method, target.path.decoded()) {
+        let mut response = match self.offer.routes.find(&parts.method, target.path.decoded()) {
             Found::Route(route) => {
                 let addressed = Addressed::of(target, route, &parts, &inbound);
                 let wanted = upgrade.is_some() && websocket::is_asked_for(&parts.headers);
@@ -193,7 +193,7 @@ impl Served<'_> {
                     format!("some systems would read a part of the path as {literal:?}, which is declared");
                 self.refuse_with(address, &parts, Denial::new(&code::PATH_AMBIGUOUS).detail(why)).await
             }
-            Found::Nothing => match builtin::find(self.site, target.path.decoded()) {
+            Found::Nothing => match builtin::find(self.offer, target.path.decoded()) {
                 Some(endpoint) if !endpoint.takes(&parts.method) => {
                     self.refuse_method(address, &parts, endpoint.methods()).await
                 }
@@ -224,10 +224,10 @@ impl Served<'_> {
     /// From where it comes, and its place among the exchanges that are open.
     fn admit(&self, parts: &Parts) -> Result<(IpAddr, Open), (IpAddr, Box<Denial>)> {
         let address =
-            self.site.proxies.caller(&parts.headers, self.caller.address).map_err(|unreadable| {
+            self.offer.proxies.caller(&parts.headers, self.caller.address).map_err(|unreadable| {
                 (caller::UNKNOWN, Box::new(unreadable.denial(self.caller.address.to_canonical())))
             })?;
-        match self.worker.opens(self.site.max_exchanges) {
+        match self.worker.opens(self.offer.max_exchanges) {
             Some(open) => Ok((address, open)),
             None => {
                 let busy = Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1));
@@ -247,7 +247,7 @@ impl Served<'_> {
         inbound: &'x mut Inbound,
         wanted: bool,
     ) -> (Exchange, HttpCrossing<'x>) {
-        let site = self.site;
+        let offer = self.offer;
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
         exchange.facts = addressed.facts;
@@ -255,14 +255,14 @@ impl Served<'_> {
         if let Err(denial) = websocket::judge(&parts.headers, wanted, route.upgrades) {
             exchange.refused = Some(denial);
         }
-        let via = if parts.version == Version::HTTP_2 { &site.via_http2 } else { &site.via_http1 };
+        let via = if parts.version == Version::HTTP_2 { &offer.via_http2 } else { &offer.via_http1 };
         let crossing = HttpCrossing {
             worker: self.worker,
             route,
             parts,
             spelling: addressed.spelling,
             inbound,
-            body_timeout: site.body_timeout,
+            body_timeout: offer.body_timeout,
             gate: &self.caller.gate,
             upgrades: wanted && route.upgrades,
             streams: false,
@@ -282,21 +282,21 @@ impl Served<'_> {
         if answer.exchange().principal.is_some() {
             self.caller.counted.authenticated();
         }
-        answer::respond(self.worker, self.site, route, answer, upgrade, spelling)
+        answer::respond(self.worker, self.offer, route, answer, upgrade, spelling)
     }
 
     /// Refuses what matched nothing declared, after the admit controls have counted it.
     pub fn refuse(&self, exchange: Exchange) -> Unasked<'_> {
         Box::pin(async move {
             let shared = &self.worker.front.shared;
-            let pipeline = &self.site.undeclared.pipeline;
+            let pipeline = &self.offer.undeclared.pipeline;
             let answer = cross(pipeline, &shared.trail, &shared.clock, exchange, &mut answer::Nowhere).await;
-            answer::respond_nowhere(self.site, answer)
+            answer::respond_nowhere(self.offer, answer)
         })
     }
 
     fn refuse_with(&self, address: IpAddr, parts: &Parts, denial: Denial) -> Unasked<'_> {
-        let mut exchange = self.exchange(&self.site.undeclared.flow, address);
+        let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
         // Decides in which form the refusal is told.
         exchange.facts.content_type = request::content_type(parts);
         exchange.refused = Some(Box::new(denial));
@@ -304,7 +304,7 @@ impl Served<'_> {
     }
 
     fn refuse_method<'s>(&'s self, address: IpAddr, parts: &Parts, methods: &'s [Method]) -> Unasked<'s> {
-        let mut exchange = self.exchange(&self.site.undeclared.flow, address);
+        let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
         exchange.facts.method = parts.method.as_str().into();
         exchange.facts.content_type = request::content_type(parts);
         let denial = Denial::new(&code::METHOD_REFUSED);
@@ -337,10 +337,10 @@ impl Served<'_> {
         }
         let host = parts.uri.authority().map(|authority| authority.as_str());
         let host = host.or_else(|| host_field(&parts.headers).ok()?).unwrap_or_default();
-        if !self.site.hosts.serve(host, self.caller.local) {
+        if !self.offer.hosts.serve(host, self.caller.local) {
             return Err(Denial::new(&code::MISDIRECTED).internal(host));
         }
-        if fields::has_passed(&parts.headers, &self.site.name) {
+        if fields::has_passed(&parts.headers, &self.offer.name) {
             return Err(Denial::new(&code::LOOP_DETECTED));
         }
         Ok(())
@@ -460,8 +460,8 @@ mod tests {
     fn the_future_of_an_exchange_is_small() {
         let whole = size(|worker: &Rc<Worker>, caller: &Rc<Caller>, request| serve(worker, caller, request));
         let rest = size(|arrived: Arrived, (), ()| arrived.answer());
-        let unread = size(|worker: &Rc<Worker>, site: &Site, caller: &Caller| {
-            refuse_unread(worker, site, caller, Denial::new(&code::INTERNAL))
+        let unread = size(|worker: &Rc<Worker>, offer: &Offer, caller: &Caller| {
+            refuse_unread(worker, offer, caller, Denial::new(&code::INTERNAL))
         });
         println!("serve {whole}, answer {rest}, refuse_unread {unread}");
         assert!(whole <= 6400, "{whole} bytes");

@@ -56,7 +56,7 @@ fn append(worker: &Rc<Worker>, caller: &Rc<Caller>, code: &'static Code, count: 
             if place == MOST_REFUSED && count > MOST_REFUSED {
                 denial = denial.internal(format!("and {} more of this connection", count - MOST_REFUSED));
             }
-            drop(refuse_unread(&worker, &worker.site(), &caller, denial).await);
+            drop(refuse_unread(&worker, &worker.offer(), &caller, denial).await);
         }
     });
 }

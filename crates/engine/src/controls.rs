@@ -1,7 +1,7 @@
 //! Which controls an operation passes.
 
-use super::{Builder, SiteError};
 use crate::plan::OperationPlan;
+use crate::preparing::{BuildError, Preparing};
 use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authenticate::Authenticate;
 use ironbridge_controls::authorise::Authorise;
@@ -23,9 +23,9 @@ use std::time::Duration;
 /// Failures of one credential from one address; an address has ten times as many.
 const FAILURES_PER_MINUTE: u64 = 60;
 
-impl Builder<'_> {
+impl Preparing<'_> {
     /// The controls that everything meets before it is known what it wants.
-    pub(super) fn admission(&self, listener: &Listener) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+    pub fn admission(&self, listener: &Listener) -> Result<Vec<Arc<dyn Control>>, BuildError> {
         let limits = &self.services.limits;
         let mut controls: Vec<Arc<dyn Control>> = Vec::new();
         if let Some(networks) = &listener.addresses {
@@ -37,18 +37,18 @@ impl Builder<'_> {
     }
 
     /// The controls that all operations of an integration share.
-    pub(super) fn shared_controls(
+    pub fn shared_controls(
         &self,
         listener: &Listener,
         name: &str,
         declared: &manifest::Integration,
-    ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+    ) -> Result<Vec<Arc<dyn Control>>, BuildError> {
         let limits = &self.services.limits;
         let mut controls = self.admission(listener)?;
         let place = "failed authentication";
         let failures = quota(place, Rate { count: FAILURES_PER_MINUTE, per: Duration::from_secs(60) })?;
         let failures = FailedAuthentication::new(Arc::clone(limits), failures)
-            .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })?;
+            .map_err(|error| BuildError::Declared { place: place.to_owned(), reason: error.to_string() })?;
         controls.push(Arc::new(failures));
         let accepted: Vec<_> =
             self.plan.manifest.accepted(declared).into_iter().map(credential_kind).collect();
@@ -73,7 +73,7 @@ impl Builder<'_> {
         name: &str,
         place: &str,
         declared: &manifest::Limits,
-    ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+    ) -> Result<Vec<Arc<dyn Control>>, BuildError> {
         type Make = fn(Arc<LimitTable>, &str, Quota) -> RateLimit;
         let &manifest::Limits { per_account, per_address, per_operation } = declared;
         let kinds: [(Option<Rate>, Make); 3] = [
@@ -96,7 +96,7 @@ impl Builder<'_> {
         place: &str,
         integration: &manifest::Integration,
         operation: &manifest::Operation,
-    ) -> Result<Vec<Arc<dyn Control>>, SiteError> {
+    ) -> Result<Vec<Arc<dyn Control>>, BuildError> {
         let of_each = manifest::Limits {
             per_account: None,
             per_address: None,
@@ -107,14 +107,14 @@ impl Builder<'_> {
         Ok(controls)
     }
 
-    pub(super) fn pipeline(
+    pub fn pipeline(
         &self,
         place: &str,
         shared: &[Arc<dyn Control>],
         integration: &manifest::Integration,
         operation: &manifest::Operation,
         plan: &OperationPlan,
-    ) -> Result<Pipeline, SiteError> {
+    ) -> Result<Pipeline, BuildError> {
         let mut request = shared.to_vec();
         request.extend(self.own_limits(place, integration, operation)?);
         if plan.reads_request() {
@@ -203,9 +203,9 @@ impl OperationPlan {
     }
 }
 
-fn quota(place: &str, rate: Rate) -> Result<Quota, SiteError> {
+fn quota(place: &str, rate: Rate) -> Result<Quota, BuildError> {
     Quota::new(rate.count, rate.per)
-        .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })
+        .map_err(|error| BuildError::Declared { place: place.to_owned(), reason: error.to_string() })
 }
 
 fn credential_kind(declared: manifest::CredentialKind) -> CredentialKind {

@@ -1,6 +1,7 @@
 //! The bridge's own services on a listener: its log for everyone to read, and its word as a witness.
 
-use super::{Builder, SiteError};
+use super::offer::Builder;
+use crate::preparing::BuildError;
 use crate::services::Services;
 use bytes::Bytes;
 use ironbridge_audit::witness::{MAX_BODY, Witness};
@@ -12,12 +13,12 @@ use ironbridge_seal::note::NoteVerifier;
 use std::sync::Arc;
 
 impl Builder<'_> {
-    pub(super) async fn mounts(&self, listener: &str) -> Result<Vec<Mount>, SiteError> {
-        let bridge = &self.plan.manifest.bridge;
+    pub(super) async fn mounts(&self, listener: &str) -> Result<Vec<Mount>, BuildError> {
+        let bridge = &self.from.plan.manifest.bridge;
         let here = |name| bridge.listener_called(name).is_some_and(|(serving, _)| **serving == *listener);
         let mut mounts = Vec::new();
         if let Some(serve) = bridge.audit.serve.as_ref().filter(|serve| here(serve.listener.as_ref())) {
-            let service = ServedLog { log: self.services.trail.log(), entries: serve.entries };
+            let service = ServedLog { log: self.from.services.trail.log(), entries: serve.entries };
             mounts.push(mount(&serve.path, Arc::new(service)));
         }
         if let Some(witness) = bridge.audit.witness.as_ref().filter(|witness| here(witness.listener.as_ref()))
@@ -28,16 +29,16 @@ impl Builder<'_> {
         Ok(mounts)
     }
 
-    async fn witness(&self, declared: &ironbridge_manifest::WitnessService) -> Result<Cosigner, SiteError> {
-        let refused = |reason: String| SiteError::Declared { place: "bridge.audit.witness".into(), reason };
+    async fn witness(&self, declared: &ironbridge_manifest::WitnessService) -> Result<Cosigner, BuildError> {
+        let refused = |reason: String| BuildError::Declared { place: "bridge.audit.witness".into(), reason };
         let logs = declared.logs.iter().map(|(origin, key)| {
             let verifier = NoteVerifier::parse(key).map_err(|error| refused(error.to_string()))?;
             Ok((origin.to_string(), vec![verifier]))
         });
-        let logs = logs.collect::<Result<Vec<_>, SiteError>>()?;
-        let Services { home, origin, clock, .. } = self.services;
+        let logs = logs.collect::<Result<Vec<_>, BuildError>>()?;
+        let Services { home, origin, clock, .. } = self.from.services;
         let signers = home.witness_signers(origin).await.map_err(|error| refused(error.to_string()))?;
-        let state = self.services.witness_state().map_err(|error| refused(error.to_string()))?;
+        let state = self.from.services.witness_state().map_err(|error| refused(error.to_string()))?;
         let witness =
             Witness::new(logs, signers, Box::new(state)).map_err(|error| refused(error.to_string()))?;
         Ok(Cosigner { witness: Arc::new(witness), clock: Arc::clone(clock) })

@@ -1,16 +1,12 @@
 //! From a compiled manifest to what each listener serves.
 
-mod accounts;
-mod controls;
-mod mounts;
-mod paths;
-
-use crate::material::{MaterialError, secret_name};
-use crate::plan::{OperationPlan, Plan};
-use crate::services::{Kept, ServiceError, Services};
+use super::paths;
+use crate::material::secret_name;
+use crate::plan::OperationPlan;
+use crate::preparing::{BuildError, Preparing};
+use crate::services::Carried;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use ironbridge_controls::authenticate::Authenticator;
 use ironbridge_controls::rules::Rule;
 use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
@@ -18,104 +14,44 @@ use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::target::Target;
 use ironbridge_http::{
-    ForwardingField, Problems, Proxies, Route, Routes, Site, TokenService, Told, Undeclared,
+    ForwardingField, Offer, Problems, Proxies, Route, Routes, TokenService, Told, Undeclared,
 };
-use ironbridge_identity::accounts::Directory;
-use ironbridge_identity::token::{Issuer, TokenVerifier, TypePolicy};
 use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest};
-use ironbridge_seal::jose;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Debug, thiserror::Error)]
-pub enum SiteError {
-    #[error(transparent)]
-    Service(#[from] ServiceError),
-    #[error(transparent)]
-    Material(#[from] MaterialError),
-    #[error("{place}: {reason}")]
-    Declared { place: String, reason: String },
-}
-
-/// Verified tokens remembered across all issuers; see `reference/performance` in the docs.
-const REMEMBERED_TOKENS: usize = 100_000;
-
-/// Builds every listener's site, but for its hosts, which depend on its certificate. Nothing of the running bridge is changed.
+/// Builds every listener's offer, but for its hosts, which depend on its certificate. Nothing of the running bridge is
+/// changed.
 pub async fn build(
-    plan: &Plan,
-    services: &Services,
-    generation: u64,
-    next: &mut Kept,
-) -> Result<BTreeMap<Arc<str>, Site>, SiteError> {
-    let builder = Builder::new(plan, services, generation, next).await?;
+    from: &Preparing<'_>,
+    next: &mut Carried,
+) -> Result<BTreeMap<Arc<str>, Offer>, BuildError> {
+    let manifest = &from.plan.manifest;
+    let builder = Builder { from, public_url: manifest.bridge.origin() };
     let targets = builder.targets(next).await?;
-    let manifest = &plan.manifest;
-    let mut sites = BTreeMap::new();
+    let mut offers = BTreeMap::new();
     for (name, listener) in &manifest.bridge.listeners {
-        sites.insert(name.shared(), builder.site(name, listener, &targets).await?);
+        offers.insert(name.shared(), builder.offer(name, listener, &targets).await?);
     }
-    Ok(sites)
+    Ok(offers)
 }
 
-struct Builder<'a> {
-    plan: &'a Plan,
-    services: &'a Services,
-    generation: u64,
-    directory: Arc<Directory>,
-    authenticator: Arc<Authenticator>,
+pub(super) struct Builder<'a> {
+    pub from: &'a Preparing<'a>,
     public_url: String,
 }
 
 type Targets = BTreeMap<Arc<str>, Arc<Target>>;
 
-impl<'a> Builder<'a> {
-    async fn new(
-        plan: &'a Plan,
-        services: &'a Services,
-        generation: u64,
-        next: &mut Kept,
-    ) -> Result<Builder<'a>, SiteError> {
-        let manifest = &plan.manifest;
-        let directory = Arc::new(accounts::directory(plan, services).await?);
-        let mut issuers = vec![services.token_endpoint.issuer()];
-        for (name, declared) in &manifest.bridge.issuers {
-            let keys = services.issuer_keys(name, declared, next)?;
-            let audiences = declared.audience.iter().map(String::as_str);
-            let mut issuer = Issuer::new(name, &declared.issuer.text, audiences, keys);
-            issuer.algorithms = declared.algorithms.iter().copied().map(algorithm).collect();
-            issuer.client_id_claim = declared.client_id_claim.as_str().into();
-            let danger = ["bridge", "issuers", &**name, "danger_accept_untyped_tokens"];
-            if declared.danger_accept_untyped_tokens.is_some() && plan.lapsed(&danger).is_none() {
-                issuer.types = TypePolicy::DangerUntyped;
-            }
-            issuers.push(issuer);
-        }
-        let verifier = TokenVerifier::new(issuers, REMEMBERED_TOKENS).map_err(|error| {
-            SiteError::Declared { place: "bridge.issuers".into(), reason: error.to_string() }
-        })?;
-        let authenticator = Authenticator {
-            keys: Arc::clone(&services.api_keys),
-            tokens: Arc::new(verifier),
-            certificates: Arc::clone(&services.certificates),
-        };
-        Ok(Builder {
-            plan,
-            services,
-            generation,
-            directory,
-            authenticator: Arc::new(authenticator),
-            public_url: manifest.bridge.origin(),
-        })
-    }
-
-    async fn targets(&self, next: &mut Kept) -> Result<Targets, SiteError> {
+impl Builder<'_> {
+    async fn targets(&self, next: &mut Carried) -> Result<Targets, BuildError> {
         let mut targets = Targets::new();
-        for (name, system) in &self.plan.manifest.systems {
+        for (name, system) in &self.from.plan.manifest.systems {
             let Some(http) = &system.http else { continue };
-            let upstream = self.services.upstream(name, http, next).await?;
+            let upstream = self.from.services.upstream(name, http, next).await?;
             let credential = self.credential(name, http, next)?;
             let base = upstream.base_path().into();
-            let share = share(&self.plan.manifest, name, http);
+            let share = share(&self.from.plan.manifest, name, http);
             let caller_address = http.caller_address;
             targets.insert(
                 name.shared(),
@@ -129,11 +65,12 @@ impl<'a> Builder<'a> {
         &self,
         system: &str,
         http: &HttpTarget,
-        next: &mut Kept,
-    ) -> Result<TargetCredential, SiteError> {
-        let injected = self.services.injected(system, next);
+        next: &mut Carried,
+    ) -> Result<TargetCredential, BuildError> {
+        let injected = self.from.services.injected(system, next);
         let field = |name: HeaderName, format: FieldFormat, secret: &manifest::SecretRef| {
-            let (secrets, clock) = (Arc::clone(&self.services.secrets), Arc::clone(&self.services.clock));
+            let (secrets, clock) =
+                (Arc::clone(&self.from.services.secrets), Arc::clone(&self.from.services.clock));
             TargetCredential::Field(Arc::new(SecretField::new(
                 name,
                 format,
@@ -153,22 +90,22 @@ impl<'a> Builder<'a> {
                 field(AUTHORIZATION, format, &basic.password)
             }
             Some(manifest::TargetAuth::Header(header)) => {
-                let name = HeaderName::try_from(&*header.name.0).map_err(|error| SiteError::Declared {
+                let name = HeaderName::try_from(&*header.name.0).map_err(|error| BuildError::Declared {
                     place: format!("systems.{system}.http.auth.header.name"),
                     reason: error.to_string(),
                 })?;
                 field(name, FieldFormat::Plain, &header.value)
             }
             Some(manifest::TargetAuth::Oauth2(oauth2)) => {
-                TargetCredential::OAuth2(self.services.target_tokens(http, oauth2, next)?, injected)
+                TargetCredential::OAuth2(self.from.services.target_tokens(http, oauth2, next)?, injected)
             }
         })
     }
 
-    async fn site(&self, name: &str, listener: &Listener, targets: &Targets) -> Result<Site, SiteError> {
-        let bridge = &self.plan.manifest.bridge;
+    async fn offer(&self, name: &str, listener: &Listener, targets: &Targets) -> Result<Offer, BuildError> {
+        let bridge = &self.from.plan.manifest.bridge;
         let mut routes = Routes::default();
-        for (integration_name, declared) in &self.plan.manifest.integrations {
+        for (integration_name, declared) in &self.from.plan.manifest.integrations {
             let serves = bridge.listener_of(&declared.http);
             if serves.is_some_and(|(serving, _)| &**serving == name) {
                 self.integration(&mut routes, listener, integration_name, declared, targets)?;
@@ -176,26 +113,26 @@ impl<'a> Builder<'a> {
         }
         let via = |version: &str| {
             HeaderValue::try_from(format!("{version} {}", bridge.name.pseudonym())).map_err(|error| {
-                SiteError::Declared { place: "bridge.name".to_owned(), reason: error.to_string() }
+                BuildError::Declared { place: "bridge.name".to_owned(), reason: error.to_string() }
             })
         };
         let max_exchanges = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
-        let undeclared = Pipeline::new(self.admission(listener)?, Vec::new(), 0, 0);
-        Ok(Site {
+        let undeclared = Pipeline::new(self.from.admission(listener)?, Vec::new(), 0, 0);
+        Ok(Offer {
             hosts: Hosts::default(),
             routes,
             undeclared: Undeclared {
-                flow: Arc::new(Flow::undeclared("http", self.generation)),
-                pipeline: Arc::new(undeclared.within(Arc::clone(&self.services.room))),
+                flow: Arc::new(Flow::undeclared("http", self.from.generation)),
+                pipeline: Arc::new(undeclared.within(Arc::clone(&self.from.services.room))),
             },
             problems: Problems { public_url: self.public_url.as_str().into(), realm: (*bridge.name).into() },
             name: bridge.name.pseudonym().into(),
             via_http1: via("1.1")?,
             via_http2: via("2.0")?,
             proxies: proxies(listener),
-            token_service: issues_tokens(&self.plan.manifest).then(|| TokenService {
-                endpoint: Arc::clone(&self.services.token_endpoint),
-                directory: Arc::clone(&self.directory),
+            token_service: issues_tokens(&self.from.plan.manifest).then(|| TokenService {
+                endpoint: Arc::clone(&self.from.services.token_endpoint),
+                directory: Arc::clone(&self.from.directory),
             }),
             body_timeout: bridge.timeouts.body,
             max_exchanges,
@@ -211,16 +148,17 @@ impl<'a> Builder<'a> {
         name: &manifest::Name,
         declared: &manifest::Integration,
         targets: &Targets,
-    ) -> Result<(), SiteError> {
-        let undeclared = |reason: &str| SiteError::Declared {
+    ) -> Result<(), BuildError> {
+        let undeclared = |reason: &str| BuildError::Declared {
             place: format!("integrations.{name}"),
             reason: reason.to_owned(),
         };
         let target =
             targets.get(&declared.target.shared()).ok_or_else(|| undeclared("the target has no http"))?;
-        let facts = Arc::new(facts(&self.plan.manifest, name, declared));
-        let shared = self.shared_controls(listener, name, declared)?;
+        let facts = Arc::new(facts(&self.from.plan.manifest, name, declared));
+        let shared = self.from.shared_controls(listener, name, declared)?;
         let url = self
+            .from
             .plan
             .manifest
             .systems
@@ -228,22 +166,22 @@ impl<'a> Builder<'a> {
             .and_then(|system| Some(&system.http.as_ref()?.url));
         let url = url.ok_or_else(|| undeclared("the target has no http"))?;
         let takes = |operation_name: &manifest::Name, operation: &manifest::Operation| {
-            let plan = self.plan.operations.get(&(name.shared(), operation_name.shared()));
+            let plan = self.from.plan.operations.get(&(name.shared(), operation_name.shared()));
             members(operation, plan)
         };
         let way_back = Arc::new(paths::way_back(&declared.http, url, takes));
         for (operation_name, operation) in &declared.http.operations {
-            let plan = self.plan.operations.get(&(name.shared(), operation_name.shared()));
+            let plan = self.from.plan.operations.get(&(name.shared(), operation_name.shared()));
             let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
             let place = format!("integrations.{name}.http.operations.{operation_name}");
-            let pipeline = self.pipeline(&place, &shared, declared, operation, plan)?;
-            let permission = self.plan.permissions.find(&operation.permission);
+            let pipeline = self.from.pipeline(&place, &shared, declared, operation, plan)?;
+            let permission = self.from.plan.permissions.find(&operation.permission);
             let flow_operation = Operation {
                 name: operation_name.shared(),
                 permission: permission.ok_or_else(|| undeclared("a permission was not compiled"))?,
                 permission_name: operation.permission.shared(),
             };
-            let flow = Flow::new(Arc::clone(&facts), Some(flow_operation), self.generation);
+            let flow = Flow::new(Arc::clone(&facts), Some(flow_operation), self.from.generation);
             let rewrite = operation.target_path.as_ref().map(|to| {
                 let written = paths::rewrite(to, &operation.route.path);
                 written.ok_or_else(|| undeclared("a parameter of target_path is not in the matched path"))
@@ -257,13 +195,13 @@ impl<'a> Builder<'a> {
                 parameters: paths::parameters(&operation.route.path),
                 rewrite: rewrite.transpose()?,
                 way_back: Arc::clone(&way_back),
-                passes: passes(&self.plan.manifest, &place, declared, operation, plan, target)?,
+                passes: passes(&self.from.plan.manifest, &place, declared, operation, plan, target)?,
                 timeout: operation.timeout.unwrap_or(declared.http.timeout),
                 idle_timeout: operation.idle_timeout.unwrap_or(declared.http.idle_timeout),
                 reply_is_read: plan.reads_reply() || operation.replay.is_some(),
                 upgrades: operation.upgrade.is_some(),
             });
-            let declared_wrongly = |reason: String| SiteError::Declared { place: place.clone(), reason };
+            let declared_wrongly = |reason: String| BuildError::Declared { place: place.clone(), reason };
             let method = Method::from_bytes(operation.route.method.as_bytes())
                 .map_err(|error| declared_wrongly(error.to_string()))?;
             routes
@@ -339,7 +277,7 @@ fn passes(
     operation: &manifest::Operation,
     plan: &OperationPlan,
     target: &Target,
-) -> Result<Passes, SiteError> {
+) -> Result<Passes, BuildError> {
     let (request, response) = (&operation.request, &operation.response);
     Ok(Passes::new(passes::Declared {
         query: members(operation, Some(plan)),
@@ -391,11 +329,11 @@ fn listed<T>(
     place: &str,
     declared: &manifest::Crossing<T>,
     name: impl Fn(&T) -> &str,
-) -> Result<passes::Listed, SiteError> {
+) -> Result<passes::Listed, BuildError> {
     let names = declared.listed().iter().map(|field| HeaderName::try_from(name(field)));
     let names = names
         .collect::<Result<_, _>>()
-        .map_err(|error| SiteError::Declared { place: place.to_owned(), reason: error.to_string() })?;
+        .map_err(|error| BuildError::Declared { place: place.to_owned(), reason: error.to_string() })?;
     Ok(passes::Listed { names, all: declared.is_all() })
 }
 
@@ -409,16 +347,4 @@ fn proxies(listener: &Listener) -> Proxies {
         manifest::ForwardingField::Forwarded => ForwardingField::Forwarded,
     });
     Proxies::new(listener.trusted_proxies.iter().copied(), field)
-}
-
-fn algorithm(declared: manifest::Algorithm) -> jose::Algorithm {
-    match declared {
-        manifest::Algorithm::Es256 => jose::Algorithm::ES256,
-        manifest::Algorithm::Es384 => jose::Algorithm::ES384,
-        manifest::Algorithm::Ps256 => jose::Algorithm::PS256,
-        manifest::Algorithm::Ps384 => jose::Algorithm::PS384,
-        manifest::Algorithm::Ps512 => jose::Algorithm::PS512,
-        manifest::Algorithm::Rs256 => jose::Algorithm::RS256,
-        manifest::Algorithm::Ed25519 => jose::Algorithm::Ed25519,
-    }
 }

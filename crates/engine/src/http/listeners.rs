@@ -1,11 +1,11 @@
 //! Listening sockets and their TLS, kept across reloads where the address stays.
 
 use crate::material::{self, MaterialError};
+use crate::preparing::BuildError;
 use crate::services::Services;
-use crate::site::SiteError;
 use ironbridge_core::{Action, PeerCertificate};
 use ironbridge_http::hosts::Hosts;
-use ironbridge_http::{Front, Shared, Site};
+use ironbridge_http::{Front, Offer, Shared};
 use ironbridge_identity::authority::{IssuedCertificate, SERVER_LIFETIME, Validity};
 use ironbridge_identity::certificate;
 use ironbridge_manifest::{ClientCertificates, Listener, Manifest};
@@ -49,7 +49,7 @@ pub struct Prepared {
 /// What is served on its socket.
 struct Then {
     listener: Listener,
-    site: Arc<Site>,
+    offer: Arc<Offer>,
     tls: Arc<ServerConfig>,
     limits: gate::Limits,
     issued: Option<Issued>,
@@ -74,21 +74,21 @@ pub enum ListenerError {
     #[error(transparent)]
     Material(#[from] MaterialError),
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Build(#[from] BuildError),
 }
 
 /// Prepares every declared listener. `running` says which sockets are there already.
 pub async fn prepare(
     manifest: &Manifest,
     services: &Services,
-    mut sites: BTreeMap<Arc<str>, Site>,
+    mut offers: BTreeMap<Arc<str>, Offer>,
     running: &BTreeMap<Arc<str>, Running>,
     renewed: &mut Vec<Action>,
 ) -> Result<BTreeMap<Arc<str>, Prepared>, ListenerError> {
     let roots = client_roots(manifest, services)?;
     let mut prepared = BTreeMap::new();
     for (name, listener) in &manifest.bridge.listeners {
-        let Some(site) = sites.remove(&name.shared()) else { continue };
+        let Some(offer) = offers.remove(&name.shared()) else { continue };
         let refused = |reason| ListenerError::Tls { name: name.to_string(), reason };
         let (identity, issued) = match &listener.certificate {
             // Whoever declares a certificate renews it; the bridge takes the new file up when it is there.
@@ -110,7 +110,7 @@ pub async fn prepare(
                 (issued.identity.clone(), Some(issued))
             }
         };
-        let site = Arc::new(Site { hosts: hosts(manifest, listener, &identity), ..site });
+        let offer = Arc::new(Offer { hosts: hosts(manifest, listener, &identity), ..offer });
         let client_auth = match listener.client_certificates {
             ClientCertificates::Off => ClientAuth::Off,
             ClientCertificates::Optional => ClientAuth::Optional(roots.clone()),
@@ -129,9 +129,9 @@ pub async fn prepare(
             idle_timeout: timeouts.idle,
             ..gate::Limits::default()
         };
-        let connections = connection_limits(manifest, listener, &site);
+        let connections = connection_limits(manifest, listener, &offer);
         let listener = listener.clone();
-        let then = Then { listener, site, tls, limits, connections, issued };
+        let then = Then { listener, offer, tls, limits, connections, issued };
         prepared.insert(name.shared(), Prepared { socket, then });
     }
     Ok(prepared)
@@ -189,7 +189,7 @@ impl Running {
             entropy: Arc::clone(&services.entropy),
             exchanges: Arc::clone(&services.exchanges),
         };
-        let front = Front::new(shared, prepared.site, ListenerTls::new(prepared.tls), prepared.limits);
+        let front = Front::new(shared, prepared.offer, ListenerTls::new(prepared.tls), prepared.limits);
         let handling = Arc::clone(&front);
         let serving = socket.serve(
             cores,
@@ -205,7 +205,7 @@ impl Running {
     }
 
     fn become_(self, prepared: Then) -> Running {
-        self.front.replace(prepared.site, prepared.limits);
+        self.front.replace(prepared.offer, prepared.limits);
         self.front.tls.replace(prepared.tls);
         self.serving.set_limits(prepared.connections);
         Running { issued: prepared.issued, chain: chain(&prepared.listener), ..self }
@@ -247,13 +247,13 @@ fn chain(listener: &Listener) -> Option<PathBuf> {
     listener.certificate.as_ref().map(|declared| declared.chain.to_path_buf())
 }
 
-fn connection_limits(manifest: &Manifest, listener: &Listener, site: &Arc<Site>) -> listen::Limits {
+fn connection_limits(manifest: &Manifest, listener: &Listener, offer: &Arc<Offer>) -> listen::Limits {
     let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
-    let site = Arc::clone(site);
+    let offer = Arc::clone(offer);
     listen::Limits {
         max: count(listener.max_connections.value()),
         per_address: count(manifest.bridge.limits.connections_per_address.value()),
-        exempt: Arc::new(move |address| site.proxies.trust(address)),
+        exempt: Arc::new(move |address| offer.proxies.trust(address)),
     }
 }
 

@@ -1,6 +1,8 @@
-use super::SiteError;
+//! The directory of accounts, from what a manifest declares of them.
+
 use crate::material::{self, MaterialError};
 use crate::plan::Plan;
+use crate::preparing::BuildError;
 use crate::services::{ServiceError, Services};
 use ironbridge_core::{Account, PermissionSet};
 use ironbridge_identity::accounts::{
@@ -16,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Who may prove to be whom, and what that allows.
-pub(super) async fn directory(plan: &Plan, services: &Services) -> Result<Directory, SiteError> {
+pub async fn directory(plan: &Plan, services: &Services) -> Result<Directory, BuildError> {
     let (manifest, internal_ca) = (&plan.manifest, services.authority.root_der());
     let mut registrations = Vec::with_capacity(manifest.accounts.len());
     for (name, declared) in &manifest.accounts {
@@ -53,7 +55,7 @@ pub(super) async fn directory(plan: &Plan, services: &Services) -> Result<Direct
         registrations.push(registration);
     }
     Directory::new(registrations, Arc::clone(&plan.permissions))
-        .map_err(|error| SiteError::Declared { place: "accounts".into(), reason: error.to_string() })
+        .map_err(|error| BuildError::declared("accounts", error))
 }
 
 /// A name counts only under the CA that may give it: the account's own, else the internal one. Otherwise the CA of
@@ -61,7 +63,7 @@ pub(super) async fn directory(plan: &Plan, services: &Services) -> Result<Direct
 fn certificate_rule(
     declared: &manifest::CertificateMatch,
     internal_ca: &[u8],
-) -> Result<CertificateRule, SiteError> {
+) -> Result<CertificateRule, BuildError> {
     let own = declared.ca.as_deref().map(certificates).transpose()?;
     match (&declared.san, &declared.thumbprint) {
         (Some(san), None) => Ok(CertificateRule {
@@ -72,7 +74,7 @@ fn certificate_rule(
             matches: CertificateMatch::Thumbprint(hash::hex(&thumbprint.0).into()),
             cas: own,
         }),
-        _ => Err(SiteError::Declared {
+        _ => Err(BuildError::Declared {
             place: "accounts".to_owned(),
             reason: "a certificate is known by exactly one of san and thumbprint".to_owned(),
         }),
@@ -87,8 +89,8 @@ fn certificates(path: &Path) -> Result<Arc<[CertificateDer<'static>]>, MaterialE
         .map_err(|error| MaterialError::Unreadable { path: path.to_path_buf(), reason: error.to_string() })
 }
 
-fn owners(error: StoreError) -> SiteError {
-    SiteError::Service(ServiceError::Home(error.into()))
+fn owners(error: StoreError) -> BuildError {
+    BuildError::Service(ServiceError::Home(error.into()))
 }
 
 fn san_text(san: &manifest::San) -> &str {

@@ -1,0 +1,6 @@
+//! The HTTP transport, wired to a manifest: what each listener offers, and where it listens.
+
+pub mod listeners;
+mod mounts;
+pub mod offer;
+mod paths;
