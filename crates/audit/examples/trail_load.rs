@@ -219,7 +219,7 @@ impl Source {
         let mut exchange =
             Exchange::new(id(number), time, Duration::ZERO, Arc::clone(&self.flow), Peer::default());
         exchange.principal = Some(self.principal.clone());
-        exchange.facts.method = "GET".into();
+        exchange.asked.verb = "GET".into();
         exchange.bytes_out = number;
         let ending = Ending::Delivered { status: 200 };
         let record =

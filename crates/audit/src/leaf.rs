@@ -236,7 +236,7 @@ fn encode_caller(out: &mut Vec<u8>, exchange: &Exchange) {
         out.extend_from_slice(b"\",\"credential_id\":");
         push_string(out, at_most(&principal.credential().id, MAX_CREDENTIAL));
     }
-    text(out, b",\"method\":", at_most(&exchange.facts.method, MAX_METHOD));
+    text(out, b",\"method\":", at_most(&exchange.asked.verb, MAX_METHOD));
 }
 
 /// Which way data went, as far as bytes tell, counted or not.
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::Entry;
     use ironbridge_core::{
-        Account, Credential, CredentialKind, Ending, ExchangeId, Integration, Operation, Peer,
+        Account, Credential, CredentialKind, Ending, ExchangeId, IntegrationFacts, OperationFacts, Peer,
         PermissionTable, Principal, SystemFacts, Timestamp, code,
     };
     use proptest::prelude::*;
@@ -292,7 +292,7 @@ mod tests {
 
     fn exchange(text: &str, number: u64) -> Exchange {
         let permission = PermissionTable::default().intern("orders.read");
-        let integration = Integration {
+        let integration = IntegrationFacts {
             name: text.into(),
             transport: "http",
             source: SystemFacts { name: "shop".into(), country: "DE".into() },
@@ -305,7 +305,7 @@ mod tests {
             durable: true,
         };
         let operation =
-            Operation { name: "list-orders".into(), permission, permission_name: "orders.read".into() };
+            OperationFacts { name: "list-orders".into(), permission, permission_name: "orders.read".into() };
         let flow = Flow::new(Arc::new(integration), Some(operation), 3);
         let mut exchange = Exchange::new(
             ExchangeId::from_u128(7),
@@ -314,9 +314,9 @@ mod tests {
             Arc::new(flow),
             Peer::default(),
         );
-        exchange.facts.method = text.into();
-        exchange.facts.path = "/customers/ada@example.com".into();
-        exchange.facts.query = ironbridge_core::uri::Query::parse("secret=1").unwrap();
+        exchange.asked.verb = text.into();
+        exchange.asked.resource = "/customers/ada@example.com".into();
+        exchange.asked.query = ironbridge_core::uri::Query::parse("secret=1").unwrap();
         exchange.bytes_out = number;
         exchange.principal = Some(Principal::verified(
             Arc::new(Account {

@@ -32,19 +32,15 @@ impl Control for JsonBody {
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
-        let facts = &exchange.facts;
+        let asked = &exchange.asked;
         let Some(document) = exchange.request.document() else { return Ok(()) };
         if document.bytes().is_empty() {
             return Ok(());
         }
-        if facts
-            .content_encoding
-            .as_deref()
-            .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
-        {
+        if asked.encoding.as_deref().is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
             return Err((&code::CONTENT_ENCODING_REFUSED).into());
         }
-        let content_type = facts.content_type.as_deref().unwrap_or_default();
+        let content_type = asked.media_type.as_deref().unwrap_or_default();
         if !is_json(content_type) {
             return Err((&code::CONTENT_TYPE_REFUSED).into());
         }
@@ -59,7 +55,7 @@ impl Control for JsonBody {
 /// Refuses a reply's body that names another charset than the one it is read in, where there is a body.
 pub(crate) fn check_reply_charset(exchange: &Exchange) -> Result<(), Denial> {
     let body: &[u8] = exchange.reply.bytes().map_or(&[], |body| body);
-    match exchange.reply_content_type.as_deref().filter(|_| !body.is_empty()) {
+    match exchange.reply_media_type.as_deref().filter(|_| !body.is_empty()) {
         Some(content_type) if !is_utf8(content_type, body) => Err(Denial::new(&code::REPLY_REFUSED)
             .internal("the target's answer names a charset other than UTF-8")),
         _ => Ok(()),

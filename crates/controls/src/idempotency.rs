@@ -133,7 +133,7 @@ impl IdempotencyKey {
     fn finished(&self, exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlement {
         Settlement::Finished(StoredAnswer {
             status,
-            content_type: exchange.reply_content_type.clone(),
+            content_type: exchange.reply_media_type.clone(),
             fields: exchange.reply_fields.clone(),
             body: body.cloned().unwrap_or_default(),
             schema: self.schema,
@@ -156,7 +156,7 @@ impl Control for IdempotencyKey {
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        match exchange.facts.idempotency_key.as_deref().map(parse_key) {
+        match exchange.asked.deduplication_key.as_deref().map(parse_key) {
             None if self.required => Judgement::deny(Denial::new(&code::IDEMPOTENCY_KEY_MISSING)),
             None => Judgement::PASS,
             Some(None) => Judgement::deny(Denial::new(&code::IDEMPOTENCY_KEY_MALFORMED)),
@@ -166,7 +166,7 @@ impl Control for IdempotencyKey {
 
     fn settle(&self, exchange: &Exchange, ending: &Ending) {
         let Some(holder) = exchange.reservation else { return };
-        let Some(key) = exchange.facts.idempotency_key.as_deref().and_then(parse_key) else { return };
+        let Some(key) = exchange.asked.deduplication_key.as_deref().and_then(parse_key) else { return };
         let (scope, settlement) = (scope(exchange), self.settlement(exchange, *ending));
         if matches!(settlement, Settlement::Finished(_)) && !exchange.subjects.is_empty() {
             let ticket = Ticket { scope: scope.clone(), key: key.clone(), holder };
@@ -195,7 +195,7 @@ fn fingerprints(secret: &MacKey, exchange: &Exchange) -> Fingerprints {
     let without_fields = keyed(secret, &plain);
     let account = exchange.account().and_then(|account| account.owner.as_ref()).map(|owner| owner.tag);
     let owners = account.into_iter().chain(subjects(exchange)).collect();
-    let fields = &exchange.facts.fields;
+    let fields = &exchange.asked.repeats;
     if fields.is_empty() {
         return Fingerprints { whole: without_fields, without_fields, owners };
     }
@@ -219,16 +219,16 @@ fn subjects(exchange: &Exchange) -> impl Iterator<Item = OwnerTag> {
 }
 
 fn digest(exchange: &Exchange) -> [u8; 32] {
-    let facts = &exchange.facts;
+    let asked = &exchange.asked;
     let body: &[u8] = match &exchange.request {
         Payload::Streamed => b"",
         Payload::Whole(document) => document.bytes(),
     };
-    let parts = [facts.method.as_bytes(), facts.path.as_bytes(), facts.query.spelling().as_bytes(), body];
+    let parts = [asked.verb.as_bytes(), asked.resource.as_bytes(), asked.query.spelling().as_bytes(), body];
     let lengths = parts.map(|part| part.len().to_be_bytes());
-    let [method, path, query, body] = parts;
-    let [of_method, of_path, of_query, of_body] = &lengths;
-    hash::sha256_parts(&[of_method, method, of_path, path, of_query, query, of_body, body])
+    let [verb, resource, query, body] = parts;
+    let [of_verb, of_resource, of_query, of_body] = &lengths;
+    hash::sha256_parts(&[of_verb, verb, of_resource, resource, of_query, query, of_body, body])
 }
 
 /// Reads a structured-field String without parameters (RFC 9651 §4.2.5), as the draft has it, or the key itself, as

@@ -73,7 +73,7 @@ impl Rules {
     }
 
     fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
-        let Exchange { request, principal, facts, peer, received, .. } = exchange;
+        let Exchange { request, principal, asked, peer, received, .. } = exchange;
         let document = request.document().filter(|document| !document.bytes().is_empty());
         let (body, charge) = match document.filter(|_| self.needs.of("body").is_some()) {
             Some(document) => {
@@ -89,7 +89,7 @@ impl Rules {
         let seen = Seen {
             body: body.map(Tape::root),
             account,
-            facts,
+            asked,
             lists: &self.lists,
             address: peer.address,
             now: *received,

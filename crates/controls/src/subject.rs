@@ -148,7 +148,7 @@ impl DataSubjects {
         let mut found = Found::new(self.side, &exchange.subjects);
         let payload = match self.side {
             Side::Request => {
-                found.parameters(&self.places, &exchange.facts.parameters)?;
+                found.parameters(&self.places, &exchange.asked.parameters)?;
                 &mut exchange.request
             }
             Side::Reply => &mut exchange.reply,

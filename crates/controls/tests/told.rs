@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use ironbridge_controls::rules::{Declared, Known, Rule, Rules};
 use ironbridge_core::{
-    Control, Document, Exchange, ExchangeId, Flow, Integration, Operation, Payload, Peer, PermissionTable,
-    Timestamp,
+    Control, Document, Exchange, ExchangeId, Flow, IntegrationFacts, OperationFacts, Payload, Peer,
+    PermissionTable, Timestamp,
 };
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -131,8 +131,9 @@ fn rules_that_would_take_too_long_are_refused_and_logged() {
 fn exchange(second: u64, body: &str) -> Exchange {
     let permission_name = "orders.write";
     let permission = PermissionTable::default().intern(permission_name);
-    let operation = Operation { name: "create".into(), permission, permission_name: permission_name.into() };
-    let integration = Integration { name: "orders".into(), ..Integration::default() };
+    let operation =
+        OperationFacts { name: "create".into(), permission, permission_name: permission_name.into() };
+    let integration = IntegrationFacts { name: "orders".into(), ..IntegrationFacts::default() };
     let flow = Flow::new(Arc::new(integration), Some(operation), 1);
     let now = Timestamp::from_seconds(second);
     let peer = Peer::default();

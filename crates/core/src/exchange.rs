@@ -17,7 +17,7 @@ pub struct Exchange {
     pub flow: Arc<Flow>,
     pub peer: Peer,
     pub presented: Presented,
-    pub facts: RequestFacts,
+    pub asked: Asked,
     pub request: Payload,
     pub reply: Payload,
     /// What the transport itself found wrong with what arrived; the exchange is refused with it once the admit
@@ -30,7 +30,7 @@ pub struct Exchange {
     /// What a replay control holds until the ending is known: its store's number for the reservation.
     pub reservation: Option<(i64, i64)>,
     /// The media type of the target's reply as it stands in the reply, where the body of the reply is read.
-    pub reply_content_type: Option<Box<str>>,
+    pub reply_media_type: Option<Box<str>>,
     /// The other fields of the reply that cross, in the target's terms, where the answer may be kept.
     pub reply_fields: Vec<(Box<str>, Box<[u8]>)>,
     /// Which of the operator's own rules refused it.
@@ -66,14 +66,14 @@ impl Exchange {
             flow,
             peer,
             presented: Presented::default(),
-            facts: RequestFacts::default(),
+            asked: Asked::default(),
             request: Payload::default(),
             reply: Payload::default(),
             refused: None,
             principal: None,
             limit: None,
             reservation: None,
-            reply_content_type: None,
+            reply_media_type: None,
             reply_fields: Vec::new(),
             refused_by: None,
             would_do: None,
@@ -104,14 +104,14 @@ impl Exchange {
             flow: Arc::clone(&self.flow),
             peer: self.peer.clone(),
             presented: Presented::default(),
-            facts: self.facts.clone(),
+            asked: self.asked.clone(),
             request: Payload::Streamed,
             reply: Payload::Streamed,
             refused: None,
             principal: self.principal.clone(),
             limit: self.limit,
             reservation: self.reservation,
-            reply_content_type: None,
+            reply_media_type: None,
             reply_fields: Vec::new(),
             refused_by: None,
             would_do: self.would_do.clone(),
@@ -221,24 +221,26 @@ impl fmt::Debug for Sensitive {
     }
 }
 
-/// What a request says of itself outside its body, in words every transport has.
+/// What is asked for, outside the body, in words that every transport has.
 #[derive(Debug, Default, Clone)]
-pub struct RequestFacts {
-    /// The verb: an HTTP method, `publish`, `upload`.
-    pub method: Box<str>,
-    /// What it addresses, below the integration's own path.
-    pub path: Box<str>,
-    /// Named parts of the path, in order of appearance.
+pub struct Asked {
+    /// What is to be done: an HTTP method, `publish`, `upload`.
+    pub verb: Box<str>,
+    /// To what: an HTTP path below the integration's own, decoded; a topic, a file's name. Not called an address, which
+    /// is what a caller has.
+    pub resource: Box<str>,
+    /// What the operation's declared resource leaves open, by name, in order of appearance, decoded.
     pub parameters: Vec<(Arc<str>, Box<str>)>,
-    /// Its members, and the spelling that is delivered.
+    /// Its members, decoded, and the spelling that is delivered.
     pub query: Query,
-    /// Media type with its parameters, as it came; of several, one list.
-    pub content_type: Option<Box<str>>,
-    pub content_encoding: Option<Box<str>>,
-    /// The raw `Idempotency-Key` field.
-    pub idempotency_key: Option<Box<str>>,
-    /// Where there is such a key: the fields that a repetition must bring alike, by name.
-    pub fields: Vec<(Box<str>, Box<[u8]>)>,
+    /// Of the body, with its parameters, as it came; of several, one list.
+    pub media_type: Option<Box<str>>,
+    /// How the body is compressed, as it came.
+    pub encoding: Option<Box<str>>,
+    /// By which a caller says that two requests are one: HTTP's `Idempotency-Key` field, raw.
+    pub deduplication_key: Option<Box<str>>,
+    /// Where there is such a key: what a repetition must bring alike besides, by name.
+    pub repeats: Vec<(Box<str>, Box<[u8]>)>,
     /// Whether a body is on its way (even an empty one with unknown length).
     pub has_body: bool,
 }

@@ -11,7 +11,7 @@ pub struct SystemFacts {
 
 /// The declared facts of an integration that every record of it repeats.
 #[derive(Debug, Clone, Default)]
-pub struct Integration {
+pub struct IntegrationFacts {
     pub name: Arc<str>,
     pub transport: &'static str,
     pub source: SystemFacts,
@@ -28,7 +28,7 @@ pub struct Integration {
 
 /// One thing an integration allows.
 #[derive(Debug, Clone)]
-pub struct Operation {
+pub struct OperationFacts {
     pub name: Arc<str>,
     pub permission: Permission,
     pub permission_name: Arc<str>,
@@ -37,9 +37,9 @@ pub struct Operation {
 /// An integration with one of its operations, compiled once per load of the manifest.
 #[derive(Debug)]
 pub struct Flow {
-    pub integration: Arc<Integration>,
+    pub integration: Arc<IntegrationFacts>,
     /// `None` when what arrived matched no operation; such an exchange can only be refused.
-    pub operation: Option<Operation>,
+    pub operation: Option<OperationFacts>,
     /// Counts loads of the manifest since the bridge started.
     pub generation: u64,
     /// The record's constant part, encoded once by the audit trail.
@@ -47,7 +47,11 @@ pub struct Flow {
 }
 
 impl Flow {
-    pub fn new(integration: Arc<Integration>, operation: Option<Operation>, generation: u64) -> Flow {
+    pub fn new(
+        integration: Arc<IntegrationFacts>,
+        operation: Option<OperationFacts>,
+        generation: u64,
+    ) -> Flow {
         Flow { integration, operation, generation, encoded: OnceLock::new() }
     }
 
@@ -62,7 +66,7 @@ impl Flow {
 
     /// The flow of everything that matches nothing declared.
     pub fn undeclared(transport: &'static str, generation: u64) -> Flow {
-        let integration = Integration { transport, ..Integration::default() };
+        let integration = IntegrationFacts { transport, ..IntegrationFacts::default() };
         Flow::new(Arc::new(integration), None, generation)
     }
 }

@@ -38,11 +38,10 @@ pub use control::{Control, Judgement, Reads, Stop, StoredAnswer, Verdict};
 pub use counted::Counted;
 pub use denial::{Code, Denial, Fault, FieldError, Reach};
 pub use exchange::{
-    CertificateFacts, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented, RequestFacts,
-    Sensitive,
+    Asked, CertificateFacts, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented, Sensitive,
 };
 pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
-pub use flow::{Flow, Integration, Operation, SystemFacts};
+pub use flow::{Flow, IntegrationFacts, OperationFacts, SystemFacts};
 pub use id::{ExchangeId, IdSource};
 pub use judges::Judges;
 pub use owner::{OwnerKey, OwnerTag, Subject, SubjectKeys};

@@ -57,7 +57,7 @@ pub trait Crossing {
     fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts;
 
     /// The reply's media type, to be kept with an answer that may be given again.
-    fn reply_content_type(&self, _reply: &Self::Reply) -> Option<Box<str>> {
+    fn reply_media_type(&self, _reply: &Self::Reply) -> Option<Box<str>> {
         None
     }
 
@@ -211,7 +211,7 @@ impl Tail {
             let mut charge = pipeline.charge(exchange);
             let body = crossing.read_request(pipeline.max_request(), &mut charge).await?;
             exchange.request = Payload::Whole(Document::held(body, charge));
-        } else if pipeline.max_request() == 0 && exchange.facts.has_body {
+        } else if pipeline.max_request() == 0 && exchange.asked.has_body {
             // One may be announced and be empty.
             crossing.read_request(0, &mut Charge::default()).await?;
         }
@@ -236,7 +236,7 @@ impl Tail {
             return Ok((reply, None));
         }
         self.stage = Stage::Reading { status: facts.status };
-        exchange.reply_content_type = crossing.reply_content_type(&reply);
+        exchange.reply_media_type = crossing.reply_media_type(&reply);
         let body = crossing.read_reply(&mut reply, pipeline.max_reply(), &mut charge).await?;
         exchange.reply = Payload::Whole(Document::held(body, charge));
         pipeline.judge_reply(exchange).await?;
@@ -308,7 +308,7 @@ impl Tail {
         if length(&answer.body) > pipeline.max_reply() {
             return Err(not_again(&Denial::new(&code::REPLY_TOO_LARGE)));
         }
-        exchange.reply_content_type.clone_from(&answer.content_type);
+        exchange.reply_media_type.clone_from(&answer.content_type);
         exchange.reply = Payload::Whole(Document::held(std::mem::take(&mut answer.body), charge));
         let judged = pipeline.minimise_again(exchange).await;
         let kept = std::mem::take(&mut exchange.reply);

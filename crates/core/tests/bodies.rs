@@ -141,7 +141,7 @@ impl Scene {
     }
 
     async fn cross(&self, target: &mut Target) -> Answer<u16> {
-        let flow = Arc::new(Flow::new(Arc::new(Integration::default()), None, 1));
+        let flow = Arc::new(Flow::new(Arc::new(IntegrationFacts::default()), None, 1));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let exchange =
             Exchange::new(ExchangeId::default(), clock.now(), clock.monotonic(), flow, Peer::default());

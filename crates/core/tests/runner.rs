@@ -136,7 +136,7 @@ impl Scene {
     async fn cross(&self) -> Answer<u16> {
         let controls: Vec<Arc<dyn Control>> = vec![self.control.clone(), Arc::new(Known)];
         let pipeline = Arc::new(Pipeline::new(controls, vec![], 10, 10));
-        let integration = Integration { durable: self.durable, ..Integration::default() };
+        let integration = IntegrationFacts { durable: self.durable, ..IntegrationFacts::default() };
         let flow = Arc::new(Flow::new(Arc::new(integration), None, 1));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let exchange =

@@ -108,7 +108,7 @@ fn passed(
         framing::frame(&mut head.headers, Some(0), true);
         streamed.discard();
         ReplyBody::held(Bytes::new(), Some(tail))
-    } else if is_bodiless(&*tail.exchange().facts.method, head.status) {
+    } else if is_bodiless(&*tail.exchange().asked.verb, head.status) {
         framing::frame_bodiless(&mut head.headers);
         ReplyBody::held(Bytes::new(), Some(tail))
     } else {
@@ -182,7 +182,7 @@ fn toward_caller(
 ) -> (HeaderMap, Strayed) {
     let mut headers = fields::toward_caller(headers, &route.passes, via, left_out);
     let mut strayed = Strayed::default();
-    let asked = || route.delivered(spelling.unwrap_or(&exchange.facts.path));
+    let asked = || route.delivered(spelling.unwrap_or(&exchange.asked.resource));
     let mut locations = headers.get_all(LOCATION).iter().cloned().collect::<Vec<_>>().into_iter();
     headers.remove(LOCATION);
     match (locations.next(), locations.next()) {
@@ -191,7 +191,7 @@ fn toward_caller(
         (Some(_), Some(_)) => strayed.location = Some(Astray::Repeated),
         (Some(location), None) => {
             let located =
-                route.way_back.locate(location.to_str().unwrap_or("\0"), &asked(), &exchange.facts.method);
+                route.way_back.locate(location.to_str().unwrap_or("\0"), &asked(), &exchange.asked.verb);
             match located.map(HeaderValue::try_from) {
                 Ok(Ok(located)) => drop(headers.insert(LOCATION, located)),
                 Ok(Err(_)) => strayed.location = Some(Astray::Unreadable),

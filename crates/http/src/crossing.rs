@@ -89,7 +89,7 @@ impl Crossing for HttpCrossing<'_> {
         ReplyFacts { status: status.as_u16(), length, has_body }
     }
 
-    fn reply_content_type(&self, reply: &Self::Reply) -> Option<Box<str>> {
+    fn reply_media_type(&self, reply: &Self::Reply) -> Option<Box<str>> {
         request::text(reply.headers(), CONTENT_TYPE).map(Into::into)
     }
 
@@ -146,7 +146,7 @@ impl Crossing for HttpCrossing<'_> {
                 .into());
         }
         // It would be read until the time is over. What any other body is, its bytes tell.
-        if self.reply_content_type(reply).is_some_and(|kind| is_event_stream(&kind)) {
+        if self.reply_media_type(reply).is_some_and(|kind| is_event_stream(&kind)) {
             return Err(Denial::new(&code::REPLY_REFUSED)
                 .internal("the target's answer is an event stream, which no control can read as a whole")
                 .into());
@@ -211,11 +211,11 @@ impl HttpCrossing<'_> {
     /// The request target for the target system: its base path, then the path below the integration's, or the
     /// operation's own template.
     fn uri(&self, cleared: &Cleared<'_>) -> Result<Uri, Box<Denial>> {
-        let facts = &cleared.exchange().facts;
-        let mut text = self.route.delivered(self.spelling.as_deref().unwrap_or(&facts.path));
-        if !facts.query.is_empty() {
+        let asked = &cleared.exchange().asked;
+        let mut text = self.route.delivered(self.spelling.as_deref().unwrap_or(&asked.resource));
+        if !asked.query.is_empty() {
             text.push('?');
-            text.push_str(facts.query.spelling());
+            text.push_str(asked.query.spelling());
         }
         Uri::try_from(text).map_err(|error| Box::new(Denial::new(&code::PATH_AMBIGUOUS).internal(error)))
     }

@@ -11,7 +11,7 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Whether the request is a gRPC call (PROTOCOL-HTTP2, "Content-Type").
 pub fn is_call(exchange: &Exchange) -> bool {
-    let Some(content_type) = exchange.facts.content_type.as_deref() else { return false };
+    let Some(content_type) = exchange.asked.media_type.as_deref() else { return false };
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     let prefix = kind.get(.."application/grpc".len()).unwrap_or_default();
     let rest = kind.get("application/grpc".len()..).unwrap_or_default();

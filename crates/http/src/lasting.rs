@@ -104,8 +104,8 @@ fn look<F: Fn(&Route) -> bool>(
     still_does: F,
 ) -> impl Future<Output = Option<&'static Code>> + use<F> {
     let (offer, clock) = (worker.offer(), &worker.front.shared.clock);
-    let asked = format!("{}{}", begun.mount, exchange.facts.path);
-    let found = Method::from_bytes(exchange.facts.method.as_bytes()).map(|it| offer.routes.find(&it, &asked));
+    let asked = format!("{}{}", begun.mount, exchange.asked.resource);
+    let found = Method::from_bytes(exchange.asked.verb.as_bytes()).map(|it| offer.routes.find(&it, &asked));
     let route = match found {
         Ok(Found::Route(route)) if route.flow.is_same(&begun.flow) && still_does(route) => {
             Some(Arc::clone(route))

@@ -1,4 +1,4 @@
-//! From an HTTP request to the facts that controls judge.
+//! From an HTTP request to what controls judge of it.
 
 use crate::crossing::read_whole;
 use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::Query;
-use ironbridge_core::{Denial, Presented, RequestFacts, Sensitive, code};
+use ironbridge_core::{Asked, Denial, Presented, Sensitive, code};
 use ironbridge_net::Names;
 use ironbridge_net::frames::{Arriving, FrameState, Progress, Unread};
 use ironbridge_net::gate::{LINGER, LINGER_BYTES};
@@ -166,31 +166,31 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 /// `below` is the decoded path below the integration's own.
-pub fn facts(
+pub fn asked(
     parts: &Parts,
     below: &str,
     parameters: &[(Arc<str>, usize)],
     query: Query,
     same: &Names,
     has_body: bool,
-) -> RequestFacts {
-    RequestFacts {
-        method: parts.method.as_str().into(),
-        path: below.into(),
+) -> Asked {
+    Asked {
+        verb: parts.method.as_str().into(),
+        resource: below.into(),
         parameters: parameters
             .iter()
             .map(|(name, number)| (Arc::clone(name), segment(below, *number)))
             .collect(),
         query,
-        content_type: content_type(parts),
-        content_encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
-        idempotency_key: match one(&parts.headers, IDEMPOTENCY_KEY) {
+        media_type: content_type(parts),
+        encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
+        deduplication_key: match one(&parts.headers, IDEMPOTENCY_KEY) {
             One::None => None,
             One::Value(value) => Some(value.to_str().unwrap_or_default().into()),
             // Not a structured string, so it is refused as malformed where a key is read.
             One::Several => Some("".into()),
         },
-        fields: match parts.headers.contains_key(IDEMPOTENCY_KEY) {
+        repeats: match parts.headers.contains_key(IDEMPOTENCY_KEY) {
             true => repeated(&parts.headers, same),
             false => Vec::new(),
         },

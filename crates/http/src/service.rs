@@ -15,9 +15,7 @@ use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ironbridge_core::uri::{Ambiguous, AtMember, CanonicalPath, Query};
-use ironbridge_core::{
-    Answer, Denial, Exchange, Flow, Parting, Peer, PeerCertificate, RequestFacts, code, cross,
-};
+use ironbridge_core::{Answer, Asked, Denial, Exchange, Flow, Parting, Peer, PeerCertificate, code, cross};
 use ironbridge_net::frames::FrameState;
 use ironbridge_net::gate::{self, Arrival, GateState};
 use ironbridge_net::listen::Permit;
@@ -250,8 +248,8 @@ impl Served<'_> {
         let offer = self.offer;
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
-        exchange.facts = addressed.facts;
-        exchange.refused = route.passes.query.judge(&exchange.facts.query).err();
+        exchange.asked = addressed.asked;
+        exchange.refused = route.passes.query.judge(&exchange.asked.query).err();
         if let Err(denial) = websocket::judge(&parts.headers, wanted, route.upgrades) {
             exchange.refused = Some(denial);
         }
@@ -298,15 +296,15 @@ impl Served<'_> {
     fn refuse_with(&self, address: IpAddr, parts: &Parts, denial: Denial) -> Unasked<'_> {
         let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
         // Decides in which form the refusal is told.
-        exchange.facts.content_type = request::content_type(parts);
+        exchange.asked.media_type = request::content_type(parts);
         exchange.refused = Some(Box::new(denial));
         self.refuse(exchange)
     }
 
     fn refuse_method<'s>(&'s self, address: IpAddr, parts: &Parts, methods: &'s [Method]) -> Unasked<'s> {
         let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
-        exchange.facts.method = parts.method.as_str().into();
-        exchange.facts.content_type = request::content_type(parts);
+        exchange.asked.verb = parts.method.as_str().into();
+        exchange.asked.media_type = request::content_type(parts);
         let denial = Denial::new(&code::METHOD_REFUSED);
         let preflight = request::is_preflight(parts);
         exchange.refused = Some(Box::new(if preflight { denial.detail(PREFLIGHT) } else { denial }));
@@ -376,7 +374,7 @@ fn query_ambiguous(ambiguous: Ambiguous) -> Denial {
 
 /// What an exchange keeps of the request's target.
 struct Addressed {
-    facts: RequestFacts,
+    asked: Asked,
     /// See [`HttpCrossing::spelling`].
     spelling: Option<Box<str>>,
 }
@@ -386,9 +384,9 @@ impl Addressed {
         let Target { path, query } = target;
         let decoded = below(path.decoded(), &route.mount);
         let spelling = Some(below(path.spelling(), &route.mount)).filter(|spelling| *spelling != decoded);
-        let facts =
-            request::facts(parts, decoded, &route.parameters, query, &route.passes.same, inbound.is_some());
-        Addressed { facts, spelling: spelling.map(Into::into) }
+        let asked =
+            request::asked(parts, decoded, &route.parameters, query, &route.passes.same, inbound.is_some());
+        Addressed { asked, spelling: spelling.map(Into::into) }
     }
 }
 

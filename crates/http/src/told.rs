@@ -111,7 +111,7 @@ fn line(denial: &Denial, exchange: &Exchange, untold: Option<u64>) {
     let operation = exchange.flow.operation.as_ref().map(|operation| &*operation.name);
     let account = exchange.account().map(|account| &*account.name);
     // What a reply is that cannot be read is half of the reason.
-    let (reply_type, refused_by) = (exchange.reply_content_type.as_deref(), denial.by.as_deref());
+    let (reply_type, refused_by) = (exchange.reply_media_type.as_deref(), denial.by.as_deref());
     let untold_before = untold.filter(|count| *count > 0);
     match (untold, denial.code.fault) {
         (None, _) => {

@@ -5,8 +5,9 @@ mod stage;
 
 use ironbridge_audit::{Log, Options, Signers, Trail};
 use ironbridge_core::{
-    Account, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, Integration, Operation,
-    OwnerKey, Peer, PermissionTable, Principal, Record, Recorder, Subject, SystemFacts, Timestamp, code,
+    Account, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, IntegrationFacts,
+    OperationFacts, OwnerKey, Peer, PermissionTable, Principal, Record, Recorder, Subject, SystemFacts,
+    Timestamp, code,
 };
 use ironbridge_engine::{Actor, Home};
 use ironbridge_seal::hash::unhex;
@@ -83,7 +84,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn flow(name: &str, disclosure: &'static str) -> Arc<Flow> {
     let permission = PermissionTable::default().intern("orders.read");
-    let integration = Integration {
+    let integration = IntegrationFacts {
         name: name.into(),
         transport: "http",
         source: SystemFacts { name: "shop".into(), country: "DE".into() },
@@ -95,7 +96,7 @@ fn flow(name: &str, disclosure: &'static str) -> Arc<Flow> {
         disclosure,
         durable: true,
     };
-    let operation = Operation { name: "list".into(), permission, permission_name: "orders.read".into() };
+    let operation = OperationFacts { name: "list".into(), permission, permission_name: "orders.read".into() };
     Arc::new(Flow::new(Arc::new(integration), Some(operation), 1))
 }
 
@@ -112,7 +113,7 @@ fn exchange(number: u64, flow: &Arc<Flow>, now: Timestamp, owner: &Arc<OwnerKey>
     let id = "=cmd|' /C calc'!A0\x1b[31m".into();
     let credential = Credential { kind: CredentialKind::Token, id, expires: None };
     exchange.principal = Some(Principal::verified(Arc::new(account), Arc::new(credential), None));
-    exchange.facts.method = "GET".into();
+    exchange.asked.verb = "GET".into();
     exchange.bytes_out = 10 + number;
     exchange
 }

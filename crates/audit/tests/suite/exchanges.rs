@@ -5,7 +5,7 @@ use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{Anchor, AuditError, Log, Options, Trail, TrailKey};
 use ironbridge_core::{
     Account, Clock, Code, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow,
-    Integration, Operation, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder,
+    IntegrationFacts, OperationFacts, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder,
     SystemClock, SystemFacts, Timestamp, code,
 };
 use ironbridge_seal::note::NoteSigner;
@@ -63,7 +63,7 @@ pub fn memory_log(disk: &Arc<MemoryDisk>) -> Log {
 
 pub fn flow(name: &str) -> Arc<Flow> {
     let permission = PermissionTable::default().intern("orders.read");
-    let integration = Integration {
+    let integration = IntegrationFacts {
         name: name.into(),
         transport: "http",
         source: SystemFacts { name: "shop".into(), country: "DE".into() },
@@ -75,7 +75,7 @@ pub fn flow(name: &str) -> Arc<Flow> {
         disclosure: "",
         durable: true,
     };
-    let operation = Operation { name: "list".into(), permission, permission_name: "orders.read".into() };
+    let operation = OperationFacts { name: "list".into(), permission, permission_name: "orders.read".into() };
     Arc::new(Flow::new(Arc::new(integration), Some(operation), 1))
 }
 
@@ -98,7 +98,7 @@ pub fn exchange(number: u64, flow: &Arc<Flow>) -> Exchange {
     };
     let credential = Credential { kind: CredentialKind::ApiKey, id: "key-1".into(), expires: None };
     exchange.principal = Some(Principal::verified(Arc::new(account), Arc::new(credential), None));
-    exchange.facts.method = "GET".into();
+    exchange.asked.verb = "GET".into();
     exchange.bytes_out = number;
     // As version 3 was first written: it told unknown and none alike.
     exchange.reply_records = ironbridge_core::Counted::Seen(0);

@@ -10,7 +10,7 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use ironbridge_core::json::{Kind, Node};
 use ironbridge_core::memory::{Charge, Full};
-use ironbridge_core::{Account, Denial, RequestFacts, Timestamp, code};
+use ironbridge_core::{Account, Asked, Denial, Timestamp, code};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ const MAX_TEXT_IN_LOOP: usize = 256;
 pub(super) struct Seen<'x> {
     pub body: Option<Node<'x>>,
     pub account: Option<&'x Account>,
-    pub facts: &'x RequestFacts,
+    pub asked: &'x Asked,
     /// Members of the query that are lists.
     pub lists: &'x [Box<str>],
     pub address: IpAddr,
@@ -159,20 +159,20 @@ fn number(value: Node<'_>) -> Converted<'_> {
 }
 
 fn request<'x>(seen: &Seen<'x>, needs: &Needs) -> Converted<'x> {
-    let facts = seen.facts;
+    let asked = seen.asked;
     let mut members: Vec<(Cow<'x, str>, Box<dyn Val + 'x>)> = Vec::new();
     if needs.of("method").is_some() {
-        members.push(("method".into(), text(&*facts.method)));
+        members.push(("method".into(), text(&*asked.verb)));
     }
     if needs.of("path").is_some() {
-        members.push(("path".into(), text(&*facts.path)));
+        members.push(("path".into(), text(&*asked.resource)));
     }
     if let Some(needs) = needs.of("params") {
-        let parameters = facts.parameters.iter().map(|(name, value)| (&**name, &**value));
+        let parameters = asked.parameters.iter().map(|(name, value)| (&**name, &**value));
         members.push(("params".into(), texts(parameters, needs, &[])?));
     }
     if let Some(needs) = needs.of("query") {
-        members.push(("query".into(), texts(facts.query.members(), needs, seen.lists)?));
+        members.push(("query".into(), texts(asked.query.members(), needs, seen.lists)?));
     }
     Ok(map(members))
 }
@@ -262,7 +262,7 @@ pub(super) fn mistaken(seen: &Seen<'_>, names: &Mistaken) -> Denial {
     let is_one = |name: &str| names.iter().any(|mistaken| **mistaken == *name);
     match names.iter().find_map(|name| seen.body.and_then(|body| found(body, name))) {
         Some(member) => crate::body::mistakable(member, "another name", "which a rule judges"),
-        None if seen.facts.query.members().any(|(name, _)| is_one(name)) => {
+        None if seen.asked.query.members().any(|(name, _)| is_one(name)) => {
             Denial::new(&code::QUERY_AMBIGUOUS)
                 .detail("some systems read a name in it as another, which a rule judges")
         }
@@ -294,8 +294,8 @@ impl Seen<'_> {
                     &**variable != "request"
                 }
                 [variable, ..] if &**variable == "request" => {
-                    let query = self.facts.query.spelling();
-                    self.facts.path.len() <= MAX_TEXT_IN_LOOP && query.len() <= MAX_TEXT_IN_LOOP
+                    let query = self.asked.query.spelling();
+                    self.asked.resource.len() <= MAX_TEXT_IN_LOOP && query.len() <= MAX_TEXT_IN_LOOP
                 }
                 // What remains is the operator's own text, an address or a moment.
                 _ => true,

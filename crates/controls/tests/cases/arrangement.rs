@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{
-    Account, Code, Control, Credential, CredentialKind, Document, Exchange, ExchangeId, Flow, Integration,
-    Judgement, Operation, Payload, Peer, PermissionTable, Principal, RequestFacts, Sensitive, Stop,
+    Account, Asked, Code, Control, Credential, CredentialKind, Document, Exchange, ExchangeId, Flow,
+    IntegrationFacts, Judgement, OperationFacts, Payload, Peer, PermissionTable, Principal, Sensitive, Stop,
     Timestamp, Verdict,
 };
 use serde::Deserialize;
@@ -93,12 +93,12 @@ impl Arrival {
     pub fn exchange(&self) -> Exchange {
         let mut permissions = PermissionTable::default();
         let required = self.requires.as_deref().unwrap_or("orders.read");
-        let operation = Operation {
+        let operation = OperationFacts {
             name: "list-orders".into(),
             permission: permissions.intern(required),
             permission_name: required.into(),
         };
-        let integration = Integration { name: "order-sync".into(), ..Integration::default() };
+        let integration = IntegrationFacts { name: "order-sync".into(), ..IntegrationFacts::default() };
         let flow = Arc::new(Flow::new(Arc::new(integration), Some(operation), 1));
         let address = self.address.as_deref().unwrap_or("192.0.2.1").parse().unwrap();
         let peer = Peer { address, ..Peer::default() };
@@ -109,19 +109,19 @@ impl Arrival {
         let sensitive = |text: &String| Sensitive::new(text.as_bytes());
         exchange.presented.api_key = self.api_key.as_ref().map(sensitive);
         exchange.presented.bearer = self.bearer.as_ref().map(sensitive);
-        exchange.facts = RequestFacts {
-            method: self.method.as_deref().unwrap_or("POST").into(),
-            path: self.path.as_deref().unwrap_or("/orders").into(),
+        exchange.asked = Asked {
+            verb: self.method.as_deref().unwrap_or("POST").into(),
+            resource: self.path.as_deref().unwrap_or("/orders").into(),
             parameters: self
                 .params
                 .iter()
                 .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
                 .collect(),
             query: self.query.as_deref().map_or_else(Query::default, |query| Query::parse(query).unwrap()),
-            content_type: self.content_type.as_deref().map(Into::into),
-            content_encoding: self.encoding.as_deref().map(Into::into),
-            idempotency_key: self.idempotency_key.as_deref().map(Into::into),
-            fields: self
+            media_type: self.content_type.as_deref().map(Into::into),
+            encoding: self.encoding.as_deref().map(Into::into),
+            deduplication_key: self.idempotency_key.as_deref().map(Into::into),
+            repeats: self
                 .fields
                 .iter()
                 .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()))
@@ -129,8 +129,7 @@ impl Arrival {
             has_body: true,
         };
         exchange.request = whole(self.request_body());
-        exchange.reply_content_type =
-            self.content_type.as_deref().filter(|_| self.is_reply()).map(Into::into);
+        exchange.reply_media_type = self.content_type.as_deref().filter(|_| self.is_reply()).map(Into::into);
         exchange.reply = whole(self.reply.as_ref().map(|reply| reply.clone().into_bytes()));
         exchange
     }

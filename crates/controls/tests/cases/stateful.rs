@@ -77,7 +77,7 @@ fn idempotency() {
             };
             assert_eq!(denied, step.denied, "{name}: {verdict:?}");
             assert_eq!(replayed, step.replays, "{name}: {verdict:?}");
-            exchange.reply_content_type = Some("application/json".into());
+            exchange.reply_media_type = Some("application/json".into());
             if let Some(reply) = step.reply {
                 exchange.reply = Payload::Whole(Document::new(Bytes::from(reply)));
             }

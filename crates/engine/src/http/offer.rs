@@ -8,7 +8,7 @@ use crate::services::Carried;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use ironbridge_controls::rules::Rule;
-use ironbridge_core::{Flow, Integration, Operation, Pipeline, SystemFacts};
+use ironbridge_core::{Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
@@ -176,7 +176,7 @@ impl Builder<'_> {
             let place = format!("integrations.{name}.http.operations.{operation_name}");
             let pipeline = self.from.pipeline(&place, &shared, declared, operation, plan)?;
             let permission = self.from.plan.permissions.find(&operation.permission);
-            let flow_operation = Operation {
+            let flow_operation = OperationFacts {
                 name: operation_name.shared(),
                 permission: permission.ok_or_else(|| undeclared("a permission was not compiled"))?,
                 permission_name: operation.permission.shared(),
@@ -226,7 +226,7 @@ fn share(manifest: &Manifest, system: &manifest::Name, http: &HttpTarget) -> usi
     }
 }
 
-fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integration) -> Integration {
+fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integration) -> IntegrationFacts {
     let system = |name: &manifest::Name| SystemFacts {
         name: name.shared(),
         country: manifest
@@ -239,7 +239,7 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
     let words = |list: Option<&Vec<String>>| -> Vec<Arc<str>> {
         list.into_iter().flatten().map(|word| Arc::from(word.as_str())).collect()
     };
-    Integration {
+    IntegrationFacts {
         name: name.shared(),
         transport: "http",
         source: system(&declared.source),

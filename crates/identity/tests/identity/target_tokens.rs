@@ -1,5 +1,5 @@
 use crate::stage::{FakeNetwork, TestClock};
-use ironbridge_core::{Denial, FetchMethod, Flow, Integration, Operation, PermissionTable};
+use ironbridge_core::{Denial, FetchMethod, Flow, IntegrationFacts, OperationFacts, PermissionTable};
 use ironbridge_identity::target_token::{
     Bearer, ClientAuthentication, TargetClient, TargetToken, TargetTokens,
 };
@@ -75,12 +75,12 @@ impl Scene {
 }
 
 fn flow(operation: &str) -> Flow {
-    let operation = Operation {
+    let operation = OperationFacts {
         name: operation.into(),
         permission: PermissionTable::default().intern("orders.read"),
         permission_name: "orders.read".into(),
     };
-    Flow::new(Arc::new(Integration::default()), Some(operation), 0)
+    Flow::new(Arc::new(IntegrationFacts::default()), Some(operation), 0)
 }
 
 fn text(token: Result<Arc<TargetToken>, Box<Denial>>) -> String {

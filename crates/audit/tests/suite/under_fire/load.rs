@@ -156,7 +156,7 @@ impl Work {
         }
         let peer = Peer { address: concerns.address, ..Peer::default() };
         let mut exchange = Exchange::new(id, now, Duration::ZERO, Arc::clone(&self.flow), peer);
-        exchange.facts.method = "GET".into();
+        exchange.asked.verb = "GET".into();
         let subject = |person: &usize| Subject {
             id: subject_id(*person).into(),
             owner: Arc::clone(&self.people[*person]),
