@@ -142,6 +142,22 @@ fn only_the_binary_reads_the_environment() {
     }
 }
 
+/// Who keeps something is handed a store, or a secret store, and does not know which one.
+#[test]
+fn only_home_names_a_store() {
+    for (name, room) in [("SqliteStore", "crates/store/"), ("SealedStore", "crates/secrets/")] {
+        for path in files(&["crates"], "rs") {
+            let text = path.to_string_lossy();
+            let may = [room, "/tests/", "/tests.rs", "crates/engine/src/home.rs"];
+            if may.iter().any(|part| text.contains(part)) {
+                continue;
+            }
+            let source = fs::read_to_string(&path).unwrap();
+            assert!(!code_of(&source).contains(name), "{text} names {name}; only engine's Home opens it");
+        }
+    }
+}
+
 #[test]
 fn time_is_passed_in() {
     let call = concat!("SystemTime::", "now(");

@@ -23,8 +23,8 @@ use ironbridge_identity::certificate::CertificateVerifier;
 use ironbridge_identity::token::TokenVerifier;
 use ironbridge_seal::hash::MacKey;
 use ironbridge_store::{
-    Changes, Credentials, Fingerprints, Idempotency, IssuedCredential, Reservation, Settlement, StoreFuture,
-    Ticket,
+    Changes, Credentials, Fingerprints, Idempotency, IssuedCredential, Rekey, Reservation, Settlement,
+    StoreFuture, Ticket,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,10 +126,7 @@ impl Credentials for Nothing {
     fn touch(&self, _: Vec<(String, Timestamp)>) -> StoreFuture<'_, ()> {
         unreachable!()
     }
-    fn list<'a>(&'a self, _: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
-        unreachable!()
-    }
-    fn altered(&self) -> StoreFuture<'_, Vec<String>> {
+    fn issued<'a>(&'a self, _: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
         unreachable!()
     }
 }
@@ -158,6 +155,12 @@ impl Idempotency for Nothing {
         unreachable!()
     }
     fn keep_at_most(&self, _: u64) {
+        unreachable!()
+    }
+    fn count_anew(&self) -> StoreFuture<'_, ()> {
+        unreachable!()
+    }
+    fn key_fingerprints(&self, _: Rekey) -> StoreFuture<'_, ()> {
         unreachable!()
     }
 }

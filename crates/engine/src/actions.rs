@@ -7,7 +7,6 @@ use ironbridge_core::{Denial, IdSource, Recorder};
 use ironbridge_identity::authority::IssuedCertificate;
 use ironbridge_manifest::Manifest;
 use ironbridge_seal::hash;
-use ironbridge_store::Changes;
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::sync::Arc;

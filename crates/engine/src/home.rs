@@ -11,7 +11,7 @@ use ironbridge_seal::note::{NoteSigner, SignatureKind};
 use ironbridge_seal::random;
 use ironbridge_secrets::{SealedStore, Secrets};
 use ironbridge_store::{
-    Actor, Credentials, Marks, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, StoreError,
+    Actor, Credentials, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, Store, StoreError,
 };
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -34,7 +34,7 @@ pub struct Home {
     dir: PathBuf,
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keys>,
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Store>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +177,7 @@ impl Home {
         };
         let key = Arc::new(MacKey::new(&self.keys.open(&item.sealed, FINGERPRINT_CONTEXT).map_err(kept)?));
         let under = Arc::clone(&key);
-        self.store.key_fingerprints(move |plain| idempotency::keyed(&under, plain)).await?;
+        self.store.key_fingerprints(Box::new(move |plain| idempotency::keyed(&under, plain))).await?;
         Ok(key)
     }
 

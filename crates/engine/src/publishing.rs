@@ -17,7 +17,6 @@ use ironbridge_publish::{
 };
 use ironbridge_seal::hash;
 use ironbridge_seal::note::NoteVerifier;
-use ironbridge_store::{Changes, SealedItems};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -28,7 +28,6 @@ use ironbridge_privacy::Owners;
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_seal::random::SystemRandom;
 use ironbridge_secrets::{SecretName, Secrets};
-use ironbridge_store::Idempotency;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;

@@ -5,7 +5,7 @@ use crate::services::Services;
 use ironbridge_audit::Trail;
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, BoxFuture, Denial, Outcome, Position, Record, Recorder, code, word};
-use ironbridge_store::{Changes, HANGS, StoreError};
+use ironbridge_store::{HANGS, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use ironbridge_core::action::name;
 use ironbridge_core::{Clock, Outcome, Timestamp, word};
 use ironbridge_manifest::Audit;
 use ironbridge_seal::note::{self, NoteVerifier};
-use ironbridge_store::{Changes, Credentials, OwnerKeys, StoreError};
+use ironbridge_store::StoreError;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -174,7 +174,7 @@ async fn follow_log_keys(services: Arc<Services>) {
 /// No ledger knows how much is kept of requests that may be sent again: another hand could have all of them refused.
 async fn count_kept(services: Arc<Services>) {
     loop {
-        if let Err(error) = services.home.store.count_kept().await {
+        if let Err(error) = services.home.store.count_anew().await {
             tracing::warn!(%error, "what is kept of requests with an Idempotency-Key could not be counted anew");
         }
         tokio::time::sleep(DAILY).await;

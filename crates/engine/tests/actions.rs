@@ -8,7 +8,6 @@ use ironbridge_engine::{Actor, Bridge, Home};
 use ironbridge_identity::api_key::KeyKind;
 use ironbridge_identity::signing_keys::SigningKeys;
 use ironbridge_seal::hash;
-use ironbridge_store::Credentials;
 use ironbridge_testkit::CurlReply;
 use serde_json::{Value, json};
 use std::fs;

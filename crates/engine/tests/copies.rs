@@ -6,7 +6,6 @@ mod world;
 use ironbridge_audit::{Log, Trail};
 use ironbridge_core::SystemClock;
 use ironbridge_engine::{Actor, Home};
-use ironbridge_store::{Credentials, OwnerKeys, SealedItems};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

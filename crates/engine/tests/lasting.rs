@@ -4,7 +4,6 @@
 mod world;
 
 use ironbridge_identity::api_key::KeyKind;
-use ironbridge_store::Credentials;
 use ironbridge_testkit::{Reply, curl, free_port};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -84,7 +83,7 @@ fn a_revoked_key_keeps_nothing_open_and_others_stay() {
     scene.knows(&other);
     let (open, stays) = (scene.open(&scene.key), scene.open(&other));
     in_home(scene.world.dir.path(), async |home| {
-        let listed = home.store.list(Some("order-service")).await?;
+        let listed = home.store.issued(Some("order-service")).await?;
         assert!(home.store.revoke(&listed[0].id, home.clock.now()).await?);
         Ok(())
     })
@@ -138,7 +137,7 @@ fn who_takes_nothing_of_a_stream_is_let_out_all_the_same() {
     let _caller = scene.takes_nothing("/feed/feed", "");
     scene.target.seen();
     in_home(scene.world.dir.path(), async |home| {
-        let listed = home.store.list(Some("order-service")).await?;
+        let listed = home.store.issued(Some("order-service")).await?;
         assert!(home.store.revoke(&listed[0].id, home.clock.now()).await?);
         Ok(())
     })

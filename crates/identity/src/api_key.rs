@@ -241,7 +241,7 @@ impl KeyRing {
     /// [`ironbridge_store::Changes`] tells of a change; a revocation holds from then on.
     pub async fn reload(&self) -> Result<(), StoreError> {
         let _turn = self.reloading.lock().await;
-        let listed = self.store.list(None).await?;
+        let listed = self.store.issued(None).await?;
         let before = self.keys.load_full();
         let keys = listed.iter().filter(|listed| listed.kind == self.kind.issued()).filter_map(|listed| {
             let id: [u8; ID] = listed.id.as_bytes().try_into().ok()?;
@@ -309,7 +309,7 @@ impl KeyRing {
 
     /// All keys of this kind, or those of one account, oldest first; expired and revoked ones too.
     pub async fn list(&self, account: Option<&str>) -> Result<Vec<IssuedCredential>, StoreError> {
-        let mut listed = self.store.list(account).await?;
+        let mut listed = self.store.issued(account).await?;
         listed.retain(|listed| listed.kind == self.kind.issued());
         Ok(listed)
     }

@@ -6,7 +6,6 @@ mod stage;
 use ironbridge_audit::Trail;
 use ironbridge_core::Recorder;
 use ironbridge_engine::{Actor, Home};
-use ironbridge_store::SealedItems;
 use serde_json::Value;
 use stage::Stage;
 use std::fs;

@@ -49,7 +49,7 @@ impl SealedStore {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self) -> Result<Vec<ItemSummary>, SecretError> {
-        Ok(self.items.list(NAMESPACE).await?)
+        Ok(self.items.items(NAMESPACE).await?)
     }
 
     /// Removes every version; false when there was none.

@@ -21,12 +21,8 @@ pub trait Credentials: Changes {
     fn touch(&self, used: Vec<(String, Timestamp)>) -> StoreFuture<'_, ()>;
 
     /// All credentials, or those of one account, oldest first; expired and revoked ones too. Only what this bridge
-    /// wrote: see [`Credentials::altered`].
-    fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>>;
-
-    /// What another hand put into the store, changed there, put back as it was before, or took away:
-    /// `credential/ID` and `item/NAMESPACE/NAME`. Such a credential opens nothing, such an item is not read.
-    fn altered(&self) -> StoreFuture<'_, Vec<String>>;
+    /// wrote: see [`Integrity::altered`](crate::Integrity::altered).
+    fn issued<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>>;
 }
 
 /// One issued credential.

@@ -27,7 +27,23 @@ pub trait Idempotency: Send + Sync {
     /// How many bytes all keys and answers may take. Where an account's take more than is left beside them, no further
     /// key is taken for it; the answers of those that are taken are kept all the same.
     fn keep_at_most(&self, bytes: u64);
+
+    /// Counts anew how much is kept of requests that may be sent again, and whose, beside whatever else goes on: in no
+    /// ledger stands how much that is, so another hand could have every new key refused, or none.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or holds requests of more accounts than there can be.
+    fn count_anew(&self) -> StoreFuture<'_, ()>;
+
+    /// Puts keyed hashes in the place of those that older versions stored, which had no key.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    fn key_fingerprints(&self, keyed: Rekey) -> StoreFuture<'_, ()>;
 }
+
+/// Makes the keyed hash of a hash that had no key.
+pub type Rekey = Box<dyn Fn(&[u8; 32]) -> [u8; 32] + Send>;
 
 /// What must be the same in a repetition, as keyed hashes: an unkeyed one tells whoever has the store whether a request
 /// that he guesses was made.

@@ -39,9 +39,9 @@ pub trait SealedItems: Changes {
     /// one back, or took it away; so for `put_over` and `put_first`. `put` and `remove` mend that.
     fn get(&self, namespace: &str, name: &str) -> StoreFuture<'_, Option<SealedItem>>;
 
-    /// Every item that is as this bridge left it, by name; the others [`Credentials::altered`](crate::Credentials::altered)
+    /// Every item that is as this bridge left it, by name; the others [`Integrity::altered`](crate::Integrity::altered)
     /// tells.
-    fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>>;
+    fn items(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>>;
 
     /// Removes it; false when there was none.
     fn remove(&self, namespace: &str, name: &str) -> StoreFuture<'_, bool>;

@@ -1,8 +1,9 @@
 //! What must outlast the process: issued credentials, sealed items, owners' keys, idempotency keys, and actions
 //! that wait for their record.
 //!
-//! The traits say what the rest of the bridge may rely on; [`SqliteStore`] keeps it in one SQLite file (WAL).
-//! Other databases come behind the same traits and must pass the same exported suite (feature `suite`).
+//! [`Store`] says what the rest of the bridge may rely on, part by part; [`SqliteStore`] keeps it in one SQLite file
+//! (WAL), and only whoever opens the store names it. Other databases come behind the same trait and must pass the same
+//! exported suite (feature `suite`).
 //!
 //! # Why one writer thread
 //! An idempotency key must be on disk *before* the request is delivered, so every such request pays for an
@@ -28,6 +29,7 @@ mod changes;
 mod credentials;
 mod error;
 mod idempotency;
+mod integrity;
 mod items;
 mod marks;
 mod outbox;
@@ -44,7 +46,8 @@ pub const HANGS: std::time::Duration = std::time::Duration::from_secs(15);
 pub use changes::Changes;
 pub use credentials::{Credentials, IssuedCredential, IssuedKind};
 pub use error::StoreError;
-pub use idempotency::{Fingerprints, Idempotency, Reservation, Settlement, Ticket};
+pub use idempotency::{Fingerprints, Idempotency, Rekey, Reservation, Settlement, Ticket};
+pub use integrity::Integrity;
 pub use ironbridge_core::StoredAnswer;
 pub use items::{ItemSummary, SealedItem, SealedItems};
 pub use marks::Marks;
@@ -52,6 +55,11 @@ pub use outbox::{Actor, Outbox};
 pub use owners::{Lookup, NewOwner, OwnerKeys, OwnerKind};
 pub use sealer::{Sealer, SealerError};
 pub use sqlite::SqliteStore;
+
+/// All that a store keeps: what the bridge opens once, and hands on to each room as the part that the room needs.
+pub trait Store: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency + Integrity {}
+
+impl<S: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency + Integrity> Store for S {}
 
 /// What every operation that waits returns.
 pub type StoreFuture<'a, T> = ironbridge_core::BoxFuture<'a, Result<T, StoreError>>;

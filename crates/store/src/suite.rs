@@ -3,37 +3,33 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::{
-    Actor, Credentials, Fingerprints, Idempotency, IssuedCredential, IssuedKind, Marks, NewOwner, Outbox,
-    OwnerKeys, OwnerKind, Reservation, SealedItems, Settlement, StoreError, Ticket,
+    Actor, Credentials, Fingerprints, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys,
+    OwnerKind, Reservation, SealedItems, Settlement, Store, StoreError, Ticket,
 };
 use bytes::Bytes;
 use ironbridge_core::{Action, ExchangeId, OwnerKey, StoredAnswer, Timestamp, action};
-
-/// Everything at once.
-pub trait Store: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency {}
-
-impl<S: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency> Store for S {}
+use std::sync::Arc;
 
 /// # Panics
 /// When the implementation does not keep a promise of the traits.
-pub async fn all<S: Store>(open: impl Fn(Actor) -> S) {
+pub async fn all(open: impl Fn(Actor) -> Arc<dyn Store>) {
     let open = || open(Actor::new(ACTOR));
-    credentials(&open()).await;
-    sealed_items(&open()).await;
-    owner_keys(&open()).await;
-    changes_leave_their_action(&open()).await;
-    actions_wait_until_they_are_done(&open()).await;
-    marks(&open()).await;
-    idempotency(&open()).await;
-    what_is_kept_has_a_bound(&open()).await;
-    nothing_is_remembered_of_who_was_erased(&open()).await;
-    unheard_reservations_are_released(&open()).await;
-    changes_are_told(&open()).await;
+    credentials(&*open()).await;
+    sealed_items(&*open()).await;
+    owner_keys(&*open()).await;
+    changes_leave_their_action(&*open()).await;
+    actions_wait_until_they_are_done(&*open()).await;
+    marks(&*open()).await;
+    idempotency(&*open()).await;
+    what_is_kept_has_a_bound(&*open()).await;
+    nothing_is_remembered_of_who_was_erased(&*open()).await;
+    unheard_reservations_are_released(&*open()).await;
+    changes_are_told(&*open()).await;
     what_was_kept_outlives_the_process(open).await;
 }
 
-async fn credentials(store: &impl Credentials) {
-    assert_eq!(store.list(None).await.unwrap(), []);
+async fn credentials(store: &dyn Credentials) {
+    assert_eq!(store.issued(None).await.unwrap(), []);
     let first = IssuedCredential {
         id: "key-1".into(),
         kind: IssuedKind::ApiKey,
@@ -59,9 +55,9 @@ async fn credentials(store: &impl Credentials) {
     }
     let other = IssuedCredential { account: "other".into(), ..first.clone() };
     assert_eq!(store.insert(other, 99).await, Err(StoreError::Conflict("key-1".into())));
-    assert_eq!(store.list(None).await.unwrap(), [second.clone(), first.clone()], "oldest first");
-    assert_eq!(store.list(Some("erp")).await.unwrap(), [first]);
-    assert_eq!(store.list(Some("nobody")).await.unwrap(), []);
+    assert_eq!(store.issued(None).await.unwrap(), [second.clone(), first.clone()], "oldest first");
+    assert_eq!(store.issued(Some("erp")).await.unwrap(), [first]);
+    assert_eq!(store.issued(Some("nobody")).await.unwrap(), []);
 
     let used = |id: &str, at| (id.to_owned(), Timestamp(at));
     store
@@ -69,17 +65,17 @@ async fn credentials(store: &impl Credentials) {
         .await
         .unwrap();
     store.touch(vec![]).await.unwrap();
-    let listed = store.list(None).await.unwrap();
+    let listed = store.issued(None).await.unwrap();
     assert_eq!(listed[1].last_used, Some(Timestamp(30)), "times never go back");
     assert_eq!(listed[0].last_used, Some(Timestamp(12)), "times never go back");
 
     assert!(store.revoke("key-1", Timestamp(40)).await.unwrap());
     assert!(!store.revoke("key-1", Timestamp(50)).await.unwrap(), "the first revocation stands");
     assert!(!store.revoke("none", Timestamp(50)).await.unwrap());
-    assert_eq!(store.list(Some("erp")).await.unwrap()[0].revoked, Some(Timestamp(40)));
+    assert_eq!(store.issued(Some("erp")).await.unwrap()[0].revoked, Some(Timestamp(40)));
 }
 
-async fn sealed_items(store: &impl SealedItems) {
+async fn sealed_items(store: &dyn SealedItems) {
     assert_eq!(store.get("secret", "a").await.unwrap(), None);
     assert_eq!(store.put("secret", "a", b"one".to_vec(), Timestamp(1)).await.unwrap(), 1);
     assert_eq!(store.put("secret", "a", b"two".to_vec(), Timestamp(2)).await.unwrap(), 2);
@@ -87,7 +83,7 @@ async fn sealed_items(store: &impl SealedItems) {
     assert_eq!(store.put("key", "a", b"elsewhere".to_vec(), Timestamp(4)).await.unwrap(), 1);
     let newest = store.get("secret", "a").await.unwrap().unwrap();
     assert_eq!((newest.version, newest.sealed, newest.created), (2, b"two".to_vec(), Timestamp(2)));
-    let listed: Vec<_> = store.list("secret").await.unwrap();
+    let listed: Vec<_> = store.items("secret").await.unwrap();
     let listed: Vec<_> = listed.iter().map(|i| (i.name.as_str(), i.version, i.created)).collect();
     assert_eq!(listed, [("a", 2, Timestamp(2)), ("b", 1, Timestamp(3))]);
     assert_eq!(store.put("secret", "a", b"three".to_vec(), Timestamp(3)).await.unwrap(), 3);
@@ -110,7 +106,7 @@ async fn sealed_items(store: &impl SealedItems) {
     assert_eq!(second, first, "whoever comes later uses what is there");
 }
 
-async fn marks(store: &impl Store) {
+async fn marks(store: &dyn Store) {
     let actions = store.count().await.unwrap();
     assert_eq!(store.kept_mark("log").await.unwrap(), None);
     for sealed in [b"one".to_vec(), b"two".to_vec()] {
@@ -121,7 +117,7 @@ async fn marks(store: &impl Store) {
     assert_eq!(store.count().await.unwrap(), actions, "nothing was done that is to be recorded");
 }
 
-async fn owner_keys(store: &impl OwnerKeys) {
+async fn owner_keys(store: &dyn OwnerKeys) {
     assert_eq!(store.obtain(vec![]).await.unwrap().len(), 0);
     let made = store.obtain(vec![offer(1, 1), offer(2, 2), offer(1, 9)]).await.unwrap();
     let made: Vec<_> = made.iter().map(plain).collect();
@@ -149,7 +145,7 @@ async fn owner_keys(store: &impl OwnerKeys) {
     assert_eq!(plain(&anew[0]), plain(&offer(2, 7).key), "nothing of the old one comes back");
 }
 
-async fn changes_leave_their_action(store: &impl Store) {
+async fn changes_leave_their_action(store: &dyn Store) {
     drain(store).await;
     let key = IssuedCredential {
         id: "recorded".into(),
@@ -205,7 +201,7 @@ async fn changes_leave_their_action(store: &impl Store) {
     assert_eq!(ids.len(), left.len());
 }
 
-async fn actions_wait_until_they_are_done(store: &impl Outbox) {
+async fn actions_wait_until_they_are_done(store: &dyn Outbox) {
     drain(store).await;
     let noted = |n: u128| {
         Action::done(ExchangeId::from_u128(n), NOW, action::name::CERTIFICATE_ISSUE, format!("device-{n}"))
@@ -231,7 +227,7 @@ async fn actions_wait_until_they_are_done(store: &impl Outbox) {
     drain(store).await;
 }
 
-async fn drain(store: &impl Outbox) {
+async fn drain(store: &dyn Outbox) {
     let left = store.pending(u32::MAX).await.unwrap();
     store.done(left.iter().map(|action| action.id).collect()).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 0);
@@ -245,7 +241,7 @@ fn plain(key: &OwnerKey) -> ([u8; 16], [u8; 32]) {
     (key.tag, *key.expose())
 }
 
-async fn idempotency(store: &impl Idempotency) {
+async fn idempotency(store: &dyn Idempotency) {
     let ticket = taken(reserve(store, "k").await);
     assert_eq!(reserve(store, "k").await, Reservation::InProgress);
     let other = store.reserve(SCOPE, "k", [2; 32].into(), NOW, LATER).await.unwrap();
@@ -288,7 +284,7 @@ async fn idempotency(store: &impl Idempotency) {
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
-async fn what_is_kept_has_a_bound(store: &impl Idempotency) {
+async fn what_is_kept_has_a_bound(store: &dyn Idempotency) {
     let answer =
         |bytes: usize| Settlement::Finished(StoredAnswer { body: vec![7; bytes].into(), ..answer() });
     let ask = async |scope: &str, key: &str, now: Timestamp| {
@@ -313,7 +309,7 @@ async fn what_is_kept_has_a_bound(store: &impl Idempotency) {
 }
 
 /// Of what concerned somebody who was erased, only that the key was used is left.
-async fn nothing_is_remembered_of_who_was_erased(store: &impl Store) {
+async fn nothing_is_remembered_of_who_was_erased(store: &dyn Store) {
     let concerning = |tags: &[u8]| Fingerprints {
         owners: tags.iter().map(|tag| [*tag; 16]).collect(),
         ..Fingerprints::from([1; 32])
@@ -348,13 +344,13 @@ async fn nothing_is_remembered_of_who_was_erased(store: &impl Store) {
     assert_eq!(other, Reservation::OutcomeUnknown, "nobody can tell what it was");
 }
 
-async fn unheard_reservations_are_released(store: &impl Idempotency) {
+async fn unheard_reservations_are_released(store: &dyn Idempotency) {
     drop(store.reserve(SCOPE, "unheard", [1; 32].into(), NOW, LATER));
     // The release follows the reservation through the queue; something must pass in between.
     while reserve(store, "unheard").await == Reservation::InProgress {}
 }
 
-async fn changes_are_told(store: &impl Store) {
+async fn changes_are_told(store: &dyn Store) {
     let mut seen = store.generation();
     assert_eq!(*store.changes().borrow(), seen);
     let mut rose = |what: &str| {
@@ -389,31 +385,31 @@ async fn changes_are_told(store: &impl Store) {
     assert_eq!(store.generation(), seen, "keys and last-used times do not count");
 }
 
-async fn what_was_kept_outlives_the_process<S: Store>(open: impl Fn() -> S) {
+async fn what_was_kept_outlives_the_process(open: impl Fn() -> Arc<dyn Store>) {
     let store = open();
     let generation = store.generation();
-    let credentials = Credentials::list(&store, None).await.unwrap();
+    let credentials = store.issued(None).await.unwrap();
     store.put("kept", "a", b"blob".to_vec(), NOW).await.unwrap();
     store.obtain(vec![offer(50, 50)]).await.unwrap();
     let waiting = store.count().await.unwrap();
-    store.settle(taken(reserve(&store, "finished").await), Settlement::Finished(answer()));
-    store.settle(taken(reserve(&store, "unknown").await), Settlement::Unknown);
-    let _never_settled = taken(reserve(&store, "open").await);
+    store.settle(taken(reserve(&*store, "finished").await), Settlement::Finished(answer()));
+    store.settle(taken(reserve(&*store, "unknown").await), Settlement::Unknown);
+    let _never_settled = taken(reserve(&*store, "open").await);
     drop(store);
 
     let store = open();
     assert!(store.generation() > generation);
-    assert_eq!(Credentials::list(&store, None).await.unwrap(), credentials);
+    assert_eq!(store.issued(None).await.unwrap(), credentials);
     assert_eq!(store.get("kept", "a").await.unwrap().unwrap().sealed, b"blob");
     let kept = store.owner_by_lookup([50; 32]).await.unwrap().unwrap();
     assert_eq!(plain(&kept), plain(&offer(50, 50).key));
     assert_eq!(store.count().await.unwrap(), waiting);
-    assert_eq!(reserve(&store, "finished").await, Reservation::Finished(answer()));
-    assert_eq!(reserve(&store, "unknown").await, Reservation::OutcomeUnknown);
-    assert_eq!(reserve(&store, "open").await, Reservation::OutcomeUnknown, "left open by the one before");
+    assert_eq!(reserve(&*store, "finished").await, Reservation::Finished(answer()));
+    assert_eq!(reserve(&*store, "unknown").await, Reservation::OutcomeUnknown);
+    assert_eq!(reserve(&*store, "open").await, Reservation::OutcomeUnknown, "left open by the one before");
 }
 
-async fn reserve(store: &impl Idempotency, key: &str) -> Reservation {
+async fn reserve(store: &dyn Idempotency, key: &str) -> Reservation {
     store.reserve(SCOPE, key, [1; 32].into(), NOW, LATER).await.unwrap()
 }
 

@@ -9,7 +9,7 @@ use ironbridge_core::Timestamp;
 use ironbridge_engine::Home;
 use ironbridge_identity::api_key::{ApiKey, KeyKind};
 use ironbridge_manifest::{Account, Manifest};
-use ironbridge_store::{Credentials, IssuedCredential};
+use ironbridge_store::IssuedCredential;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
@@ -169,11 +169,11 @@ fn list(manifest: &Path, args: &List) -> Outcome {
     args.account.as_deref().map_or(Ok(()), refuse_whole_key)?;
     let home = args.data_dir.home(manifest)?;
     let (keys, altered) = block_on(async {
-        Ok((home.store.list(args.account.as_deref()).await?, home.store.altered().await?))
+        Ok((home.store.issued(args.account.as_deref()).await?, home.store.altered().await?))
     })?;
     if let Some(account) = args.account.as_deref().filter(|_| keys.is_empty()) {
         // Not where there is no manifest to ask: an account may have been taken out of it, too.
-        let all = block_on(async { Ok(home.store.list(None).await?) })?;
+        let all = block_on(async { Ok(home.store.issued(None).await?) })?;
         let declared = if args.data_dir.is_named() { None } else { Some(inspect::manifest(manifest)?) };
         let declared: Vec<&str> =
             declared.iter().flat_map(|manifest| manifest.accounts.keys()).map(|name| &**name).collect();
@@ -259,7 +259,7 @@ pub fn refuse_whole_key(text: &str) -> Result<(), Failure> {
 
 /// `None` where another hand had changed or removed it, so that nobody can tell whose it was.
 async fn revoke_in(home: &Home, id: &str) -> Result<Option<IssuedCredential>, Failure> {
-    let keys = home.store.list(None).await?;
+    let keys = home.store.issued(None).await?;
     let key = keys.into_iter().find(|key| key.id == id);
     if home.store.revoke(id, home.clock.now()).await? {
         return Ok(key);

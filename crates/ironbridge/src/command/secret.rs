@@ -6,7 +6,6 @@ use crate::nearest::suggestion;
 use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_secrets::MAX_VALUE;
-use ironbridge_store::Credentials;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};

@@ -58,7 +58,7 @@ impl Adopted {
 
     /// Begins the ledger, and leaves an action that says what was taken as it was.
     pub fn begin(self, db: &Connection, keeper: &Keeper, author: &Author) -> Result<(), Failure> {
-        use super::ledger::Kept::{Action, Credential, Item};
+        use super::ledger::Entry::{Action, Credential, Item};
         let mut ledger = Ledger::new(db)?;
         let items = items::all(db)?;
         let counts = [self.credentials.len(), self.actions.len(), items.len()];

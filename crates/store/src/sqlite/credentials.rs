@@ -1,8 +1,8 @@
-use super::ledger::{Kept, Ledger};
+use super::ledger::{Entry, Ledger};
 use super::outbox::Author;
 use super::queue::{Effect, Failure};
 use super::turn::Turn;
-use super::{SqliteStore, from_sql, items, to_sql};
+use super::{SqliteStore, from_sql, to_sql};
 use crate::{Credentials, IssuedCredential, IssuedKind, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{Timestamp, action};
 use rusqlite::types::{FromSqlError, Type};
@@ -17,7 +17,7 @@ impl Credentials for SqliteStore {
             let (db, keeper) = (turn.db, turn.keeper);
             refuse_one_more(turn, &credential, most_live)?;
             make_room(turn, &author, credential.created)?;
-            turn.ledger()?.has_room(Kept::Action)?;
+            turn.ledger()?.has_room(Entry::Action)?;
             let inserted = db
                 .prepare_cached(
                     "INSERT INTO credential (id, kind, account, hash, created, expires, revoked, last_used)
@@ -37,7 +37,7 @@ impl Credentials for SqliteStore {
             if inserted == 0 {
                 return Err(Failure::Refused(StoreError::Conflict(credential.id)));
             }
-            turn.ledger()?.put(keeper, Kept::Credential, credential.id.as_bytes(), &fields(&credential));
+            turn.ledger()?.put(keeper, Entry::Credential, credential.id.as_bytes(), &fields(&credential));
             let name = match credential.kind {
                 IssuedKind::ApiKey | IssuedKind::ClientSecret => action::name::KEY_ISSUE,
                 IssuedKind::Certificate => action::name::CERTIFICATE_ISSUE,
@@ -63,7 +63,7 @@ impl Credentials for SqliteStore {
             let revoked = IssuedCredential { revoked: Some(from_sql(to_sql(at))), ..found };
             db.prepare_cached("UPDATE credential SET revoked = ?2 WHERE id = ?1")?
                 .execute(params![id, to_sql(at)])?;
-            ledger.put(keeper, Kept::Credential, id.as_bytes(), &fields(&revoked));
+            ledger.put(keeper, Entry::Credential, id.as_bytes(), &fields(&revoked));
             let action = author.did(db, action::name::KEY_REVOKE, id)?.account(revoked.account);
             author.leave(turn, &action.fact("kind", revoked.kind.name().replace('-', "_")))?;
             Ok(true)
@@ -82,7 +82,7 @@ impl Credentials for SqliteStore {
         })
     }
 
-    fn list<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
+    fn issued<'a>(&'a self, account: Option<&'a str>) -> StoreFuture<'a, Vec<IssuedCredential>> {
         let account = account.map(str::to_owned);
         self.queue.ask(Effect::Reads, move |turn| {
             let (db, keeper) = (turn.db, turn.keeper);
@@ -93,28 +93,26 @@ impl Credentials for SqliteStore {
             Ok(listed.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?)
         })
     }
+}
 
-    fn altered(&self) -> StoreFuture<'_, Vec<String>> {
-        self.queue.ask(Effect::Reads, move |turn| {
-            let (db, keeper) = (turn.db, turn.keeper);
-            let ledger = turn.ledger()?;
-            let mut altered = Vec::new();
-            let mut there = HashSet::new();
-            let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
-            let mut rows = select.query([])?;
-            while let Some(row) = rows.next()? {
-                let id: String = row.get("id")?;
-                if genuine(ledger, keeper, row).is_none() {
-                    altered.push(named(id.as_bytes()));
-                }
-                there.insert(id.into_bytes());
-            }
-            let removed = ledger.keys(Kept::Credential).filter(|id| !there.contains(*id));
-            altered.extend(removed.map(named));
-            altered.extend(items::altered(db, ledger, keeper)?);
-            Ok(altered)
-        })
+/// What another hand did to them, each by its name.
+pub(super) fn altered(turn: &mut Turn<'_>) -> Result<Vec<String>, Failure> {
+    let (db, keeper) = (turn.db, turn.keeper);
+    let ledger = turn.ledger()?;
+    let mut altered = Vec::new();
+    let mut there = HashSet::new();
+    let mut select = db.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: String = row.get("id")?;
+        if genuine(ledger, keeper, row).is_none() {
+            altered.push(named(id.as_bytes()));
+        }
+        there.insert(id.into_bytes());
     }
+    let removed = ledger.keys(Entry::Credential).filter(|id| !there.contains(*id));
+    altered.extend(removed.map(named));
+    Ok(altered)
 }
 
 /// In the transaction that would add one: commands run beside each other.
@@ -142,7 +140,7 @@ fn refuse_one_more(turn: &mut Turn<'_>, new: &IssuedCredential, most: usize) -> 
 fn make_room(turn: &mut Turn<'_>, author: &Author, now: Timestamp) -> Result<(), Failure> {
     let (db, keeper) = (turn.db, turn.keeper);
     let ledger = turn.ledger()?;
-    let Err(full) = ledger.has_room(Kept::Credential) else { return Ok(()) };
+    let Err(full) = ledger.has_room(Entry::Credential) else { return Ok(()) };
     let mut select = db.prepare_cached(&format!(
         "{SELECT} WHERE min(expires, coalesce(revoked, expires)) <= ?1
          ORDER BY min(expires, coalesce(revoked, expires)), id"
@@ -156,7 +154,7 @@ fn make_room(turn: &mut Turn<'_>, author: &Author, now: Timestamp) -> Result<(),
     }
     for ended in &ended {
         db.prepare_cached("DELETE FROM credential WHERE id = ?1")?.execute([&ended.id])?;
-        ledger.remove(Kept::Credential, ended.id.as_bytes());
+        ledger.remove(Entry::Credential, ended.id.as_bytes());
     }
     let forgotten = author.did(db, action::name::KEY_FORGET, "credentials")?;
     author.leave(turn, &forgotten.fact("count", ended.len().to_string()))
@@ -165,7 +163,7 @@ fn make_room(turn: &mut Turn<'_>, author: &Author, now: Timestamp) -> Result<(),
 /// What another hand wrote opens nothing, so there is nothing to revoke. But what it changed or took away could be put
 /// back as it was: that must not count again.
 fn disown(turn: &mut Turn<'_>, author: &Author, id: String) -> Result<bool, Failure> {
-    if !turn.ledger()?.remove(Kept::Credential, id.as_bytes()) {
+    if !turn.ledger()?.remove(Entry::Credential, id.as_bytes()) {
         return Ok(false);
     }
     let db = turn.db;
@@ -188,7 +186,7 @@ const SELECT: &str = "SELECT id, kind, account, hash, created, expires, revoked,
 /// The row, if this bridge wrote all of it; when it was last used is anybody's to say.
 fn genuine(ledger: &Ledger, sealer: &dyn Sealer, row: &Row<'_>) -> Option<IssuedCredential> {
     let read = credential(row).ok()?;
-    ledger.knows(sealer, Kept::Credential, read.id.as_bytes(), &fields(&read)).then_some(read)
+    ledger.knows(sealer, Entry::Credential, read.id.as_bytes(), &fields(&read)).then_some(read)
 }
 
 /// What the row grants; the first is its key.

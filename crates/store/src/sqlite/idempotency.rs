@@ -1,9 +1,9 @@
-use super::kept::{self, Kept};
+use super::allowance::{self, Allowance};
 use super::queue::{Effect, Failure, Job, Queue};
 use super::turn::Turn;
 use super::{SqliteStore, answer, to_sql};
 use crate::{
-    Fingerprints, HANGS, Idempotency, Reservation, Sealer, Settlement, StoreError, StoreFuture, Ticket,
+    Fingerprints, HANGS, Idempotency, Rekey, Reservation, Sealer, Settlement, StoreError, StoreFuture, Ticket,
 };
 use ironbridge_core::{OwnerTag, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -20,10 +20,10 @@ impl Idempotency for SqliteStore {
     ) -> StoreFuture<'_, Reservation> {
         let ticket = Ticket { scope: scope.into(), key: key.into(), holder: self.next_holder() };
         let context = seal_context(scope, key);
-        let (queue, kept) = (self.queue.clone(), Arc::clone(&self.kept));
-        let found = self
-            .queue
-            .ask(Effect::Writes, move |turn| Ok(take(turn.db, &kept, queue, ticket, request, now, expires)?));
+        let (queue, allowance) = (self.queue.clone(), Arc::clone(&self.allowance));
+        let found = self.queue.ask(Effect::Writes, move |turn| {
+            Ok(take(turn.db, &allowance, queue, ticket, request, now, expires)?)
+        });
         Box::pin(async move {
             // Whoever is not waited for any more has it released.
             let found = tokio::time::timeout(HANGS, found).await.unwrap_or_else(|_| {
@@ -68,7 +68,23 @@ impl Idempotency for SqliteStore {
     }
 
     fn keep_at_most(&self, bytes: u64) {
-        self.kept.set_limit(bytes);
+        self.allowance.set_limit(bytes);
+    }
+
+    fn count_anew(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.count_kept())
+    }
+
+    fn key_fingerprints(&self, keyed: Rekey) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let is_there = self.ask(Effect::Reads, |db| {
+                db.prepare("SELECT 1 FROM idempotency WHERE version = ?1")?.exists([UNKEYED])
+            });
+            match is_there.await? {
+                true => self.ask(Effect::Erases, move |db| rekey(db, &*keyed)).await,
+                false => Ok(()),
+            }
+        })
     }
 }
 
@@ -84,7 +100,7 @@ enum Found {
 
 fn take(
     db: &Connection,
-    kept: &Kept,
+    allowance: &Allowance,
     queue: Queue,
     ticket: Ticket,
     request: Fingerprints,
@@ -122,8 +138,8 @@ fn take(
     }
     // One that has expired.
     delete(db, "scope = ?1 AND key = ?2", params![ticket.scope, ticket.key])?;
-    let row = kept::row(&ticket.scope, &ticket.key, size_of_val(&*request.owners));
-    if !kept.has_room(db, &ticket.scope, row)? {
+    let row = allowance::row(&ticket.scope, &ticket.key, size_of_val(&*request.owners));
+    if !allowance.has_room(db, &ticket.scope, row)? {
         return Ok(Found::Full);
     }
     db.prepare_cached(
@@ -141,13 +157,13 @@ fn take(
         WHOLE,
         joined(&request.owners)
     ])?;
-    kept::add(db, &ticket.scope, row)?;
+    allowance::add(db, &ticket.scope, row)?;
     Ok(Found::Free(Unclaimed { ticket: Some(ticket), queue }))
 }
 
 /// Deletes such rows, and gives back what they took.
 fn delete(db: &Connection, which: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<usize> {
-    let delete = format!("DELETE FROM idempotency WHERE {which} RETURNING scope, {}", kept::BYTES);
+    let delete = format!("DELETE FROM idempotency WHERE {which} RETURNING scope, {}", allowance::BYTES);
     give_back(db, &delete, parameters)
 }
 
@@ -157,7 +173,7 @@ fn give_back(db: &Connection, freed: &str, parameters: impl rusqlite::Params) ->
     let freed = freed.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
     let freed: Vec<(String, i64)> = freed.collect::<rusqlite::Result<_>>()?;
     for (scope, bytes) in &freed {
-        kept::change(db, scope, -bytes)?;
+        allowance::change(db, scope, -bytes)?;
     }
     Ok(freed.len())
 }
@@ -231,7 +247,7 @@ impl Job for Settle {
             )?
             .execute(params![scope, key, run, number, state, answer])?;
         if let (1.., Some(answer)) = (settled, answer) {
-            kept::add(db, scope, answer.len())?;
+            allowance::add(db, scope, answer.len())?;
         }
         Ok(())
     }
@@ -265,7 +281,7 @@ impl Job for Concerns {
             )?
             .execute(params![scope, key, run, number, joined(&self.owners)])?;
         if named > 0 {
-            kept::add(db, scope, size_of_val(&*self.owners))?;
+            allowance::add(db, scope, size_of_val(&*self.owners))?;
         }
         let mut exists = db.prepare_cached("SELECT 1 FROM owner WHERE tag = ?1")?;
         for tag in &self.owners {
@@ -298,34 +314,15 @@ pub(super) fn forget(db: &Connection, owner: &OwnerTag) -> rusqlite::Result<usiz
     .execute(params![owner, FORGOTTEN, UNKNOWN])
 }
 
-impl SqliteStore {
-    /// Puts keyed hashes in the place of those that older versions stored, which had no key.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written.
-    pub async fn key_fingerprints(
-        &self,
-        keyed: impl Fn(&[u8; 32]) -> [u8; 32] + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let is_there = self.ask(Effect::Reads, |db| {
-            db.prepare("SELECT 1 FROM idempotency WHERE version = ?1")?.exists([UNKEYED])
-        });
-        if !is_there.await? {
-            return Ok(());
-        }
-        let convert = move |db: &Connection| {
-            let mut select = db.prepare("SELECT rowid, fingerprint FROM idempotency WHERE version = ?1")?;
-            let rows = select.query_map([UNKEYED], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let rows: Vec<(i64, [u8; 32])> = rows.collect::<rusqlite::Result<_>>()?;
-            let mut update =
-                db.prepare("UPDATE idempotency SET fingerprint = ?2, version = ?3 WHERE rowid = ?1")?;
-            for (row, fingerprint) in rows {
-                update.execute(params![row, keyed(&fingerprint), WITHOUT_FIELDS])?;
-            }
-            Ok(())
-        };
-        self.ask(Effect::Erases, convert).await
+fn rekey(db: &Connection, keyed: &dyn Fn(&[u8; 32]) -> [u8; 32]) -> rusqlite::Result<()> {
+    let mut select = db.prepare("SELECT rowid, fingerprint FROM idempotency WHERE version = ?1")?;
+    let rows = select.query_map([UNKEYED], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows: Vec<(i64, [u8; 32])> = rows.collect::<rusqlite::Result<_>>()?;
+    let mut update = db.prepare("UPDATE idempotency SET fingerprint = ?2, version = ?3 WHERE rowid = ?1")?;
+    for (row, fingerprint) in rows {
+        update.execute(params![row, keyed(&fingerprint), WITHOUT_FIELDS])?;
     }
+    Ok(())
 }
 
 /// A blob of nothing is none, so that a look for owners passes such rows over.

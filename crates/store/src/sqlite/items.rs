@@ -1,5 +1,5 @@
 use super::adopt::Known;
-use super::ledger::{Kept, Ledger};
+use super::ledger::{Entry, Ledger};
 use super::outbox::Author;
 use super::queue::{Effect, Failure};
 use super::turn::Turn;
@@ -14,9 +14,9 @@ impl SealedItems for SqliteStore {
         let (namespace, name, author) = (namespace.to_owned(), name.to_owned(), self.author());
         self.queue.ask(Effect::Erases, move |turn| {
             let ledger = turn.ledger()?;
-            ledger.has_room(Kept::Action)?;
-            if !ledger.has(Kept::Item, &key(&namespace, &name)) {
-                ledger.has_room(Kept::Item)?;
+            ledger.has_room(Entry::Action)?;
+            if !ledger.has(Entry::Item, &key(&namespace, &name)) {
+                ledger.has_room(Entry::Item)?;
             }
             add(turn, &author, &namespace, &name, &sealed, at)
         })
@@ -61,7 +61,7 @@ impl SealedItems for SqliteStore {
         self.queue.ask(Effect::Reads, move |turn| known(turn, &namespace, &name))
     }
 
-    fn list(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>> {
+    fn items(&self, namespace: &str) -> StoreFuture<'_, Vec<ItemSummary>> {
         let namespace = namespace.to_owned();
         self.queue.ask(Effect::Reads, move |turn| {
             let (db, keeper) = (turn.db, turn.keeper);
@@ -78,7 +78,7 @@ impl SealedItems for SqliteStore {
                 let version = row.get::<_, i64>(1)?.cast_unsigned();
                 let item = SealedItem { version, sealed: row.get(2)?, created: from_sql(row.get(3)?) };
                 let key = key(&namespace, &name);
-                if ledger.knows(keeper, Kept::Item, &key, &fields(&key, &item)) {
+                if ledger.knows(keeper, Entry::Item, &key, &fields(&key, &item)) {
                     listed.push(ItemSummary { name, version, created: item.created });
                 }
             }
@@ -93,7 +93,7 @@ impl SealedItems for SqliteStore {
             let removed = db
                 .prepare_cached("DELETE FROM sealed_item WHERE namespace = ?1 AND name = ?2")?
                 .execute([&namespace, &name])?;
-            let was_known = turn.ledger()?.remove(Kept::Item, &key(&namespace, &name));
+            let was_known = turn.ledger()?.remove(Entry::Item, &key(&namespace, &name));
             if removed > 0 || was_known {
                 let action = author.did(db, action::name::SECRET_REMOVE, object(&namespace, &name))?;
                 author.leave(turn, &action)?;
@@ -110,8 +110,8 @@ fn known(turn: &mut Turn<'_>, namespace: &str, name: &str) -> Result<Option<Seal
     let item = newest(db, namespace, name)?;
     let key = key(namespace, name);
     let genuine = match &item {
-        Some(item) => ledger.knows(sealer, Kept::Item, &key, &fields(&key, item)),
-        None => !ledger.has(Kept::Item, &key),
+        Some(item) => ledger.knows(sealer, Entry::Item, &key, &fields(&key, item)),
+        None => !ledger.has(Entry::Item, &key),
     };
     if genuine {
         return Ok(item);
@@ -129,8 +129,8 @@ fn known(turn: &mut Turn<'_>, namespace: &str, name: &str) -> Result<Option<Seal
 /// Items that another hand put in, changed or took away.
 pub(super) fn altered(db: &Connection, ledger: &Ledger, sealer: &dyn Sealer) -> Result<Vec<String>, Failure> {
     let rows: HashMap<Vec<u8>, Vec<Vec<u8>>> = all(db)?.into_iter().collect();
-    let changed = rows.iter().filter(|(key, fields)| !ledger.knows(sealer, Kept::Item, key, fields));
-    let removed = ledger.keys(Kept::Item).filter(|key| !rows.contains_key(*key));
+    let changed = rows.iter().filter(|(key, fields)| !ledger.knows(sealer, Entry::Item, key, fields));
+    let removed = ledger.keys(Entry::Item).filter(|key| !rows.contains_key(*key));
     let mut altered: Vec<String> = changed
         .map(|(key, _)| &**key)
         .chain(removed)
@@ -205,7 +205,7 @@ fn add(
         .execute(params![namespace, name, version])?;
     let key = key(namespace, name);
     let item = SealedItem { version: version.cast_unsigned(), sealed: sealed.to_vec(), created: at };
-    turn.ledger()?.put(keeper, Kept::Item, &key, &fields(&key, &item));
+    turn.ledger()?.put(keeper, Entry::Item, &key, &fields(&key, &item));
     let action = author.did(db, name_of_putting(namespace, name), object(namespace, name))?;
     author.leave(turn, &action.fact("version", version.to_string()))?;
     Ok(version.cast_unsigned())

@@ -17,9 +17,9 @@ use ironbridge_core::StoreMark;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
-/// Which rows it has.
+/// Which rows it lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kept {
+pub(super) enum Entry {
     Credential = 1,
     Item = 2,
     Action = 3,
@@ -159,19 +159,19 @@ impl Ledger {
         }
     }
 
-    pub fn put(&mut self, sealer: &dyn Sealer, kept: Kept, key: &[u8], fields: &[Vec<u8>]) {
-        let sum = sum(sealer, &self.key, kept as u8, fields);
-        self.set(kept, key, Some(sum));
+    pub fn put(&mut self, sealer: &dyn Sealer, entry: Entry, key: &[u8], fields: &[Vec<u8>]) {
+        let sum = sum(sealer, &self.key, entry as u8, fields);
+        self.set(entry, key, Some(sum));
     }
 
     /// False where it had none.
-    pub fn remove(&mut self, kept: Kept, key: &[u8]) -> bool {
-        self.has(kept, key) && self.set(kept, key, None)
+    pub fn remove(&mut self, entry: Entry, key: &[u8]) -> bool {
+        self.has(entry, key) && self.set(entry, key, None)
     }
 
-    fn set(&mut self, kept: Kept, key: &[u8], sum: Option<Sum>) -> bool {
+    fn set(&mut self, entry: Entry, key: &[u8], sum: Option<Sum>) -> bool {
         let Some(rows) = &mut self.rows else { return false };
-        let key = (kept as u8, key.to_vec());
+        let key = (entry as u8, key.to_vec());
         let before = match sum {
             Some(sum) => rows.insert(key.clone(), sum),
             None => rows.remove(&key),
@@ -181,39 +181,39 @@ impl Ledger {
         true
     }
 
-    pub fn has(&self, kept: Kept, key: &[u8]) -> bool {
-        self.known(kept, key).is_some()
+    pub fn has(&self, entry: Entry, key: &[u8]) -> bool {
+        self.known(entry, key).is_some()
     }
 
     /// Whether the row is as it was left.
-    pub fn knows(&self, sealer: &dyn Sealer, kept: Kept, key: &[u8], fields: &[Vec<u8>]) -> bool {
+    pub fn knows(&self, sealer: &dyn Sealer, entry: Entry, key: &[u8], fields: &[Vec<u8>]) -> bool {
         // Nobody who could time this comparison can offer a sum: he offers rows.
-        self.known(kept, key).is_some_and(|known| *known == sum(sealer, &self.key, kept as u8, fields))
+        self.known(entry, key).is_some_and(|known| *known == sum(sealer, &self.key, entry as u8, fields))
     }
 
-    fn known(&self, kept: Kept, key: &[u8]) -> Option<&Sum> {
-        self.rows.as_ref()?.get(&(kept as u8, key.to_vec()))
+    fn known(&self, entry: Entry, key: &[u8]) -> Option<&Sum> {
+        self.rows.as_ref()?.get(&(entry as u8, key.to_vec()))
     }
 
     /// The rows of a kind, by key.
-    pub fn keys(&self, kept: Kept) -> impl Iterator<Item = &[u8]> {
+    pub fn keys(&self, entry: Entry) -> impl Iterator<Item = &[u8]> {
         let rows = self.rows.iter().flatten();
-        rows.filter(move |((kind, _), _)| *kind == kept as u8).map(|((_, key), _)| &**key)
+        rows.filter(move |((kind, _), _)| *kind == entry as u8).map(|((_, key), _)| &**key)
     }
 
     /// # Errors
     /// [`StoreError::TooMany`] where a kind has as many rows as the store keeps.
-    pub fn has_room(&self, kept: Kept) -> Result<(), StoreError> {
-        if self.keys(kept).count() < MOST {
+    pub fn has_room(&self, entry: Entry) -> Result<(), StoreError> {
+        if self.keys(entry).count() < MOST {
             return Ok(());
         }
-        let (what, mend) = match kept {
-            Kept::Credential => (
+        let (what, mend) = match entry {
+            Entry::Credential => (
                 "issued credentials",
                 "those make room that expired or were revoked three days ago: revoke what nobody needs any more",
             ),
-            Kept::Item => ("sealed items", "remove those that nothing names"),
-            Kept::Action => ("actions that wait for their record", "start the bridge, which records them"),
+            Entry::Item => ("sealed items", "remove those that nothing names"),
+            Entry::Action => ("actions that wait for their record", "start the bridge, which records them"),
         };
         Err(StoreError::TooMany { what, most: MOST, mend })
     }

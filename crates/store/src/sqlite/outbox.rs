@@ -1,4 +1,4 @@
-use super::ledger::{Kept, Ledger};
+use super::ledger::{Entry, Ledger};
 use super::queue::{Effect, Failure};
 use super::turn::Turn;
 use super::{SqliteStore, from_sql, to_sql};
@@ -13,7 +13,7 @@ impl Outbox for SqliteStore {
         let action = Action { actor: self.actor.0.to_string(), ..action };
         let author = self.author();
         self.queue.ask(Effect::Changes, move |turn| {
-            turn.ledger()?.has_room(Kept::Action)?;
+            turn.ledger()?.has_room(Entry::Action)?;
             author.leave(turn, &action)
         })
     }
@@ -30,7 +30,7 @@ impl Outbox for SqliteStore {
                 pending.push(author.believed(ledger, keeper, row)?);
             }
             let there = numbered(db)?;
-            for id in ledger.keys(Kept::Action).filter(|id| !there.contains(*id)) {
+            for id in ledger.keys(Entry::Action).filter(|id| !there.contains(*id)) {
                 if pending.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
                     pending.extend(id.try_into().ok().map(|id| author.refused(id, &word::ROW_REMOVED)));
                 }
@@ -45,7 +45,7 @@ impl Outbox for SqliteStore {
             for id in ids {
                 let id = id.to_u128().to_be_bytes();
                 delete.execute([id])?;
-                turn.ledger()?.remove(Kept::Action, &id);
+                turn.ledger()?.remove(Entry::Action, &id);
             }
             Ok(())
         })
@@ -54,7 +54,7 @@ impl Outbox for SqliteStore {
     fn count(&self) -> StoreFuture<'_, u64> {
         self.queue.ask(Effect::Reads, move |turn| {
             let there = numbered(turn.db)?;
-            let removed = turn.ledger()?.keys(Kept::Action).filter(|id| !there.contains(*id)).count();
+            let removed = turn.ledger()?.keys(Entry::Action).filter(|id| !there.contains(*id)).count();
             Ok(u64::try_from(there.len().saturating_add(removed)).unwrap_or(u64::MAX))
         })
     }
@@ -113,14 +113,19 @@ impl Author {
             action.actor
         ])?;
         let keeper = turn.keeper;
-        turn.ledger()?.put(keeper, Kept::Action, &action.id.to_u128().to_be_bytes(), &fields(action, &facts));
+        turn.ledger()?.put(
+            keeper,
+            Entry::Action,
+            &action.id.to_u128().to_be_bytes(),
+            &fields(action, &facts),
+        );
         Ok(())
     }
 
     /// What the row says, or, where another hand wrote it, that somebody did.
     fn believed(&self, ledger: &Ledger, sealer: &dyn Sealer, row: &Row<'_>) -> rusqlite::Result<Action> {
         let id: [u8; 16] = row.get("id")?;
-        let genuine = fields_of(row).is_ok_and(|fields| ledger.knows(sealer, Kept::Action, &id, &fields));
+        let genuine = fields_of(row).is_ok_and(|fields| ledger.knows(sealer, Entry::Action, &id, &fields));
         if let (true, Ok(action)) = (genuine, read(row)) {
             return Ok(action);
         }

@@ -1,4 +1,4 @@
-use super::ledger::{Kept, Ledger, altered};
+use super::ledger::{Entry, Ledger, altered};
 use super::queue::{Effect, Failure};
 use super::{SqliteStore, file, idempotency, to_sql};
 use crate::{Lookup, NewOwner, OwnerKeys, Sealer, StoreError, StoreFuture};
@@ -68,7 +68,7 @@ impl OwnerKeys for SqliteStore {
                 .optional()?;
             let Some((tag, fields)) = removed else { return Ok(None) };
             let ledger = turn.ledger()?;
-            ledger.has_room(Kept::Action)?;
+            ledger.has_room(Entry::Action)?;
             ledger.take_owner(keeper, &fields);
             idempotency::forget(db, &tag)?;
             let mut left = db.prepare_cached("SELECT 1 FROM owner WHERE lookup = ?1 OR tag = ?2")?;

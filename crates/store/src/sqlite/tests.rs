@@ -8,11 +8,11 @@ mod versions;
 use super::file::File;
 use super::*;
 use crate::{
-    Credentials, Fingerprints, Idempotency, IssuedCredential, IssuedKind, NewOwner, Outbox, OwnerKeys,
-    OwnerKind, Reservation, SealedItems, SealerError, Settlement, StoredAnswer, Ticket,
+    Credentials, Fingerprints, Idempotency, Integrity, IssuedCredential, IssuedKind, NewOwner, Outbox,
+    OwnerKeys, OwnerKind, Reservation, SealedItems, SealerError, Settlement, StoredAnswer, Ticket,
 };
 use bytes::Bytes;
-use ironbridge_core::OwnerKey;
+use ironbridge_core::{OwnerKey, StoreMark};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 #[tokio::test]
 async fn keeps_every_promise_of_the_traits() {
     let place = Place::new();
-    crate::suite::all(|actor| place.open_as(actor).unwrap()).await;
+    crate::suite::all(|actor| Arc::new(place.open_as(actor).unwrap())).await;
 }
 
 /// 200 reservations that wait together share one commit. Counted in the write-ahead log, whose frames say
@@ -286,7 +286,7 @@ async fn a_change_whose_action_cannot_be_left_does_not_happen() {
     assert!(store.insert(credential(), 99).await.is_err());
     assert!(store.put("secret", "a", vec![1], NOW).await.is_err());
     sealer.0.store(false, Ordering::Relaxed);
-    assert_eq!(Credentials::list(&store, None).await, Ok(vec![]));
+    assert_eq!(store.issued(None).await, Ok(vec![]));
     assert_eq!(store.get("secret", "a").await, Ok(None));
     assert_eq!((store.count().await, store.altered().await), (Ok(0), Ok(vec![])));
 }
@@ -418,7 +418,7 @@ impl Place {
 
 impl SqliteStore {
     async fn list_items(&self, namespace: &str) -> Vec<crate::ItemSummary> {
-        SealedItems::list(self, namespace).await.unwrap()
+        self.items(namespace).await.unwrap()
     }
 }
 

@@ -9,7 +9,6 @@ use crate::times;
 use ironbridge_audit::{AuditError, Fault, Kept, unwritable};
 use ironbridge_core::Timestamp;
 use ironbridge_publish::{Kind, Lag, Snapshot};
-use ironbridge_store::OwnerKeys;
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;

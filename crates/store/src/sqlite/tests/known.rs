@@ -100,14 +100,14 @@ async fn a_store_that_was_set_back_while_it_is_open_does_not_count() {
                 "{error}"
             );
         };
-        altered(Credentials::list(&store, None).await.unwrap_err());
+        altered(store.issued(None).await.unwrap_err());
         altered(store.mark().await.unwrap_err());
         altered(store.pending(9).await.unwrap_err());
         altered(store.put("secret", "d", vec![1], NOW).await.unwrap_err());
         altered(store.altered().await.unwrap_err());
         // As it was left it counts again.
         put_back("after", &all);
-        assert_eq!(Credentials::list(&store, None).await.unwrap()[0].revoked, Some(NOW));
+        assert_eq!(store.issued(None).await.unwrap()[0].revoked, Some(NOW));
         assert_eq!(store.mark().await.unwrap(), newest);
     }
 }
@@ -271,10 +271,10 @@ async fn what_is_known_is_written_once_a_transaction() {
     let half = store.queue.ask(Effect::Changes, |turn| {
         let keeper = turn.keeper;
         let ledger = turn.ledger()?;
-        ledger.put(keeper, ledger::Kept::Item, b"secret/s1", &[vec![1]]);
-        ledger.put(keeper, ledger::Kept::Item, b"secret/half", &[vec![1]]);
-        ledger.remove(ledger::Kept::Item, b"secret/s2");
-        ledger.remove(ledger::Kept::Item, b"secret/s1");
+        ledger.put(keeper, ledger::Entry::Item, b"secret/s1", &[vec![1]]);
+        ledger.put(keeper, ledger::Entry::Item, b"secret/half", &[vec![1]]);
+        ledger.remove(ledger::Entry::Item, b"secret/s2");
+        ledger.remove(ledger::Entry::Item, b"secret/s1");
         ledger.add_owner(keeper, &[vec![1]]);
         Err::<(), _>(StoreError::Conflict("half".into()).into())
     });
@@ -345,7 +345,7 @@ async fn what_is_known_of_rows_is_bounded() {
             continue;
         }
         issued.unwrap();
-        assert_eq!(Credentials::list(&store, None).await.unwrap().len(), 10_001 - made);
+        assert_eq!(store.issued(None).await.unwrap().len(), 10_001 - made);
         assert_eq!((told.len(), &*told[0].facts[0].1), (1, &*made.to_string()));
     }
 }
@@ -396,7 +396,7 @@ async fn no_more_are_live_than_may_be() {
     }
     assert_eq!((good, refused), (2, 10));
     let store = &stores[0];
-    let live = Credentials::list(store, None).await.unwrap();
+    let live = store.issued(None).await.unwrap();
     // Of another kind or account, and once one is revoked or has expired.
     let other = |id: &str| IssuedCredential { id: id.into(), last_used: None, ..credential() };
     let secret = IssuedCredential { kind: IssuedKind::ClientSecret, ..other("secret") };

@@ -61,7 +61,7 @@ async fn counted(store: &SqliteStore) -> (Vec<(String, i64)>, Vec<(String, i64)>
     let there = format!(
         "SELECT ' ', sum({0}) FROM idempotency UNION ALL
          SELECT substr(scope, 1, instr(scope || ' ', ' ') - 1), sum({0}) FROM idempotency GROUP BY 1",
-        kept::BYTES
+        allowance::BYTES
     );
     (
         read("SELECT * FROM kept WHERE bytes != 0 ORDER BY 1".to_owned()).await.unwrap(),
@@ -105,7 +105,7 @@ async fn what_is_kept_is_counted_anew_beside_what_goes_on() {
                 take(format!("account-{} GET /{}", key % 3, sql.len()), key).await;
             }
         };
-        let (counts, ()) = tokio::join!(store.count_kept(), goes_on);
+        let (counts, ()) = tokio::join!(store.count_anew(), goes_on);
         counts.unwrap();
         // What was refused meanwhile finds room now.
         take("account-9 GET /x".to_owned(), u32::try_from(sql.len()).unwrap()).await;

@@ -40,12 +40,12 @@ async fn rows_of_another_hand_do_not_count() {
         store.insert(credential(), 99).await.unwrap();
         store.put("secret", "a", b"sealed".to_vec(), NOW).await.unwrap();
         assert!(store.altered().await.unwrap().is_empty());
-        let before = Credentials::list(&store, None).await.unwrap();
+        let before = store.issued(None).await.unwrap();
         Connection::open(place.path()).unwrap().execute(sql, []).unwrap();
         drop(store);
         let store = place.open();
         assert_eq!(store.altered().await.unwrap(), altered, "{sql}");
-        let listed = Credentials::list(&store, None).await.unwrap();
+        let listed = store.issued(None).await.unwrap();
         assert!(listed.iter().all(|listed| before.contains(listed)), "{sql}");
         if altered[0].starts_with("credential/") {
             // What was there is revoked for good; of what never was there is nothing to revoke.
@@ -76,7 +76,7 @@ async fn what_is_hidden_from_a_revocation_does_not_come_back() {
         let told = store.pending(9).await.unwrap();
         assert_eq!((&*told[1].name, &*told[1].object), ("key.revoke", "key-1"), "{hide}");
         other.execute_batch("DELETE FROM credential; INSERT INTO credential SELECT * FROM c").unwrap();
-        assert!(Credentials::list(&store, None).await.unwrap().is_empty(), "{hide}");
+        assert!(store.issued(None).await.unwrap().is_empty(), "{hide}");
         assert_eq!(store.altered().await.unwrap(), ["credential/key-1"], "{hide}");
     }
 }
@@ -150,7 +150,7 @@ async fn rows_that_are_put_back_do_not_count() {
     drop(store);
     let store = place.open();
     assert_eq!(store.altered().await.unwrap(), ["credential/key-1", "item/secret/a"]);
-    assert!(Credentials::list(&store, None).await.unwrap().is_empty());
+    assert!(store.issued(None).await.unwrap().is_empty());
     assert!(store.pending(99).await.unwrap().iter().all(|action| &*action.code == "row-altered"));
     assert!(!store.owners_whole().await.unwrap());
     // Whatever is done from then on.
@@ -206,7 +206,7 @@ async fn a_store_is_adopted_once() {
         store.insert(credential(), 99).await.unwrap();
         Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
         if !sql.contains("user_version") {
-            assert!(Credentials::list(&store, None).await.is_err(), "{sql}");
+            assert!(store.issued(None).await.is_err(), "{sql}");
         }
         drop(store);
         assert!(place.try_open().is_err(), "{sql}");
@@ -232,9 +232,9 @@ async fn a_revocation_is_part_of_what_is_known() {
     store.insert(credential(), 99).await.unwrap();
     store.touch(vec![("key-1".into(), NOW.plus(Duration::from_secs(1)))]).await.unwrap();
     assert!(store.revoke("key-1", NOW).await.unwrap());
-    assert_eq!(Credentials::list(&store, None).await.unwrap()[0].revoked, Some(NOW));
+    assert_eq!(store.issued(None).await.unwrap()[0].revoked, Some(NOW));
     Connection::open(place.path()).unwrap().execute("UPDATE credential SET revoked = NULL", []).unwrap();
-    assert!(Credentials::list(&store, None).await.unwrap().is_empty());
+    assert!(store.issued(None).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn a_schema_that_is_changed_beside_an_open_store_is_refused() {
             assert!(is_altered(store.revoke("key-1", NOW).await), "{sql}");
             assert!(is_altered(store.destroy([1; 32]).await), "{sql}");
             assert!(is_altered(store.put("secret", "a", vec![2], NOW).await), "{sql}");
-            assert!(is_altered(Credentials::list(&store, None).await), "{sql}");
+            assert!(is_altered(store.issued(None).await), "{sql}");
         }
         assert!(is_altered(store.owners_whole().await), "{sql}");
         assert!(is_altered(store.stands().await), "{sql}");
@@ -142,7 +142,7 @@ async fn a_schema_that_is_written_without_a_word_is_found_and_does_nothing() {
         let erased = store.destroy([1; 32]).await;
         assert!(revoked == Ok(true) || is_altered(revoked), "{sql}");
         assert!(matches!(erased, Ok(Some(_))) || is_altered(erased), "{sql}");
-        let listed = Credentials::list(&store, None).await.unwrap_or_default();
+        let listed = store.issued(None).await.unwrap_or_default();
         assert!(listed.iter().all(|listed| listed.revoked.is_some()), "{sql}");
         assert!(!matches!(store.owner_by_lookup([1; 32]).await, Ok(Some(_))), "{sql}");
         assert!(is_altered(store.stands().await), "{sql}");

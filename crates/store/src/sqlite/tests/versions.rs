@@ -1,7 +1,7 @@
 //! Files of every schema there was.
 
 use super::*;
-use crate::sqlite::kept::BYTES;
+use crate::sqlite::allowance::BYTES;
 
 /// A file written by schema version 1 still opens, with all it holds, and is brought up to date.
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn rows_of_another_hand_in_version_4_are_not_adopted() {
         .unwrap();
     drop(other);
     let store = place.open();
-    assert_eq!(Credentials::list(&store, None).await.unwrap(), [credential()]);
+    assert_eq!(store.issued(None).await.unwrap(), [credential()]);
     assert_eq!(store.altered().await.unwrap(), ["credential/forged"]);
     assert_eq!(&*store.pending(9).await.unwrap()[0].name, "store.refuse");
 }
@@ -95,10 +95,10 @@ async fn holds_what_version_2_held(store: &SqliteStore) {
 }
 
 async fn holds_what_version_1_held(store: &SqliteStore) {
-    assert_eq!(Credentials::list(store, None).await.unwrap(), [credential()]);
+    assert_eq!(store.issued(None).await.unwrap(), [credential()]);
     assert_eq!(store.get("secret", "a").await.unwrap().unwrap().sealed, b"sealed");
     // As a bridge does before it serves; these fingerprints stand for their own keyed ones.
-    store.key_fingerprints(|plain| *plain).await.unwrap();
+    store.key_fingerprints(Box::new(|plain| *plain)).await.unwrap();
     assert_eq!(reserve(store, "finished").await, Ok(Reservation::Finished(answer("kept"))));
     assert_eq!(reserve(store, "open").await, Ok(Reservation::OutcomeUnknown));
 }
@@ -125,7 +125,7 @@ async fn fingerprints_without_a_key_are_put_under_one() {
     let store = place.open();
     assert_eq!(reserve(&store, "finished").await, Ok(Reservation::OutcomeUnknown), "not to be told before");
     let before = place.count(&[1; 32]);
-    store.key_fingerprints(|plain| plain.map(|byte| byte ^ 0x5a)).await.unwrap();
+    store.key_fingerprints(Box::new(|plain| plain.map(|byte| byte ^ 0x5a))).await.unwrap();
     // Those of both rows are gone, also out of the write-ahead log; an owner is looked up by the same bytes.
     assert_eq!(place.count(&[1; 32]), before - 2);
     let asked = |whole, without_fields| Fingerprints { whole, without_fields, owners: Vec::new() };
@@ -138,7 +138,7 @@ async fn fingerprints_without_a_key_are_put_under_one() {
         assert_eq!(store.reserve("scope", "finished", request, NOW, later).await, Ok(expected));
     }
     // Once: what is keyed stays as it is.
-    store.key_fingerprints(|_| [0; 32]).await.unwrap();
+    store.key_fingerprints(Box::new(|_| [0; 32])).await.unwrap();
     let again = store.reserve("scope", "finished", asked([9; 32], [1 ^ 0x5a; 32]), NOW, later).await;
     assert_eq!(again, Ok(Reservation::Finished(answer("kept"))));
 }

@@ -1,12 +1,13 @@
 //! The store in one SQLite file: see the crate's documentation for why it is built this way.
 
 mod adopt;
+mod allowance;
 mod answer;
 mod credentials;
 mod file;
 mod idempotency;
+mod integrity;
 mod items;
-mod kept;
 mod ledger;
 mod marks;
 mod outbox;
@@ -20,9 +21,9 @@ mod turn;
 mod writer;
 
 use crate::{Actor, Changes, HANGS, Sealer, StoreError, StoreFuture};
+use allowance::Allowance;
 use file::File;
-use ironbridge_core::{Clock, StoreMark, Timestamp};
-use kept::Kept;
+use ironbridge_core::{Clock, Timestamp};
 use outbox::Author;
 use queue::{Effect, Queue};
 use rusqlite::Connection;
@@ -35,8 +36,7 @@ use steps::Keeper;
 use tokio::sync::watch;
 use writer::Writer;
 
-/// [`Credentials`](crate::Credentials), [`SealedItems`](crate::SealedItems), [`OwnerKeys`](crate::OwnerKeys),
-/// [`Outbox`](crate::Outbox) and [`Idempotency`](crate::Idempotency) in one SQLite file.
+/// A [`Store`](crate::Store) in one SQLite file.
 ///
 /// Dropping it waits until everything that was asked for, settlements included, is on disk.
 pub struct SqliteStore {
@@ -45,7 +45,7 @@ pub struct SqliteStore {
     generation: watch::Receiver<u64>,
     sealer: Arc<Keeper>,
     /// What idempotency keys take.
-    kept: Arc<Kept>,
+    allowance: Arc<Allowance>,
     clock: Arc<dyn Clock>,
     actor: Actor,
     /// Names this opening of the store in the reservations it takes.
@@ -97,7 +97,7 @@ impl SqliteStore {
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
         let (publish, generation) = watch::channel(0);
         let (queue, jobs) = Queue::new();
-        let kept = Arc::new(Kept::new());
+        let allowance = Arc::new(Allowance::new());
         let keeper = Arc::clone(&sealer);
         let mut writer = Writer::new(file.clone(), db, keeper, jobs, publish, Arc::clone(&clock));
         writer.look();
@@ -110,69 +110,13 @@ impl SqliteStore {
             queue,
             generation,
             sealer,
-            kept,
+            allowance,
             clock,
             actor,
             run,
             reservations: AtomicI64::new(0),
             thread: Some(thread),
         })
-    }
-
-    /// How far the store came, for somebody outside to remember: a store that did not grow from it was set back.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn mark(&self) -> StoreFuture<'_, StoreMark> {
-        self.queue.ask(Effect::Reads, |turn| Ok(turn.head()?.mark()))
-    }
-
-    /// The furthest that this process saw the store come, on disk, whatever lies there now.
-    pub fn newest_mark(&self) -> StoreMark {
-        self.sealer.newest()
-    }
-
-    /// Looks whether the store is the one that was opened, as it was left by whoever may change it, on the disk.
-    ///
-    /// # Errors
-    /// [`StoreError::Altered`] where another hand set it back, or put another file in its place; others where it cannot
-    /// be read.
-    pub fn stands(&self) -> StoreFuture<'_, ()> {
-        let file = self.file.clone();
-        self.queue.ask(Effect::Reads, move |turn| {
-            file.refuse_another()?;
-            // What the connection keeps of the file may be whole where the file is not any more.
-            turn.db.execute_batch("PRAGMA shrink_memory")?;
-            schema::refuse_other(turn.db, schema::KNOWN)?;
-            // All of what is bounded, and the beginning of the rest.
-            for table in ["meta", "credential", "sealed_item", "outbox"] {
-                let count = format!("SELECT count(*) FROM {table} NOT INDEXED");
-                turn.db.prepare_cached(&count)?.query_row([], |row| row.get::<_, i64>(0))?;
-            }
-            for table in ["owner", "idempotency", "step"] {
-                turn.db.prepare_cached(&format!("SELECT 1 FROM {table} LIMIT 1"))?.exists([])?;
-            }
-            turn.ledger().map(drop)
-        })
-    }
-
-    /// Whether this store is what became of the one that had this mark.
-    ///
-    /// # Errors
-    /// [`StoreError::Outran`] where it came too far since to tell; others when the store cannot be read.
-    pub fn grew_from(&self, before: StoreMark) -> StoreFuture<'_, bool> {
-        self.queue.ask(Effect::Reads, move |turn| {
-            let (db, keeper) = (turn.db, turn.keeper);
-            turn.head()?.grew_from(db, keeper, before)
-        })
-    }
-
-    /// Whoever remembers how far the store came has taken note of this mark: what only tells of before is forgotten.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn noted(&self, mark: StoreMark) -> StoreFuture<'_, ()> {
-        self.ask(Effect::Writes, move |db| steps::forget(db, mark))
     }
 
     fn ask<'a, T: Send + 'static>(

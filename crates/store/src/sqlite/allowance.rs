@@ -5,13 +5,13 @@
 use super::SqliteStore;
 use super::ledger::altered;
 use super::queue::{Effect, Failure};
-use crate::StoreFuture;
+use crate::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What all may take. An account may fill as much as is still free beside it, as with memory.
-pub(super) struct Kept(AtomicU64);
+pub(super) struct Allowance(AtomicU64);
 
 /// What a row takes, in SQL; `ROW` is what it takes besides its texts: fingerprint, numbers, and two indexes.
 pub(super) const BYTES: &str = "(2 * (octet_length(scope) + octet_length(key)) + coalesce(length(answer), 0)
@@ -37,9 +37,9 @@ pub(super) fn add(db: &Connection, scope: &str, bytes: usize) -> rusqlite::Resul
     change(db, scope, i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
-impl Kept {
-    pub fn new() -> Kept {
-        Kept(AtomicU64::new(u64::MAX))
+impl Allowance {
+    pub fn new() -> Allowance {
+        Allowance(AtomicU64::new(u64::MAX))
     }
 
     pub fn set_limit(&self, limit: u64) {
@@ -59,34 +59,28 @@ impl Kept {
 }
 
 impl SqliteStore {
-    /// Counts anew how much is kept of requests that may be sent again, and whose, beside whatever else goes on: a
-    /// thread of its own reads all of them as of one moment, and only what differs then is put right.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written, or holds requests of more accounts than there can be.
-    pub fn count_kept(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            // So that no number is near the ends of what an integer holds, where changes would be lost.
-            self.ask(Effect::Writes, |db| {
-                let far = "UPDATE kept SET bytes = min(max(bytes, 0), 1 << 59) WHERE bytes NOT BETWEEN 0 AND 1 << 59";
-                db.execute(far, [])
-            })
-            .await?;
-            let counted = self.file.beside(differences).await?;
-            if counted.is_empty() {
-                return Ok(());
-            }
-            self.ask(Effect::Writes, move |db| {
-                let mut correct = db.prepare_cached(
-                    "INSERT INTO kept VALUES (?1, max(0, ?2))
-                     ON CONFLICT (account) DO UPDATE SET bytes = max(0, bytes + ?2)",
-                )?;
-                counted
-                    .iter()
-                    .try_for_each(|(account, bytes)| correct.execute(params![account, bytes]).map(drop))
-            })
-            .await
+    /// Beside whatever else goes on: a thread of its own reads all rows as of one moment, and only what differs then is
+    /// put right.
+    pub(super) async fn count_kept(&self) -> Result<(), StoreError> {
+        // So that no number is near the ends of what an integer holds, where changes would be lost.
+        self.ask(Effect::Writes, |db| {
+            let far =
+                "UPDATE kept SET bytes = min(max(bytes, 0), 1 << 59) WHERE bytes NOT BETWEEN 0 AND 1 << 59";
+            db.execute(far, [])
         })
+        .await?;
+        let counted = self.file.beside(differences).await?;
+        if counted.is_empty() {
+            return Ok(());
+        }
+        self.ask(Effect::Writes, move |db| {
+            let mut correct = db.prepare_cached(
+                "INSERT INTO kept VALUES (?1, max(0, ?2))
+                 ON CONFLICT (account) DO UPDATE SET bytes = max(0, bytes + ?2)",
+            )?;
+            counted.iter().try_for_each(|(account, bytes)| correct.execute(params![account, bytes]).map(drop))
+        })
+        .await
     }
 }
 
