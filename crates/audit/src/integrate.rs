@@ -13,7 +13,6 @@ use crate::shared::Shared;
 use crate::tiles::{Edge, Tile, WIDTH};
 use ironbridge_core::OwnerKey;
 use ironbridge_seal::note::NoteError;
-use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,29 +66,6 @@ enum RoundError {
     JournalShort(u64),
     #[error("the checkpoint cannot be signed: {0}")]
     Sign(#[from] NoteError),
-}
-
-/// Tells the integrator's thread to stop.
-#[derive(Default)]
-pub(crate) struct Bell {
-    closing: Mutex<bool>,
-    rung: Condvar,
-}
-
-impl Bell {
-    pub fn close(&self) {
-        *self.closing.lock() = true;
-        self.rung.notify_all();
-    }
-
-    /// Whether the trail is closing; waits that long to see.
-    pub fn wait(&self, time: Duration) -> bool {
-        let mut closing = self.closing.lock();
-        if !*closing {
-            self.rung.wait_for(&mut closing, time);
-        }
-        *closing
-    }
 }
 
 impl Integrator {

@@ -8,6 +8,7 @@
 //! `docs/audit-format.md` describes every file and the schema of a record.
 
 mod believed;
+mod bell;
 mod beside;
 mod checkpoint;
 mod commit;
@@ -17,6 +18,7 @@ pub mod disk;
 mod entry;
 pub mod export;
 mod fault;
+mod gather;
 mod hang;
 mod head;
 pub mod index;
@@ -45,6 +47,7 @@ mod store;
 mod text;
 mod tiles;
 mod trail;
+mod under_way;
 pub mod witness;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint, Signers, SignersError};

@@ -1,13 +1,15 @@
 //! Opening a trail: finding out how it was left, putting it in order, and going on with it.
 
 use crate::believed::{Believed, Moment};
+use crate::bell::Bell;
 use crate::checkpoint::{self, Checkpoint};
 use crate::commit::Committer;
 use crate::disk::{self, Disk, Lock, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
-use crate::hang::{self, UnderWay};
+use crate::gather::write_refusals;
+use crate::hang;
 use crate::head::{Anchor, Head, Remembered};
-use crate::integrate::{Bell, Integrator};
+use crate::integrate::Integrator;
 use crate::journal::{self, Trust};
 use crate::note::Note;
 use crate::options::Options;
@@ -19,9 +21,10 @@ use crate::reader::Log;
 use crate::recover::{self, Found};
 use crate::refusals::Refusals;
 use crate::segment::Part;
-use crate::shared::{Shared, write_refusals};
+use crate::shared::Shared;
 use crate::tiles::Edge;
 use crate::trail::{Threads, Trail};
+use crate::under_way::UnderWay;
 use ironbridge_core::{Clock, OwnerKey, Timestamp};
 use ironbridge_seal::envelope::SealError;
 use parking_lot::Mutex;

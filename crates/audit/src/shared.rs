@@ -1,11 +1,10 @@
 //! What the trail and its threads share.
 
 use crate::believed::Believed;
+use crate::bell::Bell;
 use crate::checkpoint::Signers;
 use crate::disk::{Disk, Lock};
-use crate::hang::UnderWay;
 use crate::head::Head;
-use crate::integrate::Bell;
 use crate::journal::{Cursor, Trust};
 use crate::leaf::{Encoded, MAX_ENTRY};
 use crate::merkle::Hash;
@@ -14,9 +13,9 @@ use crate::outage::{self, unavailable};
 use crate::places::Places;
 use crate::progress::Progress;
 use crate::queue::{Queue, Refused, Room};
-use crate::refusals::Refusals;
 use crate::segment::{self, Frame, Link, MAX_DETAIL, Part, Segment, Taken, WrittenSegment};
-use ironbridge_core::{Clock, Denial, OwnerKey};
+use crate::under_way::UnderWay;
+use ironbridge_core::{Clock, Denial};
 use ironbridge_seal::envelope::SealError;
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -154,7 +153,8 @@ impl Shared {
         self.push_within(Room::Usual, encode)
     }
 
-    fn push_within(
+    /// As [`Shared::push`], with as much room as that.
+    pub fn push_within(
         &self,
         room: Room,
         encode: impl FnOnce(&mut Encoded) -> Result<(), SealError>,
@@ -182,26 +182,5 @@ impl Shared {
             )));
         }
         self.queue.push(room, taken).map_err(|Refused| unavailable("no room for another record"))
-    }
-}
-
-/// Writes what is gathered as its windows end. What finds no room is put back; at the end it is taken all the same, as no
-/// more comes.
-pub(crate) fn write_refusals(refusals: &Refusals, shared: &Shared, callers: &OwnerKey) {
-    let now = || shared.clock.monotonic();
-    while let Some(all) = refusals.ended(now) {
-        let room = if refusals.is_closed() { Room::Last } else { Room::Usual };
-        for ended in all {
-            let Err(denial) = shared.push_within(room, |encoded| encoded.refusals(&ended.gathered, callers))
-            else {
-                continue;
-            };
-            if room == Room::Usual {
-                refusals.put_back(ended, now());
-                continue;
-            }
-            let (code, count) = (ended.gathered.code(), ended.gathered.count);
-            tracing::error!(code, count, %denial, "refusals have no record");
-        }
     }
 }
