@@ -4,13 +4,14 @@ use crate::believed::{Believed, Moment};
 use crate::bell::Bell;
 use crate::checkpoint::{self, Checkpoint};
 use crate::commit::Committer;
-use crate::disk::{self, Disk, Lock, RealDisk};
+use crate::disk::{self, Disk, RealDisk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::gather::write_refusals;
 use crate::hang;
 use crate::head::{Anchor, Head, Remembered};
 use crate::integrate::Integrator;
 use crate::journal::{self, Trust};
+use crate::lock::take_lock;
 use crate::note::Note;
 use crate::options::Options;
 use crate::outage;
@@ -33,7 +34,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
 
 impl Trail {
     /// Opens the trail, or starts a new one in an empty directory. Reads back what a crash left: records that
@@ -112,24 +112,6 @@ impl Trail {
             .map_err(failed("starting a thread for", &shared.places.base))?;
         Ok(Trail { shared, callers, refusals, threads: Mutex::new(Some(threads)) })
     }
-
-    /// Whether the trail is as it was left; nothing is changed. What lies beside the log wrongly, and a start writes anew,
-    /// is told. A trail that a running bridge writes was examined when that started, and is not again.
-    ///
-    /// # Errors
-    /// As [`Trail::open`].
-    pub fn examine(options: &Options) -> Result<Vec<Fault>, AuditError> {
-        let (disk, places) = (Arc::new(RealDisk) as Arc<dyn Disk>, Places::below(&options.dir));
-        let examined = match is_written(&*disk, &places)? {
-            true => Ok(Vec::new()),
-            false => Found::at(&disk, &places, options).map(|found| found.beside.faults().cloned().collect()),
-        };
-        match examined {
-            // A bridge may have started since.
-            _ if is_written(&*disk, &places)? => Ok(Vec::new()),
-            examined => examined,
-        }
-    }
 }
 
 /// What was found, and what is to become of it.
@@ -207,29 +189,6 @@ fn start_threads(
 
 fn unsealed(error: &SealError) -> AuditError {
     AuditError::NotIntegrated(format!("what was found cannot be recorded: {error}"))
-}
-
-/// Whoever only looks whether somebody writes holds the lock for a moment: it is asked for more than once.
-fn take_lock(disk: &dyn Disk, places: &Places) -> Result<Box<dyn Lock>, AuditError> {
-    const TRIES: u32 = 5;
-    const PAUSE: Duration = Duration::from_millis(20);
-    let file = places.base.join("lock");
-    for _ in 1..TRIES {
-        if let Some(lock) = disk.lock(&file).map_err(failed("locking", &file))? {
-            return Ok(lock);
-        }
-        thread::sleep(PAUSE);
-    }
-    disk.lock(&file).map_err(failed("locking", &file))?.ok_or(AuditError::Locked(file))
-}
-
-/// Whether another process writes the trail.
-pub(crate) fn is_written(disk: &dyn Disk, places: &Places) -> Result<bool, AuditError> {
-    let file = places.base.join("lock");
-    match disk.lock(&file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        lock => Ok(lock.map_err(failed("locking", &file))?.is_none()),
-    }
 }
 
 /// Moves out of the way what an accepted trail does not go on from. The journal's own turn comes when what is good of it

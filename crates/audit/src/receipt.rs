@@ -7,6 +7,7 @@ use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
 use crate::merkle::{Hash, check_inclusion, leaf_hash};
 use crate::reader::{Log, settled};
+use crate::text::decimal;
 use ironbridge_seal::hash::{base64, unbase64};
 use ironbridge_seal::note::{self, NoteError, NoteVerifier, Signature};
 use serde::{Deserialize, Serialize};
@@ -252,11 +253,6 @@ impl Opened {
 
 fn hash(line: &str) -> Option<Hash> {
     unbase64(line)?.try_into().ok()
-}
-
-/// A number in its one form: no sign, no leading zero.
-pub(crate) fn decimal(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
 /// What does not fit in a receipt.

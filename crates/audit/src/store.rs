@@ -1,16 +1,7 @@
 //! Whether the store that lies beside the trail is what became of the one that the trail was written with.
 
-use crate::disk::{Disk, RealDisk};
 use crate::fault::{Fault, FaultKind};
-use crate::head::{Anchor, Remembered};
-use crate::journal::Trust;
-use crate::opening::is_written;
-use crate::places::Places;
-use crate::reader::Log;
-use crate::recover;
 use ironbridge_core::StoreMark;
-use std::path::Path;
-use std::sync::Arc;
 
 const STORE: &str = "store.sqlite";
 
@@ -26,6 +17,8 @@ pub struct StoreSeen {
 }
 
 impl StoreSeen {
+    /// Whether it is what became of the one that had this mark.
+    ///
     /// # Errors
     /// A fault where it is not what became of the one that had this mark.
     pub(crate) fn follows(&self, before: StoreMark) -> Result<(), Fault> {
@@ -59,31 +52,5 @@ impl StoreSeen {
         format!(
             "the store was set back: it has seen {now} changes of its rows, but {before} were made; {again}"
         )
-    }
-}
-
-impl Anchor {
-    /// Whether the store that was seen is the one that the trail in a directory goes with, as a start judges it. It was
-    /// asked after what was `remembered`, which a running bridge keeps behind it at all times.
-    ///
-    /// # Errors
-    /// A fault where it was set back, or where the signed log, which nobody is writing, tells of a change of the store
-    /// since what is remembered.
-    pub fn judge_store(&self, dir: &Path, remembered: &Remembered, seen: &StoreSeen) -> Result<(), Fault> {
-        seen.follows(remembered.store)?;
-        let (disk, places) = (Arc::new(RealDisk) as Arc<dyn Disk>, Places::below(dir));
-        // Where that cannot be told, a start cannot begin either.
-        let nobody_writes = || is_written(&*disk, &places).is_ok_and(|is_written| !is_written);
-        if !nobody_writes() {
-            return Ok(());
-        }
-        let log = Log::at(Arc::clone(&disk), places.clone(), Trust::default());
-        let Ok(head) = log.checkpoint(None) else { return Ok(()) };
-        let known = remembered.with(self.mark);
-        match recover::beyond(&log, known.acknowledged..head.size, self) {
-            Ok(Some(fault)) if nobody_writes() => Err(fault),
-            // Of what cannot be read of the log, whoever reads it says more.
-            _ => Ok(()),
-        }
     }
 }

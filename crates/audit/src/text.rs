@@ -145,6 +145,11 @@ fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
     days.checked_sub(719_468)
 }
 
+/// A number in its one form: no sign, no leading zero.
+pub(crate) fn decimal(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

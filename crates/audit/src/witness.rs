@@ -9,7 +9,7 @@ pub use state::{FileState, WitnessState};
 
 use crate::checkpoint::Checkpoint;
 use crate::merkle::{Hash, check_consistency, empty_root};
-use crate::receipt::decimal;
+use crate::text::decimal;
 use ironbridge_core::Timestamp;
 use ironbridge_seal::hash::{base64, unbase64};
 use ironbridge_seal::note::{self, NoteSigner, NoteVerifier, SignatureKind};

@@ -1,6 +1,6 @@
 use super::{AddCheckpoint, Finding, FindingKind, MAX_BODY};
 use crate::checkpoint::Checkpoint;
-use crate::receipt::decimal;
+use crate::text::decimal;
 use ironbridge_seal::note::{self, MAX_SIGNATURES, NoteVerifier, Signature};
 
 /// A question to a witness, made by [`crate::Log::cosign_request`].
