@@ -7,7 +7,7 @@ use crate::disk::{self, Disk};
 use crate::fault::{AuditError, Fault, FaultKind, failed};
 use crate::places::Places;
 use crate::reader::Log;
-use crate::retention::{self, Kept};
+use crate::retained::{self, Retained};
 use crate::segment;
 use crate::tiles::{self, Kind, WIDTH};
 use ironbridge_seal::note::NoteVerifier;
@@ -17,7 +17,7 @@ use std::io;
 pub(crate) struct Beside {
     keys: Option<Fault>,
     /// With what belongs there.
-    kept: Option<(Fault, Kept)>,
+    kept: Option<(Fault, Retained)>,
 }
 
 impl Beside {
@@ -29,10 +29,10 @@ impl Beside {
     /// Where there is no log yet, or none any more.
     pub fn no_log(log: &Log) -> Beside {
         let kept = match log.kept() {
-            Ok(kept) => kept.beyond(Kept::default()),
+            Ok(kept) => kept.beyond(Retained::default()),
             Err(fault) => Some(fault),
         };
-        Beside { keys: None, kept: kept.map(|fault| (fault, Kept::default())) }
+        Beside { keys: None, kept: kept.map(|fault| (fault, Retained::default())) }
     }
 
     /// What is to be recorded, and said.
@@ -43,7 +43,7 @@ impl Beside {
     /// Once the records of it cannot be lost any more. The keys are written with the next checkpoint.
     pub fn mend(&self, disk: &dyn Disk, places: &Places) -> Result<(), AuditError> {
         let Some((_, kept)) = &self.kept else { return Ok(()) };
-        let file = places.log.join(retention::FILE);
+        let file = places.log.join(retained::FILE);
         kept.write(disk, &places.temporary("kept"), &places.log).map_err(failed("writing", &file))
     }
 }
@@ -71,10 +71,10 @@ fn foreign_keys(log: &Log, ours: &[NoteVerifier]) -> Option<Fault> {
 }
 
 /// Most logs have no such file, and miss nothing: then no record has to be looked for.
-fn foreign_kept(log: &Log) -> Option<(Fault, Kept)> {
+fn foreign_kept(log: &Log) -> Option<(Fault, Retained)> {
     let kept = log.kept();
     let whole = kept.as_ref().is_ok_and(|kept| log.begins_with(*kept));
-    if whole && kept == Ok(Kept::default()) {
+    if whole && kept == Ok(Retained::default()) {
         return None;
     }
     let announced = match log.announced() {
@@ -98,7 +98,7 @@ fn foreign_kept(log: &Log) -> Option<(Fault, Kept)> {
 
 impl Log {
     /// Whether the first of what should be there is.
-    fn begins_with(&self, kept: Kept) -> bool {
+    fn begins_with(&self, kept: Retained) -> bool {
         self.has_bundle_at(kept.records) && self.first_detail().is_none_or(|first| first <= kept.detail)
     }
 

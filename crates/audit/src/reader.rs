@@ -1,11 +1,19 @@
 //! Reading a trail: also while a bridge writes it, from another process, without a lock.
+//!
+//! [`Log`] is what all of it stands on. In layers, each of which knows only those before it: the tree under a checkpoint,
+//! the log's files and its detail; records one after the other; what a query asks, and which records it has to read;
+//! verification.
 
+mod bundle;
 mod details;
 mod entries;
 mod files;
+mod find;
 mod indexer;
+mod log;
 mod proof;
 mod query;
+mod retained;
 mod search;
 mod tree;
 mod verify;
@@ -14,190 +22,7 @@ mod witnessed;
 pub use entries::{Follow, Stored};
 pub use files::LogFile;
 pub use indexer::Indexer;
+pub use log::Log;
+pub(crate) use log::settled;
 pub use query::{Order, Query};
 pub use verify::{Place, Verification, Verified};
-
-use crate::checkpoint::{self, Checkpoint, SignedCheckpoint};
-use crate::disk::{self, Disk, RealDisk};
-use crate::fault::{Fault, FaultKind};
-use crate::head::Anchor;
-use crate::journal::Trust;
-use crate::places::Places;
-use crate::retention::{Announced, Kept};
-use ironbridge_seal::note::NoteVerifier;
-use parking_lot::Mutex;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-/// A stored trail.
-#[derive(Clone)]
-pub struct Log {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) places: Places,
-    /// What is demanded of journal and detail.
-    pub(crate) trust: Trust,
-    /// What could not be read while records were.
-    damage: Arc<Mutex<Vec<Fault>>>,
-    /// Of the newest checkpoint, as far as it was read.
-    tree: Arc<Mutex<Option<Arc<tree::Tree>>>>,
-    /// Whether a query passed records over because an index said so that nothing proves.
-    indexed: Arc<AtomicBool>,
-    /// Whether `kept` is not believed, and nothing is passed over because of it.
-    whole: bool,
-    /// What the log's own records say of it, as far as that was looked for.
-    pub(crate) announced: Arc<Mutex<Announced>>,
-}
-
-/// More faults tell nothing more.
-const MAX_DAMAGE: usize = 16;
-const CHECKPOINT: &str = "log/checkpoint";
-const KEY: &str = "log/key";
-
-impl Log {
-    /// The trail in the audit directory.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Log, Fault> {
-        Log::open_on(Arc::new(RealDisk), dir)
-    }
-
-    /// As [`Log::open`], on another disk.
-    pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Log, Fault> {
-        let log = Log::at(disk, Places::below(dir.as_ref()), Trust::default());
-        log.unverified_checkpoint()?;
-        Ok(log)
-    }
-
-    pub(crate) fn at(disk: Arc<dyn Disk>, places: Places, trust: Trust) -> Log {
-        let (damage, tree, indexed) = (Arc::default(), Arc::default(), Arc::default());
-        Log { disk, places, trust, damage, tree, indexed, whole: false, announced: Arc::default() }
-    }
-
-    /// What could not be read so far of what lies beside the records: they were given without it. The first faults, one
-    /// of each file.
-    pub fn damage(&self) -> Vec<Fault> {
-        self.damage.lock().clone()
-    }
-
-    /// Whether a query passed records over because an index said so, which nothing authenticates.
-    pub fn went_by_index(&self) -> bool {
-        self.indexed.load(Relaxed)
-    }
-
-    /// Records stay readable whatever lies beside them; whoever reads them is told.
-    pub(crate) fn note_damage(&self, fault: Fault) {
-        let mut damage = self.damage.lock();
-        if damage.len() < MAX_DAMAGE && damage.iter().all(|known| known.file != fault.file) {
-            damage.push(fault);
-        }
-    }
-
-    /// The trail, of whose journal and detail only what the bridge itself wrote is believed. Without the key that the
-    /// anchor holds, their checksums show damage, but not a forger.
-    ///
-    /// # Errors
-    /// When what is remembered of the trail cannot be read, or is of another log.
-    pub fn authenticated(mut self, anchor: &Anchor) -> Result<Log, Fault> {
-        if let Some(remembered) = anchor.remembered_on(&*self.disk)? {
-            settled(|| self.check_tree(remembered.size, &remembered.root))?;
-            self.trust = Trust { key: Some(anchor.key.clone()), from: remembered.authenticated_from };
-        }
-        Ok(self)
-    }
-
-    /// The head of the log, if this key signed it. Without a key, those that lie beside the log are taken: that
-    /// shows damage, but not a forger who replaced both.
-    pub fn checkpoint(&self, verifier: Option<&NoteVerifier>) -> Result<Checkpoint, Fault> {
-        let keys = verifier.map(std::slice::from_ref).unwrap_or_default();
-        Ok(self.signed_checkpoint(keys)?.checkpoint)
-    }
-
-    /// The head of the log as it is signed, by one of these keys at least. Without keys, those that lie beside the
-    /// log are taken.
-    pub fn signed_checkpoint(&self, keys: &[NoteVerifier]) -> Result<SignedCheckpoint, Fault> {
-        self.open_note(self.note()?, CHECKPOINT, keys)
-    }
-
-    /// The verifier keys that lie beside the log.
-    pub fn stored_keys(&self) -> Result<Vec<NoteVerifier>, Fault> {
-        let text = self.text("key", KEY)?;
-        NoteVerifier::parse_lines(&text).map_err(|error| Fault::new(FaultKind::Malformed, KEY, error))
-    }
-
-    fn open_note(&self, note: String, named: &str, keys: &[NoteVerifier]) -> Result<SignedCheckpoint, Fault> {
-        let stored = if keys.is_empty() { self.stored_keys()? } else { Vec::new() };
-        let keys = if keys.is_empty() { &stored } else { keys };
-        SignedCheckpoint::open(note, keys).map_err(|error| Fault::new(FaultKind::Signature, named, error))
-    }
-
-    /// What the checkpoint says, whoever signed it: enough to find entries, not to believe them.
-    pub(crate) fn unverified_checkpoint(&self) -> Result<Checkpoint, Fault> {
-        let note = self.note()?;
-        let (text, _) = note.split_once("\n\n").unwrap_or_default();
-        parse(&format!("{text}\n"))
-    }
-
-    /// Index of the first record that retention kept. The records before it are gone, their hashes are not.
-    pub fn first_kept(&self) -> Result<u64, Fault> {
-        Ok(self.believed_kept()?.records)
-    }
-
-    /// How much of the trail retention left, as it lies beside the log: who concludes from it asks
-    /// `believed_kept`.
-    pub fn kept(&self) -> Result<Kept, Fault> {
-        match self.whole {
-            true => Ok(Kept::default()),
-            false => Kept::read(&*self.disk, &self.places.log),
-        }
-    }
-
-    /// For looking for records that a `kept` of another hand may hide.
-    pub(crate) fn as_if_whole(&self) -> Log {
-        Log { whole: true, ..self.clone() }
-    }
-
-    /// Notes where `kept` says more than the log's own records announce: what is read then is not whole.
-    pub fn check_kept(&self) -> Result<(), Fault> {
-        self.kept()?;
-        if let Err(fault) = self.rightly_kept() {
-            self.note_damage(fault);
-        }
-        Ok(())
-    }
-
-    /// Whether the fault may be that retention dropped more since it had left so much: what is missing is no theft
-    /// then, but read too late.
-    pub fn was_dropped(&self, fault: &Fault, kept: Kept) -> Result<bool, Fault> {
-        Ok(fault.kind == FaultKind::Missing && self.kept()? != kept)
-    }
-
-    fn note(&self) -> Result<String, Fault> {
-        self.text(checkpoint::FILE, CHECKPOINT)
-    }
-
-    fn text(&self, file: &str, named: &str) -> Result<String, Fault> {
-        let bytes = disk::read(&*self.disk, &self.places.log.join(file))
-            .map_err(|error| Fault::reading(named, &error))?;
-        String::from_utf8(bytes).map_err(|_| Fault::new(FaultKind::Malformed, named, "the file is not text"))
-    }
-}
-
-fn parse(text: &str) -> Result<Checkpoint, Fault> {
-    Checkpoint::parse(text)
-        .ok_or_else(|| Fault::new(FaultKind::Malformed, CHECKPOINT, "the note is not a checkpoint"))
-}
-
-/// Tries again while the log grows under the reader's hands: a partial tile that gave way to a larger one, a
-/// segment whose records have moved into the log.
-pub(crate) fn settled<T>(mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
-    const ATTEMPTS: usize = 5;
-    for _ in 1..ATTEMPTS {
-        match attempt() {
-            Err(fault) if fault.kind == FaultKind::Missing => {}
-            outcome => return outcome,
-        }
-    }
-    attempt()
-}

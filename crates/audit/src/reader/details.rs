@@ -1,7 +1,7 @@
 //! Finding the detail that lies beside the log. Where there is none, it is empty: it was dropped, or this is a copy of
 //! the log alone.
 
-use super::{Log, settled};
+use super::log::{Log, settled};
 use crate::disk::Disk;
 use crate::fault::{Fault, FaultKind};
 use crate::journal::{Cursor, Trust};

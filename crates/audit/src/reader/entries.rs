@@ -1,5 +1,7 @@
+//! Records one after the other, in either direction.
+
 use super::details::{Anywhere, Forward};
-use super::{Log, settled};
+use super::log::{Log, settled};
 use crate::detail::{self, Detail, DetailKind, SealedDetail};
 use crate::entry::Entry;
 use crate::fault::{Fault, FaultKind};
@@ -56,6 +58,9 @@ impl Stored {
         self.details.iter().enumerate().map(open).collect()
     }
 }
+
+/// Records as they are read; a fault is the last.
+pub(super) type Records = Box<dyn Iterator<Item = Result<Stored, Fault>> + Send>;
 
 /// A record's bytes.
 struct Held {

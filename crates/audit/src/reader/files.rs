@@ -1,8 +1,8 @@
 //! The log's files by name: for copies of it, and for whoever reads it over HTTP (c2sp.org/tlog-tiles).
 
-use super::Log;
+use super::log::Log;
 use crate::fault::{Fault, FaultKind};
-use crate::retention;
+use crate::retained;
 use crate::tiles::{self, Kind, WIDTH, load_covered, nodes_at};
 use std::path::{Path, PathBuf};
 
@@ -97,7 +97,7 @@ impl LogFile {
             LogFile::Checkpoint => "checkpoint".into(),
             LogFile::Key => "key".into(),
             LogFile::Witnessed => "witnessed".into(),
-            LogFile::Kept => retention::FILE.into(),
+            LogFile::Kept => retained::FILE.into(),
             LogFile::Tile { level, index, width } => tiles::path(Kind::Hashes(level), index, width),
             LogFile::Entries { index, width } => tiles::path(Kind::Entries, index, width),
         }

@@ -1,5 +1,5 @@
-use super::Log;
 use super::details::Forward;
+use super::log::Log;
 use crate::detail::{self, DetailKind};
 use crate::fault::{Fault, FaultKind};
 use crate::index::{BLOCKS, Blocks, DIRECTORY, IndexBuilder, IndexFile, name, put, seal};

@@ -1,7 +1,10 @@
-use super::Log;
+//! Proofs from the stored tree: that it holds an entry, and that it grew from a smaller one.
+
+use super::log::{CHECKPOINT, Log};
+use super::tree::TileNodes;
 use crate::fault::{Fault, FaultKind};
-use crate::merkle::{Hash, Nodes, consistency_path, inclusion_path, range_root};
-use crate::tiles::{Kind, WIDTH, load_tile, named, node_within, nodes_at};
+use crate::merkle::{Hash, consistency_path, inclusion_path, range_root};
+use crate::tiles::WIDTH;
 use std::collections::HashMap;
 
 impl Log {
@@ -42,37 +45,18 @@ impl Log {
         if size > integrated {
             return Err(beyond(size, integrated));
         }
-        Ok(TileNodes { log: self, size: integrated, read: HashMap::new() })
+        Ok(self.tile_nodes(integrated))
+    }
+}
+
+impl Log {
+    /// The nodes of the tree of so many entries, as its tiles have them.
+    pub(super) fn tile_nodes(&self, size: u64) -> TileNodes<'_> {
+        TileNodes { disk: &*self.disk, log: &self.places.log, size, read: HashMap::new() }
     }
 }
 
 fn beyond(index: u64, size: u64) -> Fault {
     let detail = format!("{index} is beyond the {size} entries of the tree");
-    Fault::new(FaultKind::Missing, super::CHECKPOINT, detail)
-}
-
-/// The tree's nodes, from its tiles.
-pub(super) struct TileNodes<'l> {
-    pub log: &'l Log,
-    pub size: u64,
-    pub read: HashMap<(u32, u64), Vec<Hash>>,
-}
-
-impl Nodes for TileNodes<'_> {
-    type Error = Fault;
-
-    fn node(&mut self, height: u32, index: u64) -> Result<Hash, Fault> {
-        let (level, within) = (height / 8, height % 8);
-        let first = index << within;
-        let tile = first / WIDTH;
-        if !self.read.contains_key(&(level, tile)) {
-            let width = nodes_at(level, self.size).saturating_sub(tile * WIDTH).min(WIDTH);
-            let hashes = load_tile(&*self.log.disk, &self.log.places.log, level, tile, width)?;
-            self.read.insert((level, tile), hashes);
-        }
-        let place = usize::try_from(index % (WIDTH >> within)).unwrap_or(usize::MAX);
-        self.read.get(&(level, tile)).and_then(|hashes| node_within(hashes, within, place)).ok_or_else(|| {
-            Fault::new(FaultKind::Malformed, named(Kind::Hashes(level), tile, WIDTH), "too short")
-        })
-    }
+    Fault::new(FaultKind::Missing, CHECKPOINT, detail)
 }

@@ -1,9 +1,9 @@
 //! Which records a query has to read.
 
 use super::details::Anywhere;
-use super::entries::{Backward, Stored};
-use super::query::{Order, Query, Records};
-use super::{Log, settled};
+use super::entries::{Backward, Follow, Records, Stored};
+use super::log::{Log, settled};
+use super::query::{Order, Query};
 use crate::fault::Fault;
 use crate::index::{Blocks, Field, IndexFile, Positions, Term};
 use crate::merkle::Hash;
@@ -75,7 +75,9 @@ impl Search {
             move |number| Search::in_block(Arc::clone(&search), number)
         };
         Ok(match search.order {
-            Order::OldestFirst => Box::new((0..full).flat_map(in_block).chain(search.log.follow(rest))),
+            Order::OldestFirst => {
+                Box::new((0..full).flat_map(in_block).chain(Follow::from(&search.log, rest)))
+            }
             Order::NewestFirst => {
                 Box::new(Backward::new(&search.log, rest)?.chain((0..full).rev().flat_map(in_block)))
             }
@@ -175,7 +177,8 @@ mod tests {
     use crate::journal::Trust;
     use crate::merkle::{leaf_hash, root_of};
     use crate::places::Places;
-    use crate::reader::{Indexer, parse};
+    use crate::reader::Indexer;
+    use crate::reader::log::parse;
     use crate::segment::TrailKey;
     use crate::text::push_time;
     use crate::tiles::Edge;

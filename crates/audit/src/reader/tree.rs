@@ -1,99 +1,29 @@
-//! Records are given as the tree has them that the checkpoint names: a bundle that was altered is told when it is read, not
-//! only when somebody verifies.
+//! The tree under one checkpoint, as far as its tiles were read.
 
-use super::proof::TileNodes;
-use super::{CHECKPOINT, Log, parse};
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::fault::{Fault, FaultKind};
-use crate::merkle::{Hash, check_inclusion, check_run, inclusion_path, leaf_hash};
-use crate::tiles::{Kind, WIDTH, bundle_entries, load_bytes, named};
+use crate::merkle::{Hash, Nodes, check_inclusion, inclusion_path, leaf_hash};
+use crate::tiles::{Kind, WIDTH, load_tile, named, node_within, nodes_at};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::Path;
 
 /// The tree of one checkpoint.
 pub(super) struct Tree {
-    note: String,
-    head: Checkpoint,
+    /// The checkpoint as it is signed.
+    pub note: String,
+    pub head: Checkpoint,
     /// What was read of its tiles.
-    tiles: Mutex<HashMap<(u32, u64), Vec<Hash>>>,
+    pub tiles: Mutex<HashMap<(u32, u64), Vec<Hash>>>,
 }
 
 /// Tiles of a tree that are held, 8 KiB each: those above 65,536 records are one.
 const HELD: usize = 256;
 
-impl Log {
-    /// The records of the bundle that holds `index`, from `index` on, in a log of `size` entries.
-    ///
-    /// # Errors
-    /// Where they are not those under the checkpoint's root.
-    pub(crate) fn bundle(&self, index: u64, size: u64) -> Result<Vec<Vec<u8>>, Fault> {
-        let tree = self.newest_tree()?;
-        let number = index / WIDTH;
-        let first = number * WIDTH;
-        let width = tree.head.size.saturating_sub(first).min(WIDTH);
-        if width == 0 || size > tree.head.size {
-            let detail = "no checkpoint covers it yet";
-            return Err(Fault::new(FaultKind::Missing, named(Kind::Entries, number, WIDTH), detail));
-        }
-        let (file, bytes) = load_bytes(&*self.disk, &self.places.log, Kind::Entries, number, width)?;
-        let entries = bundle_entries(&file, &bytes, first, width)?;
-        if !tree.has(self, number, &entries)? {
-            let detail =
-                "these records are not those that were signed; `ironbridge audit verify` tells which are not";
-            return Err(Fault::new(FaultKind::Altered, file, detail).entry(first));
-        }
-        let skip = usize::try_from(index - first).unwrap_or(usize::MAX);
-        let count = usize::try_from(size.saturating_sub(index)).unwrap_or(usize::MAX);
-        Ok(entries.into_iter().skip(skip).take(count).map(<[u8]>::to_vec).collect())
-    }
-
-    /// Whether this is the root of the `number`th run of `2^height` records in the tree that the checkpoint names. Who has
-    /// hashed all of them need not have each bundle proven.
-    ///
-    /// # Errors
-    /// Where the tree's tiles cannot be read.
-    pub(super) fn has_run(&self, number: u64, height: u32, root: &Hash) -> Result<bool, Fault> {
-        let tree = self.newest_tree()?;
-        let (first, size) = (number << height, tree.head.size);
-        if size < (number + 1) << height {
-            return Ok(false);
-        }
-        let mut nodes = TileNodes { log: self, size, read: HashMap::new() };
-        let path = inclusion_path(&mut nodes, first, 0, size)?;
-        Ok(check_run(&tree.head.root, size, (number, height), root, &path))
-    }
-
-    fn newest_tree(&self) -> Result<Arc<Tree>, Fault> {
-        let note = self.note()?;
-        let mut held = self.tree.lock();
-        if let Some(tree) = held.as_ref().filter(|tree| tree.note == note) {
-            return Ok(Arc::clone(tree));
-        }
-        let (text, _) = note.split_once("\n\n").unwrap_or_default();
-        let head = parse(&format!("{text}\n"))?;
-        Ok(Arc::clone(held.insert(Arc::new(Tree { note, head, tiles: Mutex::default() }))))
-    }
-
-    /// The tree that is read must be the one that the bridge remembers, or have grown from it.
-    pub(super) fn check_tree(&self, size: u64, root: &Hash) -> Result<(), Fault> {
-        let now = self.unverified_checkpoint()?.size;
-        if now < size {
-            let detail = format!("the log has {now} records, but {size} were signed");
-            return Err(Fault::new(FaultKind::RolledBack, CHECKPOINT, detail).entry(now));
-        }
-        if size > 0 && self.root(size)? != *root {
-            let detail =
-                format!("the log is another one: its first {size} records are not those that were signed");
-            return Err(Fault::new(FaultKind::Forked, CHECKPOINT, detail));
-        }
-        Ok(())
-    }
-}
-
 impl Tree {
     /// Whether these are the bundle's entries: one entry's proof takes all others of the bundle in.
-    fn has(&self, log: &Log, number: u64, entries: &[&[u8]]) -> Result<bool, Fault> {
+    pub fn has(&self, mut nodes: TileNodes<'_>, number: u64, entries: &[&[u8]]) -> Result<bool, Fault> {
         let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
         let Some(leaf) = leaves.first().copied() else { return Ok(true) };
         let (first, size) = (number * WIDTH, self.head.size);
@@ -103,7 +33,7 @@ impl Tree {
             read.clear();
         }
         read.insert((0, number), leaves);
-        let mut nodes = TileNodes { log, size, read };
+        nodes.read = read;
         let path = inclusion_path(&mut nodes, first, 0, size)?;
         nodes.read.remove(&(0, number));
         *tiles = nodes.read;
@@ -113,5 +43,33 @@ impl Tree {
             tiles.clear();
         }
         Ok(proven)
+    }
+}
+
+/// The tree's nodes, from its tiles.
+pub(super) struct TileNodes<'l> {
+    pub disk: &'l dyn Disk,
+    /// The log's directory.
+    pub log: &'l Path,
+    pub size: u64,
+    pub read: HashMap<(u32, u64), Vec<Hash>>,
+}
+
+impl Nodes for TileNodes<'_> {
+    type Error = Fault;
+
+    fn node(&mut self, height: u32, index: u64) -> Result<Hash, Fault> {
+        let (level, within) = (height / 8, height % 8);
+        let first = index << within;
+        let tile = first / WIDTH;
+        if !self.read.contains_key(&(level, tile)) {
+            let width = nodes_at(level, self.size).saturating_sub(tile * WIDTH).min(WIDTH);
+            let hashes = load_tile(self.disk, self.log, level, tile, width)?;
+            self.read.insert((level, tile), hashes);
+        }
+        let place = usize::try_from(index % (WIDTH >> within)).unwrap_or(usize::MAX);
+        self.read.get(&(level, tile)).and_then(|hashes| node_within(hashes, within, place)).ok_or_else(|| {
+            Fault::new(FaultKind::Malformed, named(Kind::Hashes(level), tile, WIDTH), "too short")
+        })
     }
 }

@@ -1,12 +1,12 @@
 use super::details::Forward;
-use super::{Log, settled};
+use super::log::{CHECKPOINT, Log, settled};
 use crate::checkpoint::Checkpoint;
 use crate::detail;
 use crate::fault::{Fault, FaultKind};
 use crate::journal;
 use crate::leaf;
 use crate::merkle::{Hash, check_inclusion, leaf_hash, root_of};
-use crate::retention::{self, Kept};
+use crate::retained::{self, Retained};
 use crate::tiles::{
     Edge, HASH_BYTES, Kind, Tile, WIDTH, bundle_entries, load_bytes, load_tile, named, nodes_at, parse_tile,
 };
@@ -27,7 +27,7 @@ pub struct Verified {
     pub root: Hash,
     /// What retention dropped, as records in the log say. The hashes of dropped records were verified. Nothing where
     /// only a range was verified: the records that say so may lie outside.
-    pub kept: Kept,
+    pub kept: Retained,
     /// Records whose detail lies beside the log and fits what they commit to.
     pub details: u64,
     /// Records in the journal that no checkpoint covers yet: their checksums are right, but nothing signs them.
@@ -43,8 +43,8 @@ pub struct Verification {
     edge: Vec<(PathBuf, Vec<u8>)>,
     computed: Edge,
     /// What the log was when it began says is gone, and what its records say may be.
-    kept: Kept,
-    allowed: Kept,
+    kept: Retained,
+    allowed: Retained,
     /// `None` where the log was copied without its detail.
     detail: Option<Forward>,
     details: u64,
@@ -57,7 +57,7 @@ pub struct Verification {
 #[derive(Debug, Clone)]
 pub struct Place {
     origin: String,
-    allowed: Kept,
+    allowed: Retained,
     details: u64,
     edge: Edge,
 }
@@ -109,7 +109,7 @@ impl Verification {
         for entry in entries {
             let index = self.computed.size;
             self.computed.push(entry, full);
-            if let Some(kept) = Kept::announced(entry) {
+            if let Some(kept) = Retained::announced(entry) {
                 self.allowed = kept.max(self.allowed);
             }
             if let Err(fault) = self.verify_detail(index, entry) {
@@ -147,7 +147,7 @@ impl Verification {
         self.verify_edge()?;
         if self.computed.root() != self.head.root {
             let detail = "the entries and tiles agree with each other, but not with the root that was signed";
-            return Err(Fault::new(FaultKind::Altered, super::CHECKPOINT, detail));
+            return Err(Fault::new(FaultKind::Altered, CHECKPOINT, detail));
         }
         if let Some(fault) = self.detail_fault {
             return Err(fault);
@@ -213,7 +213,7 @@ impl Place {
         let origin = lines.next()?.to_owned();
         let mut numbers = lines.next()?.split(' ').map(str::parse);
         let mut number = || numbers.next()?.ok();
-        let (size, allowed) = (number()?, Kept { records: number()?, detail: number()? });
+        let (size, allowed) = (number()?, Retained { records: number()?, detail: number()? });
         let details = number()?;
         let hashes = lines
             .map(|line| {
@@ -279,7 +279,7 @@ impl Log {
         let detail = whole.then(|| Forward::new(self));
         Ok(Verification {
             kept: self.kept()?,
-            allowed: Kept::default(),
+            allowed: Retained::default(),
             log: self.clone(),
             key: signed.key().to_owned(),
             head: signed.checkpoint,
@@ -301,14 +301,14 @@ impl Log {
         let head = &verification.head;
         if place.origin != head.origin {
             let detail = format!("the log is {}, but the saved place is of {}", head.origin, place.origin);
-            return Err(Fault::new(FaultKind::Signature, super::CHECKPOINT, detail));
+            return Err(Fault::new(FaultKind::Signature, CHECKPOINT, detail));
         }
         if place.edge.size > head.size {
             let detail = format!(
                 "{} entries were verified before, but the log has only {}: it was rolled back",
                 place.edge.size, head.size
             );
-            return Err(Fault::new(FaultKind::RolledBack, super::CHECKPOINT, detail).entry(head.size));
+            return Err(Fault::new(FaultKind::RolledBack, CHECKPOINT, detail).entry(head.size));
         }
         verification.computed = place.edge.clone();
         verification.allowed = place.allowed;
@@ -331,12 +331,12 @@ impl Log {
         let (key, head) = (signed.key().to_owned(), signed.checkpoint);
         if range.is_empty() || range.end > head.size {
             let detail = format!("there are no records {}..{} under it", range.start, range.end);
-            return Err(Fault::new(FaultKind::Missing, super::CHECKPOINT, detail));
+            return Err(Fault::new(FaultKind::Missing, CHECKPOINT, detail));
         }
         let kept = self.kept()?;
         if range.start < kept.records {
             let detail = format!("retention dropped the records below {}", kept.records);
-            return Err(Fault::new(FaultKind::Missing, retention::NAMED, detail).entry(range.start));
+            return Err(Fault::new(FaultKind::Missing, retained::NAMED, detail).entry(range.start));
         }
         let (first, last) = (range.start / WIDTH, (range.end - 1) / WIDTH);
         let of = range.end - range.start;
@@ -348,7 +348,7 @@ impl Log {
         }
         progress(of, of);
         let (origin, size, root) = (head.origin, head.size, head.root);
-        Ok(Verified { origin, key, size, root, kept: Kept::default(), details: 0, pending: 0 })
+        Ok(Verified { origin, key, size, root, kept: Retained::default(), details: 0, pending: 0 })
     }
 
     /// A bundle's entries against its leaf hashes, and these against the signed root: one entry's proof takes all

@@ -1,4 +1,4 @@
-use super::{CHECKPOINT, Log, settled};
+use super::log::{CHECKPOINT, Log, settled};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::disk;
 use crate::fault::{Fault, FaultKind};

@@ -6,7 +6,7 @@ use crate::exchanges::{
 use crate::left::begun;
 use crate::memory_disk::{MemoryDisk, Unsynced};
 use ironbridge_audit::disk::Disk;
-use ironbridge_audit::{AuditError, FaultKind, Kept, Limits, Options, Trail};
+use ironbridge_audit::{AuditError, FaultKind, Limits, Options, Retained, Trail};
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{Clock, Ending, ExchangeId, Record, Recorder, SystemClock, Timestamp};
 use std::path::Path;
@@ -68,7 +68,7 @@ fn old_records_and_older_detail_go_and_the_rest_verifies() {
     let range = log.verify_range(&[], 0..600, &mut |_, _| {}).unwrap_err();
     assert!(range.detail.contains("retention dropped"), "{range}");
     let range = log.verify_range(&[], 512..2000, &mut |_, _| {}).unwrap();
-    assert_eq!(range.kept, Kept::default(), "a range does not show what retention may have dropped");
+    assert_eq!(range.kept, Retained::default(), "a range does not show what retention may have dropped");
     // A bridge that starts again goes on.
     let trail = open(&disk).unwrap();
     record(&trail, 2000..2100);
@@ -110,7 +110,7 @@ fn a_clock_that_was_wrong_takes_no_young_detail_along() {
     let trail = open(&disk).unwrap();
     record(&trail, 720..730);
     drop(trail);
-    assert_eq!(memory_log(&disk).kept_under(before(0, 600)).unwrap(), Kept::default());
+    assert_eq!(memory_log(&disk).kept_under(before(0, 600)).unwrap(), Retained::default());
 }
 
 /// A clock 60 days ahead drops nothing, however often the bridge starts, until somebody says that it is right.
@@ -139,7 +139,7 @@ fn a_clock_that_leapt_drops_nothing_until_it_is_confirmed() {
         assert!(matches!(held, AuditError::ClockInDoubt { .. }), "{held}");
         assert!(held.to_string().contains("until somebody confirms"), "{held}");
         trail.close().unwrap();
-        assert_eq!(memory_log(&disk).kept().unwrap(), Kept::default());
+        assert_eq!(memory_log(&disk).kept().unwrap(), Retained::default());
     }
     assert_eq!(start(true).retain(before(600, 1200), action()).unwrap().unwrap().records, 512);
     assert_eq!(start(false).retain(before(900, 1200), action()).unwrap().unwrap().records, 768);
@@ -189,7 +189,7 @@ fn nothing_goes_that_no_record_allows() {
     trail.close().unwrap();
     let log = memory_log(&disk);
     let file = Path::new(MEMORY).join("log/kept");
-    for forged in [Kept { records: 768, ..kept }, Kept { detail: kept.detail + 400, ..kept }] {
+    for forged in [Retained { records: 768, ..kept }, Retained { detail: kept.detail + 400, ..kept }] {
         let text = serde_json::json!({ "records": forged.records, "detail": forged.detail }).to_string();
         disk.create(&file).unwrap().write_all(text.as_bytes()).unwrap();
         let fault = log.verify(None, &mut |_, _| {}).unwrap_err();
@@ -218,7 +218,7 @@ fn no_retention_announces_what_was_stolen_before_it() {
     disk.remove(&file).unwrap();
     let kept = trail.retain(before(300, 300), action()).unwrap().unwrap();
     // Nor beyond what an earlier one announced.
-    let raised = Kept { records: kept.records + 256, detail: kept.detail + 256 };
+    let raised = Retained { records: kept.records + 256, detail: kept.detail + 256 };
     let text = serde_json::json!({ "records": raised.records, "detail": raised.detail }).to_string();
     disk.create(&file).unwrap().write_all(text.as_bytes()).unwrap();
     assert!(trail.retain(before(600, 1200), action()).is_err());
@@ -293,7 +293,7 @@ fn what_was_stolen_is_missing_once_the_file_is_right() {
     disk.remove(&at("log/tile/entries/000")).unwrap();
     open(&disk).unwrap().close().unwrap();
     let log = memory_log(&disk);
-    assert_eq!(log.kept().unwrap(), Kept::default());
+    assert_eq!(log.kept().unwrap(), Retained::default());
     let fault = log.verify(None, &mut |_, _| {}).unwrap_err();
     assert_eq!(
         (fault.kind, &*fault.file),

@@ -2,7 +2,7 @@
 
 use super::load::{Plan, TOLD, WORKERS, detail_of, people, round_of};
 use crate::exchanges::callers;
-use ironbridge_audit::{Kept, Log, Stored};
+use ironbridge_audit::{Log, Retained, Stored};
 use ironbridge_core::{ExchangeId, OwnerKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl Ledger {
         found as u64
     }
 
-    fn check_detail(&self, stored: &Stored, id: ExchangeId, kept: Kept, context: &str) {
+    fn check_detail(&self, stored: &Stored, id: ExchangeId, kept: Retained, context: &str) {
         let expected = detail_of(id);
         let index = stored.index;
         if stored.details.is_empty() && index < kept.detail && round_of(id) < self.detail_from {

@@ -4,7 +4,7 @@ use crate::command::{block_on, home};
 use crate::failure::Failure;
 use crate::inspect;
 use crate::output::{self, FormatArg};
-use ironbridge_audit::{AuditError, Kept, Limits, Log, Options, Trail};
+use ironbridge_audit::{AuditError, Limits, Log, Options, Retained, Trail};
 use ironbridge_core::action::name;
 use ironbridge_core::{Action, ExchangeId, Timestamp};
 use ironbridge_engine::Home;
@@ -79,7 +79,7 @@ fn drop_old(
     home: &Home,
     limits: Limits,
     confirm_clock: bool,
-) -> Result<Option<Kept>, Failure> {
+) -> Result<Option<Retained>, Failure> {
     let (origin, now) = (&*manifest.bridge.name, home.clock.now());
     let options = block_on(async { Ok(home.trail_options(origin).await?) })?;
     let options = Options { confirm_clock, ..options };
@@ -102,7 +102,7 @@ fn drop_old(
     })
 }
 
-fn report(before: Kept, after: Kept, dry_run: bool) -> std::io::Result<()> {
+fn report(before: Retained, after: Retained, dry_run: bool) -> std::io::Result<()> {
     if before == after {
         return output::data("There is nothing to drop.");
     }

@@ -6,7 +6,7 @@ use crate::command::block_on;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use crate::times;
-use ironbridge_audit::{AuditError, Fault, Kept, unwritable};
+use ironbridge_audit::{AuditError, Fault, Retained, unwritable};
 use ironbridge_core::Timestamp;
 use ironbridge_publish::{Kind, Lag, Snapshot};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ struct Status {
     signed: u64,
     witnessed: u64,
     indexed: u64,
-    kept: Kept,
+    kept: Retained,
     /// Why a start does not go on with it.
     refused: Option<AuditError>,
     /// What else is not as it was left, or cannot be read.
@@ -156,7 +156,7 @@ impl Status {
             output::note(failure.text(output::color_of_stderr()).trim_end());
         }
         if kept.records > 0 || kept.detail > 0 {
-            let Kept { records, detail } = kept;
+            let Retained { records, detail } = kept;
             output::data(format_args!(
                 "dropped by retention: records below {records}, detail below {detail}"
             ))?;
