@@ -1,8 +1,8 @@
 //! Who is it? (A1, A2, A4, A6)
 
 use ironbridge_core::{
-    Code, Control, CredentialKind, Denial, Exchange, Judgement, Phase, Presented, Principal, Sensitive, Stop,
-    code,
+    Claim, Code, Control, CredentialKind, Denial, Exchange, Judgement, Phase, Presented, Principal,
+    Sensitive, Stop, code,
 };
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::api_key::KeyRing;
@@ -45,48 +45,45 @@ impl Authenticate {
     }
 
     fn verify(&self, exchange: &Exchange) -> Outcome {
-        let Authenticator { keys, tokens, certificates } = &*self.authenticator;
+        let Authenticator { keys, tokens, .. } = &*self.authenticator;
         let now = exchange.received;
-        match &exchange.presented {
-            Presented { ambiguous: true, .. }
-            | Presented { unspoken: true, api_key: Some(_), .. }
-            | Presented { bearer: Some(_), api_key: Some(_), .. } => {
-                Outcome::Now(Err((&code::CREDENTIALS_AMBIGUOUS).into()))
-            }
-            Presented { unspoken: true, .. } => {
+        let refused = |code, what| Outcome::Now(Err(self.refusal(code, what)));
+        let claim = match &exchange.presented {
+            Presented::Ambiguous { .. } => return Outcome::Now(Err((&code::CREDENTIALS_AMBIGUOUS).into())),
+            Presented::Unspoken => {
                 let what = "The scheme of the Authorization field is not spoken here";
-                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_UNSPOKEN, what)))
+                return refused(&code::CREDENTIALS_UNSPOKEN, what);
             }
+            Presented::Nothing => return self.verify_connection(exchange),
+            Presented::Claim(claim) => claim,
+        };
+        match claim {
             // Before a verifier calls it a malformed token.
-            Presented { bearer: Some(token), .. } if looks_like_a_key(token) => {
-                let what = "An API key came in the Authorization field";
-                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, what)))
+            Claim::Bearer(token) if looks_like_a_key(token) => {
+                refused(&code::CREDENTIALS_MISSING, "An API key came in the Authorization field")
             }
             // Which of the two kinds a token is, its issuer tells.
-            Presented { bearer: Some(token), .. }
+            Claim::Bearer(token)
                 if self.accepts(CredentialKind::Token) || self.accepts(CredentialKind::OauthClient) =>
             {
                 tokens.verify(token.expose(), &self.directory, now)
             }
-            Presented { api_key: Some(key), .. } if self.accepts(CredentialKind::ApiKey) => {
+            Claim::ApiKey(key) if self.accepts(CredentialKind::ApiKey) => {
                 Outcome::Now(keys.verify(key.expose(), &self.directory, now))
             }
-            Presented { bearer: None, api_key: None, .. } if self.accepts(CredentialKind::Certificate) => {
-                Outcome::Now(match &exchange.peer.certificate {
-                    Some(certificate) => certificates.verify(certificate, &self.directory, now),
-                    None => Err(self.refusal(&code::CREDENTIALS_MISSING, "No credential came")),
-                })
-            }
-            Presented { bearer: Some(_), .. } => {
-                let what = "A token came, and none is accepted";
-                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, what)))
-            }
-            Presented { api_key: Some(_), .. } => {
-                let what = "An API key came, and none is accepted";
-                Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, what)))
-            }
-            _ => Outcome::Now(Err(self.refusal(&code::CREDENTIALS_MISSING, "No credential came"))),
+            Claim::Bearer(_) => refused(&code::CREDENTIALS_MISSING, "A token came, and none is accepted"),
+            Claim::ApiKey(_) => refused(&code::CREDENTIALS_MISSING, "An API key came, and none is accepted"),
         }
+    }
+
+    /// Where no credential came with the request, that of its connection counts.
+    fn verify_connection(&self, exchange: &Exchange) -> Outcome {
+        let certificates = &self.authenticator.certificates;
+        let accepted = self.accepts(CredentialKind::Certificate);
+        Outcome::Now(match exchange.peer.certificate.as_ref().filter(|_| accepted) {
+            Some(certificate) => certificates.verify(certificate, &self.directory, exchange.received),
+            None => Err(self.refusal(&code::CREDENTIALS_MISSING, "No credential came")),
+        })
     }
 
     /// What came, and what this integration accepts in its place.

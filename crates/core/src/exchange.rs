@@ -189,16 +189,44 @@ pub struct CertificateFacts {
     pub client_auth: bool,
 }
 
-/// Credentials as the caller presented them, before anything is believed.
+/// What came with a request to prove who sends it, before anything is believed. A certificate is no part of it: it
+/// is a fact of the connection ([`Peer::certificate`]), and counts where nothing else came.
 #[derive(Debug, Clone, Default)]
-pub struct Presented {
-    /// The token of `Authorization: Bearer` (RFC 6750 §2.1).
-    pub bearer: Option<Sensitive>,
-    pub api_key: Option<Sensitive>,
-    /// True when there were more credentials than one of a kind.
-    pub ambiguous: bool,
-    /// True when Authorization has a scheme that is not spoken here.
-    pub unspoken: bool,
+pub enum Presented {
+    #[default]
+    Nothing,
+    Claim(Claim),
+    /// Several, of which nobody knows which one the caller means.
+    Ambiguous {
+        /// Whether there is a bearer token among them, however many.
+        bearer: bool,
+    },
+    /// Something of a scheme that the transport does not speak.
+    Unspoken,
+}
+
+/// The one credential that came with a request. Its kind says how it came, not what it turns out to be.
+#[derive(Debug, Clone)]
+pub enum Claim {
+    /// An access token of whoever bears it (RFC 6750).
+    Bearer(Sensitive),
+    ApiKey(Sensitive),
+}
+
+impl Claim {
+    pub fn sensitive(&self) -> &Sensitive {
+        match self {
+            Claim::Bearer(token) => token,
+            Claim::ApiKey(key) => key,
+        }
+    }
+}
+
+impl Presented {
+    /// Whether a bearer token came, by itself or beside others.
+    pub fn holds_bearer(&self) -> bool {
+        matches!(self, Presented::Claim(Claim::Bearer(_)) | Presented::Ambiguous { bearer: true })
+    }
 }
 
 /// Bytes that must never be printed.

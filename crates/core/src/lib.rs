@@ -38,7 +38,8 @@ pub use control::{Control, Judgement, Reads, Stop, StoredAnswer, Verdict};
 pub use counted::Counted;
 pub use denial::{Code, Denial, Fault, FieldError, Reach};
 pub use exchange::{
-    Asked, CertificateFacts, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented, Sensitive,
+    Asked, CertificateFacts, Claim, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented,
+    Sensitive,
 };
 pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
 pub use flow::{Flow, IntegrationFacts, OperationFacts, SystemFacts};

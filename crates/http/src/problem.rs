@@ -153,7 +153,7 @@ impl Problems {
 
 /// Members that say what is wrong with the token that came.
 fn token_error(code: &Code, exchange: &Exchange) -> String {
-    if exchange.presented.bearer.is_none() {
+    if !exchange.presented.holds_bearer() {
         String::new()
     } else if *code == code::CREDENTIALS_AMBIGUOUS {
         r#", error="invalid_request""#.to_owned()

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::Query;
-use ironbridge_core::{Asked, Denial, Presented, Sensitive, code};
+use ironbridge_core::{Asked, Claim, Denial, Presented, Sensitive, code};
 use ironbridge_net::Names;
 use ironbridge_net::frames::{Arriving, FrameState, Progress, Unread};
 use ironbridge_net::gate::{LINGER, LINGER_BYTES};
@@ -140,21 +140,18 @@ pub fn is_preflight(parts: &Parts) -> bool {
 
 /// The credentials in the header section. Nothing is believed yet.
 pub fn presented(headers: &HeaderMap) -> Presented {
-    let mut presented = Presented::default();
-    match one(headers, AUTHORIZATION) {
-        One::None => {}
-        One::Value(value) => match bearer(value) {
-            Some(token) => presented.bearer = Some(Sensitive::new(token)),
-            None => presented.unspoken = true,
+    match (one(headers, AUTHORIZATION), one(headers, API_KEY)) {
+        (One::None, One::None) => Presented::Nothing,
+        (One::None, One::Value(key)) => Presented::Claim(Claim::ApiKey(Sensitive::new(key.as_bytes()))),
+        (One::Value(value), One::None) => match bearer(value) {
+            Some(token) => Presented::Claim(Claim::Bearer(Sensitive::new(token))),
+            None => Presented::Unspoken,
         },
-        One::Several => presented.ambiguous = true,
+        _ => {
+            let bearer = headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value).is_some());
+            Presented::Ambiguous { bearer }
+        }
     }
-    match one(headers, API_KEY) {
-        One::None => {}
-        One::Value(value) => presented.api_key = Some(Sensitive::new(value.as_bytes())),
-        One::Several => presented.ambiguous = true,
-    }
-    presented
 }
 
 /// `Authorization: Bearer b64token` (RFC 6750 §2.1); the scheme's case does not matter (RFC 9110 §11.1).
@@ -236,4 +233,47 @@ pub fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<Cow<'_, str>>
     let mut values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
     let first = values.next()?;
     Some(values.fold(Cow::Borrowed(first), |list, value| Cow::Owned(format!("{list}, {value}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_credential_counts_or_none() {
+        const TOKEN: (&str, &str) = ("authorization", "Bearer e30.e30.c2ln");
+        const KEY: (&str, &str) = ("x-api-key", "ibk_1");
+        const BASIC: (&str, &str) = ("authorization", "Basic YTpi");
+        let word = |presented: &Presented| match presented {
+            Presented::Nothing => "nothing",
+            Presented::Claim(Claim::Bearer(_)) => "token",
+            Presented::Claim(Claim::ApiKey(_)) => "key",
+            Presented::Ambiguous { bearer: true } => "ambiguous, a token among them",
+            Presented::Ambiguous { bearer: false } => "ambiguous",
+            Presented::Unspoken => "unspoken",
+        };
+        for (fields, expected) in [
+            (&[][..], "nothing"),
+            (&[TOKEN], "token"),
+            (&[("authorization", "bearer  x")], "token"),
+            (&[("authorization", "Bearer")], "token"),
+            (&[KEY], "key"),
+            (&[("x-api-key", "")], "key"),
+            (&[BASIC], "unspoken"),
+            (&[("authorization", "")], "unspoken"),
+            (&[("authorization", "Bearerx")], "unspoken"),
+            (&[TOKEN, KEY], "ambiguous, a token among them"),
+            (&[TOKEN, TOKEN], "ambiguous, a token among them"),
+            (&[BASIC, TOKEN], "ambiguous, a token among them"),
+            (&[KEY, KEY], "ambiguous"),
+            (&[BASIC, BASIC], "ambiguous"),
+            (&[BASIC, KEY], "ambiguous"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!(word(&presented(&headers)), expected, "{fields:?}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 use super::table::{Count, Key, LimitTable, Quota, QuotaError};
-use ironbridge_core::{Control, Denial, Ending, Exchange, Judgement, LimitState, Phase, code};
+use ironbridge_core::{Control, Denial, Ending, Exchange, Judgement, LimitState, Phase, Presented, code};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,13 +154,10 @@ impl FailedAuthentication {
 
     /// The credential that came, as a number; `None` without one, or where there are several.
     fn number(&self, exchange: &Exchange) -> Option<u64> {
-        let presented = &exchange.presented;
-        match (&presented.bearer, &presented.api_key) {
-            _ if presented.ambiguous => None,
-            (Some(token), None) => Some(self.table.number(token.expose())),
-            (None, Some(key)) => Some(self.table.number(key.expose())),
-            (Some(_), Some(_)) => None,
-            (None, None) => {
+        match &exchange.presented {
+            Presented::Claim(claim) => Some(self.table.number(claim.sensitive().expose())),
+            Presented::Ambiguous { .. } => None,
+            Presented::Nothing | Presented::Unspoken => {
                 let leaf = exchange.peer.certificate.as_ref()?.chain.first()?;
                 Some(self.table.number(leaf))
             }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{
-    Account, Asked, Code, Control, Credential, CredentialKind, Document, Exchange, ExchangeId, Flow,
-    IntegrationFacts, Judgement, OperationFacts, Payload, Peer, PermissionTable, Principal, Sensitive, Stop,
-    Timestamp, Verdict,
+    Account, Asked, Claim, Code, Control, Credential, CredentialKind, Document, Exchange, ExchangeId, Flow,
+    IntegrationFacts, Judgement, OperationFacts, Payload, Peer, PermissionTable, Presented, Principal,
+    Sensitive, Stop, Timestamp, Verdict,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -107,8 +107,9 @@ impl Arrival {
         let mut exchange = Exchange::new(ExchangeId::default(), now, Duration::from_secs(100), flow, peer);
         exchange.principal = self.account.as_ref().map(|account| account.principal(&mut permissions));
         let sensitive = |text: &String| Sensitive::new(text.as_bytes());
-        exchange.presented.api_key = self.api_key.as_ref().map(sensitive);
-        exchange.presented.bearer = self.bearer.as_ref().map(sensitive);
+        let key = self.api_key.as_ref().map(|key| Claim::ApiKey(sensitive(key)));
+        let claim = key.or_else(|| self.bearer.as_ref().map(|token| Claim::Bearer(sensitive(token))));
+        exchange.presented = claim.map_or(Presented::Nothing, Presented::Claim);
         exchange.asked = Asked {
             verb: self.method.as_deref().unwrap_or("POST").into(),
             resource: self.path.as_deref().unwrap_or("/orders").into(),

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ironbridge_controls::authenticate::{Authenticate, Authenticator};
 use ironbridge_controls::idempotency::IdempotencyKey;
 use ironbridge_core::{
-    Account, CertificateFacts, Clock, Control, CredentialKind, Document, Ending, Payload, PeerCertificate,
-    PermissionSet, Sensitive, Stop, SystemClock, Timestamp,
+    Account, CertificateFacts, Claim, Clock, Control, CredentialKind, Document, Ending, Payload,
+    PeerCertificate, PermissionSet, Presented, Sensitive, Stop, SystemClock, Timestamp,
 };
 use ironbridge_identity::accounts::{CertificateMatch, CertificateRule, Directory, Registration};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -134,18 +134,22 @@ fn authenticate() {
         let accepted = case.accepted.iter().map(|name| kind(name));
         let control = Authenticate::new(Arc::clone(&authenticator), accepted, Arc::clone(&directory));
         let mut exchange = Arrival::default().exchange();
-        exchange.presented.ambiguous = case.ambiguous;
-        exchange.presented.unspoken = case.unspoken;
-        exchange.presented.bearer = case.bearer.map(|token| Sensitive::new(token.into_bytes()));
-        exchange.presented.api_key = case.key.map(|key| {
+        let token = case.bearer.map(|token| Claim::Bearer(Sensitive::new(token.into_bytes())));
+        let key = case.key.map(|key| {
             let key = match key.as_str() {
                 "live" => live.key.expose(),
                 "expired" => expired.key.expose(),
                 "revoked" => revoked.key.expose(),
                 _ => "ib_of_no_form",
             };
-            Sensitive::new(key.as_bytes())
+            Claim::ApiKey(Sensitive::new(key.as_bytes()))
         });
+        exchange.presented = match key.or(token) {
+            _ if case.ambiguous => Presented::Ambiguous { bearer: false },
+            _ if case.unspoken => Presented::Unspoken,
+            Some(claim) => Presented::Claim(claim),
+            None => Presented::Nothing,
+        };
         exchange.peer.certificate = case.certificate.map(|which| certificate(&which, now));
         let verdict = block_on(control.judge(&mut exchange));
         let denied = match &verdict {
