@@ -27,6 +27,7 @@ mod phase;
 mod pipeline;
 mod record;
 mod runner;
+mod secret_name;
 pub mod uri;
 mod words;
 
@@ -52,4 +53,5 @@ pub use phase::Phase;
 pub use pipeline::{Cleared, Pipeline, Room};
 pub use record::{Ending, Outcome, Position, Record, Recorder, StoreMark};
 pub use runner::{Answer, BoxFuture, Crossing, ReplyFacts, Tail, cross};
+pub use secret_name::{SecretName, SecretNameError};
 pub use words::{Word, all as all_words, word};

@@ -9,7 +9,7 @@ use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_seal::note::{NoteSigner, SignatureKind};
 use ironbridge_seal::random;
-use ironbridge_secrets::{SealedStore, Secrets};
+use ironbridge_secrets::{SEALED, SealedStore, Secrets};
 use ironbridge_store::{
     Actor, Credentials, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, Store, StoreError,
 };
@@ -143,7 +143,7 @@ impl Home {
     }
 
     pub fn secrets(&self) -> Secrets {
-        Secrets::new([("sealed".to_owned(), Arc::new(self.sealed_store()) as _)])
+        Secrets::new([(SEALED.to_owned(), Arc::new(self.sealed_store()) as _)])
     }
 
     /// Issued credentials of one kind, as they stand in the store now.

@@ -2,7 +2,7 @@
 //! built on them: the same for `ironbridge check`, a start and a reload.
 
 use crate::lapsed::Term;
-use crate::material::{self, MaterialError, secret_name};
+use crate::material::{self, MaterialError};
 use crate::services;
 use ironbridge_core::Timestamp;
 use ironbridge_identity::certificate_file::{self, CertificateFile, FiledCertificate};
@@ -39,14 +39,14 @@ pub async fn secrets(
 ) -> Vec<Observed> {
     let mut judge = Judge { now, observed: Vec::new(), terms: Vec::new() };
     for (at, reference) in positions.secrets() {
-        match secrets.read(&secret_name(&reference)).await {
+        match secrets.read(&reference).await {
             Ok(value) => judge.secret(&at, &value),
             Err(error) => judge.observed.push(unset(at, &error)),
         }
     }
     for (at, chain, key, part) in identities(manifest) {
         if let KeySource::Secret(reference) = key
-            && let Ok(value) = secrets.read(&secret_name(reference)).await
+            && let Ok(value) = secrets.read(reference).await
         {
             judge.identity(&at, chain, Some(value.expose()), part);
         }
@@ -64,8 +64,8 @@ pub async fn secret_called(
     now: Timestamp,
 ) -> Vec<String> {
     let mut judge = Judge { now, observed: Vec::new(), terms: Vec::new() };
-    for (at, reference) in positions.secrets().into_iter().filter(|(_, secret)| *secret.name == *name) {
-        match secrets.read(&secret_name(&reference)).await {
+    for (at, reference) in positions.secrets().into_iter().filter(|(_, secret)| secret.name() == name) {
+        match secrets.read(&reference).await {
             Ok(value) => judge.secret(&at, &value),
             Err(error) => judge.observed.push(unset(at, &error)),
         }

@@ -1,9 +1,9 @@
 //! Certificates and keys that the manifest names, read when it is loaded.
 
 use ironbridge_identity::authority::IssuedCertificate;
-use ironbridge_manifest::{CertificateFiles, KeySource, SecretRef, open_regular};
+use ironbridge_manifest::{CertificateFiles, KeySource, open_regular};
 use ironbridge_net::tls::{Identity, Roots, TlsError};
-use ironbridge_secrets::{SecretError, SecretName, Secrets};
+use ironbridge_secrets::{SecretError, Secrets};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -40,9 +40,7 @@ pub async fn identity(chain: &Path, key: &KeySource, secrets: &Secrets) -> Resul
     let chain_pem = read(chain)?;
     let key_pem = match key {
         KeySource::File(path) => read_private(path)?,
-        KeySource::Secret(reference) => {
-            Zeroizing::new(secrets.read(&secret_name(reference)).await?.expose().to_vec())
-        }
+        KeySource::Secret(reference) => Zeroizing::new(secrets.read(reference).await?.expose().to_vec()),
     };
     Identity::from_pem(&chain_pem, &key_pem)
         .map_err(|reason| MaterialError::Unusable { path: chain.to_owned(), reason })
@@ -58,14 +56,6 @@ pub async fn server_identity(
     secrets: &Secrets,
 ) -> Result<Identity, MaterialError> {
     identity(&certificate.chain, &certificate.key, secrets).await
-}
-
-pub fn secret_name(reference: &SecretRef) -> SecretName {
-    SecretName {
-        store: reference.store.to_string(),
-        name: reference.name.to_string(),
-        field: reference.field.as_ref().map(ToString::to_string),
-    }
 }
 
 pub fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {

@@ -100,7 +100,7 @@ impl Plan {
 
     /// Where a secret is named, as the keys that lead there: `systems.erp.http.auth.bearer.token`.
     pub fn uses_of_secret(&self, name: &str) -> Vec<String> {
-        let uses = self.positions.secrets().into_iter().filter(|(_, secret)| *secret.name == *name);
+        let uses = self.positions.secrets().into_iter().filter(|(_, secret)| secret.name() == name);
         uses.map(|(at, _)| at.join(".")).collect()
     }
 

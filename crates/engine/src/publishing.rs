@@ -1,14 +1,14 @@
 //! What the manifest says about the audit trail beyond this machine, kept running: mirrors, receivers, witnesses.
 
 use crate::audit_dir;
-use crate::material::{self, MaterialError, secret_name};
+use crate::material::{self, MaterialError};
 use crate::services::{ServiceError, Services};
 use ironbridge_audit::export;
 use ironbridge_audit::{Log, Stored};
 use ironbridge_core::action::name;
-use ironbridge_core::{Fetch, Sensitive, Timestamp};
+use ironbridge_core::{Fetch, SecretName, Sensitive, Timestamp};
 use ironbridge_manifest::finding::{OTHER_NAME, TRAIL_BEHIND};
-use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, Observed, RecordFormat, SecretRef};
+use ironbridge_manifest::{self as manifest, Audit, HttpReceiver, Observed, RecordFormat};
 use ironbridge_net::address::Policy;
 use ironbridge_net::session::Dialer;
 use ironbridge_publish::{
@@ -243,8 +243,8 @@ impl Building<'_> {
         Ok((receiver.url.text.to_string(), authorization, self.client(receiver.ca.as_deref())?))
     }
 
-    async fn secret(&mut self, reference: &SecretRef) -> Result<Sensitive, PublishingError> {
-        let read = self.services.secrets.read(&secret_name(reference)).await;
+    async fn secret(&mut self, reference: &SecretName) -> Result<Sensitive, PublishingError> {
+        let read = self.services.secrets.read(reference).await;
         let secret = read.map_err(|error| declared(&reference.to_string(), error))?;
         self.identity.extend_from_slice(&hash::sha256(secret.expose()));
         Ok(Sensitive::new(secret.expose()))

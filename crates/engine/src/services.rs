@@ -1,7 +1,7 @@
 //! What outlives a reload: stores, keys, the audit trail, counters, and connections that are still right.
 
 use crate::actions::ActionIds;
-use crate::material::{self, MaterialError, secret_name};
+use crate::material::{self, MaterialError};
 use crate::standing::Standing;
 use crate::{Home, HomeError};
 use ironbridge_audit::Trail;
@@ -9,7 +9,7 @@ use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::memory::Memory;
-use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Room, StoreMark, Timestamp};
+use ironbridge_core::{Action, Clock, Entropy, Fetch, Recorder, Room, SecretName, StoreMark, Timestamp};
 use ironbridge_http::OpenExchanges;
 use ironbridge_http::credential::Injected;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -27,7 +27,7 @@ use ironbridge_net::upstream::{self, Upstream};
 use ironbridge_privacy::Owners;
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_seal::random::SystemRandom;
-use ironbridge_secrets::{SecretName, Secrets};
+use ironbridge_secrets::Secrets;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
@@ -259,7 +259,7 @@ impl Services {
                 let client = TargetClient {
                     token_url: oauth2.token_url.text.to_string(),
                     client_id: oauth2.client_id.clone(),
-                    secret: self.read_secret(secret_name(&oauth2.client_secret)),
+                    secret: self.read_secret(oauth2.client_secret.clone()),
                     scopes: oauth2.scopes.clone(),
                     resource: oauth2.resource.clone(),
                     authentication: match oauth2.method {

@@ -222,6 +222,34 @@ fn secrets_go_in_and_never_come_out() {
 }
 
 #[test]
+fn what_a_manifest_names_can_be_set_and_the_other_way_round() {
+    let longest = "a".repeat(64);
+    let too_long = "a".repeat(65);
+    for (name, can_be) in [
+        ("erp", true),
+        ("9", true),
+        ("erp.token_2-b", true),
+        (&*longest, true),
+        ("ERP/Token", false),
+        ("erp/token", false),
+        ("Erp", false),
+        ("_erp", false),
+        (".erp", false),
+        ("erp token", false),
+        ("\u{e9}rp", false),
+        (&*too_long, false),
+    ] {
+        let stage = Stage::new();
+        let set = stage.run_with_input(&["secret", "set", name], b"value");
+        stage.edit("parties.yaml", "# auth:", "auth:");
+        stage.edit("parties.yaml", "#   bearer: {", "  bearer: {");
+        stage.edit("parties.yaml", "secret://sealed/erp-token", &format!("secret://sealed/{name}"));
+        let checked = stage.run(&["check"]);
+        assert_eq!([set.code == 0, checked.code == 0], [can_be; 2], "{name}: {}{}", set.err, checked.err);
+    }
+}
+
+#[test]
 fn keys_are_issued_listed_and_revoked() {
     let stage = Stage::new();
     let first = stage.good(&["key", "issue", "shop"]);

@@ -8,7 +8,8 @@ use crate::place::{FileId, Site};
 use crate::reader::{Files, Reader, plain};
 use crate::walk::{Fault, Walk};
 use crate::yaml;
-use crate::{Bridge, Date, Listener, Manifest, SecretRef};
+use crate::{Bridge, Date, Listener, Manifest};
+use ironbridge_core::SecretName;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Observed {
 
 impl Positions {
     /// Every reference to a secret, with the keys that lead to it.
-    pub fn secrets(&self) -> Vec<(Vec<String>, SecretRef)> {
+    pub fn secrets(&self) -> Vec<(Vec<String>, SecretName)> {
         self.outline.secrets()
     }
 

@@ -6,7 +6,8 @@ use crate::place::{FileId, Site, Spot};
 use crate::reader::{Reader, quoted};
 use crate::value::FromText;
 use crate::yaml::{Entry, Kind, Node};
-use crate::{Map, Name, SecretRef};
+use crate::{Map, Name};
+use ironbridge_core::SecretName;
 use std::collections::{BTreeMap, btree_map};
 
 /// The kinds of things that have names.
@@ -145,7 +146,7 @@ impl Outline {
     }
 
     /// Every reference to a secret, with the keys that lead to it.
-    pub fn secrets(&self) -> Vec<(Vec<String>, SecretRef)> {
+    pub fn secrets(&self) -> Vec<(Vec<String>, SecretName)> {
         let mut found = Vec::new();
         if let Some(bridge) = &self.bridge {
             collect(&bridge.entry.value, &mut vec!["bridge".to_owned()], &mut found);
@@ -181,10 +182,10 @@ impl Outline {
 }
 
 /// The references to secrets in a value, `at` being the keys that lead to it.
-fn collect(node: &Node, at: &mut Vec<String>, found: &mut Vec<(Vec<String>, SecretRef)>) {
+fn collect(node: &Node, at: &mut Vec<String>, found: &mut Vec<(Vec<String>, SecretName)>) {
     match &node.kind {
         Kind::Text(text) => {
-            if let Ok(reference) = SecretRef::from_text(text) {
+            if let Ok(reference) = SecretName::from_text(text) {
                 found.push((at.clone(), reference));
             }
         }

@@ -1,7 +1,8 @@
 //! Blotting out what must not be shown.
 
-use crate::value::{Date, Duration, FromText, Rate, Route, SecretRef, Size};
+use crate::value::{Date, Duration, FromText, Rate, Route, Size};
 use crate::yaml::Span;
+use ironbridge_core::SecretName;
 
 const BLOT: char = '•';
 
@@ -34,7 +35,7 @@ pub fn is_harmless(text: &str) -> bool {
     with_unit
         || matches!(text, "true" | "false")
         || Date::from_text(text).is_ok()
-        || SecretRef::from_text(text).is_ok()
+        || SecretName::from_text(text).is_ok()
         || Route::from_text(text).is_ok()
         || (text.starts_with('/') && words(text))
 }

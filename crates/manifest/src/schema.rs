@@ -3,7 +3,8 @@
 use crate::keys::Read;
 use crate::range;
 use crate::value::{FromText, written};
-use crate::{Account, Bridge, Integration, Map, Role, SecretRef, System};
+use crate::{Account, Bridge, Integration, Map, Role, System};
+use ironbridge_core::SecretName;
 use serde_json::{Map as Object, Value, json};
 use std::collections::HashMap;
 
@@ -78,7 +79,7 @@ pub fn places(key: &str) -> Vec<String> {
 
 /// Whether a key of this name takes a secret anywhere.
 pub fn takes_secret(key: &str) -> bool {
-    let secret = <SecretRef as FromText>::schema().get("pattern").cloned();
+    let secret = <SecretName as FromText>::schema().get("pattern").cloned();
     let mut takes = false;
     each_key(|_, name, _, held| takes |= name == key && held.get("pattern") == secret.as_ref());
     takes

@@ -14,7 +14,6 @@ pub use audit::{
 };
 pub use crossing::{Crossing, HeaderField, QueryMember, TrailerField};
 pub use file::{Directory, FilePath};
-pub use secret::SecretRef;
 pub use text::{Date, Name, PermissionName, Pointer, San, SubjectPlace, Thumbprint};
 pub use unit::{Duration, Number, OneOrMore, Rate, Size};
 pub(crate) use unit::{units_in_words, written};

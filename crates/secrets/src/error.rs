@@ -1,6 +1,5 @@
 use crate::sealed::MAX_VALUE;
-use crate::{SecretName, SecretNameError};
-use ironbridge_core::{Denial, Fault, code};
+use ironbridge_core::{Denial, Fault, SecretName, SecretNameError, code};
 use ironbridge_seal::envelope::SealError;
 use ironbridge_store::StoreError;
 
@@ -13,7 +12,7 @@ pub enum SecretError {
         "secret `{name}` is not a JSON object with a text member `{field}`, once; set it anew with `ironbridge secret set {name}`, or refer to it without #{field}"
     )]
     NoField { name: String, field: String },
-    #[error("{name}: there is no secret store `{}`; declared are: {}", name.store, known.join(", "))]
+    #[error("{name}: there is no secret store `{}`; declared are: {}", name.store(), known.join(", "))]
     UnknownStore { name: SecretName, known: Vec<String> },
     #[error(
         "secret `{name}` cannot be opened: {reason}. With the right key file in place, it may be set anew with `ironbridge secret set {name}`"

@@ -1,6 +1,6 @@
 //! Secrets: how a manifest names them, where they are kept, how they are read.
 //!
-//! A manifest holds only a [`SecretName`]; [`Secrets`] reads the [`SecretValue`] behind it from the
+//! A manifest holds only a [`SecretName`](ironbridge_core::SecretName); [`Secrets`] reads the [`SecretValue`] behind it from the
 //! [`SecretStore`] that the name points to. The embedded store is [`SealedStore`].
 //!
 //! A value is cleared from memory when the last copy of it is dropped, and shows in no `Debug`, `Display` or
@@ -9,14 +9,12 @@
 mod error;
 mod field;
 mod form;
-mod name;
 mod sealed;
 mod secrets;
 mod value;
 
 pub use error::SecretError;
 pub use form::SecretForm;
-pub use name::{SecretName, SecretNameError};
-pub use sealed::{MAX_VALUE, SealedStore};
+pub use sealed::{MAX_VALUE, SEALED, SealedStore};
 pub use secrets::{SecretStore, Secrets};
 pub use value::SecretValue;

@@ -1,6 +1,5 @@
-use crate::name::is_name;
-use crate::{SecretError, SecretNameError, SecretStore, SecretValue, field};
-use ironbridge_core::{BoxFuture, Clock};
+use crate::{SecretError, SecretStore, SecretValue, field};
+use ironbridge_core::{BoxFuture, Clock, SecretName};
 use ironbridge_seal::envelope::Keys;
 use ironbridge_store::{ItemSummary, SealedItems};
 use std::sync::Arc;
@@ -28,9 +27,7 @@ impl SealedStore {
     /// # Errors
     /// When name or value do not fit, or the value cannot be sealed or kept.
     pub async fn set(&self, name: &str, value: &[u8]) -> Result<u64, SecretError> {
-        if !is_name(name) {
-            return Err(SecretNameError::Name.into());
-        }
+        SecretName::new(SEALED, name)?;
         if value.is_empty() {
             return Err(SecretError::Empty(name.into()));
         }
@@ -63,7 +60,7 @@ impl SealedStore {
 
 impl SecretStore for SealedStore {
     fn kind(&self) -> &'static str {
-        "sealed"
+        SEALED
     }
 
     fn read<'a>(
@@ -89,6 +86,9 @@ impl SecretStore for SealedStore {
         self.items.generation()
     }
 }
+
+/// What references call this store: the STORE of `secret://STORE/NAME`.
+pub const SEALED: &str = "sealed";
 
 const NAMESPACE: &str = "secret";
 

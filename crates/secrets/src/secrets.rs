@@ -1,6 +1,6 @@
-use crate::{SecretError, SecretName, SecretValue};
+use crate::{SecretError, SecretValue};
 use arc_swap::ArcSwap;
-use ironbridge_core::BoxFuture;
+use ironbridge_core::{BoxFuture, SecretName};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -45,18 +45,18 @@ impl Secrets {
         }
         // Asked before the value is read: a change in between makes the kept value stale, not the other way.
         let generation = store.generation();
-        let value = store.read(&name.name, name.field.as_deref()).await?;
+        let value = store.read(name.name(), name.field()).await?;
         self.keep(name, Kept { generation, value: value.clone() });
         Ok(value)
     }
 
     /// The value if it is in memory and current; never waits.
     pub fn at_hand(&self, name: &SecretName) -> Option<SecretValue> {
-        self.kept(name, self.stores.get(&name.store)?.as_ref())
+        self.kept(name, self.stores.get(name.store())?.as_ref())
     }
 
     fn store(&self, name: &SecretName) -> Result<&Arc<dyn SecretStore>, SecretError> {
-        self.stores.get(&name.store).ok_or_else(|| SecretError::UnknownStore {
+        self.stores.get(name.store()).ok_or_else(|| SecretError::UnknownStore {
             name: name.clone(),
             known: self.stores.keys().cloned().collect(),
         })
@@ -72,7 +72,7 @@ impl Secrets {
     fn keep(&self, name: &SecretName, fresh: Kept) {
         self.kept.rcu(|kept| {
             let current = kept.iter().filter(|(name, kept)| {
-                self.stores.get(&name.store).is_some_and(|store| store.generation() == kept.generation)
+                self.stores.get(name.store()).is_some_and(|store| store.generation() == kept.generation)
             });
             let mut next: HashMap<_, _> = current.map(|(name, kept)| (name.clone(), kept.clone())).collect();
             next.insert(name.clone(), fresh.clone());

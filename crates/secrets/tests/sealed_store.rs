@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use ironbridge_core::{Denial, Fault, SystemClock, code};
+use ironbridge_core::{Denial, Fault, SecretName, SystemClock, code};
 use ironbridge_seal::envelope::{KeyFile, Keys};
-use ironbridge_secrets::{
-    MAX_VALUE, SealedStore, SecretError, SecretName, SecretStore, SecretValue, Secrets,
-};
+use ironbridge_secrets::{MAX_VALUE, SealedStore, SecretError, SecretStore, SecretValue, Secrets};
 use ironbridge_store::{Actor, Changes, SealedItems, Sealer, SealerError, SqliteStore};
 use proptest::prelude::*;
 use std::sync::Arc;

@@ -1,14 +1,13 @@
 //! From a compiled manifest to what each listener serves.
 
 use super::paths;
-use crate::material::secret_name;
 use crate::plan::OperationPlan;
 use crate::preparing::{BuildError, Preparing};
 use crate::services::Carried;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use ironbridge_controls::rules::Rule;
-use ironbridge_core::{Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
+use ironbridge_core::{Flow, IntegrationFacts, OperationFacts, Pipeline, SecretName, SystemFacts};
 use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
@@ -68,13 +67,13 @@ impl Builder<'_> {
         next: &mut Carried,
     ) -> Result<TargetCredential, BuildError> {
         let injected = self.from.services.injected(system, next);
-        let field = |name: HeaderName, format: FieldFormat, secret: &manifest::SecretRef| {
+        let field = |name: HeaderName, format: FieldFormat, secret: &SecretName| {
             let (secrets, clock) =
                 (Arc::clone(&self.from.services.secrets), Arc::clone(&self.from.services.clock));
             TargetCredential::Field(Arc::new(SecretField::new(
                 name,
                 format,
-                secret_name(secret),
+                secret.clone(),
                 secrets,
                 clock,
                 Arc::clone(&injected),

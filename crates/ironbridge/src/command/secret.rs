@@ -5,7 +5,8 @@ use crate::inspect;
 use crate::nearest::suggestion;
 use crate::output::{self, FormatArg};
 use crate::times;
-use ironbridge_secrets::MAX_VALUE;
+use ironbridge_core::SecretName;
+use ironbridge_secrets::{MAX_VALUE, SEALED};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -77,6 +78,7 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
 
 fn set(manifest: &Path, args: &Set) -> Outcome {
     let name = plain(&args.name);
+    SecretName::new(SEALED, name)?;
     let data_dir = args.data_dir.path(manifest)?;
     // Where it cannot be opened, nobody is asked; and it goes on without this command until there is a value.
     drop(open(&data_dir)?);

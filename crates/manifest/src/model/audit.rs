@@ -6,8 +6,9 @@ use crate::schema::Definitions;
 use crate::yaml::Node;
 use crate::{
     AccessKeyId, BucketName, Directory, Duration, FilePath, KeyPrefix, LogOrigin, Name, Path, RegionName,
-    SecretRef, ServiceAddress, Url, VerifierKey,
+    ServiceAddress, Url, VerifierKey,
 };
+use ironbridge_core::SecretName;
 use std::collections::BTreeMap;
 
 section! {
@@ -74,7 +75,7 @@ section! {
         /// The id of the access key.
         access_key_id: AccessKeyId,
         /// The secret of the access key.
-        secret_access_key: SecretRef,
+        secret_access_key: SecretName,
         /// PEM file of the CA that the endpoint's certificate comes from. Default: the system's.
         ca: Option<FilePath>,
     }
@@ -135,7 +136,7 @@ section! {
         /// PEM file of the CA that its certificate comes from. Default: the system's.
         ca: Option<FilePath>,
         /// The whole value of the Authorization field: `Bearer …`.
-        authorization: Option<SecretRef>,
+        authorization: Option<SecretName>,
     }
 }
 

@@ -1,10 +1,10 @@
 use super::{Audit, Danger, Map, section, words};
 use crate::value::FromText;
 use crate::{
-    BridgeName, Country, Directory, Duration, FilePath, Host, Name, Number, OneOrMore, Rate, SecretRef, Size,
-    Url,
+    BridgeName, Country, Directory, Duration, FilePath, Host, Name, Number, OneOrMore, Rate, Size, Url,
 };
 use ipnet::IpNet;
+use ironbridge_core::SecretName;
 use std::net::SocketAddr;
 
 section! {
@@ -100,7 +100,7 @@ section! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     File(FilePath),
-    Secret(SecretRef),
+    Secret(SecretName),
 }
 
 words! {

@@ -4,10 +4,10 @@ use crate::reader::Reader;
 use crate::schema::Definitions;
 use crate::yaml::Node;
 use crate::{
-    Country, Duration, FieldName, FilePath, Name, Number, OneOrMore, PermissionName, San, SecretRef,
-    Thumbprint, Url,
+    Country, Duration, FieldName, FilePath, Name, Number, OneOrMore, PermissionName, San, Thumbprint, Url,
 };
 use ipnet::IpNet;
+use ironbridge_core::SecretName;
 
 section! {
     /// Something data comes from or goes to.
@@ -109,7 +109,7 @@ section! {
     /// A fixed bearer token (RFC 6750).
     pub struct Bearer {
         /// The token alone, without `Bearer`: letters, digits and signs of ASCII, no blank.
-        token: SecretRef,
+        token: SecretName,
     }
 }
 
@@ -119,7 +119,7 @@ section! {
         /// The user name; no colon and no control character.
         username: String,
         /// The password; no control character.
-        password: SecretRef,
+        password: SecretName,
     }
 }
 
@@ -129,7 +129,7 @@ section! {
         /// The field's name: `X-Api-Key`.
         name: FieldName,
         /// The value; no control character, and no blank at either end.
-        value: SecretRef,
+        value: SecretName,
     }
 }
 
@@ -142,7 +142,7 @@ section! {
         /// The bridge's client id there.
         client_id: String,
         /// The client secret.
-        client_secret: SecretRef,
+        client_secret: SecretName,
         /// Scopes to ask for.
         scopes: Vec<String>,
         /// The resource to ask for (RFC 8707).

@@ -1,11 +1,11 @@
 use super::{Wrong, report, scalar};
 use crate::KeySource;
-use crate::SecretRef;
 use crate::findings::finding;
 use crate::keys::Read;
 use crate::reader::Reader;
 use crate::schema::Definitions;
 use crate::yaml::Node;
+use ironbridge_core::SecretName;
 use serde_json::{Value, json};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ impl Read for Directory {
 impl Read for KeySource {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         match scalar(node, reader, "a path or a reference to a secret")? {
-            text if text.starts_with("secret:") => SecretRef::read(node, reader).map(KeySource::Secret),
+            text if text.starts_with("secret:") => SecretName::read(node, reader).map(KeySource::Secret),
             _ => FilePath::read(node, reader).map(KeySource::File),
         }
     }

@@ -1,82 +1,66 @@
-use super::{FromText, Name, Wrong};
+//! How a manifest names a secret. It can name one, never contain it.
+
+use super::{FromText, Wrong};
+use crate::findings::finding;
+use ironbridge_core::{SecretName, SecretNameError};
 use serde_json::Value;
-use std::fmt;
-use std::sync::Arc;
 
-/// Names a secret: `secret://store/name`, or `secret://store/name#field` for one field of it. A manifest can
-/// name a secret, never contain it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SecretRef {
-    /// `sealed`, the only store of this version.
-    pub store: Name,
-    /// 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first.
-    pub name: Arc<str>,
-    /// Likewise, upper-case letters too, and `_` may come first.
-    pub field: Option<Arc<str>>,
-}
+/// The only store of this version.
+const STORE: &str = "sealed";
 
-const SCHEME: &str = "secret://";
-
-impl FromText for SecretRef {
+impl FromText for SecretName {
     const EXPECTED: &'static str = "a reference, such as secret://sealed/erp";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        let Some(rest) = text.strip_prefix(SCHEME) else {
-            return Err(Wrong::secret("a secret is written in clear where only a reference may stand").help(
-                "put it into the store with `ironbridge secret set NAME`, write `secret://sealed/NAME` here, and \
-                 replace it where it came from: it has been written down",
-            ));
-        };
-        // What is wrong behind `secret://` may be a pasted secret, so it is not repeated either.
-        let malformed = || {
-            Wrong::hidden("this is no well-formed reference to a secret")
-                .help("write `secret://sealed/NAME`, or `secret://sealed/NAME#FIELD` for one field of it")
-        };
-        let (path, field) = match rest.split_once('#') {
-            Some((path, field)) => (path, Some(field)),
-            None => (rest, None),
-        };
-        let (store, name) = path.split_once('/').ok_or_else(malformed)?;
-        let store = Name::from_text(store).map_err(|_| malformed())?;
-        if !is_name(name) || !field.is_none_or(is_field) {
-            return Err(malformed());
+        let name = SecretName::parse(text).map_err(wrong)?;
+        if name.store() != STORE {
+            let why = format!("names the store `{}`, and this version has only `{STORE}`", name.store());
+            return Err(Wrong { finding: &finding::NOT_YET, ..Wrong::malformed(why) });
         }
-        if &*store != "sealed" {
-            return Err(Wrong {
-                finding: &crate::findings::finding::NOT_YET,
-                ..Wrong::malformed(format!("names the store `{store}`, and this version has only `sealed`"))
-            });
-        }
-        Ok(SecretRef { store, name: name.into(), field: field.map(Arc::from) })
+        Ok(name)
     }
 
     fn schema() -> Value {
-        crate::schema::text(
-            "A reference to a secret; never the secret itself.",
-            "^secret://[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]{0,63}(#[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?$",
-            "secret://sealed/erp#client_secret",
-        )
+        let description = "A reference to a secret; never the secret itself.";
+        crate::schema::text(description, SecretName::PATTERN, "secret://sealed/erp#client_secret")
     }
 }
 
-/// As the secret store allows it: a name that it could never hold would only be missed when it is needed.
-fn is_name(text: &str) -> bool {
-    let first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    is_part(text, first, |byte| first(byte) || b"._-".contains(&byte))
+fn wrong(error: SecretNameError) -> Wrong {
+    match error {
+        SecretNameError::Scheme => Wrong::secret(
+            "a secret is written in clear where only a reference may stand",
+        )
+        .help(
+            "put it into the store with `ironbridge secret set NAME`, write `secret://sealed/NAME` here, and \
+                 replace it where it came from: it has been written down",
+        ),
+        // What is wrong behind `secret://` may be a pasted secret, so it is not repeated either.
+        _ => Wrong::hidden("this is no well-formed reference to a secret")
+            .help("write `secret://sealed/NAME`, or `secret://sealed/NAME#FIELD` for one field of it"),
+    }
 }
 
-fn is_field(text: &str) -> bool {
-    let first = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    is_part(text, first, |byte| first(byte) || b".-".contains(&byte))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-fn is_part(text: &str, first: impl Fn(u8) -> bool, rest: impl Fn(u8) -> bool) -> bool {
-    text.len() <= 64 && text.bytes().next().is_some_and(first) && text.bytes().all(rest)
-}
+    /// What looks like a reference, or nearly.
+    const NEAR: &str = "(secret://)?(sealed|[a-zA-Z._]{0,4})/?[a-zA-Z0-9._/ -]{0,8}(#[a-zA-Z0-9._-]{0,4})?";
 
-impl fmt::Display for SecretRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}/{}", self.store, self.name)?;
-        self.field.iter().try_for_each(|field| write!(f, "#{field}"))
+    proptest! {
+        #[test]
+        fn a_manifest_names_every_secret_that_can_be_and_no_other(text in NEAR) {
+            let can_be = SecretName::parse(&text).is_ok_and(|name| name.store() == STORE);
+            prop_assert_eq!(SecretName::from_text(&text).is_ok(), can_be, "{}", text);
+        }
+
+        #[test]
+        fn the_schema_takes_what_is_a_name(text in NEAR) {
+            let schema = <SecretName as FromText>::schema();
+            let valid = jsonschema::is_valid(&schema, &Value::String(text.clone()));
+            prop_assert_eq!(valid, SecretName::parse(&text).is_ok(), "{}", text);
+        }
     }
 }

@@ -338,6 +338,7 @@ impl fmt::Display for PermissionName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ironbridge_core::SecretName;
     use proptest::prelude::*;
 
     #[test]
@@ -382,7 +383,7 @@ mod tests {
         fn any_text_is_read_or_refused(text in "\\PC*") {
             let _ = (Name::from_text(&text), PermissionName::from_text(&text), Date::from_text(&text));
             let _ = (Pointer::from_text(&text), Thumbprint::from_text(&text), San::from_text(&text));
-            let _ = (crate::SecretRef::from_text(&text), SubjectPlace::from_text(&format!("{{{text}")));
+            let _ = (SecretName::from_text(&text), SubjectPlace::from_text(&format!("{{{text}")));
         }
     }
 }
