@@ -10,7 +10,8 @@ mod memory_disk;
 
 use ironbridge_audit::{Indexer, Log, Query, Trail};
 use ironbridge_core::{
-    Ending, Exchange, ExchangeId, Flow, Peer, Position, Principal, Record, Recorder, Timestamp,
+    Answered, Ending, Exchange, ExchangeId, Flow, Peer, Position, Principal, Record, Recorder, Said,
+    Timestamp,
 };
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -221,7 +222,7 @@ impl Source {
         exchange.principal = Some(self.principal.clone());
         exchange.asked.verb = "GET".into();
         exchange.bytes_out = number;
-        let ending = Ending::Delivered { status: 200 };
+        let ending = Ending::Delivered(Answered { mark: Some(200), said: Said::Done });
         let record =
             Record { exchange: &exchange, ending, duration: Duration::from_micros(250), amends: false };
         trail.append(record).map_err(drop)

@@ -84,8 +84,8 @@ impl Encoded {
         number(out, b",\"duration_us\":", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
         encode_outcome(out, record.ending.outcome(), record.ending.code());
         text(out, b",\"refused_by\":", at_most(exchange.refused_by.as_deref().unwrap_or_default(), MAX_RULE));
-        if let Some(status) = record.ending.status() {
-            number(out, b",\"status\":", u64::from(status));
+        if let Some(mark) = record.ending.mark() {
+            number(out, b",\"status\":", u64::from(mark));
         }
         if record.amends {
             out.extend_from_slice(b",\"amends\":true");
@@ -273,8 +273,8 @@ mod tests {
     use super::*;
     use crate::Entry;
     use ironbridge_core::{
-        Account, Credential, CredentialKind, Ending, ExchangeId, IntegrationFacts, OperationFacts, Peer,
-        PermissionTable, Principal, SystemFacts, Timestamp, code,
+        Account, Answered, Credential, CredentialKind, Ending, ExchangeId, IntegrationFacts, OperationFacts,
+        Peer, PermissionTable, Principal, Said, SystemFacts, Timestamp, code,
     };
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -337,7 +337,7 @@ mod tests {
         let exchange = exchange("a \"b\"", 1_780_000_000_123_456);
         let record = Record {
             exchange: &exchange,
-            ending: Ending::Delivered { status: 200 },
+            ending: Ending::Delivered(Answered { mark: Some(200), said: Said::Done }),
             duration: Duration::from_micros(1500),
             amends: true,
         };

@@ -8,8 +8,8 @@ use crate::schema::JsonSchema;
 use crate::subject::Places;
 use bytes::Bytes;
 use ironbridge_core::{
-    Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Phase, Reads, Stop, StoredAnswer,
-    Verdict, code,
+    Answered, Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Phase, Reads, Said, Stop,
+    StoredAnswer, Verdict, code,
 };
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_store::{Fingerprints, Idempotency, Reservation, Settlement, Ticket};
@@ -111,18 +111,19 @@ impl IdempotencyKey {
     }
 
     /// What an ending means for the key: free again only where surely nothing reached the target, answered only
-    /// where the target's answer is known whole and was not its own failure.
+    /// where the target's answer is known whole. Its own failure is no answer, but an exchange that failed.
     fn settlement(&self, exchange: &Exchange, ending: Ending) -> Settlement {
         match (ending, exchange.reply.bytes()) {
-            (Ending::Delivered { status } | Ending::Partial { status } | Ending::Cut { status, .. }, _)
-                if not_acted_upon(status) =>
+            // Kept as an answer, it would be given again for as long as the key is remembered.
+            (Ending::Delivered(answered) | Ending::Partial(answered) | Ending::Cut(answered, _), _)
+                if answered.said == Said::Untaken =>
             {
                 Settlement::Release
             }
-            (Ending::Delivered { status }, body) if status < 500 => self.finished(exchange, status, body),
+            (Ending::Delivered(answered), body) => self.finished(exchange, answered, body),
             // Broken off on its way to the caller, but held here. One that broke off on its way to us is not.
-            (Ending::Partial { status } | Ending::Cut { status, .. }, Some(body)) if status < 500 => {
-                self.finished(exchange, status, Some(body))
+            (Ending::Partial(answered) | Ending::Cut(answered, _), Some(body)) => {
+                self.finished(exchange, answered, Some(body))
             }
             (Ending::Denied(_) | Ending::Abandoned { sent: false }, _) => Settlement::Release,
             (Ending::Failed(refusal), _) if refusal.reach.is_untouched() => Settlement::Release,
@@ -130,9 +131,9 @@ impl IdempotencyKey {
         }
     }
 
-    fn finished(&self, exchange: &Exchange, status: u16, body: Option<&Bytes>) -> Settlement {
+    fn finished(&self, exchange: &Exchange, answered: Answered, body: Option<&Bytes>) -> Settlement {
         Settlement::Finished(StoredAnswer {
-            status,
+            answered,
             content_type: exchange.reply_media_type.clone(),
             fields: exchange.reply_fields.clone(),
             body: body.cloned().unwrap_or_default(),
@@ -174,13 +175,6 @@ impl Control for IdempotencyKey {
         }
         self.store.settle(Ticket { scope, key, holder }, settlement);
     }
-}
-
-/// Statuses by which a target says that it has not taken the request up, and that it may be sent again: 408 (RFC 9110
-/// §15.5.9), 425 (RFC 8470 §5.2) and 429 (RFC 6585 §4). Kept as an answer, they would be given again
-/// for as long as the key is remembered.
-fn not_acted_upon(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429)
 }
 
 fn scope(exchange: &Exchange) -> String {

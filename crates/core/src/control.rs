@@ -1,4 +1,4 @@
-use crate::{BoxFuture, Denial, Ending, Exchange, Phase};
+use crate::{Answered, BoxFuture, Denial, Ending, Exchange, Phase};
 use bytes::Bytes;
 
 /// One security measure, applied to an exchange in a fixed phase.
@@ -99,7 +99,7 @@ impl From<Denial> for Stop {
 /// The kept answer of an idempotent operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
-    pub status: u16,
+    pub answered: Answered,
     pub content_type: Option<Box<str>>,
     /// What else the answer said of what crossed, in the target's terms: names and values.
     pub fields: Vec<(Box<str>, Box<[u8]>)>,

@@ -51,7 +51,7 @@ pub use payload::{Document, Payload};
 pub use permission::{Permission, PermissionSet, PermissionTable};
 pub use phase::Phase;
 pub use pipeline::{Cleared, Pipeline, Room};
-pub use record::{Ending, Outcome, Position, Record, Recorder, StoreMark};
+pub use record::{Answered, Ending, Outcome, Position, Record, Recorder, Said, StoreMark};
 pub use runner::{Answer, BoxFuture, Crossing, ReplyFacts, Tail, cross};
 pub use secret_name::{SecretName, SecretNameError};
 pub use words::{Word, all as all_words, word};

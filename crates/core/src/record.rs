@@ -30,17 +30,46 @@ impl StoreMark {
     }
 }
 
+/// What a target answered, in words that every transport has. An answer by which a target says that it failed is none
+/// of these: the delivery refuses it (`target-failed` and its kin), so that none of it crosses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The number that the transport has for the answer, for the record: an HTTP status. `None` where it has none.
+    pub mark: Option<u16>,
+    pub said: Said,
+}
+
+/// What an answer says of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// The target did what it was asked, or tells what there is.
+    Done,
+    /// The target will not do it. Its words stay here; the caller is told that it declined.
+    Declined,
+    /// The target declines for now: it did not take the request up, and the same may be sent again.
+    Untaken,
+}
+
+impl Answered {
+    /// Whether the caller is told so in place of the target's words.
+    pub const fn is_declined(self) -> bool {
+        matches!(self.said, Said::Declined | Said::Untaken)
+    }
+}
+
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The target answered and the answer was passed on; `status` is the target's.
-    Delivered { status: u16 },
+    /// The bridge took it over, and delivers it later; a record of its own says how that ended.
+    Accepted,
+    /// The target answered and the answer was passed on.
+    Delivered(Answered),
     /// A stored answer was given again; nothing reached the target.
-    Replayed { status: u16 },
+    Replayed(Answered),
     /// The target answered, and the caller, or its connection, was gone before all of the answer had passed.
-    Partial { status: u16 },
+    Partial(Answered),
     /// The target answered, and its answer was cut while it passed: the code says why.
-    Cut { status: u16, code: &'static Code },
+    Cut(Answered, &'static Code),
     /// A control refused it; nothing reached the target.
     Denied(&'static Code),
     /// It was allowed but failed at the target or in the bridge after delivery began.
@@ -49,12 +78,18 @@ pub enum Ending {
     Abandoned { sent: bool },
 }
 
-/// The four outcomes that records, queries and reports speak of.
+/// The outcomes that records, queries and reports speak of; each has its page ([`crate::word`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
+    /// The answer crossed whole, or the action was done.
     Success,
+    /// Taken over, to be delivered later. No crossing yet: another record says how it ended.
+    Accepted,
+    /// A part of the answer crossed.
     Partial,
+    /// Refused before anything reached the target.
     Denied,
+    /// Let through, and failed after that.
     Failed,
 }
 
@@ -62,6 +97,7 @@ impl Outcome {
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Success => word::SUCCESS.id,
+            Outcome::Accepted => word::ACCEPTED.id,
             Outcome::Partial => word::PARTIAL.id,
             Outcome::Denied => word::DENIED.id,
             Outcome::Failed => word::FAILED.id,
@@ -81,8 +117,9 @@ impl Ending {
     /// Of the crossing, not of what the target said: that stands in the status (docs/audit-format.md).
     pub const fn outcome(self) -> Outcome {
         match self {
-            Ending::Delivered { .. } | Ending::Replayed { .. } => Outcome::Success,
-            Ending::Partial { .. } | Ending::Cut { .. } => Outcome::Partial,
+            Ending::Accepted => Outcome::Accepted,
+            Ending::Delivered(_) | Ending::Replayed(_) => Outcome::Success,
+            Ending::Partial(_) | Ending::Cut(..) => Outcome::Partial,
             Ending::Denied(_) => Outcome::Denied,
             Ending::Failed(_) | Ending::Abandoned { .. } => Outcome::Failed,
         }
@@ -92,23 +129,25 @@ impl Ending {
     pub const fn code(self) -> &'static str {
         match self {
             // The caller is told so in place of the target's words, and the record says the same.
-            Ending::Delivered { status: 400..=499 } => code::TARGET_DECLINED.id,
-            Ending::Delivered { .. } => word::DELIVERED.id,
-            Ending::Replayed { .. } => word::REPLAYED.id,
-            Ending::Partial { .. } => word::BROKEN_OFF.id,
+            Ending::Delivered(answered) if answered.is_declined() => code::TARGET_DECLINED.id,
+            Ending::Accepted => word::LAID_DOWN.id,
+            Ending::Delivered(_) => word::DELIVERED.id,
+            Ending::Replayed(_) => word::REPLAYED.id,
+            Ending::Partial(_) => word::BROKEN_OFF.id,
             Ending::Abandoned { .. } => word::CALLER_GONE.id,
-            Ending::Cut { code, .. } | Ending::Denied(code) | Ending::Failed(code) => code.id,
+            Ending::Cut(_, code) | Ending::Denied(code) | Ending::Failed(code) => code.id,
         }
     }
 
-    pub const fn status(self) -> Option<u16> {
+    /// The transport's number of it: the target's own where it answered, else the one that the caller was refused with.
+    pub const fn mark(self) -> Option<u16> {
         match self {
-            Ending::Delivered { status }
-            | Ending::Replayed { status }
-            | Ending::Partial { status }
-            | Ending::Cut { status, .. } => Some(status),
+            Ending::Delivered(answered)
+            | Ending::Replayed(answered)
+            | Ending::Partial(answered)
+            | Ending::Cut(answered, _) => answered.mark,
             Ending::Denied(code) | Ending::Failed(code) => Some(code.status),
-            Ending::Abandoned { .. } => None,
+            Ending::Accepted | Ending::Abandoned { .. } => None,
         }
     }
 }
@@ -133,12 +172,12 @@ impl Record<'_> {
         let request = toward_target.then_some(exchange.request_records);
         // Of what broke off, nobody knows how much arrived; a stored answer is not read again.
         let (request, reply) = match self.ending {
-            Ending::Denied(_) | Ending::Abandoned { sent: false } => (None, None),
+            Ending::Accepted | Ending::Denied(_) | Ending::Abandoned { sent: false } => (None, None),
             Ending::Failed(_) | Ending::Abandoned { sent: true } => (request, None),
-            Ending::Delivered { status: 400..=499 } => (request, None),
-            Ending::Delivered { .. } => (request, back.then_some(exchange.reply_records)),
-            Ending::Replayed { .. } => (None, back.then_some(Counted::No)),
-            Ending::Partial { .. } | Ending::Cut { .. } => (request, back.then_some(Counted::No)),
+            Ending::Delivered(answered) if answered.is_declined() => (request, None),
+            Ending::Delivered(_) => (request, back.then_some(exchange.reply_records)),
+            Ending::Replayed(_) => (None, back.then_some(Counted::No)),
+            Ending::Partial(_) | Ending::Cut(..) => (request, back.then_some(Counted::No)),
         };
         match (request, reply) {
             (Some(request), Some(reply)) => Counted::in_all(&[request, reply]),

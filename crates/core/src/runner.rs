@@ -1,7 +1,7 @@
 use crate::memory::Charge;
 use crate::{
-    Cleared, Clock, Code, Denial, Document, Ending, Exchange, Payload, Pipeline, Record, Recorder, Stop,
-    StoredAnswer, code,
+    Answered, Cleared, Clock, Code, Denial, Document, Ending, Exchange, Payload, Pipeline, Record, Recorder,
+    Stop, StoredAnswer, code,
 };
 use bytes::Bytes;
 use std::future::Future;
@@ -87,7 +87,7 @@ pub trait Crossing {
 
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyFacts {
-    pub status: u16,
+    pub answered: Answered,
     /// How many bytes of it will pass to the caller, where that is known beforehand.
     pub length: Option<u64>,
     /// False for a switched protocol, whose bytes are not a reply body, so that no reply control reads them.
@@ -142,17 +142,11 @@ enum Stage {
     Judging,
     Delivering,
     /// The target's reply is here, and nothing of it may cross yet.
-    Reading {
-        status: u16,
-    },
+    Reading(Answered),
     /// The target's reply is here and on its way to the caller.
-    Replied {
-        status: u16,
-    },
+    Replied(Answered),
     /// As before, and the record is already taken: only what it could not know is still worth telling.
-    Recorded {
-        status: u16,
-    },
+    Recorded(Answered),
     Ended,
 }
 
@@ -168,7 +162,7 @@ impl Tail {
     /// Counts bytes of the answer as they pass.
     pub fn count_out(&mut self, bytes: u64) {
         self.passed = self.passed.saturating_add(bytes);
-        if let Stage::Replied { .. } = self.stage {
+        if let Stage::Replied(_) = self.stage {
             self.exchange.bytes_out = self.exchange.bytes_out.saturating_add(bytes);
         }
     }
@@ -181,9 +175,9 @@ impl Tail {
     /// The answer reached its end.
     pub fn finish(mut self: Box<Self>) {
         match self.stage {
-            Stage::Replied { status } => self.end(Ending::Delivered { status }),
-            Stage::Recorded { status } if self.exchange.uncounted_out || self.exchange.uncounted_in => {
-                self.amend(Ending::Delivered { status });
+            Stage::Replied(answered) => self.end(Ending::Delivered(answered)),
+            Stage::Recorded(answered) if self.exchange.uncounted_out || self.exchange.uncounted_in => {
+                self.amend(Ending::Delivered(answered));
             }
             _ => {}
         }
@@ -193,8 +187,8 @@ impl Tail {
     /// The answer is cut while it passes, for this reason.
     pub fn cut(mut self: Box<Self>, code: &'static Code) {
         match self.stage {
-            Stage::Replied { status } => self.end(Ending::Cut { status, code }),
-            Stage::Recorded { status } => self.amend(Ending::Cut { status, code }),
+            Stage::Replied(answered) => self.end(Ending::Cut(answered, code)),
+            Stage::Recorded(answered) => self.amend(Ending::Cut(answered, code)),
             _ => {}
         }
         self.stage = Stage::Ended;
@@ -231,25 +225,25 @@ impl Tail {
         }
         if !pipeline.reads_reply() || !facts.has_body {
             crossing.last_look(&mut reply, None).await?;
-            self.stage = Stage::Replied { status: facts.status };
+            self.stage = Stage::Replied(facts.answered);
             self.streaming = Some(facts);
             return Ok((reply, None));
         }
-        self.stage = Stage::Reading { status: facts.status };
+        self.stage = Stage::Reading(facts.answered);
         exchange.reply_media_type = crossing.reply_media_type(&reply);
         let body = crossing.read_reply(&mut reply, pipeline.max_reply(), &mut charge).await?;
         exchange.reply = Payload::Whole(Document::held(body, charge));
         pipeline.judge_reply(exchange).await?;
         crossing.last_look(&mut reply, exchange.reply.bytes()).await?;
-        self.stage = Stage::Replied { status: facts.status };
+        self.stage = Stage::Replied(facts.answered);
         Ok((reply, exchange.reply.bytes().cloned()))
     }
 
     async fn answer<R>(mut self: Box<Self>, reply: R, body: Option<Bytes>) -> Answer<R> {
-        if let (Stage::Replied { status }, true) = (self.stage, self.exchange.flow.integration.durable) {
+        if let (Stage::Replied(answered), true) = (self.stage, self.exchange.flow.integration.durable) {
             self.foresee(body.as_ref());
-            let taken = self.record(Ending::Delivered { status });
-            self.stage = Stage::Recorded { status };
+            let taken = self.record(Ending::Delivered(answered));
+            self.stage = Stage::Recorded(answered);
             if let Err(denial) = taken.await {
                 let denial = after_delivery(self.stage, denial);
                 self.stage = Stage::Ended;
@@ -282,7 +276,7 @@ impl Tail {
         let ending = match &stop {
             Stop::Replay(answer) => {
                 self.exchange.bytes_out = length(&answer.body);
-                Ending::Replayed { status: answer.status }
+                Ending::Replayed(answer.answered)
             }
             Stop::Deny(denial) => {
                 self.exchange.refused_by.clone_from(&denial.by);
@@ -371,7 +365,7 @@ fn after_delivery(stage: Stage, denial: Box<Denial>) -> Box<Denial> {
     let ours = [&code::AUDIT_UNAVAILABLE, &code::STORE_UNAVAILABLE].contains(&denial.code);
     let code = match stage {
         Stage::Judging => return denial,
-        Stage::Reading { .. } if *denial.code == code::BRIDGE_FULL => &code::REPLY_NOT_HELD,
+        Stage::Reading(_) if *denial.code == code::BRIDGE_FULL => &code::REPLY_NOT_HELD,
         _ if ours => &code::ANSWER_WITHHELD,
         _ => return denial,
     };
@@ -383,9 +377,9 @@ impl Drop for Tail {
         // The caller went away, unless the bridge ended the connection.
         let parted = self.exchange.peer.parting.code();
         let refused = |code, sent| Ending::refused(&Denial::new(code), sent);
-        let cut = |status| match parted {
-            Some(code) => Ending::Cut { status, code },
-            None => Ending::Partial { status },
+        let cut = |answered| match parted {
+            Some(code) => Ending::Cut(answered, code),
+            None => Ending::Partial(answered),
         };
         match self.stage {
             Stage::Judging => self.end(match parted {
@@ -396,13 +390,13 @@ impl Drop for Tail {
                 Some(code) => refused(code, true),
                 None => Ending::Abandoned { sent: true },
             }),
-            Stage::Reading { status } => {
+            Stage::Reading(answered) => {
                 // What no control let pass must not be kept as an answer.
                 self.exchange.reply = Payload::Streamed;
-                self.end(cut(status));
+                self.end(cut(answered));
             }
-            Stage::Replied { status } => self.end(cut(status)),
-            Stage::Recorded { status } => self.amend(cut(status)),
+            Stage::Replied(answered) => self.end(cut(answered)),
+            Stage::Recorded(answered) => self.amend(cut(answered)),
             Stage::Ended => {}
         }
     }

@@ -43,6 +43,9 @@ words! {
     SUCCESS = "success" in "outcome", "It went through",
         "An exchange whose answer reached the caller in full, or an action that was done. An answer with which the target declined the request (4xx) crossed too: its code is target-declined. What else the answer says, such as a part (206) or several outcomes in one body (207), changes nothing of it.",
         "Nothing.";
+    ACCEPTED = "accepted" in "outcome", "It was taken over",
+        "The exchange passed its controls, and the bridge took it over to deliver it later. Nothing had reached the target by then; a record of its own, of the same integration and operation, says how the delivery ended.",
+        "Nothing.";
     PARTIAL = "partial" in "outcome", "It went through in part",
         "The target answered, and the answer ended on its way to the caller. The code is broken-off where the caller was gone; otherwise it says why the bridge ended it: target-broke-off, stream-idle, answer-untaken, drain-over, reply-too-large, reply-holds-credential, or with what the caller of a stream or a WebSocket would be refused by now, because its credential expired or was revoked (api-key-revoked) or a reload took something away (permission-missing, operation-unknown).",
         "Explain the code: `ironbridge explain CODE`.";
@@ -55,6 +58,9 @@ words! {
 
     DELIVERED = "delivered" in "code", "The target answered, and the answer crossed",
         "The request passed every control, and the caller got the target's status and all that may cross of its answer. The status may be a redirection or a part (206), which the record's status says.",
+        "Nothing.";
+    LAID_DOWN = "laid-down" in "code", "It waits for its delivery",
+        "The bridge has accepted the exchange and laid it down, where it outlasts the caller's connection. What permits it is judged again when it is delivered, and that has a record of its own.",
         "Nothing.";
     REPLAYED = "replayed" in "code", "A stored answer was given again",
         "The request repeated an Idempotency-Key, and the answer to the first request with it was given again, with Idempotency-Replayed: true. Nothing reached the target.",
@@ -121,7 +127,7 @@ words! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ending, Outcome, all_codes, code};
+    use crate::{Answered, Ending, Outcome, Said, all_codes, code};
 
     #[test]
     fn every_word_is_unique_and_complete() {
@@ -137,11 +143,13 @@ mod tests {
     #[test]
     fn every_ending_and_outcome_has_a_page() {
         let known = |id: &str, member: &str| all().iter().any(|word| word.id == id && word.member == member);
-        for status in [200, 206, 302, 404] {
+        for said in [Said::Done, Said::Declined, Said::Untaken] {
+            let answered = Answered { mark: None, said };
             for ending in [
-                Ending::Delivered { status },
-                Ending::Replayed { status },
-                Ending::Partial { status },
+                Ending::Accepted,
+                Ending::Delivered(answered),
+                Ending::Replayed(answered),
+                Ending::Partial(answered),
                 Ending::Abandoned { sent: true },
                 Ending::Denied(&code::INTERNAL),
                 Ending::Failed(&code::INTERNAL),
@@ -150,7 +158,9 @@ mod tests {
                 assert!(is_refusal || known(ending.code(), "code"), "{ending:?}");
             }
         }
-        for outcome in [Outcome::Success, Outcome::Partial, Outcome::Denied, Outcome::Failed] {
+        let outcomes =
+            [Outcome::Success, Outcome::Accepted, Outcome::Partial, Outcome::Denied, Outcome::Failed];
+        for outcome in outcomes {
             assert!(known(outcome.name(), "outcome"), "{outcome:?}");
         }
     }

@@ -118,7 +118,11 @@ impl Crossing for Target {
         Ok(200)
     }
     fn reply_facts(&self, reply: &u16) -> ReplyFacts {
-        ReplyFacts { status: *reply, length: None, has_body: true }
+        ReplyFacts {
+            answered: Answered { mark: Some(*reply), said: Said::Done },
+            length: None,
+            has_body: true,
+        }
     }
     async fn read_reply(&mut self, _: &mut u16, _: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
         charge.grow_to(self.reply.len()).map_err(|full| full.denial(&code::REPLY_TOO_LARGE))?;

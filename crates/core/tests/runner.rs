@@ -113,7 +113,11 @@ impl Crossing for Target {
         }
     }
     fn reply_facts(&self, reply: &u16) -> ReplyFacts {
-        ReplyFacts { status: *reply, length: None, has_body: true }
+        ReplyFacts {
+            answered: Answered { mark: Some(*reply), said: Said::Done },
+            length: None,
+            has_body: true,
+        }
     }
     async fn read_reply(&mut self, _: &mut u16, _: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {
         Ok(Bytes::from_static(b"reply"))
@@ -170,7 +174,7 @@ async fn a_delivered_exchange_is_recorded_when_its_answer_ended() {
     tail.count_out(7);
     assert_eq!(tail.exchange().bytes_out, 7);
     tail.finish();
-    assert_eq!(scene.endings(), [(Ending::Delivered { status: 200 }, false)]);
+    assert_eq!(scene.endings(), [(Ending::Delivered(Answered { mark: Some(200), said: Said::Done }), false)]);
     assert_eq!(scene.settled(), 1);
 }
 
@@ -178,13 +182,13 @@ async fn a_delivered_exchange_is_recorded_when_its_answer_ended() {
 async fn an_answer_that_breaks_off_is_partial() {
     let scene = Scene::new(Phase::Throttle, pass);
     drop(scene.cross().await);
-    assert_eq!(scene.endings(), [(Ending::Partial { status: 200 }, false)]);
+    assert_eq!(scene.endings(), [(Ending::Partial(Answered { mark: Some(200), said: Said::Done }), false)]);
     assert_eq!(scene.settled(), 1);
 }
 
 #[tokio::test]
 async fn an_answer_that_is_cut_says_why() {
-    let cut = Ending::Cut { status: 200, code: &code::STREAM_IDLE };
+    let cut = Ending::Cut(Answered { mark: Some(200), said: Said::Done }, &code::STREAM_IDLE);
     for durable in [false, true] {
         let scene = Scene { durable, ..Scene::new(Phase::Throttle, pass) };
         let Answer::Delivered { tail, .. } = scene.cross().await else { panic!() };
@@ -198,7 +202,7 @@ async fn an_answer_that_is_cut_says_why() {
 async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_breaks() {
     let scene = Scene { durable: true, ..Scene::new(Phase::Throttle, pass) };
     let answer = scene.cross().await;
-    assert_eq!(scene.endings(), [(Ending::Delivered { status: 200 }, false)]);
+    assert_eq!(scene.endings(), [(Ending::Delivered(Answered { mark: Some(200), said: Said::Done }), false)]);
     assert_eq!(scene.trail.durable_asked.load(Ordering::SeqCst), 1);
     let Answer::Delivered { tail, .. } = &answer else { panic!() };
     let exchange = tail.exchange();
@@ -207,15 +211,19 @@ async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_bre
         "the target did not say how long its answer is"
     );
     drop(answer);
-    assert_eq!(scene.endings().last(), Some(&(Ending::Partial { status: 200 }, true)));
+    assert_eq!(
+        scene.endings().last(),
+        Some(&(Ending::Partial(Answered { mark: Some(200), said: Said::Done }), true))
+    );
     assert_eq!(scene.settled(), 1);
 }
 
 #[tokio::test]
 async fn a_durable_record_that_could_not_count_is_amended_with_what_crossed() {
-    for (broken, ending) in
-        [(false, Ending::Delivered { status: 200 }), (true, Ending::Partial { status: 200 })]
-    {
+    for (broken, ending) in [
+        (false, Ending::Delivered(Answered { mark: Some(200), said: Said::Done })),
+        (true, Ending::Partial(Answered { mark: Some(200), said: Said::Done })),
+    ] {
         let scene = Scene { durable: true, ..Scene::new(Phase::Throttle, pass) };
         let Answer::Delivered { mut tail, .. } = scene.cross().await else { panic!() };
         tail.count_out(40);
@@ -225,7 +233,10 @@ async fn a_durable_record_that_could_not_count_is_amended_with_what_crossed() {
         } else {
             tail.finish()
         }
-        assert_eq!(scene.endings(), [(Ending::Delivered { status: 200 }, false), (ending, true)]);
+        assert_eq!(
+            scene.endings(),
+            [(Ending::Delivered(Answered { mark: Some(200), said: Said::Done }), false), (ending, true)]
+        );
         assert_eq!(*scene.trail.bytes_out.lock().unwrap(), [0, 58]);
         assert_eq!(scene.settled(), 1);
     }
@@ -262,7 +273,7 @@ async fn a_caller_that_goes_away_during_delivery_is_recorded() {
 async fn a_stored_answer_is_given_and_recorded() {
     let scene = Scene::new(Phase::Replay, || {
         let answer = StoredAnswer {
-            status: 201,
+            answered: Answered { mark: Some(201), said: Said::Done },
             content_type: None,
             fields: Vec::new(),
             body: Bytes::from_static(b"again"),
@@ -273,8 +284,8 @@ async fn a_stored_answer_is_given_and_recorded() {
     });
     let Answer::Replayed { answer, tail } = scene.cross().await else { panic!() };
     assert_eq!(tail.exchange().bytes_out, 5);
-    assert_eq!(answer.status, 201);
-    assert_eq!(scene.endings(), [(Ending::Replayed { status: 201 }, false)]);
+    assert_eq!(answer.answered.mark, Some(201));
+    assert_eq!(scene.endings(), [(Ending::Replayed(Answered { mark: Some(201), said: Said::Done }), false)]);
 }
 
 #[tokio::test]

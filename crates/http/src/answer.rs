@@ -8,7 +8,7 @@ use crate::passes::announce;
 use crate::problem::{self, Problems};
 use crate::reply::{ReplyBody, ReplyError};
 use crate::watch::Watched;
-use crate::{Offer, Route, fields, link, switched};
+use crate::{Offer, Route, fields, link, status, switched};
 use bytes::Bytes;
 use http::header::{
     AGE, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE,
@@ -266,7 +266,7 @@ fn replayed(
     exchange: &Exchange,
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let status = status::given(answer.answered);
     // In place of a client error's words the caller got ours, which are not stored.
     let mut response = if status.is_client_error() {
         problems.declined(status, exchange).map(|bytes| ReplyBody::held(bytes, None).into())
@@ -338,7 +338,7 @@ impl Crossing for Nowhere {
     }
 
     fn reply_facts(&self, (): &()) -> ReplyFacts {
-        ReplyFacts { status: code::OPERATION_UNKNOWN.status, length: None, has_body: false }
+        ReplyFacts { answered: status::answered(StatusCode::NOT_FOUND), length: None, has_body: false }
     }
 
     async fn read_reply(&mut self, (): &mut (), _limit: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {

@@ -9,6 +9,7 @@ use crate::left_out::Noted;
 use crate::passes::announce;
 use crate::reply::ReplyError;
 use crate::request::{self, Inbound};
+use crate::status;
 use crate::watch::Watched;
 use crate::websocket;
 use bytes::Bytes;
@@ -86,7 +87,7 @@ impl Crossing for HttpCrossing<'_> {
             _ if answer::is_bodiless(&self.parts.method, status) => (false, Some(0)),
             _ => (true, reply.body().size_hint().exact()),
         };
-        ReplyFacts { status: status.as_u16(), length, has_body }
+        ReplyFacts { answered: status::answered(status), length, has_body }
     }
 
     fn reply_media_type(&self, reply: &Self::Reply) -> Option<Box<str>> {

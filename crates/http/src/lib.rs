@@ -30,6 +30,7 @@ mod request;
 pub mod rewrite;
 mod routes;
 mod service;
+mod status;
 mod switched;
 pub mod target;
 mod told;

@@ -5,8 +5,8 @@ mod stage;
 
 use ironbridge_audit::{Log, Options, Signers, Trail};
 use ironbridge_core::{
-    Account, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, IntegrationFacts,
-    OperationFacts, OwnerKey, Peer, PermissionTable, Principal, Record, Recorder, Subject, SystemFacts,
+    Account, Answered, Credential, CredentialKind, Ending, Exchange, ExchangeId, Flow, IntegrationFacts,
+    OperationFacts, OwnerKey, Peer, PermissionTable, Principal, Record, Recorder, Said, Subject, SystemFacts,
     Timestamp, code,
 };
 use ironbridge_engine::{Actor, Home};
@@ -70,7 +70,7 @@ fn write_signed(home: &Home, signers: Signers, numbers: std::ops::Range<u64>) {
         exchange.subjects = vec![Subject { id, owner }];
         let ending = match number % 5 {
             4 => Ending::Denied(&code::PERMISSION_MISSING),
-            _ => Ending::Delivered { status: 200 },
+            _ => Ending::Delivered(Answered { mark: Some(200), said: Said::Done }),
         };
         let duration = Duration::from_micros(250);
         trail.append(Record { exchange: &exchange, ending, duration, amends: false }).unwrap();
@@ -391,7 +391,7 @@ fn only_a_recorded_erasure_reads_as_one() {
     // As if its row had been deleted.
     let owner = Arc::new(OwnerKey::new([9; 16], [9; 32]));
     exchange.subjects = vec![Subject { id: "customer-9".into(), owner }];
-    let ending = Ending::Delivered { status: 200 };
+    let ending = Ending::Delivered(Answered { mark: Some(200), said: Said::Done });
     trail.append(Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false }).unwrap();
     trail.close().unwrap();
     drop(trail);

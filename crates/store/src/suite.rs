@@ -7,7 +7,7 @@ use crate::{
     OwnerKind, Reservation, SealedItems, Settlement, Store, StoreError, Ticket,
 };
 use bytes::Bytes;
-use ironbridge_core::{Action, ExchangeId, OwnerKey, StoredAnswer, Timestamp, action};
+use ironbridge_core::{Action, Answered, ExchangeId, OwnerKey, Said, StoredAnswer, Timestamp, action};
 use std::sync::Arc;
 
 /// # Panics
@@ -255,7 +255,7 @@ async fn idempotency(store: &dyn Idempotency) {
     let other = store.reserve(SCOPE, "k", [2; 32].into(), NOW, LATER).await.unwrap();
     assert_eq!(other, Reservation::Mismatch);
     let bare = StoredAnswer {
-        status: 204,
+        answered: Answered { mark: Some(204), said: Said::Done },
         content_type: None,
         fields: Vec::new(),
         body: Bytes::new(),
@@ -423,7 +423,7 @@ fn taken(reservation: Reservation) -> Ticket {
 fn answer() -> StoredAnswer {
     StoredAnswer {
         fields: vec![("location".into(), b"/orders/7".as_slice().into())],
-        status: 201,
+        answered: Answered { mark: Some(201), said: Said::Done },
         content_type: Some("application/json".into()),
         body: Bytes::from_static(b"{\"id\":1}"),
         schema: Some([7; 32]),

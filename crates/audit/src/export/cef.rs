@@ -40,6 +40,7 @@ fn class(entry: &Entry) -> (String, &'static str) {
     }
     let title = match entry.outcome.as_str() {
         "success" => "Exchange delivered",
+        "accepted" => "Exchange accepted",
         "partial" => "Exchange broken off",
         "denied" => "Exchange refused",
         _ => "Exchange failed",
@@ -50,7 +51,7 @@ fn class(entry: &Entry) -> (String, &'static str) {
 /// 0 to 3 is low, 4 to 6 medium, 7 and 8 high, 9 and 10 very high.
 fn severity(entry: &Entry) -> &'static str {
     match entry.outcome.as_str() {
-        "success" => "1",
+        "success" | "accepted" => "1",
         "partial" => "3",
         "denied" => "5",
         _ => "6",

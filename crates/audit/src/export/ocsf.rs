@@ -141,6 +141,7 @@ fn event(record: &Stored, class: Class, activity: u32, activity_name: &str) -> M
     let entry = &record.entry;
     let (status_id, status, severity) = match entry.outcome.as_str() {
         "success" => (1, "Success", 1),
+        "accepted" => (OTHER, "accepted", 1),
         "partial" => (OTHER, "partial", 2),
         "denied" => (2, "Failure", 2),
         _ => (2, "Failure", 3),

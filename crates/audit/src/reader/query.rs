@@ -16,7 +16,7 @@ pub struct Query {
     pub operation: Option<String>,
     pub account: Option<String>,
     pub permission: Option<String>,
-    /// `success`, `partial`, `denied` or `failed`.
+    /// `success`, `accepted`, `partial`, `denied` or `failed`.
     pub outcome: Option<String>,
     pub code: Option<String>,
     /// What was done; a query for it finds no exchange.

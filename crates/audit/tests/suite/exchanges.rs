@@ -4,9 +4,9 @@ use crate::memory_disk::MemoryDisk;
 use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{Anchor, AuditError, Log, Options, Trail, TrailKey};
 use ironbridge_core::{
-    Account, Clock, Code, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow,
+    Account, Answered, Clock, Code, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow,
     IntegrationFacts, OperationFacts, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder,
-    SystemClock, SystemFacts, Timestamp, code,
+    Said, SystemClock, SystemFacts, Timestamp, code,
 };
 use ironbridge_seal::note::NoteSigner;
 use std::path::{Path, PathBuf};
@@ -119,7 +119,7 @@ pub fn append_refusing(
 ) -> Result<Position, Box<Denial>> {
     let ending = match number % 5 {
         4 => Ending::Denied(refusal),
-        _ => Ending::Delivered { status: 200 },
+        _ => Ending::Delivered(Answered { mark: Some(200), said: Said::Done }),
     };
     let exchange = exchange(number, flow);
     trail.append(Record { exchange: &exchange, ending, duration: Duration::from_micros(250), amends: false })

@@ -3,7 +3,7 @@
 use crate::exchanges::{START, closed, exchange, flow, id, open_lagging, record};
 use ironbridge_audit::disk::{Disk, DiskFile, Lock, RealDisk};
 use ironbridge_audit::{Indexer, Log, Order, Query};
-use ironbridge_core::{Ending, OwnerKey, Record, Recorder, Subject, Timestamp};
+use ironbridge_core::{Answered, Ending, OwnerKey, Record, Recorder, Said, Subject, Timestamp};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -96,7 +96,7 @@ fn data_subjects_are_found_wherever_their_detail_is() {
         if named.contains(&number) {
             exchange.subjects.push(Subject { id: "customer-1".into(), owner: Arc::clone(&owner) });
         }
-        let ending = Ending::Delivered { status: 200 };
+        let ending = Ending::Delivered(Answered { mark: Some(200), said: Said::Done });
         let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
         while trail.ready().is_err() {
             std::thread::yield_now();

@@ -8,7 +8,7 @@ use crate::memory_disk::{MemoryDisk, Unsynced};
 use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{AuditError, FaultKind, Limits, Options, Retained, Trail};
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{Clock, Ending, ExchangeId, Record, Recorder, SystemClock, Timestamp};
+use ironbridge_core::{Answered, Clock, Ending, ExchangeId, Record, Recorder, Said, SystemClock, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ fn record_late(trail: &Trail, numbers: std::ops::Range<u64>) {
     for number in numbers {
         let mut late = exchange(number, &flow);
         late.received = Timestamp::from_seconds(START - 365 * 24 * 3600);
-        let ending = Ending::Delivered { status: 200 };
+        let ending = Ending::Delivered(Answered { mark: Some(200), said: Said::Done });
         let late = Record { exchange: &late, ending, duration: Duration::ZERO, amends: false };
         trail.append(late).unwrap();
     }

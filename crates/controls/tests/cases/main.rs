@@ -15,7 +15,7 @@ use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLi
 use ironbridge_controls::rules::{Declared, Known, Remark, Rule, Rules};
 use ironbridge_controls::schema::{JsonSchema, Schema};
 use ironbridge_controls::subject::{DataSubjects, Places};
-use ironbridge_core::{BoxFuture, Control, Denial, Ending, OwnerKey, Stop, SubjectKeys};
+use ironbridge_core::{Answered, BoxFuture, Control, Denial, Ending, OwnerKey, Said, Stop, SubjectKeys};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -322,7 +322,7 @@ fn limit() {
                 let ending = match (&verdict, &step.ends) {
                     (Err(Stop::Deny(denial)), _) => Ending::Denied(denial.code),
                     (_, Some(id)) => Ending::Denied(code(id)),
-                    _ => Ending::Delivered { status: 200 },
+                    _ => Ending::Delivered(Answered { mark: None, said: Said::Done }),
                 };
                 controls.iter().for_each(|control| control.settle(&exchange, &ending));
                 let expected = if time < step.times { &Expected::default() } else { &step.expect };

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ironbridge_controls::authenticate::{Authenticate, Authenticator};
 use ironbridge_controls::idempotency::IdempotencyKey;
 use ironbridge_core::{
-    Account, CertificateFacts, Claim, Clock, Control, CredentialKind, Document, Ending, Payload,
-    PeerCertificate, PermissionSet, Presented, Sensitive, Stop, SystemClock, Timestamp,
+    Account, Answered, CertificateFacts, Claim, Clock, Control, CredentialKind, Document, Ending, Payload,
+    PeerCertificate, PermissionSet, Presented, Said, Sensitive, Stop, SystemClock, Timestamp,
 };
 use ironbridge_identity::accounts::{CertificateMatch, CertificateRule, Directory, Registration};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -72,7 +72,7 @@ fn idempotency() {
                 Err(Stop::Replay(answer)) => {
                     let body = String::from_utf8(answer.body.to_vec()).unwrap();
                     assert_eq!(answer.content_type.as_deref(), Some("application/json"), "{name}");
-                    (None, Some((answer.status, body)))
+                    (None, Some((answer.answered.mark.unwrap(), body)))
                 }
             };
             assert_eq!(denied, step.denied, "{name}: {verdict:?}");
@@ -83,10 +83,10 @@ fn idempotency() {
             }
             let ending = match (&verdict, step.ends) {
                 (Err(Stop::Deny(denial)), _) => Ending::Denied(denial.code),
-                (Err(Stop::Replay(answer)), _) => Ending::Replayed { status: answer.status },
+                (Err(Stop::Replay(answer)), _) => Ending::Replayed(answer.answered),
                 (Ok(()), None) => continue,
-                (Ok(()), Some(Ends::Delivered(status))) => Ending::Delivered { status },
-                (Ok(()), Some(Ends::Partial(status))) => Ending::Partial { status },
+                (Ok(()), Some(Ends::Delivered(status))) => Ending::Delivered(answered(status)),
+                (Ok(()), Some(Ends::Partial(status))) => Ending::Partial(answered(status)),
                 (Ok(()), Some(Ends::Denied(id))) => Ending::Denied(code(&id)),
                 (Ok(()), Some(Ends::Failed(id))) => Ending::Failed(code(&id)),
                 (Ok(()), Some(Ends::Abandoned(sent))) => Ending::Abandoned { sent },
@@ -94,6 +94,16 @@ fn idempotency() {
             control.settle(&exchange, &ending);
         }
     }
+}
+
+/// What a target says with this number, for which HTTP's statuses do.
+fn answered(mark: u16) -> Answered {
+    let said = match mark {
+        408 | 425 | 429 => Said::Untaken,
+        400..=499 => Said::Declined,
+        _ => Said::Done,
+    };
+    Answered { mark: Some(mark), said }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     OwnerKeys, OwnerKind, Reservation, SealedItems, SealerError, Settlement, StoredAnswer, Ticket,
 };
 use bytes::Bytes;
-use ironbridge_core::{OwnerKey, StoreMark};
+use ironbridge_core::{Answered, OwnerKey, Said, StoreMark};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -505,7 +505,7 @@ fn taken(reservation: Reservation) -> Ticket {
 
 fn answer(body: &str) -> StoredAnswer {
     StoredAnswer {
-        status: 200,
+        answered: Answered { mark: Some(200), said: Said::Done },
         content_type: None,
         fields: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),

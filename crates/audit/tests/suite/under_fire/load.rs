@@ -5,7 +5,8 @@ use crate::exchanges::{self, clock};
 use ironbridge_audit::{Limits, Options, Trail};
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{
-    Clock, Ending, Exchange, ExchangeId, Flow, OwnerKey, Peer, Position, Record, Recorder, Subject, Timestamp,
+    Answered, Clock, Ending, Exchange, ExchangeId, Flow, OwnerKey, Peer, Position, Record, Recorder, Said,
+    Subject, Timestamp,
 };
 use std::fs::File;
 use std::io::Write;
@@ -162,7 +163,7 @@ impl Work {
             owner: Arc::clone(&self.people[*person]),
         };
         exchange.subjects = concerns.subjects.iter().map(subject).collect();
-        let ending = Ending::Delivered { status: 200 };
+        let ending = Ending::Delivered(Answered { mark: Some(200), said: Said::Done });
         let duration = Duration::from_micros(250);
         self.trail.append(Record { exchange: &exchange, ending, duration, amends: false }).unwrap()
     }

@@ -38,7 +38,7 @@ pub struct Filter {
     #[arg(long, value_name = "NAME")]
     permission: Option<String>,
     /// With this outcome
-    #[arg(long, value_parser = ["success", "partial", "denied", "failed"])]
+    #[arg(long, value_parser = ["success", "accepted", "partial", "denied", "failed"])]
     outcome: Option<String>,
     /// With this code, such as permission-missing
     #[arg(long)]
