@@ -1,7 +1,6 @@
-use crate::CredentialKind;
 use crate::uri::Query;
 use crate::{Account, Code, Counted, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
-use std::fmt;
+use crate::{CredentialKind, Sensitive};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -226,26 +225,6 @@ impl Presented {
     /// Whether a bearer token came, by itself or beside others.
     pub fn holds_bearer(&self) -> bool {
         matches!(self, Presented::Claim(Claim::Bearer(_)) | Presented::Ambiguous { bearer: true })
-    }
-}
-
-/// Bytes that must never be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sensitive(Box<[u8]>);
-
-impl Sensitive {
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Sensitive {
-        Sensitive(bytes.into())
-    }
-
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Sensitive {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[sensitive]")
     }
 }
 

@@ -1,26 +1,26 @@
-use crate::BoxFuture;
+use crate::{BoxFuture, Sensitive};
 use std::fmt;
 use std::time::Duration;
 
 /// A request the bridge makes on its own behalf: keys of an issuer, a token for a target, a piece of the audit trail.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct FetchRequest {
     pub method: FetchMethod,
     /// Absolute `https` URL without credentials or fragment.
     pub url: String,
     /// Extra header fields. Values may be secret; they are never printed.
-    pub headers: Vec<(&'static str, crate::Sensitive)>,
+    pub headers: Vec<(&'static str, Sensitive)>,
     /// The reply's largest acceptable body, in bytes.
     pub max_reply: usize,
     /// For the whole fetch.
     pub timeout: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum FetchMethod {
     Get,
     /// POST of `application/x-www-form-urlencoded` bytes.
-    PostForm(crate::Sensitive),
+    PostForm(Sensitive),
     /// POST of these bytes under this media type.
     Post(&'static str, Vec<u8>),
     /// PUT of these bytes under this media type.

@@ -28,6 +28,7 @@ mod pipeline;
 mod record;
 mod runner;
 mod secret_name;
+mod sensitive;
 pub mod uri;
 mod words;
 
@@ -40,7 +41,6 @@ pub use counted::Counted;
 pub use denial::{Code, Denial, Fault, FieldError, Reach};
 pub use exchange::{
     Asked, CertificateFacts, Claim, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented,
-    Sensitive,
 };
 pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
 pub use flow::{Flow, IntegrationFacts, OperationFacts, SystemFacts};
@@ -54,4 +54,5 @@ pub use pipeline::{Cleared, Pipeline, Room};
 pub use record::{Answered, Ending, Outcome, Position, Record, Recorder, Said, StoreMark};
 pub use runner::{Answer, BoxFuture, Crossing, ReplyFacts, Tail, cross};
 pub use secret_name::{SecretName, SecretNameError};
+pub use sensitive::Sensitive;
 pub use words::{Word, all as all_words, word};

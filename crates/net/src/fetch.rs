@@ -81,7 +81,7 @@ fn prepare(request: FetchRequest) -> Result<(Request<Full<Bytes>>, usize, std::t
     let (method, media_type, body) = match request.method {
         FetchMethod::Get => (Method::GET, None, Bytes::new()),
         FetchMethod::PostForm(form) => {
-            (Method::POST, Some("application/x-www-form-urlencoded"), Bytes::copy_from_slice(form.expose()))
+            (Method::POST, Some("application/x-www-form-urlencoded"), form.into_bytes())
         }
         FetchMethod::Post(media_type, body) => (Method::POST, Some(media_type), body.into()),
         FetchMethod::Put(media_type, body) => (Method::PUT, Some(media_type), body.into()),
@@ -96,10 +96,10 @@ fn prepare(request: FetchRequest) -> Result<(Request<Full<Bytes>>, usize, std::t
     if let Some(media_type) = media_type {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    for (name, value) in &request.headers {
+    for (name, value) in request.headers {
         let malformed = || failed(format!("header field {name} is malformed"));
         let name = header::HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
-        let mut value = HeaderValue::from_bytes(value.expose()).map_err(|_| malformed())?;
+        let mut value = HeaderValue::from_maybe_shared(value.into_bytes()).map_err(|_| malformed())?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }

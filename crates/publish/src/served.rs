@@ -39,7 +39,7 @@ impl Served {
     }
 
     async fn get(&self, file: LogFile) -> io::Result<Vec<u8>> {
-        let request = FetchRequest {
+        let request = || FetchRequest {
             method: FetchMethod::Get,
             url: format!("{}/{}", self.url, file.path()),
             headers: Vec::new(),
@@ -51,7 +51,7 @@ impl Served {
             timeout: TIMEOUT,
         };
         for attempt in 1.. {
-            let answer = self.client.fetch(request.clone()).await.map_err(io::Error::other)?;
+            let answer = self.client.fetch(request()).await.map_err(io::Error::other)?;
             match (answer.status, answer.retry_after) {
                 (200, _) => return Ok(answer.body),
                 (404 | 410, _) => break,
