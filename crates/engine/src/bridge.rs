@@ -1,13 +1,13 @@
 use crate::actions::manifest_facts;
 use crate::descriptors;
 use crate::home::Home;
-use crate::http::listeners::{self, ListenerError, Running};
-use crate::http::offer;
+use crate::issuers::Issuers;
 use crate::lapsed::Terms;
 use crate::plan::Plan;
-use crate::preparing::{BuildError, Preparing};
-use crate::services::{Carried, ServiceError, Services};
+use crate::preparing::{Basis, BuildError, Preparing};
+use crate::services::{ServiceError, Services};
 use crate::tend;
+use crate::transport::{self, Egress, Egresses, Ingress, Transport};
 use ironbridge_audit::AuditError;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{Outcome, SystemClock, Word, word};
@@ -35,9 +35,11 @@ pub struct Bridge {
 }
 
 struct State {
-    listeners: BTreeMap<Arc<str>, Running>,
-    /// Removed or moved by a reload, with exchanges that may still end.
-    leaving: Vec<Running>,
+    /// The caller's sides.
+    ingresses: Vec<Box<dyn Ingress>>,
+    /// The target's sides.
+    egresses: Egresses,
+    issuers: Issuers,
     generation: u64,
     fixed: Fixed,
     drain: Duration,
@@ -63,8 +65,6 @@ pub enum StartError {
     Service(#[from] ServiceError),
     #[error(transparent)]
     Build(#[from] BuildError),
-    #[error(transparent)]
-    Listener(#[from] ListenerError),
     #[error("cannot start the worker threads: {0}")]
     Threads(std::io::Error),
     #[error("the limit of open files leaves no room for connections")]
@@ -114,6 +114,14 @@ impl Bridge {
     /// Loads the manifest directory and starts what it declares. Must be called within a tokio runtime, which
     /// then does the upkeep; exchanges have threads of their own.
     pub async fn start(dir: &Path) -> Result<(Bridge, Diagnostics), StartError> {
+        Bridge::start_with(dir, transport::all()).await
+    }
+
+    /// As [`Bridge::start`], with these transports and no other.
+    pub async fn start_with(
+        dir: &Path,
+        transports: Vec<Arc<dyn Transport>>,
+    ) -> Result<(Bridge, Diagnostics), StartError> {
         let wrong = |found| StartError::Manifest(Box::new(found));
         let plan = Plan::load(dir, &SystemClock::default()).map_err(wrong)?;
         let fixed = Fixed::of(&plan.manifest);
@@ -137,8 +145,9 @@ impl Bridge {
             return Err(StartError::Descriptors);
         }
         let mut state = State {
-            listeners: BTreeMap::new(),
-            leaving: Vec::new(),
+            ingresses: transports.iter().map(|transport| transport.ingress()).collect(),
+            egresses: Egresses::begin(&transports),
+            issuers: Issuers::default(),
             generation: 0,
             drain: manifest.bridge.timeouts.drain,
             files: manifest.files.clone(),
@@ -198,15 +207,13 @@ impl Bridge {
     /// Where it listens, by listener.
     pub async fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         let state = self.state.lock().await;
-        state.listeners.iter().map(|(name, running)| (Arc::clone(name), running.address())).collect()
+        state.ingresses.iter().flat_map(|ingress| ingress.addresses()).collect()
     }
 
     /// The files that listeners' certificates come from, by listener; none for those of the internal CA.
     pub async fn chains(&self) -> BTreeMap<Arc<str>, PathBuf> {
         let state = self.state.lock().await;
-        let declared =
-            state.listeners.iter().filter_map(|(name, on)| Some((Arc::clone(name), on.chain.clone()?)));
-        declared.collect()
+        state.ingresses.iter().flat_map(|ingress| ingress.chains()).collect()
     }
 
     /// The files the manifest was read from, and those it names.
@@ -229,12 +236,9 @@ impl Bridge {
     pub async fn renewal_due(&self) -> bool {
         let now = self.services.clock.now();
         let state = self.state.lock().await;
-        self.services.renewal_due(now)
+        state.egresses.iter().any(|egress| egress.renewal_due(now))
+            || state.ingresses.iter().any(|ingress| ingress.renewal_due(now))
             || state.terms.are_due(now)
-            || state
-                .listeners
-                .values()
-                .any(|running| running.validity().is_some_and(|validity| validity.due(now)))
     }
 
     /// Takes no more connections, lets open exchanges end (at most the manifest's drain time), closes the audit
@@ -246,20 +250,20 @@ impl Bridge {
     /// As [`Bridge::stop`], but waits no longer than `deadline`. Exchanges that are cut still get their record.
     pub async fn stop_by(self, deadline: impl Future<Output = ()>) -> Stopped {
         let state = self.state.lock().await;
-        state.listeners.values().for_each(Running::drain);
+        state.ingresses.iter().for_each(|ingress| ingress.drain());
         let all_idle = async || {
-            for running in state.all() {
-                running.idle().await;
+            for ingress in &state.ingresses {
+                ingress.idle().await;
             }
         };
         tokio::select! {
             _ = tokio::time::timeout(state.drain, all_idle()) => {}
             () = deadline => {}
         }
-        let connections_cut = state.all().map(Running::open).sum();
+        let connections_cut = state.ingresses.iter().map(|ingress| ingress.open()).sum();
         if connections_cut > 0 {
             // Each connection says why, and a WebSocket that it closes; nobody is waited for.
-            state.all().for_each(|running| running.leave(Duration::ZERO));
+            state.ingresses.iter().for_each(|ingress| ingress.leave(Duration::ZERO));
             drop(tokio::time::timeout(FAREWELL, all_idle()).await);
         }
         self.tending.iter().for_each(AbortHandle::abort);
@@ -299,12 +303,6 @@ async fn in_time<E: Display>(step: impl Future<Output = Result<(), E>>) -> Resul
 /// How long the end waits for one of them.
 const LAST_STEP: Duration = Duration::from_secs(5);
 
-impl State {
-    fn all(&self) -> impl Iterator<Item = &Running> {
-        self.listeners.values().chain(&self.leaving)
-    }
-}
-
 async fn note_in_force(services: &Services, actions: impl IntoIterator<Item = Action>, state: &State) {
     // All are taken before any is waited for: whoever is told to stop meanwhile may leave the rest of this undone.
     let noted: Vec<_> = actions
@@ -316,8 +314,8 @@ async fn note_in_force(services: &Services, actions: impl IntoIterator<Item = Ac
     }
 }
 
-/// Builds the next snapshot whole, then puts it into force. Returns what is to be recorded of it: the bridge's own
-/// new certificates, and what time has taken away.
+/// Builds the next snapshot whole, over all transports, then puts it into force. Returns what is to be recorded of it:
+/// the bridge's own new certificates, and what time has taken away.
 async fn replace(
     state: &mut State,
     plan: &Plan,
@@ -325,32 +323,23 @@ async fn replace(
     cores: &ironbridge_net::cores::Handle,
 ) -> Result<Vec<Action>, StartError> {
     let generation = state.generation + 1;
-    let mut next = Carried::default();
-    let prepared = async {
-        let from = Preparing::new(plan, services, generation, &mut next).await?;
-        let offers = offer::build(&from, &mut next).await?;
-        let (running, renewed) = (&state.listeners, &mut next.renewed);
-        Ok::<_, StartError>(listeners::prepare(&plan.manifest, services, offers, running, renewed).await?)
-    };
-    match prepared.await {
-        Ok(prepared) => {
-            let drain = plan.manifest.bridge.timeouts.drain;
-            let leaving = listeners::apply(prepared, &mut state.listeners, cores, services, drain);
-            state.leaving.retain(|running| running.open() > 0);
-            state.leaving.extend(leaving);
-            let renewed = std::mem::take(&mut next.renewed);
-            services.keep(next);
-            services.apply(&plan.manifest.bridge);
-            state.generation = generation;
-            state.terms.are(plan.terms.clone());
-            let lapsed = plan.terms.iter().filter_map(|term| term.told(services));
-            Ok(renewed.into_iter().chain(lapsed).collect())
-        }
-        Err(error) => {
-            services.discard(next);
-            Err(error)
-        }
+    let basis = Basis { plan, services, generation };
+    let egresses = state.egresses.next(basis).await?;
+    let (from, issuers) = Preparing::new(basis, &state.issuers, &egresses, cores).await?;
+    let mut prepared = Vec::with_capacity(state.ingresses.len());
+    for ingress in &mut state.ingresses {
+        prepared.push(ingress.prepare(&from).await?);
     }
+    // From here on nothing fails.
+    let mut told: Vec<Action> = egresses.iter().flat_map(Egress::renewed).cloned().collect();
+    told.extend(prepared.into_iter().flat_map(|prepared| prepared.apply()));
+    drop(from);
+    (state.egresses, state.issuers) = (egresses, issuers);
+    services.apply(&plan.manifest.bridge);
+    state.generation = generation;
+    state.terms.are(plan.terms.clone());
+    told.extend(plan.terms.iter().filter_map(|term| term.told(services)));
+    Ok(told)
 }
 
 impl Fixed {

@@ -1,6 +1,32 @@
-//! The HTTP transport, wired to a manifest: what each listener offers, and where it listens.
+//! The HTTP transport, wired to a manifest: what each listener offers and where it listens, and which systems are
+//! reached how.
 
-pub mod listeners;
+mod listeners;
 mod mounts;
-pub mod offer;
+mod offer;
 mod paths;
+pub mod targets;
+
+use crate::transport::{Egress, Ingress, Transport};
+use listeners::Listeners;
+use std::sync::Arc;
+use targets::Targets;
+
+const NAME: &str = "http";
+
+/// HTTP/1.1 and HTTP/2, with WebSocket and gRPC passed through.
+pub struct Http;
+
+impl Transport for Http {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn ingress(&self) -> Box<dyn Ingress> {
+        Box::new(Listeners::default())
+    }
+
+    fn egress(&self) -> Arc<dyn Egress> {
+        Arc::new(Targets::default())
+    }
+}

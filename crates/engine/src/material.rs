@@ -1,12 +1,17 @@
 //! Certificates and keys that the manifest names, read when it is loaded.
 
+use ironbridge_core::Fetch;
 use ironbridge_identity::authority::IssuedCertificate;
 use ironbridge_manifest::{CertificateFiles, KeySource, open_regular};
+use ironbridge_net::address::Policy;
+use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::tls::{Identity, Roots, TlsError};
+use ironbridge_seal::hash;
 use ironbridge_secrets::{SecretError, Secrets};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,22 @@ pub async fn server_identity(
     secrets: &Secrets,
 ) -> Result<Identity, MaterialError> {
     identity(&certificate.chain, &certificate.key, secrets).await
+}
+
+/// A client for fetches of the bridge's own, which trusts the CAs of this file, or the machine's own where none is named.
+pub fn fetch(ca: Option<&Path>) -> Result<Arc<dyn Fetch>, MaterialError> {
+    let roots = roots_or_system(ca)?;
+    let client = GuardedClient::new(&roots, Policy::Declared);
+    let client = client.map_err(|reason| MaterialError::Unusable {
+        path: ca.map(Path::to_owned).unwrap_or_default(),
+        reason,
+    })?;
+    Ok(Arc::new(client))
+}
+
+/// Changes when what the file holds does; empty where none is named.
+pub fn digest(file: Option<&Path>) -> Result<String, MaterialError> {
+    file.map_or(Ok(String::new()), |file| Ok(hash::hex(&hash::sha256(&read(file)?))))
 }
 
 pub fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {

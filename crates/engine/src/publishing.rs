@@ -252,7 +252,7 @@ impl Building<'_> {
 
     fn client(&mut self, ca: Option<&Path>) -> Result<Arc<dyn Fetch>, PublishingError> {
         self.roots(ca)?;
-        Ok(self.services.fetch(ca)?)
+        Ok(material::fetch(ca)?)
     }
 
     fn roots(&mut self, ca: Option<&Path>) -> Result<ironbridge_net::tls::Roots, PublishingError> {

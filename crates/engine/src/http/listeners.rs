@@ -1,35 +1,44 @@
 //! Listening sockets and their TLS, kept across reloads where the address stays.
 
+use super::offer;
 use crate::material::{self, MaterialError};
-use crate::preparing::BuildError;
+use crate::preparing::{BuildError, Preparing};
 use crate::services::Services;
-use ironbridge_core::{Action, PeerCertificate};
+use crate::transport::{Ingress, Prepared};
+use ironbridge_core::{Action, BoxFuture, PeerCertificate, Timestamp};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::{Front, Offer, Shared};
 use ironbridge_identity::authority::{IssuedCertificate, SERVER_LIFETIME, Validity};
 use ironbridge_identity::certificate;
 use ironbridge_manifest::{ClientCertificates, Listener, Manifest};
-use ironbridge_net::cores;
 use ironbridge_net::gate;
 use ironbridge_net::listen::{self, Serving};
 use ironbridge_net::tls::server::{
     ClientAuth, ListenerTls, Protocol, ServerConfig, ServerIdentity, server_config,
 };
-use ironbridge_net::tls::{Identity, Roots, TlsError};
+use ironbridge_net::tls::{Identity, Roots};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// The bridge's HTTP listeners.
+#[derive(Default)]
+pub struct Listeners {
+    running: BTreeMap<Arc<str>, Running>,
+    /// Removed or moved by a reload, with exchanges that may still end.
+    leaving: Vec<Running>,
+}
+
 /// A listener at work.
-pub struct Running {
+struct Running {
     declared: SocketAddr,
     front: Arc<Front>,
     serving: Serving,
     issued: Option<Issued>,
     /// The file that its certificate comes from, where that is declared.
-    pub chain: Option<PathBuf>,
+    chain: Option<PathBuf>,
 }
 
 /// A certificate of the internal CA's, and the names it is for.
@@ -40,8 +49,8 @@ struct Issued {
     validity: Validity,
 }
 
-/// What a listener is to become; nothing of it is in force yet.
-pub struct Prepared {
+/// What a listener is to become.
+struct Next {
     socket: Socket,
     then: Then,
 }
@@ -63,50 +72,128 @@ enum Socket {
     Of(Arc<str>),
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum ListenerError {
-    #[error("listener {name} cannot listen on {address}: {reason}")]
-    Bind { name: String, address: SocketAddr, reason: std::io::Error },
-    #[error("listener {name}: {reason}")]
-    Tls { name: String, reason: TlsError },
-    #[error("listener {name}: its certificate cannot be issued: {reason}")]
-    Issue { name: String, reason: String },
-    #[error(transparent)]
-    Material(#[from] MaterialError),
-    #[error(transparent)]
-    Build(#[from] BuildError),
+impl Ingress for Listeners {
+    fn prepare<'a>(
+        &'a mut self,
+        from: &'a Preparing<'a>,
+    ) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, BuildError>> {
+        Box::pin(async move {
+            let offers = offer::build(from).await?;
+            let building = Building { from, running: &self.running, renewed: Vec::new() };
+            let (next, renewed) = building.listeners(offers).await?;
+            Ok(Box::new(Change { from, listeners: self, next, renewed }) as Box<dyn Prepared + 'a>)
+        })
+    }
+
+    fn drain(&self) {
+        self.running.values().for_each(Running::drain);
+    }
+
+    fn leave(&self, time: Duration) {
+        self.all().for_each(|running| running.leave(time));
+    }
+
+    fn idle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            for running in self.all() {
+                running.idle().await;
+            }
+        })
+    }
+
+    fn open(&self) -> usize {
+        self.all().map(Running::open).sum()
+    }
+
+    fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.running.iter().map(|(name, running)| (Arc::clone(name), running.address())).collect()
+    }
+
+    fn chains(&self) -> BTreeMap<Arc<str>, PathBuf> {
+        let running = self.running.iter();
+        running.filter_map(|(name, running)| Some((Arc::clone(name), running.chain.clone()?))).collect()
+    }
+
+    fn renewal_due(&self, now: Timestamp) -> bool {
+        let issued = self.running.values().filter_map(|running| running.issued.as_ref());
+        issued.into_iter().any(|issued| issued.validity.due(now))
+    }
+}
+
+impl Listeners {
+    fn all(&self) -> impl Iterator<Item = &Running> {
+        self.running.values().chain(&self.leaving)
+    }
+}
+
+/// The listeners of the next snapshot.
+struct Change<'a> {
+    from: &'a Preparing<'a>,
+    listeners: &'a mut Listeners,
+    next: BTreeMap<Arc<str>, Next>,
+    renewed: Vec<Action>,
+}
+
+impl Prepared for Change<'_> {
+    /// Listeners that are not declared any more take nothing more; what they hold open may end within the drain time.
+    fn apply(self: Box<Self>) -> Vec<Action> {
+        let Change { from, listeners, next, renewed } = *self;
+        let mut before = std::mem::take(&mut listeners.running);
+        for (name, Next { socket, then }) in next {
+            let running = match socket {
+                Socket::New(socket) => Running::start(socket, then, from),
+                Socket::Of(called) => match before.remove(&called) {
+                    Some(known) => known.become_(then),
+                    // Each address has one listener, so none is taken twice.
+                    None => continue,
+                },
+            };
+            listeners.running.insert(name, running);
+        }
+        let drain = from.plan.manifest.bridge.timeouts.drain;
+        before.values().for_each(|running| running.leave(drain));
+        listeners.leaving.retain(|running| running.open() > 0);
+        listeners.leaving.extend(before.into_values());
+        renewed
+    }
 }
 
 /// Prepares every declared listener. `running` says which sockets are there already.
-pub async fn prepare(
-    manifest: &Manifest,
-    services: &Services,
-    mut offers: BTreeMap<Arc<str>, Offer>,
-    running: &BTreeMap<Arc<str>, Running>,
-    renewed: &mut Vec<Action>,
-) -> Result<BTreeMap<Arc<str>, Prepared>, ListenerError> {
-    let roots = client_roots(manifest, services)?;
-    let mut prepared = BTreeMap::new();
-    for (name, listener) in &manifest.bridge.listeners {
-        let Some(offer) = offers.remove(&name.shared()) else { continue };
-        let refused = |reason| ListenerError::Tls { name: name.to_string(), reason };
+struct Building<'a> {
+    from: &'a Preparing<'a>,
+    running: &'a BTreeMap<Arc<str>, Running>,
+    /// Certificates that were issued for it.
+    renewed: Vec<Action>,
+}
+
+impl Building<'_> {
+    async fn listeners(
+        mut self,
+        mut offers: BTreeMap<Arc<str>, Offer>,
+    ) -> Result<(BTreeMap<Arc<str>, Next>, Vec<Action>), BuildError> {
+        let manifest = &self.from.plan.manifest;
+        let roots = client_roots(manifest, self.from.services)?;
+        let mut next = BTreeMap::new();
+        for (name, listener) in &manifest.bridge.listeners {
+            let Some(offer) = offers.remove(&name.shared()) else { continue };
+            next.insert(name.shared(), self.listener(name, listener, offer, &roots).await?);
+        }
+        Ok((next, self.renewed))
+    }
+
+    async fn listener(
+        &mut self,
+        name: &str,
+        listener: &Listener,
+        offer: Offer,
+        roots: &Roots,
+    ) -> Result<Next, BuildError> {
+        let (manifest, services) = (&self.from.plan.manifest, self.from.services);
         let (identity, issued) = match &listener.certificate {
             // Whoever declares a certificate renews it; the bridge takes the new file up when it is there.
             Some(declared) => (material::server_identity(declared, &services.home.secrets()).await?, None),
             None => {
-                let names = names(manifest, listener);
-                let in_use = at(running, name, listener).and_then(|(_, running)| running.issued.clone());
-                let now = services.clock.now();
-                let issued = match in_use.filter(|issued| issued.names == names && !issued.validity.due(now))
-                {
-                    Some(issued) => issued,
-                    None => {
-                        let certificate = issue(services, name, &names)?;
-                        renewed.push(services.renewal("listener", name, &certificate));
-                        let identity = material::issued(&certificate).map_err(refused)?;
-                        Issued { names, identity, validity: certificate.validity }
-                    }
-                };
+                let issued = self.issued(name, listener)?;
                 (issued.identity.clone(), Some(issued))
             }
         };
@@ -117,9 +204,9 @@ pub async fn prepare(
             ClientCertificates::Required => ClientAuth::Required(roots.clone()),
         };
         let identity = ServerIdentity::new(identity);
-        let tls =
-            server_config(identity, &client_auth, &[Protocol::Http2, Protocol::Http1]).map_err(refused)?;
-        let socket = match at(running, name, listener) {
+        let tls = server_config(identity, &client_auth, &[Protocol::Http2, Protocol::Http1])
+            .map_err(|error| refused(name, error))?;
+        let socket = match at(self.running, name, listener) {
             Some((called, _)) => Socket::Of(Arc::clone(called)),
             None => Socket::New(bind(name, listener.address)?),
         };
@@ -131,36 +218,27 @@ pub async fn prepare(
         };
         let connections = connection_limits(manifest, listener, &offer);
         let listener = listener.clone();
-        let then = Then { listener, offer, tls, limits, connections, issued };
-        prepared.insert(name.shared(), Prepared { socket, then });
+        Ok(Next { socket, then: Then { listener, offer, tls, limits, connections, issued } })
     }
-    Ok(prepared)
+
+    /// A certificate of the internal CA's: the one in use, while it has the right names and is not due.
+    fn issued(&mut self, name: &str, listener: &Listener) -> Result<Issued, BuildError> {
+        let services = self.from.services;
+        let names = names(&self.from.plan.manifest, listener);
+        let in_use = at(self.running, name, listener).and_then(|(_, running)| running.issued.clone());
+        let now = services.clock.now();
+        if let Some(issued) = in_use.filter(|issued| issued.names == names && !issued.validity.due(now)) {
+            return Ok(issued);
+        }
+        let certificate = issue(services, name, &names)?;
+        self.renewed.push(services.renewal("listener", name, &certificate));
+        let identity = material::issued(&certificate).map_err(|error| refused(name, error))?;
+        Ok(Issued { names, identity, validity: certificate.validity })
+    }
 }
 
-/// Puts what was prepared into force: exchanges under way keep what they started with. Cannot fail. Returns the
-/// listeners that are leaving: they take nothing more, and what they hold open may end within `drain`.
-pub fn apply(
-    prepared: BTreeMap<Arc<str>, Prepared>,
-    running: &mut BTreeMap<Arc<str>, Running>,
-    cores: &cores::Handle,
-    services: &Services,
-    drain: Duration,
-) -> Vec<Running> {
-    let mut before = std::mem::take(running);
-    for (name, Prepared { socket, then }) in prepared {
-        let next = match socket {
-            Socket::New(socket) => Running::start(socket, then, cores, services),
-            Socket::Of(called) => match before.remove(&called) {
-                Some(known) => known.become_(then),
-                // Nobody changes what is running between the two steps of a reload.
-                None => continue,
-            },
-        };
-        running.insert(name, next);
-    }
-    let leaving: Vec<Running> = before.into_values().collect();
-    leaving.iter().for_each(|running| running.leave(drain));
-    leaving
+fn refused(name: &str, reason: impl ToString) -> BuildError {
+    BuildError::declared(format!("listener {name}"), reason)
 }
 
 /// Who has the socket for a listener: whoever listens on its address, by whatever name; where the system chooses the port,
@@ -177,12 +255,8 @@ fn at<'r>(
 }
 
 impl Running {
-    fn start(
-        socket: listen::Listener,
-        prepared: Then,
-        cores: &cores::Handle,
-        services: &Services,
-    ) -> Running {
+    fn start(socket: listen::Listener, prepared: Then, from: &Preparing<'_>) -> Running {
+        let services = from.services;
         let shared = Shared {
             trail: services.recorder(),
             clock: Arc::clone(&services.clock),
@@ -192,7 +266,7 @@ impl Running {
         let front = Front::new(shared, prepared.offer, ListenerTls::new(prepared.tls), prepared.limits);
         let handling = Arc::clone(&front);
         let serving = socket.serve(
-            cores,
+            from.cores,
             listen::Options {
                 // Address lists are a control, so that their refusals are answered and recorded.
                 limits: prepared.connections,
@@ -211,34 +285,29 @@ impl Running {
         Running { issued: prepared.issued, chain: chain(&prepared.listener), ..self }
     }
 
-    /// Of the certificate that the internal CA issued for it.
-    pub fn validity(&self) -> Option<Validity> {
-        self.issued.as_ref().map(|issued| issued.validity)
-    }
-
     /// The address as bound.
-    pub fn address(&self) -> SocketAddr {
+    fn address(&self) -> SocketAddr {
         self.serving.address()
     }
 
     /// Takes no more connections; open ones finish what is under way.
-    pub fn drain(&self) {
+    fn drain(&self) {
         self.serving.drain();
         self.front.drain();
     }
 
     /// As [`Running::drain`]; what is still open after this time is cut.
-    pub fn leave(&self, time: Duration) {
+    fn leave(&self, time: Duration) {
         self.serving.drain();
         self.front.drain_within(time);
     }
 
     /// Resolves when no connection is open.
-    pub async fn idle(&self) {
+    async fn idle(&self) {
         self.serving.idle().await;
     }
 
-    pub fn open(&self) -> usize {
+    fn open(&self) -> usize {
         self.serving.open()
     }
 }
@@ -257,9 +326,10 @@ fn connection_limits(manifest: &Manifest, listener: &Listener, offer: &Arc<Offer
     }
 }
 
-fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, ListenerError> {
-    listen::Listener::bind(address).map_err(|reason| ListenerError::Bind {
-        name: name.to_owned(),
+fn bind(name: &str, address: SocketAddr) -> Result<listen::Listener, BuildError> {
+    listen::Listener::bind(address).map_err(|reason| BuildError::Bind {
+        who: format!("listener {name}"),
+        key: format!("bridge.listeners.{name}.address"),
         address,
         reason,
     })
@@ -278,10 +348,10 @@ fn names(manifest: &Manifest, listener: &Listener) -> Vec<String> {
     names
 }
 
-fn issue(services: &Services, name: &str, names: &[String]) -> Result<IssuedCertificate, ListenerError> {
+fn issue(services: &Services, name: &str, names: &[String]) -> Result<IssuedCertificate, BuildError> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let issued = services.authority.issue_server(&names, SERVER_LIFETIME);
-    issued.map_err(|error| ListenerError::Issue { name: name.to_owned(), reason: error.to_string() })
+    issued.map_err(|error| refused(name, format_args!("its certificate cannot be issued: {error}")))
 }
 
 /// What the listener may be called: as the bridge, its certificate and its declaration say.
@@ -298,7 +368,7 @@ fn hosts(manifest: &Manifest, listener: &Listener, identity: &Identity) -> Hosts
 }
 
 /// Who may vouch for client certificates: the internal CA, and those that accounts name.
-fn client_roots(manifest: &Manifest, services: &Services) -> Result<Roots, ListenerError> {
+fn client_roots(manifest: &Manifest, services: &Services) -> Result<Roots, MaterialError> {
     let mut pem = services.authority.root_pem().as_bytes().to_vec();
     let declared = manifest
         .accounts
@@ -309,5 +379,5 @@ fn client_roots(manifest: &Manifest, services: &Services) -> Result<Roots, Liste
         pem.extend(material::read(path)?);
     }
     let unusable = |reason| MaterialError::Unusable { path: "client CAs".into(), reason };
-    Ok(Roots::from_pem(&pem).map_err(unusable)?)
+    Roots::from_pem(&pem).map_err(unusable)
 }

@@ -1,36 +1,31 @@
 //! From a compiled manifest to what each listener serves.
 
 use super::paths;
+use super::targets::Targets;
 use crate::plan::OperationPlan;
 use crate::preparing::{BuildError, Preparing};
-use crate::services::Carried;
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use ironbridge_controls::rules::Rule;
-use ironbridge_core::{Flow, IntegrationFacts, OperationFacts, Pipeline, SecretName, SystemFacts};
-use ironbridge_http::credential::{FieldFormat, SecretField, TargetCredential};
+use ironbridge_core::{Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::target::Target;
 use ironbridge_http::{
     ForwardingField, Offer, Problems, Proxies, Route, Routes, TokenService, Told, Undeclared,
 };
-use ironbridge_manifest::{self as manifest, HttpTarget, Listener, Manifest};
+use ironbridge_manifest::{self as manifest, Listener, Manifest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Builds every listener's offer, but for its hosts, which depend on its certificate. Nothing of the running bridge is
 /// changed.
-pub async fn build(
-    from: &Preparing<'_>,
-    next: &mut Carried,
-) -> Result<BTreeMap<Arc<str>, Offer>, BuildError> {
+pub async fn build(from: &Preparing<'_>) -> Result<BTreeMap<Arc<str>, Offer>, BuildError> {
     let manifest = &from.plan.manifest;
     let builder = Builder { from, public_url: manifest.bridge.origin() };
-    let targets = builder.targets(next).await?;
     let mut offers = BTreeMap::new();
     for (name, listener) in &manifest.bridge.listeners {
-        offers.insert(name.shared(), builder.offer(name, listener, &targets).await?);
+        offers.insert(name.shared(), builder.offer(name, listener).await?);
     }
     Ok(offers)
 }
@@ -40,74 +35,14 @@ pub(super) struct Builder<'a> {
     public_url: String,
 }
 
-type Targets = BTreeMap<Arc<str>, Arc<Target>>;
-
 impl Builder<'_> {
-    async fn targets(&self, next: &mut Carried) -> Result<Targets, BuildError> {
-        let mut targets = Targets::new();
-        for (name, system) in &self.from.plan.manifest.systems {
-            let Some(http) = &system.http else { continue };
-            let upstream = self.from.services.upstream(name, http, next).await?;
-            let credential = self.credential(name, http, next)?;
-            let base = upstream.base_path().into();
-            let share = share(&self.from.plan.manifest, name, http);
-            let caller_address = http.caller_address;
-            targets.insert(
-                name.shared(),
-                Arc::new(Target { upstream, credential, base, share, caller_address }),
-            );
-        }
-        Ok(targets)
-    }
-
-    fn credential(
-        &self,
-        system: &str,
-        http: &HttpTarget,
-        next: &mut Carried,
-    ) -> Result<TargetCredential, BuildError> {
-        let injected = self.from.services.injected(system, next);
-        let field = |name: HeaderName, format: FieldFormat, secret: &SecretName| {
-            let (secrets, clock) =
-                (Arc::clone(&self.from.services.secrets), Arc::clone(&self.from.services.clock));
-            TargetCredential::Field(Arc::new(SecretField::new(
-                name,
-                format,
-                secret.clone(),
-                secrets,
-                clock,
-                Arc::clone(&injected),
-            )))
-        };
-        Ok(match &http.auth {
-            None => TargetCredential::None(injected),
-            Some(manifest::TargetAuth::Bearer(bearer)) => {
-                field(AUTHORIZATION, FieldFormat::Bearer, &bearer.token)
-            }
-            Some(manifest::TargetAuth::Basic(basic)) => {
-                let format = FieldFormat::Basic { username: basic.username.clone() };
-                field(AUTHORIZATION, format, &basic.password)
-            }
-            Some(manifest::TargetAuth::Header(header)) => {
-                let name = HeaderName::try_from(&*header.name.0).map_err(|error| BuildError::Declared {
-                    place: format!("systems.{system}.http.auth.header.name"),
-                    reason: error.to_string(),
-                })?;
-                field(name, FieldFormat::Plain, &header.value)
-            }
-            Some(manifest::TargetAuth::Oauth2(oauth2)) => {
-                TargetCredential::OAuth2(self.from.services.target_tokens(http, oauth2, next)?, injected)
-            }
-        })
-    }
-
-    async fn offer(&self, name: &str, listener: &Listener, targets: &Targets) -> Result<Offer, BuildError> {
+    async fn offer(&self, name: &str, listener: &Listener) -> Result<Offer, BuildError> {
         let bridge = &self.from.plan.manifest.bridge;
         let mut routes = Routes::default();
         for (integration_name, declared) in &self.from.plan.manifest.integrations {
             let serves = bridge.listener_of(&declared.http);
             if serves.is_some_and(|(serving, _)| &**serving == name) {
-                self.integration(&mut routes, listener, integration_name, declared, targets)?;
+                self.integration(&mut routes, listener, integration_name, declared)?;
             }
         }
         let via = |version: &str| {
@@ -121,7 +56,7 @@ impl Builder<'_> {
             hosts: Hosts::default(),
             routes,
             undeclared: Undeclared {
-                flow: Arc::new(Flow::undeclared("http", self.from.generation)),
+                flow: Arc::new(Flow::undeclared(super::NAME, self.from.generation)),
                 pipeline: Arc::new(undeclared.within(Arc::clone(&self.from.services.room))),
             },
             problems: Problems { public_url: self.public_url.as_str().into(), realm: (*bridge.name).into() },
@@ -146,14 +81,14 @@ impl Builder<'_> {
         listener: &Listener,
         name: &manifest::Name,
         declared: &manifest::Integration,
-        targets: &Targets,
     ) -> Result<(), BuildError> {
         let undeclared = |reason: &str| BuildError::Declared {
             place: format!("integrations.{name}"),
             reason: reason.to_owned(),
         };
-        let target =
-            targets.get(&declared.target.shared()).ok_or_else(|| undeclared("the target has no http"))?;
+        let targets = Targets::of(&self.from.egresses);
+        let target = targets.and_then(|targets| targets.get(&declared.target));
+        let target = target.ok_or_else(|| undeclared("the target has no http"))?;
         let facts = Arc::new(facts(&self.from.plan.manifest, name, declared));
         let shared = self.from.shared_controls(listener, name, declared)?;
         let url = self
@@ -211,20 +146,6 @@ impl Builder<'_> {
     }
 }
 
-/// The most connections to a target that one account may hold: half of them, so that there are some for the others;
-/// all, where there are no others.
-fn share(manifest: &Manifest, system: &manifest::Name, http: &HttpTarget) -> usize {
-    let all = usize::try_from(http.max_connections.value()).unwrap_or(usize::MAX);
-    let leads_there = |account: &&manifest::Account| {
-        let of = manifest.integrations.values().filter(|integration| integration.source == account.system);
-        of.clone().any(|integration| integration.target == *system)
-    };
-    match manifest.accounts.values().filter(leads_there).take(2).count() {
-        2 => (all / 2).max(1),
-        _ => all,
-    }
-}
-
 fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integration) -> IntegrationFacts {
     let system = |name: &manifest::Name| SystemFacts {
         name: name.shared(),
@@ -240,7 +161,7 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
     };
     IntegrationFacts {
         name: name.shared(),
-        transport: "http",
+        transport: super::NAME,
         source: system(&declared.source),
         target: system(&declared.target),
         purpose: declared.purpose.as_str().into(),

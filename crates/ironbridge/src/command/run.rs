@@ -5,7 +5,7 @@ use crate::inspect;
 use crate::log::Log;
 use crate::output;
 use ironbridge_audit::{AuditError, FaultKind};
-use ironbridge_engine::{Bridge, ListenerError, ReloadError, ServiceError, StartError, Watch};
+use ironbridge_engine::{Bridge, BuildError, ReloadError, ServiceError, StartError, Watch};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -240,14 +240,14 @@ fn unclosed(error: &AuditError) -> Failure {
 fn start_failure(dir: &Path, error: StartError) -> Failure {
     let help = match &error {
         StartError::Manifest(findings) => return inspect::failure(dir, findings),
-        StartError::Listener(ListenerError::Bind { name, reason, .. }) => match reason.kind() {
+        StartError::Build(BuildError::Bind { key, reason, .. }) => match reason.kind() {
             ErrorKind::AddrInUse => format!(
-                "another program listens there; stop it, or change bridge.listeners.{name}.address (`ss -ltnp` shows which)"
+                "another program listens there; stop it, or change {key} (`ss -ltnp` shows which)"
             ),
             ErrorKind::PermissionDenied => format!(
-                "ports below 1024 need a privilege; use a higher one in bridge.listeners.{name}.address, or grant CAP_NET_BIND_SERVICE"
+                "ports below 1024 need a privilege; use a higher one in {key}, or grant CAP_NET_BIND_SERVICE"
             ),
-            _ => format!("correct bridge.listeners.{name}.address"),
+            _ => format!("correct {key}"),
         },
         StartError::Descriptors => {
             "raise it to 1,024 at the least: `ulimit -n` in a shell, LimitNOFILE in a unit of systemd".into()
