@@ -2,8 +2,8 @@
 
 use crate::material::{self, MaterialError};
 use crate::plan::Plan;
-use crate::preparing::BuildError;
 use crate::services::{ServiceError, Services};
+use crate::transport::BuildError;
 use ironbridge_core::{Account, PermissionSet};
 use ironbridge_identity::accounts::{
     CertificateMatch, CertificateRule, Directory, Registration, TokenSubject, certificate_name,

@@ -3,11 +3,10 @@
 use crate::lasting::Lasting;
 use crate::services::Services;
 use ironbridge_core::action::{Action, name};
-use ironbridge_core::{Denial, IdSource, Recorder};
+use ironbridge_core::{Denial, Recorder};
 use ironbridge_identity::authority::IssuedCertificate;
 use ironbridge_manifest::Manifest;
 use ironbridge_seal::hash;
-use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +16,11 @@ const BATCH: u32 = 256;
 /// Between two tries when the trail or the store does not answer.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Makes the ids of the bridge's own actions.
-#[derive(Default)]
-pub struct ActionIds(Mutex<IdSource>);
-
 impl Services {
     /// An action of the bridge itself, done now.
     pub fn action(&self, name: impl Into<Cow<'static, str>>, object: impl Into<String>) -> Action {
         let now = self.clock.now();
-        let id = self.action_ids.0.lock().next(now, &*self.entropy);
+        let id = self.action_ids.lock().next(now, &*self.entropy);
         Action { actor: "bridge".into(), ..Action::done(id, now, name, object) }
     }
 

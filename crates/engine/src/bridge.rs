@@ -4,10 +4,10 @@ use crate::home::Home;
 use crate::issuers::Issuers;
 use crate::lapsed::Terms;
 use crate::plan::Plan;
-use crate::preparing::{Basis, BuildError, Preparing};
 use crate::services::{ServiceError, Services};
 use crate::tend;
-use crate::transport::{self, Egress, Egresses, Ingress, Transport};
+use crate::transport::{Basis, BuildError, Egress, Egresses, Ingress, Preparing, Transport};
+use crate::transports;
 use ironbridge_audit::AuditError;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{Outcome, SystemClock, Word, word};
@@ -114,7 +114,7 @@ impl Bridge {
     /// Loads the manifest directory and starts what it declares. Must be called within a tokio runtime, which
     /// then does the upkeep; exchanges have threads of their own.
     pub async fn start(dir: &Path) -> Result<(Bridge, Diagnostics), StartError> {
-        Bridge::start_with(dir, transport::all()).await
+        Bridge::start_with(dir, transports::all()).await
     }
 
     /// As [`Bridge::start`], with these transports and no other.
@@ -146,7 +146,9 @@ impl Bridge {
         }
         let mut state = State {
             ingresses: transports.iter().map(|transport| transport.ingress()).collect(),
-            egresses: Egresses::begin(&transports),
+            egresses: Egresses::new(
+                transports.iter().map(|transport| (transport.name(), transport.egress())),
+            ),
             issuers: Issuers::default(),
             generation: 0,
             drain: manifest.bridge.timeouts.drain,

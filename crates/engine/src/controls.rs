@@ -1,7 +1,7 @@
 //! Which controls an operation passes.
 
 use crate::plan::OperationPlan;
-use crate::preparing::{BuildError, Preparing};
+use crate::transport::{BuildError, Preparing};
 use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authenticate::Authenticate;
 use ironbridge_controls::authorise::Authorise;

@@ -1,25 +1,24 @@
 //! The HTTP transport, wired to a manifest: what each listener offers and where it listens, and which systems are
 //! reached how.
 
+pub mod connect;
 mod listeners;
 mod mounts;
 mod offer;
 mod paths;
-pub mod targets;
+mod targets;
 
 use crate::transport::{Egress, Ingress, Transport};
 use listeners::Listeners;
 use std::sync::Arc;
 use targets::Targets;
 
-const NAME: &str = "http";
-
 /// HTTP/1.1 and HTTP/2, with WebSocket and gRPC passed through.
 pub struct Http;
 
 impl Transport for Http {
     fn name(&self) -> &'static str {
-        NAME
+        targets::NAME
     }
 
     fn ingress(&self) -> Box<dyn Ingress> {

@@ -2,7 +2,7 @@
 
 use crate::carried::Carried;
 use crate::material;
-use crate::preparing::{Basis, BuildError};
+use crate::transport::{Basis, BuildError};
 use ironbridge_identity::issuer_keys::{IssuerKeys, KeySource};
 use ironbridge_identity::token::{Issuer, TokenVerifier, TypePolicy};
 use ironbridge_manifest as manifest;

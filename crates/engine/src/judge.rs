@@ -1,7 +1,7 @@
 //! What the files and secrets are worth that a manifest names, said at the line that names them before anything is
 //! built on them: the same for `ironbridge check`, a start and a reload.
 
-use crate::http::targets;
+use crate::http::connect;
 use crate::lapsed::Term;
 use crate::material::{self, MaterialError};
 use ironbridge_core::Timestamp;
@@ -147,7 +147,7 @@ impl Judge {
             let Some(http) = &system.http else { continue };
             // A CA file that is wrong is told of where it stands.
             let Ok(roots) = material::roots_or_system(http.ca.as_deref()) else { continue };
-            if let Err(error) = Upstream::new(targets::settings(http, roots, None)) {
+            if let Err(error) = Upstream::new(connect::settings(http, roots, None)) {
                 let key = if http.server_name.is_some() { "server_name" } else { "url" };
                 let at = ["systems", name, "http", key].map(str::to_owned).to_vec();
                 let message = match &http.server_name {

@@ -1,6 +1,5 @@
 //! What outlives a reload: stores, keys, the audit trail, counters, and connections that are still right.
 
-use crate::actions::ActionIds;
 use crate::standing::Standing;
 use crate::{Home, HomeError};
 use ironbridge_audit::Trail;
@@ -8,7 +7,7 @@ use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::memory::Memory;
-use ironbridge_core::{Clock, Entropy, Recorder, Room, SecretName, StoreMark};
+use ironbridge_core::{Clock, Entropy, IdSource, Recorder, Room, SecretName, StoreMark};
 use ironbridge_http::OpenExchanges;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
@@ -52,7 +51,8 @@ pub struct Services {
     pub certificates: Arc<CertificateVerifier>,
     /// The audit trail's: the bridge's name.
     pub origin: Arc<str>,
-    pub action_ids: ActionIds,
+    /// Of the bridge's own actions.
+    pub action_ids: Mutex<IdSource>,
     /// What the manifest in force says about the audit trail.
     audit: watch::Sender<Option<Audit>>,
     /// Held from its first use on: it belongs to one process.
@@ -107,7 +107,7 @@ impl Services {
             secrets: Arc::new(home.secrets()),
             certificates: Arc::new(CertificateVerifier::new(REMEMBERED_CERTIFICATES)),
             origin: (&*bridge.name).into(),
-            action_ids: ActionIds::default(),
+            action_ids: Mutex::default(),
             audit: watch::Sender::default(),
             witness_state: Mutex::default(),
             clock,

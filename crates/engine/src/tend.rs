@@ -4,7 +4,7 @@ use crate::actions;
 use crate::lasting::Lasting;
 use crate::publishing;
 use crate::services::Services;
-use crate::standing;
+use crate::store_watch;
 use ironbridge_audit::{AuditError, Indexer, Limits, Log};
 use ironbridge_core::action::name;
 use ironbridge_core::{Clock, Outcome, Timestamp, word};
@@ -37,7 +37,7 @@ pub fn start(services: &Arc<Services>) -> Vec<AbortHandle> {
         tokio::spawn(forget_destroyed_keys(Arc::clone(services))).abort_handle(),
         tokio::spawn(write_last_used(Arc::clone(services))).abort_handle(),
         tokio::spawn(rotate_signing_key(Arc::clone(services))).abort_handle(),
-        tokio::spawn(standing::watch_store(Arc::clone(services))).abort_handle(),
+        tokio::spawn(store_watch::follow(Arc::clone(services))).abort_handle(),
         tokio::spawn(actions::follow_outbox(Arc::clone(services))).abort_handle(),
         tokio::spawn(follow_log_keys(Arc::clone(services))).abort_handle(),
         tokio::spawn(count_kept(Arc::clone(services))).abort_handle(),

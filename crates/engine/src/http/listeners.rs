@@ -2,9 +2,8 @@
 
 use super::offer;
 use crate::material::{self, MaterialError};
-use crate::preparing::{BuildError, Preparing};
 use crate::services::Services;
-use crate::transport::{Ingress, Prepared};
+use crate::transport::{BuildError, Ingress, Prepared, Preparing};
 use ironbridge_core::{Action, BoxFuture, PeerCertificate, Timestamp};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::{Front, Offer, Shared};

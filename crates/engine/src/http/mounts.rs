@@ -1,8 +1,8 @@
 //! The bridge's own services on a listener: its log for everyone to read, and its word as a witness.
 
 use super::offer::Builder;
-use crate::preparing::BuildError;
 use crate::services::Services;
+use crate::transport::BuildError;
 use bytes::Bytes;
 use ironbridge_audit::witness::{MAX_BODY, Witness};
 use ironbridge_audit::{Log, LogFile};

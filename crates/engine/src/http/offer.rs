@@ -1,9 +1,9 @@
 //! From a compiled manifest to what each listener serves.
 
 use super::paths;
-use super::targets::Targets;
+use super::targets::{self, Targets};
 use crate::plan::OperationPlan;
-use crate::preparing::{BuildError, Preparing};
+use crate::transport::{BuildError, Preparing};
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use ironbridge_controls::rules::Rule;
@@ -56,7 +56,7 @@ impl Builder<'_> {
             hosts: Hosts::default(),
             routes,
             undeclared: Undeclared {
-                flow: Arc::new(Flow::undeclared(super::NAME, self.from.generation)),
+                flow: Arc::new(Flow::undeclared(targets::NAME, self.from.generation)),
                 pipeline: Arc::new(undeclared.within(Arc::clone(&self.from.services.room))),
             },
             problems: Problems { public_url: self.public_url.as_str().into(), realm: (*bridge.name).into() },
@@ -86,7 +86,7 @@ impl Builder<'_> {
             place: format!("integrations.{name}"),
             reason: reason.to_owned(),
         };
-        let targets = Targets::of(&self.from.egresses);
+        let targets = Targets::of(self.from.egresses);
         let target = targets.and_then(|targets| targets.get(&declared.target));
         let target = target.ok_or_else(|| undeclared("the target has no http"))?;
         let facts = Arc::new(facts(&self.from.plan.manifest, name, declared));
@@ -161,7 +161,7 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
     };
     IntegrationFacts {
         name: name.shared(),
-        transport: super::NAME,
+        transport: targets::NAME,
         source: system(&declared.source),
         target: system(&declared.target),
         purpose: declared.purpose.as_str().into(),

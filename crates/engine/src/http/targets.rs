@@ -1,9 +1,9 @@
 //! The target's side of HTTP: connections to the declared systems, and what the bridge shows them of itself.
 
+use super::connect::settings;
 use crate::carried::Carried;
 use crate::material::{self, MaterialError, digest};
-use crate::preparing::{Basis, BuildError};
-use crate::transport::{Egress, Egresses};
+use crate::transport::{Basis, BuildError, Egress, Egresses};
 use http::header::{AUTHORIZATION, HeaderName};
 use ironbridge_core::{Action, BoxFuture, SecretName, Timestamp};
 use ironbridge_http::credential::{FieldFormat, Injected, SecretField, TargetCredential};
@@ -11,11 +11,13 @@ use ironbridge_http::target::Target;
 use ironbridge_identity::authority::{IssueError, IssuedCertificate, Validity};
 use ironbridge_identity::target_token::{ClientAuthentication, TargetClient, TargetTokens};
 use ironbridge_manifest::{self as manifest, HttpTarget, Manifest, Oauth2};
-use ironbridge_net::tls::{Identity, Roots};
-use ironbridge_net::upstream::{self, Upstream};
+use ironbridge_net::upstream::Upstream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// As sections of manifests and records call the transport.
+pub const NAME: &str = "http";
 
 /// The systems that are reached over HTTP, as one load of the manifest declares them.
 #[derive(Default)]
@@ -50,7 +52,7 @@ impl Egress for Targets {
 impl Targets {
     /// Those that are in a snapshot.
     pub fn of(egresses: &Egresses) -> Option<&Targets> {
-        let egress = egresses.of(super::NAME)?;
+        let egress = egresses.of(NAME)?;
         (egress as &dyn std::any::Any).downcast_ref()
     }
 
@@ -206,22 +208,6 @@ fn identity_key(system: &str, target: &HttpTarget) -> Result<String, MaterialErr
         _ => String::new(),
     };
     Ok(format!("{system} {target:?} {} {certificate}", digest(target.ca.as_deref())?))
-}
-
-/// How connections to a target are made.
-pub fn settings(target: &HttpTarget, roots: Roots, identity: Option<Identity>) -> upstream::Settings {
-    let mut settings = upstream::Settings::new(&*target.url.text);
-    (settings.roots, settings.identity) = (roots, identity);
-    settings.server_name = target.server_name.clone();
-    settings.protocol = match target.protocol {
-        manifest::Protocol::Http1 => upstream::Protocol::Http1,
-        manifest::Protocol::Http2 => upstream::Protocol::Http2,
-        manifest::Protocol::Auto => upstream::Protocol::Auto,
-    };
-    settings.max_connections = usize::try_from(target.max_connections.value()).unwrap_or(usize::MAX);
-    settings.connect_timeout = target.connect_timeout;
-    settings.danger_plaintext = target.danger_plaintext.is_some();
-    settings
 }
 
 /// The most connections to a target that one account may hold: half of them, so that there are some for the others;
