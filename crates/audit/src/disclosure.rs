@@ -108,7 +108,7 @@ fn disclosure(record: &Stored, recipient: &str, country: &str, certain: bool) ->
 /// Gathers disclosures into series. Holds one entry for each combination of what was declared, however many there are
 /// of it.
 #[derive(Debug, Default)]
-pub struct Gathered {
+pub struct Accounting {
     series: Vec<Series>,
     places: HashMap<Key, usize>,
 }
@@ -116,7 +116,7 @@ pub struct Gathered {
 /// Recipient, country, categories, purpose, legal basis, kind.
 type Key = (String, String, Vec<String>, String, String, String);
 
-impl Gathered {
+impl Accounting {
     /// Takes one disclosure; they come in the order of time.
     pub fn add(&mut self, disclosure: Disclosure) {
         let Disclosure { recipient, country, categories, purpose, legal_basis, kind, .. } =
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn series_tell_first_count_and_last() {
-        let mut gathered = Gathered::default();
+        let mut gathered = Accounting::default();
         let elsewhere = [("target", json!("insurer"))];
         for (index, change) in [(0, &[][..]), (1, &elsewhere), (2, &[]), (3, &[])] {
             for told in disclosures(&record(index, change), Scope::Accountable) {

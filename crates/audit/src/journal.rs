@@ -89,8 +89,9 @@ struct Open {
     used: usize,
 }
 
-enum Frame {
-    Whole(Batch),
+/// What comes next in a segment.
+enum Step {
+    Frame(Batch),
     /// The segment ends here, or within a frame whose write never finished.
     End,
     Damaged(Fault),
@@ -140,13 +141,13 @@ impl Cursor {
             let home = self.segments.iter().rfind(|first| **first <= self.next).copied();
             let step = home.map(|home| self.step(disk, home));
             match step {
-                Some(Frame::Whole(batch)) => match self.take(batch) {
+                Some(Step::Frame(batch)) => match self.take(batch) {
                     Some(batch) => return Ok(Some(batch)),
                     None => continue,
                 },
                 // The list of segments may be old: only a fresh one can say that this is the end.
                 _ if !refreshed => {
-                    if let Some(Frame::Damaged(_)) = step {
+                    if let Some(Step::Damaged(_)) = step {
                         // Or the segment was replaced since it was opened.
                         self.open = None;
                     }
@@ -159,7 +160,7 @@ impl Cursor {
             }
             let later = self.segments.iter().find(|first| **first > self.next);
             return match (step, later) {
-                (Some(Frame::Damaged(fault)), _) => Err(fault),
+                (Some(Step::Damaged(fault)), _) => Err(fault),
                 (_, Some(later)) => {
                     let detail =
                         format!("records {} to {} are missing before this segment", self.next, later - 1);
@@ -170,7 +171,7 @@ impl Cursor {
         }
     }
 
-    fn step(&mut self, disk: &dyn Disk, home: u64) -> Frame {
+    fn step(&mut self, disk: &dyn Disk, home: u64) -> Step {
         let open = match self.open.take().filter(|open| open.header.first == home) {
             Some(open) => open,
             None => match self.enter(disk, home) {
@@ -180,7 +181,7 @@ impl Cursor {
                     }
                     open
                 }
-                Err(fault) => return Frame::Damaged(fault),
+                Err(fault) => return Step::Damaged(fault),
             },
         };
         let open = self.open.insert(open);
@@ -247,10 +248,10 @@ impl Open {
         Ok(Open { part, key, header, link, old_below, place: first, offset, ahead: Vec::new(), used: 0 })
     }
 
-    fn frame(&mut self, disk: &dyn Disk, path: &Path) -> Frame {
+    fn frame(&mut self, disk: &dyn Disk, path: &Path) -> Step {
         let parsed = self.parse(disk, path);
-        let frame = parsed.unwrap_or_else(|error| Frame::Damaged(Fault::reading(self.name(), &error)));
-        if !matches!(frame, Frame::Whole(_)) {
+        let frame = parsed.unwrap_or_else(|error| Step::Damaged(Fault::reading(self.name(), &error)));
+        if !matches!(frame, Step::Frame(_)) {
             // The bytes may be on their way; look at them afresh next time.
             self.ahead = Vec::new();
             self.used = 0;
@@ -258,10 +259,10 @@ impl Open {
         frame
     }
 
-    fn parse(&mut self, disk: &dyn Disk, path: &Path) -> io::Result<Frame> {
+    fn parse(&mut self, disk: &dyn Disk, path: &Path) -> io::Result<Step> {
         self.fill(disk, path, FRAME_HEADER)?;
         let Some((header, _)) = self.rest().split_first_chunk::<FRAME_HEADER>() else {
-            return Ok(Frame::End);
+            return Ok(Step::End);
         };
         let Some(header) = FrameHeader::parse(header) else {
             self.fill(disk, path, LONGEST_FRAME + 1)?;
@@ -276,7 +277,7 @@ impl Open {
             return Ok(self.damaged("a frame's header says that it is longer than any frame"));
         }
         self.fill(disk, path, whole)?;
-        let Some(frame) = self.rest().get(..whole) else { return Ok(Frame::End) };
+        let Some(frame) = self.rest().get(..whole) else { return Ok(Step::End) };
         let entries = frame.get(before..).unwrap_or_default();
         if crc32fast::hash(entries) != header.checksum {
             self.fill(disk, path, whole.saturating_add(1))?;
@@ -288,7 +289,7 @@ impl Open {
                 None => return Ok(self.foreign()),
             }
         }
-        let Some(entries) = self.rest().get(before..whole) else { return Ok(Frame::End) };
+        let Some(entries) = self.rest().get(before..whole) else { return Ok(Step::End) };
         let (held, broken) = self.header.parse_taken(entries);
         let held = u64::try_from(held.len()).unwrap_or(u64::MAX);
         if !self.header.is_authenticated() && self.place.saturating_add(held) > self.old_below {
@@ -303,7 +304,7 @@ impl Open {
         self.used += whole;
         self.offset = self.offset.saturating_add(u64::try_from(whole).unwrap_or(u64::MAX));
         self.place = self.place.saturating_add(held);
-        Ok(Frame::Whole(batch))
+        Ok(Step::Frame(batch))
     }
 
     fn name(&self) -> PathBuf {
@@ -335,10 +336,10 @@ impl Open {
     /// A frame that a power cut kept from being written whole lacks sectors, which then read as zeros, and nothing
     /// follows it, because it was synced before anything after it was written. Only such a frame was never
     /// acknowledged; any other damage is damage.
-    fn unfinished_or_damaged(&self, length: usize, detail: &str) -> Frame {
+    fn unfinished_or_damaged(&self, length: usize, detail: &str) -> Step {
         let (frame, after) = self.rest().split_at_checked(length).unwrap_or((self.rest(), &[]));
         let last = after.is_empty() && !self.frame_follows(frame);
-        if last && lacks_sectors(frame, self.offset) { Frame::End } else { self.damaged(detail) }
+        if last && lacks_sectors(frame, self.offset) { Step::End } else { self.damaged(detail) }
     }
 
     /// Whether a later frame begins somewhere in these bytes, of which the first frame's length is not known.
@@ -351,16 +352,16 @@ impl Open {
         bytes.array_windows::<FRAME_HEADER>().skip(1).any(later)
     }
 
-    fn foreign(&self) -> Frame {
+    fn foreign(&self) -> Step {
         let detail =
             "this frame does not follow the one before it: this bridge did not write it, or not here";
         let fault = Fault::new(FaultKind::Altered, self.name(), detail);
-        Frame::Damaged(fault.at(self.offset).entry(self.place))
+        Step::Damaged(fault.at(self.offset).entry(self.place))
     }
 
-    fn damaged(&self, detail: &str) -> Frame {
+    fn damaged(&self, detail: &str) -> Step {
         let fault = Fault::new(FaultKind::Malformed, self.name(), detail);
-        Frame::Damaged(fault.at(self.offset).entry(self.place))
+        Step::Damaged(fault.at(self.offset).entry(self.place))
     }
 }
 

@@ -61,7 +61,7 @@ pub use mark::Mark;
 pub use options::Options;
 pub use outage::Outage;
 pub use places::unwritable;
-pub use reader::{Follow, Indexer, Log, LogFile, Order, Place, Query, Stored, Verification, Verified};
+pub use reader::{Follow, Indexer, Log, LogFile, Order, Query, SavedPlace, Stored, Verification, Verified};
 pub use receipt::{Receipt, ReceiptFault};
 pub use retained::Retained;
 pub use retention::Limits;

@@ -11,16 +11,16 @@ pub struct Outage {
     pub since: Timestamp,
 }
 
-/// One part of the trail that can fail and recover: the journal, or the log.
-pub(crate) struct Part {
+/// Whether one part of the trail, the journal or the log, can be written at the moment.
+pub(crate) struct Health {
     clock: Arc<dyn Clock>,
     out: AtomicBool,
     outage: Mutex<Option<Outage>>,
 }
 
-impl Part {
-    pub fn working(clock: &Arc<dyn Clock>) -> Part {
-        Part { clock: Arc::clone(clock), out: AtomicBool::new(false), outage: Mutex::new(None) }
+impl Health {
+    pub fn working(clock: &Arc<dyn Clock>) -> Health {
+        Health { clock: Arc::clone(clock), out: AtomicBool::new(false), outage: Mutex::new(None) }
     }
 
     pub fn is_out(&self) -> bool {

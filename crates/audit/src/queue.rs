@@ -33,12 +33,13 @@ pub(crate) struct Queue {
 struct Inner {
     /// Records in the order of their index.
     pending: Frame,
-    committer: Committer,
+    committer: Activity,
     closing: bool,
 }
 
+/// What the committer is doing.
 #[derive(PartialEq, Eq)]
-enum Committer {
+enum Activity {
     Working,
     /// Nothing to do: the next record wakes it.
     Asleep,
@@ -70,7 +71,7 @@ impl Queue {
         let pending = Frame::starting_at(next, Vec::with_capacity(64 * 1024));
         Queue {
             bounds,
-            inner: Mutex::new(Inner { pending, committer: Committer::Working, closing: false }),
+            inner: Mutex::new(Inner { pending, committer: Activity::Working, closing: false }),
             work: Condvar::new(),
             full: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
@@ -102,8 +103,8 @@ impl Queue {
         if pending.count >= self.bounds.records || pending.len() >= self.bounds.bytes {
             self.full.store(true, SeqCst);
         }
-        if inner.committer == Committer::Asleep {
-            inner.committer = Committer::Working;
+        if inner.committer == Activity::Asleep {
+            inner.committer = Activity::Working;
             drop(inner);
             self.work.notify_one();
         }
@@ -117,8 +118,8 @@ impl Queue {
         }
         let mut inner = self.inner.lock();
         self.wanted.store(true, SeqCst);
-        if inner.committer != Committer::Working {
-            inner.committer = Committer::Working;
+        if inner.committer != Activity::Working {
+            inner.committer = Activity::Working;
             drop(inner);
             self.work.notify_one();
         }
@@ -135,23 +136,23 @@ impl Queue {
             if !empty && (inner.closing || self.wanted.load(SeqCst) || !self.is_open()) {
                 break;
             }
-            inner.committer = if empty { Committer::Asleep } else { Committer::Gathering };
+            inner.committer = if empty { Activity::Asleep } else { Activity::Gathering };
             if empty && *quiet {
                 self.work.wait(&mut inner);
             } else {
                 let timed_out = self.work.wait_for(&mut inner, GATHER).timed_out();
                 if timed_out && empty && inner.pending.count == 0 {
                     *quiet = true;
-                    inner.committer = Committer::Working;
+                    inner.committer = Activity::Working;
                     return Work::Quiet;
                 }
                 if timed_out && !empty {
                     break;
                 }
             }
-            inner.committer = Committer::Working;
+            inner.committer = Activity::Working;
         }
-        inner.committer = Committer::Working;
+        inner.committer = Activity::Working;
         *quiet = false;
         self.wanted.store(false, SeqCst);
         self.full.store(inner.closing, SeqCst);

@@ -25,4 +25,4 @@ pub use indexer::Indexer;
 pub use log::Log;
 pub(crate) use log::settled;
 pub use query::{Order, Query};
-pub use verify::{Place, Verification, Verified};
+pub use verify::{SavedPlace, Verification, Verified};

@@ -26,14 +26,14 @@ pub struct Receipt {
     path: Vec<Hash>,
     /// The leaf.
     record: String,
-    disclosure: Disclosure,
+    disclosure: Disclosed,
     /// The checkpoint, as a signed note.
     note: String,
 }
 
 /// What a receipt discloses of the personal detail that its record commits to. By default nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Disclosure {
+pub struct Disclosed {
     /// All commitments of the record, in their order; none if nothing is disclosed.
     pub commitments: Vec<Hash>,
     /// Pieces that are opened, each with its place among the commitments.
@@ -68,7 +68,7 @@ impl Receipt {
         log: &Log,
         index: u64,
         keys: &[NoteVerifier],
-        disclosure: Disclosure,
+        disclosure: Disclosed,
     ) -> Result<Receipt, Fault> {
         settled(|| {
             let witnessed =
@@ -169,7 +169,7 @@ impl Receipt {
     }
 }
 
-impl Disclosure {
+impl Disclosed {
     fn check(&self, entry: &Entry) -> Result<Vec<Detail>, ReceiptFault> {
         if self.commitments.is_empty() && self.opened.is_empty() {
             return Ok(Vec::new());
@@ -236,10 +236,10 @@ impl From<&Receipt> for Extra {
 }
 
 impl Extra {
-    fn into_parts(self) -> Option<(String, Disclosure)> {
+    fn into_parts(self) -> Option<(String, Disclosed)> {
         let commitments = self.commitments.iter().map(|text| hash(text)).collect::<Option<_>>()?;
         let opened = self.details.into_iter().map(Opened::into_detail).collect::<Option<_>>()?;
-        (self.v == 1).then_some((self.record, Disclosure { commitments, opened }))
+        (self.v == 1).then_some((self.record, Disclosed { commitments, opened }))
     }
 }
 

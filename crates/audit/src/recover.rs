@@ -56,40 +56,40 @@ impl Found {
     /// [`AuditError::NotAsLeft`] where the operator may have the trail go on, [`AuditError::Damaged`] where nobody can.
     pub fn at(shared: &Arc<dyn Disk>, places: &Places, options: &Options) -> Result<Found, AuditError> {
         let (disk, anchor) = (&**shared, &options.anchor);
-        let mut refusals = Refusals { accept: options.accept_loss, accepted: Vec::new() };
+        let mut contradictions = Contradictions { accept: options.accept_loss, accepted: Vec::new() };
         let remembered = match anchor.remembered_on(disk) {
             Ok(remembered) => remembered,
-            Err(fault) => refusals.refuse(fault).map(|()| None)?,
+            Err(fault) => contradictions.found(fault).map(|()| None)?,
         };
-        let edge = read_log(disk, places, options, &mut refusals)?;
+        let edge = read_log(disk, places, options, &mut contradictions)?;
         let size = edge.as_ref().map_or(0, |edge| edge.size);
         let adopted = remembered.is_none() && !anchor.begun;
         let forgot = remembered.is_none() && anchor.begun && edge.is_some();
         let head = remembered.unwrap_or_else(Remembered::nothing);
         let known = head.with(anchor.mark);
-        compare_log(disk, places, edge.as_ref(), &known, &mut refusals)?;
+        compare_log(disk, places, edge.as_ref(), &known, &mut contradictions)?;
         if remembered.is_some() {
             let log = Log::at(Arc::clone(shared), places.clone(), Trust::default());
             match beyond(&log, known.acknowledged..size, anchor) {
                 Ok(None) => {}
-                Ok(Some(fault)) | Err(fault) => refusals.refuse(fault)?,
+                Ok(Some(fault)) | Err(fault) => contradictions.found(fault)?,
             }
         }
 
         let mut unwritten = match anchor.notes(disk, &head) {
             Ok(notes) => notes,
-            Err(fault) => refusals.refuse(fault).map(|()| Vec::new())?,
+            Err(fault) => contradictions.found(fault).map(|()| Vec::new())?,
         };
         let from = if adopted { u64::MAX } else { known.authenticated_from };
         let trust = Trust { key: Some(anchor.key.clone()), from };
         let mut journal = Cursor::new(Part::Journal, places.journal.clone(), size, trust);
-        let before = refusals.accepted.len();
-        let holds = read_journal(disk, &mut journal, &known, &mut refusals)?;
+        let before = contradictions.accepted.len();
+        let holds = read_journal(disk, &mut journal, &known, &mut contradictions)?;
         let begins_with = remembered.is_some() && (size > 0 || known.acknowledged > 0);
         if let Some(fault) = journal.ends_before(size).filter(|_| begins_with) {
-            refusals.refuse(fault)?;
+            contradictions.found(fault)?;
         }
-        let in_the_way = !refusals.accepted.is_empty();
+        let in_the_way = !contradictions.accepted.is_empty();
         // A log that is begun anew begins with nothing, whatever lies about.
         let next = if edge.is_none() && in_the_way { 0 } else { journal.next };
         if next > head.acknowledged {
@@ -98,16 +98,16 @@ impl Found {
         // The operator accepted it before, and was interrupted: what was acknowledged then is there, and what was not
         // went, or goes, aside.
         if holds && unwritten.iter().any(|note| note.is_of(name::LOSS)) {
-            refusals.accepted.truncate(before);
+            contradictions.accepted.truncate(before);
         }
         if let Err(fault) = options.store.follows(known.store) {
-            refusals.refuse(fault)?;
+            contradictions.found(fault)?;
         }
         let known = Remembered { store: options.store.mark, ..known };
         let expected = (next == known.acknowledged).then_some(known.link);
         let link = journal.link().or(expected).unwrap_or_default();
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
-        let contradictions = refusals.accepted;
+        let contradictions = contradictions.accepted;
         let in_the_way = in_the_way || !contradictions.is_empty();
         let trust = Trust { key: Some(anchor.key.clone()), from: u64::MAX };
         let log = Log::at(Arc::clone(shared), places.clone(), trust);
@@ -201,13 +201,13 @@ fn done(actor: &str, now: Timestamp, name: &'static str) -> Action {
 }
 
 /// What contradicts: refused, unless the operator accepts it.
-struct Refusals {
+struct Contradictions {
     accept: bool,
     accepted: Vec<Fault>,
 }
 
-impl Refusals {
-    fn refuse(&mut self, fault: Fault) -> Result<(), AuditError> {
+impl Contradictions {
+    fn found(&mut self, fault: Fault) -> Result<(), AuditError> {
         if !self.accept {
             return Err(AuditError::NotAsLeft(fault));
         }
@@ -221,7 +221,7 @@ fn read_log(
     disk: &dyn Disk,
     places: &Places,
     options: &Options,
-    refusals: &mut Refusals,
+    contradictions: &mut Contradictions,
 ) -> Result<Option<Edge>, AuditError> {
     let file = places.log.join(checkpoint::FILE);
     let note = match disk::read(disk, &file) {
@@ -232,7 +232,7 @@ fn read_log(
             let tiles = disk.list(&places.log.join("tile")).map_err(failed("listing", &places.log))?;
             if !segments.is_empty() || !tiles.is_empty() {
                 let detail = "the checkpoint is missing, but there are records";
-                refusals.refuse(Fault::new(FaultKind::Missing, CHECKPOINT, detail))?;
+                contradictions.found(Fault::new(FaultKind::Missing, CHECKPOINT, detail))?;
             }
             return Ok(None);
         }
@@ -273,7 +273,7 @@ fn compare_log(
     places: &Places,
     edge: Option<&Edge>,
     known: &Remembered,
-    refusals: &mut Refusals,
+    contradictions: &mut Contradictions,
 ) -> Result<(), AuditError> {
     let size = edge.map_or(0, |edge| edge.size);
     if size < known.size {
@@ -285,14 +285,14 @@ fn compare_log(
                 known.size - 1
             ),
         };
-        return refusals.refuse(Fault::new(FaultKind::RolledBack, CHECKPOINT, detail).entry(size));
+        return contradictions.found(Fault::new(FaultKind::RolledBack, CHECKPOINT, detail).entry(size));
     }
     if known.size > 0 && Edge::load_hashes(disk, &places.log, known.size)?.root() != known.root {
         let detail = format!(
             "the log is another one: its first {} records are not those that were signed",
             known.size
         );
-        return refusals.refuse(Fault::new(FaultKind::Forked, CHECKPOINT, detail));
+        return contradictions.found(Fault::new(FaultKind::Forked, CHECKPOINT, detail));
     }
     Ok(())
 }
@@ -326,7 +326,7 @@ fn read_journal(
     disk: &dyn Disk,
     journal: &mut Cursor,
     known: &Remembered,
-    refusals: &mut Refusals,
+    contradictions: &mut Contradictions,
 ) -> Result<bool, AuditError> {
     let begin = journal.next;
     journal.watch(known.acknowledged);
@@ -335,7 +335,7 @@ fn read_journal(
             Ok(Some(_)) => {}
             Ok(None) => break,
             Err(fault) => {
-                refusals.refuse(fault)?;
+                contradictions.found(fault)?;
                 break;
             }
         }
@@ -350,13 +350,13 @@ fn read_journal(
             "the journal is not the one that was left: its records before {} are not those that were acknowledged",
             known.acknowledged
         );
-        refusals.refuse(Fault::new(FaultKind::Altered, Part::Journal.name(), detail).entry(begin))?;
+        contradictions.found(Fault::new(FaultKind::Altered, Part::Journal.name(), detail).entry(begin))?;
     }
     let lacks = journal.next < known.acknowledged;
     if lacks {
         let (first, last) = (journal.next, known.acknowledged - 1);
         let detail = format!("records {first} to {last} were acknowledged, and are missing");
-        refusals.refuse(Fault::new(FaultKind::Missing, Part::Journal.name(), detail).entry(first))?;
+        contradictions.found(Fault::new(FaultKind::Missing, Part::Journal.name(), detail).entry(first))?;
     }
     Ok(!other && !lacks)
 }

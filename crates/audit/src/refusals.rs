@@ -52,17 +52,17 @@ struct Inner {
 struct Key {
     source: Source,
     code: Cow<'static, str>,
-    asked: Asked,
+    asked: Attempt,
     /// The integration, or what was to be acted on.
     of: Arc<str>,
 }
 
 /// What was asked, and the code of its refusal.
-type Kind = (Asked, Cow<'static, str>);
+type Kind = (Attempt, Cow<'static, str>);
 
 /// What was asked for.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Asked {
+enum Attempt {
     Exchange,
     Action(Cow<'static, str>),
 }
@@ -105,11 +105,12 @@ pub(crate) struct Gathered {
 
 /// What was gathered in a window that has ended, and where it came from.
 pub(crate) struct Ended {
-    place: Place,
+    key: WindowKey,
     pub gathered: Gathered,
 }
 
-enum Place {
+/// Whose window it is.
+enum WindowKey {
     Source(Key),
     Others(Kind),
 }
@@ -209,18 +210,18 @@ impl Refusals {
 
     /// Takes back what could not be written, to be written with what comes in another window.
     pub fn put_back(&self, ended: Ended, now: Duration) {
-        let Ended { place, gathered } = ended;
+        let Ended { key, gathered } = ended;
         let mut inner = self.inner.lock();
         let is_first = inner.sources.is_empty() && inner.others.is_empty();
-        match place {
-            Place::Source(key) if inner.sources.len() < MAX_KEYS || inner.sources.contains_key(&key) => {
+        match key {
+            WindowKey::Source(key) if inner.sources.len() < MAX_KEYS || inner.sources.contains_key(&key) => {
                 inner.sources.entry(key).or_insert_with(|| Window::full(now)).put_back(gathered);
             }
-            Place::Source(Key { asked, code, .. }) => {
+            WindowKey::Source(Key { asked, code, .. }) => {
                 let window = inner.others.entry((asked, code)).or_insert_with(|| Window::full(now));
                 window.put_back(gathered.nameless());
             }
-            Place::Others(kind) => {
+            WindowKey::Others(kind) => {
                 inner.others.entry(kind).or_insert_with(|| Window::full(now)).put_back(gathered);
             }
         }
@@ -235,7 +236,7 @@ impl Refusals {
         let mut window = Window::opened(now);
         window.add(refusal, First::of, None);
         if let Some(gathered) = window.gathered {
-            self.put_back(Ended { place: Place::Source(key), gathered }, now);
+            self.put_back(Ended { key: WindowKey::Source(key), gathered }, now);
         }
         true
     }
@@ -263,10 +264,10 @@ impl Inner {
     fn take_ended(&mut self, now: Duration, all: bool) -> Vec<Ended> {
         let has_ended = |window: &Window| all || window.has_ended(now);
         let of_sources = self.sources.extract_if(|_, window| has_ended(window));
-        let of_sources = of_sources.map(|(key, window)| (Place::Source(key), window));
+        let of_sources = of_sources.map(|(key, window)| (WindowKey::Source(key), window));
         let of_others = self.others.extract_if(|_, window| has_ended(window));
-        let ended = of_sources.chain(of_others.map(|(kind, window)| (Place::Others(kind), window)));
-        ended.filter_map(|(place, window)| Some(Ended { place, gathered: window.gathered? })).collect()
+        let ended = of_sources.chain(of_others.map(|(kind, window)| (WindowKey::Others(kind), window)));
+        ended.filter_map(|(key, window)| Some(Ended { key, gathered: window.gathered? })).collect()
     }
 }
 
@@ -326,11 +327,12 @@ fn key(refusal: Refusal<'_>) -> Option<(Key, IpAddr)> {
                 Some(_) => return None,
             };
             let of = Arc::clone(&exchange.flow.integration.name);
-            Some((Key { source, code: refusal.id.into(), asked: Asked::Exchange, of }, address))
+            Some((Key { source, code: refusal.id.into(), asked: Attempt::Exchange, of }, address))
         }
         Refusal::Action(action) if action.outcome == Outcome::Denied => {
             let address = action.address?;
-            let (source, asked) = (Source::Address(subscriber(address)), Asked::Action(action.name.clone()));
+            let (source, asked) =
+                (Source::Address(subscriber(address)), Attempt::Action(action.name.clone()));
             Some((Key { source, code: action.code.clone(), asked, of: (*action.object).into() }, address))
         }
         Refusal::Action(_) => None,

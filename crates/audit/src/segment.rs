@@ -110,7 +110,7 @@ fn parse_name(name: &str) -> Option<u64> {
 }
 
 /// Where segments of one kind are written.
-pub(crate) struct Place<'p> {
+pub(crate) struct Destination<'p> {
     pub disk: &'p dyn Disk,
     pub dir: &'p Path,
     /// A name for a segment that is not yet in place.
@@ -134,20 +134,20 @@ pub(crate) struct Segment {
 impl Segment {
     /// A new segment that follows the frame with this link, in place with its header before it is used. One of the same
     /// name holds no acknowledged record, so it is replaced.
-    pub fn create(place: &Place<'_>, first: u64, link: Link) -> io::Result<Segment> {
+    pub fn create(to: &Destination<'_>, first: u64, link: Link) -> io::Result<Segment> {
         let mut header = Vec::with_capacity(SEGMENT_HEADER);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(&VERSION.to_be_bytes());
         header.extend_from_slice(&first.to_be_bytes());
         header.extend_from_slice(&link);
         header.extend_from_slice(&crc32fast::hash(&header).to_be_bytes());
-        header.extend_from_slice(&place.key.header(place.part, &header));
-        let mut file = place.disk.create(&place.temporary)?;
+        header.extend_from_slice(&to.key.header(to.part, &header));
+        let mut file = to.disk.create(&to.temporary)?;
         file.write_all(&header)?;
         file.sync()?;
-        place.disk.rename(&place.temporary, &place.dir.join(segment_name(first)))?;
-        place.disk.sync_dir(place.dir)?;
-        let (part, key) = (place.part, place.key.clone());
+        to.disk.rename(&to.temporary, &to.dir.join(segment_name(first)))?;
+        to.disk.sync_dir(to.dir)?;
+        let (part, key) = (to.part, to.key.clone());
         let bytes = u64::try_from(header.len()).unwrap_or(u64::MAX);
         Ok(Segment { file, part, key, header: header.into(), first, bytes, link })
     }

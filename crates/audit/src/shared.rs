@@ -38,8 +38,8 @@ pub(crate) struct Shared {
     pub queue: Queue,
     pub progress: Arc<Progress>,
     pub integrated: AtomicU64,
-    pub journal: outage::Part,
-    pub log: outage::Part,
+    pub journal: outage::Health,
+    pub log: outage::Health,
     pub bell: Bell,
     pub max_lag: Duration,
     pub retry: Duration,
@@ -85,7 +85,7 @@ impl Shared {
         let key = self.trust.key.as_ref().ok_or_else(|| io::Error::other("the trail has no key"))?;
         let (disk, temporary) = (&*self.disk, self.places.temporary(part.name()));
         Segment::create(
-            &segment::Place { disk, dir: self.places.of(part), temporary, part, key },
+            &segment::Destination { disk, dir: self.places.of(part), temporary, part, key },
             first,
             link,
         )

@@ -3,7 +3,7 @@
 
 mod world;
 
-use ironbridge_audit::receipt::{Disclosure, Receipt};
+use ironbridge_audit::receipt::{Disclosed, Receipt};
 use ironbridge_audit::{Checkpoint, Log, LogFile};
 use ironbridge_publish::{Lag, Snapshot};
 use ironbridge_seal::note::{self, NoteSigner, NoteVerifier, SignatureKind};
@@ -160,9 +160,8 @@ fn two_bridges_vouch_for_each_other_and_one_that_was_set_back_is_named() {
                 .then_some(head)
         });
         // A receipt of the first record carries them, and is worth nothing to who trusts another witness.
-        let receipt = Receipt::make(&log.world.log().unwrap(), 0, &log_keys, Disclosure::default())
-            .unwrap()
-            .to_string();
+        let receipt =
+            Receipt::make(&log.world.log().unwrap(), 0, &log_keys, Disclosed::default()).unwrap().to_string();
         let receipt = Receipt::parse(&receipt).unwrap();
         let checked = receipt.check(&log_keys, &witness_keys, 1).unwrap();
         assert_eq!((&*checked.origin, checked.size), (log.name, head.checkpoint.size));

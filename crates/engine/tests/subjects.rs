@@ -4,7 +4,7 @@
 mod world;
 
 use ironbridge_audit::detail::DetailKind;
-use ironbridge_audit::receipt::{Disclosure, Receipt};
+use ironbridge_audit::receipt::{Disclosed, Receipt};
 use ironbridge_audit::{Query, Stored};
 use ironbridge_core::OwnerTag;
 use ironbridge_engine::{Actor, Home};
@@ -162,7 +162,7 @@ fn who_is_erased_is_gone_and_no_proof_breaks() {
     let log = scene.world.log().unwrap();
     let index = scene.found(tag)[0].index;
     let keys = log.stored_keys().unwrap();
-    let receipt = Receipt::make(&log, index, &keys, Disclosure::default()).unwrap().to_string();
+    let receipt = Receipt::make(&log, index, &keys, Disclosed::default()).unwrap().to_string();
 
     let erased =
         scene.as_auditor(async |home| home.owners().await.unwrap().erase_subject(ADA).await.unwrap());
@@ -190,7 +190,7 @@ fn who_is_erased_is_gone_and_no_proof_breaks() {
     assert!(log.verify(Some(&keys[0]), &mut |_, _| {}).is_ok());
     let checked = Receipt::parse(&receipt).unwrap().check(&keys, &[], 0).unwrap();
     assert_eq!((checked.index, &checked.entry.id), (index, &ada));
-    let later = Receipt::make(&log, index, &keys, Disclosure::default()).unwrap();
+    let later = Receipt::make(&log, index, &keys, Disclosed::default()).unwrap();
     later.check(&keys, &[], 0).unwrap();
     // A second time there is nothing to erase, and nothing to record.
     let nobody =

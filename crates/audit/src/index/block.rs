@@ -65,7 +65,7 @@ impl Times {
 
 /// The first bytes of an index file: enough to find the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct BlockHead {
     /// Of the tree of the block's records.
     pub root: Hash,
     /// Whether every subject of every record is among the terms.
@@ -82,8 +82,8 @@ pub(crate) struct Chunk {
     pub crc: u32,
 }
 
-impl Head {
-    pub fn parse(bytes: &[u8]) -> Option<Head> {
+impl BlockHead {
+    pub fn parse(bytes: &[u8]) -> Option<BlockHead> {
         let (head, _) = bytes.split_first_chunk::<HEAD>()?;
         let (content, crc) = head.split_last_chunk::<4>()?;
         if crc32fast::hash(content) != u32::from_be_bytes(*crc) {
@@ -98,7 +98,12 @@ impl Head {
         let (root, rest) = rest.split_first_chunk::<32>()?;
         let (times, chunks) = rest.split_at_checked(PARTS * 16)?;
         let subjects_known = u32::from_be_bytes(*flags) & SUBJECTS_KNOWN != 0;
-        Some(Head { root: *root, subjects_known, times: parse_times(times), chunks: parse_chunks(chunks)? })
+        Some(BlockHead {
+            root: *root,
+            subjects_known,
+            times: parse_times(times),
+            chunks: parse_chunks(chunks)?,
+        })
     }
 
     /// The records of bundles that may hold one begun at or after `since` and before `until`.
@@ -266,7 +271,7 @@ mod tests {
     }
 
     fn posted(file: &[u8], term: Term) -> BTreeSet<u16> {
-        let head = Head::parse(file).unwrap();
+        let head = BlockHead::parse(file).unwrap();
         let chunk = head.chunks()[usize::from(term.chunk())];
         let bytes = &file[chunk.start..chunk.start + chunk.length];
         assert_eq!(crc32fast::hash(bytes), chunk.crc);
@@ -288,7 +293,7 @@ mod tests {
             assert_eq!(posted(&file, term(n)), first(length).collect(), "{length}");
         }
         assert_eq!(posted(&file, Term(1)), BTreeSet::new());
-        let head = Head::parse(&file).unwrap();
+        let head = BlockHead::parse(&file).unwrap();
         assert_eq!((head.root, head.subjects_known), ([7; 32], true));
     }
 
@@ -312,7 +317,7 @@ mod tests {
                     postings.iter().filter(|(term, _)| *term == n).map(|(_, place)| *place).collect();
                 prop_assert_eq!(posted(&file, spread(n)), expected);
             }
-            let within = Head::parse(&file).unwrap().within(since.map(Timestamp), until.map(Timestamp));
+            let within = BlockHead::parse(&file).unwrap().within(since.map(Timestamp), until.map(Timestamp));
             for (bundle, (first, last)) in times.into_iter().enumerate() {
                 let meets = since.is_none_or(|at| last >= at) && until.is_none_or(|at| first < at);
                 prop_assert_eq!(!within.in_bundle(bundle).is_empty(), meets);
@@ -327,7 +332,7 @@ mod tests {
             head[..12].copy_from_slice(b"IBINDEX\0\0\0\0\x01");
             let crc = crc32fast::hash(&head[..HEAD - 4]);
             head[HEAD - 4..].copy_from_slice(&crc.to_be_bytes());
-            if let Some(head) = Head::parse(&head) {
+            if let Some(head) = BlockHead::parse(&head) {
                 prop_assert!(head.chunks().iter().all(|chunk| chunk.length <= MAX_CHUNK));
             }
         }
@@ -336,7 +341,7 @@ mod tests {
         fn a_flipped_bit_of_the_head_is_seen(byte in 0..HEAD, bit in 0..8u32) {
             let mut file = encode(&[1; 32], true, &[], &[]);
             file[byte] ^= 1 << bit;
-            prop_assert_eq!(Head::parse(&file), None);
+            prop_assert_eq!(BlockHead::parse(&file), None);
         }
     }
 }

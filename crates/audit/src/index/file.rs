@@ -1,4 +1,4 @@
-use super::block::{HEAD, Head, find};
+use super::block::{BlockHead, HEAD, find};
 use super::positions::Positions;
 use super::seal::{SEAL, Seal};
 use super::term::Term;
@@ -29,7 +29,7 @@ pub(crate) fn put(disk: &dyn Disk, audit: &Path, number: u64, bytes: &[u8]) -> i
 pub(crate) struct IndexFile<'d> {
     disk: &'d dyn Disk,
     path: PathBuf,
-    head: Head,
+    head: BlockHead,
     /// Without the trail's key nothing can be proven of it.
     seal: Option<Seal>,
 }
@@ -46,7 +46,7 @@ impl<'d> IndexFile<'d> {
     ) -> Option<IndexFile<'d>> {
         let path = audit.join(DIRECTORY).join(name(number));
         let bytes = disk.read_at(&path, 0, HEAD).ok()?;
-        let head = Head::parse(&bytes).filter(|head| head.root == *root)?;
+        let head = BlockHead::parse(&bytes).filter(|head| head.root == *root)?;
         let seal = match key {
             None => None,
             Some(key) => {

@@ -1,7 +1,7 @@
 //! What proves that the bridge itself built an index file: behind the chunks a MAC over the head, and one over each chunk
 //! together with that. Who has the trail's key believes no other file.
 
-use super::block::{HEAD, Head, PARTS};
+use super::block::{BlockHead, HEAD, PARTS};
 use crate::segment::{Link, TrailKey};
 use ironbridge_seal::hash;
 
@@ -34,7 +34,7 @@ impl Seal {
 
 /// Adds the seal to an index file.
 pub(crate) fn seal(key: &TrailKey, file: &mut Vec<u8>) {
-    let Some((head, parsed)) = file.get(..HEAD).and_then(|head| Some((head, Head::parse(head)?))) else {
+    let Some((head, parsed)) = file.get(..HEAD).and_then(|head| Some((head, BlockHead::parse(head)?))) else {
         return;
     };
     let of_head = key.index_head(head);

@@ -91,10 +91,11 @@ pub(super) struct Anywhere {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     trust: Trust,
-    segment: Option<Segment>,
+    segment: Option<Loaded>,
 }
 
-struct Segment {
+/// The detail of one segment.
+struct Loaded {
     first: u64,
     /// Index after the last record it holds.
     end: u64,
@@ -130,7 +131,7 @@ impl Anywhere {
         let mut fault = None;
         self.segment = settled(|| {
             let loaded = self.load(index)?;
-            if let Some((Segment { .. }, Some(missing))) = &loaded
+            if let Some((Loaded { .. }, Some(missing))) = &loaded
                 && missing.kind == FaultKind::Missing
             {
                 return Err(missing.clone());
@@ -144,7 +145,7 @@ impl Anywhere {
     }
 
     /// The segment that holds the index's detail, if there is one.
-    fn load(&self, index: u64) -> Result<Option<(Segment, Option<Fault>)>, Fault> {
+    fn load(&self, index: u64) -> Result<Option<(Loaded, Option<Fault>)>, Fault> {
         let segments = segments(&*self.disk, &self.dir)?;
         let Some(first) = segments.iter().rfind(|first| **first <= index).copied() else { return Ok(None) };
         let after = segments.iter().find(|first| **first > index).copied().unwrap_or(u64::MAX);
@@ -165,7 +166,7 @@ impl Anywhere {
         }
         // Behind a fault nothing can be read: that segment is not opened again for each record.
         let end = if fault.is_some() { after } else { cursor.next.min(after) };
-        Ok(Some((Segment { first, end, details }, fault)))
+        Ok(Some((Loaded { first, end, details }, fault)))
     }
 }
 

@@ -55,7 +55,7 @@ pub struct Verification {
 /// Where a verification stood, to be kept as text. Whoever can write it can make a verification pass over what
 /// lies before it, so it belongs where the verifier's own files are.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct SavedPlace {
     origin: String,
     allowed: Retained,
     details: u64,
@@ -74,9 +74,9 @@ impl Verification {
     }
 
     /// Where it stands. `None` once detail was found at fault: a verification that goes on would not tell of it.
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<SavedPlace> {
         let (allowed, details, edge) = (self.allowed, self.details, self.computed.clone());
-        let place = Place { origin: self.head.origin.clone(), allowed, details, edge };
+        let place = SavedPlace { origin: self.head.origin.clone(), allowed, details, edge };
         self.detail_fault.is_none().then_some(place)
     }
 
@@ -186,7 +186,7 @@ impl Verification {
     }
 }
 
-impl Place {
+impl SavedPlace {
     /// How many entries lie before it.
     pub fn position(&self) -> u64 {
         self.edge.size
@@ -204,8 +204,8 @@ impl Place {
         )
     }
 
-    /// Reads what [`Place::text`] wrote.
-    pub fn parse(text: &str) -> Option<Place> {
+    /// Reads what [`SavedPlace::text`] wrote.
+    pub fn parse(text: &str) -> Option<SavedPlace> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         if lines.next()? != HEADING {
             return None;
@@ -221,7 +221,7 @@ impl Place {
                 Some((level.parse().ok()?, Hash::try_from(unbase64(hash)?).ok()?))
             })
             .collect::<Option<Vec<(u32, Hash)>>>()?;
-        Some(Place { origin, allowed, details, edge: Edge::of_full_bundles(size, hashes)? })
+        Some(SavedPlace { origin, allowed, details, edge: Edge::of_full_bundles(size, hashes)? })
     }
 }
 
@@ -296,7 +296,11 @@ impl Log {
     ///
     /// # Errors
     /// A fault where the place is of another log, or the log has become shorter than it was.
-    pub fn resume_verification(&self, keys: &[NoteVerifier], place: &Place) -> Result<Verification, Fault> {
+    pub fn resume_verification(
+        &self,
+        keys: &[NoteVerifier],
+        place: &SavedPlace,
+    ) -> Result<Verification, Fault> {
         let mut verification = self.verification(keys)?;
         let head = &verification.head;
         if place.origin != head.origin {

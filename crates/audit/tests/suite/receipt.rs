@@ -1,7 +1,7 @@
 //! Receipts prove one record offline, and nothing else passes for one.
 
 use crate::exchanges::{ORIGIN, callers, closed, open, record, signer};
-use ironbridge_audit::receipt::{Disclosure, Receipt, ReceiptFault};
+use ironbridge_audit::receipt::{Disclosed, Receipt, ReceiptFault};
 use ironbridge_audit::{FaultKind, Log};
 use ironbridge_seal::hash::{base64, unbase64};
 use ironbridge_seal::note::{self, NoteError, NoteSigner, NoteVerifier, SignatureKind};
@@ -28,7 +28,7 @@ pub fn receipt(dir: &Path, index: u64) -> String {
     let opened =
         opened.into_iter().enumerate().filter_map(|(place, detail)| Some((place, detail?))).collect();
     let commitments = stored.details.iter().map(|detail| detail.commitment).collect();
-    Receipt::make(&log, index, &log_keys(), Disclosure { commitments, opened }).unwrap().to_string()
+    Receipt::make(&log, index, &log_keys(), Disclosed { commitments, opened }).unwrap().to_string()
 }
 
 fn check(text: &str) -> Result<ironbridge_audit::receipt::Checked, ReceiptFault> {
@@ -49,7 +49,7 @@ fn every_record_has_a_receipt() {
         }
     }
     let log = Log::open(dir.path()).unwrap();
-    let beyond = Receipt::make(&log, 300, &[], Disclosure::default()).unwrap_err();
+    let beyond = Receipt::make(&log, 300, &[], Disclosed::default()).unwrap_err();
     assert_eq!(beyond.kind, FaultKind::Missing);
 }
 
@@ -155,7 +155,7 @@ fn disclosed_detail_is_what_the_record_commits_to() {
     assert_eq!(check(&more), Err(ReceiptFault::Commitments));
     // Nothing need be disclosed.
     let log = Log::open(dir.path()).unwrap();
-    let silent = Receipt::make(&log, 1, &[], Disclosure::default()).unwrap().to_string();
+    let silent = Receipt::make(&log, 1, &[], Disclosed::default()).unwrap().to_string();
     assert_eq!(check(&silent).unwrap().details, []);
 }
 

@@ -1,7 +1,7 @@
 //! Verification in steps, from a saved place, and of a range.
 
 use crate::exchanges::{closed, eventually, open, record, signer};
-use ironbridge_audit::{FaultKind, Log, Place};
+use ironbridge_audit::{FaultKind, Log, SavedPlace};
 use ironbridge_seal::note::NoteVerifier;
 use proptest::prelude::*;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn a_verification_goes_on_from_any_place_while_the_log_grows() {
     while verification.advance().unwrap() {
         places.push(verification.place().unwrap());
     }
-    assert_eq!(places.iter().map(Place::position).collect::<Vec<_>>(), [0, 256, 512, 768]);
+    assert_eq!(places.iter().map(SavedPlace::position).collect::<Vec<_>>(), [0, 256, 512, 768]);
     assert_eq!(verification.finish().unwrap().size, 1000);
 
     let trail = open(dir.path());
@@ -34,7 +34,7 @@ fn a_verification_goes_on_from_any_place_while_the_log_grows() {
     trail.close().unwrap();
     let whole = log.verify(None, &mut |_, _| {}).unwrap();
     for place in &places {
-        let place = Place::parse(&place.text()).unwrap();
+        let place = SavedPlace::parse(&place.text()).unwrap();
         let verification = log.resume_verification(&[key()], &place).unwrap();
         assert_eq!(verification.position(), place.position());
         assert_eq!(verification.finish().unwrap(), whole);
@@ -50,7 +50,8 @@ fn a_place_of_another_or_a_longer_log_is_refused_and_a_forged_one_fails() {
     while verification.advance().unwrap() {}
     let text = verification.place().unwrap().text();
     let short = Log::open(short.path()).unwrap();
-    let refused = |text: &str| short.resume_verification(&[], &Place::parse(text).unwrap()).err().unwrap();
+    let refused =
+        |text: &str| short.resume_verification(&[], &SavedPlace::parse(text).unwrap()).err().unwrap();
     let rolled_back = refused(&text);
     assert_eq!((rolled_back.kind, rolled_back.entry), (FaultKind::RolledBack, Some(300)));
     assert!(rolled_back.detail.contains("rolled back"), "{rolled_back}");
@@ -61,7 +62,7 @@ fn a_place_of_another_or_a_longer_log_is_refused_and_a_forged_one_fails() {
     let text = verification.place().unwrap().text();
     let hash = text.lines().last().unwrap().split_once(' ').unwrap().1;
     let forged = text.replace(hash, "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
-    let place = Place::parse(&forged).unwrap();
+    let place = SavedPlace::parse(&forged).unwrap();
     let fault = short.resume_verification(&[], &place).unwrap().finish().unwrap_err();
     assert_eq!(fault.kind, FaultKind::Altered);
 }
@@ -149,6 +150,6 @@ fn a_range_is_checked_up_to_the_signed_root() {
 proptest! {
     #[test]
     fn hostile_places_do_no_harm(text in "(ironbridge verification v1\n)?[a-z0-9 \n]{0,80}") {
-        let _ = Place::parse(&text);
+        let _ = SavedPlace::parse(&text);
     }
 }

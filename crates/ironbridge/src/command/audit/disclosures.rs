@@ -5,7 +5,7 @@ use crate::cli::Outcome;
 use crate::output;
 use crate::times;
 use ironbridge_audit::Query;
-use ironbridge_audit::disclosure::{Disclosure, Gathered, PERIOD, Scope, Series, disclosures};
+use ironbridge_audit::disclosure::{Accounting, Disclosure, PERIOD, Scope, Series, disclosures};
 use ironbridge_audit::export::{push_row, visible};
 use ironbridge_core::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let query = Query { since: Some(since), until: args.until, subject, ..Query::default() };
     let scope = if args.all { Scope::All } else { Scope::Accountable };
     let mut printer = Printer::new(args);
-    let mut gathered = Gathered::default();
+    let mut gathered = Accounting::default();
     for record in source.log.query(query)? {
         for disclosure in disclosures(&record?, scope) {
             if args.series {

@@ -5,7 +5,7 @@ use super::trail::{KeysArg, Trail};
 use crate::cli::Outcome;
 use crate::failure::Failure;
 use crate::output::{self, FormatArg};
-use ironbridge_audit::receipt::Disclosure;
+use ironbridge_audit::receipt::Disclosed;
 use ironbridge_audit::{Fault, FaultKind, Log, Receipt, Stored};
 use serde_json::json;
 use std::io::Write;
@@ -41,7 +41,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
     let source = args.trail.open(manifest)?;
     let record = only(args.id.find(&source.log)?)?;
     let disclosure = match args.disclose.is_empty() {
-        true => Disclosure::default(),
+        true => Disclosed::default(),
         false => disclosure(&record, &args.disclose, &mut source.required_keyring(&args.keys)?)?,
     };
     let receipt = make(&source.log, &record, disclosure)?.to_string();
@@ -63,7 +63,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 }
 
 /// All commitments, and the pieces of these kinds: what is not disclosed stays a hash of an unknown salt.
-fn disclosure(record: &Stored, kinds: &[String], keyring: &mut Keyring) -> Result<Disclosure, Failure> {
+fn disclosure(record: &Stored, kinds: &[String], keyring: &mut Keyring) -> Result<Disclosed, Failure> {
     let opened = keyring.whole_details(record)?.into_iter().enumerate();
     let opened = opened.filter_map(|(place, detail)| Some((place, detail?)));
     let opened: Vec<_> =
@@ -74,7 +74,7 @@ fn disclosure(record: &Stored, kinds: &[String], keyring: &mut Keyring) -> Resul
             .help("`ironbridge audit show` tells what it has, and what was erased"));
     }
     let commitments = record.details.iter().map(|sealed| sealed.commitment).collect();
-    Ok(Disclosure { commitments, opened })
+    Ok(Disclosed { commitments, opened })
 }
 
 /// An exchange whose answer broke off, or did not say its length, may have two records, and a receipt proves one.
@@ -87,7 +87,7 @@ fn only(records: Vec<Stored>) -> Result<Stored, Failure> {
     }
 }
 
-fn make(log: &Log, record: &Stored, disclosure: Disclosure) -> Result<Receipt, Failure> {
+fn make(log: &Log, record: &Stored, disclosure: Disclosed) -> Result<Receipt, Failure> {
     if record.index >= log.checkpoint(None)?.size {
         let message = format!("record {} is not under a signed checkpoint yet", record.index);
         return Err(Failure::new(message).help("a running bridge signs within a second; try again"));

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::{self, FormatArg};
 use crate::times;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ironbridge_audit::{AuditError, Checkpoint, Fault, Log, Place, Verified};
+use ironbridge_audit::{AuditError, Checkpoint, Fault, Log, SavedPlace, Verified};
 use ironbridge_core::Timestamp;
 use ironbridge_seal::hash;
 use ironbridge_seal::note::{self, NoteVerifier, Signature};
@@ -203,18 +203,18 @@ fn once(
     Ok(verified)
 }
 
-fn save(file: Option<&Path>, place: Option<&Place>) -> Result<(), Failure> {
+fn save(file: Option<&Path>, place: Option<&SavedPlace>) -> Result<(), Failure> {
     match (file, place) {
         (Some(file), Some(place)) => file::replace(file, &place.text()),
         _ => Ok(()),
     }
 }
 
-fn read_place(file: &Path) -> Result<Option<Place>, Failure> {
+fn read_place(file: &Path) -> Result<Option<SavedPlace>, Failure> {
     if !file.exists() {
         return Ok(None);
     }
-    let place = Place::parse(&file::read(file, MAX_PLACE)?);
+    let place = SavedPlace::parse(&file::read(file, MAX_PLACE)?);
     place.map(Some).ok_or_else(|| {
         Failure::new(format!("{} holds no place of a verification", file.display()))
             .help("name a file that --resume wrote, or one that does not exist yet")

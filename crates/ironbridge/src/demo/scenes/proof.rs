@@ -4,7 +4,7 @@ use super::trail::{all, log, settle};
 use crate::demo::story::Scene;
 use crate::demo::world::World;
 use crate::failure::Failure;
-use ironbridge_audit::receipt::Disclosure;
+use ironbridge_audit::receipt::Disclosed;
 use ironbridge_audit::{Query, Receipt, Stored};
 use ironbridge_core::action::name;
 
@@ -17,7 +17,7 @@ pub async fn proven(world: &mut World, scene: &mut Scene) -> Result<(), Failure>
     let shipped =
         Query { operation: Some("ship-order".into()), outcome: Some("success".into()), ..Query::default() };
     let record = log.query(shipped)?.next().transpose()?.ok_or_else(|| Failure::new("no shipment"))?;
-    let receipt = Receipt::make(&log, record.index, &keys, Disclosure::default())?.to_string();
+    let receipt = Receipt::make(&log, record.index, &keys, Disclosed::default())?.to_string();
     let lines = receipt.lines().count();
     scene.sent(format!("record {} as a receipt of {lines} lines", record.index));
     let checked = Receipt::parse(&receipt)?.check(&keys, &[], 0)?;
