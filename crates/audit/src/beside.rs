@@ -21,18 +21,16 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// Of a log whose head is known to be its own.
-    pub fn a_log(log: &Log, ours: &[NoteVerifier]) -> Beside {
-        Beside { keys: foreign_keys(log, ours), kept: foreign_kept(log) }
-    }
-
-    /// Where there is no log yet, or none any more.
-    pub fn no_log(log: &Log) -> Beside {
-        let kept = match log.kept() {
-            Ok(kept) => kept.beyond(Retained::default()),
-            Err(fault) => Some(fault),
+    /// Of a log whose head is known to be its own, with the keys that are; or of none yet, or none any more.
+    pub fn of(log: &Log, ours: Option<&[NoteVerifier]>) -> Beside {
+        let Some(ours) = ours else {
+            let kept = match log.kept() {
+                Ok(kept) => kept.beyond(Retained::default()),
+                Err(fault) => Some(fault),
+            };
+            return Beside { keys: None, kept: kept.map(|fault| (fault, Retained::default())) };
         };
-        Beside { keys: None, kept: kept.map(|fault| (fault, Retained::default())) }
+        Beside { keys: foreign_keys(log, ours), kept: foreign_kept(log) }
     }
 
     /// What is to be recorded, and said.

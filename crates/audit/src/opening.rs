@@ -30,7 +30,7 @@ use ironbridge_core::{Clock, OwnerKey, Timestamp};
 use ironbridge_seal::envelope::SealError;
 use parking_lot::Mutex;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -57,16 +57,11 @@ impl Trail {
         let lock = take_lock(&*disk, &places)?;
         journal::clear_temporary(&*disk, &places.temporary).map_err(failed("clearing", &places.temporary))?;
 
-        let mut found = Found::at(&disk, &places, &options)?;
-        let key = options.anchor.key.clone();
-        let anything = Trust { key: Some(key.clone()), from: u64::MAX };
-        found.recall(&Log::at(Arc::clone(&disk), places.clone(), anything))?;
+        let mut found = find(&disk, &places, &options)?;
         let notes = found.notes(&options, clock.now()).map_err(|error| unsealed(&error))?;
-        let aside = found.in_the_way.then(|| recover::aside(&places, clock.now()));
-        if let Some(aside) = &aside {
-            make_way(&*disk, &places, found.edge.as_ref().map(|edge| edge.size), aside)
-                .map_err(failed("setting aside what is in", &places.base))?;
-        }
+        let aside = make_way(&*disk, &places, &found, clock.now())
+            .map_err(failed("setting aside what is in", &places.base))?;
+        let key = options.anchor.key.clone();
         let trust = Trust { key: Some(key), from: found.remembered.authenticated_from };
         let last = match options.confirm_clock {
             true => None,
@@ -112,6 +107,13 @@ impl Trail {
             .map_err(failed("starting a thread for", &shared.places.base))?;
         Ok(Trail { shared, callers, refusals, threads: Mutex::new(Some(threads)) })
     }
+}
+
+/// How the trail was left, and from where on it is authenticated.
+fn find(disk: &Arc<dyn Disk>, places: &Places, options: &Options) -> Result<Found, AuditError> {
+    let mut found = Found::at(disk, places, options)?;
+    found.recall(&recover::of_any_version(disk, places, &options.anchor))?;
+    Ok(found)
 }
 
 /// What was found, and what is to become of it.
@@ -191,13 +193,18 @@ fn unsealed(error: &SealError) -> AuditError {
     AuditError::NotIntegrated(format!("what was found cannot be recorded: {error}"))
 }
 
-/// Moves out of the way what an accepted trail does not go on from. The journal's own turn comes when what is good of it
-/// is in the log.
-fn make_way(disk: &dyn Disk, places: &Places, size: Option<u64>, aside: &Path) -> io::Result<()> {
-    match size {
-        Some(size) => recover::set_aside(disk, places, Part::Detail, size, aside),
-        None => recover::set_all_aside(disk, places, aside),
+/// Moves out of the way what an accepted trail does not go on from, and says where to. The journal's own turn comes when
+/// what is good of it is in the log.
+fn make_way(disk: &dyn Disk, places: &Places, found: &Found, now: Timestamp) -> io::Result<Option<PathBuf>> {
+    if !found.in_the_way {
+        return Ok(None);
     }
+    let aside = recover::aside(places, now);
+    match &found.edge {
+        Some(edge) => recover::set_aside(disk, places, Part::Detail, edge.size, &aside)?,
+        None => recover::set_all_aside(disk, places, &aside)?,
+    }
+    Ok(Some(aside))
 }
 
 fn make_directories(disk: &dyn Disk, places: &Places) -> Result<(), AuditError> {

@@ -57,10 +57,7 @@ impl Found {
     pub fn at(shared: &Arc<dyn Disk>, places: &Places, options: &Options) -> Result<Found, AuditError> {
         let (disk, anchor) = (&**shared, &options.anchor);
         let mut contradictions = Contradictions { accept: options.accept_loss, accepted: Vec::new() };
-        let remembered = match anchor.remembered_on(disk) {
-            Ok(remembered) => remembered,
-            Err(fault) => contradictions.found(fault).map(|()| None)?,
-        };
+        let remembered = contradictions.unless(anchor.remembered_on(disk), None)?;
         let edge = read_log(disk, places, options, &mut contradictions)?;
         let size = edge.as_ref().map_or(0, |edge| edge.size);
         let adopted = remembered.is_none() && !anchor.begun;
@@ -70,16 +67,11 @@ impl Found {
         compare_log(disk, places, edge.as_ref(), &known, &mut contradictions)?;
         if remembered.is_some() {
             let log = Log::at(Arc::clone(shared), places.clone(), Trust::default());
-            match beyond(&log, known.acknowledged..size, anchor) {
-                Ok(None) => {}
-                Ok(Some(fault)) | Err(fault) => contradictions.found(fault)?,
+            if let Ok(Some(fault)) | Err(fault) = beyond(&log, known.acknowledged..size, anchor) {
+                contradictions.found(fault)?;
             }
         }
-
-        let mut unwritten = match anchor.notes(disk, &head) {
-            Ok(notes) => notes,
-            Err(fault) => contradictions.found(fault).map(|()| Vec::new())?,
-        };
+        let mut unwritten = contradictions.unless(anchor.notes(disk, &head), Vec::new())?;
         let from = if adopted { u64::MAX } else { known.authenticated_from };
         let trust = Trust { key: Some(anchor.key.clone()), from };
         let mut journal = Cursor::new(Part::Journal, places.journal.clone(), size, trust);
@@ -100,21 +92,15 @@ impl Found {
         if holds && unwritten.iter().any(|note| note.is_of(name::LOSS)) {
             contradictions.accepted.truncate(before);
         }
-        if let Err(fault) = options.store.follows(known.store) {
-            contradictions.found(fault)?;
-        }
+        contradictions.unless(options.store.follows(known.store), ())?;
         let known = Remembered { store: options.store.mark, ..known };
         let expected = (next == known.acknowledged).then_some(known.link);
         let link = journal.link().or(expected).unwrap_or_default();
         let remembered = if adopted { Remembered { authenticated_from: next, ..known } } else { known };
         let contradictions = contradictions.accepted;
         let in_the_way = in_the_way || !contradictions.is_empty();
-        let trust = Trust { key: Some(anchor.key.clone()), from: u64::MAX };
-        let log = Log::at(Arc::clone(shared), places.clone(), trust);
-        let beside = match edge.is_some() {
-            true => Beside::a_log(&log, options.signers.verifiers()),
-            false => Beside::no_log(&log),
-        };
+        let log = of_any_version(shared, places, anchor);
+        let beside = Beside::of(&log, edge.as_ref().map(|_| options.signers.verifiers()));
         Ok(Found {
             edge,
             next,
@@ -195,6 +181,12 @@ impl Found {
     }
 }
 
+/// The log, where nothing tells yet from where on it is authenticated: what an older version wrote is read, too.
+pub(crate) fn of_any_version(disk: &Arc<dyn Disk>, places: &Places, anchor: &Anchor) -> Log {
+    let trust = Trust { key: Some(anchor.key.clone()), from: u64::MAX };
+    Log::at(Arc::clone(disk), places.clone(), trust)
+}
+
 fn done(actor: &str, now: Timestamp, name: &'static str) -> Action {
     let id = ExchangeId::new(now, random::bytes());
     Action { actor: actor.to_owned(), ..Action::done(id, now, name, "") }
@@ -207,6 +199,11 @@ struct Contradictions {
 }
 
 impl Contradictions {
+    /// What was read, or this where it contradicts.
+    fn unless<T>(&mut self, read: Result<T, Fault>, otherwise: T) -> Result<T, AuditError> {
+        read.or_else(|fault| self.found(fault).map(|()| otherwise))
+    }
+
     fn found(&mut self, fault: Fault) -> Result<(), AuditError> {
         if !self.accept {
             return Err(AuditError::NotAsLeft(fault));

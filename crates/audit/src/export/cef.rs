@@ -1,8 +1,9 @@
 //! Lines of ArcSight's Common Event Format: seven header fields between bars, then `key=value` pairs.
 
-use super::{address, operation, sentence, values, visible};
+use super::words::{address, operation, sentence, values, visible};
 use crate::detail::{Detail, DetailKind};
-use crate::{Entry, Stored};
+use crate::entry::Entry;
+use crate::reader::Stored;
 use ironbridge_core::action::name;
 use std::net::IpAddr;
 

@@ -1,9 +1,10 @@
 //! Rows of comma-separated values (RFC 4180), for spreadsheets and for bulk loads.
 
-use super::{address, values, visible};
+use super::words::{address, values, visible};
 use crate::detail::{Detail, DetailKind};
+use crate::entry::Entry;
+use crate::reader::Stored;
 use crate::text::{push_number, push_time};
-use crate::{Entry, Stored};
 
 const COLUMNS: [&str; 39] = [
     "index",

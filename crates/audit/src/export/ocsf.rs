@@ -1,9 +1,10 @@
 //! Events of the Open Cybersecurity Schema Framework, version 1.8.0 (schema.ocsf.io): exchanges as API Activity, what
 //! the bridge and its administrators did as Application Lifecycle, Authentication or Entity Management.
 
-use super::{address, operation, sentence, values, visible};
+use super::words::{address, operation, sentence, values, visible};
 use crate::detail::{Detail, DetailKind};
-use crate::{Entry, Stored};
+use crate::entry::Entry;
+use crate::reader::Stored;
 use ironbridge_core::action::name;
 use serde_json::{Map, Value, json};
 
