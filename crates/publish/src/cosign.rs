@@ -1,7 +1,7 @@
 //! Asking witnesses to cosign the log's head (c2sp.org/tlog-witness): they say that the log they saw only ever grew.
 
-use crate::publisher::Surroundings;
 use crate::status::Report;
+use crate::surroundings::Surroundings;
 use crate::trouble::Trouble;
 use ironbridge_audit::SignedCheckpoint;
 use ironbridge_audit::witness::{CosignOutcome, CosignRequest, MAX_BODY};

@@ -5,22 +5,24 @@
 mod cursor;
 mod https;
 mod otlp;
+mod outlet;
 mod pace;
 mod syslog;
 
-use crate::publisher::Surroundings;
 use crate::status::Report;
+use crate::surroundings::Surroundings;
 use crate::trouble::Trouble;
 use cursor::Cursor;
 pub use cursor::adopt_cursors;
+pub use https::Framing;
 use ironbridge_audit::{Fault, Follow, Stored};
-use ironbridge_core::{BoxFuture, Fetch, Sensitive};
+use ironbridge_core::{Fetch, Sensitive};
 use ironbridge_net::session::Dialer;
 use ironbridge_seal::envelope::Keys;
-use pace::Pace;
+use outlet::{Outgoing, Outlet, Rejected};
+use pace::{BATCH_RECORDS, Pace};
 use std::slice;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where records go.
 pub struct Forward {
@@ -45,53 +47,21 @@ pub enum Sink {
     Https { url: String, framing: Framing, authorization: Option<Sensitive>, client: Arc<dyn Fetch> },
 }
 
-/// How records share one body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// One a line; `application/x-ndjson`.
-    Lines,
-    /// One JSON array; `application/json`.
-    Array,
-}
-
-/// A record and its form for the sink.
-pub(crate) struct Outgoing {
-    pub stored: Stored,
-    pub text: Vec<u8>,
-}
-
-/// A sink that is being sent to.
-pub(crate) trait Outlet: Send + Sync {
-    /// Returns once the sink has the records, and how many it rejected for good.
-    fn send<'a>(&'a mut self, records: &'a [Outgoing]) -> BoxFuture<'a, Result<Rejected, Trouble>>;
-}
-
-/// How many records a sink will never take, and why.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rejected {
-    pub count: u64,
-    pub reason: String,
-}
-
-/// A batch ends at whichever it reaches first.
-const BATCH_RECORDS: usize = 512;
+/// A batch ends here, or at [`BATCH_RECORDS`], whichever it reaches first.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// So often a record is sent alone that is too large for the sink, before another one is. With the pauses in between that
 /// is about two minutes.
 const TRIES_ALONE: u32 = 8;
 
-/// For one request to an HTTP sink.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
 pub(crate) async fn run(forward: Forward, around: Surroundings, report: Report) {
     let outlet: Box<dyn Outlet> = match forward.sink {
-        Sink::Syslog { dialer, hostname } => Box::new(syslog::Outlet::new(dialer, &hostname)),
+        Sink::Syslog { dialer, hostname } => Box::new(syslog::Syslog::new(dialer, &hostname)),
         Sink::Otlp { url, instance, authorization, client } => {
-            Box::new(otlp::Outlet { url, instance, authorization, client })
+            Box::new(otlp::Otlp { url, instance, authorization, client })
         }
         Sink::Https { url, framing, authorization, client } => {
-            Box::new(https::Outlet { url, framing, authorization, client })
+            Box::new(https::Https { url, framing, authorization, client })
         }
     };
     let cursor = Cursor::of(around.log.dir(), &forward.name, forward.keys);

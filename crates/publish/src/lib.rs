@@ -3,23 +3,24 @@
 //!
 //! Everything here follows the signed checkpoint of a [`ironbridge_audit::Log`] and never holds up who writes it.
 //! Whatever fails is tried again for as long as it takes, and shows as [`Lag`]. `docs/audit-publish.md` says what
-//! each destination gets and can rely on. [`Served`] is the other end: another machine's log, read from here.
+//! each destination gets and can rely on. [`RemoteLog`] is the other end: another machine's log, read from here.
 
 mod backoff;
 mod cosign;
+mod files;
 mod forward;
 mod head;
 mod mirror;
 mod moment;
-mod place;
 mod publisher;
-mod served;
+mod remote_log;
 mod status;
+mod surroundings;
 mod trouble;
 
 pub use cosign::Cosigner;
 pub use forward::{Format, Forward, Framing, Sink, adopt_cursors};
 pub use mirror::{Bucket, Mirror, Target};
 pub use publisher::{Publisher, Settings};
-pub use served::Served;
+pub use remote_log::RemoteLog;
 pub use status::{Kind, Lag, Snapshot};

@@ -5,6 +5,7 @@
 
 mod bucket;
 mod directory;
+mod medium;
 mod partial;
 mod sample;
 mod signature;
@@ -12,13 +13,13 @@ mod signature;
 pub use bucket::Bucket;
 
 use crate::backoff::Backoff;
-use crate::publisher::Surroundings;
 use crate::status::Report;
+use crate::surroundings::Surroundings;
 use crate::trouble::Trouble;
 use directory::Directory;
 use ironbridge_audit::{Checkpoint, Fault, LogFile, SignedCheckpoint};
-use ironbridge_core::BoxFuture;
 use ironbridge_seal::note::NoteError;
+use medium::Medium;
 use partial::Partial;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,20 +51,6 @@ impl Target {
     }
 }
 
-/// Where a copy is kept. Paths are those of the audit directory, with `/`.
-pub(crate) trait Place: Send + Sync {
-    fn get(&self, path: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, Trouble>>;
-
-    /// Takes the place of whatever is there, whole.
-    fn put(&self, path: String, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), Trouble>>;
-
-    /// Returns once everything put so far would survive a power cut.
-    fn settle(&self) -> BoxFuture<'_, Result<(), Trouble>>;
-
-    /// Also where there is no such file.
-    fn remove(&self, path: String) -> BoxFuture<'_, Result<(), Trouble>>;
-}
-
 /// Files on their way at once.
 const IN_FLIGHT: usize = 8;
 
@@ -73,23 +60,23 @@ const ATTEMPTS: u32 = 3;
 /// Records whose full files are copied between two notes of progress: what a failure makes us copy again.
 const STEP: u64 = 64 * 256;
 
-/// What a round did.
+/// How a round ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Round {
+enum Outcome {
     Done,
     /// The log has dropped records of this head; the next one has others.
     Outpaced,
 }
 
 pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
-    let place: Arc<dyn Place> = match mirror.target {
+    let medium: Arc<dyn Medium> = match mirror.target {
         Target::Directory(path) => Arc::new(Directory::new(path)),
-        Target::S3(bucket) => Arc::new(bucket::Store::new(bucket, Arc::clone(&around.clock))),
+        Target::S3(bucket) => Arc::new(bucket::Objects::new(bucket, Arc::clone(&around.clock))),
     };
     let mut backoff = around.backoff();
     let mut heads = around.heads.clone();
     let mut copier = Copier {
-        place,
+        medium,
         report,
         around,
         copied: 0,
@@ -111,11 +98,11 @@ pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
             continue;
         };
         let wait = match copier.round(&head).await {
-            Ok(Round::Done) => {
+            Ok(Outcome::Done) => {
                 backoff.reset();
                 mirror.interval
             }
-            Ok(Round::Outpaced) => Duration::from_millis(50),
+            Ok(Outcome::Outpaced) => Duration::from_millis(50),
             Err(trouble) => {
                 copier.report.failed(&trouble);
                 // What the copy holds is asked again: somebody may have mended it.
@@ -128,7 +115,7 @@ pub(crate) async fn run(mirror: Mirror, around: Surroundings, report: Report) {
 }
 
 struct Copier {
-    place: Arc<dyn Place>,
+    medium: Arc<dyn Medium>,
     report: Report,
     around: Surroundings,
     /// The full files of a tree of this size are there, whatever checkpoint is.
@@ -151,7 +138,7 @@ struct Copier {
 }
 
 impl Copier {
-    async fn round(&mut self, head: &SignedCheckpoint) -> Result<Round, Trouble> {
+    async fn round(&mut self, head: &SignedCheckpoint) -> Result<Outcome, Trouble> {
         if self.held.as_ref() != Some(head) {
             let held = self.ask().await?;
             if let Some(held) = &held {
@@ -167,8 +154,8 @@ impl Copier {
                 (self.copied, self.keys, self.witnessed) = (0, None, None);
             }
             self.seen = held.unwrap_or(0);
-            if held != Some(head.checkpoint.size) && self.copy(held, head).await? == Round::Outpaced {
-                return Ok(Round::Outpaced);
+            if held != Some(head.checkpoint.size) && self.copy(held, head).await? == Outcome::Outpaced {
+                return Ok(Outcome::Outpaced);
             }
             (self.held, self.seen) = (Some(head.clone()), head.checkpoint.size);
             match self.differs {
@@ -179,12 +166,12 @@ impl Copier {
         self.copy_witnessed(head.checkpoint.size).await?;
         self.tidy().await;
         self.sample().await?;
-        Ok(Round::Done)
+        Ok(Outcome::Done)
     }
 
     /// The head that the copy holds.
     async fn ask(&self) -> Result<Option<SignedCheckpoint>, Trouble> {
-        let note = self.place.get(in_log(LogFile::Checkpoint)).await?;
+        let note = self.medium.get(in_log(LogFile::Checkpoint)).await?;
         let open = |note: Vec<u8>| {
             let note = String::from_utf8(note).map_err(|_| NoteError::Malformed)?;
             SignedCheckpoint::open(note, &self.around.keys)
@@ -230,9 +217,9 @@ impl Copier {
     }
 
     /// Brings the copy from the tree it holds to this head.
-    async fn copy(&mut self, held: Option<u64>, head: &SignedCheckpoint) -> Result<Round, Trouble> {
+    async fn copy(&mut self, held: Option<u64>, head: &SignedCheckpoint) -> Result<Outcome, Trouble> {
         let (from, to) = (held.unwrap_or(0), head.checkpoint.size);
-        let Some(partial) = self.read_partial(to).await? else { return Ok(Round::Outpaced) };
+        let Some(partial) = self.read_partial(to).await? else { return Ok(Outcome::Outpaced) };
         let mut at = from.max(self.copied.min(to));
         while at < to {
             let next = at.saturating_add(STEP).min(to);
@@ -241,25 +228,25 @@ impl Copier {
             self.copied = at;
         }
         for (file, bytes) in partial {
-            self.place.put(in_log(file), bytes).await?;
+            self.medium.put(in_log(file), bytes).await?;
         }
         // Again when it changed: keys of a log rotate.
         let keys = self.around.blocking(|around| around.log.read(LogFile::Key)).await?;
         if let Some(keys) = keys.filter(|keys| self.keys.as_ref() != Some(keys)) {
-            self.place.put(in_log(LogFile::Key), keys.clone()).await?;
+            self.medium.put(in_log(LogFile::Key), keys.clone()).await?;
             self.keys = Some(keys);
         }
         if self.dropped
             && let Some(kept) = self.around.blocking(|around| around.log.read(LogFile::Kept)).await?
         {
-            self.place.put(in_log(LogFile::Kept), kept).await?;
+            self.medium.put(in_log(LogFile::Kept), kept).await?;
         }
-        self.place.settle().await?;
-        self.place.put(in_log(LogFile::Checkpoint), head.note.as_bytes().to_vec()).await?;
-        self.place.settle().await?;
+        self.medium.settle().await?;
+        self.medium.put(in_log(LogFile::Checkpoint), head.note.as_bytes().to_vec()).await?;
+        self.medium.settle().await?;
         self.dropped = false;
         self.partial.shown(to, self.around.clock.monotonic());
-        Ok(Round::Done)
+        Ok(Outcome::Done)
     }
 
     async fn read_partial(&self, size: u64) -> Result<Option<Vec<(LogFile, Vec<u8>)>>, Trouble> {
@@ -280,7 +267,7 @@ impl Copier {
             while copies.len() < IN_FLIGHT
                 && let Some(file) = files.next()
             {
-                let (place, around) = (Arc::clone(&self.place), self.around.clone());
+                let (place, around) = (Arc::clone(&self.medium), self.around.clone());
                 copies.spawn(copy_file(place, around, file));
             }
             match copies.join_next().await {
@@ -299,7 +286,7 @@ impl Copier {
             while removals.len() < IN_FLIGHT
                 && let Some(file) = due.next()
             {
-                let place = Arc::clone(&self.place);
+                let place = Arc::clone(&self.medium);
                 removals.spawn(async move {
                     if let Err(trouble) = place.remove(in_log(file)).await {
                         tracing::debug!(path = file.path(), %trouble, "an outdated file stays in the mirror");
@@ -317,8 +304,8 @@ impl Copier {
         let witnessed = self.around.blocking(|around| around.log.witnessed_checkpoint(&around.keys)).await?;
         let witnessed = witnessed.filter(|head| head.checkpoint.size <= held);
         if let Some(head) = witnessed.filter(|head| self.witnessed.as_ref() != Some(&head.note)) {
-            self.place.put(in_log(LogFile::Witnessed), head.note.clone().into_bytes()).await?;
-            self.place.settle().await?;
+            self.medium.put(in_log(LogFile::Witnessed), head.note.clone().into_bytes()).await?;
+            self.medium.settle().await?;
             self.witnessed = Some(head.note);
         }
         Ok(())
@@ -326,7 +313,7 @@ impl Copier {
 }
 
 /// Whether it was there; retention may have dropped it.
-async fn copy_file(place: Arc<dyn Place>, around: Surroundings, file: LogFile) -> Result<bool, Trouble> {
+async fn copy_file(medium: Arc<dyn Medium>, around: Surroundings, file: LogFile) -> Result<bool, Trouble> {
     let bytes = around.blocking(move |around| around.log.read(file)).await?;
     let Some(bytes) = bytes else {
         let first = around.blocking(|around| around.log.rightly_kept()).await?;
@@ -336,12 +323,12 @@ async fn copy_file(place: Arc<dyn Place>, around: Surroundings, file: LogFile) -
     };
     let mut backoff: Backoff = around.backoff();
     for _ in 1..ATTEMPTS {
-        match place.put(in_log(file), bytes.clone()).await {
+        match medium.put(in_log(file), bytes.clone()).await {
             Ok(()) => return Ok(true),
             Err(trouble) => tokio::time::sleep(backoff.next(trouble.wait)).await,
         }
     }
-    place.put(in_log(file), bytes).await.map(|()| true)
+    medium.put(in_log(file), bytes).await.map(|()| true)
 }
 
 /// A copy has the log where the audit directory has it, so that it opens the same way.

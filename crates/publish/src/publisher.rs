@@ -1,11 +1,12 @@
-use crate::backoff::Backoff;
+//! Who publishes: a task for each destination.
+
 use crate::cosign::{self, Cosigner, Round};
 use crate::forward::{self, Forward};
 use crate::head;
 use crate::mirror::{self, Mirror};
 use crate::status::{self, Board, Kind, Lag};
-use crate::trouble::Trouble;
-use ironbridge_audit::{Log, SignedCheckpoint};
+use crate::surroundings::Surroundings;
+use ironbridge_audit::Log;
 use ironbridge_core::{Clock, Entropy};
 use ironbridge_seal::note::NoteVerifier;
 use std::sync::Arc;
@@ -38,36 +39,6 @@ impl Default for Settings {
             retry,
             longest_retry,
         }
-    }
-}
-
-/// What every destination works with.
-#[derive(Clone)]
-pub(crate) struct Surroundings {
-    pub log: Log,
-    pub keys: Vec<NoteVerifier>,
-    pub heads: watch::Receiver<Option<SignedCheckpoint>>,
-    pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
-    retry: Duration,
-    longest_retry: Duration,
-}
-
-impl Surroundings {
-    pub fn backoff(&self) -> Backoff {
-        Backoff::new(self.retry, self.longest_retry, Arc::clone(&self.entropy))
-    }
-
-    /// Reads the log off the runtime's threads.
-    pub async fn blocking<T, E, F>(&self, work: F) -> Result<T, Trouble>
-    where
-        T: Send + 'static,
-        E: std::fmt::Display + Send + 'static,
-        F: FnOnce(&Surroundings) -> Result<T, E> + Send + 'static,
-    {
-        let around = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&around)).await;
-        done.map_err(Trouble::new)?.map_err(Trouble::new)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How far each destination is behind, at any time and from any process.
 
+use crate::files;
 use crate::moment;
-use crate::place;
 use crate::trouble::Trouble;
 use ironbridge_audit::disk::{self, RealDisk};
 use ironbridge_core::{Clock, Timestamp};
@@ -247,7 +247,7 @@ pub(crate) async fn write(board: Arc<Board>, audit: std::path::PathBuf) {
         let audit = audit.clone();
         let put = tokio::task::spawn_blocking(move || {
             let text = serde_json::to_vec_pretty(&snapshot)?;
-            place::put(&audit.join("tmp"), &audit.join(FILE), &text)?;
+            files::put(&audit.join("tmp"), &audit.join(FILE), &text)?;
             io::Result::Ok(snapshot.destinations)
         });
         match put.await {

@@ -1,4 +1,6 @@
-use crate::place;
+//! How far a sink has acknowledged.
+
+use crate::files;
 use crate::trouble::Trouble;
 use ironbridge_audit::Log;
 use ironbridge_seal::envelope::{Keys, SealError};
@@ -19,8 +21,8 @@ pub(super) struct Cursor {
     next: Option<u64>,
 }
 
-/// A cursor's file, read.
-struct Stored {
+/// What a cursor's file says was sent.
+struct Sent {
     next: u64,
     root: Vec<u8>,
 }
@@ -63,8 +65,8 @@ impl Cursor {
     }
 
     /// The records that were sent must be the first of this log.
-    async fn of_this_log(&self, stored: Stored, log: Log, size: u64) -> Result<u64, Trouble> {
-        let Stored { next, root } = stored;
+    async fn of_this_log(&self, stored: Sent, log: Log, size: u64) -> Result<u64, Trouble> {
+        let Sent { next, root } = stored;
         if next > size {
             return Err(Trouble::new(format_args!(
                 "{next} records were sent, but the log has {size}: it was rolled back. Remove {} to send it again",
@@ -86,16 +88,16 @@ impl Cursor {
         let root = root_of(log.clone(), next).await?;
         let text = written(&self.name, next, &root, &self.keys).map_err(|error| self.trouble(error))?;
         let (path, staging) = (self.path.clone(), self.staging.clone());
-        let put = move || place::put(&staging, &path, text.as_bytes());
+        let put = move || files::put(&staging, &path, text.as_bytes());
         let stored = tokio::task::spawn_blocking(put).await.map_err(Trouble::new)?;
         stored.map_err(|error| self.trouble(error))
     }
 
-    fn believed(&self, text: &str) -> Option<Stored> {
+    fn believed(&self, text: &str) -> Option<Sent> {
         let mut lines = text.lines();
         let (next, root, seal) = (lines.next()?.parse().ok()?, lines.next()?, lines.next()?);
         let (root, seal) = (unbase64(root)?, unbase64(seal)?);
-        self.keys.open(&seal, &sealed_text(&self.name, next, &root)).ok().map(|_| Stored { next, root })
+        self.keys.open(&seal, &sealed_text(&self.name, next, &root)).ok().map(|_| Sent { next, root })
     }
 
     fn trouble(&self, reason: impl std::fmt::Display) -> Trouble {
@@ -122,7 +124,7 @@ pub fn adopt_cursors(log: &Log, keys: &Keys) -> io::Result<Vec<(String, u64)>> {
         // Where the log is shorter, the next load says so: it is sent again.
         let Ok(root) = log.root(next) else { continue };
         let text = written(name, next, &root, keys).map_err(io::Error::other)?;
-        place::put(&log.dir().join("tmp"), &path, text.as_bytes())?;
+        files::put(&log.dir().join("tmp"), &path, text.as_bytes())?;
         adopted.push((name.to_owned(), next));
     }
     Ok(adopted)

@@ -1,19 +1,34 @@
-use super::{Framing, Outgoing, Rejected, TIMEOUT};
+//! Records as the bodies of POST requests.
+
+use super::outlet::{Outgoing, Outlet, Rejected};
 use crate::trouble::Trouble;
 use ironbridge_core::{BoxFuture, Fetch, FetchMethod, FetchRequest, Fetched, Sensitive};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How records share one body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One a line; `application/x-ndjson`.
+    Lines,
+    /// One JSON array; `application/json`.
+    Array,
+}
+
+/// For one request.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is read of an answer: enough for a reason, or for OTLP's partial success.
 const LARGEST_ANSWER: usize = 64 * 1024;
 
-pub(super) struct Outlet {
+pub(super) struct Https {
     pub url: String,
     pub framing: Framing,
     pub authorization: Option<Sensitive>,
     pub client: Arc<dyn Fetch>,
 }
 
-impl super::Outlet for Outlet {
+impl Outlet for Https {
     fn send<'a>(&'a mut self, records: &'a [Outgoing]) -> BoxFuture<'a, Result<Rejected, Trouble>> {
         let body = body(self.framing, records);
         let media_type = match self.framing {

@@ -2,20 +2,20 @@
 //! strings there, as in all JSON of Protocol Buffers.
 
 use super::https::post;
-use super::{Outgoing, Rejected};
+use super::outlet::{Outgoing, Outlet, Rejected};
 use crate::trouble::Trouble;
 use ironbridge_core::{BoxFuture, Fetch, Sensitive};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(super) struct Outlet {
+pub(super) struct Otlp {
     pub url: String,
     pub instance: String,
     pub authorization: Option<Sensitive>,
     pub client: Arc<dyn Fetch>,
 }
 
-impl super::Outlet for Outlet {
+impl Outlet for Otlp {
     fn send<'a>(&'a mut self, records: &'a [Outgoing]) -> BoxFuture<'a, Result<Rejected, Trouble>> {
         let body = request(&self.instance, records).to_string().into_bytes();
         Box::pin(async move {

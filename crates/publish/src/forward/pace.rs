@@ -1,4 +1,7 @@
-use super::BATCH_RECORDS;
+//! How much goes into one request.
+
+/// As many records as are sent at once.
+pub(super) const BATCH_RECORDS: usize = 512;
 
 /// So many requests in a row are taken whole before a larger one is tried. One too many is one more request, nothing else.
 const BEFORE_MORE: u32 = 16;

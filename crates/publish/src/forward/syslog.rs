@@ -3,7 +3,7 @@
 //! Syslog has no acknowledgement. What was written may be lost with the connection, so the last batch is written
 //! again on the next one.
 
-use super::{Outgoing, Rejected};
+use super::outlet::{Outgoing, Outlet, Rejected};
 use crate::moment;
 use crate::trouble::Trouble;
 use ironbridge_audit::export::visible;
@@ -22,7 +22,7 @@ const FACILITY: u8 = 13;
 /// The enterprise number that IANA sets aside for examples (RFC 5612): Ironbridge has none of its own.
 const SD_ID: &str = "ironbridge@32473";
 
-pub(super) struct Outlet {
+pub(super) struct Syslog {
     dialer: Dialer,
     hostname: String,
     process: u32,
@@ -31,10 +31,10 @@ pub(super) struct Outlet {
     unsure: Vec<u8>,
 }
 
-impl Outlet {
-    pub fn new(dialer: Dialer, hostname: &str) -> Outlet {
+impl Syslog {
+    pub fn new(dialer: Dialer, hostname: &str) -> Syslog {
         let hostname = header_word(hostname, 255);
-        Outlet { dialer, hostname, process: std::process::id(), session: None, unsure: Vec::new() }
+        Syslog { dialer, hostname, process: std::process::id(), session: None, unsure: Vec::new() }
     }
 
     async fn write(&mut self, frames: Vec<u8>) -> Result<(), Trouble> {
@@ -56,7 +56,7 @@ impl Outlet {
     }
 }
 
-impl super::Outlet for Outlet {
+impl Outlet for Syslog {
     fn send<'a>(&'a mut self, records: &'a [Outgoing]) -> BoxFuture<'a, Result<Rejected, Trouble>> {
         let mut frames = Vec::new();
         for record in records {

@@ -1,4 +1,6 @@
-use super::Place;
+//! A copy in a bucket, over the four requests of S3 that it takes.
+
+use super::medium::Medium;
 use super::signature::{Credentials, Request, authorization, encode_path};
 use crate::moment;
 use crate::trouble::Trouble;
@@ -28,14 +30,15 @@ const LARGEST: usize = 256 * (65_535 + 2);
 
 const OBJECT: &str = "application/octet-stream";
 
-pub(super) struct Store {
+/// The objects of a bucket.
+pub(super) struct Objects {
     bucket: Bucket,
     clock: Arc<dyn Clock>,
 }
 
-impl Store {
-    pub fn new(bucket: Bucket, clock: Arc<dyn Clock>) -> Store {
-        Store { bucket, clock }
+impl Objects {
+    pub fn new(bucket: Bucket, clock: Arc<dyn Clock>) -> Objects {
+        Objects { bucket, clock }
     }
 
     async fn ask(&self, verb: Verb, path: &str) -> Result<Fetched, Trouble> {
@@ -101,7 +104,7 @@ impl Verb {
     }
 }
 
-impl Place for Store {
+impl Medium for Objects {
     fn get(&self, path: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, Trouble>> {
         Box::pin(async move {
             let answer = self.ask(Verb::Get, &path).await?;

@@ -1,5 +1,5 @@
-use super::Place;
-use crate::place;
+use super::medium::Medium;
+use crate::files;
 use crate::trouble::Trouble;
 use ironbridge_audit::disk::{Disk, RealDisk};
 use ironbridge_core::BoxFuture;
@@ -31,7 +31,7 @@ impl Directory {
     }
 }
 
-impl Place for Directory {
+impl Medium for Directory {
     fn get(&self, path: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, Trouble>> {
         Box::pin(async move {
             let file = path.clone();
@@ -47,7 +47,7 @@ impl Place for Directory {
         Box::pin(async move {
             let file = path.clone();
             let put =
-                move |directory: &Path| place::put(&directory.join("tmp"), &directory.join(file), &bytes);
+                move |directory: &Path| files::put(&directory.join("tmp"), &directory.join(file), &bytes);
             self.blocking("writing", &path, put).await
         })
     }

@@ -28,7 +28,7 @@ impl Copier {
             self.differs = None;
             return Ok(());
         };
-        match self.place.get(in_log(file)).await? {
+        match self.medium.get(in_log(file)).await? {
             Some(theirs) if theirs == ours => {}
             Some(_) => {
                 self.differs = Some(file);
@@ -43,8 +43,8 @@ impl Copier {
             }
             None => {
                 tracing::warn!(path = in_log(file), "a file was missing in the mirror; it is copied again");
-                copy_file(Arc::clone(&self.place), self.around.clone(), file).await?;
-                self.place.settle().await?;
+                copy_file(Arc::clone(&self.medium), self.around.clone(), file).await?;
+                self.medium.settle().await?;
             }
         }
         if self.differs.take().is_some() {

@@ -5,6 +5,6 @@ mod collectors;
 mod cosignatures;
 mod forwards;
 mod mirrors;
-mod served;
+mod remote_log;
 mod stage;
 mod store;

@@ -15,7 +15,7 @@ use ironbridge_manifest::Manifest;
 use ironbridge_net::address::Policy;
 use ironbridge_net::fetch::GuardedClient;
 use ironbridge_net::tls::Roots;
-use ironbridge_publish::Served;
+use ironbridge_publish::RemoteLog;
 use ironbridge_seal::note;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -159,7 +159,7 @@ fn served(url: &str, ca: Option<&Path>) -> Result<Log, Failure> {
         }
     };
     let client = GuardedClient::new(&roots, Policy::Declared)?;
-    Log::open_on(Arc::new(Served::new(url, Arc::new(client))?), "").map_err(|fault| match fault.kind {
+    Log::open_on(Arc::new(RemoteLog::new(url, Arc::new(client))?), "").map_err(|fault| match fault.kind {
         FaultKind::Missing => Failure::new(format!("no log is served at {url}"))
             .help("a bridge serves its log where `bridge.audit.serve` says, by default below /log"),
         FaultKind::Unreadable => Failure::new(format!("the log at {url} cannot be read: {}", fault.detail))

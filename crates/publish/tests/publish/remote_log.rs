@@ -2,7 +2,7 @@
 
 use crate::stage::{client, key, recorded};
 use ironbridge_audit::{FaultKind, Log, LogFile};
-use ironbridge_publish::Served;
+use ironbridge_publish::RemoteLog;
 use ironbridge_testkit::{Authority, FakeTarget, Reply};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn stand() -> Stand {
 
 impl Stand {
     fn log(&self) -> Log {
-        let served = Served::new(&format!("{}/log/", self.target.url()), client(&self.authority)).unwrap();
+        let served = RemoteLog::new(&format!("{}/log/", self.target.url()), client(&self.authority)).unwrap();
         Log::open_on(Arc::new(served), "").unwrap()
     }
 

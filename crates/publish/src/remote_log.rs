@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 /// and nothing can be written. The log stands at the empty path: `Log::open_on(Arc::new(served), "")`.
 ///
 /// It waits for its answers itself, so it must be neither used nor dropped within a tokio runtime.
-pub struct Served {
+pub struct RemoteLog {
     url: String,
     client: Arc<dyn Fetch>,
     runtime: Runtime,
@@ -30,12 +30,12 @@ const LARGEST_TILE: usize = 256 * 32;
 const ATTEMPTS: u32 = 5;
 const LONGEST_WAIT: u64 = 60;
 
-impl Served {
+impl RemoteLog {
     /// # Errors
     /// When the operating system has no means for another connection.
-    pub fn new(url: &str, client: Arc<dyn Fetch>) -> io::Result<Served> {
+    pub fn new(url: &str, client: Arc<dyn Fetch>) -> io::Result<RemoteLog> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Served { url: url.trim_end_matches('/').to_owned(), client, runtime })
+        Ok(RemoteLog { url: url.trim_end_matches('/').to_owned(), client, runtime })
     }
 
     async fn get(&self, file: LogFile) -> io::Result<Vec<u8>> {
@@ -65,7 +65,7 @@ impl Served {
     }
 }
 
-impl Disk for Served {
+impl Disk for RemoteLog {
     fn read_at(&self, path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
         let below = path.strip_prefix("log").ok().and_then(Path::to_str);
         let file = below.and_then(LogFile::parse).ok_or(io::ErrorKind::NotFound)?;
