@@ -114,14 +114,15 @@ impl Bridge {
     /// Loads the manifest directory and starts what it declares. Must be called within a tokio runtime, which
     /// then does the upkeep; exchanges have threads of their own.
     pub async fn start(dir: &Path) -> Result<(Bridge, Diagnostics), StartError> {
-        Bridge::start_with(dir, transports::all()).await
+        Bridge::start_with(dir, Vec::new()).await
     }
 
-    /// As [`Bridge::start`], with these transports and no other.
+    /// As [`Bridge::start`], with these transports besides those of the product, after which they come.
     pub async fn start_with(
         dir: &Path,
-        transports: Vec<Arc<dyn Transport>>,
+        more: Vec<Arc<dyn Transport>>,
     ) -> Result<(Bridge, Diagnostics), StartError> {
+        let transports: Vec<_> = transports::all().into_iter().chain(more).collect();
         let wrong = |found| StartError::Manifest(Box::new(found));
         let plan = Plan::load(dir, &SystemClock::default()).map_err(wrong)?;
         let fixed = Fixed::of(&plan.manifest);
