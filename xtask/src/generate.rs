@@ -177,9 +177,8 @@ fn control_order() -> String {
          The order is the same for every exchange and cannot be configured. The first control that refuses ends the \
          exchange; later ones are not asked.\n\n| | phase | control | |\n|---|---|---|---|\n"
     );
-    for control in ORDER {
-        let (id, phase) = (control.id, control.phase.name());
-        let _ = writeln!(page, "| {id} | {phase} | {} | {} |", control.name, control.what);
+    for row in ORDER {
+        let _ = writeln!(page, "| {} | {} | {} | {} |", row.id, row.phase.name(), row.name, row.what);
     }
     page
 }

@@ -1,7 +1,8 @@
 //! Which networks a listener hears (B4).
 
+use crate::order;
 use ipnet::IpNet;
-use ironbridge_core::{Control, Denial, Exchange, Judgement, Phase, code};
+use ironbridge_core::{Control, Denial, Exchange, Judgement, Row, code};
 
 /// Refuses callers outside the listed networks with `address-refused`.
 ///
@@ -18,12 +19,8 @@ impl AddressList {
 }
 
 impl Control for AddressList {
-    fn name(&self) -> &'static str {
-        "address list"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Admit
+    fn row(&self) -> &'static Row {
+        &order::ADDRESS_LIST
     }
 
     fn is_asked_again(&self) -> bool {

@@ -1,8 +1,9 @@
 //! Who is it? (A1, A2, A4, A6)
 
+use crate::order;
 use ironbridge_core::{
-    Claim, Code, Control, CredentialKind, Denial, Exchange, Judgement, Phase, Presented, Principal,
-    Sensitive, Stop, code,
+    Claim, Code, Control, CredentialKind, Denial, Exchange, Judgement, Presented, Principal, Row, Sensitive,
+    Stop, code,
 };
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::api_key::KeyRing;
@@ -125,12 +126,8 @@ fn looks_like_a_key(token: &Sensitive) -> bool {
 }
 
 impl Control for Authenticate {
-    fn name(&self) -> &'static str {
-        "authenticate"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Authenticate
+    fn row(&self) -> &'static Row {
+        &order::AUTHENTICATE
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {

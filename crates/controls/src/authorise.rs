@@ -1,6 +1,7 @@
 //! May this account do this, for this purpose? (B1, B3, account addresses of B4)
 
-use ironbridge_core::{Code, Control, Denial, Exchange, Judgement, Phase, code};
+use crate::order;
+use ironbridge_core::{Code, Control, Denial, Exchange, Judgement, Row, code};
 use std::sync::Arc;
 
 /// Refuses what the account or its credential does not grant. Denied by default: an exchange without a principal
@@ -63,12 +64,8 @@ impl Authorise {
 }
 
 impl Control for Authorise {
-    fn name(&self) -> &'static str {
-        "authorise"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Authorise
+    fn row(&self) -> &'static Row {
+        &order::AUTHORISE
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {

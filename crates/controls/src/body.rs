@@ -1,7 +1,8 @@
 //! Is the request's body JSON that every reader reads alike? (E5, E8)
 
+use crate::order;
 use ironbridge_core::json::{JsonFault, MAX_DEPTH, Node};
-use ironbridge_core::{Control, Denial, Exchange, FieldError, Phase, Reads, code};
+use ironbridge_core::{Control, Denial, Exchange, FieldError, Reading, Reads, Row, Side, code};
 use std::fmt;
 
 /// Demands a body of strict JSON from operations whose other controls read it.
@@ -19,16 +20,12 @@ use std::fmt;
 pub struct JsonBody;
 
 impl Control for JsonBody {
-    fn name(&self) -> &'static str {
-        "JSON body"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Inspect
+    fn row(&self) -> &'static Row {
+        &order::JSON_BODY
     }
 
     fn reads(&self) -> Reads {
-        Reads::Request
+        Side::Request.reads(Reading::Json)
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {

@@ -1,9 +1,9 @@
 //! How many records of data cross? (F1)
 
-use crate::Side;
 use crate::keep::{KeepList, Node};
+use crate::order;
 use ironbridge_core::json::{JsonFault, Read, Reader};
-use ironbridge_core::{Control, Counted, Denial, Exchange, Phase, Reads};
+use ironbridge_core::{Control, Counted, Denial, Exchange, Reading, Reads, Row, Side};
 use std::sync::Arc;
 
 /// Counts the records in a body for the audit trail.
@@ -38,19 +38,15 @@ impl Count {
 }
 
 impl Control for Count {
-    fn name(&self) -> &'static str {
+    fn row(&self) -> &'static Row {
         match self.side {
-            Side::Request => "request records",
-            Side::Reply => "reply records",
+            Side::Request => &order::REQUEST_RECORDS,
+            Side::Reply => &order::REPLY_RECORDS,
         }
     }
 
-    fn phase(&self) -> Phase {
-        Phase::Minimise
-    }
-
     fn reads(&self) -> Reads {
-        self.side.reads()
+        self.side.reads(if self.at.is_some() { Reading::Json } else { Reading::Bytes })
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {

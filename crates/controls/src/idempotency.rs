@@ -4,12 +4,13 @@
 //! same key is answered alike, so a retry can never act twice; where the outcome was lost, a repetition is
 //! refused rather than guessed at.
 
+use crate::order;
 use crate::schema::JsonSchema;
 use crate::subject::Places;
 use bytes::Bytes;
 use ironbridge_core::{
-    Answered, Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Phase, Reads, Said, Stop,
-    StoredAnswer, Verdict, code,
+    Answered, Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Reading, Reads, Row, Said,
+    Stop, StoredAnswer, Verdict, code,
 };
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_store::{Fingerprints, Idempotency, Reservation, Settlement, Ticket};
@@ -44,6 +45,9 @@ pub struct IdempotencyKey {
     /// Of the places in replies where persons' ids are looked for.
     subjects: [u8; 32],
 }
+
+/// Both bodies, whatever they are: a repetition is known by the one, and answered with the other.
+pub const READS: Reads = Reads { request: Reading::Bytes, reply: Reading::Bytes };
 
 /// Where no places in bodies are declared.
 const NO_SUBJECTS: [u8; 32] = [0; 32];
@@ -144,16 +148,12 @@ impl IdempotencyKey {
 }
 
 impl Control for IdempotencyKey {
-    fn name(&self) -> &'static str {
-        "idempotency key"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Replay
+    fn row(&self) -> &'static Row {
+        &order::IDEMPOTENCY_KEY
     }
 
     fn reads(&self) -> Reads {
-        Reads::Both
+        READS
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {

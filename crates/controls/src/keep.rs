@@ -19,9 +19,9 @@ mod projection;
 pub use pattern::{KeepList, PatternError};
 pub(crate) use pattern::{Node, Step, parse};
 
-use crate::Side;
+use crate::order;
 use ironbridge_core::json::JsonFault;
-use ironbridge_core::{Control, Counted, Denial, Exchange, Phase, Reads};
+use ironbridge_core::{Control, Counted, Denial, Exchange, Reading, Reads, Row, Side};
 use std::sync::Arc;
 
 /// Holds back every field that the keep list does not name, before the body is delivered or passed on.
@@ -75,19 +75,15 @@ impl Keep {
 }
 
 impl Control for Keep {
-    fn name(&self) -> &'static str {
+    fn row(&self) -> &'static Row {
         match self.side {
-            Side::Request => "request keep list",
-            Side::Reply => "reply keep list",
+            Side::Request => &order::REQUEST_KEEP_LIST,
+            Side::Reply => &order::REPLY_KEEP_LIST,
         }
     }
 
-    fn phase(&self) -> Phase {
-        Phase::Minimise
-    }
-
     fn reads(&self) -> Reads {
-        self.side.reads()
+        self.side.reads(Reading::Json)
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {

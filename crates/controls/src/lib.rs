@@ -9,6 +9,7 @@ pub mod authorise;
 pub mod body;
 pub mod count;
 pub mod idempotency;
+mod implied;
 pub mod keep;
 pub mod limit;
 mod order;
@@ -19,22 +20,5 @@ mod shape;
 pub mod subject;
 pub mod suspended;
 
-pub use order::{ORDER, Registered};
-
-use ironbridge_core::Reads;
-
-/// On which way across a control stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    Request,
-    Reply,
-}
-
-impl Side {
-    const fn reads(self) -> Reads {
-        match self {
-            Side::Request => Reads::Request,
-            Side::Reply => Reads::Reply,
-        }
-    }
-}
+pub use implied::implied;
+pub use order::ORDER;

@@ -31,13 +31,14 @@ pub use compile::{Remark, Rule, RuleError};
 pub use known::{Declared, Known};
 pub use manual::manual;
 
+use crate::order;
 use arithmetic::ENVIRONMENT;
 
 use cel::common::types::CelBool;
 use cel::{Context, ExecutionError, Value};
 use ironbridge_core::json::Tape;
 use ironbridge_core::memory::Charge;
-use ironbridge_core::{Control, Denial, Exchange, Phase, Reads, code};
+use ironbridge_core::{Control, Denial, Exchange, Reading, Reads, Row, Side, code};
 use metered::{MOST_STEPS, Steps};
 use needs::{Judged, Needs};
 use std::sync::Arc;
@@ -222,17 +223,13 @@ enum Cause {
 }
 
 impl Control for Rules {
-    fn name(&self) -> &'static str {
-        "rules"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Inspect
+    fn row(&self) -> &'static Row {
+        &order::RULES
     }
 
     /// The whole body only where a rule looks at it.
     fn reads(&self) -> Reads {
-        if self.needs.of("body").is_some() { Reads::Request } else { Reads::Nothing }
+        if self.needs.of("body").is_some() { Side::Request.reads(Reading::Json) } else { Reads::NOTHING }
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {

@@ -9,11 +9,11 @@ mod words;
 
 pub use pointers::{DeadEnd, dead_end};
 
-use crate::Side;
+use crate::order;
 use crate::pattern::{Pattern, PatternError};
 use instance::{Body, Instance};
 use ironbridge_core::json::JsonFault;
-use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Phase, Reads, code};
+use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Reading, Reads, Row, Side, code};
 use ironbridge_seal::hash;
 use jsonschema::json::Node as _;
 use jsonschema::{Draft, Keyword, PatternOptions, ValidationError, Validator};
@@ -276,19 +276,15 @@ impl Schema {
 }
 
 impl Control for Schema {
-    fn name(&self) -> &'static str {
+    fn row(&self) -> &'static Row {
         match self.side {
-            Side::Request => "request schema",
-            Side::Reply => "reply schema",
+            Side::Request => &order::REQUEST_SCHEMA,
+            Side::Reply => &order::REPLY_SCHEMA,
         }
     }
 
-    fn phase(&self) -> Phase {
-        Phase::Inspect
-    }
-
     fn reads(&self) -> Reads {
-        self.side.reads()
+        self.side.reads(Reading::Json)
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {

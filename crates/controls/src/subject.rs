@@ -19,11 +19,12 @@
 //! An answer that is given again to a repeated request is not looked at: the first exchange's record names whom it
 //! concerns.
 
-use crate::Side;
 use crate::keep::{PatternError, Step, parse};
+use crate::order;
 use ironbridge_core::json::{Kind, Node, Number, are_alike};
 use ironbridge_core::{
-    Control, Denial, Exchange, FieldError, Judgement, Phase, Reads, Subject, SubjectKeys, Verdict, code,
+    Control, Denial, Exchange, FieldError, Judgement, Reading, Reads, Row, Side, Subject, SubjectKeys,
+    Verdict, code,
 };
 use ironbridge_seal::hash;
 use std::collections::HashSet;
@@ -92,6 +93,11 @@ impl Places {
     /// Whether any of them is in a body. Then requests and replies must be JSON, and are held whole.
     pub fn reads_body(&self) -> bool {
         !self.pointers.is_empty()
+    }
+
+    /// What has to be read of the bodies of one side to look there.
+    pub fn reads(&self, side: Side) -> Reads {
+        if self.reads_body() { side.reads(Reading::Json) } else { Reads::NOTHING }
     }
 
     /// Tells the places in bodies from all others, in whatever order they are written.
@@ -178,19 +184,15 @@ impl DataSubjects {
 }
 
 impl Control for DataSubjects {
-    fn name(&self) -> &'static str {
+    fn row(&self) -> &'static Row {
         match self.side {
-            Side::Request => "request subjects",
-            Side::Reply => "reply subjects",
+            Side::Request => &order::REQUEST_SUBJECTS,
+            Side::Reply => &order::REPLY_SUBJECTS,
         }
     }
 
-    fn phase(&self) -> Phase {
-        Phase::Inspect
-    }
-
     fn reads(&self) -> Reads {
-        if self.places.reads_body() { self.side.reads() } else { Reads::Nothing }
+        self.places.reads(self.side)
     }
 
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {

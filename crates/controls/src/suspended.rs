@@ -1,6 +1,7 @@
 //! May anything go to this target now? (A6, C1)
 
-use ironbridge_core::{Control, Denial, Exchange, Judgement, Phase, code};
+use crate::order;
+use ironbridge_core::{Control, Denial, Exchange, Judgement, Row, code};
 use std::sync::Arc;
 
 /// Refuses every exchange with `target-suspended`, where what the operation's target needs has run out: a certificate, or
@@ -18,12 +19,8 @@ impl Suspended {
 }
 
 impl Control for Suspended {
-    fn name(&self) -> &'static str {
-        "suspended target"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Authorise
+    fn row(&self) -> &'static Row {
+        &order::SUSPENDED_TARGET
     }
 
     fn judge<'a>(&'a self, _: &'a mut Exchange) -> Judgement<'a> {

@@ -1,4 +1,4 @@
-//! The control-order table says what the controls say of themselves.
+//! What the controls say of themselves: where they stand, and what they read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use ironbridge_controls::address::AddressList;
@@ -13,9 +13,9 @@ use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::{JsonSchema, Schema};
 use ironbridge_controls::subject::{DataSubjects, Places};
 use ironbridge_controls::suspended::Suspended;
-use ironbridge_controls::{ORDER, Side};
+use ironbridge_controls::{ORDER, implied};
 use ironbridge_core::{
-    BoxFuture, Control, Denial, OwnerKey, OwnerTag, Phase, Pipeline, Reads, SubjectKeys, Timestamp,
+    BoxFuture, Control, Denial, OwnerKey, OwnerTag, Reading, Reads, Row, Side, SubjectKeys, Timestamp,
 };
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -43,68 +43,82 @@ fn every_control() -> Vec<(Arc<dyn Control>, Reads)> {
     let list = Arc::new(KeepList::compile(["/a"]).unwrap());
     let window = Duration::from_secs(1);
     let places = Arc::new(Places::compile(["/id"]).unwrap());
+    let [request, reply] = [Side::Request, Side::Reply].map(|side| side.reads(Reading::Json));
     vec![
-        (Arc::new(DataSubjects::reply(Arc::clone(&places), Arc::new(Nothing))), Reads::Reply),
-        (Arc::new(DataSubjects::request(places, Arc::new(Nothing))), Reads::Request),
-        (Arc::new(Keep::reply(Arc::clone(&list))), Reads::Reply),
-        (Arc::new(Schema::reply(schema.clone())), Reads::Reply),
-        (Arc::new(Keep::request(Arc::clone(&list))), Reads::Request),
-        (Arc::new(Count::reply(Some(Arc::clone(&list)))), Reads::Reply),
-        (Arc::new(Count::request(Some(list))), Reads::Request),
+        (Arc::new(DataSubjects::reply(Arc::clone(&places), Arc::new(Nothing))), reply),
+        (Arc::new(DataSubjects::request(places, Arc::new(Nothing))), request),
+        (Arc::new(Keep::reply(Arc::clone(&list))), reply),
+        (Arc::new(Schema::reply(schema.clone())), reply),
+        (Arc::new(Keep::request(Arc::clone(&list))), request),
+        (Arc::new(Count::reply(Some(Arc::clone(&list)))), reply),
+        (Arc::new(Count::request(Some(list))), request),
         (
             Arc::new(IdempotencyKey::new(Arc::new(Nothing), Arc::new(MacKey::new(&[7; 32])), true, window)),
-            Reads::Both,
+            Reads { request: Reading::Bytes, reply: Reading::Bytes },
         ),
-        (Arc::new(JsonBody), Reads::Request),
-        (Arc::new(Schema::request(schema)), Reads::Request),
-        (Arc::new(Rules::new(vec![Rule::compile("body.a > 0", "").unwrap()])), Reads::Request),
-        (Arc::new(RateLimit::per_account(Arc::clone(&table), "a", quota)), Reads::Nothing),
-        (Arc::new(RateLimit::per_operation(Arc::clone(&table), "a", quota)), Reads::Nothing),
-        (Arc::new(Authorise::new("a".into())), Reads::Nothing),
-        (Arc::new(Suspended::new("why".into())), Reads::Nothing),
-        (Arc::new(Authenticate::new(Arc::new(authenticator), [], directory)), Reads::Nothing),
-        (Arc::new(AddressList::new(Vec::new())), Reads::Nothing),
-        (Arc::new(FailedAuthentication::new(Arc::clone(&table), quota).unwrap()), Reads::Nothing),
-        (Arc::new(RateLimit::per_address(table, "a", quota)), Reads::Nothing),
+        (Arc::new(JsonBody), request),
+        (Arc::new(Schema::request(schema)), request),
+        (Arc::new(rules("body.a > 0")), request),
+        (Arc::new(RateLimit::per_account(Arc::clone(&table), "a", quota)), Reads::NOTHING),
+        (Arc::new(RateLimit::per_operation(Arc::clone(&table), "a", quota)), Reads::NOTHING),
+        (Arc::new(Authorise::new("a".into())), Reads::NOTHING),
+        (Arc::new(Suspended::new("why".into())), Reads::NOTHING),
+        (Arc::new(Authenticate::new(Arc::new(authenticator), [], directory)), Reads::NOTHING),
+        (Arc::new(AddressList::new(Vec::new())), Reads::NOTHING),
+        (Arc::new(FailedAuthentication::new(Arc::clone(&table), quota).unwrap()), Reads::NOTHING),
+        (Arc::new(RateLimit::per_address(table, "a", quota)), Reads::NOTHING),
     ]
 }
 
-#[test]
-fn every_control_is_in_the_table_once_with_its_phase() {
-    let controls = every_control();
-    assert_eq!(controls.len(), ORDER.len());
-    for (control, reads) in controls {
-        let lines: Vec<_> = ORDER.iter().filter(|line| line.name == control.name()).collect();
-        assert_eq!(lines.len(), 1, "{}", control.name());
-        assert_eq!(lines[0].phase, control.phase(), "{}", control.name());
-        assert_eq!(control.reads(), reads, "{}", control.name());
-    }
+fn rules(check: &str) -> Rules {
+    Rules::new(vec![Rule::compile(check, "").unwrap()])
 }
 
 #[test]
-fn controls_that_read_a_body_run_when_it_is_there() {
+fn every_control_has_a_row_of_its_own_and_every_row_a_control() {
+    let mut rows: Vec<&Row> = every_control().iter().map(|(control, _)| control.row()).collect();
+    rows.sort_by_key(|row| row.rank());
+    assert_eq!(rows, ORDER);
+    assert!(ORDER.iter().enumerate().all(|(place, row)| row.place == place));
+}
+
+#[test]
+fn the_table_goes_by_side_and_phase() {
+    assert!(ORDER.is_sorted_by_key(|row| (row.side, row.phase)));
+}
+
+#[test]
+fn controls_read_what_they_say_and_none_before_it_is_there() {
     for (control, reads) in every_control() {
-        assert!(!(reads.request() && control.phase().precedes_body()), "{}", control.name());
+        let row = control.row();
+        assert_eq!(control.reads(), reads, "{}", row.name);
+        assert!(!(reads.request.is_whole() && row.phase.precedes_body()), "{}", row.name);
     }
-}
-
-#[test]
-fn a_pipeline_of_all_controls_runs_in_the_order_of_the_table() {
-    let place = |name: &str| ORDER.iter().position(|line| line.name == name).unwrap();
-    let mut controls: Vec<_> = every_control().into_iter().map(|(control, _)| control).collect();
-    controls.sort_by_key(|control| place(control.name()));
-    let is_reply = |control: &Arc<dyn Control>| ORDER[place(control.name())].side == Side::Reply;
-    let (reply, request): (Vec<_>, Vec<_>) = controls.into_iter().partition(is_reply);
-    let pipeline = Pipeline::new(request, reply, 1, 1);
-    let runs: Vec<(Phase, &str)> = pipeline.order().map(|(_, phase, name)| (phase, name)).collect();
-    let table: Vec<(Phase, &str)> = ORDER.iter().map(|line| (line.phase, line.name)).collect();
-    assert_eq!(runs, table);
 }
 
 #[test]
 fn rules_that_look_at_no_body_let_it_stream() {
-    let rules = Rules::new(vec![Rule::compile("request.method == 'GET'", "").unwrap()]);
-    assert_eq!(rules.reads(), Reads::Nothing);
+    assert_eq!(rules("request.method == 'GET'").reads(), Reads::NOTHING);
+}
+
+/// The body must be JSON where somebody reads it as such, and its records are counted once.
+#[test]
+fn what_follows_from_other_controls_is_added_once() {
+    let list = Arc::new(KeepList::compile(["/a"]).unwrap());
+    let key = IdempotencyKey::new(Arc::new(Nothing), Arc::new(MacKey::new(&[7; 32])), true, Duration::MAX);
+    let cases: [(Arc<dyn Control>, &[&str]); 6] = [
+        (Arc::new(Authorise::new("a".into())), &[]),
+        (Arc::new(rules("request.method == 'GET'")), &[]),
+        (Arc::new(rules("body.a > 0")), &["JSON body", "request records"]),
+        (Arc::new(Keep::request(Arc::clone(&list))), &["JSON body"]),
+        (Arc::new(Count::reply(Some(list))), &[]),
+        (Arc::new(key), &["request records", "reply records"]),
+    ];
+    for (control, names) in cases {
+        let name = control.row().name;
+        let added = implied(&[control]);
+        assert_eq!(added.iter().map(|control| control.row().name).collect::<Vec<_>>(), names, "{name}");
+    }
 }
 
 /// A store that is never asked.

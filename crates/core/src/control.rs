@@ -1,21 +1,22 @@
-use crate::{Answered, BoxFuture, Denial, Ending, Exchange, Phase};
+//! What a control is: its place in the order, what it reads, what it decides. Knows no control there is.
+
+use crate::{Answered, BoxFuture, Denial, Ending, Exchange, Phase, Row, Side};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// One security measure, applied to an exchange in a fixed phase.
 pub trait Control: Send + Sync {
-    /// A short noun for logs and the control-order table, such as `rate limit`.
-    fn name(&self) -> &'static str;
-
-    fn phase(&self) -> Phase;
+    /// Where it stands in the order of all controls.
+    fn row(&self) -> &'static Row;
 
     /// Whether it is asked again about what lasts, a stream or a WebSocket. Only who counts nothing can be.
     fn is_asked_again(&self) -> bool {
-        matches!(self.phase(), Phase::Authenticate | Phase::Authorise)
+        matches!(self.row().phase, Phase::Authenticate | Phase::Authorise)
     }
 
     /// What of the body this control must see. Bodies that no control reads stream past untouched.
     fn reads(&self) -> Reads {
-        Reads::Nothing
+        Reads::NOTHING
     }
 
     /// The part of judging that reads bodies and waits for nothing. All controls of a phase do it before the first of
@@ -24,6 +25,7 @@ pub trait Control: Send + Sync {
         Ok(())
     }
 
+    /// The decision. Whoever waits answers [`Judgement::Later`].
     fn judge<'a>(&'a self, _exchange: &'a mut Exchange) -> Judgement<'a> {
         Judgement::PASS
     }
@@ -33,36 +35,70 @@ pub trait Control: Send + Sync {
     fn settle(&self, _exchange: &Exchange, _ending: &Ending) {}
 }
 
-/// What of the bodies a control must hold in its hands.
+/// What of the bodies must be held whole. A control's [`Control::reads`] is the one answer to whether it looks at a body:
+/// how large bodies may be, and whether they must be JSON, follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// Of the request, when judging.
+    pub request: Reading,
+    /// Of the reply: when judging (reply controls) or when settling (request controls).
+    pub reply: Reading,
+}
+
+/// How a body is read. The later includes the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reads {
+pub enum Reading {
+    /// Not at all: it streams past.
     Nothing,
-    /// The whole request body when judging.
-    Request,
-    /// The whole reply: when judging (reply controls) or when settling (request controls).
-    Reply,
-    Both,
+    /// Whole, whatever it is.
+    Bytes,
+    /// Whole, as JSON; anything else is refused.
+    Json,
 }
 
 impl Reads {
-    pub const fn request(self) -> bool {
-        matches!(self, Reads::Request | Reads::Both)
+    /// Bodies stream past untouched.
+    pub const NOTHING: Reads = Reads { request: Reading::Nothing, reply: Reading::Nothing };
+
+    /// What is read where both read.
+    pub fn and(self, other: Reads) -> Reads {
+        Reads { request: self.request.max(other.request), reply: self.reply.max(other.reply) }
     }
 
-    pub const fn reply(self) -> bool {
-        matches!(self, Reads::Reply | Reads::Both)
+    /// What all of these controls together read.
+    pub fn of<'c>(controls: impl IntoIterator<Item = &'c Arc<dyn Control>>) -> Reads {
+        controls.into_iter().map(|control| control.reads()).fold(Reads::NOTHING, Reads::and)
+    }
+
+    /// How the body of one side is read.
+    pub const fn on(self, side: Side) -> Reading {
+        match side {
+            Side::Request => self.request,
+            Side::Reply => self.reply,
+        }
+    }
+}
+
+impl Reading {
+    /// Whether the body is held whole.
+    pub fn is_whole(self) -> bool {
+        self != Reading::Nothing
     }
 }
 
 /// Most controls answer at once; only those that must wait pay for a future.
 pub enum Judgement<'a> {
+    /// Decided.
     Now(Verdict),
+    /// Decided when this is done.
     Later(BoxFuture<'a, Verdict>),
 }
 
 impl Judgement<'_> {
+    /// The exchange goes on.
     pub const PASS: Judgement<'static> = Judgement::Now(Ok(()));
 
+    /// The exchange ends here.
     pub fn deny(denial: impl Into<Box<Denial>>) -> Judgement<'static> {
         Judgement::Now(Err(Stop::Deny(denial.into())))
     }
@@ -74,11 +110,13 @@ impl<E: Into<Stop>> From<Result<(), E>> for Judgement<'_> {
     }
 }
 
+/// Whether an exchange goes on.
 pub type Verdict = Result<(), Stop>;
 
 /// Why an exchange goes no further.
 #[derive(Debug)]
 pub enum Stop {
+    /// It is refused.
     Deny(Box<Denial>),
     /// It was answered before: the stored answer is given again and nothing is delivered.
     Replay(Box<StoredAnswer>),

@@ -1,12 +1,13 @@
 use crate::memory::{Charge, Full, Memory};
 use crate::{
-    Code, Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Stop, Verdict, code,
+    Code, Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Reading, Reads, Row, Side,
+    Stop, Verdict, code,
 };
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The controls of one operation, sorted by phase once, when the manifest is loaded.
+/// The controls of one operation, sorted by their rows once, when the manifest is loaded.
 pub struct Pipeline {
     /// Request controls of the phases that precede the body.
     early: Box<[Arc<dyn Control>]>,
@@ -14,14 +15,26 @@ pub struct Pipeline {
     late: Box<[Step]>,
     reply: Box<[Step]>,
     room: Arc<Room>,
-    reads_request: bool,
-    reads_reply: bool,
+    reads: Reads,
     max_request: u64,
     max_reply: u64,
 }
 
 /// The controls of one phase.
 type Step = Arc<[Arc<dyn Control>]>;
+
+/// The largest bodies, in bytes, as far as they are declared. Nothing declared bounds what streams past, and a declared 0
+/// refuses a body.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounds {
+    /// Of the request.
+    pub request: Option<u64>,
+    /// Of the reply.
+    pub reply: Option<u64>,
+}
+
+/// The largest body that is held whole where nothing is declared, in bytes.
+pub const DEFAULT_MAX_BODY: u64 = 1 << 20;
 
 /// What all exchanges of a bridge share to hold and judge bodies.
 pub struct Room {
@@ -62,30 +75,23 @@ impl Full {
 }
 
 impl Pipeline {
-    /// `max_request` and `max_reply` bound, in bytes, the bodies that controls hold whole.
-    ///
-    /// Controls of the same phase keep the order they were given in.
-    pub fn new(
-        mut request: Vec<Arc<dyn Control>>,
-        mut reply: Vec<Arc<dyn Control>>,
-        max_request: u64,
-        max_reply: u64,
-    ) -> Pipeline {
-        request.sort_by_key(|control| control.phase());
-        reply.sort_by_key(|control| control.phase());
-        let reads_request = request.iter().any(|control| control.reads().request());
-        let reads_reply = request.iter().chain(&reply).any(|control| control.reads().reply());
-        let late = request.split_off(request.partition_point(|control| control.phase().precedes_body()));
-        let room = Arc::new(Room::new(Memory::new(u64::MAX)));
+    /// Sorts the controls by their rows, in whatever order they come; those of the same row stay as they are. How large
+    /// bodies may be follows from what the controls read, where nothing is declared.
+    pub fn new(mut controls: Vec<Arc<dyn Control>>, declared: Bounds) -> Pipeline {
+        controls.sort_by_key(|control| control.row().rank());
+        let reads = Reads::of(&controls);
+        let reply =
+            controls.split_off(controls.partition_point(|control| control.row().side == Side::Request));
+        let precedes_body = |control: &Arc<dyn Control>| control.row().phase.precedes_body();
+        let late = controls.split_off(controls.partition_point(precedes_body));
         Pipeline {
-            early: request.into(),
+            early: controls.into(),
             late: steps(&late),
             reply: steps(&reply),
-            room,
-            reads_request,
-            reads_reply,
-            max_request,
-            max_reply,
+            room: Arc::new(Room::new(Memory::new(u64::MAX))),
+            reads,
+            max_request: bound(declared.request, reads.request),
+            max_reply: bound(declared.reply, reads.reply),
         }
     }
 
@@ -99,28 +105,25 @@ impl Pipeline {
         self.room.memory.charge(exchange.account().map_or("", |account| &account.name))
     }
 
-    /// The order in which controls run: their phase and name, requests first.
-    pub fn order(&self) -> impl Iterator<Item = (&'static str, Phase, &'static str)> + '_ {
-        let late = self.late.iter().flat_map(|step| &**step);
-        let request = self.early.iter().chain(late).map(|control| ("request", control));
-        let reply = self.reply.iter().flat_map(|step| &**step).map(|control| ("reply", control));
-        request.chain(reply).map(|(side, control)| (side, control.phase(), control.name()))
+    /// The rows of the controls, in the order in which they run.
+    pub fn order(&self) -> impl Iterator<Item = &'static Row> {
+        let with_bodies = self.late.iter().chain(&self.reply).flat_map(|step| &**step);
+        self.early.iter().chain(with_bodies).map(|control| control.row())
     }
 
+    /// What of the bodies its controls hold whole.
+    pub fn reads(&self) -> Reads {
+        self.reads
+    }
+
+    /// Largest request body, in bytes.
     pub fn max_request(&self) -> u64 {
         self.max_request
     }
 
+    /// Largest reply body, in bytes.
     pub fn max_reply(&self) -> u64 {
         self.max_reply
-    }
-
-    pub(crate) fn reads_request(&self) -> bool {
-        self.reads_request
-    }
-
-    pub(crate) fn reads_reply(&self) -> bool {
-        self.reads_reply
     }
 
     /// Everything that is decided before a byte of the body is read. The runner calls it; a transport does for
@@ -206,12 +209,16 @@ impl Pipeline {
     }
 }
 
+fn bound(declared: Option<u64>, reading: Reading) -> u64 {
+    declared.unwrap_or(if reading.is_whole() { DEFAULT_MAX_BODY } else { u64::MAX })
+}
+
 fn phase(step: &Step) -> Option<Phase> {
-    step.first().map(|control| control.phase())
+    step.first().map(|control| control.row().phase)
 }
 
 fn steps(controls: &[Arc<dyn Control>]) -> Box<[Step]> {
-    controls.chunk_by(|a, b| a.phase() == b.phase()).map(Step::from).collect()
+    controls.chunk_by(|a, b| a.row().phase == b.row().phase).map(Step::from).collect()
 }
 
 /// What was read of a body lasts as long as the controls of one phase that look at it.

@@ -201,7 +201,7 @@ impl Tail {
         if let Some(denial) = exchange.refused.take() {
             return Err(denial.into());
         }
-        if pipeline.reads_request() {
+        if pipeline.reads().request.is_whole() {
             let mut charge = pipeline.charge(exchange);
             let body = crossing.read_request(pipeline.max_request(), &mut charge).await?;
             exchange.request = Payload::Whole(Document::held(body, charge));
@@ -211,7 +211,7 @@ impl Tail {
         }
         let cleared = pipeline.clear(exchange).await?;
         let mut charge = Charge::default();
-        if pipeline.reads_reply() {
+        if pipeline.reads().reply.is_whole() {
             charge = pipeline.charge(cleared.exchange());
             charge.grow_to(FORESEEN).map_err(|full| full.denial(&code::BRIDGE_FULL))?;
         }
@@ -223,7 +223,7 @@ impl Tail {
         if exchange.reservation.is_some() {
             exchange.reply_fields = crossing.reply_fields(&reply);
         }
-        if !pipeline.reads_reply() || !facts.has_body {
+        if !pipeline.reads().reply.is_whole() || !facts.has_body {
             crossing.last_look(&mut reply, None).await?;
             self.stage = Stage::Replied(facts.answered);
             self.streaming = Some(facts);

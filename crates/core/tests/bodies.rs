@@ -31,14 +31,18 @@ impl Recorder for Trail {
     }
 }
 
+const fn row(side: Side, phase: Phase) -> Row {
+    Row { place: 0, id: "", side, phase, name: "scripted", what: "" }
+}
+static KNOWN: Row = row(Side::Request, Phase::Authenticate);
+static OF_REQUESTS: Row = row(Side::Request, Phase::Inspect);
+static OF_REPLIES: Row = row(Side::Reply, Phase::Inspect);
+
 /// Says who the caller is.
 struct Known;
 impl Control for Known {
-    fn name(&self) -> &'static str {
-        "known"
-    }
-    fn phase(&self) -> Phase {
-        Phase::Authenticate
+    fn row(&self) -> &'static Row {
+        &KNOWN
     }
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
         let account = Account {
@@ -56,21 +60,19 @@ impl Control for Known {
 
 /// Reads bodies as JSON and remembers on which threads, and what was stored of the reply.
 #[derive(Default)]
-struct Reading {
+struct Looking {
     threads: Mutex<Vec<ThreadId>>,
     settled: Mutex<Vec<Option<Bytes>>>,
     /// Judging, which comes after reading, has no end.
     hangs: bool,
+    of_reply: bool,
 }
-impl Control for Reading {
-    fn name(&self) -> &'static str {
-        "reading"
-    }
-    fn phase(&self) -> Phase {
-        Phase::Inspect
+impl Control for Looking {
+    fn row(&self) -> &'static Row {
+        if self.of_reply { &OF_REPLIES } else { &OF_REQUESTS }
     }
     fn reads(&self) -> Reads {
-        Reads::Both
+        Reads { request: Reading::Json, reply: Reading::Json }
     }
     fn inspect(&self, exchange: &mut Exchange) -> Result<(), Box<Denial>> {
         self.threads.lock().unwrap().push(thread::current().id());
@@ -137,9 +139,9 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(memory: u64, request: Vec<Arc<dyn Control>>, reply: Vec<Arc<dyn Control>>) -> Scene {
+    fn new(memory: u64, controls: Vec<Arc<dyn Control>>) -> Scene {
         let memory = Memory::new(memory);
-        let pipeline = Pipeline::new(request, reply, 1 << 30, 1 << 30);
+        let pipeline = Pipeline::new(controls, Bounds { request: Some(1 << 30), reply: Some(1 << 30) });
         let pipeline = Arc::new(pipeline.within(Arc::new(Room::new(Arc::clone(&memory)))));
         Scene { trail: Arc::default(), memory, pipeline }
     }
@@ -160,8 +162,8 @@ fn large() -> String {
 
 #[tokio::test]
 async fn what_was_read_is_given_back_before_delivery_and_the_rest_with_the_answer() {
-    let reading = Arc::new(Reading::default());
-    let scene = Scene::new(64 << 20, vec![Arc::new(Known), reading.clone()], vec![]);
+    let reading = Arc::new(Looking::default());
+    let scene = Scene::new(64 << 20, vec![Arc::new(Known), reading.clone()]);
     let mut target = Target::new(&large(), "[1]", &scene.memory);
     let answer = scene.cross(&mut target).await;
     // The body itself, and the room for an ordinary reply; what was read of it took six times as much.
@@ -176,8 +178,9 @@ async fn what_was_read_is_given_back_before_delivery_and_the_rest_with_the_answe
 
 #[tokio::test]
 async fn large_bodies_are_judged_on_another_thread_and_small_ones_here() {
-    let (request, reply) = (Arc::new(Reading::default()), Arc::new(Reading::default()));
-    let scene = Scene::new(64 << 20, vec![Arc::new(Known), request.clone()], vec![reply.clone()]);
+    let (request, reply) =
+        (Arc::new(Looking::default()), Arc::new(Looking { of_reply: true, ..Looking::default() }));
+    let scene = Scene::new(64 << 20, vec![Arc::new(Known), request.clone(), reply.clone()]);
     let here = thread::current().id();
     for (body, answered, is_here) in
         [("{}", "{}", (true, true)), (&large(), "{}", (false, true)), ("{}", &large(), (true, false))]
@@ -186,14 +189,14 @@ async fn large_bodies_are_judged_on_another_thread_and_small_ones_here() {
             scene.cross(&mut Target::new(body, answered, &scene.memory)).await,
             Answer::Delivered { .. }
         ));
-        let was_here = |control: &Reading| control.threads.lock().unwrap().pop() == Some(here);
+        let was_here = |control: &Looking| control.threads.lock().unwrap().pop() == Some(here);
         assert_eq!((was_here(&request), was_here(&reply)), is_here);
     }
 }
 
 #[tokio::test]
 async fn a_caller_that_leaves_while_a_large_body_is_judged_is_recorded_as_who_it_is() {
-    let scene = Scene::new(64 << 20, vec![Arc::new(Known), Arc::new(Reading::default())], vec![]);
+    let scene = Scene::new(64 << 20, vec![Arc::new(Known), Arc::new(Looking::default())]);
     let mut target = Target::new(&large(), "{}", &scene.memory);
     {
         let mut crossing = pin!(scene.cross(&mut target));
@@ -204,9 +207,9 @@ async fn a_caller_that_leaves_while_a_large_body_is_judged_is_recorded_as_who_it
 
 #[tokio::test]
 async fn a_reply_that_no_control_let_pass_is_no_answer_to_keep() {
-    let settled = Arc::new(Reading::default());
-    let hangs = Arc::new(Reading { hangs: true, ..Reading::default() });
-    let scene = Scene::new(1 << 20, vec![Arc::new(Known), settled.clone()], vec![hangs]);
+    let settled = Arc::new(Looking::default());
+    let hangs = Arc::new(Looking { hangs: true, of_reply: true, ..Looking::default() });
+    let scene = Scene::new(1 << 20, vec![Arc::new(Known), settled.clone(), hangs]);
     let mut target = Target::new("{}", r#"{"hidden":1}"#, &scene.memory);
     {
         let mut crossing = pin!(scene.cross(&mut target));
@@ -220,8 +223,7 @@ async fn a_reply_that_no_control_let_pass_is_no_answer_to_keep() {
 #[tokio::test]
 async fn without_room_for_a_reply_nobody_is_told_to_come_back() {
     let large = large();
-    let scene =
-        Scene::new((large.len() * 20) as u64, vec![Arc::new(Known), Arc::new(Reading::default())], vec![]);
+    let scene = Scene::new((large.len() * 20) as u64, vec![Arc::new(Known), Arc::new(Looking::default())]);
     let others: Vec<Charge> = (0..19)
         .map(|other| {
             let mut charge = scene.memory.charge(&other.to_string());
@@ -249,7 +251,7 @@ async fn without_room_an_exchange_is_refused_before_anything_happens() {
         // There must be room for a reply.
         (24 << 10, 0, "body-too-large"),
     ] {
-        let scene = Scene::new(memory as u64, vec![Arc::new(Known), Arc::new(Reading::default())], vec![]);
+        let scene = Scene::new(memory as u64, vec![Arc::new(Known), Arc::new(Looking::default())]);
         let held = scene.memory.charge("");
         let mut others_hold: Vec<Charge> = Vec::new();
         let mut left = others;

@@ -47,14 +47,15 @@ impl Recorder for Trail {
     }
 }
 
+fn row(phase: Phase) -> &'static Row {
+    Box::leak(Box::new(Row { place: 0, id: "", side: Side::Request, phase, name: "scripted", what: "" }))
+}
+
 /// Says who the caller is, the way `identity` would.
 struct Known;
 impl Control for Known {
-    fn name(&self) -> &'static str {
-        "known"
-    }
-    fn phase(&self) -> Phase {
-        Phase::Authenticate
+    fn row(&self) -> &'static Row {
+        row(Phase::Authenticate)
     }
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
         let account = Account {
@@ -78,11 +79,8 @@ struct Scripted {
     settled: AtomicU64,
 }
 impl Control for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-    fn phase(&self) -> Phase {
-        self.phase
+    fn row(&self) -> &'static Row {
+        row(self.phase)
     }
     fn reads(&self) -> Reads {
         self.reads
@@ -133,13 +131,13 @@ struct Scene {
 
 impl Scene {
     fn new(phase: Phase, verdict: fn() -> Verdict) -> Scene {
-        let control = Scripted { phase, reads: Reads::Nothing, verdict, settled: AtomicU64::new(0) };
+        let control = Scripted { phase, reads: Reads::NOTHING, verdict, settled: AtomicU64::new(0) };
         Scene { trail: Arc::default(), control: Arc::new(control), durable: false, target: Target::default() }
     }
 
     async fn cross(&self) -> Answer<u16> {
         let controls: Vec<Arc<dyn Control>> = vec![self.control.clone(), Arc::new(Known)];
-        let pipeline = Arc::new(Pipeline::new(controls, vec![], 10, 10));
+        let pipeline = Arc::new(Pipeline::new(controls, Bounds { request: Some(10), reply: Some(10) }));
         let integration = IntegrationFacts { durable: self.durable, ..IntegrationFacts::default() };
         let flow = Arc::new(Flow::new(Arc::new(integration), None, 1));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -323,7 +321,8 @@ async fn bodies_are_held_only_when_a_control_reads_them() {
     let Answer::Delivered { tail, .. } = scene.cross().await else { panic!() };
     assert!(tail.exchange().request.bytes().is_none());
     drop(tail);
-    Arc::get_mut(&mut scene.control).unwrap().reads = Reads::Both;
+    Arc::get_mut(&mut scene.control).unwrap().reads =
+        Reads { request: Reading::Bytes, reply: Reading::Bytes };
     let Answer::Delivered { tail, body, .. } = scene.cross().await else { panic!() };
     assert!(tail.exchange().request.bytes().is_none(), "the target has it");
     assert_eq!(body.unwrap(), "reply");

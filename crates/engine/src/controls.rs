@@ -5,16 +5,16 @@ use crate::transport::{BuildError, Preparing};
 use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authenticate::Authenticate;
 use ironbridge_controls::authorise::Authorise;
-use ironbridge_controls::body::JsonBody;
 use ironbridge_controls::count::Count;
-use ironbridge_controls::idempotency::IdempotencyKey;
+use ironbridge_controls::idempotency::{self, IdempotencyKey};
+use ironbridge_controls::implied;
 use ironbridge_controls::keep::Keep;
 use ironbridge_controls::limit::{FailedAuthentication, LimitTable, Quota, RateLimit};
 use ironbridge_controls::rules::{Rule, Rules};
 use ironbridge_controls::schema::Schema;
 use ironbridge_controls::subject::DataSubjects;
 use ironbridge_controls::suspended::Suspended;
-use ironbridge_core::{Control, CredentialKind, Pipeline, SubjectKeys};
+use ironbridge_core::{Bounds, Control, CredentialKind, Pipeline, Reads, Side, SubjectKeys};
 use ironbridge_manifest::{self as manifest, Listener, Rate};
 use ironbridge_store::Idempotency;
 use std::sync::Arc;
@@ -115,91 +115,80 @@ impl Preparing<'_> {
         operation: &manifest::Operation,
         plan: &OperationPlan,
     ) -> Result<Pipeline, BuildError> {
-        let mut request = shared.to_vec();
-        request.extend(self.own_limits(place, integration, operation)?);
-        if plan.reads_request() {
-            request.push(Arc::new(JsonBody));
-        }
-        if let Some(schema) = &plan.request_schema {
-            request.push(Arc::new(Schema::request(schema.clone())));
-        }
-        if !plan.rules.is_empty() {
-            request.push(Arc::new(Rules::new(plan.rules.clone())));
-        }
-        if let Some(places) = &plan.subjects {
-            let keys = Arc::clone(&self.services.owners) as Arc<dyn SubjectKeys>;
-            request.push(Arc::new(DataSubjects::request(Arc::clone(places), keys)));
-        }
+        let mut controls = shared.to_vec();
+        controls.extend(self.own_limits(place, integration, operation)?);
+        controls.extend(plan.body_controls());
+        controls.extend(self.subject_controls(plan));
         if let Some(replay) = &operation.replay {
-            let store = Arc::clone(&self.services.home.store) as Arc<dyn Idempotency>;
-            let required = replay.idempotency_key == manifest::IdempotencyKey::Required;
-            let secret = Arc::clone(&self.services.fingerprint_key);
-            let control = IdempotencyKey::new(store, secret, required, replay.window);
-            let control = control.judged_by(plan.response_schema.as_ref());
-            request.push(Arc::new(control.concerning(plan.subjects.as_deref())));
+            controls.push(Arc::new(self.idempotency_key(replay, plan)));
         }
-        if let Some(list) = &plan.request_keep {
-            request.push(Arc::new(Keep::request(Arc::clone(list))));
-        }
-        let is_stored = operation.replay.is_some();
-        if plan.request_records.is_some()
-            || (plan.request_keep.is_none() && (plan.reads_request() || is_stored))
-        {
-            request.push(Arc::new(Count::request(plan.request_records.clone())));
-        }
-        let mut reply: Vec<Arc<dyn Control>> = Vec::new();
-        if let Some(schema) = &plan.response_schema {
-            reply.push(Arc::new(Schema::reply(schema.clone())));
-        }
-        if let Some(places) = plan.subjects.as_ref().filter(|places| places.reads_body()) {
-            let keys = Arc::clone(&self.services.owners) as Arc<dyn SubjectKeys>;
-            reply.push(Arc::new(DataSubjects::reply(Arc::clone(places), keys)));
-        }
-        if let Some(list) = &plan.response_keep {
-            reply.push(Arc::new(Keep::reply(Arc::clone(list))));
-        }
-        if plan.response_records.is_some()
-            || (plan.response_keep.is_none() && (plan.reads_reply() || is_stored))
-        {
-            reply.push(Arc::new(Count::reply(plan.response_records.clone())));
-        }
-        let (max_request, max_reply) = (operation.request.max_body, operation.response.max_body);
-        let bound = |declared: Option<manifest::Size>, read: bool| match declared {
-            Some(size) => size.0,
-            None if read => manifest::DEFAULT_MAX_BODY.0,
-            None => u64::MAX,
+        controls.extend(implied(&controls));
+        let bounds = Bounds {
+            request: match operation.request.max_body {
+                None if !operation.expects_content(plan.rules.iter().any(Rule::reads_body)) => Some(0),
+                declared => declared.map(|size| size.0),
+            },
+            reply: operation.response.max_body.map(|size| size.0),
         };
-        let reads_request = plan.reads_request() || operation.replay.is_some();
-        let reads_reply = plan.reads_reply() || operation.replay.is_some();
-        let max_reply = bound(max_reply, reads_reply);
-        let max_request = match max_request {
-            None if !operation.expects_content() => 0,
-            declared => bound(declared, reads_request),
-        };
-        let pipeline = Pipeline::new(request, reply, max_request, max_reply);
-        Ok(pipeline.within(Arc::clone(&self.services.room)))
+        Ok(Pipeline::new(controls, bounds).within(Arc::clone(&self.services.room)))
+    }
+
+    fn subject_controls(&self, plan: &OperationPlan) -> Vec<Arc<dyn Control>> {
+        let Some(places) = &plan.subjects else { return Vec::new() };
+        let keys = || Arc::clone(&self.services.owners) as Arc<dyn SubjectKeys>;
+        let mut controls: Vec<Arc<dyn Control>> =
+            vec![Arc::new(DataSubjects::request(Arc::clone(places), keys()))];
+        if places.reads_body() {
+            controls.push(Arc::new(DataSubjects::reply(Arc::clone(places), keys())));
+        }
+        controls
+    }
+
+    fn idempotency_key(&self, replay: &manifest::Replay, plan: &OperationPlan) -> IdempotencyKey {
+        let store = Arc::clone(&self.services.home.store) as Arc<dyn Idempotency>;
+        let required = replay.idempotency_key == manifest::IdempotencyKey::Required;
+        let secret = Arc::clone(&self.services.fingerprint_key);
+        IdempotencyKey::new(store, secret, required, replay.window)
+            .judged_by(plan.response_schema.as_ref())
+            .concerning(plan.subjects.as_deref())
     }
 }
 
 impl OperationPlan {
-    pub(crate) fn reads_request(&self) -> bool {
-        self.request_schema.is_some()
-            || self.rules.iter().any(Rule::reads_body)
-            || self.request_keep.is_some()
-            || self.request_records.is_some()
-            || self.finds_subjects()
+    /// The controls of bodies that need nothing of a running bridge.
+    fn body_controls(&self) -> Vec<Arc<dyn Control>> {
+        let mut controls: Vec<Arc<dyn Control>> = Vec::new();
+        if let Some(schema) = &self.request_schema {
+            controls.push(Arc::new(Schema::request(schema.clone())));
+        }
+        if !self.rules.is_empty() {
+            controls.push(Arc::new(Rules::new(self.rules.clone())));
+        }
+        if let Some(list) = &self.request_keep {
+            controls.push(Arc::new(Keep::request(Arc::clone(list))));
+        }
+        if let Some(places) = &self.request_records {
+            controls.push(Arc::new(Count::request(Some(Arc::clone(places)))));
+        }
+        if let Some(schema) = &self.response_schema {
+            controls.push(Arc::new(Schema::reply(schema.clone())));
+        }
+        if let Some(list) = &self.response_keep {
+            controls.push(Arc::new(Keep::reply(Arc::clone(list))));
+        }
+        if let Some(places) = &self.response_records {
+            controls.push(Arc::new(Count::reply(Some(Arc::clone(places)))));
+        }
+        controls
     }
 
-    pub(crate) fn reads_reply(&self) -> bool {
-        self.response_schema.is_some()
-            || self.response_keep.is_some()
-            || self.response_records.is_some()
-            || self.finds_subjects()
-    }
-
-    /// Whether subjects are looked for in bodies.
-    fn finds_subjects(&self) -> bool {
-        self.subjects.as_ref().is_some_and(|places| places.reads_body())
+    /// What the controls of an operation will hold of its bodies, as they say it themselves.
+    pub(crate) fn reads(&self, operation: &manifest::Operation) -> Reads {
+        let places = self.subjects.iter();
+        let of_subjects =
+            places.flat_map(|places| [Side::Request, Side::Reply].map(|side| places.reads(side)));
+        let of_replay = operation.replay.iter().map(|_| idempotency::READS);
+        of_subjects.chain(of_replay).fold(Reads::of(&self.body_controls()), Reads::and)
     }
 }
 

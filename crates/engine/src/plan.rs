@@ -12,7 +12,7 @@ use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::{Declared, Known, Rule};
 use ironbridge_controls::schema::{DeadEnd, JsonSchema, dead_end};
 use ironbridge_controls::subject::Places;
-use ironbridge_core::{Clock, PermissionTable, Timestamp};
+use ironbridge_core::{Clock, DEFAULT_MAX_BODY, PermissionTable, Timestamp};
 use ironbridge_manifest::finding::{NOT_COMPILED, POINTER_NOWHERE, RULE_ODD, RULE_UNDECIDABLE};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
@@ -308,13 +308,13 @@ impl Compiler {
 
     /// A body that may be read must fit into what one account may hold.
     fn sizes(&mut self, place: &[String], operation: &Operation, plan: &OperationPlan, memory: Size) {
-        let stored = operation.replay.is_some();
-        for (side, size, is_read) in [
-            ("request", operation.request.max_body, plan.reads_request() || stored),
-            ("response", operation.response.max_body, plan.reads_reply() || stored),
+        let reads = plan.reads(operation);
+        for (side, size, reading) in [
+            ("request", operation.request.max_body, reads.request),
+            ("response", operation.response.max_body, reads.reply),
         ] {
-            let size = size.unwrap_or(manifest::DEFAULT_MAX_BODY);
-            if !is_read || size.0 <= memory.0 / BODIES_IN_MEMORY {
+            let size = size.unwrap_or(Size(DEFAULT_MAX_BODY));
+            if !reading.is_whole() || size.0 <= memory.0 / BODIES_IN_MEMORY {
                 continue;
             }
             let least = size.0.saturating_mul(BODIES_IN_MEMORY).div_ceil(1 << 20);

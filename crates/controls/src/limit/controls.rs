@@ -1,5 +1,6 @@
 use super::table::{Count, Key, LimitTable, Quota, QuotaError};
-use ironbridge_core::{Control, Denial, Ending, Exchange, Judgement, LimitState, Phase, Presented, code};
+use crate::order;
+use ironbridge_core::{Control, Denial, Ending, Exchange, Judgement, LimitState, Presented, Row, code};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,18 +62,11 @@ impl RateLimit {
 }
 
 impl Control for RateLimit {
-    fn name(&self) -> &'static str {
+    fn row(&self) -> &'static Row {
         match self.counts {
-            Counts::Account => "account limit",
-            Counts::Address => "address limit",
-            Counts::Operation => "operation limit",
-        }
-    }
-
-    fn phase(&self) -> Phase {
-        match self.counts {
-            Counts::Address => Phase::Admit,
-            Counts::Account | Counts::Operation => Phase::Throttle,
+            Counts::Account => &order::ACCOUNT_LIMIT,
+            Counts::Address => &order::ADDRESS_LIMIT,
+            Counts::Operation => &order::OPERATION_LIMIT,
         }
     }
 
@@ -177,12 +171,8 @@ struct Keys {
 }
 
 impl Control for FailedAuthentication {
-    fn name(&self) -> &'static str {
-        "failed-authentication limit"
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Admit
+    fn row(&self) -> &'static Row {
+        &order::FAILED_AUTHENTICATION
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {

@@ -7,7 +7,7 @@ use crate::transport::{BuildError, Preparing};
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use ironbridge_controls::rules::Rule;
-use ironbridge_core::{Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
+use ironbridge_core::{Bounds, Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::target::Target;
@@ -51,7 +51,8 @@ impl Builder<'_> {
             })
         };
         let max_exchanges = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
-        let undeclared = Pipeline::new(self.from.admission(listener)?, Vec::new(), 0, 0);
+        let undeclared =
+            Pipeline::new(self.from.admission(listener)?, Bounds { request: Some(0), reply: Some(0) });
         Ok(Offer {
             hosts: Hosts::default(),
             routes,
@@ -109,6 +110,7 @@ impl Builder<'_> {
             let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
             let place = format!("integrations.{name}.http.operations.{operation_name}");
             let pipeline = self.from.pipeline(&place, &shared, declared, operation, plan)?;
+            let reads_reply = pipeline.reads().reply.is_whole();
             let permission = self.from.plan.permissions.find(&operation.permission);
             let flow_operation = OperationFacts {
                 name: operation_name.shared(),
@@ -129,10 +131,17 @@ impl Builder<'_> {
                 parameters: paths::parameters(&operation.route.path),
                 rewrite: rewrite.transpose()?,
                 way_back: Arc::clone(&way_back),
-                passes: passes(&self.from.plan.manifest, &place, declared, operation, plan, target)?,
+                passes: passes(
+                    &self.from.plan.manifest,
+                    &place,
+                    declared,
+                    operation,
+                    plan,
+                    (target, reads_reply),
+                )?,
                 timeout: operation.timeout.unwrap_or(declared.http.timeout),
                 idle_timeout: operation.idle_timeout.unwrap_or(declared.http.idle_timeout),
-                reply_is_read: plan.reads_reply() || operation.replay.is_some(),
+                reply_is_read: reads_reply,
                 upgrades: operation.upgrade.is_some(),
             });
             let declared_wrongly = |reason: String| BuildError::Declared { place: place.clone(), reason };
@@ -196,7 +205,7 @@ fn passes(
     integration: &manifest::Integration,
     operation: &manifest::Operation,
     plan: &OperationPlan,
-    target: &Target,
+    (target, reads_reply): (&Target, bool),
 ) -> Result<Passes, BuildError> {
     let (request, response) = (&operation.request, &operation.response);
     Ok(Passes::new(passes::Declared {
@@ -205,7 +214,7 @@ fn passes(
         request_trailers: listed(place, &request.trailers, |field| &field.0)?,
         reply: listed(place, &response.headers, |field| &field.0)?,
         reply_trailers: listed(place, &response.trailers, |field| &field.0)?,
-        reads_reply: plan.reads_reply() || operation.replay.is_some(),
+        reads_reply,
         filters_reply: filters_reply(manifest, integration, operation),
         filters_request: request.keep.is_some(),
         credential: target.credential.field(),

@@ -244,7 +244,7 @@ impl<'c> Check<'c, '_> {
         }
         let (request, response) = (operation.request.reads_body(), operation.response.reads_body());
         let key = if response { "response" } else { "request" };
-        if response || (request && operation.request.rules.is_empty()) || operation.replay.is_some() {
+        if response || request || operation.replay.is_some() {
             let key = if operation.replay.is_some() && !response { "replay" } else { key };
             let message = "the frames of a WebSocket pass unread, so nothing in them can be checked";
             self.report(&finding::CONTRADICTION, spot.key(key).at_key(), message, "has no effect");

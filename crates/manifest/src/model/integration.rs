@@ -317,30 +317,27 @@ section! {
     }
 }
 
-/// The largest body that is read when the manifest does not say.
-pub const DEFAULT_MAX_BODY: Size = Size(1024 * 1024);
-
 impl Operation {
     /// Whether a request may have content. What GET, HEAD and DELETE carry has no defined meaning, and some systems take
-    /// it for the next request (RFC 9110 §9.3).
-    pub fn expects_content(&self) -> bool {
+    /// it for the next request (RFC 9110 §9.3). `rules_read` says that one of its rules looks at the body.
+    pub fn expects_content(&self, rules_read: bool) -> bool {
         match &*self.route.method {
             "GET" | "HEAD" | "OPTIONS" => self.request.max_body.is_some(),
-            "DELETE" => self.request.max_body.is_some() || self.request.reads_body(),
+            "DELETE" => self.request.max_body.is_some() || self.request.reads_body() || rules_read,
             _ => true,
         }
     }
 }
 
 impl Request {
-    /// Whether a control needs the whole body.
+    /// Whether it says something of the body itself. Rules may look at a body or not; which, those know who compile them.
     pub fn reads_body(&self) -> bool {
-        self.schema.is_some() || !self.rules.is_empty() || self.keep.is_some() || self.records.is_some()
+        self.schema.is_some() || self.keep.is_some() || self.records.is_some()
     }
 }
 
 impl Response {
-    /// Whether a control needs the whole body.
+    /// Whether it says something of the body itself.
     pub fn reads_body(&self) -> bool {
         self.schema.is_some() || self.keep.is_some() || self.records.is_some()
     }

@@ -1,9 +1,9 @@
 //! Everything that has a page: each comes from the catalogue of the room that owns it.
 
-use ironbridge_controls::{ORDER, Registered, rules};
+use ironbridge_controls::{ORDER, rules};
 use ironbridge_core::action::name;
 use ironbridge_core::fields;
-use ironbridge_core::{Code, Fault, Word, all_codes, all_words};
+use ironbridge_core::{Code, Fault, Row, Word, all_codes, all_words};
 use ironbridge_manifest::{Finding, KeyPage, Topic, findings, topics};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ pub enum Page {
     /// What a record says somebody did, and what that means.
     Action(&'static str, &'static str),
     /// By its id, and all that goes by it.
-    Control(&'static str, Vec<&'static Registered>),
+    Control(&'static str, Vec<&'static Row>),
     Topic(&'static Topic),
     Key(KeyPage),
 }
 
 /// All pages but those of the manifest's keys.
 pub fn all() -> Vec<Page> {
-    let mut controls: BTreeMap<&str, Vec<&Registered>> = BTreeMap::new();
+    let mut controls: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     for control in ORDER {
         control.id.split(", ").for_each(|id| controls.entry(id).or_default().push(control));
     }
@@ -178,7 +178,7 @@ fn word_text(word: &Word) -> String {
     )
 }
 
-fn control(id: &str, parts: &[&Registered]) -> String {
+fn control(id: &str, parts: &[&Row]) -> String {
     let mut text = format!("{id}: a control of every exchange, in the phases that are named");
     for part in parts {
         let _ = write!(text, "\n\n{} ({})\n{}", part.name, part.phase.name(), wrapped(part.what));
