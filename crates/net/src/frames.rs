@@ -14,12 +14,14 @@ mod arriving;
 mod credit;
 mod fields;
 mod reader;
+mod weight;
 
 pub use arriving::{Arriving, Progress, Unread};
 
 use crate::linger::Linger;
 use credit::{Credit, Rate};
 use reader::{Cost, Reader};
+use weight::{LARGE, WAITING};
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -74,21 +76,13 @@ pub struct Refused {
     pub other: u64,
 }
 
-/// A compressed header section above this is refused for its size by whoever gets to see it.
-const LARGE: u64 = 16 * 1024;
-
 /// What a frame that carries nothing costs is paid for by time, and by what the caller's requests moved: a
 /// WINDOW_UPDATE for every few kilobytes that it was sent is good manners (Go's client sends two for 4 KiB).
 const IDLE_FRAMES: Rate = Rate { burst: 2_000, per_second: 100, saved: 20_000 };
-const BYTES_FOR_ONE: u64 = 1024;
 const FOR_A_REQUEST: u64 = 5;
 
 /// Small frames that nobody takes: those of streams that are over. What is taken gives its cost back.
 const SMALL_FRAMES: Rate = Rate { burst: 10_000, per_second: 2_000, saved: 10_000 };
-
-/// Bytes by which h2 counts a DATA frame that waits, less its payload (its `DEFAULT_DATA_FRAME_OVERHEAD_THRESHOLD`). It
-/// ends a connection at half of the connection's window, 512 KiB.
-const WAITING: u64 = 256;
 
 /// Where reading stops, and how much one read brings at most: 16 KiB of frames of one byte are 420 KiB by that count.
 const MOST_UNTAKEN: u64 = 64 * 1024;

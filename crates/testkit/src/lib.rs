@@ -9,6 +9,7 @@ mod issuer;
 mod peers;
 mod process;
 mod reply;
+mod seen;
 mod target;
 mod wire;
 
@@ -19,5 +20,6 @@ pub use peers::{
 };
 pub use process::{Process, free_port};
 pub use reply::{Choice, Reply};
-pub use target::{FakeTarget, FakeTargetBuilder, Protocols, Seen};
+pub use seen::Seen;
+pub use target::{FakeTarget, FakeTargetBuilder, Protocols};
 pub use wire::{Dialer, Wire};

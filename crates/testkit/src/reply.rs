@@ -1,3 +1,6 @@
+//! How a fake target answers.
+
+use crate::seen::Seen;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::body::{Body, Frame};
@@ -10,8 +13,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-
-use crate::Seen;
 
 pub(crate) type ReplyBody = BoxBody<Bytes, io::Error>;
 

@@ -1,5 +1,8 @@
-use crate::reply::ReplyBody;
-use crate::{Authority, Identity, Reply};
+//! A target that answers as it is told.
+
+use crate::certificates::{Authority, Identity};
+use crate::reply::{Reply, ReplyBody};
+use crate::seen::Seen;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -24,32 +27,6 @@ pub struct FakeTarget {
     state: Arc<Mutex<State>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
-}
-
-/// One request as it arrived.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    pub method: String,
-    /// With the query.
-    pub path: String,
-    /// `HTTP/1.1` or `HTTP/2.0`.
-    pub version: String,
-    /// In the order of arrival, names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Bytes,
-    pub trailers: Vec<(String, String)>,
-    /// The client's certificate, when the target asks for one.
-    pub certificate: Option<CertificateDer<'static>>,
-}
-
-impl Seen {
-    /// The first value of a header field.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,6 @@
-use super::BYTES_FOR_ONE;
+//! What a caller may spend on frames that carry nothing, and how it earns it.
+
+use super::weight::BYTES_FOR_ONE;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -1,5 +1,7 @@
+//! Frames in a stream of bytes, as far as they must be known.
+
 use super::fields::Fields;
-use super::{BYTES_FOR_ONE, LARGE, WAITING};
+use super::weight::{BYTES_FOR_ONE, LARGE, WAITING};
 
 /// RFC 9113 §3.4.
 const PREFACE: u8 = 24;

@@ -1,6 +1,7 @@
 //! Turning a request toward a target: its name, and framing that fits the body.
 
-use super::{OutBody, Upstream};
+use super::body::OutBody;
+use super::target::Upstream;
 use crate::framing;
 use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Uri, Version, uri};
@@ -43,8 +44,8 @@ fn frame(request: &mut Request<OutBody>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Settings;
     use super::*;
+    use crate::upstream::Settings;
     use bytes::Bytes;
     use http::header::CONTENT_LENGTH;
 
@@ -96,7 +97,7 @@ mod tests {
 
     impl Body for Unknown {
         type Data = Bytes;
-        type Error = super::super::BoxError;
+        type Error = crate::upstream::BoxError;
 
         fn poll_frame(
             self: std::pin::Pin<&mut Self>,

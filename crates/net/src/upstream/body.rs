@@ -1,17 +1,14 @@
-use super::SendError;
-use super::again::{Again, Room, Sent};
-use super::pool::Lease;
-use super::share::Held;
+//! A request's body on its way to a target, and once more where it has to be sent again.
+
+use super::error::BodyFault;
+use super::sent::{Room, Sent};
 use crate::Names;
 use crate::frames::{Arriving, Unread};
 use crate::protocol::is_malformed;
 use bytes::Bytes;
-use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,6 +80,30 @@ pub struct StreamedBody {
     turn: usize,
 }
 
+/// A streamed body once more: what was sent of it, and then what still comes. Nothing is kept any longer than this is.
+pub struct Again(Rc<RefCell<Source>>);
+
+impl Again {
+    /// None where it is not all here any more. What was made of it before gets nothing more.
+    pub fn body(&self) -> Option<OutBody> {
+        let mut source = self.0.borrow_mut();
+        let sent = source.sent.pieces()?;
+        source.turn += 1;
+        Some(OutBody::Stream(StreamedBody::of(&self.0, sent, source.turn)))
+    }
+
+    /// Whether its caller sent it in another way than HTTP has it. It is not sent on any more.
+    pub fn is_malformed(&self) -> bool {
+        self.0.borrow_mut().end()
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.0.borrow_mut().sent.forget();
+    }
+}
+
 /// What the caller sends, for as often as it is sent on.
 pub(super) struct Source {
     body: Arriving,
@@ -95,24 +116,12 @@ pub(super) struct Source {
     /// Whoever waits for it.
     waiting: Option<Waker>,
     pub fault: Option<BodyFault>,
-    pub sent: Sent,
-    pub turn: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BodyFault {
-    #[error("larger than allowed")]
-    TooLarge,
-    #[error("paused for too long")]
-    TooSlow,
-    #[error("broke off: {0}")]
-    Broken(String),
-    #[error("followed by {0}, which may not be")]
-    Trailer(HeaderName),
+    sent: Sent,
+    turn: usize,
 }
 
 impl StreamedBody {
-    pub(super) fn of(source: &Rc<RefCell<Source>>, sent: VecDeque<Bytes>, turn: usize) -> StreamedBody {
+    fn of(source: &Rc<RefCell<Source>>, sent: VecDeque<Bytes>, turn: usize) -> StreamedBody {
         StreamedBody { source: Rc::clone(source), sent, turn }
     }
 
@@ -248,99 +257,5 @@ impl Body for OutBody {
             OutBody::Stream(streamed) => streamed.size_hint(),
             OutBody::Boxed(body) => body.size_hint(),
         }
-    }
-}
-
-/// What is read of a body that nobody wants: an error page; more costs more than a new connection. Ours.
-const DISCARDED: u64 = 64 * 1024;
-const DISCARDING: Duration = Duration::from_secs(1);
-
-/// A response body. Its connection returns to the pool when it ends; dropped early, it takes the connection with
-/// it (HTTP/2: the stream).
-pub struct PooledBody {
-    inner: Incoming,
-    lease: Option<Lease>,
-    held: Option<Held>,
-}
-
-impl PooledBody {
-    pub(super) fn new(inner: Incoming, lease: Option<Lease>) -> PooledBody {
-        let mut body = PooledBody { inner, lease, held: None };
-        if body.inner.is_end_stream() {
-            body.release();
-        }
-        body
-    }
-
-    /// Counts as its account's until it ends.
-    pub(super) fn held(mut self, held: Option<Held>) -> PooledBody {
-        self.held = held.filter(|_| self.lease.is_some());
-        self
-    }
-
-    /// What is left of it concerns nobody: it is read on, within bounds, so that the connection can be used again.
-    /// (An HTTP/2 stream is reset, which its connection outlives.)
-    pub fn discard(mut self) {
-        let few = self.inner.size_hint().lower() <= DISCARDED;
-        if few && matches!(self.lease, Some(Lease::Http1 { .. })) {
-            tokio::task::spawn_local(async move {
-                drop(tokio::time::timeout(DISCARDING, self.read_away()).await);
-            });
-        }
-    }
-
-    async fn read_away(&mut self) {
-        let mut left = DISCARDED;
-        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
-            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    }
-
-    fn release(&mut self) {
-        self.held = None;
-        if let Some(lease) = self.lease.take() {
-            lease.release();
-        }
-    }
-}
-
-impl Body for PooledBody {
-    type Data = Bytes;
-    type Error = SendError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
-        let body = self.get_mut();
-        let frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
-        match &frame {
-            // hyper takes a reset without an error for the end (RFC 9113 §8.1 has it for requests only).
-            None if matches!(body.lease, Some(Lease::Http2 { .. })) && !body.inner.is_end_stream() => {
-                (body.lease, body.held) = (None, None);
-                return Poll::Ready(Some(Err(SendError::BrokeOff {
-                    maybe_sent: true,
-                    detail: "it reset the stream before the end of its answer (RFC 9113 §7, NO_ERROR)"
-                        .to_owned(),
-                })));
-            }
-            None => body.release(),
-            Some(Ok(_)) if body.inner.is_end_stream() => body.release(),
-            Some(Ok(_)) => {}
-            Some(Err(_)) => (body.lease, body.held) = (None, None),
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| SendError::of_answer(&error))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

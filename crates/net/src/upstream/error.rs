@@ -1,7 +1,9 @@
-use super::BodyFault;
+//! Why a target gave no answer.
+
 use crate::connect::ConnectError;
 use crate::gate::Malformed;
 use crate::tls::words;
+use http::HeaderName;
 use std::error::Error;
 use std::io;
 
@@ -45,6 +47,19 @@ pub enum SendError {
         maybe_sent: bool,
         detail: String,
     },
+}
+
+/// What was wrong with a request's body, which its caller sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    #[error("larger than allowed")]
+    TooLarge,
+    #[error("paused for too long")]
+    TooSlow,
+    #[error("broke off: {0}")]
+    Broken(String),
+    #[error("followed by {0}, which may not be")]
+    Trailer(HeaderName),
 }
 
 /// What an HTTP/2 target says it did not process.

@@ -1,4 +1,6 @@
-use super::Permit;
+//! One connection's bytes, plain or in TLS.
+
+use super::target::Permit;
 use crate::wire::Wire;
 use std::io;
 use std::pin::Pin;
@@ -8,17 +10,18 @@ use tokio_rustls::client::TlsStream;
 
 /// A connection to a target. It counts as open as long as it exists, also after an upgrade.
 pub(super) struct Link {
-    stream: Stream,
+    stream: Carrier,
     _permit: Permit,
 }
 
-pub(super) enum Stream {
+/// What carries it.
+pub(super) enum Carrier {
     Plain(Wire),
     Tls(Box<TlsStream<Wire>>),
 }
 
 impl Link {
-    pub fn new(stream: Stream, permit: Permit) -> Link {
+    pub fn new(stream: Carrier, permit: Permit) -> Link {
         Link { stream, _permit: permit }
     }
 }
@@ -26,8 +29,8 @@ impl Link {
 macro_rules! each {
     ($link:expr, $stream:ident => $call:expr) => {
         match &mut $link.get_mut().stream {
-            Stream::Plain($stream) => $call,
-            Stream::Tls($stream) => $call,
+            Carrier::Plain($stream) => $call,
+            Carrier::Tls($stream) => $call,
         }
     };
 }

@@ -1,9 +1,11 @@
 //! Opening a connection to a target: TCP, TLS, and HTTP's own beginning.
 
+use super::body::OutBody;
+use super::error::SendError;
 use super::leaving::Leaving;
-use super::link::{Link, Stream};
+use super::link::{Carrier, Link};
 use super::streams::{STREAMS, Streams};
-use super::{OutBody, Permit, Protocol, SendError, Tls, Upstream};
+use super::target::{Permit, Protocol, Tls, Upstream};
 use crate::connect;
 use crate::cores::LocalExecutor;
 use crate::gate::{Expected, ReplyGate};
@@ -91,7 +93,7 @@ impl Upstream {
                 Protocol::Http2 => tls::Protocol::Http2,
                 Protocol::Auto | Protocol::Http1 => tls::Protocol::Http1,
             };
-            return Ok((Link::new(Stream::Plain(stream), permit), spoken));
+            return Ok((Link::new(Carrier::Plain(stream), permit), spoken));
         };
         let stream = connect::secure(stream, config(tls), tls.name.clone(), self.connect_timeout).await?;
         let spoken = tls::Protocol::chosen(stream.get_ref().1.alpn_protocol());
@@ -100,7 +102,7 @@ impl Upstream {
                 "it speaks HTTP/1.1, and the manifest says protocol: http2".to_owned(),
             ));
         }
-        Ok((Link::new(Stream::Tls(Box::new(stream)), permit), spoken))
+        Ok((Link::new(Carrier::Tls(Box::new(stream)), permit), spoken))
     }
 }
 

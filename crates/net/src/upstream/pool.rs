@@ -1,10 +1,12 @@
 //! One core's connections to targets: those that rest, those that are shared, and places for further ones.
 
-use super::again::Room;
+use super::body::OutBody;
+use super::error::SendError;
 use super::open::{Http1, Opened};
+use super::sent::Room;
 use super::share::{self, Held, Holder, Known};
 use super::streams::{STREAMS, Stream, Streams};
-use super::{OutBody, Permit, Protocol, SendError, Upstream};
+use super::target::{Permit, Protocol, Upstream};
 use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -181,7 +183,7 @@ impl Pool {
     }
 
     fn try_hold(&self, holder: Holder<'_>) -> Option<Held> {
-        self.shares.hold(&self.upstream, holder.account, |count| {
+        self.shares.hold(&self.upstream.shares, holder.account, |count| {
             if self.speaks_http2.get() == Some(true) {
                 count.stream(self.streams_on(holder.most))
             } else {
@@ -387,7 +389,7 @@ impl Pool {
     }
 
     fn sweep(&self, now: Instant) {
-        self.shares.sweep(&self.upstream);
+        self.shares.sweep(&self.upstream.shares);
         let timeout = self.upstream.idle_timeout;
         let rests_too_long = |since: Instant| now.saturating_duration_since(since) > timeout;
         self.idle.borrow_mut().retain(|idle| !idle.http1.sender.is_closed() && !rests_too_long(idle.since));

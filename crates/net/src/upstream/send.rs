@@ -1,12 +1,12 @@
 //! Sending one request over a pool's connections, as often as that is harmless.
 
-use super::body::Source;
-use super::error::{Refused, is_reset};
+use super::body::{OutBody, Source};
+use super::error::{Refused, SendError, is_reset};
 use super::open::Http1;
 use super::pool::{Lease, Pool, Taken};
+use super::reply::PooledBody;
 use super::share::{self, Holder};
 use super::streams::{Stream, Streams};
-use super::{OutBody, PooledBody, SendError};
 use crate::framing;
 use crate::gate::{Malformed, REPLY_FIELDS, TOO_MANY_FIELDS};
 use http::{Method, Request, Response};
@@ -137,8 +137,9 @@ impl Pool {
         holder: Option<Holder<'_>>,
     ) -> Result<Response<PooledBody>, SendError> {
         let held = holder.map(|holder| {
-            let held =
-                self.shares.hold(&self.upstream, holder.account, |count| count.connection(holder.most));
+            let held = self
+                .shares
+                .hold(&self.upstream.shares, holder.account, |count| count.connection(holder.most));
             held.ok_or_else(|| share::taken(holder))
         });
         let held = held.transpose()?;

@@ -1,6 +1,6 @@
 //! Shares: how much of one target an account may hold at a time, so that there is always some left for the others.
 
-use super::{SendError, Upstream};
+use super::error::SendError;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,22 +87,22 @@ pub(super) struct Known(RefCell<HashMap<Box<str>, Count, ahash::RandomState>>);
 impl Known {
     pub fn hold(
         &self,
-        upstream: &Upstream,
+        shares: &Shares,
         account: &str,
         take: impl FnOnce(&Count) -> Option<Held>,
     ) -> Option<Held> {
         if let Some(count) = self.0.borrow().get(account) {
             return take(count);
         }
-        let count = upstream.shares.of(account);
+        let count = shares.of(account);
         let held = take(&count);
         self.0.borrow_mut().insert(account.into(), count);
         held
     }
 
-    pub fn sweep(&self, upstream: &Upstream) {
+    pub fn sweep(&self, shares: &Shares) {
         self.0.borrow_mut().retain(|_, count| !count.is_zero());
-        upstream.shares.sweep();
+        shares.sweep();
     }
 }
 

@@ -1,10 +1,8 @@
 //! What is kept of a request's body until its answer begins, so that it can be sent again where the target did not take
 //! it up.
 
-use super::OutBody;
-use super::body::{Source, StreamedBody};
 use bytes::Bytes;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -69,7 +67,7 @@ impl Sent {
     }
 
     /// None where some of it is not here any more.
-    fn pieces(&self) -> Option<VecDeque<Bytes>> {
+    pub fn pieces(&self) -> Option<VecDeque<Bytes>> {
         self.room.is_some().then(|| self.pieces.iter().cloned().collect())
     }
 }
@@ -77,29 +75,5 @@ impl Sent {
 impl Drop for Sent {
     fn drop(&mut self) {
         self.forget();
-    }
-}
-
-/// A streamed body once more: what was sent of it, and then what still comes. Nothing is kept any longer than this is.
-pub struct Again(pub(super) Rc<RefCell<Source>>);
-
-impl Again {
-    /// None where it is not all here any more. What was made of it before gets nothing more.
-    pub fn body(&self) -> Option<OutBody> {
-        let mut source = self.0.borrow_mut();
-        let sent = source.sent.pieces()?;
-        source.turn += 1;
-        Some(OutBody::Stream(StreamedBody::of(&self.0, sent, source.turn)))
-    }
-
-    /// Whether its caller sent it in another way than HTTP has it. It is not sent on any more.
-    pub fn is_malformed(&self) -> bool {
-        self.0.borrow_mut().end()
-    }
-}
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        self.0.borrow_mut().sent.forget();
     }
 }
