@@ -1,3 +1,5 @@
+//! A bridge from its start to its stop, and its reloads. It knows transports by their trait alone.
+
 use crate::actions::manifest_facts;
 use crate::descriptors;
 use crate::home::Home;
@@ -57,26 +59,38 @@ struct Fixed {
     workers: usize,
 }
 
+/// Why a bridge does not start, or a reload changes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Everything that is wrong, at the line where it stands.
     #[error("the manifest has errors")]
     Manifest(Box<Diagnostics>),
+    /// What lasts cannot be opened.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// What is declared cannot be put into force.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The system gives no more threads.
     #[error("cannot start the worker threads: {0}")]
     Threads(std::io::Error),
+    /// It would run and serve nobody.
     #[error("the limit of open files leaves no room for connections")]
     Descriptors,
 }
 
+/// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
+    /// The manifest cannot be put into force.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// It would have to be another bridge.
     #[error("{what} changed, and only a restart can change that")]
-    NeedsRestart { what: &'static str },
+    NeedsRestart {
+        /// The key that changed.
+        what: &'static str,
+    },
 }
 
 impl ReloadError {
@@ -103,8 +117,11 @@ pub struct Stopped {
 /// What a reload did.
 #[derive(Debug)]
 pub struct Reloaded {
+    /// Counts loads of the manifest since the start, which is the first.
     pub generation: u64,
+    /// How many are declared now.
     pub integrations: usize,
+    /// From the first file that was read until all was in force.
     pub took: Duration,
     /// Warnings and notes.
     pub findings: Diagnostics,
@@ -112,12 +129,18 @@ pub struct Reloaded {
 
 impl Bridge {
     /// Loads the manifest directory and starts what it declares. Must be called within a tokio runtime, which
-    /// then does the upkeep; exchanges have threads of their own.
+    /// then does the upkeep; exchanges have threads of their own. Returns with it what the manifest is warned of.
+    ///
+    /// # Errors
+    /// Why it does not start; then nothing runs.
     pub async fn start(dir: &Path) -> Result<(Bridge, Diagnostics), StartError> {
         Bridge::start_with(dir, Vec::new()).await
     }
 
     /// As [`Bridge::start`], with these transports besides those of the product, after which they come.
+    ///
+    /// # Errors
+    /// As [`Bridge::start`].
     pub async fn start_with(
         dir: &Path,
         more: Vec<Arc<dyn Transport>>,
@@ -168,6 +191,9 @@ impl Bridge {
     }
 
     /// Loads the manifest again and replaces what is running. When anything is wrong, nothing changes.
+    ///
+    /// # Errors
+    /// What is wrong. That it was is recorded too.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let mut state = self.state.lock().await;
         let reloaded = self.replace(&mut state).await;

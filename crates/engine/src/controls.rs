@@ -107,6 +107,7 @@ impl Preparing<'_> {
         Ok(controls)
     }
 
+    /// Everything that one operation's exchanges pass, in both directions.
     pub fn pipeline(
         &self,
         place: &str,

@@ -1,3 +1,5 @@
+//! The data directory: what a bridge keeps, and how it is opened. Nothing here knows a manifest or an exchange.
+
 use crate::log_keys::{LogKeys, LogKeysError};
 use ironbridge_audit::{Anchor, Fault, Mark, Options, Trail, TrailKey};
 use ironbridge_controls::idempotency;
@@ -32,29 +34,41 @@ use zeroize::Zeroizing;
 /// | `audit-head` | what is remembered of the log outside of it |
 pub struct Home {
     dir: PathBuf,
+    /// By which what is done here is dated.
     pub clock: Arc<dyn Clock>,
+    /// What everything in the store is sealed under.
     pub keys: Arc<Keys>,
+    /// What must last, but for the audit trail.
     pub store: Arc<dyn Store>,
 }
 
+/// Why a data directory cannot be used. All are for whoever runs the bridge to mend.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "fields that their variant explains")]
 pub enum HomeError {
+    /// Permissions, or no space.
     #[error("cannot make the data directory {path}: {reason}")]
     Directory { path: PathBuf, reason: std::io::Error },
+    /// Without them the store is unreadable; fresh ones would hide that.
     #[error(
         "the data directory {0} has a store but no key file: what is sealed in it cannot be opened. Bring back `keys` from your backup"
     )]
     KeysLost(PathBuf),
+    /// A fresh one would be empty, and revoke nothing that was revoked.
     #[error(
         "the data directory {} has {beside} but no store: credentials, secrets and owners' keys are lost with it, if it ever held any. Bring back `store.sqlite` from your backup; to begin anew, give the bridge another data directory", .dir.display()
     )]
     StoreLost { dir: PathBuf, beside: &'static str },
+    /// The key file is unreadable, or readable by others.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The store cannot be opened, read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Somebody set it back or exchanged it.
     #[error("the store is not the one that was left: {0}")]
     NotAsLeft(Fault),
+    /// Something that is kept in the store cannot be opened.
     #[error("{0}")]
     Kept(String),
 }
@@ -84,6 +98,9 @@ pub(crate) const TRAIL_HEAD: &str = "audit-head";
 impl Home {
     /// Opens the data directory, and makes it, with fresh keys, where there is none. `actor` is who acts: what it
     /// changes is recorded under that name.
+    ///
+    /// # Errors
+    /// It cannot be made or opened, or a part of it is lost.
     pub fn open(dir: &Path, actor: Actor) -> Result<Home, HomeError> {
         DirBuilder::new()
             .recursive(true)
@@ -109,6 +126,9 @@ impl Home {
     }
 
     /// To look at it only: nothing on the disk changes. `None` where there is no store yet.
+    ///
+    /// # Errors
+    /// As [`Home::open`].
     pub fn open_to_read(dir: &Path) -> Result<Option<Home>, HomeError> {
         if refuse_lost_store(dir)? {
             return Ok(None);
@@ -130,35 +150,49 @@ impl Home {
         &self.dir
     }
 
+    /// Where the audit trail lies in it.
     pub fn audit_dir(&self) -> PathBuf {
         audit_dir(&self.dir)
     }
 
+    /// Secrets and keys, as they are sealed.
     pub fn items(&self) -> Arc<dyn SealedItems> {
         Arc::clone(&self.store) as Arc<dyn SealedItems>
     }
 
+    /// The bridge's own secret store.
     pub fn sealed_store(&self) -> SealedStore {
         SealedStore::new(self.items(), Arc::clone(&self.keys), Arc::clone(&self.clock))
     }
 
+    /// Every store that a manifest can name a secret of.
     pub fn secrets(&self) -> Secrets {
         Secrets::new([(SEALED.to_owned(), Arc::new(self.sealed_store()) as _)])
     }
 
     /// Issued credentials of one kind, as they stand in the store now.
+    ///
+    /// # Errors
+    /// The store cannot be read.
     pub async fn key_ring(&self, kind: KeyKind) -> Result<KeyRing, HomeError> {
         let ring = KeyRing::new(kind, Arc::clone(&self.store) as Arc<dyn Credentials>);
         ring.reload().await?;
         Ok(ring)
     }
 
+    /// The internal CA of the bridge of this name, made at first use.
+    ///
+    /// # Errors
+    /// The store cannot be read or written, or what it holds is no CA.
     pub async fn authority(&self, bridge: &str) -> Result<CertificateAuthority, HomeError> {
         let (items, keys, clock) = (self.items(), Arc::clone(&self.keys), Arc::clone(&self.clock));
         CertificateAuthority::load_or_create(items, keys, bridge, clock).await.map_err(kept)
     }
 
     /// Whose detail the audit trail seals, and under which key.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
     pub async fn owners(&self) -> Result<Owners, HomeError> {
         let store = Arc::clone(&self.store) as Arc<dyn OwnerKeys>;
         Ok(Owners::open(store, self.items(), &self.keys, &*self.clock).await?)

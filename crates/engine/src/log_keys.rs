@@ -36,14 +36,19 @@ pub struct LogKey {
     private: Option<Zeroizing<String>>,
 }
 
+/// Why the audit trail's keys cannot be used or rotated.
 #[derive(Debug, thiserror::Error)]
 pub enum LogKeysError {
+    /// What the store holds is not what was written.
     #[error("the audit trail's keys in the store cannot be read: {0}")]
     Unreadable(String),
+    /// A key is none, or its name cannot stand in a signature.
     #[error(transparent)]
     Note(#[from] NoteError),
+    /// They cannot sign together.
     #[error(transparent)]
     Signers(#[from] SignersError),
+    /// A checkpoint with more signatures would be refused by others.
     #[error("{0} keys sign along already; rotate again when the overlap of some has ended")]
     TooMany(usize),
 }
@@ -65,6 +70,7 @@ impl LogKeys {
         Ok(LogKeys { keys: vec![LogKey::of(&signer, "ed25519", created)?] })
     }
 
+    /// The form to be stored, private halves included.
     pub fn write(&self) -> Result<Zeroizing<Vec<u8>>, LogKeysError> {
         let text = serde_json::to_vec(self).map_err(|error| LogKeysError::Unreadable(error.to_string()))?;
         Ok(Zeroizing::new(text))
@@ -92,6 +98,7 @@ impl LogKeys {
         self.keys.iter_mut().filter(over).map(|key| key.private = None).count() > 0
     }
 
+    /// What signs checkpoints now, with the keys that once did.
     pub fn signers(&self, origin: &str, now: Timestamp) -> Result<Signers, LogKeysError> {
         let (mut in_force, mut earlier) = (Vec::new(), Vec::new());
         for key in &self.keys {

@@ -14,14 +14,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Why a file or secret that the manifest names cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "fields that their variant explains")]
 pub enum MaterialError {
+    /// It is not there, not a plain file, too large, or not PEM.
     #[error("{path}: {reason}")]
     Unreadable { path: PathBuf, reason: String },
+    /// Whoever can read a private key can be whom it belongs to.
     #[error("{0} is readable by others; a private key must be its owner's alone: chmod 600 {0}")]
     Exposed(PathBuf),
+    /// It can be read, and TLS cannot work with it.
     #[error("{path}: {reason}")]
     Unusable { path: PathBuf, reason: TlsError },
+    /// The secret that a key is in cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }

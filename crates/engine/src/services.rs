@@ -59,12 +59,16 @@ pub struct Services {
     witness_state: Mutex<Option<Arc<FileState>>>,
 }
 
+/// Why what lasts cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    /// The data directory.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The audit trail, or that it is not as it was left.
     #[error("audit trail: {0}")]
     Audit(#[from] ironbridge_audit::AuditError),
+    /// The keys that the token endpoint signs with.
     #[error("token endpoint: {0}")]
     Signing(String),
 }

@@ -10,7 +10,8 @@ mod ingress;
 mod preparing;
 
 pub use basis::{Basis, BuildError};
-pub use egress::{Egress, Egresses};
+pub use egress::Egress;
+pub(crate) use egress::Egresses;
 pub use ingress::{Ingress, Prepared};
 pub use preparing::Preparing;
 

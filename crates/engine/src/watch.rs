@@ -46,6 +46,7 @@ struct Looks {
     last: Option<BTreeSet<Seen>>,
 }
 
+/// A folder cannot be watched: it is gone, or the system has no more watches to give.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot watch {path}: {reason}")]
 pub struct WatchError {

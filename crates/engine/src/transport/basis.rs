@@ -7,14 +7,18 @@ use std::net::SocketAddr;
 
 /// Why what a manifest declares cannot be put into force.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "fields that their variant explains")]
 pub enum BuildError {
+    /// What lasts cannot be opened for it.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// A file or secret that is named cannot be used.
     #[error(transparent)]
     Material(#[from] MaterialError),
-    /// `key` leads to where the address stands in the manifest.
+    /// `who` listens, such as `listener api`; `key` leads to where the address stands in the manifest.
     #[error("{who} cannot listen on {address}: {reason}")]
     Bind { who: String, key: String, address: SocketAddr, reason: std::io::Error },
+    /// What stands in this place of the manifest cannot be built, for this reason.
     #[error("{place}: {reason}")]
     Declared { place: String, reason: String },
 }

@@ -29,7 +29,7 @@ pub trait Egress: Any + Send + Sync {
 
 /// The target's sides of one snapshot, by transport.
 #[derive(Default, Clone)]
-pub struct Egresses(BTreeMap<&'static str, Arc<dyn Egress>>);
+pub(crate) struct Egresses(BTreeMap<&'static str, Arc<dyn Egress>>);
 
 impl Egresses {
     pub fn new(begun: impl IntoIterator<Item = (&'static str, Arc<dyn Egress>)>) -> Egresses {
