@@ -187,8 +187,8 @@ fn fields_page() -> String {
     let mut page = format!(
         "{NOTE}# Header fields, trailers and query members\n\n\
          Of what stands beside a body, only this crosses: the header fields that HTTP, gRPC and WebSocket need, and what \
-         an operation declares in `headers`, `trailers` and `query` ([Request](manifest.md#request), \
-         [Response](manifest.md#response)). Other fields are left out: the log names each once for an operation, with the id of the exchange, and with \
+         an operation declares in `headers`, `trailers` and `query` ([Request](manifest.md#httprequest), \
+         [Response](manifest.md#httpresponse)). Other fields are left out: the log names each once for an operation, with the id of the exchange, and with \
          `RUST_LOG=debug` all of every exchange. A query \
          member that is not declared is refused with [`query-undeclared`](errors/query-undeclared.md), because a \
          question without it would be another one.\n\n\

@@ -95,7 +95,7 @@ impl Preparing<'_> {
         &self,
         place: &str,
         integration: &manifest::Integration,
-        operation: &manifest::Operation,
+        operation: &manifest::Operation<'_>,
     ) -> Result<Vec<Arc<dyn Control>>, BuildError> {
         let of_each = manifest::Limits {
             per_account: None,
@@ -103,7 +103,7 @@ impl Preparing<'_> {
             per_operation: integration.limits.per_operation,
         };
         let mut controls = self.limits(&format!("{place}, as each"), place, &of_each)?;
-        controls.extend(self.limits(place, place, &operation.limits)?);
+        controls.extend(self.limits(place, place, operation.limits)?);
         Ok(controls)
     }
 
@@ -113,14 +113,14 @@ impl Preparing<'_> {
         place: &str,
         shared: &[Arc<dyn Control>],
         integration: &manifest::Integration,
-        operation: &manifest::Operation,
+        operation: &manifest::Operation<'_>,
         plan: &OperationPlan,
     ) -> Result<Pipeline, BuildError> {
         let mut controls = shared.to_vec();
         controls.extend(self.own_limits(place, integration, operation)?);
         controls.extend(plan.body_controls());
         controls.extend(self.subject_controls(plan));
-        if let Some(replay) = &operation.replay {
+        if let Some(replay) = operation.replay {
             controls.push(Arc::new(self.idempotency_key(replay, plan)));
         }
         controls.extend(implied(&controls));

@@ -144,7 +144,7 @@ impl Judge {
     /// root certificates.
     fn systems(&mut self, manifest: &Manifest) {
         for (name, system) in &manifest.systems {
-            let Some(http) = &system.http else { continue };
+            let Some(http) = system.http() else { continue };
             // A CA file that is wrong is told of where it stands.
             let Ok(roots) = material::roots_or_system(http.ca.as_deref()) else { continue };
             if let Err(error) = Upstream::new(connect::settings(http, roots, None)) {
@@ -334,7 +334,7 @@ fn identities(manifest: &Manifest) -> Vec<(Vec<String>, &Path, &KeySource, Part)
         }
     }
     for (name, system) in &manifest.systems {
-        let certificate = system.http.as_ref().and_then(|http| http.certificate.as_ref());
+        let certificate = system.http().and_then(|http| http.certificate.as_ref());
         if let Some(manifest::ClientCertificate::Files { chain, key }) = certificate {
             found.push((place(&["systems", name, "http", "certificate"]), &**chain, key, Part::Client));
         }
@@ -347,7 +347,7 @@ fn authorities(manifest: &Manifest) -> Vec<(Vec<String>, &Path)> {
     let mut found: Vec<(Vec<String>, Option<&manifest::FilePath>)> = Vec::new();
     let mut add = |parts: &[&str], ca| found.push((parts.iter().map(ToString::to_string).collect(), ca));
     for (name, system) in &manifest.systems {
-        let Some(http) = &system.http else { continue };
+        let Some(http) = system.http() else { continue };
         add(&["systems", name, "http", "ca"], http.ca.as_ref());
         if let Some(manifest::TargetAuth::Oauth2(oauth2)) = &http.auth {
             add(&["systems", name, "http", "auth", "oauth2", "ca"], oauth2.ca.as_ref());

@@ -37,7 +37,7 @@ impl Term {
     /// Of all dangers; the manifest's own check tells of them.
     pub fn dangers(manifest: &Manifest, now: Timestamp) -> Vec<Term> {
         let systems = manifest.systems.iter().filter_map(|(name, system)| {
-            let danger = system.http.as_ref()?.danger_plaintext.as_ref()?;
+            let danger = system.http()?.danger_plaintext.as_ref()?;
             Some((["systems", name, "http", "danger_plaintext"], danger))
         });
         let issuers = manifest.bridge.issuers.iter().filter_map(|(name, issuer)| {

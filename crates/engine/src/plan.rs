@@ -16,7 +16,7 @@ use ironbridge_core::{Clock, DEFAULT_MAX_BODY, PermissionTable, Timestamp};
 use ironbridge_manifest::finding::{NOT_COMPILED, POINTER_NOWHERE, RULE_ODD, RULE_UNDECIDABLE};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
-    Positions, Segment, Size, SubjectPlace, Template,
+    Positions, Size, SubjectPlace,
 };
 use ironbridge_seal::note::NoteVerifier;
 use ironbridge_secrets::Secrets;
@@ -41,8 +41,6 @@ pub struct Plan {
 /// One operation's compiled parts.
 #[derive(Default)]
 pub struct OperationPlan {
-    /// The whole path pattern: the integration's path and the operation's.
-    pub pattern: String,
     pub request_schema: Option<JsonSchema>,
     pub rules: Vec<Rule>,
     pub request_keep: Option<Arc<KeepList>>,
@@ -127,26 +125,19 @@ impl Plan {
         let manifest = &loaded.manifest;
         let mut compiler = Compiler::default();
         let mut operations = BTreeMap::new();
-        let mut routes: HashMap<(String, String, String), String> = HashMap::new();
         compiler.keys(&manifest.bridge.audit);
         for (name, integration) in &manifest.integrations {
             let subjects = compiler.subjects(name, integration);
-            for (operation_name, operation) in &integration.http.operations {
-                let place = ["integrations", name, "http", "operations", operation_name];
+            for operation in &integration.flow.operations() {
+                let place = ["integrations", name, integration.flow.key(), "operations", operation.name];
                 let place: Vec<String> = place.iter().map(ToString::to_string).collect();
                 let accounts = manifest.accounts.iter();
                 let accounts = accounts.filter(|(_, account)| account.system == integration.source);
                 let source = (&*integration.source, accounts.map(|(name, _)| &**name).collect());
-                let mut plan = compiler.operation(&place, &integration.http.path.0, source, operation);
+                let mut plan = compiler.operation(&place, source, operation);
                 plan.subjects.clone_from(&subjects);
                 compiler.sizes(&place, operation, &plan, manifest.bridge.limits.memory);
-                let listener =
-                    integration.http.listener.as_ref().map(ToString::to_string).unwrap_or_default();
-                let route = (listener, operation.route.method.to_string(), anonymous(&plan.pattern));
-                if let Some(other) = routes.insert(route, format!("{name}.{operation_name}")) {
-                    compiler.problem(&place, &["match"], format!("{other} takes the same requests"));
-                }
-                operations.insert((name.shared(), operation_name.shared()), plan);
+                operations.insert((name.shared(), operation.name.shared()), plan);
             }
         }
         observed.extend(compiler.problems);
@@ -160,10 +151,9 @@ impl Plan {
                 permissions.intern(permission);
             });
         }
-        for operation in
-            manifest.integrations.values().flat_map(|integration| integration.http.operations.values())
+        for operation in manifest.integrations.values().flat_map(|integration| integration.flow.operations())
         {
-            permissions.intern(&operation.permission);
+            permissions.intern(operation.permission);
         }
         let Loaded { manifest, findings, positions } = loaded;
         let findings = findings.and(observed);
@@ -220,18 +210,16 @@ impl Compiler {
     fn operation(
         &mut self,
         place: &[String],
-        mount: &str,
         (system, accounts): (&str, Vec<&str>),
-        operation: &Operation,
+        operation: &Operation<'_>,
     ) -> OperationPlan {
-        let (request, response) = (&operation.request, &operation.response);
+        let (request, response) = (operation.request, operation.response);
         let request_schema = request.schema.as_ref().and_then(|file| self.schema(place, "request", file));
         let response_schema = response.schema.as_ref().and_then(|file| self.schema(place, "response", file));
-        let query = request.query.listed().iter().map(|member| (&*member.name, member.repeats));
         let known = Known::operation(&Declared {
-            method: &operation.route.method,
-            parameters: operation.route.path.parameters().collect(),
-            query: (!request.query.is_all()).then(|| query.collect()),
+            method: operation.verb,
+            parameters: operation.parameters.clone(),
+            query: operation.query.clone(),
             system,
             accounts,
             body: request_schema.as_ref().map(|schema| &schema.document),
@@ -247,7 +235,6 @@ impl Compiler {
             self.dead_ends(place, &[side, "records"], schema, counted);
         }
         OperationPlan {
-            pattern: format!("{}{}", mount.trim_end_matches('/'), pattern(&operation.route.path)),
             rules: self.rules(place, operation, &known),
             request_schema: request_schema.map(|schema| schema.compiled.clone()),
             request_keep: request
@@ -284,7 +271,7 @@ impl Compiler {
         read
     }
 
-    fn rules(&mut self, place: &[String], operation: &Operation, known: &Known) -> Vec<Rule> {
+    fn rules(&mut self, place: &[String], operation: &Operation<'_>, known: &Known) -> Vec<Rule> {
         let mut rules = Vec::new();
         for (number, rule) in operation.request.rules.iter().enumerate() {
             let (typed, remarks) = match Rule::compile_for(&rule.check, &rule.otherwise, known) {
@@ -307,7 +294,7 @@ impl Compiler {
     }
 
     /// A body that may be read must fit into what one account may hold.
-    fn sizes(&mut self, place: &[String], operation: &Operation, plan: &OperationPlan, memory: Size) {
+    fn sizes(&mut self, place: &[String], operation: &Operation<'_>, plan: &OperationPlan, memory: Size) {
         let reads = plan.reads(operation);
         for (side, size, reading) in [
             ("request", operation.request.max_body, reads.request),
@@ -419,18 +406,4 @@ fn numbered(pointer: &Pointer) -> Option<DeadEnd> {
     let index = pointer.segments.iter().flatten().find(|step| is_index(step))?;
     let why = format!("`{index}` names a member here, and no element");
     Some(DeadEnd { why, help: Some("elements are all alike: `*` stands for each of them".to_owned()) })
-}
-
-/// The pattern as the router reads it.
-fn pattern(template: &Template) -> String {
-    template.segments.iter().fold(String::new(), |path, segment| match segment {
-        Segment::Literal(text) => path + "/" + text,
-        Segment::Parameter(name) => path + "/{" + name + "}",
-    })
-}
-
-/// Two patterns that differ in their parameters' names only take the same requests.
-fn anonymous(pattern: &str) -> String {
-    let segments = pattern.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
-    segments.collect::<Vec<_>>().join("/")
 }

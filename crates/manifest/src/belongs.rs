@@ -2,6 +2,7 @@
 
 use crate::reader::listed;
 use crate::schema;
+use crate::sections::Sections;
 
 /// As `schema::places` writes any name.
 const ANY: &str = "NAME";
@@ -18,9 +19,9 @@ pub struct Belongs {
 
 /// The nearest places of the key, seen from below the keys of `path`; all of them, seen from the top of a file. `None`
 /// where it stands nowhere, or at so many places that naming them helps nobody.
-pub fn belongs(path: &[&str], key: &str) -> Option<Belongs> {
+pub fn belongs(sections: &Sections, path: &[&str], key: &str) -> Option<Belongs> {
     const MOST: usize = 3;
-    let places = schema::places(key);
+    let places = schema::places(sections, key);
     let places: Vec<Vec<&str>> = places.iter().map(|place| place.split('.').collect()).collect();
     let distance = |place: &Vec<&str>| path.len() + place.len() - 2 * common(path, place);
     let least = places.iter().map(distance).min()?;

@@ -5,6 +5,7 @@ mod audit;
 mod bridge;
 mod checklist;
 mod crossing;
+mod http;
 mod integration;
 mod overlap;
 mod party;

@@ -3,7 +3,8 @@
 
 use crate::findings::finding;
 use crate::reader::{Keys, Reader, listed, quoted};
-use crate::schema::Definitions;
+use crate::schema::{Definitions, Key};
+use crate::sections::Sections;
 use crate::value::FromText;
 use crate::yaml::{Entry, Kind, Node};
 use serde_json::{Value, json};
@@ -15,7 +16,9 @@ pub trait Read: Sized {
     const OPTIONAL: bool = false;
 
     /// The fixed keys of a map that is read.
-    const FIXED: &'static [&'static str] = &[];
+    fn fixed(_sections: &Sections) -> Vec<&'static str> {
+        Vec::new()
+    }
 
     /// The checked value; `None` after reporting what is wrong with it.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
@@ -25,78 +28,148 @@ pub trait Read: Sized {
         None
     }
 
+    /// What may be written, as JSON Schema.
     fn schema(definitions: &mut Definitions) -> Value;
 }
 
-/// A map with fixed keys.
+/// A map with fixed keys; which these are can depend on the sections that transports have.
 pub trait Section {
-    const KEYS: &'static [&'static str];
+    /// Its keys, in the order in which they are declared.
+    fn keys(sections: &Sections) -> Vec<&'static str>;
+
     /// Keys that the design knows and this version does not.
-    const LATER: &'static [&'static str];
+    fn later(sections: &Sections) -> Vec<&'static str>;
+}
+
+/// Keys that can stand among others in one map: a section can have those of another besides its own.
+pub trait Part: Section + Sized {
+    /// Whether all of them may be left out.
+    const OPTIONAL: bool;
+
+    /// Reads them, and no others; `None` after reporting what is wrong.
+    fn take(keys: &Keys<'_>, reader: &mut Reader<'_>) -> Option<Self>;
+
+    /// What each of them means.
+    fn describe(definitions: &mut Definitions) -> Vec<Key>;
 }
 
 /// Declares a section: a map with fixed keys. A field is required unless its type can be absent or a default
 /// follows `=`, written as in a manifest. `as "key"` gives a key that is no Rust name; `later(...)` lists keys
-/// that the design knows and this version does not.
+/// that the design knows and this version does not. The keys of another section stand among its own where `with` names
+/// it before them, or `and` behind them.
+#[macro_export]
 macro_rules! section {
     (
         $(#[doc = $doc:literal])*
-        pub struct $name:ident $(later($($later:literal),*))? {
+        pub struct $name:ident $(later($($later:literal),*))? $(with $first:ident: $first_part:ty)? {
             $($(#[doc = $field_doc:literal])* $field:ident $(as $key:literal)?: $type:ty $(= $default:literal)?,)*
         }
+        $(and $last:ident: $last_part:ty)?
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
+            $(
+                #[doc = concat!("What the keys of `", stringify!($first_part), "` say, which stand before its own.")]
+                pub $first: $first_part,
+            )?
             $($(#[doc = $field_doc])* $(#[doc = concat!("\n\nDefault: `", $default, "`.")])? pub $field: $type,)*
+            $(
+                #[doc = concat!("What the keys of `", stringify!($last_part), "` say, which stand behind its own.")]
+                pub $last: $last_part,
+            )?
         }
 
-        impl $crate::keys::Section for $name {
-            const KEYS: &'static [&'static str] = &[$($crate::keys::key_name!($field $($key)?)),*];
-            const LATER: &'static [&'static str] = &[$($($later),*)?];
+        impl $crate::declare::Section for $name {
+            fn keys(_sections: &$crate::Sections) -> Vec<&'static str> {
+                let own: Vec<&'static str> = vec![$($crate::__key_name!($field $($key)?)),*];
+                [
+                    $(<$first_part as $crate::declare::Section>::keys(_sections),)?
+                    own,
+                    $(<$last_part as $crate::declare::Section>::keys(_sections),)?
+                ]
+                .concat()
+            }
+
+            fn later(_sections: &$crate::Sections) -> Vec<&'static str> {
+                let own: Vec<&'static str> = vec![$($($later),*)?];
+                [
+                    own,
+                    $(<$first_part as $crate::declare::Section>::later(_sections),)?
+                    $(<$last_part as $crate::declare::Section>::later(_sections),)?
+                ]
+                .concat()
+            }
         }
 
-        impl $crate::keys::Read for $name {
+        impl $crate::declare::Part for $name {
             const OPTIONAL: bool = true
-                $(&& ($crate::keys::has_default!($($default)?) || <$type as $crate::keys::Read>::OPTIONAL))*;
-            const FIXED: &'static [&'static str] = <Self as $crate::keys::Section>::KEYS;
+                $(&& <$first_part as $crate::declare::Part>::OPTIONAL)?
+                $(&& ($crate::__has_default!($($default)?) || <$type as $crate::declare::Read>::OPTIONAL))*
+                $(&& <$last_part as $crate::declare::Part>::OPTIONAL)?;
 
-            fn read(node: &$crate::yaml::Node, reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
-                let keys = reader.keys::<Self>(node)?;
+            fn take(
+                keys: &$crate::declare::Keys<'_>,
+                reader: &mut $crate::declare::Reader<'_>,
+            ) -> Option<Self> {
+                $(let $first = <$first_part as $crate::declare::Part>::take(keys, reader);)?
                 $(let $field = reader.key::<$type>(
-                    &keys,
-                    $crate::keys::key_name!($field $($key)?),
-                    $crate::keys::default_text!($($default)?),
+                    keys,
+                    $crate::__key_name!($field $($key)?),
+                    $crate::__default_text!($($default)?),
                 );)*
-                let whole = $name { $($field: $field?,)* };
-                keys.sound.then_some(whole)
+                $(let $last = <$last_part as $crate::declare::Part>::take(keys, reader);)?
+                Some($name { $($first: $first?,)? $($field: $field?,)* $($last: $last?,)? })
             }
 
-            fn absent(reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
-                if <Self as $crate::keys::Read>::OPTIONAL {
-                    Self::read(&$crate::yaml::Node::empty_map(), reader)
-                } else {
-                    None
-                }
+            fn describe(definitions: &mut $crate::declare::Definitions) -> Vec<$crate::declare::Key> {
+                let parts = [
+                    $(<$first_part as $crate::declare::Part>::describe(definitions),)?
+                    vec![$($crate::declare::Key {
+                        name: $crate::__key_name!($field $($key)?),
+                        description: $crate::declare::paragraph(&[$($field_doc),*]),
+                        default: $crate::__default_text!($($default)?),
+                        need: $crate::declare::Need::of(
+                            $crate::__has_default!($($default)?) || <$type as $crate::declare::Read>::OPTIONAL,
+                        ),
+                        schema: <$type as $crate::declare::Read>::schema(definitions),
+                    }),*],
+                    $(<$last_part as $crate::declare::Part>::describe(definitions),)?
+                ];
+                parts.into_iter().flatten().collect()
+            }
+        }
+
+        impl $crate::declare::Read for $name {
+            const OPTIONAL: bool = <Self as $crate::declare::Part>::OPTIONAL;
+
+            fn fixed(sections: &$crate::Sections) -> Vec<&'static str> {
+                <Self as $crate::declare::Section>::keys(sections)
             }
 
-            fn schema(definitions: &mut $crate::schema::Definitions) -> serde_json::Value {
-                definitions.section(stringify!($name), &[$($doc),*], |_definitions| vec![
-                    $($crate::schema::Key {
-                        name: $crate::keys::key_name!($field $($key)?),
-                        description: $crate::schema::paragraph(&[$($field_doc),*]),
-                        default: $crate::keys::default_text!($($default)?),
-                        required: !($crate::keys::has_default!($($default)?)
-                            || <$type as $crate::keys::Read>::OPTIONAL),
-                        schema: <$type as $crate::keys::Read>::schema(_definitions),
-                    },)*
-                ])
+            fn read(
+                node: &$crate::declare::Node,
+                reader: &mut $crate::declare::Reader<'_>,
+            ) -> Option<Self> {
+                let keys = reader.keys::<Self>(node)?;
+                let whole = <Self as $crate::declare::Part>::take(&keys, reader);
+                whole.filter(|_| keys.are_sound())
+            }
+
+            fn absent(reader: &mut $crate::declare::Reader<'_>) -> Option<Self> {
+                let may_be = <Self as $crate::declare::Part>::OPTIONAL;
+                may_be.then(|| Self::read(&$crate::declare::Node::empty_map(), reader)).flatten()
+            }
+
+            fn schema(definitions: &mut $crate::declare::Definitions) -> $crate::declare::Value {
+                definitions.section(stringify!($name), &[$($doc),*], <Self as $crate::declare::Part>::describe)
             }
         }
     };
 }
 
 /// Declares a choice between fixed words.
+#[macro_export]
 macro_rules! words {
     (
         $(#[doc = $doc:literal])*
@@ -113,15 +186,18 @@ macro_rules! words {
             }
         }
 
-        impl $crate::keys::Read for $name {
-            fn read(node: &$crate::yaml::Node, reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
-                $crate::keys::word(node, reader, &[$(($text, Self::$word)),*])
+        impl $crate::declare::Read for $name {
+            fn read(
+                node: &$crate::declare::Node,
+                reader: &mut $crate::declare::Reader<'_>,
+            ) -> Option<Self> {
+                $crate::declare::word(node, reader, &[$(($text, Self::$word)),*])
             }
 
-            fn schema(_: &mut $crate::schema::Definitions) -> serde_json::Value {
-                $crate::schema::words(
+            fn schema(_: &mut $crate::declare::Definitions) -> $crate::declare::Value {
+                $crate::declare::one_word(
                     &[$($doc),*],
-                    &[$(($text, $crate::schema::paragraph(&[$($word_doc),*]))),*],
+                    &[$(($text, $crate::declare::paragraph(&[$($word_doc),*]))),*],
                 )
             }
         }
@@ -129,6 +205,7 @@ macro_rules! words {
 }
 
 /// Declares a section that holds exactly one of its keys.
+#[macro_export]
 macro_rules! one_of {
     (
         $(#[doc = $doc:literal])*
@@ -140,29 +217,39 @@ macro_rules! one_of {
         #[derive(Debug, Clone, PartialEq)]
         pub enum $name { $($(#[doc = $key_doc])* $variant($type),)* }
 
-        impl $crate::keys::Section for $name {
-            const KEYS: &'static [&'static str] = &[$($key),*];
-            const LATER: &'static [&'static str] = &[$($($later),*)?];
+        impl $crate::declare::Section for $name {
+            fn keys(_: &$crate::Sections) -> Vec<&'static str> {
+                vec![$($key),*]
+            }
+
+            fn later(_: &$crate::Sections) -> Vec<&'static str> {
+                vec![$($($later),*)?]
+            }
         }
 
-        impl $crate::keys::Read for $name {
-            const FIXED: &'static [&'static str] = <Self as $crate::keys::Section>::KEYS;
+        impl $crate::declare::Read for $name {
+            fn fixed(sections: &$crate::Sections) -> Vec<&'static str> {
+                <Self as $crate::declare::Section>::keys(sections)
+            }
 
-            fn read(node: &$crate::yaml::Node, reader: &mut $crate::reader::Reader<'_>) -> Option<Self> {
-                match $crate::keys::only_key::<Self>(node, reader)? {
+            fn read(
+                node: &$crate::declare::Node,
+                reader: &mut $crate::declare::Reader<'_>,
+            ) -> Option<Self> {
+                match $crate::declare::only_key::<Self>(node, reader)? {
                     $(($key, keys) => reader.key::<$type>(&keys, $key, None).map(Self::$variant),)*
                     _ => None,
                 }
             }
 
-            fn schema(definitions: &mut $crate::schema::Definitions) -> serde_json::Value {
-                definitions.one_of(stringify!($name), &[$($doc),*], |_definitions| vec![
-                    $($crate::schema::Key {
+            fn schema(definitions: &mut $crate::declare::Definitions) -> $crate::declare::Value {
+                definitions.one_of(stringify!($name), &[$($doc),*], |definitions| vec![
+                    $($crate::declare::Key {
                         name: $key,
-                        description: $crate::schema::paragraph(&[$($key_doc),*]),
+                        description: $crate::declare::paragraph(&[$($key_doc),*]),
                         default: None,
-                        required: false,
-                        schema: <$type as $crate::keys::Read>::schema(_definitions),
+                        need: $crate::declare::Need::Free,
+                        schema: <$type as $crate::declare::Read>::schema(definitions),
                     },)*
                 ])
             }
@@ -170,7 +257,9 @@ macro_rules! one_of {
     };
 }
 
-macro_rules! key_name {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __key_name {
     ($field:ident) => {
         stringify!($field)
     };
@@ -179,7 +268,9 @@ macro_rules! key_name {
     };
 }
 
-macro_rules! has_default {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __has_default {
     () => {
         false
     };
@@ -188,7 +279,9 @@ macro_rules! has_default {
     };
 }
 
-macro_rules! default_text {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __default_text {
     () => {
         None
     };
@@ -196,8 +289,6 @@ macro_rules! default_text {
         Some($default)
     };
 }
-
-pub(crate) use {default_text, has_default, key_name, one_of, section, words};
 
 /// Reads one of the words.
 pub fn word<T: Copy>(node: &Node, reader: &mut Reader<'_>, words: &[(&'static str, T)]) -> Option<T> {
@@ -223,15 +314,16 @@ pub fn word<T: Copy>(node: &Node, reader: &mut Reader<'_>, words: &[(&'static st
 /// The one key that a choice holds, with all that stand there.
 pub fn only_key<'n, S: Section>(node: &'n Node, reader: &mut Reader<'_>) -> Option<(&'static str, Keys<'n>)> {
     let keys = reader.keys::<S>(node)?;
-    let mut known = S::KEYS.iter().filter(|key| keys.entries.iter().any(|entry| entry.key == **key));
+    let all = S::keys(reader.sections());
+    let mut known = all.iter().copied().filter(|key| keys.entry(key).is_some());
     match (known.next(), known.next()) {
         (Some(only), None) => Some((only, keys)),
         // What is there instead was reported already.
-        (None, _) if !keys.sound => None,
+        (None, _) if !keys.are_sound() => None,
         (first, _) => {
             reader.hide(node);
             let site = reader.site_of(node);
-            let names = listed(S::KEYS);
+            let names = listed(&all);
             let label = if first.is_none() { "one key is needed" } else { "more than one key" };
             let message = format!("exactly one of {names} is needed here");
             reader.report(&finding::NOT_EXACTLY_ONE, site, message).label(label);
@@ -282,7 +374,7 @@ impl<K: FromText + Ord, T: Read> Read for BTreeMap<K, T> {
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let entries = reader.map(node, "a map of names")?;
-        let file = reader.file();
+        let (file, fixed) = (reader.file(), T::fixed(reader.sections()));
         let mut first: std::collections::HashMap<&str, crate::yaml::Span> = std::collections::HashMap::new();
         let mut whole = Some(BTreeMap::new());
         for entry in entries {
@@ -296,7 +388,7 @@ impl<K: FromText + Ord, T: Read> Read for BTreeMap<K, T> {
                 whole = None;
                 continue;
             }
-            if reader.is_misplaced(entry, T::FIXED) {
+            if reader.is_misplaced(entry, &fixed) {
                 whole = None;
                 continue;
             }

@@ -19,20 +19,31 @@ mod redact;
 mod reference;
 mod regular;
 mod schema;
+mod sections;
 mod slip;
 mod topics;
 mod value;
 mod walk;
 mod yaml;
 
+/// What [`section!`], [`words!`] and [`one_of!`] are written in, for sections that another crate declares.
+pub mod declare {
+    pub use crate::keys::{Part, Read, Section, only_key, word};
+    pub use crate::reader::{Keys, Reader};
+    pub use crate::schema::{Definitions, Key, Need, one_word, paragraph};
+    pub use crate::yaml::Node;
+    pub use serde_json::Value;
+}
+
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use findings::{Finding, Severity, finding, findings};
 pub use init::init_files;
-pub use load::{Loaded, Observed, Positions, folders, load, load_sources};
+pub use load::{Loaded, Observed, Positions, folders, load, load_sources, load_with};
 pub use model::*;
 pub use reader::Files;
 pub use reference::{KeyPage, key_pages, reference_markdown};
 pub use regular::open_regular;
-pub use schema::json_schema;
+pub use schema::{json_schema, json_schema_with};
+pub use sections::Sections;
 pub use topics::{Topic, topics};
 pub use value::*;

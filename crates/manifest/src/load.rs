@@ -6,6 +6,7 @@ use crate::findings::{Finding, finding};
 use crate::outline::{Names, Outline};
 use crate::place::{FileId, Site};
 use crate::reader::{Files, Reader, plain};
+use crate::sections::Sections;
 use crate::walk::{Fault, Walk};
 use crate::yaml;
 use crate::{Bridge, Date, Listener, Manifest};
@@ -64,7 +65,8 @@ impl Positions {
 
     /// Each observation at the line it is about.
     pub fn show(&self, observed: impl IntoIterator<Item = Observed>) -> Diagnostics {
-        let mut reader = Reader::new(&Nowhere, &self.sources);
+        let sections = Sections::default();
+        let mut reader = Reader::new(&Nowhere, &self.sources, &sections);
         for Observed { finding, at, message, help, part } in observed {
             let spot = self.outline.find(&at);
             let site = spot.map(|spot| {
@@ -90,8 +92,16 @@ impl Positions {
 /// # Errors
 /// Everything that is wrong, warnings included.
 pub fn load(directory: &Path, today: Date) -> Result<Loaded, Diagnostics> {
+    load_with(directory, today, &Sections::product())
+}
+
+/// As [`load`], with the sections of other transports than the product's.
+///
+/// # Errors
+/// Everything that is wrong, warnings included.
+pub fn load_with(directory: &Path, today: Date, sections: &Sections) -> Result<Loaded, Diagnostics> {
     let walk = Walk::of(directory);
-    check(directory, walk.sources, walk.faults, &Disk, today)
+    check(directory, walk.sources, walk.faults, &Disk, today, sections)
 }
 
 /// The folders that a manifest is read from: where a new file would become part of it.
@@ -108,7 +118,7 @@ pub fn load_sources(
     files: &dyn Files,
     today: Date,
 ) -> Result<Loaded, Diagnostics> {
-    check(Path::new("."), sources, Vec::new(), files, today)
+    check(Path::new("."), sources, Vec::new(), files, today, &Sections::product())
 }
 
 fn check(
@@ -117,6 +127,7 @@ fn check(
     faults: Vec<Fault>,
     files: &dyn Files,
     today: Date,
+    sections: &Sections,
 ) -> Result<Loaded, Diagnostics> {
     sources.sort();
     for (_, text) in &mut sources {
@@ -125,7 +136,7 @@ fn check(
             *text = rest.to_owned();
         }
     }
-    let mut reader = Reader::new(files, &sources);
+    let mut reader = Reader::new(files, &sources, sections);
     for Fault { path, finding, message } in faults {
         reader.report_file(finding, path, message);
     }

@@ -2,15 +2,19 @@
 
 mod audit;
 mod bridge;
+mod flow;
+mod http;
 mod integration;
 mod party;
 
 pub use audit::*;
 pub use bridge::*;
+pub use flow::*;
+pub use http::*;
 pub use integration::*;
 pub use party::*;
 
-use crate::{Date, Name};
+use crate::{Date, Name, section};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,8 +48,6 @@ section! {
     }
 }
 
-pub(crate) use crate::keys::{one_of, section, words};
-
 impl Danger {
     /// From its day on it is not accepted any more.
     pub fn has_expired(&self, today: Date) -> bool {
@@ -56,7 +58,7 @@ impl Danger {
 impl Manifest {
     /// The credentials that an integration accepts: those it lists, else all that its source's accounts have.
     pub fn accepted(&self, integration: &Integration) -> Vec<CredentialKind> {
-        if let Some(listed) = &integration.http.accept {
+        if let Some(listed) = integration.flow.accept() {
             return listed.to_vec();
         }
         let source = self.accounts.values().filter(|account| account.system == integration.source);

@@ -4,6 +4,8 @@ use crate::findings::finding;
 use crate::keys::{Read, Section, read_key};
 use crate::place::{FileId, Site, Spot};
 use crate::reader::{Reader, quoted};
+use crate::schema::TOP;
+use crate::sections::Sections;
 use crate::value::FromText;
 use crate::yaml::{Entry, Kind, Node};
 use crate::{Map, Name};
@@ -51,8 +53,13 @@ struct Declared {
 struct Top;
 
 impl Section for Top {
-    const KEYS: &'static [&'static str] = &["bridge", "systems", "roles", "accounts", "integrations"];
-    const LATER: &'static [&'static str] = &["attestations", "partners", "sets"];
+    fn keys(_: &Sections) -> Vec<&'static str> {
+        TOP.iter().map(|(key, _)| *key).collect()
+    }
+
+    fn later(_: &Sections) -> Vec<&'static str> {
+        vec!["attestations", "partners", "sets"]
+    }
 }
 
 impl Outline {
@@ -112,9 +119,10 @@ impl Outline {
     /// Reads everything of a kind, and leaves out what is wrong.
     pub fn read_all<T: Read>(&self, names: Names, reader: &mut Reader<'_>) -> Map<T> {
         let mut read = Map::new();
+        let fixed = T::fixed(reader.sections());
         reader.below(names.key(), |reader| {
             for Declared { file, entry } in self.of(names).values() {
-                if reader.within(*file, |reader| reader.is_misplaced(entry, T::FIXED)) {
+                if reader.within(*file, |reader| reader.is_misplaced(entry, &fixed)) {
                     continue;
                 }
                 let (name, value) = reader.enter(*file, entry, |reader, node| {

@@ -39,8 +39,8 @@ ranges! {
     CONNECT = "HttpTarget" "connect_timeout" MOMENT, MINUTE;
     FLOW = "HttpFlow" "timeout" MOMENT, HOUR;
     FLOW_IDLE = "HttpFlow" "idle_timeout" MOMENT, HOUR;
-    OPERATION = "Operation" "timeout" MOMENT, HOUR;
-    OPERATION_IDLE = "Operation" "idle_timeout" MOMENT, HOUR;
+    OPERATION = "HttpOperation" "timeout" MOMENT, HOUR;
+    OPERATION_IDLE = "HttpOperation" "idle_timeout" MOMENT, HOUR;
     WINDOW = "Replay" "window" SECOND, Duration::from_secs(31 * 86_400);
     KEY_LIFETIME = "ApiKey" "lifetime" MINUTE, YEAR;
     TOKEN_LIFETIME = "OauthClient" "token_lifetime" Duration::from_secs(10), HOUR;

@@ -7,6 +7,7 @@ use crate::keys::{Read, Section};
 use crate::place::{FileId, Site};
 use crate::redact;
 use crate::schema;
+use crate::sections::Sections;
 use crate::yaml::{Entry, Kind, Node, Span};
 use ironbridge_core::nearest::closest;
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ pub trait Files {
 pub struct Reader<'f> {
     files: &'f dyn Files,
     sources: &'f [(PathBuf, String)],
+    /// What transports declare in sections of their own.
+    sections: &'f Sections,
     file: FileId,
     /// The key whose value is being read.
     here: Span,
@@ -60,12 +63,12 @@ struct Found {
 
 /// The keys of one section.
 pub struct Keys<'n> {
-    pub entries: &'n [Entry],
+    entries: &'n [Entry],
     /// Keys that unknown ones were probably meant to be.
     meant: Vec<&'static str>,
     /// Whether every key is known and given once. A section with others is read for its mistakes only: nothing
     /// half-understood travels on.
-    pub sound: bool,
+    sound: bool,
 }
 
 /// A finding that can still be told more about before it is dropped into the list.
@@ -74,10 +77,11 @@ pub struct Report<'r> {
 }
 
 impl<'f> Reader<'f> {
-    pub fn new(files: &'f dyn Files, sources: &'f [(PathBuf, String)]) -> Self {
+    pub fn new(files: &'f dyn Files, sources: &'f [(PathBuf, String)], sections: &'f Sections) -> Self {
         Reader {
             files,
             sources,
+            sections,
             file: 0,
             here: Span::default(),
             item: None,
@@ -119,7 +123,7 @@ impl<'f> Reader<'f> {
     fn belongs(&mut self, key: &str) -> Option<belongs::Belongs> {
         self.suggestions_left = self.suggestions_left.checked_sub(1)?;
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-        belongs(&path, key)
+        belongs(self.sections, &path, key)
     }
 
     /// Reads one item of a list; what is missing in a map is told where that map begins.
@@ -179,6 +183,10 @@ impl<'f> Reader<'f> {
         }
         let text = self.sources.get(self.file).and_then(|(_, text)| text.get(self.here.start..self.here.end));
         quoted(text.unwrap_or_default().trim_matches(['"', '\'']))
+    }
+
+    pub fn sections(&self) -> &'f Sections {
+        self.sections
     }
 
     pub fn file(&self) -> FileId {
@@ -250,7 +258,6 @@ impl<'f> Reader<'f> {
             Kind::Text(_) => "a single value cannot stand here",
             Kind::Nothing => "nothing is written here",
             Kind::List(items) if items.is_empty() => "an empty list cannot stand here",
-            Kind::List(items) if items.is_empty() => "an empty list cannot stand here",
             Kind::List(_) => "a list cannot stand here",
             Kind::Map(_) => "a map cannot stand here",
         };
@@ -260,29 +267,39 @@ impl<'f> Reader<'f> {
 
     /// Reads one key of a section. A missing one that another was probably meant to be is not reported again.
     pub fn key<T: Read>(&mut self, keys: &Keys<'_>, key: &str, default: Option<&str>) -> Option<T> {
-        let file = self.file;
-        if let Some(entry) = keys.entries.iter().find(|entry| entry.key == key) {
-            return self.enter(file, entry, |reader, node| T::read(node, reader));
+        if let Some(entry) = keys.entry(key) {
+            return self.enter(self.file, entry, |reader, node| T::read(node, reader));
         }
         let value = match default {
             Some(text) => T::read(&Node::written(text), self),
             None => T::absent(self),
         };
-        if value.is_none() && !keys.meant.contains(&key) {
-            let site = self.site(self.item.unwrap_or(self.here));
-            let message = format!("`{key}` is missing in {}", self.here());
-            self.report(&finding::KEY_MISSING, site, message).label(format!("needs `{key}`"));
+        if value.is_none() {
+            self.missing(keys, &[key]);
         }
         value
     }
 
+    /// Reports that none of these keys is there, unless another was probably meant to be one.
+    pub fn missing(&mut self, keys: &Keys<'_>, wanted: &[&str]) {
+        if wanted.iter().any(|key| keys.meant.contains(key)) {
+            return;
+        }
+        let site = self.site(self.item.unwrap_or(self.here));
+        let wanted: Vec<String> = wanted.iter().map(|key| format!("`{key}`")).collect();
+        let wanted = wanted.join(" or ");
+        let message = format!("{wanted} is missing in {}", self.here());
+        self.report(&finding::KEY_MISSING, site, message).label(format!("needs {wanted}"));
+    }
+
     /// The keys of a section. Reports those that it does not have, and those given twice.
     pub fn keys<'n, S: Section>(&mut self, node: &'n Node) -> Option<Keys<'n>> {
-        let entries = self.map(node, &belongs::map_of(S::KEYS))?;
+        let (all, later) = (S::keys(self.sections), S::later(self.sections));
+        let entries = self.map(node, &belongs::map_of(&all))?;
         let mut keys = Keys { entries, meant: Vec::new(), sound: true };
-        let mut seen: Vec<Option<&Entry>> = vec![None; S::KEYS.len()];
+        let mut seen: Vec<Option<&Entry>> = vec![None; all.len()];
         for entry in entries {
-            let known = S::KEYS.iter().position(|key| *key == entry.key);
+            let known = all.iter().position(|key| *key == entry.key);
             if let Some(place) = known.and_then(|index| seen.get_mut(index)) {
                 match place {
                     None => {
@@ -291,13 +308,13 @@ impl<'f> Reader<'f> {
                     }
                     Some(first) => self.key_twice(first, entry),
                 }
-            } else if S::LATER.contains(&entry.key.as_str()) {
+            } else if later.contains(&entry.key.as_str()) {
                 self.later_key(entry);
-            } else if let Some(meant) = self.unknown_key::<S>(entry) {
+            } else if let Some(meant) = self.unknown_key(entry, &all) {
                 keys.meant.push(meant);
                 keys.sound = false;
                 // A misspelt `purpose` holds what `purpose` would, which is shown; a section may hold anything.
-                if matches!(entry.value.kind, Kind::Text(_)) && !schema::takes_secret(meant) {
+                if matches!(entry.value.kind, Kind::Text(_)) && !schema::takes_secret(self.sections, meant) {
                     continue;
                 }
             }
@@ -322,18 +339,18 @@ impl<'f> Reader<'f> {
     }
 
     /// Returns the key that was probably meant.
-    fn unknown_key<S: Section>(&mut self, entry: &Entry) -> Option<&'static str> {
+    fn unknown_key(&mut self, entry: &Entry, all: &[&'static str]) -> Option<&'static str> {
         /// Nearer than this, a key is more likely misplaced than misspelt.
         const NEAR: usize = 2;
         let site = self.site(entry.key_span);
         let belongs = self.belongs(&entry.key);
         let near = match &belongs {
             Some(belongs) if belongs.distance <= NEAR => None,
-            _ => self.suggest(&entry.key, S::KEYS.iter().copied()),
+            _ => self.suggest(&entry.key, all.iter().copied()),
         };
         let message = format!("unknown key {} in {}", quoted(&entry.key), self.here());
         let report = self.report(&finding::UNKNOWN_KEY, site, message);
-        let keys = format!("the keys are {}", listed(S::KEYS));
+        let keys = format!("the keys are {}", listed(all));
         match (near, belongs) {
             (Some(near), _) => report.label(format!("did you mean `{near}`?")),
             (None, Some(belongs)) if belongs.is_near => report.label(belongs.label).help(keys),
@@ -425,6 +442,18 @@ impl<'f> Reader<'f> {
             })
             .collect();
         (named, Diagnostics::new(kept, omitted))
+    }
+}
+
+impl<'n> Keys<'n> {
+    /// The key with its value, where it is written.
+    pub fn entry(&self, key: &str) -> Option<&'n Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Whether every key is known and given once.
+    pub fn are_sound(&self) -> bool {
+        self.sound
     }
 }
 

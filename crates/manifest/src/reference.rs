@@ -1,13 +1,14 @@
 //! The reference page and the pages of single keys, generated from the JSON Schema.
 
 use crate::schema::{Definitions, TOP, each_key, json_schema, top};
+use crate::sections::Sections;
 use crate::value::units_in_words;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
 /// Every key with its type, default and meaning, as Markdown.
 pub fn reference_markdown() -> String {
-    let mut definitions = Definitions::default();
+    let mut definitions = Definitions::new(&Sections::product());
     let top = top(&mut definitions);
     let mut page = String::from(
         "# Manifest reference\n\n\
@@ -67,7 +68,7 @@ pub fn key_pages() -> Vec<KeyPage> {
     let definitions = json_schema();
     let section = |held: &Value| definitions.pointer(held.get("$ref")?.as_str()?.strip_prefix('#')?).cloned();
     let mut pages: Vec<KeyPage> = Vec::new();
-    each_key(|at, key, required, held| {
+    each_key(&Sections::product(), |at, key, required, held| {
         let place = at.iter().copied().chain([key]).collect::<Vec<_>>().join(".");
         let inner = section(held).or_else(|| section(held.get("additionalProperties")?));
         let mut keys: Vec<String> = inner

@@ -2,6 +2,7 @@
 
 use crate::keys::Read;
 use crate::range;
+use crate::sections::Sections;
 use crate::value::{FromText, written};
 use crate::{Account, Bridge, Integration, Map, Role, System};
 use ironbridge_core::SecretName;
@@ -9,8 +10,9 @@ use serde_json::{Map as Object, Value, json};
 use std::collections::HashMap;
 
 /// The sections met so far, by name.
-#[derive(Default)]
 pub struct Definitions {
+    /// What transports declare in sections of their own.
+    registered: Sections,
     pub sections: Object<String, Value>,
     /// Each section's keys as they are declared; JSON objects have no order.
     pub keys: HashMap<String, Vec<&'static str>>,
@@ -21,8 +23,26 @@ pub struct Key {
     pub name: &'static str,
     pub description: String,
     pub default: Option<&'static str>,
-    pub required: bool,
+    pub need: Need,
     pub schema: Value,
+}
+
+/// Whether a key must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It must.
+    Required,
+    /// It may be left out.
+    Free,
+    /// It or another one of this need, and only one of them.
+    Choice,
+}
+
+impl Need {
+    /// Of a key that may be left out, or may not.
+    pub fn of(may_be_left_out: bool) -> Need {
+        if may_be_left_out { Need::Free } else { Need::Required }
+    }
 }
 
 /// The top-level keys with what they hold.
@@ -36,7 +56,12 @@ pub(crate) const TOP: [(&str, &str); 5] = [
 
 /// JSON Schema (2020-12) of one manifest file. Every file may hold any of the top-level keys.
 pub fn json_schema() -> Value {
-    let mut definitions = Definitions::default();
+    json_schema_with(&Sections::product())
+}
+
+/// As [`json_schema`], with the sections of other transports than the product's.
+pub fn json_schema_with(sections: &Sections) -> Value {
+    let mut definitions = Definitions::new(sections);
     let properties = top(&mut definitions);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -65,9 +90,9 @@ pub fn top(definitions: &mut Definitions) -> Object<String, Value> {
 }
 
 /// Where a key stands, as the keys that lead there; `NAME` stands for any name.
-pub fn places(key: &str) -> Vec<String> {
+pub fn places(sections: &Sections, key: &str) -> Vec<String> {
     let mut found = Vec::new();
-    each_key(|at, name, _, _| {
+    each_key(sections, |at, name, _, _| {
         if name == key && !at.is_empty() {
             found.push(at.join("."));
         }
@@ -78,18 +103,18 @@ pub fn places(key: &str) -> Vec<String> {
 }
 
 /// Whether a key of this name takes a secret anywhere.
-pub fn takes_secret(key: &str) -> bool {
+pub fn takes_secret(sections: &Sections, key: &str) -> bool {
     let secret = <SecretName as FromText>::schema().get("pattern").cloned();
     let mut takes = false;
-    each_key(|_, name, _, held| takes |= name == key && held.get("pattern") == secret.as_ref());
+    each_key(sections, |_, name, _, held| takes |= name == key && held.get("pattern") == secret.as_ref());
     takes
 }
 
 /// Every key with the keys that lead to it and the schema of what it holds; `NAME` stands for any name.
-pub fn each_key(mut found: impl FnMut(&[&str], &str, bool, &Value)) {
+pub fn each_key(sections: &Sections, mut found: impl FnMut(&[&str], &str, bool, &Value)) {
     /// Deeper than any key stands; a section that held itself would not end.
     const DEEPEST: usize = 12;
-    let schema = json_schema();
+    let schema = json_schema_with(sections);
     let mut open = vec![(Vec::<&str>::new(), &schema)];
     while let Some((at, node)) = open.pop() {
         let named = node.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
@@ -113,6 +138,16 @@ pub fn each_key(mut found: impl FnMut(&[&str], &str, bool, &Value)) {
 }
 
 impl Definitions {
+    pub fn new(registered: &Sections) -> Definitions {
+        let sections = Object::new();
+        Definitions { registered: registered.clone(), sections, keys: HashMap::new() }
+    }
+
+    /// What transports declare in sections of their own.
+    pub fn registered(&self) -> Sections {
+        self.registered.clone()
+    }
+
     pub fn section(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
         self.define(name, |definitions| {
             let mut keys = keys(definitions);
@@ -124,14 +159,20 @@ impl Definitions {
                     fields.insert("examples".to_owned(), json!([example]));
                 }
             }
-            let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
-            json!({
+            let needed = |need: Need| keys.iter().filter(move |key| key.need == need).map(|key| key.name);
+            let required: Vec<&str> = needed(Need::Required).collect();
+            let choice: Vec<Value> = needed(Need::Choice).map(|key| json!({ "required": [key] })).collect();
+            let mut section = json!({
                 "type": "object",
                 "description": paragraph(docs),
                 "properties": properties(keys),
                 "required": required,
                 "additionalProperties": false,
-            })
+            });
+            if let (false, Value::Object(fields)) = (choice.is_empty(), &mut section) {
+                fields.insert("oneOf".to_owned(), choice.into());
+            }
+            section
         })
     }
 
@@ -193,7 +234,7 @@ fn described(mut schema: Value, description: &str) -> Value {
 }
 
 /// A choice between words, each with its meaning.
-pub fn words(docs: &[&str], words: &[(&str, String)]) -> Value {
+pub fn one_word(docs: &[&str], words: &[(&str, String)]) -> Value {
     let mut choices: Vec<Value> =
         words.iter().map(|(word, meaning)| json!({ "const": word, "description": meaning })).collect();
     // An editor reads the plain word as a truth value, and a manifest's reader as the word that it is.

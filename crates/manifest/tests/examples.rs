@@ -92,10 +92,10 @@ fn defaults_are_what_the_documentation_says() {
     assert_eq!(data.disclosure, Disclosure::Accountable);
     assert_eq!(data.subject_id.as_ref().unwrap()[0].to_string(), "/customer/id");
     assert_eq!(manifest.accepted(integration), [CredentialKind::ApiKey]);
-    assert_eq!(integration.http.timeout, Duration::from_secs(30));
-    assert_eq!(manifest.bridge.listener_of(&integration.http).unwrap().0.to_string(), "api");
+    assert_eq!(integration.http().unwrap().timeout, Duration::from_secs(30));
+    assert_eq!(manifest.bridge.listener_of(integration.http().unwrap()).unwrap().0.to_string(), "api");
     assert_eq!(manifest.bridge.issuers["corp-idp"].algorithms.len(), 7);
-    assert_eq!(manifest.systems["erp"].http.as_ref().unwrap().max_connections.value(), 512);
+    assert_eq!(manifest.systems["erp"].http().unwrap().max_connections.value(), 512);
 }
 
 #[test]

@@ -40,9 +40,10 @@ impl Builder<'_> {
         let bridge = &self.from.plan.manifest.bridge;
         let mut routes = Routes::default();
         for (integration_name, declared) in &self.from.plan.manifest.integrations {
-            let serves = bridge.listener_of(&declared.http);
+            let Some(flow) = declared.http() else { continue };
+            let serves = bridge.listener_of(flow);
             if serves.is_some_and(|(serving, _)| &**serving == name) {
-                self.integration(&mut routes, listener, integration_name, declared)?;
+                self.integration(&mut routes, listener, integration_name, declared, flow)?;
             }
         }
         let via = |version: &str| {
@@ -82,6 +83,7 @@ impl Builder<'_> {
         listener: &Listener,
         name: &manifest::Name,
         declared: &manifest::Integration,
+        http: &manifest::HttpFlow,
     ) -> Result<(), BuildError> {
         let undeclared = |reason: &str| BuildError::Declared {
             place: format!("integrations.{name}"),
@@ -98,24 +100,26 @@ impl Builder<'_> {
             .manifest
             .systems
             .get(&declared.target)
-            .and_then(|system| Some(&system.http.as_ref()?.url));
+            .and_then(|system| Some(&system.http()?.url));
         let url = url.ok_or_else(|| undeclared("the target has no http"))?;
-        let takes = |operation_name: &manifest::Name, operation: &manifest::Operation| {
+        let takes = |operation_name: &manifest::Name, operation: &manifest::HttpOperation| {
             let plan = self.from.plan.operations.get(&(name.shared(), operation_name.shared()));
             members(operation, plan)
         };
-        let way_back = Arc::new(paths::way_back(&declared.http, url, takes));
-        for (operation_name, operation) in &declared.http.operations {
+        let way_back = Arc::new(paths::way_back(http, url, takes));
+        for (operation_name, operation) in &http.operations {
             let plan = self.from.plan.operations.get(&(name.shared(), operation_name.shared()));
             let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
             let place = format!("integrations.{name}.http.operations.{operation_name}");
-            let pipeline = self.from.pipeline(&place, &shared, declared, operation, plan)?;
+            let pattern = paths::pattern(&http.path, &operation.route.path);
+            let any = operation.as_any_other(operation_name);
+            let pipeline = self.from.pipeline(&place, &shared, declared, &any, plan)?;
             let reads_reply = pipeline.reads().reply.is_whole();
-            let permission = self.from.plan.permissions.find(&operation.permission);
+            let permission = self.from.plan.permissions.find(any.permission);
             let flow_operation = OperationFacts {
                 name: operation_name.shared(),
                 permission: permission.ok_or_else(|| undeclared("a permission was not compiled"))?,
-                permission_name: operation.permission.shared(),
+                permission_name: operation.conditions.permission.shared(),
             };
             let flow = Flow::new(Arc::clone(&facts), Some(flow_operation), self.from.generation);
             let rewrite = operation.target_path.as_ref().map(|to| {
@@ -123,11 +127,11 @@ impl Builder<'_> {
                 written.ok_or_else(|| undeclared("a parameter of target_path is not in the matched path"))
             });
             let route = Arc::new(Route {
-                pattern: plan.pattern.as_str().into(),
+                pattern: pattern.as_str().into(),
                 flow: Arc::new(flow),
                 pipeline: Arc::new(pipeline),
                 target: Arc::clone(target),
-                mount: declared.http.path.0.trim_end_matches('/').into(),
+                mount: http.path.0.trim_end_matches('/').into(),
                 parameters: paths::parameters(&operation.route.path),
                 rewrite: rewrite.transpose()?,
                 way_back: Arc::clone(&way_back),
@@ -139,17 +143,15 @@ impl Builder<'_> {
                     plan,
                     (target, reads_reply),
                 )?,
-                timeout: operation.timeout.unwrap_or(declared.http.timeout),
-                idle_timeout: operation.idle_timeout.unwrap_or(declared.http.idle_timeout),
+                timeout: operation.timeout.unwrap_or(http.timeout),
+                idle_timeout: operation.idle_timeout.unwrap_or(http.idle_timeout),
                 reply_is_read: reads_reply,
                 upgrades: operation.upgrade.is_some(),
             });
             let declared_wrongly = |reason: String| BuildError::Declared { place: place.clone(), reason };
             let method = Method::from_bytes(operation.route.method.as_bytes())
                 .map_err(|error| declared_wrongly(error.to_string()))?;
-            routes
-                .insert(method, &plan.pattern, route)
-                .map_err(|error| declared_wrongly(error.to_string()))?;
+            routes.insert(method, &pattern, route).map_err(|error| declared_wrongly(error.to_string()))?;
         }
         Ok(())
     }
@@ -178,15 +180,12 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
         subjects: words(data.map(|data| &data.subjects)),
         categories: words(data.map(|data| &data.categories)),
         disclosure: data.map_or("", |data| data.disclosure.name()),
-        durable: match declared.audit {
-            Some(mode) => mode == manifest::AuditMode::Durable,
-            None => data.is_some(),
-        },
+        durable: declared.is_durable(),
     }
 }
 
 /// The query members that cross for an operation.
-fn members(operation: &manifest::Operation, plan: Option<&OperationPlan>) -> passes::Members {
+fn members(operation: &manifest::HttpOperation, plan: Option<&OperationPlan>) -> passes::Members {
     match &operation.request.query {
         manifest::Crossing::All => {
             let rules = plan.into_iter().flat_map(|plan| &plan.rules);
@@ -203,7 +202,7 @@ fn passes(
     manifest: &Manifest,
     place: &str,
     integration: &manifest::Integration,
-    operation: &manifest::Operation,
+    operation: &manifest::HttpOperation,
     plan: &OperationPlan,
     (target, reads_reply): (&Target, bool),
 ) -> Result<Passes, BuildError> {
@@ -216,7 +215,7 @@ fn passes(
         reply_trailers: listed(place, &response.trailers, |field| &field.0)?,
         reads_reply,
         filters_reply: filters_reply(manifest, integration, operation),
-        filters_request: request.keep.is_some(),
+        filters_request: request.body.keep.is_some(),
         credential: target.credential.field(),
     }))
 }
@@ -226,23 +225,24 @@ fn passes(
 fn filters_reply(
     manifest: &Manifest,
     integration: &manifest::Integration,
-    operation: &manifest::Operation,
+    operation: &manifest::HttpOperation,
 ) -> bool {
-    if operation.response.keep.is_some() || &*operation.route.method == "GET" {
-        return operation.response.keep.is_some();
+    if operation.response.body.keep.is_some() || &*operation.route.method == "GET" {
+        return operation.response.body.keep.is_some();
     }
     let beside = manifest.integrations.values().filter(|other| other.target == integration.target);
     let reading = beside
-        .flat_map(|other| other.http.operations.values())
+        .filter_map(|other| Some(other.http()?.operations.values()))
+        .flatten()
         .filter(|other| &*other.route.method == "GET" && may_be_one(at_target(other), at_target(operation)));
     let reading: Vec<_> = reading.collect();
-    let is_same = |other: &manifest::Operation| at_target(other).shape() == at_target(operation).shape();
+    let is_same = |other: &manifest::HttpOperation| at_target(other).shape() == at_target(operation).shape();
     let same = reading.iter().any(|other| is_same(other));
-    reading.iter().any(|other| other.response.keep.is_some() && (!same || is_same(other)))
+    reading.iter().any(|other| other.response.body.keep.is_some() && (!same || is_same(other)))
 }
 
 /// The path at the target.
-fn at_target(operation: &manifest::Operation) -> &manifest::Template {
+fn at_target(operation: &manifest::HttpOperation) -> &manifest::Template {
     operation.target_path.as_ref().unwrap_or(&operation.route.path)
 }
 

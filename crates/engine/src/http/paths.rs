@@ -7,6 +7,15 @@ use ironbridge_http::rewrite::{Piece, Rewrite};
 use ironbridge_manifest::{self as manifest, HttpFlow, Segment, Template, Url};
 use std::sync::Arc;
 
+/// The whole pattern of an operation, as the router reads it: the flow's path and the operation's.
+pub fn pattern(mount: &manifest::Path, template: &Template) -> String {
+    let mount = mount.0.trim_end_matches('/').to_owned();
+    template.segments.iter().fold(mount, |path, segment| match segment {
+        Segment::Literal(text) => path + "/" + text,
+        Segment::Parameter(name) => path + "/{" + name + "}",
+    })
+}
+
 /// The names of a path's parameters, with the number of the segment that each is.
 pub fn parameters(template: &Template) -> Box<[(Arc<str>, usize)]> {
     let segments = template.segments.iter().enumerate();
@@ -38,7 +47,7 @@ pub fn rewrite(to: &Template, from: &Template) -> Option<Rewrite> {
 pub fn way_back(
     flow: &HttpFlow,
     target: &Url,
-    takes: impl Fn(&manifest::Name, &manifest::Operation) -> Members,
+    takes: impl Fn(&manifest::Name, &manifest::HttpOperation) -> Members,
 ) -> WayBack {
     let mount = flow.path.0.trim_end_matches('/');
     let mut way = WayBack::new(target.secure, &target.host, target.port, &target.path, mount);

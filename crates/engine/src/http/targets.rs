@@ -71,7 +71,7 @@ impl Building<'_> {
     async fn targets(mut self) -> Result<Targets, BuildError> {
         let manifest = &self.from.plan.manifest;
         for (name, system) in &manifest.systems {
-            let Some(http) = &system.http else { continue };
+            let Some(http) = system.http() else { continue };
             let upstream = self.upstream(name, http).await?;
             let credential = self.credential(name, http)?;
             let base = upstream.base_path().into();

@@ -204,7 +204,7 @@ fn rows(manifest: &Manifest, ca: Validity, now: Timestamp) -> Vec<Row> {
         .map(|(name, listener)| row(format!("listener {name}"), listener.certificate.as_ref(), now));
     let systems = manifest.systems.iter().filter_map(|(name, system)| {
         let used_by = format!("toward {name}");
-        match system.http.as_ref()?.certificate.as_ref()? {
+        match system.http()?.certificate.as_ref()? {
             ClientCertificate::Issued => Some(row(used_by, None, now)),
             ClientCertificate::Files { chain, .. } => Some(file_row(used_by, chain, now)),
         }

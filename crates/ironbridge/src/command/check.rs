@@ -47,7 +47,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 
 fn praise(manifest: &Manifest) -> String {
     let operations =
-        manifest.integrations.values().map(|integration| integration.http.operations.len()).sum();
+        manifest.integrations.values().map(|integration| integration.flow.operations().len()).sum();
     format!(
         "The manifest of {} is good ({}, {}, {})",
         manifest.bridge.name,

@@ -148,7 +148,7 @@ impl<'c> Check<'c, '_> {
 
     fn operations_below(&mut self, bridge: &Bridge, served: &Served<'_>) {
         for (name, integration) in &self.parts.integrations {
-            let flow = &integration.http;
+            let Some(flow) = integration.http() else { continue };
             let serves = bridge.listener_of(flow).is_some_and(|(listener, _)| *listener == served.listener);
             let Some(spot) = self.outline.spot(crate::outline::Names::Integrations, name).filter(|_| serves)
             else {

@@ -5,7 +5,7 @@ use super::{Check, DAY, Parts};
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::Spot;
-use crate::{Integration, Operation, Pointer};
+use crate::{Content, HTTP, Integration, Operation, Pointer};
 use std::collections::{HashMap, HashSet};
 
 /// Who holds what, gathered once.
@@ -19,8 +19,7 @@ struct Holdings<'p> {
 
 impl<'p> Holdings<'p> {
     fn of(parts: &'p Parts) -> Self {
-        let operations =
-            parts.integrations.values().flat_map(|integration| integration.http.operations.values());
+        let operations = parts.integrations.values().flat_map(|integration| integration.flow.operations());
         let mut of_system: HashMap<&str, HashSet<&str>> = HashMap::new();
         for account in parts.accounts.values() {
             let roles = account.roles.iter().filter_map(|role| parts.roles.get(role));
@@ -34,7 +33,7 @@ impl<'p> Holdings<'p> {
                 .flat_map(|role| &role.permissions)
                 .map(|permission| &**permission)
                 .collect(),
-            required: operations.map(|operation| &*operation.permission).collect(),
+            required: operations.map(|operation| &**operation.permission).collect(),
             of_system,
         }
     }
@@ -68,12 +67,12 @@ impl Check<'_, '_> {
     /// Told once, to whoever has not met the keys: an empty list is an answer.
     fn beside_bodies(&mut self) {
         let integrations = self.parts.integrations.iter().filter_map(|(name, integration)| {
-            let spot = self.outline.spot(Names::Integrations, name)?.key("http").key("operations");
-            Some((spot, integration))
+            let spot = self.outline.spot(Names::Integrations, name)?.key(HTTP).key("operations");
+            Some((spot, integration.http()?))
         });
         let mut first = None;
-        for (spot, integration) in integrations {
-            for name in integration.http.operations.keys() {
+        for (spot, flow) in integrations {
+            for name in flow.operations.keys() {
                 let (request, response) = (spot.key(name).key("request"), spot.key(name).key("response"));
                 let declared = [request.key("query"), request.key("headers"), response.key("headers")];
                 if declared.iter().any(|key| key.is_there()) {
@@ -177,14 +176,16 @@ impl Check<'_, '_> {
             self.report(&finding::SUBJECTS_UNKNOWN, spot.key("data").at_key(), message, "needs `subject_id`");
         }
         let mut unlimited = false;
-        for (name, operation) in &integration.http.operations {
-            let spot = spot.key("http").key("operations").key(name);
+        for operation in &integration.flow.operations() {
+            let spot = spot.key(integration.flow.key()).key("operations").key(operation.name);
             self.permission(integration, operation, spot, holdings);
-            self.all_crosses(operation, spot);
-            if integration.data.is_some() && operation.upgrade.is_none() {
+            if integration.data.is_some() {
                 self.personal_data(operation, spot);
             }
             unlimited |= operation.limits.per_account.is_none();
+        }
+        for (name, operation) in integration.http().into_iter().flat_map(|flow| &flow.operations) {
+            self.all_crosses(operation, spot.key(HTTP).key("operations").key(name));
         }
         if unlimited && integration.limits.per_account.is_none() {
             let message = "one account may call as often as it likes";
@@ -195,11 +196,11 @@ impl Check<'_, '_> {
     fn permission(
         &mut self,
         integration: &Integration,
-        operation: &Operation,
+        operation: &Operation<'_>,
         spot: Spot<'_>,
         holdings: &Holdings<'_>,
     ) {
-        let (permission, source) = (&*operation.permission, &*integration.source);
+        let (permission, source) = (&**operation.permission, &*integration.source);
         let at = spot.key("permission").at_value();
         if !holdings.held.contains(permission) {
             let near = self.reader.suggest(permission, holdings.held.iter().copied());
@@ -218,9 +219,9 @@ impl Check<'_, '_> {
         }
     }
 
-    fn personal_data(&mut self, operation: &Operation, spot: Spot<'_>) {
+    fn personal_data(&mut self, operation: &Operation<'_>, spot: Spot<'_>) {
         let leaves_all = operation.response.keep.as_ref().is_none_or(|list| keeps_all(list));
-        if leaves_all && &*operation.route.method != "HEAD" {
+        if leaves_all && operation.answers {
             let message = "personal data crosses, and everything that the target answers leaves";
             let label = match operation.response.keep {
                 Some(_) => "`response.keep` names no member",
@@ -228,8 +229,7 @@ impl Check<'_, '_> {
             };
             self.report(&finding::REPLY_UNLISTED, spot.at_key(), message, label);
         }
-        let takes_body = matches!(&*operation.route.method, "POST" | "PUT" | "PATCH");
-        if takes_body
+        if operation.content == Content::Usual
             && operation.request.schema.is_none()
             && operation.request.keep.as_ref().is_none_or(|list| keeps_all(list))
         {

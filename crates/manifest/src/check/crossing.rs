@@ -3,13 +3,13 @@
 use super::Check;
 use crate::findings::finding;
 use crate::place::Spot;
-use crate::{Crossing, HeaderField, Integration, Operation, TargetAuth, TrailerField};
+use crate::{Crossing, HeaderField, HttpOperation, Integration, TargetAuth, TrailerField};
 use ironbridge_core::fields;
 use std::collections::HashSet;
 
 impl<'c> Check<'c, '_> {
     /// Fields that an operation declares, and could not cross or would have no use.
-    pub fn declared_fields(&mut self, integration: &Integration, operation: &Operation, spot: Spot<'_>) {
+    pub fn declared_fields(&mut self, integration: &Integration, operation: &HttpOperation, spot: Spot<'_>) {
         let credential = self.credential_of(integration);
         let (request, response) = (&operation.request, &operation.response);
         let members = request.query.listed().iter().map(|member| &*member.name);
@@ -22,7 +22,7 @@ impl<'c> Check<'c, '_> {
         }
         self.not_the_credential(names(&request.headers), credential, spot.key("request").key("headers"));
         self.not_the_credential(names(&response.headers), credential, spot.key("response").key("headers"));
-        let reads_reply = response.reads_body() || operation.replay.is_some();
+        let reads_reply = response.body.reads_body() || operation.conditions.replay.is_some();
         self.without_use(names(&request.headers), spot.key("request").key("headers"), |name| {
             let part = reads_reply
                 && fields::CROSSING
@@ -31,8 +31,8 @@ impl<'c> Check<'c, '_> {
             part.then_some("a control reads the reply, which must come whole and uncompressed")
         });
         for (side, headers, filters) in [
-            ("request", &request.headers, request.keep.is_some()),
-            ("response", &response.headers, response.keep.is_some()),
+            ("request", &request.headers, request.body.keep.is_some()),
+            ("response", &response.headers, response.body.keep.is_some()),
         ] {
             self.without_use(names(headers), spot.key(side).key("headers"), |name| {
                 let of_whole = filters && fields::OF_THE_WHOLE_BODY.contains(&name);
@@ -40,13 +40,13 @@ impl<'c> Check<'c, '_> {
             });
         }
         for (side, trailers, reads) in [
-            ("request", &request.trailers, request.reads_body()),
-            ("response", &response.trailers, response.reads_body()),
+            ("request", &request.trailers, request.body.reads_body()),
+            ("response", &response.trailers, response.body.reads_body()),
         ] {
             let spot = spot.key(side).key("trailers");
             self.not_the_credential(names(trailers), credential, spot);
             let declared = trailers.is_all() || !trailers.listed().is_empty();
-            if declared && (reads || operation.replay.is_some()) {
+            if declared && (reads || operation.conditions.replay.is_some()) {
                 let message = "the body is read as a whole, and nothing that follows such a body crosses";
                 self.report(&finding::CONTRADICTION, spot.at_key(), message, "has no effect");
             }
@@ -78,7 +78,7 @@ impl<'c> Check<'c, '_> {
     }
 
     /// Names the keys where everything crosses instead of what is listed.
-    pub fn all_crosses(&mut self, operation: &Operation, spot: Spot<'_>) {
+    pub fn all_crosses(&mut self, operation: &HttpOperation, spot: Spot<'_>) {
         let (request, response) = (&operation.request, &operation.response);
         for (side, key, all, what) in [
             ("request", "query", request.query.is_all(), "every member of a query, once or repeated,"),
@@ -96,7 +96,8 @@ impl<'c> Check<'c, '_> {
                 let at = spot.key(side).key(key).at_value();
                 let less = if key == "query" { "" } else { ", less what is the bridge's own" };
                 // No list knows every field in which a hash, or the size, of the whole body may stand.
-                let keeps = [("request", request.keep.is_some()), ("response", response.keep.is_some())];
+                let keeps =
+                    [("request", request.body.keep.is_some()), ("response", response.body.keep.is_some())];
                 let whole = match key == "headers" && keeps.contains(&(side, true)) {
                     true => "; a field may tell of the whole body, of which `keep` holds parts back",
                     false => "",
@@ -109,7 +110,7 @@ impl<'c> Check<'c, '_> {
 
     /// The field in which the target takes a credential of the bridge's.
     fn credential_of(&self, integration: &Integration) -> Option<&'c str> {
-        match self.parts.systems.get(&integration.target)?.http.as_ref()?.auth.as_ref()? {
+        match self.parts.systems.get(&integration.target)?.http()?.auth.as_ref()? {
             TargetAuth::Header(header) => Some(&header.name.0),
             _ => None,
         }

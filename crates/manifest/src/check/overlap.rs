@@ -4,7 +4,7 @@ use super::Check;
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::Site;
-use crate::{Name, Segment, Template};
+use crate::{HTTP, Name, Segment, Template};
 
 /// One operation with its path, as callers write it and as its target sees it.
 struct Reach<'c> {
@@ -64,7 +64,7 @@ impl<'c> Check<'c, '_> {
         let Some(bridge) = &self.parts.bridge else { return Vec::new() };
         let mut reaches = Vec::new();
         for (integration, declared) in &self.parts.integrations {
-            let flow = &declared.http;
+            let Some(flow) = declared.http() else { continue };
             let Some((listener, _)) = bridge.listener_of(flow) else { continue };
             let Some(spot) = self.outline.spot(Names::Integrations, integration) else { continue };
             for (name, operation) in &flow.operations {
@@ -72,11 +72,11 @@ impl<'c> Check<'c, '_> {
                 let mount = flow.path.0.split('/').skip(1).map(Part::Text);
                 reaches.push(Reach {
                     name: format!("{integration}.{name}"),
-                    at: spot.key("http").key("operations").key(name).key("match").at_value(),
+                    at: spot.key(HTTP).key("operations").key(name).key("match").at_value(),
                     listener,
                     target: &declared.target,
                     method: &operation.route.method,
-                    permission: &operation.permission,
+                    permission: &operation.conditions.permission,
                     public: mount.chain(parts(matched)).collect(),
                     delivered: parts(operation.target_path.as_ref().unwrap_or(matched)).collect(),
                 });

@@ -3,7 +3,7 @@ use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::{Site, Spot};
 use crate::range;
-use crate::{Account, CertificateMatch, HttpTarget, TargetAuth};
+use crate::{Account, CertificateMatch, HTTP, HttpTarget, TargetAuth};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -11,8 +11,8 @@ impl Check<'_, '_> {
     pub fn parties(&mut self) {
         for (name, system) in &self.parts.systems {
             let Some(spot) = self.outline.spot(Names::Systems, name) else { continue };
-            if let Some(http) = &system.http {
-                self.target(http, spot.key("http"));
+            if let Some(http) = system.http() {
+                self.target(http, spot.key(HTTP));
             }
         }
         let mut owners = HashMap::new();

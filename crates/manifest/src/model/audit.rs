@@ -1,4 +1,4 @@
-use super::{Map, one_of, section, words};
+use super::Map;
 use crate::findings::finding;
 use crate::keys::Read;
 use crate::reader::Reader;
@@ -8,6 +8,7 @@ use crate::{
     AccessKeyId, BucketName, Directory, Duration, FilePath, KeyPrefix, LogOrigin, Name, Path, RegionName,
     ServiceAddress, Url, VerifierKey,
 };
+use crate::{one_of, section, words};
 use ironbridge_core::SecretName;
 use std::collections::BTreeMap;
 

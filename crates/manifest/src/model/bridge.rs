@@ -1,8 +1,9 @@
-use super::{Audit, Danger, Map, section, words};
+use super::{Audit, Danger, Map};
 use crate::value::FromText;
 use crate::{
     BridgeName, Country, Directory, Duration, FilePath, Host, Name, Number, OneOrMore, Rate, Size, Url,
 };
+use crate::{section, words};
 use ipnet::IpNet;
 use ironbridge_core::SecretName;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
-use super::{Map, section, words};
-use crate::{
-    Crossing, Duration, FilePath, HeaderField, Name, OneOrMore, Path, PermissionName, Pointer, QueryMember,
-    Rate, Route, Size, SubjectPlace, Template, TrailerField,
-};
+//! What an integration says whatever transport carries it. It must not know any transport.
+
+use super::Flow;
+use crate::{Duration, FilePath, Name, OneOrMore, PermissionName, Pointer, Rate, Size, SubjectPlace};
+use crate::{section, words};
 
 section! {
     /// One declared data flow from a source system to a target system. What is not declared does not cross.
@@ -21,11 +21,10 @@ section! {
         data: Option<PersonalData>,
         /// When a record must be on disk. Default: `durable` when `data` is given, else `grouped`.
         audit: Option<AuditMode>,
-        /// The flow over HTTP.
-        http: HttpFlow,
         /// Limits for the whole integration.
         limits: Limits,
     }
+    and flow: Flow
 }
 
 words! {
@@ -101,32 +100,6 @@ words! {
     }
 }
 
-section! {
-    /// A flow over HTTP.
-    pub struct HttpFlow {
-        /// The listener that serves it. Default: `api`, or the only one.
-        listener: Option<Name>,
-        /// The path under which its operations are reached: `/erp/v1`.
-        path: Path,
-        /// Which credentials are accepted. Default: all that the source's accounts have.
-        accept: Option<OneOrMore<CredentialKind>>,
-        /// For a whole exchange until the target's reply begins, a token for the target fetched on the way included.
-        /// Where a control reads the reply, it must have ended by then.
-        timeout: Duration = "30s",
-        /// How long a reply that streams may pause, how long its caller may take nothing of it (five seconds at least),
-        /// and how long a WebSocket may be silent in both directions before it is closed (up to a quarter later).
-        /// Event streams need more than their longest silence, WebSockets a ping within that time.
-        ///
-        /// However busy they are, streams and WebSockets are looked at again every five seconds, and end once the
-        /// caller would not be let in any more: because its credential expired or was revoked, or because a reload
-        /// took away its account, its address (`listeners.*.addresses`), its permission or the operation, or moved it. A WebSocket is
-        /// closed with 1008, a stream is cut; the record says why.
-        idle_timeout: Duration = "60s",
-        /// What it allows, by name.
-        operations: Map<Operation>,
-    }
-}
-
 words! {
     /// A kind of credential.
     pub enum CredentialKind {
@@ -142,37 +115,11 @@ words! {
 }
 
 section! {
-    /// One thing an integration allows.
-    pub struct Operation later("mask", "tokenise", "encrypt", "retry", "cache", "openapi") {
-        /// Method and path: `POST /orders/{id}/shipments`. A parameter takes one segment. Paths are compared decoded, so
-        /// `/%6Frders` is `/orders`. What systems are known to read in two ways is refused with `path-ambiguous`: a
-        /// semicolon, encoded or not; an encoded slash, backslash, dot segment or control character; what is encoded
-        /// twice; and, in place of a parameter, what could be read as the text of another operation, such as
-        /// `/orders/Export`, `/orders/export.json` or `/orders/éxport` beside `GET /orders/export`
-        /// ([all of it](errors/path-ambiguous.md)). Where no other operation spells out that part, a parameter takes
-        /// any text. A path that ends with a slash is no operation's.
-        route as "match": Route,
-        /// The path at the target, with the same parameters, which keep the caller's spelling. Default: the matched path.
-        /// A `Location` of the target's is turned into the path of the operation that leads there, the one with GET
-        /// first; one that no operation of the integration leads to, or whose query has members that this operation does
-        /// not declare (`request.query`), is left out, and the log says so. The same holds for every link of a `Link`
-        /// field.
-        target_path: Option<Template>,
+    /// On which conditions an operation may be used, whatever carries it.
+    pub struct Conditions later("mask", "tokenise", "encrypt", "retry", "cache") {
         /// The permission it requires: one of the account's roles holds it, and a token that has a scope (`scope`, `scp`)
         /// names it there too. It is the scope that callers ask an issuer for, the built-in one included.
         permission: PermissionName,
-        /// For this operation, instead of the flow's timeout.
-        timeout: Option<Duration>,
-        /// For this operation, instead of the flow's idle timeout.
-        idle_timeout: Option<Duration>,
-        /// Opens a WebSocket, and nothing else: a request without its handshake is refused. It counts among its account's connections to the target
-        /// (`max_connections`) until it is closed, after `idle_timeout` without a byte at the latest. Origin crosses
-        /// with the handshake: the target judges whose pages it serves. Its answer carries what `response.headers` lists.
-        upgrade: Option<Upgrade>,
-        /// What a request must be like, and what of it crosses.
-        request: Request,
-        /// What a reply must be like, and what of it crosses.
-        response: Response,
         /// Refuses or repeats what was already done.
         replay: Option<Replay>,
         /// Limits for this operation, besides the integration's.
@@ -180,17 +127,9 @@ section! {
     }
 }
 
-words! {
-    /// A protocol that an HTTP/1.1 connection may change to.
-    pub enum Upgrade {
-        /// WebSocket (RFC 6455). Its frames pass unread.
-        Websocket = "websocket",
-    }
-}
-
 section! {
     /// What a request must be like, and what of it crosses.
-    pub struct Request later("mask", "tokenise", "encrypt", "openapi", "signature") {
+    pub struct Request later("mask", "tokenise", "encrypt") {
         /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, rules that name `body`,
         /// keep list, records, pointers of `subject_id`, idempotency keys), else none; but no body at all for GET, HEAD
         /// and OPTIONS, nor for DELETE where nothing here speaks of one: what they carry means nothing
@@ -210,27 +149,12 @@ section! {
         /// Default: where a body is read, what the first `*` of `keep` stands for, or else the elements of an array,
         /// or one object of plain values; anything else is unknown.
         records: Option<OneOrMore<Pointer>>,
-        /// Members of the query that cross, by their decoded names, or `all`; a request with any other is refused. A
-        /// member comes once, unless a `*` follows its name: `[page, tag*]`. Under `all`, a member that some systems
-        /// would read as one that a rule names (`LIMIT` or `limit[]` as `limit`) is refused with `query-ambiguous`.
-        /// The target gets the same members in another spelling: a blank as `%20`, also where it came as `+`.
-        /// Default: none.
-        query: Crossing<QueryMember>,
-        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or could pass
-        /// for it (`X-User`, `X-Auth-Token`, `X-Original-Path`): such a field crosses where it is listed. Which
-        /// these are stands in [fields.md](fields.md).
-        /// Beside `keep`, list them: no rule knows every field that tells of the whole body, so `all` is warned of.
-        headers: Crossing<HeaderField>,
-        /// Fields that may follow the body and cross, or `all` that may; none cross otherwise. Only a body that no
-        /// control reads keeps what follows it. Those that are listed are announced to a target over HTTP/1.1; under
-        /// `all` it gets those that the caller announces.
-        trailers: Crossing<TrailerField>,
     }
 }
 
 section! {
     /// What a reply must be like, and what of it crosses.
-    pub struct Response later("mask", "tokenise", "encrypt", "openapi") {
+    pub struct Response later("mask", "tokenise", "encrypt") {
         /// Largest body; a WebSocket has none. Default: 1MiB when a control reads it (schema, keep list, records,
         /// pointers of `subject_id`, idempotency keys), else none. `bridge.limits.memory` must be at least four times this where it is read.
         max_body: Option<Size>,
@@ -246,16 +170,6 @@ section! {
         /// Default: where a body is read, what the first `*` of `keep` stands for, or else the elements of an array,
         /// or one object of plain values; anything else is unknown.
         records: Option<OneOrMore<Pointer>>,
-        /// Header fields that cross besides those that HTTP needs, or `all`, less what is the bridge's own or orders
-        /// what stands before it (`X-Accel-Redirect`). Which
-        /// these are stands in [fields.md](fields.md).
-        /// Beside `keep`, list them: no rule knows every field that tells of the whole body, so `all` is warned of.
-        headers: Crossing<HeaderField>,
-        /// Fields that may follow the body and cross besides gRPC's, or `all` that may; those that are listed cross
-        /// in the header section too, where gRPC puts them when there is no body. Only a body that no control reads
-        /// keeps what follows it. Over HTTP/1.1 a caller gets those that are listed here, or that the target announces,
-        /// if it sends `TE: trailers` and the target does not say how long the body is.
-        trailers: Crossing<TrailerField>,
     }
 }
 
@@ -314,18 +228,6 @@ section! {
         /// By everyone together, for each operation. An integration's holds for each of its operations, beside what
         /// the operation says itself.
         per_operation: Option<Rate>,
-    }
-}
-
-impl Operation {
-    /// Whether a request may have content. What GET, HEAD and DELETE carry has no defined meaning, and some systems take
-    /// it for the next request (RFC 9110 §9.3). `rules_read` says that one of its rules looks at the body.
-    pub fn expects_content(&self, rules_read: bool) -> bool {
-        match &*self.route.method {
-            "GET" | "HEAD" | "OPTIONS" => self.request.max_body.is_some(),
-            "DELETE" => self.request.max_body.is_some() || self.request.reads_body() || rules_read,
-            _ => true,
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{CertificateFiles, CredentialKind, Danger, KeySource, one_of, section, words};
+use super::{CertificateFiles, CredentialKind, Danger, KeySource, Targets};
 use crate::keys::Read;
 use crate::reader::Reader;
 use crate::schema::Definitions;
@@ -6,6 +6,7 @@ use crate::yaml::Node;
 use crate::{
     Country, Duration, FieldName, FilePath, Name, Number, OneOrMore, PermissionName, San, Thumbprint, Url,
 };
+use crate::{one_of, section, words};
 use ipnet::IpNet;
 use ironbridge_core::SecretName;
 
@@ -18,9 +19,8 @@ section! {
         country: Country,
         /// Its part under the GDPR.
         role: SystemRole = "controller",
-        /// How the bridge reaches it over HTTP. A target needs this.
-        http: Option<HttpTarget>,
     }
+    and targets: Targets
 }
 
 words! {

@@ -150,7 +150,10 @@ impl Filter {
                 |name| Query { operation: Some(name), ..Query::default() },
                 |manifest| {
                     let integrations = manifest.integrations.values();
-                    integrations.flat_map(|one| one.http.operations.keys()).map(|name| &**name).collect()
+                    integrations
+                        .flat_map(|one| one.flow.operations())
+                        .map(|operation| &**operation.name)
+                        .collect()
                 },
             ),
             (
