@@ -6,6 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
+/// SHA-256 (FIPS 180-4).
 pub fn sha256(data: &[u8]) -> [u8; 32] {
     sha256_parts(&[data])
 }
@@ -23,6 +24,7 @@ pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
 pub struct MacKey(hmac::Key);
 
 impl MacKey {
+    /// Of any length; 32 bytes are as good as more (RFC 2104 §3).
     pub fn new(key: &[u8]) -> MacKey {
         MacKey(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
@@ -65,7 +67,7 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
 
 /// SHA-1, which RFC 6455 §4.2.2 asks for to show that a handshake was read. It protects nothing.
 pub fn sha1_of_a_websocket_key(bytes: &[u8]) -> [u8; 20] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
     let mut hash = [0; 20];
     hash.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
     hash

@@ -4,6 +4,8 @@
 //! Every function that reads bytes from outside is plain, bounded and never panics, so that each is also an
 //! entry point for a fuzzer.
 
+#![warn(missing_docs)]
+
 pub mod apikey;
 pub mod envelope;
 pub mod hash;

@@ -6,6 +6,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 
 /// Bytes that sealing adds to a value: the tag of AES-256-GCM.
 pub const OVERHEAD: usize = 16;
+/// Bytes of a commitment's salt.
 pub const SALT_LEN: usize = 16;
 
 /// What an owner's key gives for one context: the salt of a commitment, and the nonce of a seal. Both come from
@@ -13,10 +14,13 @@ pub const SALT_LEN: usize = 16;
 ///
 /// A context must be used for one value only: the nonce repeats with it.
 pub struct Derived {
+    /// Hides what is committed to, as long as the key is there.
     pub salt: [u8; SALT_LEN],
     nonce: [u8; NONCE_LEN],
 }
 
+/// Derives salt and nonce of one context, whose parts are taken one after another: the caller sees to it that no two
+/// contexts join to the same bytes.
 pub fn derive(key: &[u8; 32], context: &[&[u8]]) -> Derived {
     let output = hmac_sha256(key, context);
     let mut derived = Derived { salt: [0; SALT_LEN], nonce: [0; NONCE_LEN] };

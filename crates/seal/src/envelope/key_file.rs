@@ -136,24 +136,57 @@ fn parse_line(line: &str) -> Result<Kek, &'static str> {
 /// Why a key file was not accepted, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
+    /// Never made by itself: with a fresh key, nothing that was sealed would open.
     #[error("there is no key file at {}: create one, or correct the path", .0.display())]
     Missing(PathBuf),
+    /// Told when one is to be created.
     #[error("{} exists already; a key file is never overwritten, because what it sealed would be lost", .0.display())]
     Exists(PathBuf),
+    /// Whoever may change the link would choose the key.
     #[error("{} is a symbolic link; name the file itself", .0.display())]
     Symlink(PathBuf),
+    /// Such as a directory or a pipe.
     #[error("{} is not a plain file", .0.display())]
     NotAFile(PathBuf),
+    /// Others may read what opens everything, or put a key of theirs there.
     #[error("{} can be read or written by others (mode {mode:04o}); run: chmod 600 {}", path.display(), path.display())]
-    Mode { path: PathBuf, mode: u32 },
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Files that this user does not own may be changed under it.
     #[error("{} belongs to user {owner}, and this runs as user {us}; run it as the user whose data it is, as the bridge does: sudo -u '#{owner}' ironbridge …", path.display())]
-    Owner { path: PathBuf, owner: u32, us: u32 },
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is, by user id.
+        owner: u32,
+        /// As whom this runs.
+        us: u32,
+    },
+    /// The directory above it.
     #[error("everyone may write in {}, so anyone could put another key file there; run: chmod o-w {}, or keep the file elsewhere", .0.display(), .0.display())]
     ParentWritable(PathBuf),
+    /// Not in the form that was written: cut, edited or damaged.
     #[error("{}, line {line}: {why}; restore the file from its backup", path.display())]
-    Malformed { path: PathBuf, line: usize, why: &'static str },
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong with the line; nothing of what it holds.
+        why: &'static str,
+    },
+    /// It could not be read or written.
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// As the operating system says.
+        source: io::Error,
+    },
 }
 
 impl KeyFileError {

@@ -1,18 +1,25 @@
+//! Which algorithms are spoken.
+
 use std::fmt;
 
 /// A signature algorithm (RFC 7518 §3.1, RFC 9864 §2.2). What is not here is not spoken: `none` least of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
     ES256,
+    /// ECDSA on P-384 with SHA-384.
     ES384,
+    /// RSASSA-PSS with SHA-256.
     PS256,
+    /// RSASSA-PSS with SHA-384.
     PS384,
+    /// RSASSA-PSS with SHA-512.
     PS512,
-    /// For older partners; keys of 2048 bits or more.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for older partners; keys of 2048 bits or more.
     RS256,
     /// Written `Ed25519`; its older name `EdDSA` is read as well, and always means Ed25519 here.
     Ed25519,
-    /// A secret shared by both sides, of 32 bytes or more. Never from a key set.
+    /// HMAC with SHA-256: a secret shared by both sides, of 32 bytes or more. Never from a key set.
     HS256,
 }
 
@@ -43,6 +50,7 @@ impl Algorithm {
         })
     }
 
+    /// As `alg` has it.
     pub const fn name(self) -> &'static str {
         match self {
             Algorithm::ES256 => "ES256",

@@ -1,10 +1,12 @@
+//! Issuers' public keys.
+
 use super::{Algorithm, JoseError, MAX_KEY_ID_CHARS, VerifyingKey, object};
 use crate::hash;
 use serde_json::{Map, Value};
 
-/// Ours: the largest public sets have some twenty keys with certificates, about 40 KiB.
+/// Of a key set. Ours: the largest public sets have some twenty keys with certificates, about 40 KiB.
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
-/// Ours: bounds the work that a token without a key id can cause.
+/// Of a key set. Ours: bounds the work that a token without a key id can cause.
 pub const MAX_KEYS: usize = 100;
 
 /// What an RSA key without `alg` may be used for.
@@ -65,6 +67,7 @@ impl JwkSet {
         self.keys.iter().any(|jwk| jwk.kid.as_deref() == Some(kid))
     }
 
+    /// Those that can be used, in the set's order.
     pub fn keys(&self) -> &[Jwk] {
         &self.keys
     }
@@ -78,7 +81,9 @@ impl JwkSet {
 /// A public key as issuers publish it (RFC 7517 §4).
 #[derive(Debug, Clone)]
 pub struct Jwk {
+    /// By which tokens name it.
     pub kid: Option<String>,
+    /// The key itself, for the algorithms that it may be used with.
     pub key: VerifyingKey,
 }
 

@@ -1,3 +1,5 @@
+//! Keys that verify.
+
 use super::{Algorithm, JoseError};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -36,6 +38,7 @@ impl VerifyingKey {
         .map_err(|_| JoseError::SignatureInvalid)
     }
 
+    /// Whether it is for that algorithm.
     pub fn allows(&self, alg: Algorithm) -> bool {
         self.material(alg).is_some()
     }
@@ -59,6 +62,7 @@ impl VerifyingKey {
         VerifyingKey::on_curve(Algorithm::ES384, &ECDSA_P384_SHA384_FIXED, point, 97)
     }
 
+    /// A public key of RFC 8032 §5.1.5, 32 bytes.
     pub fn ed25519(public: &[u8]) -> Result<VerifyingKey, JoseError> {
         VerifyingKey::on_curve(Algorithm::Ed25519, &ED25519, public, 32)
     }

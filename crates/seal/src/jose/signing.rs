@@ -1,3 +1,5 @@
+//! Our own tokens' signatures.
+
 use super::{Algorithm, JoseError, VerifyingKey, thumbprint};
 use crate::hash;
 use aws_lc_rs::rand::SystemRandom;
@@ -13,6 +15,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
+    /// A fresh key.
     pub fn generate() -> Result<SigningKey, JoseError> {
         SigningKey::new(
             EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| JoseError::Failed)?,
@@ -64,6 +67,7 @@ impl SigningKey {
         self.jwk.clone()
     }
 
+    /// The public half, to verify what it signed.
     pub fn verifying_key(&self) -> Result<VerifyingKey, JoseError> {
         VerifyingKey::es256(self.pair.public_key().as_ref())
     }

@@ -1,13 +1,15 @@
+//! Signed tokens in compact form: read first, believed only once a key has verified them.
+
 use super::{Algorithm, JoseError, VerifyingKey, object};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-/// Ours: real access tokens have one or two thousand bytes.
+/// Of a whole token. Ours: real access tokens have one or two thousand bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Ours, of the encoded header.
 pub const MAX_HEADER_BYTES: usize = 4 * 1024;
-/// Ours.
+/// Of a key's id, in a token's header and in a key set. Ours.
 pub const MAX_KEY_ID_CHARS: usize = 128;
 
 /// Header members that would bring in a key of the token's own, or change how it is to be read (RFC 7515 §4.1,
@@ -17,8 +19,11 @@ const REFUSED_MEMBERS: [&str; 7] = ["crit", "jwk", "jku", "x5c", "x5u", "b64", "
 /// A token in compact form (RFC 7515 §7.1) whose signature nobody has checked yet.
 #[derive(Debug, Clone)]
 pub struct Unverified<'t> {
+    /// What it says it is signed with; a key must be for exactly that.
     pub alg: Algorithm,
+    /// Which of its issuer's keys it names.
     pub kid: Option<String>,
+    /// Its media type, such as `at+jwt` (RFC 8725 §3.11).
     pub typ: Option<String>,
     payload: Vec<u8>,
     signing_input: &'t [u8],
@@ -79,6 +84,7 @@ impl<'t> Unverified<'t> {
         self.signing_input
     }
 
+    /// The signature's bytes, decoded.
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
@@ -94,18 +100,22 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// What it was verified with.
     pub fn alg(&self) -> Algorithm {
         self.alg
     }
 
+    /// Which of its issuer's keys it named.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
+    /// Its media type, as it stands there.
     pub fn typ(&self) -> Option<&str> {
         self.typ.as_deref()
     }
 
+    /// What was signed, whatever it is.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }

@@ -1,3 +1,5 @@
+//! What a log's notes say.
+
 use crate::hash::{base64, sha256, unbase64};
 
 /// The head of a log (c2sp.org/tlog-checkpoint): the text of a note that the log's keys sign.
@@ -7,6 +9,7 @@ pub struct Checkpoint {
     pub origin: String,
     /// How many entries the tree holds.
     pub size: u64,
+    /// Merkle tree hash over the entries (RFC 9162 §2.1.1).
     pub root: [u8; 32],
 }
 

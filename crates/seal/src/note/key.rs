@@ -1,4 +1,7 @@
-use super::{Checkpoint, KEY_ID_LEN, NoteError, check_characters, check_name, sign};
+//! Named keys that sign notes, and that notes are verified with.
+
+use super::checkpoint::Checkpoint;
+use super::text::{KEY_ID_LEN, NoteError, check_characters, check_name};
 use crate::{hash, random};
 use aws_lc_rs::signature::{
     ED25519, Ed25519KeyPair, KeyPair as _, ML_DSA_44, ML_DSA_44_SIGNING, ParsedPublicKey, PqdsaKeyPair,
@@ -158,10 +161,12 @@ impl NoteSigner {
         Ok(Zeroizing::new(bytes))
     }
 
+    /// Who signs, as it stands before each signature.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// What its signatures are.
     pub fn kind(&self) -> SignatureKind {
         self.kind
     }
@@ -171,13 +176,12 @@ impl NoteSigner {
         self.kind.verifier_key(&self.name, self.key.public())
     }
 
+    /// The public half, to read notes with.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses its own key.
     pub fn verifier(&self) -> Result<NoteVerifier, NoteError> {
         NoteVerifier::new(self.kind, &self.name, self.key.public())
-    }
-
-    /// The text with this key's signature alone: [`sign`] without a time.
-    pub fn sign(&self, text: &str) -> Result<String, NoteError> {
-        sign(text, [self], 0)
     }
 
     /// The line that this signature adds to a note of the text.
@@ -205,6 +209,7 @@ pub struct NoteVerifier {
 }
 
 impl NoteVerifier {
+    /// Whether a signature of this name and id would be its own.
     pub(super) fn is(&self, name: &str, id: [u8; KEY_ID_LEN]) -> bool {
         self.name == name && self.id == id
     }
@@ -238,10 +243,12 @@ impl NoteVerifier {
         Ok(NoteVerifier { name: name.to_owned(), kind, id, key, text })
     }
 
+    /// Who signs, as it stands before each signature.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// What its signatures are.
     pub fn kind(&self) -> SignatureKind {
         self.kind
     }
@@ -249,10 +256,6 @@ impl NoteVerifier {
     /// The form it was read from.
     pub fn verifier_key(&self) -> &str {
         &self.text
-    }
-
-    pub(super) fn is_named(&self, name: &str, id: [u8; KEY_ID_LEN]) -> bool {
-        self.name == name && self.id == id
     }
 
     /// The time that the signature names, if its kind has one; `None` if this is no signature of this key.
