@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// What an operation that has these controls needs besides: strict JSON where one of them reads the request as JSON, and a
 /// count of the records in each body that is held whole, where none of them counts.
 pub fn implied(controls: &[Arc<dyn Control>]) -> Vec<Arc<dyn Control>> {
-    let reads = Reads::of(controls);
+    let reads = controls.iter().map(|control| control.reads()).fold(Reads::NOTHING, Reads::and);
     let has = |rows: [&_; 2]| controls.iter().any(|control| rows.contains(&control.row()));
     let mut implied: Vec<Arc<dyn Control>> = Vec::new();
     if reads.request == Reading::Json {

@@ -1,8 +1,7 @@
 //! What a control is: its place in the order, what it reads, what it decides. Knows no control there is.
 
-use crate::{Answered, BoxFuture, Denial, Ending, Exchange, Phase, Row, Side};
+use crate::{Answered, BoxFuture, Denial, Ending, Exchange, Phase, Reads, Row};
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// One security measure, applied to an exchange in a fixed phase.
 pub trait Control: Send + Sync {
@@ -33,57 +32,6 @@ pub trait Control: Send + Sync {
     /// Commits or releases what [`Control::judge`] reserved, once the ending is known; called for every ending,
     /// a caller that went away included, so it must not wait.
     fn settle(&self, _exchange: &Exchange, _ending: &Ending) {}
-}
-
-/// What of the bodies must be held whole. A control's [`Control::reads`] is the one answer to whether it looks at a body:
-/// how large bodies may be, and whether they must be JSON, follows from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reads {
-    /// Of the request, when judging.
-    pub request: Reading,
-    /// Of the reply: when judging (reply controls) or when settling (request controls).
-    pub reply: Reading,
-}
-
-/// How a body is read. The later includes the earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reading {
-    /// Not at all: it streams past.
-    Nothing,
-    /// Whole, whatever it is.
-    Bytes,
-    /// Whole, as JSON; anything else is refused.
-    Json,
-}
-
-impl Reads {
-    /// Bodies stream past untouched.
-    pub const NOTHING: Reads = Reads { request: Reading::Nothing, reply: Reading::Nothing };
-
-    /// What is read where both read.
-    pub fn and(self, other: Reads) -> Reads {
-        Reads { request: self.request.max(other.request), reply: self.reply.max(other.reply) }
-    }
-
-    /// What all of these controls together read.
-    pub fn of<'c>(controls: impl IntoIterator<Item = &'c Arc<dyn Control>>) -> Reads {
-        controls.into_iter().map(|control| control.reads()).fold(Reads::NOTHING, Reads::and)
-    }
-
-    /// How the body of one side is read.
-    pub const fn on(self, side: Side) -> Reading {
-        match side {
-            Side::Request => self.request,
-            Side::Reply => self.reply,
-        }
-    }
-}
-
-impl Reading {
-    /// Whether the body is held whole.
-    pub fn is_whole(self) -> bool {
-        self != Reading::Nothing
-    }
 }
 
 /// Most controls answer at once; only those that must wait pay for a future.

@@ -1,7 +1,5 @@
 //! In which order controls judge: by the side on which they stand, the phase, and the row of the table. Holds no control.
 
-use crate::{Reading, Reads};
-
 /// The fixed order in which controls judge an exchange. The order of the variants *is* the order of execution:
 /// it is the same for everyone and cannot be configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,16 +62,6 @@ pub enum Side {
     Request,
     /// Back from the target.
     Reply,
-}
-
-impl Side {
-    /// What a control reads that so reads the body of this side, and nothing of the other.
-    pub const fn reads(self, reading: Reading) -> Reads {
-        match self {
-            Side::Request => Reads { request: reading, ..Reads::NOTHING },
-            Side::Reply => Reads { reply: reading, ..Reads::NOTHING },
-        }
-    }
 }
 
 /// One row of the control order. What is said of a control's place is said here alone: the control names its row, a

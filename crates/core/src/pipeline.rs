@@ -79,7 +79,7 @@ impl Pipeline {
     /// bodies may be follows from what the controls read, where nothing is declared.
     pub fn new(mut controls: Vec<Arc<dyn Control>>, declared: Bounds) -> Pipeline {
         controls.sort_by_key(|control| control.row().rank());
-        let reads = Reads::of(&controls);
+        let reads = controls.iter().map(|control| control.reads()).fold(Reads::NOTHING, Reads::and);
         let reply =
             controls.split_off(controls.partition_point(|control| control.row().side == Side::Request));
         let precedes_body = |control: &Arc<dyn Control>| control.row().phase.precedes_body();

@@ -189,7 +189,8 @@ impl OperationPlan {
         let of_subjects =
             places.flat_map(|places| [Side::Request, Side::Reply].map(|side| places.reads(side)));
         let of_replay = operation.replay.iter().map(|_| idempotency::READS);
-        of_subjects.chain(of_replay).fold(Reads::of(&self.body_controls()), Reads::and)
+        let of_bodies = self.body_controls().into_iter().map(|control| control.reads());
+        of_bodies.chain(of_subjects).chain(of_replay).fold(Reads::NOTHING, Reads::and)
     }
 }
 

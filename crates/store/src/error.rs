@@ -78,3 +78,6 @@ impl From<StoreError> for Denial {
         Denial::new(&code::STORE_UNAVAILABLE).internal(error)
     }
 }
+
+/// What every operation that waits returns.
+pub type StoreFuture<'a, T> = ironbridge_core::BoxFuture<'a, Result<T, StoreError>>;

@@ -45,7 +45,7 @@ pub const HANGS: std::time::Duration = std::time::Duration::from_secs(15);
 
 pub use changes::Changes;
 pub use credentials::{Credentials, IssuedCredential, IssuedKind};
-pub use error::StoreError;
+pub use error::{StoreError, StoreFuture};
 pub use idempotency::{Fingerprints, Idempotency, Rekey, Reservation, Settlement, Ticket};
 pub use integrity::Integrity;
 pub use ironbridge_core::StoredAnswer;
@@ -60,6 +60,3 @@ pub use sqlite::SqliteStore;
 pub trait Store: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency + Integrity {}
 
 impl<S: Credentials + SealedItems + Marks + OwnerKeys + Outbox + Idempotency + Integrity> Store for S {}
-
-/// What every operation that waits returns.
-pub type StoreFuture<'a, T> = ironbridge_core::BoxFuture<'a, Result<T, StoreError>>;

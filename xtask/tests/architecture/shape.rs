@@ -21,9 +21,6 @@ fn files_stay_readable_in_one_sitting() {
 
 /// Functions that are still too long. May only shrink.
 const LONG: &[&str] = &[
-    "crates/audit/src/opening.rs: open_on",
-    "crates/audit/src/recover.rs: at",
-    "crates/engine/src/controls.rs: pipeline",
     "crates/engine/src/http/offer.rs: integration",
     "xtask/src/attack/disk.rs: attack",
     "xtask/src/attack/framing.rs: payloads",
@@ -95,9 +92,7 @@ fn nothing_is_named_after_nothing() {
 /// A module's file stands beside its folder. Not in `tests/`, where Cargo takes a file for a test of its own.
 #[test]
 fn modules_have_files_of_their_own_name() {
-    /// May only shrink.
-    const LEFT: &[&str] = &["crates/store/src/sqlite/mod.rs"];
     let mut found: Vec<String> = files(&["crates", "xtask"], "rs").iter().map(|path| shown(path)).collect();
     found.retain(|path| path.ends_with("/mod.rs") && !path.contains("/tests/"));
-    assert_eq!(found, LEFT, "write name.rs beside name/, not name/mod.rs");
+    assert!(found.is_empty(), "write name.rs beside name/, not name/mod.rs: {found:?}");
 }
