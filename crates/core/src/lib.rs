@@ -1,8 +1,9 @@
 //! The heart of the bridge: what an exchange is, which controls judge it in which order, and how it ends.
 //!
 //! Nothing here knows a socket, a protocol, a database or a cryptographic library. A transport turns what
-//! arrives into an [`Exchange`] and implements [`Crossing`]; [`cross`] takes it from there: request controls,
-//! delivery, reply controls, settlement, and one [`Record`] at every ending.
+//! arrives into an [`Exchange`] and is its [`Source`]; [`cross`] takes it from there: request controls, the
+//! [`Delivery`] of whichever transport leads to the target, reply controls, settlement, and one [`Record`] at every
+//! ending.
 
 mod account;
 pub mod action;
@@ -10,6 +11,7 @@ mod clock;
 mod codes;
 mod control;
 mod counted;
+mod crossing;
 mod denial;
 mod exchange;
 mod fetch;
@@ -39,6 +41,7 @@ pub use clock::{Clock, Entropy, SystemClock, Timestamp};
 pub use codes::{all as all_codes, code};
 pub use control::{Control, Judgement, Stop, StoredAnswer, Verdict};
 pub use counted::Counted;
+pub use crossing::{Delivery, Inflow, LocalFuture, Reply, ReplyFacts, Soon, Source};
 pub use denial::{Code, Denial, Fault, FieldError, Reach};
 pub use exchange::{
     Asked, CertificateFacts, Claim, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented,
@@ -54,7 +57,7 @@ pub use phase::{Phase, Row, Side};
 pub use pipeline::{Bounds, Cleared, DEFAULT_MAX_BODY, Pipeline, Room};
 pub use reads::{Reading, Reads};
 pub use record::{Answered, Ending, Outcome, Position, Record, Recorder, Said, StoreMark};
-pub use runner::{Answer, BoxFuture, Crossing, ReplyFacts, Tail, cross};
+pub use runner::{Answer, BoxFuture, Tail, cross};
 pub use secret_name::{SecretName, SecretNameError};
 pub use sensitive::Sensitive;
 pub use words::{Word, all as all_words, word};

@@ -146,13 +146,13 @@ impl Pipeline {
     }
 
     /// The rest of the request's controls. The only place that makes a [`Cleared`].
-    pub(crate) async fn clear<'x>(&self, exchange: &'x mut Exchange) -> Result<Cleared<'x>, Stop> {
+    pub(crate) async fn clear<'x>(&'x self, exchange: &'x mut Exchange) -> Result<Cleared<'x>, Stop> {
         if exchange.principal.is_none() {
             let denial = Denial::new(&crate::code::CREDENTIALS_MISSING);
             return Err(denial.internal("no authenticate control ran").into());
         }
         self.run(&self.late, exchange).await?;
-        Ok(Cleared(exchange))
+        Ok(Cleared { exchange, pipeline: self })
     }
 
     pub(crate) async fn judge_reply(&self, exchange: &mut Exchange) -> Verdict {
@@ -241,32 +241,44 @@ async fn judge(controls: &[Arc<dyn Control>], exchange: &mut Exchange) -> Verdic
 }
 
 /// An exchange that every request control let pass. Delivery takes nothing else, and only [`Pipeline`] makes one:
-/// its field is private and it has no constructor.
-#[derive(Debug)]
-pub struct Cleared<'x>(&'x mut Exchange);
+/// its fields are private and it has no constructor.
+pub struct Cleared<'x> {
+    exchange: &'x mut Exchange,
+    pipeline: &'x Pipeline,
+}
 
 impl Cleared<'_> {
     pub fn exchange(&self) -> &Exchange {
-        self.0
+        self.exchange
+    }
+
+    /// The most bytes of a request body that may go to the target.
+    pub fn max_request(&self) -> u64 {
+        self.pipeline.max_request
+    }
+
+    /// The most bytes of a reply that may come back.
+    pub fn max_reply(&self) -> u64 {
+        self.pipeline.max_reply
     }
 
     /// Why it ends, where it ends without an answer and not because its caller went away.
     pub fn break_off(&mut self, code: &'static Code) {
-        self.0.broken_off = Some(code);
+        self.exchange.broken_off = Some(code);
     }
 
     /// Counts request bytes that go to the target.
     pub fn count_in(&mut self, bytes: u64) {
-        self.0.bytes_in = self.0.bytes_in.saturating_add(bytes);
+        self.exchange.bytes_in = self.exchange.bytes_in.saturating_add(bytes);
     }
 
     /// Nothing of what was counted went to the target.
     pub fn count_none(&mut self) {
-        (self.0.bytes_in, self.0.streamed_in) = (0, None);
+        (self.exchange.bytes_in, self.exchange.streamed_in) = (0, None);
     }
 
     /// A counter for a body that streams to the target with unknown length.
     pub fn counter_in(&mut self) -> Arc<AtomicU64> {
-        Arc::clone(self.0.streamed_in.get_or_insert_default())
+        Arc::clone(self.exchange.streamed_in.get_or_insert_default())
     }
 }

@@ -1,7 +1,7 @@
 use crate::memory::Charge;
 use crate::{
-    Answered, Cleared, Clock, Code, Denial, Document, Ending, Exchange, Payload, Pipeline, Record, Recorder,
-    Stop, StoredAnswer, code,
+    Answered, Clock, Code, Delivery, Denial, Document, Ending, Exchange, Payload, Pipeline, Record, Recorder,
+    Reply, ReplyFacts, Source, Stop, StoredAnswer, code,
 };
 use bytes::Bytes;
 use std::future::Future;
@@ -14,13 +14,14 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// Whatever happens, one record is written: also when this future is dropped because the caller went away. If
 /// the trail cannot take the record, the answer is a refusal.
-pub fn cross<'c, C: Crossing>(
+pub fn cross<'c>(
     pipeline: &Arc<Pipeline>,
     trail: &Arc<dyn Recorder>,
     clock: &Arc<dyn Clock>,
     exchange: Exchange,
-    crossing: &'c mut C,
-) -> impl Future<Output = Answer<C::Reply>> + use<'c, C> {
+    source: &'c mut dyn Source,
+    delivery: &'c dyn Delivery,
+) -> impl Future<Output = Answer> + use<'c> {
     // Before the future is made, which therefore holds the exchange by its box alone.
     let mut tail = Box::new(Tail {
         exchange,
@@ -32,74 +33,19 @@ pub fn cross<'c, C: Crossing>(
         passed: 0,
     });
     async move {
-        match tail.carry(crossing).await {
+        match tail.carry(source, delivery).await {
             Ok((reply, body)) => tail.answer(reply, body).await,
             Err(stop) => tail.stop(stop).await,
         }
     }
 }
 
-/// What a transport does for the runner in the course of one exchange.
-pub trait Crossing {
-    /// The target's reply, its body not yet read.
-    type Reply;
-
-    /// Reads the whole request body, at most `limit` bytes. `charge` grows before bytes are held.
-    fn read_request(
-        &mut self,
-        limit: u64,
-        charge: &mut Charge,
-    ) -> impl Future<Output = Result<Bytes, Box<Denial>>>;
-
-    /// Delivers to the target and waits for the head of its reply.
-    fn deliver(&mut self, cleared: Cleared<'_>) -> impl Future<Output = Result<Self::Reply, Box<Denial>>>;
-
-    fn reply_facts(&self, reply: &Self::Reply) -> ReplyFacts;
-
-    /// The reply's media type, to be kept with an answer that may be given again.
-    fn reply_media_type(&self, _reply: &Self::Reply) -> Option<Box<str>> {
-        None
-    }
-
-    /// The other fields of the reply that cross, to be kept likewise. Still in the target's terms: what becomes of them
-    /// is for the time when the answer is given again.
-    fn reply_fields(&self, _reply: &Self::Reply) -> Vec<(Box<str>, Box<[u8]>)> {
-        Vec::new()
-    }
-
-    /// A last look at what of a reply crosses, after every control: `body` is there where one held it.
-    fn last_look(
-        &mut self,
-        _reply: &mut Self::Reply,
-        _body: Option<&Bytes>,
-    ) -> impl Future<Output = Result<(), Box<Denial>>> {
-        std::future::ready(Ok(()))
-    }
-
-    /// Reads the whole body of the reply, at most `limit` bytes. `charge` grows before bytes are held.
-    fn read_reply(
-        &mut self,
-        reply: &mut Self::Reply,
-        limit: u64,
-        charge: &mut Charge,
-    ) -> impl Future<Output = Result<Bytes, Box<Denial>>>;
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct ReplyFacts {
-    pub answered: Answered,
-    /// How many bytes of it will pass to the caller, where that is known beforehand.
-    pub length: Option<u64>,
-    /// False for a switched protocol, whose bytes are not a reply body, so that no reply control reads them.
-    pub has_body: bool,
-}
-
 /// What the transport answers with. Only `Delivered` may still be unrecorded: its [`Tail`] must be told how the
 /// answer ended.
-pub enum Answer<R> {
+pub enum Answer {
     /// Pass the reply on. `body` is there when a control held it; otherwise the reply streams.
     Delivered {
-        reply: R,
+        reply: Box<dyn Reply>,
         body: Option<Bytes>,
         tail: Box<Tail>,
     },
@@ -114,7 +60,7 @@ pub enum Answer<R> {
     },
 }
 
-impl<R> Answer<R> {
+impl Answer {
     pub fn exchange(&self) -> &Exchange {
         match self {
             Answer::Delivered { tail, .. } | Answer::Replayed { tail, .. } | Answer::Denied { tail, .. } => {
@@ -194,7 +140,11 @@ impl Tail {
         self.stage = Stage::Ended;
     }
 
-    async fn carry<C: Crossing>(&mut self, crossing: &mut C) -> Result<(C::Reply, Option<Bytes>), Stop> {
+    async fn carry(
+        &mut self,
+        source: &mut dyn Source,
+        delivery: &dyn Delivery,
+    ) -> Result<(Box<dyn Reply>, Option<Bytes>), Stop> {
         self.trail.ready()?;
         let (pipeline, exchange) = (&self.pipeline, &mut self.exchange);
         pipeline.open(exchange).await?;
@@ -203,11 +153,11 @@ impl Tail {
         }
         if pipeline.reads().request.is_whole() {
             let mut charge = pipeline.charge(exchange);
-            let body = crossing.read_request(pipeline.max_request(), &mut charge).await?;
+            let body = source.read_request(pipeline.max_request(), &mut charge).await?;
             exchange.request = Payload::Whole(Document::held(body, charge));
         } else if pipeline.max_request() == 0 && exchange.asked.has_body {
             // One may be announced and be empty.
-            crossing.read_request(0, &mut Charge::default()).await?;
+            source.read_request(0, &mut Charge::default()).await?;
         }
         let cleared = pipeline.clear(exchange).await?;
         let mut charge = Charge::default();
@@ -216,30 +166,30 @@ impl Tail {
             charge.grow_to(FORESEEN).map_err(|full| full.denial(&code::BRIDGE_FULL))?;
         }
         self.stage = Stage::Delivering;
-        let mut reply = crossing.deliver(cleared).await?;
+        let mut reply = delivery.deliver(cleared, source).await?;
         // The target has it; nobody looks at it again.
         exchange.request = Payload::Streamed;
-        let facts = crossing.reply_facts(&reply);
+        let facts = reply.facts();
         if exchange.reservation.is_some() {
-            exchange.reply_fields = crossing.reply_fields(&reply);
+            exchange.reply_fields = reply.fields();
         }
         if !pipeline.reads().reply.is_whole() || !facts.has_body {
-            crossing.last_look(&mut reply, None).await?;
+            reply.last_look(None).wait().await?;
             self.stage = Stage::Replied(facts.answered);
             self.streaming = Some(facts);
             return Ok((reply, None));
         }
         self.stage = Stage::Reading(facts.answered);
-        exchange.reply_media_type = crossing.reply_media_type(&reply);
-        let body = crossing.read_reply(&mut reply, pipeline.max_reply(), &mut charge).await?;
+        exchange.reply_media_type = reply.media_type();
+        let body = reply.read(pipeline.max_reply(), &mut charge).await?;
         exchange.reply = Payload::Whole(Document::held(body, charge));
         pipeline.judge_reply(exchange).await?;
-        crossing.last_look(&mut reply, exchange.reply.bytes()).await?;
+        reply.last_look(exchange.reply.bytes()).wait().await?;
         self.stage = Stage::Replied(facts.answered);
         Ok((reply, exchange.reply.bytes().cloned()))
     }
 
-    async fn answer<R>(mut self: Box<Self>, reply: R, body: Option<Bytes>) -> Answer<R> {
+    async fn answer(mut self: Box<Self>, reply: Box<dyn Reply>, body: Option<Bytes>) -> Answer {
         if let (Stage::Replied(answered), true) = (self.stage, self.exchange.flow.integration.durable) {
             self.foresee(body.as_ref());
             let taken = self.record(Ending::Delivered(answered));
@@ -268,7 +218,7 @@ impl Tail {
         }
     }
 
-    async fn stop<R>(mut self: Box<Self>, stop: Stop) -> Answer<R> {
+    async fn stop(mut self: Box<Self>, stop: Stop) -> Answer {
         let stop = match stop {
             Stop::Replay(answer) => Box::pin(self.again(answer)).await.map_or_else(Stop::Deny, Stop::Replay),
             Stop::Deny(denial) => Stop::Deny(after_delivery(self.stage, denial)),

@@ -13,7 +13,7 @@ mod query;
 mod tests;
 
 pub use lookalike::{Lookalike, Read};
-pub use path::{CanonicalPath, is_plain_segment};
+pub use path::{CanonicalPath, is_plain_segment, spelled};
 pub use query::Query;
 
 /// Why a path or a query has no single reading.

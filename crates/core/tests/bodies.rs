@@ -7,6 +7,7 @@ use ironbridge_core::memory::{Charge, Memory};
 use ironbridge_core::*;
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::thread::{self, ThreadId};
@@ -96,39 +97,66 @@ impl Control for Looking {
 
 struct Target {
     request: Bytes,
-    reply: Bytes,
     memory: Arc<Memory>,
+    reply: Bytes,
     /// What was held when the request was delivered.
-    held: u64,
+    held: Arc<AtomicU64>,
 }
 
 impl Target {
     fn new(request: &str, reply: &str, memory: &Arc<Memory>) -> Target {
         let (request, reply) = (request.to_owned().into(), reply.to_owned().into());
-        Target { request, reply, memory: Arc::clone(memory), held: 0 }
+        Target { request, reply, memory: Arc::clone(memory), held: Arc::default() }
+    }
+
+    fn held(&self) -> u64 {
+        self.held.load(Ordering::SeqCst)
     }
 }
 
-impl Crossing for Target {
-    type Reply = u16;
-    async fn read_request(&mut self, _: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
-        charge.grow_to(self.request.len()).map_err(|full| full.denial(&code::BODY_TOO_LARGE))?;
-        Ok(self.request.clone())
+impl Delivery for Target {
+    fn deliver<'a>(
+        &'a self,
+        _: Cleared<'a>,
+        _: &'a mut dyn Source,
+    ) -> LocalFuture<'a, Result<Box<dyn Reply>, Box<Denial>>> {
+        self.held.store(self.memory.held(), Ordering::SeqCst);
+        Box::pin(async { Ok(Box::new(Held(self.reply.clone(), &code::REPLY_TOO_LARGE)) as Box<dyn Reply>) })
     }
-    async fn deliver(&mut self, _: Cleared<'_>) -> Result<u16, Box<Denial>> {
-        self.held = self.memory.held();
-        Ok(200)
+}
+
+/// A body, and what it is refused with where there is no room for it.
+struct Held(Bytes, &'static Code);
+
+impl Held {
+    fn read_whole(&self, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
+        charge.grow_to(self.0.len()).map_err(|full| full.denial(self.1))?;
+        Ok(self.0.clone())
     }
-    fn reply_facts(&self, reply: &u16) -> ReplyFacts {
-        ReplyFacts {
-            answered: Answered { mark: Some(*reply), said: Said::Done },
-            length: None,
-            has_body: true,
-        }
+}
+
+impl Source for Held {
+    fn read_request<'a>(
+        &'a mut self,
+        _: u64,
+        charge: &'a mut Charge,
+    ) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
+        Box::pin(async { self.read_whole(charge) })
     }
-    async fn read_reply(&mut self, _: &mut u16, _: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
-        charge.grow_to(self.reply.len()).map_err(|full| full.denial(&code::REPLY_TOO_LARGE))?;
-        Ok(self.reply.clone())
+    fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
+        None
+    }
+}
+
+impl Reply for Held {
+    fn facts(&self) -> ReplyFacts {
+        ReplyFacts { answered: Answered { mark: None, said: Said::Done }, length: None, has_body: true }
+    }
+    fn read<'a>(&'a mut self, _: u64, charge: &'a mut Charge) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
+        Box::pin(async { self.read_whole(charge) })
+    }
+    fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
+        None
     }
 }
 
@@ -146,13 +174,14 @@ impl Scene {
         Scene { trail: Arc::default(), memory, pipeline }
     }
 
-    async fn cross(&self, target: &mut Target) -> Answer<u16> {
+    async fn cross(&self, target: &Target) -> Answer {
         let flow = Arc::new(Flow::new(Arc::new(IntegrationFacts::default()), None, 1));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let exchange =
             Exchange::new(ExchangeId::default(), clock.now(), clock.monotonic(), flow, Peer::default());
         let trail: Arc<dyn Recorder> = self.trail.clone();
-        cross(&self.pipeline, &trail, &clock, exchange, target).await
+        let mut source = Held(target.request.clone(), &code::BODY_TOO_LARGE);
+        cross(&self.pipeline, &trail, &clock, exchange, &mut source, target).await
     }
 }
 
@@ -164,10 +193,10 @@ fn large() -> String {
 async fn what_was_read_is_given_back_before_delivery_and_the_rest_with_the_answer() {
     let reading = Arc::new(Looking::default());
     let scene = Scene::new(64 << 20, vec![Arc::new(Known), reading.clone()]);
-    let mut target = Target::new(&large(), "[1]", &scene.memory);
-    let answer = scene.cross(&mut target).await;
+    let target = Target::new(&large(), "[1]", &scene.memory);
+    let answer = scene.cross(&target).await;
     // The body itself, and the room for an ordinary reply; what was read of it took six times as much.
-    assert_eq!(target.held, large().len() as u64 + (8 << 10));
+    assert_eq!(target.held(), large().len() as u64 + (8 << 10));
     assert_eq!(scene.memory.held(), 3);
     drop(answer);
     // What was settled may still be on its way to a store.
@@ -186,7 +215,7 @@ async fn large_bodies_are_judged_on_another_thread_and_small_ones_here() {
         [("{}", "{}", (true, true)), (&large(), "{}", (false, true)), ("{}", &large(), (true, false))]
     {
         assert!(matches!(
-            scene.cross(&mut Target::new(body, answered, &scene.memory)).await,
+            scene.cross(&Target::new(body, answered, &scene.memory)).await,
             Answer::Delivered { .. }
         ));
         let was_here = |control: &Looking| control.threads.lock().unwrap().pop() == Some(here);
@@ -197,9 +226,9 @@ async fn large_bodies_are_judged_on_another_thread_and_small_ones_here() {
 #[tokio::test]
 async fn a_caller_that_leaves_while_a_large_body_is_judged_is_recorded_as_who_it_is() {
     let scene = Scene::new(64 << 20, vec![Arc::new(Known), Arc::new(Looking::default())]);
-    let mut target = Target::new(&large(), "{}", &scene.memory);
+    let target = Target::new(&large(), "{}", &scene.memory);
     {
-        let mut crossing = pin!(scene.cross(&mut target));
+        let mut crossing = pin!(scene.cross(&target));
         assert!(crossing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     assert_eq!(*scene.trail.0.lock().unwrap(), [("caller-gone", 4)]);
@@ -210,9 +239,9 @@ async fn a_reply_that_no_control_let_pass_is_no_answer_to_keep() {
     let settled = Arc::new(Looking::default());
     let hangs = Arc::new(Looking { hangs: true, of_reply: true, ..Looking::default() });
     let scene = Scene::new(1 << 20, vec![Arc::new(Known), settled.clone(), hangs]);
-    let mut target = Target::new("{}", r#"{"hidden":1}"#, &scene.memory);
+    let target = Target::new("{}", r#"{"hidden":1}"#, &scene.memory);
     {
-        let mut crossing = pin!(scene.cross(&mut target));
+        let mut crossing = pin!(scene.cross(&target));
         assert!(crossing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     assert_eq!(*scene.trail.0.lock().unwrap(), [("broken-off", 4)]);
@@ -231,10 +260,10 @@ async fn without_room_for_a_reply_nobody_is_told_to_come_back() {
             charge
         })
         .collect();
-    let mut target = Target::new("{}", &large, &scene.memory);
-    let Answer::Denied { denial, .. } = scene.cross(&mut target).await else { panic!() };
+    let target = Target::new("{}", &large, &scene.memory);
+    let Answer::Denied { denial, .. } = scene.cross(&target).await else { panic!() };
     assert_eq!((denial.code.id, denial.retry_after), ("reply-not-held", None));
-    assert!(target.held > 0, "it was delivered");
+    assert!(target.held() > 0, "it was delivered");
     drop(others);
     assert_eq!(scene.memory.held(), 0);
 }
@@ -262,11 +291,11 @@ async fn without_room_an_exchange_is_refused_before_anything_happens() {
             left -= step;
             others_hold.push(charge);
         }
-        let mut target = Target::new(&large, "{}", &scene.memory);
-        let Answer::Denied { denial, .. } = scene.cross(&mut target).await else { panic!("{expected}") };
+        let target = Target::new(&large, "{}", &scene.memory);
+        let Answer::Denied { denial, .. } = scene.cross(&target).await else { panic!("{expected}") };
         assert_eq!(denial.code.id, expected);
         assert_eq!(denial.retry_after.is_some(), expected == "bridge-full");
-        assert_eq!(target.held, 0, "nothing was delivered");
+        assert_eq!(target.held(), 0, "nothing was delivered");
         drop((held, others_hold));
         assert_eq!(scene.memory.held(), 0);
     }

@@ -93,32 +93,54 @@ impl Control for Scripted {
     }
 }
 
+const DONE: Answered = Answered { mark: Some(200), said: Said::Done };
+
 #[derive(Default, Clone, Copy)]
 struct Target {
     fails: bool,
     hangs: bool,
 }
-impl Crossing for Target {
-    type Reply = u16;
-    async fn read_request(&mut self, _: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {
-        Ok(Bytes::from_static(b"{}"))
+impl Delivery for Target {
+    fn deliver<'a>(
+        &'a self,
+        _: Cleared<'a>,
+        _: &'a mut dyn Source,
+    ) -> LocalFuture<'a, Result<Box<dyn Reply>, Box<Denial>>> {
+        Box::pin(async move {
+            match self {
+                Target { hangs: true, .. } => pending().await,
+                Target { fails: true, .. } => Err((&code::TARGET_UNREACHABLE).into()),
+                _ => Ok(Box::new(Reached(DONE)) as Box<dyn Reply>),
+            }
+        })
     }
-    async fn deliver(&mut self, _: Cleared<'_>) -> Result<u16, Box<Denial>> {
-        match self {
-            Target { hangs: true, .. } => pending().await,
-            Target { fails: true, .. } => Err((&code::TARGET_UNREACHABLE).into()),
-            _ => Ok(200),
-        }
+}
+
+/// A caller whose body is `{}`.
+struct Asking;
+impl Source for Asking {
+    fn read_request<'a>(
+        &'a mut self,
+        _: u64,
+        _: &'a mut Charge,
+    ) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
+        Box::pin(async { Ok(Bytes::from_static(b"{}")) })
     }
-    fn reply_facts(&self, reply: &u16) -> ReplyFacts {
-        ReplyFacts {
-            answered: Answered { mark: Some(*reply), said: Said::Done },
-            length: None,
-            has_body: true,
-        }
+    fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
+        None
     }
-    async fn read_reply(&mut self, _: &mut u16, _: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {
-        Ok(Bytes::from_static(b"reply"))
+}
+
+struct Reached(Answered);
+impl Reply for Reached {
+    fn facts(&self) -> ReplyFacts {
+        ReplyFacts { answered: self.0, length: None, has_body: true }
+    }
+    fn read<'a>(&'a mut self, _: u64, _: &'a mut Charge) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
+        Box::pin(async { Ok(Bytes::from_static(b"reply")) })
+    }
+    fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
+        None
     }
 }
 
@@ -135,7 +157,7 @@ impl Scene {
         Scene { trail: Arc::default(), control: Arc::new(control), durable: false, target: Target::default() }
     }
 
-    async fn cross(&self) -> Answer<u16> {
+    async fn cross(&self) -> Answer {
         let controls: Vec<Arc<dyn Control>> = vec![self.control.clone(), Arc::new(Known)];
         let pipeline = Arc::new(Pipeline::new(controls, Bounds { request: Some(10), reply: Some(10) }));
         let integration = IntegrationFacts { durable: self.durable, ..IntegrationFacts::default() };
@@ -144,7 +166,7 @@ impl Scene {
         let exchange =
             Exchange::new(ExchangeId::default(), clock.now(), clock.monotonic(), flow, Peer::default());
         let trail: Arc<dyn Recorder> = self.trail.clone();
-        cross(&pipeline, &trail, &clock, exchange, &mut { self.target }).await
+        cross(&pipeline, &trail, &clock, exchange, &mut Asking, &self.target).await
     }
 
     fn endings(&self) -> Vec<(Ending, bool)> {
@@ -167,12 +189,13 @@ fn deny() -> Verdict {
 #[tokio::test]
 async fn a_delivered_exchange_is_recorded_when_its_answer_ended() {
     let scene = Scene::new(Phase::Throttle, pass);
-    let Answer::Delivered { reply: 200, body: None, mut tail } = scene.cross().await else { panic!() };
+    let Answer::Delivered { reply, body: None, mut tail } = scene.cross().await else { panic!() };
+    assert_eq!(reply.facts().answered, DONE);
     assert!(scene.endings().is_empty(), "not before the answer ended");
     tail.count_out(7);
     assert_eq!(tail.exchange().bytes_out, 7);
     tail.finish();
-    assert_eq!(scene.endings(), [(Ending::Delivered(Answered { mark: Some(200), said: Said::Done }), false)]);
+    assert_eq!(scene.endings(), [(Ending::Delivered(DONE), false)]);
     assert_eq!(scene.settled(), 1);
 }
 
@@ -180,13 +203,13 @@ async fn a_delivered_exchange_is_recorded_when_its_answer_ended() {
 async fn an_answer_that_breaks_off_is_partial() {
     let scene = Scene::new(Phase::Throttle, pass);
     drop(scene.cross().await);
-    assert_eq!(scene.endings(), [(Ending::Partial(Answered { mark: Some(200), said: Said::Done }), false)]);
+    assert_eq!(scene.endings(), [(Ending::Partial(DONE), false)]);
     assert_eq!(scene.settled(), 1);
 }
 
 #[tokio::test]
 async fn an_answer_that_is_cut_says_why() {
-    let cut = Ending::Cut(Answered { mark: Some(200), said: Said::Done }, &code::STREAM_IDLE);
+    let cut = Ending::Cut(DONE, &code::STREAM_IDLE);
     for durable in [false, true] {
         let scene = Scene { durable, ..Scene::new(Phase::Throttle, pass) };
         let Answer::Delivered { tail, .. } = scene.cross().await else { panic!() };
@@ -200,7 +223,7 @@ async fn an_answer_that_is_cut_says_why() {
 async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_breaks() {
     let scene = Scene { durable: true, ..Scene::new(Phase::Throttle, pass) };
     let answer = scene.cross().await;
-    assert_eq!(scene.endings(), [(Ending::Delivered(Answered { mark: Some(200), said: Said::Done }), false)]);
+    assert_eq!(scene.endings(), [(Ending::Delivered(DONE), false)]);
     assert_eq!(scene.trail.durable_asked.load(Ordering::SeqCst), 1);
     let Answer::Delivered { tail, .. } = &answer else { panic!() };
     let exchange = tail.exchange();
@@ -209,19 +232,13 @@ async fn a_durable_exchange_is_on_disk_before_its_answer_and_amended_if_that_bre
         "the target did not say how long its answer is"
     );
     drop(answer);
-    assert_eq!(
-        scene.endings().last(),
-        Some(&(Ending::Partial(Answered { mark: Some(200), said: Said::Done }), true))
-    );
+    assert_eq!(scene.endings().last(), Some(&(Ending::Partial(DONE), true)));
     assert_eq!(scene.settled(), 1);
 }
 
 #[tokio::test]
 async fn a_durable_record_that_could_not_count_is_amended_with_what_crossed() {
-    for (broken, ending) in [
-        (false, Ending::Delivered(Answered { mark: Some(200), said: Said::Done })),
-        (true, Ending::Partial(Answered { mark: Some(200), said: Said::Done })),
-    ] {
+    for (broken, ending) in [(false, Ending::Delivered(DONE)), (true, Ending::Partial(DONE))] {
         let scene = Scene { durable: true, ..Scene::new(Phase::Throttle, pass) };
         let Answer::Delivered { mut tail, .. } = scene.cross().await else { panic!() };
         tail.count_out(40);
@@ -231,10 +248,7 @@ async fn a_durable_record_that_could_not_count_is_amended_with_what_crossed() {
         } else {
             tail.finish()
         }
-        assert_eq!(
-            scene.endings(),
-            [(Ending::Delivered(Answered { mark: Some(200), said: Said::Done }), false), (ending, true)]
-        );
+        assert_eq!(scene.endings(), [(Ending::Delivered(DONE), false), (ending, true)]);
         assert_eq!(*scene.trail.bytes_out.lock().unwrap(), [0, 58]);
         assert_eq!(scene.settled(), 1);
     }

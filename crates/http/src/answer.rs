@@ -1,32 +1,31 @@
 //! What the caller gets: the target's reply less what must not cross, a stored answer, or a refusal.
 
-use crate::connection::{Open, Worker};
+use crate::answer_body::AnswerBody;
+use crate::connection::Worker;
 use crate::lasting::Lasting;
 use crate::left_out::{LeftOut, Noted};
 use crate::location::Astray;
-use crate::passes::announce;
+use crate::passes::{Passes, announce};
 use crate::problem::{self, Problems};
-use crate::reply::{ReplyBody, ReplyError};
+use crate::reply::HttpReply;
 use crate::watch::Watched;
-use crate::{Offer, Route, fields, link, status, switched};
+use crate::{Offer, Route, fields, foreign, link, status, switched};
 use bytes::Bytes;
 use http::header::{
     AGE, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE,
     HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, TRAILER, VIA,
 };
 use http::{Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use ironbridge_core::memory::Charge;
-use ironbridge_core::{Answer, Cleared, Crossing, Denial, Exchange, ReplyFacts, StoredAnswer, Tail, code};
+use ironbridge_core::{
+    Answer, Cleared, Delivery, Denial, Exchange, Inflow, LocalFuture, Reply, Source, StoredAnswer, Tail, code,
+};
 use ironbridge_net::framing;
-use ironbridge_net::gate::InService;
 use ironbridge_net::retry_after_field;
 use std::cell::OnceCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Marks an answer that was given before (draft-ietf-httpapi-idempotency-key-header).
@@ -36,45 +35,37 @@ pub(crate) fn respond(
     worker: &Rc<Worker>,
     offer: &Offer,
     route: &Arc<Route>,
-    answer: Answer<Response<Watched>>,
+    answer: Answer,
     upgrade: Option<switched::Asked>,
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
-    match answer {
-        Answer::Denied { denial, tail } => refusal(offer, &denial, &tail),
+    let (mut reply, body, tail) = match answer {
+        Answer::Denied { denial, tail } => return refusal(offer, &denial, &tail),
         Answer::Replayed { answer, tail } => {
-            replayed(&offer.problems, route, *answer, tail.exchange(), spelling)
+            return replayed(&offer.problems, route, *answer, tail.exchange(), spelling);
         }
-        Answer::Delivered { reply, tail, .. } if reply.status().is_client_error() => {
-            if MAY_BE_THE_OPERATORS.contains(&reply.status()) {
-                offer
-                    .told
-                    .log(&Denial::new(&code::TARGET_DECLINED).internal(reply.status()), tail.exchange());
+        Answer::Delivered { reply, body, tail } => (reply, body, tail),
+    };
+    let response = HttpReply::take(&mut *reply).unwrap_or_else(|| foreign::response(&mut *reply));
+    match response.status() {
+        status if status.is_client_error() => {
+            if MAY_BE_THE_OPERATORS.contains(&status) {
+                offer.told.log(&Denial::new(&code::TARGET_DECLINED).internal(status), tail.exchange());
             }
-            declined(&offer.problems, reply, tail)
+            declined(&offer.problems, response, tail)
         }
-        Answer::Delivered { reply, tail, .. } if reply.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            match upgrade {
-                Some(asked) => {
-                    let lasting = Lasting::new(worker, route, Instant::now());
-                    let passes = &route.passes.switched;
-                    switched::respond(
-                        reply,
-                        tail,
-                        asked,
-                        &offer.via_http1,
-                        passes,
-                        route.idle_timeout,
-                        lasting,
-                    )
-                }
-                None => refusal(offer, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
+        StatusCode::SWITCHING_PROTOCOLS => match upgrade {
+            Some(asked) => {
+                let lasting = Lasting::new(worker, route, Instant::now());
+                let (via, passes) = (&offer.via_http1, &route.passes.switched);
+                switched::respond(response, tail, asked, via, passes, route.idle_timeout, lasting)
             }
-        }
-        Answer::Delivered { reply, body, tail } => {
+            None => refusal(offer, &Denial::new(&code::TARGET_BROKE_OFF), &tail),
+        },
+        _ => {
             // Via names the protocol in which the reply came (RFC 9110 §7.6.3), not the caller's.
-            let via = if reply.version() == Version::HTTP_2 { &offer.via_http2 } else { &offer.via_http1 };
-            passed(worker, route, via, reply, body, tail, spelling)
+            let via = if response.version() == Version::HTTP_2 { &offer.via_http2 } else { &offer.via_http1 };
+            passed(worker, route, route.way().map(|_| via), response, body, tail, spelling)
         }
     }
 }
@@ -82,7 +73,7 @@ pub(crate) fn respond(
 fn passed(
     worker: &Rc<Worker>,
     route: &Arc<Route>,
-    via: &HeaderValue,
+    via: Option<&HeaderValue>,
     reply: Response<Watched>,
     body: Option<Bytes>,
     tail: Box<Tail>,
@@ -103,25 +94,25 @@ fn passed(
         }
         framing::frame(&mut head.headers, Some(0), true);
         streamed.discard();
-        ReplyBody::held(Bytes::new(), Some(tail))
+        AnswerBody::held(Bytes::new(), Some(tail))
     } else if head.status == StatusCode::RESET_CONTENT {
         framing::frame(&mut head.headers, Some(0), true);
         streamed.discard();
-        ReplyBody::held(Bytes::new(), Some(tail))
-    } else if is_bodiless(&*tail.exchange().asked.verb, head.status) {
+        AnswerBody::held(Bytes::new(), Some(tail))
+    } else if *tail.exchange().asked.verb == *"HEAD" || is_bodiless(head.status) {
         framing::frame_bodiless(&mut head.headers);
-        ReplyBody::held(Bytes::new(), Some(tail))
+        AnswerBody::held(Bytes::new(), Some(tail))
     } else {
         let body = match body {
             Some(bytes) => {
                 // Trailers cross only with a body that streams.
                 head.headers.remove(TRAILER);
-                ReplyBody::held(bytes, Some(tail))
+                AnswerBody::held(bytes, Some(tail))
             }
             None => {
                 let (pause, max) = (route.idle_timeout, route.pipeline.max_reply());
                 let lasting = Lasting::new(worker, route, Instant::now());
-                ReplyBody::streamed(streamed, tail, pause, max, lasting)
+                AnswerBody::streamed(streamed, tail, pause, max, lasting)
             }
         };
         let length = body.size_hint().exact();
@@ -175,14 +166,15 @@ impl Strayed {
 fn toward_caller(
     headers: HeaderMap,
     route: &Route,
-    via: &HeaderValue,
+    via: Option<&HeaderValue>,
     exchange: &Exchange,
     spelling: Option<&str>,
     left_out: &mut Noted<'_>,
 ) -> (HeaderMap, Strayed) {
     let mut headers = fields::toward_caller(headers, &route.passes, via, left_out);
     let mut strayed = Strayed::default();
-    let asked = || route.delivered(spelling.unwrap_or(&exchange.asked.resource));
+    let Some(way) = route.way() else { return (headers, strayed) };
+    let asked = || way.delivered(spelling.unwrap_or(&exchange.asked.resource));
     let mut locations = headers.get_all(LOCATION).iter().cloned().collect::<Vec<_>>().into_iter();
     headers.remove(LOCATION);
     match (locations.next(), locations.next()) {
@@ -191,7 +183,7 @@ fn toward_caller(
         (Some(_), Some(_)) => strayed.location = Some(Astray::Repeated),
         (Some(location), None) => {
             let located =
-                route.way_back.locate(location.to_str().unwrap_or("\0"), &asked(), &exchange.asked.verb);
+                way.way_back.locate(location.to_str().unwrap_or("\0"), &asked(), &exchange.asked.verb);
             match located.map(HeaderValue::try_from) {
                 Ok(Ok(located)) => drop(headers.insert(LOCATION, located)),
                 Ok(Err(_)) => strayed.location = Some(Astray::Unreadable),
@@ -202,7 +194,7 @@ fn toward_caller(
     if headers.contains_key(LINK) {
         let asked = asked();
         let first = OnceCell::new();
-        let locate = |to: &str| match route.way_back.locate(to, &asked, "GET") {
+        let locate = |to: &str| match way.way_back.locate(to, &asked, "GET") {
             Ok(located) => Some(located),
             Err(why) => {
                 let _ = first.set(why);
@@ -219,15 +211,14 @@ fn toward_caller(
 
 /// The fields of an answer that may be given again, as the target said them. What frames it, and when and how it came, is
 /// another time's.
-pub(crate) fn kept_fields<B>(reply: &Response<B>, route: &Route) -> Vec<(Box<str>, Box<[u8]>)> {
+pub(crate) fn kept_fields<B>(reply: &Response<B>, passes: &Passes) -> Vec<(Box<str>, Box<[u8]>)> {
     if reply.status().is_client_error() {
         return Vec::new();
     }
-    let via = HeaderValue::from_static("");
     // They are told of when the answer passes.
     let untold = LeftOut::default();
     let mut left_out = Noted::of_reply(&untold);
-    let mut headers = fields::toward_caller(reply.headers().clone(), &route.passes, &via, &mut left_out);
+    let mut headers = fields::toward_caller(reply.headers().clone(), passes, None, &mut left_out);
     for name in OF_ANOTHER_TIME {
         headers.remove(name);
     }
@@ -240,10 +231,9 @@ pub(crate) fn kept_fields<B>(reply: &Response<B>, route: &Route) -> Vec<(Box<str
 /// Content-Type is kept beside the body, because controls read it too.
 const OF_ANOTHER_TIME: [HeaderName; 6] = [VIA, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, DATE, AGE];
 
-/// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6).
-pub(crate) fn is_bodiless(method: impl AsRef<str>, status: StatusCode) -> bool {
-    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
-    method.as_ref() == "HEAD" || without.contains(&status)
+/// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6); one to HEAD has none either.
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
+    [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }
 
 /// Client errors that may speak of what the bridge shows the target, or of how it is declared. The others are answers.
@@ -256,7 +246,7 @@ fn declined(problems: &Problems, reply: Response<Watched>, tail: Box<Tail>) -> R
         response.headers_mut().insert(RETRY_AFTER, wait);
     }
     reply.into_body().discard();
-    response.map(|bytes| ReplyBody::held(bytes, Some(tail)).into())
+    response.map(|bytes| AnswerBody::held(bytes, Some(tail)))
 }
 
 fn replayed(
@@ -266,10 +256,13 @@ fn replayed(
     exchange: &Exchange,
     spelling: Option<&str>,
 ) -> Response<AnswerBody> {
-    let status = status::given(answer.answered);
+    let status = match route.way() {
+        Some(_) => status::given(answer.answered),
+        None => status::of_foreign(answer.answered),
+    };
     // In place of a client error's words the caller got ours, which are not stored.
     let mut response = if status.is_client_error() {
-        problems.declined(status, exchange).map(|bytes| ReplyBody::held(bytes, None).into())
+        problems.declined(status, exchange).map(|bytes| AnswerBody::held(bytes, None))
     } else {
         given_again(status, route, answer, exchange, spelling)
     };
@@ -295,14 +288,12 @@ fn given_again(
     stored.extend(
         answer.content_type.and_then(|text| Some((CONTENT_TYPE, HeaderValue::from_str(&text).ok()?))),
     );
-    let via = HeaderValue::from_static("");
     let mut left_out = Noted::of_reply(&route.passes.left_out);
-    let (mut headers, strayed) = toward_caller(stored, route, &via, exchange, spelling, &mut left_out);
+    let (mut headers, strayed) = toward_caller(stored, route, None, exchange, spelling, &mut left_out);
     left_out.tell(exchange);
     strayed.tell(&route.passes.left_out, exchange);
-    headers.remove(VIA);
     problem::stamp(&mut headers, exchange);
-    let mut response = Response::new(ReplyBody::held(answer.body, None).into());
+    let mut response = Response::new(AnswerBody::held(answer.body, None));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -310,11 +301,11 @@ fn given_again(
 
 fn refusal(offer: &Offer, denial: &Denial, tail: &Tail) -> Response<AnswerBody> {
     offer.told.log(denial, tail.exchange());
-    offer.problems.refusal(denial, tail.exchange()).map(|bytes| ReplyBody::held(bytes, None).into())
+    offer.problems.refusal(denial, tail.exchange()).map(|bytes| AnswerBody::held(bytes, None))
 }
 
 /// The answer to something that matched nothing declared.
-pub(crate) fn respond_nowhere(offer: &Offer, answer: Answer<()>) -> Response<AnswerBody> {
+pub(crate) fn respond_nowhere(offer: &Offer, answer: Answer) -> Response<AnswerBody> {
     match answer {
         Answer::Denied { denial, tail } => refusal(offer, &denial, &tail),
         Answer::Replayed { tail, .. } | Answer::Delivered { tail, .. } => {
@@ -323,85 +314,29 @@ pub(crate) fn respond_nowhere(offer: &Offer, answer: Answer<()>) -> Response<Ans
     }
 }
 
-/// The crossing of what may not cross.
+/// Where what matches nothing declared leads.
 pub(crate) struct Nowhere;
 
-impl Crossing for Nowhere {
-    type Reply = ();
-
-    async fn read_request(&mut self, _limit: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {
-        Err((&code::OPERATION_UNKNOWN).into())
-    }
-
-    async fn deliver(&mut self, _cleared: Cleared<'_>) -> Result<(), Box<Denial>> {
-        Err((&code::OPERATION_UNKNOWN).into())
-    }
-
-    fn reply_facts(&self, (): &()) -> ReplyFacts {
-        ReplyFacts { answered: status::answered(StatusCode::NOT_FOUND), length: None, has_body: false }
-    }
-
-    async fn read_reply(&mut self, (): &mut (), _limit: u64, _: &mut Charge) -> Result<Bytes, Box<Denial>> {
-        Err((&code::OPERATION_UNKNOWN).into())
+impl Delivery for Nowhere {
+    fn deliver<'a>(
+        &'a self,
+        _: Cleared<'a>,
+        _: &'a mut dyn Source,
+    ) -> LocalFuture<'a, Result<Box<dyn Reply>, Box<Denial>>> {
+        Box::pin(std::future::ready(Err((&code::OPERATION_UNKNOWN).into())))
     }
 }
 
-/// An answer's body.
-pub struct AnswerBody(ReplyBody);
-
-impl AnswerBody {
-    /// The connection counts as busy until it has been sent, or given up.
-    pub(crate) fn in_service(mut self, in_service: InService) -> AnswerBody {
-        self.0.count(|counts| counts.in_service = Some(in_service));
-        self
+impl Source for Nowhere {
+    fn read_request<'a>(
+        &'a mut self,
+        _: u64,
+        _: &'a mut Charge,
+    ) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
+        Box::pin(std::future::ready(Err((&code::OPERATION_UNKNOWN).into())))
     }
 
-    /// Nothing more comes from a target.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.0.is_whole()
-    }
-
-    /// What a HEAD request gets: hyper would send a held body over HTTP/2.
-    pub(crate) fn without_content(self) -> AnswerBody {
-        AnswerBody(self.0.without_content())
-    }
-
-    /// Looked after until its caller took it, where it is whole.
-    pub(crate) fn kept(self, worker: &Rc<Worker>, patience: Duration) -> AnswerBody {
-        AnswerBody(self.0.kept(worker, patience))
-    }
-
-    /// Given back with the last frame: a caller that takes nothing must not use up what all share.
-    pub(crate) fn open(mut self, open: Open) -> AnswerBody {
-        if !self.0.is_end_stream() {
-            self.0.count(|counts| counts.open = Some(open));
-        }
-        self
-    }
-}
-
-impl From<ReplyBody> for AnswerBody {
-    fn from(body: ReplyBody) -> AnswerBody {
-        AnswerBody(body)
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = ReplyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        Pin::new(&mut self.0).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+    fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
+        None
     }
 }

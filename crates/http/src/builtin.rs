@@ -1,9 +1,8 @@
 //! What a listener answers itself: the token endpoint with its keys and metadata, the pages of denial codes, and
 //! whether the bridge is up.
 
-use crate::answer::AnswerBody;
+use crate::answer_body::AnswerBody;
 use crate::problem::PAGES;
-use crate::reply::ReplyBody;
 use crate::request::Inbound;
 use crate::service::Served;
 use crate::{Mounted, Offer, TokenService};
@@ -91,7 +90,7 @@ impl Served<'_> {
                 .offer
                 .problems
                 .refusal(&denial, &exchange)
-                .map(|bytes| ReplyBody::held(bytes, None).into());
+                .map(|bytes| AnswerBody::held(bytes, None));
         }
         let refused = match self.offer.undeclared.pipeline.open(&mut exchange).await {
             Err(Stop::Deny(denial)) => Some(denial),
@@ -104,7 +103,7 @@ impl Served<'_> {
         };
         answered.unwrap_or_else(|denial| {
             self.note(&exchange, &denial);
-            self.offer.problems.refusal(&denial, &exchange).map(|bytes| ReplyBody::held(bytes, None).into())
+            self.offer.problems.refusal(&denial, &exchange).map(|bytes| AnswerBody::held(bytes, None))
         })
     }
 
@@ -207,7 +206,7 @@ impl Served<'_> {
         self.note(exchange, &denial);
         let mut response = self.offer.problems.refusal(&denial, exchange);
         crate::problem::allow(response.headers_mut(), methods);
-        Ok(response.map(|bytes| ReplyBody::held(bytes, None).into()))
+        Ok(response.map(|bytes| AnswerBody::held(bytes, None)))
     }
 
     /// The whole request body.
@@ -357,7 +356,7 @@ fn page(code: &Code) -> String {
 }
 
 fn whole(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Response<AnswerBody> {
-    let mut response = Response::new(ReplyBody::held(text.into(), None).into());
+    let mut response = Response::new(AnswerBody::held(text.into(), None));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -17,7 +17,6 @@ use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
 use ironbridge_net::protocol::{http1_server, http2_server, took_nothing};
 use ironbridge_net::tls::server::{ListenerTls, Protocol, Turns};
-use ironbridge_net::upstream::{Pool, Pools, Upstream};
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -106,7 +105,6 @@ impl Front {
     pub fn handler(self: &Arc<Self>) -> Handler {
         let worker = Rc::new(Worker {
             front: Arc::clone(self),
-            pools: Pools::new(),
             ids: RefCell::default(),
             turns: Turns::default(),
             streams: Rc::default(),
@@ -118,7 +116,6 @@ impl Front {
 /// One listener on one core.
 pub(crate) struct Worker {
     pub front: Arc<Front>,
-    pools: Rc<Pools>,
     pub ids: RefCell<IdSource>,
     turns: Turns,
     pub streams: Rc<Streams>,
@@ -132,10 +129,6 @@ impl Worker {
     /// Has the operator's log tell of a refusal, as it has room for its kind.
     pub fn tell(&self, denial: &Denial, exchange: &Exchange) {
         self.front.offer.load().told.log(denial, exchange);
-    }
-
-    pub fn pool(&self, upstream: &Arc<Upstream>) -> Rc<Pool> {
-        self.pools.of(upstream)
     }
 
     /// Counts an exchange as open while the guard lives; `None` when there are too many.

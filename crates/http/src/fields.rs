@@ -3,8 +3,8 @@
 use crate::left_out::Noted;
 use crate::passes::{Passes, announced};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, TRAILER,
-    UPGRADE, VIA,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    TE, TRAILER, UPGRADE, VIA,
 };
 use ironbridge_core::{Denial, code, fields};
 use ironbridge_net::{Names, retry_after_field};
@@ -18,8 +18,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// What a request toward the target is built from.
 pub struct Outbound<'a> {
-    /// This bridge's entry in Via.
-    pub via: &'a HeaderValue,
+    /// This bridge's entry in Via, where the request came over HTTP.
+    pub via: Option<&'a HeaderValue>,
     /// Where the target is told it.
     pub caller: Option<IpAddr>,
     /// The request switches protocols, so Connection and Upgrade go along.
@@ -56,19 +56,27 @@ pub fn toward_target(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     if let Some(caller) = outbound.caller {
         assert_caller(&mut headers, caller);
     }
-    headers.append(VIA, outbound.via.clone());
+    if let Some(via) = outbound.via {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+        headers.append(VIA, via.clone());
+    }
     Ok(headers)
+}
+
+/// Whether the body is not compressed. The names of codings have no case (RFC 9110 §8.4.1).
+pub fn is_plain(headers: &HeaderMap) -> bool {
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    headers.get_all(CONTENT_ENCODING).iter().all(plain)
 }
 
 /// The header section for the caller: of what the target answered, the fields that cross.
 pub fn toward_caller(
     answered: HeaderMap,
     passes: &Passes,
-    via: &HeaderValue,
+    via: Option<&HeaderValue>,
     left_out: &mut Noted<'_>,
 ) -> HeaderMap {
     let named = named_fields(&answered);
@@ -93,7 +101,9 @@ pub fn toward_caller(
         }
     }
     headers.extend(trailer.map(|value| (TRAILER, value)));
-    headers.append(VIA, via.clone());
+    if let Some(via) = via {
+        headers.append(VIA, via.clone());
+    }
     headers
 }
 
@@ -175,7 +185,7 @@ mod tests {
         let via = HeaderValue::from_static("1.1 acme");
         let passes = Passes::new(declared);
         let outbound =
-            Outbound { via: &via, caller: "192.0.2.7".parse().ok(), upgrades: false, passes: &passes };
+            Outbound { via: Some(&via), caller: "192.0.2.7".parse().ok(), upgrades: false, passes: &passes };
         let headers = toward_target(inbound, &outbound, &mut Noted::of_request(&passes.left_out)).unwrap();
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["forwarded"], "for=192.0.2.7;proto=https");
@@ -188,7 +198,7 @@ mod tests {
         let passes = Passes::new(declared);
         let mut left_out = Noted::of_reply(&passes.left_out);
         let via = HeaderValue::from_static("1.1 acme");
-        let headers = toward_caller(answered.clone(), &passes, &via, &mut left_out);
+        let headers = toward_caller(answered.clone(), &passes, Some(&via), &mut left_out);
         assert_eq!(headers["via"], "1.1 acme");
         sorted(headers.keys().map(HeaderName::as_str).filter(|name| *name != "via"))
     }
@@ -259,7 +269,7 @@ mod tests {
         let via = HeaderValue::from_static("1.1 acme");
         let passes = Passes::new(Declared { request: listed(&["x-tenant"]), ..Declared::default() });
         let outbound =
-            Outbound { via: &via, caller: "192.0.2.7".parse().ok(), upgrades: false, passes: &passes };
+            Outbound { via: Some(&via), caller: "192.0.2.7".parse().ok(), upgrades: false, passes: &passes };
         for name in [
             "Authorization",
             "host",

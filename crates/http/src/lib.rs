@@ -2,15 +2,18 @@
 //!
 //! A [`Front`] serves one listener on every core. It takes what hyper hands it, finds the declared operation in
 //! the [`Offer`] (what one load of the manifest compiled to), and lets [`ironbridge_core::cross`] carry the
-//! exchange; an `HttpCrossing` does the reading and sending.
+//! exchange: an `HttpSource` reads the request, and the operation's delivery sends it, an [`HttpDelivery`] where the
+//! target speaks HTTP too.
 
 mod answer;
+mod answer_body;
 mod builtin;
 mod caller;
 mod connection;
 pub mod credential;
-mod crossing;
+mod delivery;
 mod fields;
+mod foreign;
 mod grpc;
 mod handshakes;
 pub mod hosts;
@@ -25,11 +28,13 @@ pub mod passes;
 mod plain;
 mod problem;
 mod rarely;
+mod refusal;
 mod reply;
 mod request;
 pub mod rewrite;
 mod routes;
 mod service;
+mod source;
 mod status;
 mod switched;
 pub mod target;
@@ -39,9 +44,11 @@ mod unseen;
 mod waiting;
 mod watch;
 mod websocket;
+mod whole;
 
 pub use caller::{ForwardingField, Proxies};
 pub use connection::{Front, OpenExchanges, Shared};
+pub use delivery::{HttpDelivery, Way};
 pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
 pub use routes::{Collision, Routes};
@@ -49,15 +56,12 @@ pub use told::Told;
 
 use hosts::Hosts;
 use http::HeaderValue;
-use ironbridge_core::{Flow, Pipeline};
+use ironbridge_core::{Delivery, Flow, Pipeline};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_identity::token_endpoint::TokenEndpoint;
-use location::WayBack;
 use passes::Passes;
-use rewrite::Rewrite;
 use std::sync::Arc;
 use std::time::Duration;
-use target::Target;
 
 /// One declared operation, as requests meet it.
 pub struct Route {
@@ -65,40 +69,26 @@ pub struct Route {
     pub pattern: Box<str>,
     pub flow: Arc<Flow>,
     pub pipeline: Arc<Pipeline>,
-    pub target: Arc<Target>,
     /// The integration's own path, which the target does not see.
     pub mount: Box<str>,
     /// Names of segments, counted from 0 below the mount.
     pub parameters: Box<[(Arc<str>, usize)]>,
-    /// The path at the target, where it is not the matched one.
-    pub rewrite: Option<Rewrite>,
-    /// Where what the target refers to is reached here.
-    pub way_back: Arc<WayBack>,
-    /// Which fields cross.
-    pub passes: Passes,
-    /// Until the target's reply begins; until it ended, where a control reads it.
-    pub timeout: Duration,
+    /// Which fields and query members cross.
+    pub passes: Arc<Passes>,
+    /// Where it leads.
+    pub delivery: Arc<dyn Delivery>,
     /// For every pause within a reply that streams.
     pub idle_timeout: Duration,
-    /// A control reads the reply, so the target is asked for a whole, uncompressed one.
+    /// A control reads the reply.
     pub reply_is_read: bool,
     /// The connection may switch to WebSocket (RFC 6455).
     pub upgrades: bool,
 }
 
 impl Route {
-    /// The path at the target, for what was matched below the mount.
-    fn delivered(&self, matched: &str) -> String {
-        let mut path = String::with_capacity(self.target.base.len() + matched.len() + 64);
-        path.push_str(&self.target.base);
-        match &self.rewrite {
-            None => path.push_str(matched),
-            Some(rewrite) => rewrite.write(&mut path, matched),
-        }
-        if path.is_empty() {
-            path.push('/');
-        }
-        path
+    /// How it reaches its target, where that speaks HTTP.
+    fn way(&self) -> Option<&Arc<Way>> {
+        HttpDelivery::way(&*self.delivery)
     }
 }
 

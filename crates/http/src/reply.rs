@@ -1,408 +1,153 @@
-//! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
+//! An HTTP target's reply, its body not yet read.
 
-use crate::connection::{Open, Worker};
-use crate::crossing::refusal;
-use crate::lasting::Lasting;
-use crate::unattended::{Answering, Entry, patience};
+use crate::answer;
+use crate::delivery::Way;
+use crate::fields;
+use crate::foreign::Replying;
+use crate::refusal::ReplyError;
+use crate::request::text;
+use crate::status;
 use crate::watch::Watched;
+use crate::whole::read_whole;
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use ironbridge_core::{Code, Denial, Tail, code};
-use ironbridge_net::gate::InService;
-use ironbridge_net::upstream::SendError;
-use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::time::{Instant, Sleep};
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+use http_body::Body;
+use ironbridge_core::memory::Charge;
+use ironbridge_core::{Denial, Inflow, LocalFuture, Reply, ReplyFacts, Soon, code};
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
 
-pub enum ReplyBody {
-    Held(Held),
-    /// The same over HTTP/2, where it may lie for ever: looked after until its caller took it.
-    Kept {
-        held: Rc<RefCell<Held>>,
-        _listed: Entry,
-    },
-    Streamed {
-        stream: Rc<RefCell<Streamed>>,
-        _listed: Entry,
-    },
+/// What a source over HTTP may know besides the words of a reply: the response itself.
+pub(crate) struct HttpReply {
+    response: Response<Watched>,
+    way: Arc<Way>,
+    /// The request asked for the header section alone.
+    is_head: bool,
+    /// Until then it must have ended, where a control reads it.
+    deadline: Instant,
 }
 
-/// A whole answer on its way. It leaves in pieces, so that the last of it leaves when the caller took the rest. One that
-/// is looked after has ended when hyper lets go of it: over HTTP/2 it takes a piece before the caller's window is open.
-pub struct Held {
-    bytes: Bytes,
-    tail: Option<Box<Tail>>,
-    /// Only of what is looked after.
-    attended: Option<Attended>,
-    counts: Counts,
-    untaken: bool,
+impl HttpReply {
+    pub fn new(response: Response<Watched>, way: Arc<Way>, is_head: bool, deadline: Instant) -> HttpReply {
+        HttpReply { response, way, is_head, deadline }
+    }
+
+    /// The response, if the reply came over HTTP.
+    pub fn take(reply: &mut dyn Reply) -> Option<Response<Watched>> {
+        let reply: &mut dyn Any = reply;
+        reply.downcast_mut::<HttpReply>().map(|reply| std::mem::take(&mut reply.response))
+    }
+
+    fn is_bodiless(&self) -> bool {
+        self.is_head || answer::is_bodiless(self.response.status())
+    }
+
+    /// What of it crosses must not hold the bridge's credential; what streams is looked through as it comes.
+    fn look(&self, body: Option<&Bytes>) -> Result<(), Box<Denial>> {
+        let Some(known) = self.way.target.credential.presented() else { return Ok(()) };
+        let passes = &self.way.passes;
+        let crosses = |name| passes.reply.pass(name) || passes.handshake.pass(name);
+        let mut fields = self.response.headers().iter().filter(|(name, _)| crosses(name));
+        if let Some((name, _)) = fields.find(|(name, value)| known.in_field(name, value)) {
+            return found(&format_args!("the field {name}"));
+        }
+        if body.is_some_and(|body| known.in_body(body)) { found(&"the body") } else { Ok(()) }
+    }
+
+    /// Only of a reply that is whole, uncompressed and of one kind can a control say what it is.
+    fn is_readable(&self) -> Result<(), Box<Denial>> {
+        let refused = |why: &str| Err(Denial::new(&code::REPLY_REFUSED).internal(why).into());
+        let headers = self.response.headers();
+        if !fields::is_plain(headers) {
+            return refused("the target's answer is compressed");
+        }
+        // Several fields, or a list in one: each reader would take another of them.
+        let mut types = headers.get_all(CONTENT_TYPE).iter();
+        let first = types.next();
+        if types.next().is_some() || first.is_some_and(|kind| kind.as_bytes().contains(&b',')) {
+            return refused("the target's answer has more than one Content-Type");
+        }
+        // It would be read until the time is over. What any other body is, its bytes tell.
+        if self.media_type().is_some_and(|kind| is_event_stream(&kind)) {
+            return refused("the target's answer is an event stream, which no control can read as a whole");
+        }
+        Ok(())
+    }
 }
 
-struct Attended {
-    /// When hyper last asked for more.
-    asked_at: Instant,
-    /// How long it may not.
-    patience: Duration,
-    /// Tells the operator.
-    worker: Rc<Worker>,
-}
-
-/// What an answer counts as until it ended.
-#[derive(Default)]
-pub(crate) struct Counts {
-    /// As open among the exchanges: there is a target behind it, or memory.
-    pub open: Option<Open>,
-    /// As under way on its connection.
-    pub in_service: Option<InService>,
-}
-
-/// Bytes of a whole answer that leave at a time: as many as hyper and TLS hold for a connection, and over HTTP/2 the usual
-/// frame (RFC 9113 §4.2), because one piece for each stream stays with hyper while its caller takes nothing.
-const PIECE: usize = 64 * 1024;
-const FRAME: usize = 16 * 1024;
-
-pub struct Streamed {
-    /// Gone once it was ended while its caller took nothing.
-    inner: Option<Watched>,
-    tail: Option<Box<Tail>>,
-    counts: Counts,
-    /// When hyper last asked for more; the clock is read once for it.
-    asked_at: Instant,
-    /// Bytes that may still pass.
-    left: u64,
-    /// How long the target may pause.
-    pause: Duration,
-    lasting: Lasting,
-    /// Set and armed only while the target pauses.
-    paused_at: Option<Instant>,
-    alarm: Option<Pin<Box<Sleep>>>,
-    /// Why it ends, while what came before is on its way: hyper drops at once what it has not sent of an answer that
-    /// fails, the header section too.
-    failed: Option<ReplyError>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ReplyError {
-    #[error(transparent)]
-    Target(#[from] SendError),
-    #[error("the target paused for too long")]
-    Paused,
-    #[error("the caller took nothing for too long")]
-    Untaken,
-    #[error("the target's answer is larger than allowed")]
-    TooLarge,
-    #[error("the target's answer holds the bridge's credential")]
-    HoldsCredential,
-    #[error("what was open was ended: its caller would not be let in any more")]
-    LetOut(&'static Code),
-}
-
-impl ReplyError {
-    pub(crate) fn denial(&self) -> Box<Denial> {
-        let code = match self {
-            ReplyError::Target(error) => return refusal(error),
-            ReplyError::Paused => &code::STREAM_IDLE,
-            ReplyError::Untaken => &code::ANSWER_UNTAKEN,
-            ReplyError::TooLarge => &code::REPLY_TOO_LARGE,
-            ReplyError::HoldsCredential => &code::REPLY_HOLDS_CREDENTIAL,
-            ReplyError::LetOut(code) => code,
+impl Reply for HttpReply {
+    fn facts(&self) -> ReplyFacts {
+        let status = self.response.status();
+        // A client error's body is replaced and a redirection's left out, so no control reads it and nothing of it
+        // passes; a switched protocol has none, and its bytes are known only once they passed. Where HTTP has no body,
+        // none can be wanting.
+        let (has_body, length) = match status {
+            StatusCode::SWITCHING_PROTOCOLS => (false, None),
+            _ if status.is_client_error() || status.is_redirection() => (false, Some(0)),
+            _ if self.is_bodiless() => (false, Some(0)),
+            _ => (true, self.response.body().size_hint().exact()),
         };
-        Box::new(Denial::new(code).internal(self))
+        ReplyFacts { answered: status::answered(status), length, has_body }
+    }
+
+    fn media_type(&self) -> Option<Box<str>> {
+        text(self.response.headers(), CONTENT_TYPE).map(Into::into)
+    }
+
+    fn fields(&self) -> Vec<(Box<str>, Box<[u8]>)> {
+        answer::kept_fields(&self.response, &self.way.passes)
+    }
+
+    fn read<'a>(
+        &'a mut self,
+        limit: u64,
+        charge: &'a mut Charge,
+    ) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
+        Box::pin(async move {
+            self.is_readable()?;
+            let body = self.response.body_mut();
+            let read = read_whole(body, limit, charge, &code::REPLY_TOO_LARGE, |error| error.denial());
+            timeout_at(self.deadline, read).await.unwrap_or_else(|_| Err((&code::TARGET_TIMEOUT).into()))
+        })
+    }
+
+    fn last_look<'a>(&'a mut self, body: Option<&'a Bytes>) -> Soon<'a, Result<(), Box<Denial>>> {
+        if self.response.status().is_client_error() {
+            return Soon::Now(Ok(()));
+        }
+        if let Err(denial) = self.look(body) {
+            return Soon::Now(Err(denial));
+        }
+        if body.is_some() || self.is_bodiless() {
+            return Soon::Now(Ok(()));
+        }
+        let streamed = self.response.body_mut();
+        if !streamed.watch(self.way.target.credential.injected()) {
+            return Soon::Now(Ok(()));
+        }
+        Soon::Later(Box::pin(async move {
+            match streamed.begin().await {
+                Err(ReplyError::HoldsCredential) => found(&"the body"),
+                Err(error) => Err(error.denial()),
+                Ok(()) => Ok(()),
+            }
+        }))
+    }
+
+    fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
+        let has_body = self.facts().has_body;
+        has_body.then(|| Box::new(Replying(std::mem::take(self.response.body_mut()))) as Box<dyn Inflow>)
     }
 }
 
-impl ReplyBody {
-    pub fn held(bytes: Bytes, mut tail: Option<Box<Tail>>) -> ReplyBody {
-        if let Some(tail) = tail.take_if(|_| bytes.is_empty()) {
-            tail.finish();
-        }
-        ReplyBody::Held(Held::new(bytes, tail))
-    }
-
-    /// The same without its bytes; for its record it has reached its end.
-    pub fn without_content(self) -> ReplyBody {
-        let tail = match self {
-            ReplyBody::Held(mut held) => held.tail.take(),
-            ReplyBody::Kept { held, .. } => held.borrow_mut().tail.take(),
-            ReplyBody::Streamed { stream, .. } => stream.borrow_mut().tail.take(),
-        };
-        ReplyBody::held(Bytes::new(), tail)
-    }
-
-    /// Of a whole one: its caller may take nothing for so long.
-    pub(crate) fn kept(self, worker: &Rc<Worker>, patience: Duration) -> ReplyBody {
-        match self {
-            ReplyBody::Held(mut held) if !held.bytes.is_empty() => {
-                let (asked_at, told_by) = (Instant::now(), Rc::clone(worker));
-                held.attended = Some(Attended { asked_at, patience, worker: told_by });
-                let held = Rc::new(RefCell::new(held));
-                let listed = worker.streams.add(&held);
-                ReplyBody::Kept { held, _listed: listed }
-            }
-            other => other,
-        }
-    }
-
-    /// Passes at most `max` bytes.
-    pub(crate) fn streamed(
-        inner: Watched,
-        tail: Box<Tail>,
-        pause: Duration,
-        max: u64,
-        lasting: Lasting,
-    ) -> ReplyBody {
-        if inner.is_end_stream() {
-            tail.finish();
-            return ReplyBody::Held(Held::new(Bytes::new(), None));
-        }
-        let now = lasting.begun();
-        let streams = lasting.streams();
-        let streamed = Rc::new(RefCell::new(Streamed {
-            inner: Some(inner),
-            tail: Some(tail),
-            counts: Counts::default(),
-            asked_at: now,
-            left: max,
-            pause,
-            lasting,
-            paused_at: None,
-            alarm: None,
-            failed: None,
-        }));
-        let entry = streams.add(&streamed);
-        ReplyBody::Streamed { stream: streamed, _listed: entry }
-    }
-
-    /// What it counts as until it ends.
-    pub(crate) fn count(&mut self, count: impl FnOnce(&mut Counts)) {
-        match self {
-            ReplyBody::Held(held) => count(&mut held.counts),
-            ReplyBody::Kept { held, .. } => count(&mut held.borrow_mut().counts),
-            ReplyBody::Streamed { stream, .. } => count(&mut stream.borrow_mut().counts),
-        }
-    }
-
-    /// Nothing more comes from a target.
-    pub(crate) fn is_whole(&self) -> bool {
-        !matches!(self, ReplyBody::Streamed { .. })
-    }
+fn found(place: &dyn fmt::Display) -> Result<(), Box<Denial>> {
+    Err(Denial::new(&code::REPLY_HOLDS_CREDENTIAL).internal(format!("it stands in {place}")).into())
 }
 
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = ReplyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        match &mut *self {
-            ReplyBody::Held(held) => held.next(),
-            ReplyBody::Kept { held, .. } => held.borrow_mut().next(),
-            ReplyBody::Streamed { stream, .. } => {
-                let mut streamed = stream.borrow_mut();
-                streamed.asked_at = Instant::now();
-                if let Some(error) = streamed.failed.take() {
-                    return Poll::Ready(Some(Err(error)));
-                }
-                match streamed.poll(context) {
-                    Poll::Ready(Some(Err(error))) => {
-                        streamed.failed = Some(error);
-                        context.waker().wake_by_ref();
-                        Poll::Pending
-                    }
-                    other => other,
-                }
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            ReplyBody::Held(held) => held.is_over(),
-            ReplyBody::Kept { held, .. } => held.borrow().is_over(),
-            ReplyBody::Streamed { stream, .. } => stream.borrow().is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            ReplyBody::Held(held) => SizeHint::with_exact(length(&held.bytes)),
-            ReplyBody::Kept { held, .. } => SizeHint::with_exact(length(&held.borrow().bytes)),
-            ReplyBody::Streamed { stream, .. } => {
-                stream.borrow().inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
-            }
-        }
-    }
-}
-
-impl Held {
-    fn new(bytes: Bytes, tail: Option<Box<Tail>>) -> Held {
-        Held { bytes, tail, attended: None, counts: Counts::default(), untaken: false }
-    }
-
-    fn is_over(&self) -> bool {
-        self.bytes.is_empty() && !self.untaken
-    }
-
-    fn next(&mut self) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        if std::mem::take(&mut self.untaken) {
-            return Poll::Ready(Some(Err(ReplyError::Untaken)));
-        }
-        if self.bytes.is_empty() {
-            return Poll::Ready(None);
-        }
-        let most = match &mut self.attended {
-            Some(attended) => {
-                attended.asked_at = Instant::now();
-                FRAME
-            }
-            None => PIECE,
-        };
-        let piece = self.bytes.split_to(self.bytes.len().min(most));
-        if let Some(tail) = &mut self.tail {
-            tail.count_out(length(&piece));
-        }
-        if self.bytes.is_empty() {
-            self.counts.open = None;
-            if self.attended.is_none() {
-                self.finish();
-            }
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn finish(&mut self) {
-        if let Some(tail) = self.tail.take() {
-            tail.finish();
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.bytes.is_empty() {
-            self.finish();
-        }
-    }
-}
-
-impl Answering for Held {
-    fn attend(&mut self, _context: &mut Context<'_>) {
-        let Some(attended) = self.attended.take_if(|it| it.asked_at.elapsed() > it.patience) else { return };
-        if let Some(tail) = self.tail.take() {
-            let denial = ReplyError::Untaken.denial();
-            attended.worker.tell(&denial, tail.exchange());
-            tail.cut(denial.code);
-        }
-        self.untaken = !self.bytes.is_empty();
-        (self.bytes, self.counts) = (Bytes::new(), Counts::default());
-    }
-}
-
-impl Answering for Streamed {
-    fn attend(&mut self, context: &mut Context<'_>) {
-        let now = Instant::now();
-        let untaken = now.duration_since(self.asked_at) > patience(self.pause);
-        if self.tail.is_none() {
-            // What is left is with hyper.
-            if untaken {
-                self.counts = Counts::default();
-            }
-            return;
-        }
-        let error = match self.refused(now, context) {
-            Some(code) => ReplyError::LetOut(code),
-            None if untaken => ReplyError::Untaken,
-            None => return,
-        };
-        self.failed = Some(self.cut(error));
-        (self.inner, self.alarm, self.counts) = (None, None, Counts::default());
-    }
-}
-
-impl Streamed {
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_some_and(Body::is_end_stream)
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        if let Some(code) = self.refused(self.asked_at, context) {
-            return Poll::Ready(Some(Err(self.cut(ReplyError::LetOut(code)))));
-        }
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        let frame = match Pin::new(inner).poll_frame(context) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => return self.wait(context),
-        };
-        (self.paused_at, self.alarm) = (None, None);
-        match frame {
-            Some(Ok(frame)) => {
-                let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, length)) else {
-                    return Poll::Ready(Some(Err(self.cut(ReplyError::TooLarge))));
-                };
-                self.left = left;
-                if let (Some(tail), Some(data)) = (&mut self.tail, frame.data_ref()) {
-                    tail.count_out(length(data));
-                }
-                // With a known length nobody asks for what comes after the last byte.
-                if self.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => Poll::Ready(Some(Err(self.cut(error)))),
-            None => {
-                self.finish();
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        self.counts.open = None;
-        if let Some(tail) = self.tail.take() {
-            tail.finish();
-        }
-    }
-
-    /// The record and the operator's log say why; the caller sees the connection or the stream end.
-    fn cut(&mut self, error: ReplyError) -> ReplyError {
-        if let Some(tail) = self.tail.take() {
-            let denial = error.denial();
-            self.lasting.tell(&denial, tail.exchange());
-            tail.cut(denial.code);
-        }
-        error
-    }
-
-    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        let until = *self.paused_at.get_or_insert_with(Instant::now) + self.pause;
-        loop {
-            let due = until.min(self.lasting.due());
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-            if alarm.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            self.alarm = None;
-            if due == until {
-                return Poll::Ready(Some(Err(self.cut(ReplyError::Paused))));
-            }
-            if let Some(code) = self.refused(Instant::now(), context) {
-                return Poll::Ready(Some(Err(self.cut(ReplyError::LetOut(code)))));
-            }
-        }
-    }
-
-    fn refused(&mut self, now: Instant, context: &mut Context<'_>) -> Option<&'static Code> {
-        self.lasting.poll(self.tail.as_ref()?.exchange(), now, context)
-    }
-}
-
-fn length(bytes: &Bytes) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+/// A reply that goes on for as long as somebody listens (HTML Standard, server-sent events).
+fn is_event_stream(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }

@@ -1,7 +1,7 @@
 //! From an HTTP request to what controls judge of it.
 
-use crate::crossing::read_whole;
 use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
+use crate::whole::read_whole;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT,
@@ -63,12 +63,6 @@ impl Inbound {
     /// Reads it to its end, keeping at most `limit` bytes. After a refusal the rest of it is still here.
     pub async fn read_whole(&mut self, limit: u64, charge: &mut Charge) -> Result<Bytes, Box<Denial>> {
         let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
-        let unread = |error| match error {
-            error @ (Unread::Broken(_) | Unread::Cut) => {
-                Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error))
-            }
-            Unread::Trailer(name) => trailer_refused(&name),
-        };
         let bytes = read_whole(body, limit, charge, &code::BODY_TOO_LARGE, unread).await?;
         self.body = None;
         Ok(bytes)
@@ -122,6 +116,16 @@ impl Inbound {
             }
         }
         false
+    }
+}
+
+/// Why a body did not come whole.
+pub fn unread(error: Unread) -> Box<Denial> {
+    match error {
+        error @ (Unread::Broken(_) | Unread::Cut) => {
+            Box::new(Denial::new(&code::BODY_INCOMPLETE).internal(error))
+        }
+        Unread::Trailer(name) => trailer_refused(&name),
     }
 }
 

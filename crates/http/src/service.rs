@@ -1,12 +1,11 @@
 //! From one request to its answer.
 
-use crate::answer::AnswerBody;
-use crate::connection::{Open, Worker};
-use crate::crossing::HttpCrossing;
+use crate::answer_body::AnswerBody;
+use crate::connection::{Open, Shared, Worker};
 use crate::member::{self, Member};
 use crate::request::{self, Inbound};
 use crate::routes::Found;
-use crate::watch::Watched;
+use crate::source::HttpSource;
 use crate::{Offer, Route, answer, below, builtin, caller, fields, switched, websocket};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
@@ -178,12 +177,13 @@ impl Served<'_> {
                 let addressed = Addressed::of(target, route, &parts, &inbound);
                 let wanted = upgrade.is_some() && websocket::is_asked_for(&parts.headers);
                 let upgrade = upgrade.filter(|_| wanted && route.upgrades);
-                let (exchange, mut crossing) =
-                    self.crossing(route, address, parts, addressed, &mut inbound, wanted);
-                let shared = &self.worker.front.shared;
+                let (exchange, mut source) = self.source(route, address, parts, addressed, inbound, wanted);
+                let Shared { trail, clock, .. } = &self.worker.front.shared;
                 let answer =
-                    cross(&route.pipeline, &shared.trail, &shared.clock, exchange, &mut crossing).await;
-                self.respond(route, answer, upgrade, crossing.spelling.as_deref())
+                    cross(&route.pipeline, trail, clock, exchange, &mut source, &*route.delivery).await;
+                let response = self.respond(route, answer, upgrade, source.spelling.as_deref());
+                inbound = source.inbound;
+                response
             }
             Found::OtherMethods(methods) => self.refuse_method(address, &parts, &methods).await,
             Found::Resembles(literal) => {
@@ -234,17 +234,17 @@ impl Served<'_> {
         }
     }
 
-    /// A declared exchange, with what its request is refused for by its header section, and how it crosses. `wanted` is
-    /// a WebSocket.
-    fn crossing<'x>(
-        &'x self,
-        route: &'x Route,
+    /// A declared exchange, with what its request is refused for by its header section, and its caller's side. `wanted`
+    /// is a WebSocket.
+    fn source(
+        &self,
+        route: &Route,
         address: IpAddr,
         parts: Parts,
         addressed: Addressed,
-        inbound: &'x mut Inbound,
+        inbound: Inbound,
         wanted: bool,
-    ) -> (Exchange, HttpCrossing<'x>) {
+    ) -> (Exchange, HttpSource) {
         let offer = self.offer;
         let mut exchange = self.exchange(&route.flow, address);
         exchange.presented = request::presented(&parts.headers);
@@ -254,26 +254,22 @@ impl Served<'_> {
             exchange.refused = Some(denial);
         }
         let via = if parts.version == Version::HTTP_2 { &offer.via_http2 } else { &offer.via_http1 };
-        let crossing = HttpCrossing {
-            worker: self.worker,
-            route,
+        let source = HttpSource {
             parts,
             spelling: addressed.spelling,
             inbound,
             body_timeout: offer.body_timeout,
-            gate: &self.caller.gate,
+            gate: Arc::clone(&self.caller.gate),
             upgrades: wanted && route.upgrades,
-            streams: false,
-            deadline: None,
-            via,
+            via: via.clone(),
         };
-        (exchange, crossing)
+        (exchange, source)
     }
 
     fn respond(
         &self,
         route: &Arc<Route>,
-        answer: Answer<Response<Watched>>,
+        answer: Answer,
         upgrade: Option<switched::Asked>,
         spelling: Option<&str>,
     ) -> Response<AnswerBody> {
@@ -288,7 +284,8 @@ impl Served<'_> {
         Box::pin(async move {
             let shared = &self.worker.front.shared;
             let pipeline = &self.offer.undeclared.pipeline;
-            let answer = cross(pipeline, &shared.trail, &shared.clock, exchange, &mut answer::Nowhere).await;
+            let (mut source, delivery) = (answer::Nowhere, &answer::Nowhere);
+            let answer = cross(pipeline, &shared.trail, &shared.clock, exchange, &mut source, delivery).await;
             answer::respond_nowhere(self.offer, answer)
         })
     }
@@ -375,7 +372,7 @@ fn query_ambiguous(ambiguous: Ambiguous) -> Denial {
 /// What an exchange keeps of the request's target.
 struct Addressed {
     asked: Asked,
-    /// See [`HttpCrossing::spelling`].
+    /// See [`HttpSource::spelling`].
     spelling: Option<Box<str>>,
 }
 

@@ -18,11 +18,16 @@ pub(crate) fn answered(status: StatusCode) -> Answered {
 
 /// The status to give an answer with.
 pub(crate) fn given(answered: Answered) -> StatusCode {
-    answered.mark.and_then(|mark| StatusCode::from_u16(mark).ok()).unwrap_or(match answered.said {
+    answered.mark.and_then(|mark| StatusCode::from_u16(mark).ok()).unwrap_or_else(|| of_foreign(answered))
+}
+
+/// The same for what was answered over another transport, whose marks say nothing in HTTP.
+pub(crate) fn of_foreign(answered: Answered) -> StatusCode {
+    match answered.said {
         Said::Done => StatusCode::OK,
         Said::Declined => StatusCode::BAD_REQUEST,
         Said::Untaken => StatusCode::TOO_MANY_REQUESTS,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! WebSocket: after both sides agreed to switch, bytes pass unread in both directions (RFC 6455 §4).
 
-use crate::answer::AnswerBody;
+use crate::answer_body::AnswerBody;
 use crate::lasting::Lasting;
 use crate::problem;
-use crate::reply::{ReplyBody, ReplyError};
+use crate::refusal::ReplyError;
 use crate::watch::Watched;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, UPGRADE, VIA};
@@ -61,7 +61,7 @@ pub(crate) fn respond(
         copy(on, target, tail, idle, lasting).await;
         drop(counted);
     });
-    let mut response = Response::new(ReplyBody::held(Bytes::new(), None).into());
+    let mut response = Response::new(AnswerBody::held(Bytes::new(), None));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
     response

@@ -1,11 +1,13 @@
 //! A reply's body on its way through: only declared trailers follow it, and it holds no credential of the bridge's.
 
+use crate::foreign;
 use crate::injected::{HELD_FROM, Injected, Known};
 use crate::plain::{DEPTH, LONGEST, Plain};
-use crate::reply::ReplyError;
+use crate::refusal::ReplyError;
 use crate::waiting::Waiting;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use ironbridge_core::Inflow;
 use ironbridge_net::Names;
 use ironbridge_net::upstream::PooledBody;
 use std::collections::VecDeque;
@@ -15,9 +17,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+#[derive(Default)]
 pub struct Watched {
-    inner: PooledBody,
-    trailers: Arc<Names>,
+    inner: Inner,
     /// Where the target got a credential.
     watch: Option<Box<Watch>>,
     /// What may pass on and has not yet.
@@ -26,19 +28,38 @@ pub struct Watched {
     over: bool,
 }
 
+/// Where it comes from.
+#[derive(Default)]
+enum Inner {
+    /// There is nothing, or somebody took it.
+    #[default]
+    Nothing,
+    /// Over HTTP, with the trailers that may follow it.
+    Http(PooledBody, Arc<Names>),
+    /// Over another transport.
+    Foreign(Box<dyn Inflow>),
+}
+
 impl Watched {
     pub fn new(inner: PooledBody, trailers: Arc<Names>) -> Watched {
-        Watched { inner, trailers, watch: None, ahead: VecDeque::new(), over: false }
+        Watched { inner: Inner::Http(inner, trailers), ..Watched::default() }
     }
 
-    /// Looks for these from here on, and at what has come already: if that is one, or the target broke off, nothing at
-    /// all need cross. What is still to come is not waited for, because a stream may begin long after its header section.
-    pub async fn watch(&mut self, injected: &Arc<Injected>) -> Result<(), ReplyError> {
+    /// Of a reply that came over another transport.
+    pub fn foreign(inflow: Box<dyn Inflow>) -> Watched {
+        Watched { inner: Inner::Foreign(inflow), ..Watched::default() }
+    }
+
+    /// Looks for these from here on. Whether there is something to look at.
+    pub fn watch(&mut self, injected: &Arc<Injected>) -> bool {
         let known = injected.known();
         self.watch = known.map(|known| Box::new(Watch::new(Arc::clone(injected), known)));
-        if self.inner.is_end_stream() {
-            return Ok(());
-        }
+        !self.inner.is_end_stream()
+    }
+
+    /// Looks at what has come already: if that is a credential, or the target broke off, nothing at all need cross. What
+    /// is still to come is not waited for, because a stream may begin long after its header section.
+    pub async fn begin(&mut self) -> Result<(), ReplyError> {
         let mut polled = poll_fn(|context| Poll::Ready(self.poll_next(context))).await;
         if polled.is_pending() {
             // The connection hands a head on before it looks at what came behind it.
@@ -55,8 +76,8 @@ impl Watched {
 
     /// What is left of it concerns nobody.
     pub fn discard(self) {
-        if !self.over {
-            self.inner.discard();
+        if let (Inner::Http(inner, _), false) = (self.inner, self.over) {
+            inner.discard();
         }
     }
 
@@ -73,8 +94,8 @@ impl Watched {
             if self.over {
                 return Poll::Ready(None);
             }
-            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
-                Some(frame) => match frame.map_err(Into::into).and_then(|frame| self.pass(frame)) {
+            match ready!(self.inner.poll_frame(context)) {
+                Some(frame) => match frame.and_then(|frame| self.pass(frame)) {
                     Ok(()) => {}
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 },
@@ -88,8 +109,8 @@ impl Watched {
 
     /// Puts ahead what of a frame passes now.
     fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<(), ReplyError> {
-        if let Some(trailers) = frame.trailers_mut() {
-            self.trailers.keep_trailers(trailers);
+        if let (Some(trailers), Inner::Http(_, names)) = (frame.trailers_mut(), &self.inner) {
+            names.keep_trailers(trailers);
         }
         let Some(watch) = &mut self.watch else {
             self.ahead.push_back(frame);
@@ -122,6 +143,34 @@ impl Watched {
         let rest = watch.rest()?;
         self.ahead.extend((!rest.is_empty()).then(|| Frame::data(rest)));
         Ok(())
+    }
+}
+
+impl Inner {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        match self {
+            Inner::Nothing => Poll::Ready(None),
+            Inner::Http(body, _) => {
+                Pin::new(body).poll_frame(context).map(|frame| Some(frame?.map_err(ReplyError::from)))
+            }
+            Inner::Foreign(inflow) => foreign::poll_frame(&mut **inflow, context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Inner::Nothing => true,
+            Inner::Http(body, _) => body.is_end_stream(),
+            Inner::Foreign(inflow) => inflow.length() == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Inner::Nothing => SizeHint::with_exact(0),
+            Inner::Http(body, _) => body.size_hint(),
+            Inner::Foreign(inflow) => inflow.length().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
     }
 }
 

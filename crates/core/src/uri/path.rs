@@ -57,6 +57,22 @@ impl<'t> CanonicalPath<'t> {
     }
 }
 
+/// The spelling of a path that came decoded, from a transport whose addresses know no escapes.
+///
+/// # Errors
+/// When systems are known to read the spelling in different ways, just as for a path that came spelled.
+pub fn spelled(decoded: &str) -> Result<String, Ambiguous> {
+    let mut spelling = String::with_capacity(decoded.len());
+    for byte in decoded.bytes() {
+        push(
+            &mut spelling,
+            if is_plain(byte) || byte == b'/' { Octet::Plain(byte) } else { Octet::Escaped(byte) },
+        );
+    }
+    CanonicalPath::parse(&spelling)?;
+    Ok(spelling)
+}
+
 /// Whether a segment, as a manifest writes it, is its own decoded form and spelling.
 pub fn is_plain_segment(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain) && !is_dots(text)

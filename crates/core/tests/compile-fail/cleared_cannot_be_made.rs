@@ -1,7 +1,7 @@
-use ironbridge_core::{Cleared, Exchange};
+use ironbridge_core::{Cleared, Exchange, Pipeline};
 
-fn smuggle(exchange: &mut Exchange) -> Cleared<'_> {
-    Cleared(exchange)
+fn smuggle<'x>(exchange: &'x mut Exchange, pipeline: &'x Pipeline) -> Cleared<'x> {
+    Cleared { exchange, pipeline }
 }
 
 fn main() {}

@@ -1,7 +1,7 @@
-use ironbridge_core::{Crossing, Exchange};
+use ironbridge_core::{Delivery, Exchange, Source};
 
-async fn skip_the_pipeline<C: Crossing>(crossing: &mut C, exchange: Exchange) {
-    let _ = crossing.deliver(exchange).await;
+async fn skip_the_pipeline(delivery: &dyn Delivery, source: &mut dyn Source, exchange: Exchange) {
+    let _ = delivery.deliver(exchange, source).await;
 }
 
 fn main() {}

@@ -12,7 +12,8 @@ use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::target::Target;
 use ironbridge_http::{
-    ForwardingField, Offer, Problems, Proxies, Route, Routes, TokenService, Told, Undeclared,
+    ForwardingField, HttpDelivery, Offer, Problems, Proxies, Route, Routes, TokenService, Told, Undeclared,
+    Way,
 };
 use ironbridge_manifest::{self as manifest, Listener, Manifest};
 use std::collections::BTreeMap;
@@ -114,7 +115,7 @@ impl Builder<'_> {
             let pattern = paths::pattern(&http.path, &operation.route.path);
             let any = operation.as_any_other(operation_name);
             let pipeline = self.from.pipeline(&place, &shared, declared, &any, plan)?;
-            let reads_reply = pipeline.reads().reply.is_whole();
+            let reply_is_read = pipeline.reads().reply.is_whole();
             let permission = self.from.plan.permissions.find(any.permission);
             let flow_operation = OperationFacts {
                 name: operation_name.shared(),
@@ -126,26 +127,27 @@ impl Builder<'_> {
                 let written = paths::rewrite(to, &operation.route.path);
                 written.ok_or_else(|| undeclared("a parameter of target_path is not in the matched path"))
             });
+            let beside = (&**target, reply_is_read);
+            let passes =
+                Arc::new(passes(&self.from.plan.manifest, &place, declared, operation, plan, beside)?);
+            let way = Way {
+                target: Arc::clone(target),
+                rewrite: rewrite.transpose()?,
+                way_back: Arc::clone(&way_back),
+                passes: Arc::clone(&passes),
+                timeout: operation.timeout.unwrap_or(http.timeout),
+                reply_is_read,
+            };
             let route = Arc::new(Route {
                 pattern: pattern.as_str().into(),
                 flow: Arc::new(flow),
                 pipeline: Arc::new(pipeline),
-                target: Arc::clone(target),
                 mount: http.path.0.trim_end_matches('/').into(),
                 parameters: paths::parameters(&operation.route.path),
-                rewrite: rewrite.transpose()?,
-                way_back: Arc::clone(&way_back),
-                passes: passes(
-                    &self.from.plan.manifest,
-                    &place,
-                    declared,
-                    operation,
-                    plan,
-                    (target, reads_reply),
-                )?,
-                timeout: operation.timeout.unwrap_or(http.timeout),
+                passes,
+                delivery: Arc::new(HttpDelivery::new(way)),
                 idle_timeout: operation.idle_timeout.unwrap_or(http.idle_timeout),
-                reply_is_read: reads_reply,
+                reply_is_read,
                 upgrades: operation.upgrade.is_some(),
             });
             let declared_wrongly = |reason: String| BuildError::Declared { place: place.clone(), reason };

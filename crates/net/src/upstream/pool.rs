@@ -28,13 +28,28 @@ const RECHECK: Duration = Duration::from_millis(25);
 /// How often it is looked whether a place that was given up is free.
 const LOOKS: usize = 8;
 
-/// Every pool of one core. Make one per core and keep it there.
+/// Every pool of one core, whichever listener or transport sends over it.
 pub struct Pools {
     pools: RefCell<HashMap<u64, Rc<Pool>, ahash::RandomState>>,
     room: Rc<Room>,
 }
 
+thread_local! {
+    static HERE: RefCell<Weak<Pools>> = const { RefCell::new(Weak::new()) };
+}
+
 impl Pools {
+    /// Those of this core. They last as long as somebody holds them, as a core does while it runs.
+    pub fn here() -> Rc<Pools> {
+        HERE.with_borrow_mut(|here| {
+            here.upgrade().unwrap_or_else(|| {
+                let pools = Pools::new();
+                *here = Rc::downgrade(&pools);
+                pools
+            })
+        })
+    }
+
     /// Must be called on a core: starts the task that closes idle connections, which ends with the value.
     pub fn new() -> Rc<Pools> {
         let pools = Rc::new(Pools { pools: RefCell::default(), room: Rc::default() });
