@@ -1,7 +1,6 @@
 //! Where HTTP meets another transport: a request that is made in place of a caller who sent none, and bodies that come
 //! from there or go there. Nothing here knows which transports there are.
 
-use crate::refusal::ReplyError;
 use crate::status;
 use crate::watch::Watched;
 use bytes::Bytes;
@@ -120,14 +119,6 @@ impl Inflow for Replying {
     fn length(&self) -> Option<u64> {
         self.0.size_hint().exact()
     }
-}
-
-/// The body of a reply over another transport, as HTTP's bodies come.
-pub(crate) fn poll_frame(
-    inflow: &mut dyn Inflow,
-    context: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-    inflow.poll_next(context).map(|piece| Some(piece?.map(Frame::data).map_err(ReplyError::Foreign)))
 }
 
 /// A reply over another transport, in HTTP's words. What else it says of itself, its own mark among it, says nothing in

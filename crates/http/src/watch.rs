@@ -1,6 +1,5 @@
 //! A reply's body on its way through: only declared trailers follow it, and it holds no credential of the bridge's.
 
-use crate::foreign;
 use crate::injected::{HELD_FROM, Injected, Known};
 use crate::plain::{DEPTH, LONGEST, Plain};
 use crate::refusal::ReplyError;
@@ -153,7 +152,9 @@ impl Inner {
             Inner::Http(body, _) => {
                 Pin::new(body).poll_frame(context).map(|frame| Some(frame?.map_err(ReplyError::from)))
             }
-            Inner::Foreign(inflow) => foreign::poll_frame(&mut **inflow, context),
+            Inner::Foreign(inflow) => inflow
+                .poll_next(context)
+                .map(|piece| Some(piece?.map(Frame::data).map_err(ReplyError::Foreign))),
         }
     }
 

@@ -1,6 +1,5 @@
 //! One thread per core, each with a single-threaded runtime, so that what runs on a core needs no locks.
 
-use crate::upstream::Pools;
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
@@ -157,8 +156,6 @@ fn run(
 ) {
     CURRENT.set(Some(index));
     runtime.block_on(async move {
-        // Kept from the first job to the last.
-        let _pools = Pools::here();
         loop {
             tokio::select! {
                 biased;

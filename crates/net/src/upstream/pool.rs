@@ -10,6 +10,7 @@ use super::target::{Permit, Protocol, Upstream};
 use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::pending;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,12 +40,17 @@ thread_local! {
 }
 
 impl Pools {
-    /// Those of this core. They last as long as somebody holds them, as a core does while it runs.
+    /// Those of this core, which its runtime keeps for as long as it runs.
     pub fn here() -> Rc<Pools> {
         HERE.with_borrow_mut(|here| {
             here.upgrade().unwrap_or_else(|| {
                 let pools = Pools::new();
                 *here = Rc::downgrade(&pools);
+                let kept = Rc::clone(&pools);
+                tokio::task::spawn_local(async move {
+                    let _kept = kept;
+                    pending::<()>().await;
+                });
                 pools
             })
         })
