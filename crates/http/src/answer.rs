@@ -122,7 +122,7 @@ fn passed(
         framing::frame(&mut head.headers, length, true);
         body
     };
-    let mut response = Response::new(body.into());
+    let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
