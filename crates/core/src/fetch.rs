@@ -31,7 +31,8 @@ pub enum FetchMethod {
 #[derive(Debug, Clone)]
 pub struct Fetched {
     pub status: u16,
-    pub body: Vec<u8>,
+    /// Perhaps a token; so it is wiped.
+    pub body: Sensitive,
     /// `max-age` of Cache-Control, in seconds.
     pub max_age: Option<u64>,
     /// Retry-After (RFC 9110 §10.2.3), in seconds.

@@ -23,6 +23,9 @@ const SCHEME: &str = "secret://";
 const LONGEST: usize = 64;
 
 impl SecretName {
+    /// What references call the bridge's own store: the STORE of `secret://STORE/NAME`.
+    pub const SEALED: &'static str = "sealed";
+
     /// The same grammar for JSON Schema.
     pub const PATTERN: &'static str = "^secret://[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,63}\
         (#[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?$";

@@ -3,7 +3,7 @@
 use crate::log_keys::{LogKeys, LogKeysError};
 use ironbridge_audit::{Anchor, Fault, Mark, Options, Trail, TrailKey};
 use ironbridge_controls::idempotency;
-use ironbridge_core::{Clock, SystemClock, Timestamp};
+use ironbridge_core::{Clock, SecretName, SystemClock, Timestamp};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_privacy::Owners;
@@ -11,7 +11,7 @@ use ironbridge_seal::envelope::{KeyFile, KeyFileError, Keys};
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_seal::note::{NoteSigner, SignatureKind};
 use ironbridge_seal::random;
-use ironbridge_secrets::{SEALED, SealedStore, Secrets};
+use ironbridge_secrets::{SealedStore, Secrets};
 use ironbridge_store::{
     Actor, Credentials, Outbox, OwnerKeys, SealedItems, Sealer, SealerError, SqliteStore, Store, StoreError,
 };
@@ -160,14 +160,10 @@ impl Home {
         Arc::clone(&self.store) as Arc<dyn SealedItems>
     }
 
-    /// The bridge's own secret store.
-    pub fn sealed_store(&self) -> SealedStore {
-        SealedStore::new(self.items(), Arc::clone(&self.keys), Arc::clone(&self.clock))
-    }
-
-    /// Every store that a manifest can name a secret of.
+    /// The secret stores of this bridge. Here they are opened; nobody else knows which there are.
     pub fn secrets(&self) -> Secrets {
-        Secrets::new([(SEALED.to_owned(), Arc::new(self.sealed_store()) as _)])
+        let sealed = SealedStore::new(self.items(), Arc::clone(&self.keys), Arc::clone(&self.clock));
+        Secrets::new([(SecretName::SEALED.to_owned(), Arc::new(sealed) as _)])
     }
 
     /// Issued credentials of one kind, as they stand in the store now.

@@ -7,13 +7,12 @@ use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::memory::Memory;
-use ironbridge_core::{Clock, Entropy, IdSource, Recorder, Room, SecretName, StoreMark};
+use ironbridge_core::{Clock, Entropy, IdSource, Recorder, Room, StoreMark};
 use ironbridge_http::OpenExchanges;
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_identity::certificate::CertificateVerifier;
 use ironbridge_identity::signing_keys::SigningKeys;
-use ironbridge_identity::target_token::ReadSecret;
 use ironbridge_identity::token_endpoint::TokenEndpoint;
 use ironbridge_manifest::{Audit, Bridge};
 use ironbridge_privacy::Owners;
@@ -24,7 +23,6 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 pub struct Services {
     pub clock: Arc<dyn Clock>,
@@ -144,17 +142,5 @@ impl Services {
     pub fn recorder(&self) -> Arc<dyn Recorder> {
         let (trail, store_fell) = (Arc::clone(&self.trail), Arc::clone(&self.store_fell));
         Arc::new(Standing { trail, store_fell })
-    }
-
-    /// Reads the secret anew each time, so that a rotated one is used.
-    pub fn read_secret(&self, name: SecretName) -> ReadSecret {
-        let secrets = Arc::clone(&self.secrets);
-        Arc::new(move || {
-            let (secrets, name) = (Arc::clone(&secrets), name.clone());
-            Box::pin(async move {
-                let secret = secrets.read(&name).await.map_err(|error| error.to_string())?;
-                Ok(Zeroizing::new(secret.expose().to_vec()))
-            })
-        })
     }
 }

@@ -115,9 +115,9 @@ fn what_commands_do_is_recorded_while_the_bridge_runs() {
     let id = as_alice(dir, async |home| {
         let ring = home.key_ring(KeyKind::ApiKey).await.unwrap();
         let issued = ring.issue("order-service", HOUR, home.clock.now()).await.unwrap();
-        home.sealed_store().set("erp", b"never in the trail").await.unwrap();
-        home.sealed_store().set("erp", b"nor this").await.unwrap();
-        assert!(home.sealed_store().remove("erp").await.unwrap());
+        home.secrets().keeper("sealed").unwrap().set("erp", b"never in the trail").await.unwrap();
+        home.secrets().keeper("sealed").unwrap().set("erp", b"nor this").await.unwrap();
+        assert!(home.secrets().keeper("sealed").unwrap().remove("erp").await.unwrap());
         assert!(ring.revoke(&issued.id, home.clock.now()).await.unwrap());
         // Nothing is left to do: no action.
         assert!(!ring.revoke(&issued.id, home.clock.now()).await.unwrap());

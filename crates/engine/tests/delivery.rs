@@ -520,8 +520,9 @@ fn fixed_credentials_come_from_secrets_and_follow_them() {
     assert_eq!(header("basic", "authorization"), ["Basic YnJpZGdlOnBhOnNz"]);
     assert_eq!(header("header", "x-erp-key"), ["header-1"]);
     set_secret(scene.world.dir.path(), "broken", "a\nb").unwrap();
-    let removed =
-        in_home(scene.world.dir.path(), async |home| Ok(home.sealed_store().remove("missing").await?));
+    let removed = in_home(scene.world.dir.path(), async |home| {
+        Ok(home.secrets().keeper("sealed")?.remove("missing").await?)
+    });
     assert!(removed.unwrap());
     for system in ["broken", "missing"] {
         let reply =

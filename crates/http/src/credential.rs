@@ -3,17 +3,14 @@
 pub use crate::injected::Injected;
 use crate::injected::Known;
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use ironbridge_core::{Clock, Denial, Flow, SecretName, code, fields};
+use ironbridge_core::{Denial, Flow, Sensitive, code, fields};
 use ironbridge_identity::target_token::{Bearer, TargetToken, TargetTokens};
-use ironbridge_secrets::{SecretForm, SecretValue, Secrets};
+use ironbridge_secrets::{InUse, SecretForm, SecretValue};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a formatted credential is used before its secret is read again, so that a rotated secret is in use a
-/// second later.
-const FRESH: Duration = Duration::from_secs(1);
+use zeroize::Zeroizing;
 
 pub enum TargetCredential {
     /// None any more, or none yet: what was presented before a reload still does not come back.
@@ -112,7 +109,7 @@ async fn fetched(bearer: Bearer, injected: &Injected) -> Result<Shown, Box<Denia
 }
 
 fn shown(token: Arc<TargetToken>, injected: &Injected) -> Result<Shown, Box<Denial>> {
-    let value = sensitive(token.authorization())?;
+    let value = sensitive(token.authorization().clone())?;
     // The scheme before it is no secret.
     injected.note(&value, || token.authorization().strip_prefix(b"Bearer ").into_iter().collect());
     Ok(Shown { name: AUTHORIZATION, value, token: Some(token) })
@@ -147,31 +144,24 @@ impl FieldFormat {
     }
 }
 
+/// A header field that is made from a secret, and made anew when the secret is another.
 pub struct SecretField {
     name: HeaderName,
     format: FieldFormat,
-    secret: SecretName,
-    secrets: Arc<Secrets>,
-    clock: Arc<dyn Clock>,
+    secret: InUse,
     formatted: ArcSwapOption<Formatted>,
     injected: Arc<Injected>,
 }
 
 struct Formatted {
     value: HeaderValue,
-    read: Duration,
+    made_of: SecretValue,
 }
 
 impl SecretField {
-    pub fn new(
-        name: HeaderName,
-        format: FieldFormat,
-        secret: SecretName,
-        secrets: Arc<Secrets>,
-        clock: Arc<dyn Clock>,
-        injected: Arc<Injected>,
-    ) -> SecretField {
-        SecretField { name, format, secret, secrets, clock, formatted: ArcSwapOption::empty(), injected }
+    /// `injected` remembers what was presented to the target.
+    pub fn new(name: HeaderName, format: FieldFormat, secret: InUse, injected: Arc<Injected>) -> SecretField {
+        SecretField { name, format, secret, formatted: ArcSwapOption::empty(), injected }
     }
 
     fn shown(&self, value: HeaderValue) -> Shown {
@@ -179,20 +169,15 @@ impl SecretField {
     }
 
     fn fresh(&self) -> Option<HeaderValue> {
-        let now = self.clock.monotonic();
         let formatted = self.formatted.load();
-        let formatted = formatted.as_ref().filter(|formatted| now.saturating_sub(formatted.read) < FRESH)?;
+        let formatted = formatted.as_ref().filter(|formatted| self.secret.is_current(&formatted.made_of))?;
         Some(formatted.value.clone())
     }
 
     async fn value(&self) -> Result<HeaderValue, Box<Denial>> {
-        let now = self.clock.monotonic();
-        let secret = match self.secrets.at_hand(&self.secret) {
-            Some(secret) => secret,
-            None => self.secrets.read(&self.secret).await.map_err(|error| Box::new(Denial::from(error)))?,
-        };
+        let secret = self.secret.value().await.map_err(|error| Box::new(Denial::from(error)))?;
         let value = self.format(&secret)?;
-        self.formatted.store(Some(Arc::new(Formatted { value: value.clone(), read: now })));
+        self.formatted.store(Some(Arc::new(Formatted { value: value.clone(), made_of: secret })));
         Ok(value)
     }
 
@@ -202,28 +187,31 @@ impl SecretField {
         if let Err(why) = self.format.form().judge(secret) {
             return Err(Box::new(
                 Denial::new(&code::SECRET_UNAVAILABLE)
-                    .internal(format_args!("{}: the secret {why}", self.secret)),
+                    .internal(format_args!("{}: the secret {why}", self.secret.name())),
             ));
         }
-        let pair = match &self.format {
+        let pair = Zeroizing::new(match &self.format {
             FieldFormat::Basic { username } => {
-                ironbridge_seal::hash::base64(&[username.as_bytes(), b":", secret].concat())
+                let pair = Sensitive::joined(&[username.as_bytes(), b":", secret]);
+                ironbridge_seal::hash::base64(pair.expose())
             }
             FieldFormat::Bearer | FieldFormat::Plain => String::new(),
+        });
+        let whole = match &self.format {
+            FieldFormat::Bearer => Sensitive::joined(&[b"Bearer ", secret]),
+            FieldFormat::Basic { .. } => Sensitive::joined(&[b"Basic ", pair.as_bytes()]),
+            FieldFormat::Plain => Sensitive::new(secret),
         };
-        let value = match &self.format {
-            FieldFormat::Bearer => sensitive(&[b"Bearer ", secret].concat()),
-            FieldFormat::Basic { .. } => sensitive(format!("Basic {pair}").as_bytes()),
-            FieldFormat::Plain => sensitive(secret),
-        }?;
+        let value = sensitive(whole.into_bytes())?;
         let secrets = [secret, pair.as_bytes()];
         self.injected.note(&value, || secrets.into_iter().filter(|part| !part.is_empty()).collect());
         Ok(value)
     }
 }
 
-fn sensitive(bytes: &[u8]) -> Result<HeaderValue, Box<Denial>> {
-    let mut value = HeaderValue::from_bytes(bytes).map_err(|_| {
+/// Shares the bytes, so that they are wiped with the last request that carries them.
+fn sensitive(bytes: Bytes) -> Result<HeaderValue, Box<Denial>> {
+    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| {
         Denial::new(&code::SECRET_UNAVAILABLE)
             .internal("the secret holds bytes that no header field can carry")
     })?;

@@ -254,9 +254,9 @@ impl Remote {
             KeySource::Discovery => self.discover(issuer).await?,
         };
         let reply = self.get(&url).await?;
-        let keys = JwkSet::parse(&reply.body).map_err(|error| format!("{url}: {error}"))?;
+        let keys = JwkSet::parse(reply.body.expose()).map_err(|error| format!("{url}: {error}"))?;
         let life = reply.max_age.map_or(MAX_FRESH, Duration::from_secs).clamp(MIN_FRESH, MAX_FRESH);
-        Ok(Fresh { document: reply.body, keys, life })
+        Ok(Fresh { document: reply.body.expose().to_vec(), keys, life })
     }
 
     /// The `jwks_uri` of the issuer's metadata.
@@ -264,7 +264,7 @@ impl Remote {
         let mut problems = Vec::new();
         for url in metadata_urls(issuer)? {
             let metadata = match self.get(&url).await {
-                Ok(reply) => json::parse(&reply.body).map_err(|_| format!("{url}: not JSON")),
+                Ok(reply) => json::parse(reply.body.expose()).map_err(|_| format!("{url}: not JSON")),
                 Err(problem) => Err(problem),
             };
             let metadata = match metadata {

@@ -5,12 +5,17 @@ mod refusals;
 mod reply;
 
 use arc_swap::ArcSwapOption;
-use ironbridge_core::{BoxFuture, Clock, Denial, Fetch, FetchMethod, FetchRequest, Flow, Sensitive, code};
+use bytes::Bytes;
+use ironbridge_core::{
+    BoxFuture, Clock, Denial, Fetch, FetchError, FetchMethod, FetchRequest, Flow, Sensitive, code,
+};
 use ironbridge_seal::hash;
+use ironbridge_secrets::{InUse, SecretError, SecretValue};
 use parking_lot::Mutex;
 use refusals::Refusals;
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -22,21 +27,15 @@ const WAIT: Duration = Duration::from_secs(15);
 /// After a failure, callers are refused for so long without another attempt; after each further one twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often it is asked whether the secret is still the one that the token was bought with, while somebody uses the token.
-const LOOK: Duration = Duration::from_secs(1);
 /// The longest that the token endpoint's own Retry-After is heeded.
 const LONGEST_WISH: Duration = Duration::from_secs(3600);
 
-/// Reads the client secret anew for each fetch, so that a rotated one is used at once.
-pub type ReadSecret = Arc<dyn Fn() -> BoxFuture<'static, Result<Zeroizing<Vec<u8>>, String>> + Send + Sync>;
-
 /// How to get a token for one target.
-#[derive(Clone)]
 pub struct TargetClient {
     /// Of the target's authorization server; `https`.
     pub token_url: String,
     pub client_id: String,
-    pub secret: ReadSecret,
+    pub secret: InUse,
     pub authentication: ClientAuthentication,
     pub scopes: Vec<String>,
     /// RFC 8707.
@@ -59,10 +58,8 @@ pub struct TargetTokens {
     flight: Mutex<Flight>,
     ended: watch::Sender<u64>,
     refusals: Refusals,
-    /// When the secret was last looked at; monotonic, in milliseconds.
-    looked: AtomicU64,
-    /// Somebody looks.
-    looking: AtomicBool,
+    /// Somebody reads the secret anew.
+    reading: AtomicBool,
     /// What was odd of the last reply, told once.
     oddities: Mutex<Vec<&'static str>>,
 }
@@ -89,27 +86,38 @@ struct Trouble {
     wait: Option<Duration>,
 }
 
-impl From<String> for Trouble {
-    fn from(problem: String) -> Trouble {
-        Trouble { problem, wait: None }
+impl From<SecretError> for Trouble {
+    fn from(error: SecretError) -> Trouble {
+        Trouble { problem: error.to_string(), wait: None }
+    }
+}
+
+impl From<FetchError> for Trouble {
+    fn from(error: FetchError) -> Trouble {
+        Trouble { problem: error.to_string(), wait: None }
     }
 }
 
 /// A token in the form in which it is sent.
-#[derive(Debug)]
 pub struct TargetToken {
-    authorization: Sensitive,
-    /// SHA-256 of the secret that it was bought with.
-    bought_with: [u8; 32],
+    authorization: Bytes,
+    /// The secret that it was bought with.
+    bought_with: SecretValue,
     /// Monotonic.
     renew_from: Duration,
     unusable_from: Duration,
 }
 
 impl TargetToken {
-    /// The value of the Authorization field.
-    pub fn authorization(&self) -> &[u8] {
-        self.authorization.expose()
+    /// The value of the Authorization field. It is shared by all who send it, and wiped with the last of them.
+    pub fn authorization(&self) -> &Bytes {
+        &self.authorization
+    }
+}
+
+impl fmt::Debug for TargetToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[token]")
     }
 }
 
@@ -129,43 +137,44 @@ impl TargetTokens {
             flight: Mutex::default(),
             ended: watch::Sender::new(0),
             refusals: Refusals::default(),
-            looked: AtomicU64::new(0),
-            looking: AtomicBool::new(false),
+            reading: AtomicBool::new(false),
             oddities: Mutex::default(),
         })
     }
 
-    /// The token to send. Within the last fifth of its life it is renewed in the background. Must be called
-    /// within a Tokio runtime: a fetch is a task of its own, so that it survives the caller who began it.
+    /// The token to send. Within the last fifth of its life, and where another secret was set, it is renewed in the
+    /// background, so that whoever set it learns today whether it is right. Must be called within a Tokio runtime: a fetch is a task of its own, so that it survives the caller who began it.
     pub fn bearer(self: &Arc<Self>) -> Bearer {
         let now = self.clock.monotonic();
         if let Some(token) = self.usable(now) {
-            if token.renew_from <= now {
+            if token.renew_from <= now || self.has_another_secret(&token) {
                 // A failure now is not the caller's trouble: the token still serves.
                 let _ = self.start(now);
-            } else if self.looks(now) {
-                drop(tokio::spawn(Arc::clone(self).look(Arc::clone(&token))));
             }
             return Bearer::Now(Ok(token));
         }
         self.fetched(now)
     }
 
-    /// Is it time to look at the secret? Of all who ask at a time, one is told so.
-    fn looks(&self, now: Duration) -> bool {
-        let (now, looked) = (millis(now), self.looked.load(Ordering::Relaxed));
-        now.saturating_sub(looked) >= millis(LOOK)
-            && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            && !self.looking.swap(true, Ordering::Relaxed)
+    /// Whether the secret is another than the one that bought this token. What has to be read first is read meanwhile.
+    fn has_another_secret(self: &Arc<Self>, token: &Arc<TargetToken>) -> bool {
+        if self.client.secret.is_current(&token.bought_with) {
+            return false;
+        }
+        match self.client.secret.at_hand() {
+            Some(secret) => is_another(secret, token),
+            None if self.reading.swap(true, Ordering::Relaxed) => false,
+            None => {
+                drop(tokio::spawn(Arc::clone(self).read_secret(Arc::clone(token))));
+                false
+            }
+        }
     }
 
-    /// Another secret was set: a token is bought with it now, so that whoever set it learns today whether it is right.
-    async fn look(self: Arc<Self>, token: Arc<TargetToken>) {
-        // One that cannot be read is told when a token is needed.
-        let secret = (self.client.secret)().await;
-        self.looking.store(false, Ordering::Relaxed);
-        let Ok(secret) = secret else { return };
-        if hash::sha256(&secret) != token.bought_with {
+    async fn read_secret(self: Arc<Self>, token: Arc<TargetToken>) {
+        let secret = self.client.secret.value().await;
+        self.reading.store(false, Ordering::Relaxed);
+        if is_another(secret, &token) {
             let _ = self.start(self.clock.monotonic());
         }
     }
@@ -269,12 +278,12 @@ impl TargetTokens {
     }
 
     async fn request_token(&self) -> Result<TargetToken, Trouble> {
-        let secret = (self.client.secret)().await?;
-        let request = self.client.request(&secret);
+        let secret = self.client.secret.value().await?;
+        let request = self.client.request(secret.expose());
         // Its life is counted from before it was asked for, so that it never looks younger than it is.
         let asked = self.clock.monotonic();
-        let reply = self.fetch.fetch(request).await.map_err(|error| error.to_string())?;
-        let read = reply::read(&reply, asked, hash::sha256(&secret));
+        let reply = self.fetch.fetch(request).await?;
+        let read = reply::read(&reply, asked, secret);
         let read =
             read.map_err(|problem| Trouble { problem, wait: reply.retry_after.map(Duration::from_secs) })?;
         self.tell(read.oddities);
@@ -301,8 +310,9 @@ impl TargetTokens {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+/// One that cannot be read is told when a token is needed.
+fn is_another(secret: Result<SecretValue, SecretError>, token: &TargetToken) -> bool {
+    secret.is_ok_and(|secret| !secret.is(&token.bought_with))
 }
 
 /// After so many failures in a row.
@@ -332,7 +342,7 @@ impl TargetClient {
             }
         }
         FetchRequest {
-            method: FetchMethod::PostForm(Sensitive::new(form.0.as_bytes())),
+            method: FetchMethod::PostForm(form.0),
             url: self.token_url.clone(),
             headers,
             max_reply: MAX_REPLY,
@@ -345,23 +355,22 @@ impl TargetClient {
 fn basic(id: &[u8], secret: &[u8]) -> Sensitive {
     let mut pair = Form::default();
     pair.encode(id);
-    pair.0.push(':');
+    pair.0.extend(b":");
     pair.encode(secret);
-    let encoded = Zeroizing::new(hash::base64(pair.0.as_bytes()));
-    Sensitive::new(["Basic ".as_bytes(), encoded.as_bytes()].concat())
+    Sensitive::joined(&[b"Basic ", Zeroizing::new(hash::base64(pair.0.expose())).as_bytes()])
 }
 
 /// A form being written (`application/x-www-form-urlencoded`); it may hold a secret.
 #[derive(Default)]
-struct Form(Zeroizing<String>);
+struct Form(Sensitive);
 
 impl Form {
     fn add(&mut self, name: &str, value: &[u8]) {
-        if !self.0.is_empty() {
-            self.0.push('&');
+        if !self.0.expose().is_empty() {
+            self.0.extend(b"&");
         }
-        self.0.push_str(name);
-        self.0.push('=');
+        self.0.extend(name.as_bytes());
+        self.0.extend(b"=");
         self.encode(value);
     }
 
@@ -369,10 +378,15 @@ impl Form {
         for byte in value {
             match byte {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    self.0.push(char::from(*byte));
+                    self.0.extend(&[*byte])
                 }
-                _ => self.0.push_str(&format!("%{byte:02X}")),
+                _ => self.0.extend(&percent(*byte)),
             }
         }
     }
+}
+
+fn percent(byte: u8) -> [u8; 3] {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'A' + half - 10 };
+    [b'%', digit(byte >> 4), digit(byte & 15)]
 }

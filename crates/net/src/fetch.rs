@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use ironbridge_core::{BoxFuture, Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
+use ironbridge_core::{BoxFuture, Fetch, FetchError, FetchMethod, FetchRequest, Fetched, Sensitive};
 use rustls::ClientConfig;
 use std::sync::Arc;
 
@@ -118,13 +118,13 @@ async fn read(response: Response<Incoming>, max_reply: usize) -> Result<Fetched,
     let max_age = max_age(response.headers());
     let retry_after = retry_after(response.headers()).map(|wait| wait.as_secs());
     let mut incoming = response.into_body();
-    let mut body = Vec::new();
+    let mut body = Sensitive::default();
     while let Some(frame) = incoming.frame().await {
         if let Some(data) = frame.map_err(failed)?.data_ref() {
-            if body.len() + data.len() > max_reply {
+            if body.expose().len() + data.len() > max_reply {
                 return Err(failed(format!("the answer is larger than {max_reply} bytes")));
             }
-            body.extend_from_slice(data);
+            body.extend(data);
         }
     }
     Ok(Fetched { status, body, max_age, retry_after })

@@ -59,7 +59,7 @@ async fn fetches_what_is_there() {
     let (port, question) = server(&authority, answer).await;
     let client = GuardedClient::new(&authority.roots(), Policy::Declared).unwrap();
     let fetched = client.fetch(get(port)).await.unwrap();
-    assert_eq!((fetched.status, fetched.body.as_slice(), fetched.max_age), (200, &b"{}"[..], Some(90)));
+    assert_eq!((fetched.status, fetched.body.expose(), fetched.max_age), (200, &b"{}"[..], Some(90)));
     let asked = question.await.unwrap().to_ascii_lowercase();
     assert!(asked.starts_with("get /keys?a=b http/1.1\r\n"), "{asked}");
     assert!(
@@ -75,7 +75,7 @@ async fn posts_a_form() {
     let client = GuardedClient::new(&authority.roots(), Policy::Declared).unwrap();
     let form = FetchMethod::PostForm(Sensitive::new(b"secret=x".to_vec()));
     let fetched = client.fetch(FetchRequest { method: form, ..get(port) }).await.unwrap();
-    assert_eq!((fetched.status, fetched.body.as_slice()), (201, &b"until the end"[..]));
+    assert_eq!((fetched.status, fetched.body.expose()), (201, &b"until the end"[..]));
     let asked = question.await.unwrap().to_ascii_lowercase();
     assert!(asked.starts_with("post ") && asked.contains("content-length: 8\r\n"), "{asked}");
     assert!(asked.contains("content-type: application/x-www-form-urlencoded\r\n"), "{asked}");

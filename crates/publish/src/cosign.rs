@@ -178,8 +178,10 @@ impl Asker {
         };
         let answer = self.cosigner.client.fetch(fetch).await.map_err(Trouble::new)?;
         match answer.status {
-            429 | 500..=599 => Err(Trouble::answered(answer.status, answer.retry_after, &answer.body)),
-            status => Ok(request.judge(status, &answer.body, &self.cosigner.keys)),
+            429 | 500..=599 => {
+                Err(Trouble::answered(answer.status, answer.retry_after, answer.body.expose()))
+            }
+            status => Ok(request.judge(status, answer.body.expose(), &self.cosigner.keys)),
         }
     }
 }

@@ -53,7 +53,7 @@ impl RemoteLog {
         for attempt in 1.. {
             let answer = self.client.fetch(request()).await.map_err(io::Error::other)?;
             match (answer.status, answer.retry_after) {
-                (200, _) => return Ok(answer.body),
+                (200, _) => return Ok(answer.body.expose().to_vec()),
                 (404 | 410, _) => break,
                 (429 | 503, Some(wait)) if attempt < ATTEMPTS => {
                     tokio::time::sleep(Duration::from_secs(wait.clamp(1, LONGEST_WAIT))).await;

@@ -14,6 +14,8 @@ pub enum SecretError {
     NoField { name: String, field: String },
     #[error("{name}: there is no secret store `{}`; declared are: {}", name.store(), known.join(", "))]
     UnknownStore { name: SecretName, known: Vec<String> },
+    #[error("this bridge does not keep the secret store `{0}`: set the secret there")]
+    KeptElsewhere(String),
     #[error(
         "secret `{name}` cannot be opened: {reason}. With the right key file in place, it may be set anew with `ironbridge secret set {name}`"
     )]

@@ -1,12 +1,13 @@
 //! One member of a secret that is a JSON object, taken without leaving copies of the others in memory.
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use ironbridge_core::Sensitive;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
-use zeroize::Zeroizing;
 
 /// None when the value is not a JSON object, or the field is missing, repeated or not a string. The parser's own
-/// words are dropped, because they quote the value.
-pub(crate) fn pick(value: &[u8], field: &str) -> Option<Zeroizing<Vec<u8>>> {
+/// words are dropped, because they quote the value. Of a text with escapes, the parser has a copy for a moment, which it
+/// does not wipe.
+pub(crate) fn pick(value: &[u8], field: &str) -> Option<Sensitive> {
     let mut reader = serde_json::Deserializer::from_slice(value);
     let picked = Member(field).deserialize(&mut reader).ok()?;
     reader.end().ok()?;
@@ -16,7 +17,7 @@ pub(crate) fn pick(value: &[u8], field: &str) -> Option<Zeroizing<Vec<u8>>> {
 struct Member<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = Option<Zeroizing<Vec<u8>>>;
+    type Value = Option<Sensitive>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -24,7 +25,7 @@ impl<'de> DeserializeSeed<'de> for Member<'_> {
 }
 
 impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<Zeroizing<Vec<u8>>>;
+    type Value = Option<Sensitive>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
@@ -37,12 +38,35 @@ impl<'de> Visitor<'de> for Member<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let text = map.next_value::<String>()?;
-            if picked.replace(Zeroizing::new(text.into_bytes())).is_some() {
+            let Text(text) = map.next_value()?;
+            if picked.replace(text).is_some() {
                 return Err(A::Error::custom("repeated"));
             }
         }
         Ok(picked)
+    }
+}
+
+/// A text, copied once, into what is wiped.
+struct Text(Sensitive);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        deserializer.deserialize_str(OfText)
+    }
+}
+
+struct OfText;
+
+impl Visitor<'_> for OfText {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(Sensitive::new(text)))
     }
 }
 
@@ -53,8 +77,9 @@ mod tests {
 
     #[test]
     fn only_a_single_text_member_of_an_object_is_picked() {
-        let pick =
-            |value: &str| pick(value.as_bytes(), "f").map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        let pick = |value: &str| {
+            pick(value.as_bytes(), "f").map(|bytes| String::from_utf8(bytes.expose().to_vec()).unwrap())
+        };
         assert_eq!(pick(r#"{"f":"v"}"#).as_deref(), Some("v"));
         assert_eq!(pick(r#" {"a":{"f":"deep"},"f":"\u00e9\n","z":[1]} "#).as_deref(), Some("é\n"));
         assert_eq!(pick(r#"{"f":""}"#).as_deref(), Some(""));
@@ -81,7 +106,7 @@ mod tests {
         fn every_string_reads_back(text: String) {
             let value = serde_json::json!({ "other": 1, "f": text }).to_string();
             let picked = pick(value.as_bytes(), "f").unwrap();
-            prop_assert_eq!(picked.as_slice(), text.as_bytes());
+            prop_assert_eq!(picked.expose(), text.as_bytes());
         }
 
         #[test]

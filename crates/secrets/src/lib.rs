@@ -9,12 +9,18 @@
 mod error;
 mod field;
 mod form;
+mod in_use;
 mod sealed;
+mod secret_store;
 mod secrets;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 mod value;
 
 pub use error::SecretError;
 pub use form::SecretForm;
-pub use sealed::{MAX_VALUE, SEALED, SealedStore};
-pub use secrets::{SecretStore, Secrets};
+pub use in_use::InUse;
+pub use sealed::{MAX_VALUE, SealedStore};
+pub use secret_store::{SecretKeeper, SecretStore};
+pub use secrets::Secrets;
 pub use value::SecretValue;

@@ -1,4 +1,6 @@
-use crate::{SecretError, SecretStore, SecretValue, field};
+//! The bridge's own secret store.
+
+use crate::{SecretError, SecretKeeper, SecretStore, SecretValue, field};
 use ironbridge_core::{BoxFuture, Clock, SecretName};
 use ironbridge_seal::envelope::Keys;
 use ironbridge_store::{ItemSummary, SealedItems};
@@ -17,17 +19,13 @@ pub struct SealedStore {
 pub const MAX_VALUE: usize = 64 * 1024;
 
 impl SealedStore {
+    /// Over the items of the bridge's store; `keys` seal the values.
     pub fn new(items: Arc<dyn SealedItems>, keys: Arc<Keys>, clock: Arc<dyn Clock>) -> SealedStore {
         SealedStore { items, keys, clock }
     }
 
-    /// Sets a value of 1 to [`MAX_VALUE`] bytes and returns its version, from 1. Running bridges read it within
-    /// a second.
-    ///
-    /// # Errors
-    /// When name or value do not fit, or the value cannot be sealed or kept.
-    pub async fn set(&self, name: &str, value: &[u8]) -> Result<u64, SecretError> {
-        SecretName::new(SEALED, name)?;
+    async fn seal(&self, name: &str, value: &[u8]) -> Result<u64, SecretError> {
+        SecretName::new(SecretName::SEALED, name)?;
         if value.is_empty() {
             return Err(SecretError::Empty(name.into()));
         }
@@ -41,54 +39,51 @@ impl SealedStore {
         Ok(self.items.put(NAMESPACE, name, sealed, self.clock.now()).await?)
     }
 
-    /// Names, newest versions and their times; never values.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn list(&self) -> Result<Vec<ItemSummary>, SecretError> {
-        Ok(self.items.items(NAMESPACE).await?)
-    }
-
-    /// Removes every version; false when there was none.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub async fn remove(&self, name: &str) -> Result<bool, SecretError> {
-        Ok(self.items.remove(NAMESPACE, name).await?)
+    async fn open(&self, name: &str, field: Option<&str>) -> Result<SecretValue, SecretError> {
+        let item = self.items.get(NAMESPACE, name).await?;
+        let item = item.ok_or_else(|| SecretError::Missing(name.into()))?;
+        let value = self
+            .keys
+            .open(&item.sealed, &context(name))
+            .map_err(|reason| SecretError::Sealed { name: name.into(), reason })?;
+        let Some(field) = field else { return Ok(value.into()) };
+        field::pick(&value, field)
+            .map(SecretValue::from)
+            .ok_or_else(|| SecretError::NoField { name: name.into(), field: field.into() })
     }
 }
 
 impl SecretStore for SealedStore {
-    fn kind(&self) -> &'static str {
-        SEALED
-    }
-
     fn read<'a>(
         &'a self,
         name: &'a str,
         field: Option<&'a str>,
     ) -> BoxFuture<'a, Result<SecretValue, SecretError>> {
-        Box::pin(async move {
-            let item = self.items.get(NAMESPACE, name).await?;
-            let item = item.ok_or_else(|| SecretError::Missing(name.into()))?;
-            let value = self
-                .keys
-                .open(&item.sealed, &context(name))
-                .map_err(|reason| SecretError::Sealed { name: name.into(), reason })?;
-            let Some(field) = field else { return Ok(value.into()) };
-            field::pick(&value, field)
-                .map(SecretValue::from)
-                .ok_or_else(|| SecretError::NoField { name: name.into(), field: field.into() })
-        })
+        Box::pin(self.open(name, field))
     }
 
     fn generation(&self) -> u64 {
         self.items.generation()
     }
+
+    fn keeper(&self) -> Option<&dyn SecretKeeper> {
+        Some(self)
+    }
 }
 
-/// What references call this store: the STORE of `secret://STORE/NAME`.
-pub const SEALED: &str = "sealed";
+impl SecretKeeper for SealedStore {
+    fn set<'a>(&'a self, name: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<u64, SecretError>> {
+        Box::pin(self.seal(name, value))
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<ItemSummary>, SecretError>> {
+        Box::pin(async { Ok(self.items.items(NAMESPACE).await?) })
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, SecretError>> {
+        Box::pin(async move { Ok(self.items.remove(NAMESPACE, name).await?) })
+    }
+}
 
 const NAMESPACE: &str = "secret";
 

@@ -1,88 +1,56 @@
-use crate::{SecretError, SecretValue};
-use arc_swap::ArcSwap;
-use ironbridge_core::{BoxFuture, SecretName};
-use std::collections::{BTreeMap, HashMap};
+//! The registry of secret stores: where a reference leads.
+
+use crate::{InUse, SecretError, SecretKeeper, SecretStore, SecretValue};
+use ironbridge_core::SecretName;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Every secret a manifest can name.
+/// Every secret that a manifest can name, by the store that its reference names. Whoever needs a secret asks here, and
+/// knows no store.
 pub struct Secrets {
     stores: BTreeMap<String, Arc<dyn SecretStore>>,
-    /// Read without a lock: every exchange with an injected credential looks here.
-    kept: ArcSwap<HashMap<SecretName, Kept>>,
-}
-
-/// One place where secrets are kept.
-pub trait SecretStore: Send + Sync {
-    /// What it is, for people: `sealed`.
-    fn kind(&self) -> &'static str;
-
-    /// The newest value, or one member of it.
-    fn read<'a>(
-        &'a self,
-        name: &'a str,
-        field: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<SecretValue, SecretError>>;
-
-    /// A number that changes when any value may have changed. A value is kept in memory for as long as this
-    /// stays the same, so that a new value reaches a running bridge without a restart.
-    fn generation(&self) -> u64;
 }
 
 impl Secrets {
     /// Stores under the names that references call them by.
     pub fn new(stores: impl IntoIterator<Item = (String, Arc<dyn SecretStore>)>) -> Secrets {
-        Secrets { stores: stores.into_iter().collect(), kept: ArcSwap::default() }
+        Secrets { stores: stores.into_iter().collect() }
     }
 
-    /// The value, from memory if the store has not changed since it was read.
+    /// The value as the store has it now, for who needs it once: at `check`, at a start, at a reload.
     ///
     /// # Errors
     /// When store, secret or field do not exist, or the value cannot be read.
     pub async fn read(&self, name: &SecretName) -> Result<SecretValue, SecretError> {
-        let store = self.store(name)?;
-        if let Some(value) = self.kept(name, store.as_ref()) {
-            return Ok(value);
-        }
-        // Asked before the value is read: a change in between makes the kept value stale, not the other way.
-        let generation = store.generation();
-        let value = store.read(name.name(), name.field()).await?;
-        self.keep(name, Kept { generation, value: value.clone() });
-        Ok(value)
+        self.store(name)?.read(name.name(), name.field()).await
     }
 
-    /// The value if it is in memory and current; never waits.
-    pub fn at_hand(&self, name: &SecretName) -> Option<SecretValue> {
-        self.kept(name, self.stores.get(name.store())?.as_ref())
+    /// The secret for who uses it again and again.
+    ///
+    /// # Errors
+    /// When there is no such store. What else is wrong, using it tells.
+    pub fn in_use(&self, name: &SecretName) -> Result<InUse, SecretError> {
+        Ok(InUse::new(name.clone(), Arc::clone(self.store(name)?)))
+    }
+
+    /// Where the values of the store that references call so are set and removed.
+    ///
+    /// # Errors
+    /// When this bridge keeps no such store.
+    pub fn keeper(&self, store: &str) -> Result<&dyn SecretKeeper, SecretError> {
+        let keeper = self.stores.get(store).and_then(|store| store.keeper());
+        keeper.ok_or_else(|| SecretError::KeptElsewhere(store.to_owned()))
+    }
+
+    /// What references call the stores that there are.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.stores.keys().map(String::as_str)
     }
 
     fn store(&self, name: &SecretName) -> Result<&Arc<dyn SecretStore>, SecretError> {
         self.stores.get(name.store()).ok_or_else(|| SecretError::UnknownStore {
             name: name.clone(),
-            known: self.stores.keys().cloned().collect(),
+            known: self.names().map(str::to_owned).collect(),
         })
     }
-
-    fn kept(&self, name: &SecretName, store: &dyn SecretStore) -> Option<SecretValue> {
-        let kept = self.kept.load();
-        let kept = kept.get(name)?;
-        (kept.generation == store.generation()).then(|| kept.value.clone())
-    }
-
-    /// Lets go of every value that its store has left behind, too, so that it is cleared.
-    fn keep(&self, name: &SecretName, fresh: Kept) {
-        self.kept.rcu(|kept| {
-            let current = kept.iter().filter(|(name, kept)| {
-                self.stores.get(name.store()).is_some_and(|store| store.generation() == kept.generation)
-            });
-            let mut next: HashMap<_, _> = current.map(|(name, kept)| (name.clone(), kept.clone())).collect();
-            next.insert(name.clone(), fresh.clone());
-            next
-        });
-    }
-}
-
-#[derive(Clone)]
-struct Kept {
-    generation: u64,
-    value: SecretValue,
 }

@@ -29,12 +29,12 @@ use queue::{Effect, Queue};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use steps::Keeper;
 use tokio::sync::watch;
-use writer::Writer;
+use writer::{Publish, Writer};
 
 /// A [`Store`](crate::Store) in one SQLite file.
 ///
@@ -43,6 +43,8 @@ pub struct SqliteStore {
     file: File,
     queue: Queue,
     generation: watch::Receiver<u64>,
+    /// The same, for who asks at every exchange: without the lock of the channel.
+    newest: Arc<AtomicU64>,
     sealer: Arc<Keeper>,
     /// What idempotency keys take.
     allowance: Arc<Allowance>,
@@ -95,7 +97,9 @@ impl SqliteStore {
         // Whoever destroyed a key may have been killed before it did this. While others use the log, they will do it.
         let _ = file.empty_log(&db, Duration::ZERO);
         let run = db.query_row("SELECT random()", [], |row| row.get(0)).map_err(|e| file.explain(e))?;
-        let (publish, generation) = watch::channel(0);
+        let (changed, generation) = watch::channel(0);
+        let newest = Arc::new(AtomicU64::new(0));
+        let publish = Publish { changed, newest: Arc::clone(&newest) };
         let (queue, jobs) = Queue::new();
         let allowance = Arc::new(Allowance::new());
         let keeper = Arc::clone(&sealer);
@@ -109,6 +113,7 @@ impl SqliteStore {
             file,
             queue,
             generation,
+            newest,
             sealer,
             allowance,
             clock,
@@ -138,7 +143,7 @@ impl Changes for SqliteStore {
     }
 
     fn generation(&self) -> u64 {
-        *self.generation.borrow()
+        self.newest.load(Ordering::Relaxed)
     }
 }
 

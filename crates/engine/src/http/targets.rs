@@ -133,30 +133,24 @@ impl Building<'_> {
         let injected = self.injected(system);
         let services = self.from.services;
         let field = |name: HeaderName, format: FieldFormat, secret: &SecretName| {
-            let (secrets, clock) = (Arc::clone(&services.secrets), Arc::clone(&services.clock));
-            TargetCredential::Field(Arc::new(SecretField::new(
-                name,
-                format,
-                secret.clone(),
-                secrets,
-                clock,
-                Arc::clone(&injected),
-            )))
+            let secret = services.secrets.in_use(secret).map_err(MaterialError::from)?;
+            let field = SecretField::new(name, format, secret, Arc::clone(&injected));
+            Ok::<_, BuildError>(TargetCredential::Field(Arc::new(field)))
         };
         Ok(match &http.auth {
             None => TargetCredential::None(injected),
             Some(manifest::TargetAuth::Bearer(bearer)) => {
-                field(AUTHORIZATION, FieldFormat::Bearer, &bearer.token)
+                field(AUTHORIZATION, FieldFormat::Bearer, &bearer.token)?
             }
             Some(manifest::TargetAuth::Basic(basic)) => {
                 let format = FieldFormat::Basic { username: basic.username.clone() };
-                field(AUTHORIZATION, format, &basic.password)
+                field(AUTHORIZATION, format, &basic.password)?
             }
             Some(manifest::TargetAuth::Header(header)) => {
                 let place = || format!("systems.{system}.http.auth.header.name");
                 let name = HeaderName::try_from(&*header.name.0)
                     .map_err(|error| BuildError::declared(place(), error))?;
-                field(name, FieldFormat::Plain, &header.value)
+                field(name, FieldFormat::Plain, &header.value)?
             }
             Some(manifest::TargetAuth::Oauth2(oauth2)) => {
                 TargetCredential::OAuth2(self.tokens(http, oauth2)?, injected)
@@ -182,7 +176,7 @@ impl Building<'_> {
                 let client = TargetClient {
                     token_url: oauth2.token_url.text.to_string(),
                     client_id: oauth2.client_id.clone(),
-                    secret: services.read_secret(oauth2.client_secret.clone()),
+                    secret: services.secrets.in_use(&oauth2.client_secret).map_err(MaterialError::from)?,
                     scopes: oauth2.scopes.clone(),
                     resource: oauth2.resource.clone(),
                     authentication: match oauth2.method {

@@ -273,7 +273,7 @@ pub fn issue_key(dir: &Path, account: &str) -> Result<String> {
 /// Sets a secret in a bridge's own store.
 pub fn set_secret(dir: &Path, name: &str, value: &str) -> Result<()> {
     in_home(dir, async |home| {
-        home.sealed_store().set(name, value.as_bytes()).await?;
+        home.secrets().keeper("sealed")?.set(name, value.as_bytes()).await?;
         Ok(())
     })
 }

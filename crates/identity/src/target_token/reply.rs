@@ -3,8 +3,10 @@
 
 use super::TargetToken;
 use ironbridge_core::{Fetched, Sensitive, json};
+use ironbridge_secrets::SecretValue;
 use serde_json::Value;
 use std::time::Duration;
+use zeroize::Zeroize;
 
 const MAX_TOKEN: usize = 16 * 1024;
 /// Life of a token whose reply does not say (RFC 6749 §5.1 only recommends it). Ours.
@@ -19,12 +21,12 @@ pub(super) struct Read {
     pub oddities: Vec<&'static str>,
 }
 
-/// Reads a reply to what was asked at `asked`, with a secret of which this is the hash.
-pub(super) fn read(reply: &Fetched, asked: Duration, bought_with: [u8; 32]) -> Result<Read, String> {
+/// Reads a reply to what was asked at `asked`, with this secret.
+pub(super) fn read(reply: &Fetched, asked: Duration, bought_with: SecretValue) -> Result<Read, String> {
     let mut oddities = Vec::new();
-    let body = reply.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&reply.body);
-    let members = json::parse(body).ok();
-    let text = |name: &str| members.as_ref()?.get(name)?.as_str();
+    let body = reply.body.expose();
+    let members = Members(json::parse(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok());
+    let text = |name: &str| members.get(name)?.as_str();
     match reply.status {
         200 => {}
         201 => oddities.push("the status is 201"),
@@ -42,15 +44,39 @@ pub(super) fn read(reply: &Fetched, asked: Duration, bought_with: [u8; 32]) -> R
     if !token.bytes().all(is_b64token) {
         oddities.push("access_token has characters that RFC 6750 section 2.1 does not list");
     }
-    let life = life(members.as_ref().and_then(|members| members.get("expires_in")), &mut oddities)?;
+    let life = life(members.get("expires_in"), &mut oddities)?;
     let token = TargetToken {
-        authorization: Sensitive::new(["Bearer ".as_bytes(), token.as_bytes()].concat()),
+        authorization: Sensitive::joined(&[b"Bearer ", token.as_bytes()]).into_bytes(),
         bought_with,
         renew_from: asked.saturating_add(life / 5 * 4),
         // The rest covers the way to the target and its clock.
         unusable_from: asked.saturating_add(life / 20 * 19),
     };
     Ok(Read { token, oddities })
+}
+
+/// What the reply says, if it is JSON: tokens of several kinds, which are wiped.
+struct Members(Option<Value>);
+
+impl Members {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.as_ref()?.get(name)
+    }
+}
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(elements) => elements.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Case and separators do not count: `Bearer`, `bearer`, `BearerToken`, `bearer_token`.

@@ -1,7 +1,8 @@
 //! What the tests own: time, the network, one manifest's accounts, a store.
 
 use ironbridge_core::{
-    Account, BoxFuture, Clock, Fetch, FetchError, FetchRequest, Fetched, PermissionTable, Timestamp,
+    Account, BoxFuture, Clock, Fetch, FetchError, FetchRequest, Fetched, PermissionTable, Sensitive,
+    Timestamp,
 };
 use ironbridge_identity::accounts::{
     CertificateMatch, CertificateRule, Directory, Registration, TokenSubject,
@@ -61,13 +62,14 @@ pub struct FakeNetwork {
 
 impl FakeNetwork {
     pub fn put(&self, url: &str, status: u16, body: impl Into<Vec<u8>>, max_age: Option<u64>) {
-        self.replies
-            .lock()
-            .insert(url.to_owned(), Fetched { status, body: body.into(), max_age, retry_after: None });
+        self.replies.lock().insert(
+            url.to_owned(),
+            Fetched { status, body: Sensitive::new(body), max_age, retry_after: None },
+        );
     }
 
     pub fn put_with_retry(&self, url: &str, status: u16, wait: u64) {
-        let fetched = Fetched { status, body: Vec::new(), max_age: None, retry_after: Some(wait) };
+        let fetched = Fetched { status, body: Sensitive::default(), max_age: None, retry_after: Some(wait) };
         self.replies.lock().insert(url.to_owned(), fetched);
     }
 

@@ -1,35 +1,68 @@
 use crate::stage::{FakeNetwork, TestClock};
-use ironbridge_core::{Denial, FetchMethod, Flow, IntegrationFacts, OperationFacts, PermissionTable};
+use ironbridge_core::{
+    BoxFuture, Denial, FetchMethod, Flow, IntegrationFacts, OperationFacts, PermissionTable, SecretName,
+};
 use ironbridge_identity::target_token::{
     Bearer, ClientAuthentication, TargetClient, TargetToken, TargetTokens,
 };
+use ironbridge_secrets::{SecretError, SecretStore, SecretValue, Secrets};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
-use zeroize::Zeroizing;
 
 const URL: &str = "https://erp.example/token";
 
 struct Scene {
     network: Arc<FakeNetwork>,
     tokens: Arc<TargetTokens>,
-    secret: Arc<Mutex<Result<String, String>>>,
+    secret: Arc<OneSecret>,
+}
+
+/// A secret store with one secret, which somebody sets.
+struct OneSecret {
+    value: Mutex<Option<String>>,
+    generation: AtomicU64,
+}
+
+impl OneSecret {
+    fn set(&self, value: Option<&str>) {
+        *self.value.lock() = value.map(str::to_owned);
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl SecretStore for OneSecret {
+    fn read<'a>(
+        &'a self,
+        name: &'a str,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<SecretValue, SecretError>> {
+        let value = self.value.lock().clone();
+        Box::pin(async move {
+            Ok(value.ok_or_else(|| SecretError::Missing(name.to_owned()))?.into_bytes().into())
+        })
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
 }
 
 impl Scene {
     fn new(authentication: ClientAuthentication) -> Scene {
         let network = Arc::new(FakeNetwork::default());
-        let secret = Arc::new(Mutex::new(Ok("s3cr:t +é".to_owned())));
-        let read = Arc::clone(&secret);
+        let secret = Arc::new(OneSecret {
+            value: Mutex::new(Some("s3cr:t +é".to_owned())),
+            generation: AtomicU64::new(0),
+        });
+        let secrets = Secrets::new([("one".to_owned(), Arc::clone(&secret) as Arc<dyn SecretStore>)]);
         let client = TargetClient {
             token_url: URL.to_owned(),
             client_id: "iron bridge".to_owned(),
-            secret: Arc::new(move || {
-                let secret = read.lock().clone().map(|secret| Zeroizing::new(secret.into_bytes()));
-                Box::pin(async move { secret })
-            }),
+            secret: secrets.in_use(&SecretName::parse("secret://one/erp").unwrap()).unwrap(),
             authentication,
             scopes: vec!["orders".to_owned(), "stock".to_owned()],
             resource: Some("https://erp.example/api".to_owned()),
@@ -149,7 +182,7 @@ async fn a_refused_token_is_replaced_once_and_serves_others_until_then() {
     scene.answers("t1", 600);
     let first = scene.bearer().await.0.unwrap();
     scene.answers("t2", 600);
-    *scene.secret.lock() = Ok("rotated".to_owned());
+    scene.secret.set(Some("rotated"));
     let renewed = scene.refused(&first, "a");
     let at_once = scene.refused(&first, "a");
     // Others go on with the old one, those who were refused wait for the same flight.
@@ -282,13 +315,13 @@ async fn another_secret_buys_another_token() {
     used(3).await;
     assert_eq!(scene.fetches(), 1);
 
-    *scene.secret.lock() = Ok("wrong".to_owned());
+    scene.secret.set(Some("wrong"));
     scene.network.put(URL, 401, json!({ "error": "invalid_client" }).to_string(), None);
     used(1).await;
     assert_eq!(scene.fetches(), 2);
     assert_eq!(scene.sent().await, "Bearer t1");
 
-    *scene.secret.lock() = Ok("right".to_owned());
+    scene.secret.set(Some("right"));
     scene.answers("t2", 3600);
     used(2).await;
     assert_eq!((scene.sent().await.as_str(), scene.fetches()), ("Bearer t2", 3));
@@ -299,9 +332,9 @@ async fn another_secret_buys_another_token() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_secret_is_told() {
     let scene = Scene::new(ClientAuthentication::SecretBasic);
-    *scene.secret.lock() = Err("no such secret".to_owned());
+    scene.secret.set(None);
     let denial = scene.bearer().await.0.unwrap_err();
-    assert!(denial.internal.unwrap().contains("no such secret"));
+    assert!(denial.internal.unwrap().contains("there is no secret `erp`"));
     assert_eq!(scene.fetches(), 0);
 }
 

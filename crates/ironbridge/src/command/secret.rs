@@ -6,7 +6,7 @@ use crate::nearest::suggestion;
 use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_core::SecretName;
-use ironbridge_secrets::{MAX_VALUE, SEALED};
+use ironbridge_secrets::MAX_VALUE;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -78,7 +78,7 @@ pub fn run(manifest: &Path, command: Command) -> Outcome {
 
 fn set(manifest: &Path, args: &Set) -> Outcome {
     let name = plain(&args.name);
-    SecretName::new(SEALED, name)?;
+    SecretName::new(SecretName::SEALED, name)?;
     let data_dir = args.data_dir.path(manifest)?;
     // Where it cannot be opened, nobody is asked; and it goes on without this command until there is a value.
     drop(open(&data_dir)?);
@@ -89,11 +89,12 @@ fn set(manifest: &Path, args: &Set) -> Outcome {
     };
     let home = open(&data_dir)?;
     let (version, faults) = block_on(async {
-        let version = home.sealed_store().set(name, without_newline(&value)).await?;
+        let secrets = home.secrets();
+        let version = secrets.keeper(SecretName::SEALED)?.set(name, without_newline(&value)).await?;
         // What the manifest is, is not said of another bridge's store.
         let is_ours = !args.data_dir.is_named();
         let faults = match is_ours {
-            true => inspect::faults_of_secret(manifest, name, &home.secrets()).await,
+            true => inspect::faults_of_secret(manifest, name, &secrets).await,
             false => Vec::new(),
         };
         Ok((version, faults))
@@ -111,8 +112,10 @@ fn set(manifest: &Path, args: &Set) -> Outcome {
 
 fn list(manifest: &Path, args: &List) -> Outcome {
     let home = args.data_dir.home(manifest)?;
-    let (secrets, altered) =
-        block_on(async { Ok((home.sealed_store().list().await?, home.store.altered().await?)) })?;
+    let (secrets, altered) = block_on(async {
+        let secrets = home.secrets();
+        Ok((secrets.keeper(SecretName::SEALED)?.list().await?, home.store.altered().await?))
+    })?;
     tell_altered(&altered);
     if args.format.is_json() {
         let secrets = secrets.iter().map(|secret| {
@@ -132,7 +135,8 @@ fn list(manifest: &Path, args: &List) -> Outcome {
 
 fn remove(manifest: &Path, args: &Remove) -> Outcome {
     let name = plain(&args.name);
-    let store = args.data_dir.home(manifest)?.sealed_store();
+    let secrets = args.data_dir.home(manifest)?.secrets();
+    let store = secrets.keeper(SecretName::SEALED)?;
     let uses = if args.data_dir.is_named() { Vec::new() } else { inspect::uses_of_secret(manifest, name)? };
     if !uses.is_empty() && !args.yes {
         let message = format!("the manifest names the secret `{name}`: {}", uses.join(", "));

@@ -88,7 +88,7 @@ impl World {
         let issuer = Issuer::start(ports.issuer, server_identity(&partners)?, &public_url)?;
 
         let home = Home::open(&places.data(), crate::actor::demo())?;
-        home.sealed_store().set("erp-client-secret", erp_secret.as_bytes()).await?;
+        home.secrets().keeper("sealed")?.set("erp-client-secret", erp_secret.as_bytes()).await?;
         let mut secrets = BTreeMap::new();
         for account in CLIENTS {
             let secret = issue(&home, KeyKind::ClientSecret, account).await?;

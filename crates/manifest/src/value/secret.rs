@@ -6,7 +6,7 @@ use ironbridge_core::{SecretName, SecretNameError};
 use serde_json::Value;
 
 /// The only store of this version.
-const STORE: &str = "sealed";
+const STORE: &str = SecretName::SEALED;
 
 impl FromText for SecretName {
     const EXPECTED: &'static str = "a reference, such as secret://sealed/erp";

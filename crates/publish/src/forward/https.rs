@@ -60,7 +60,7 @@ pub(super) async fn post(
     let answer = client.fetch(request).await.map_err(Trouble::new)?;
     match answer.status {
         200..=299 => Ok(answer),
-        status => Err(Trouble::answered(status, answer.retry_after, &answer.body)),
+        status => Err(Trouble::answered(status, answer.retry_after, answer.body.expose())),
     }
 }
 

@@ -21,7 +21,7 @@ impl Outlet for Otlp {
         Box::pin(async move {
             let authorization = self.authorization.as_ref();
             let answer = post(&*self.client, &self.url, authorization, "application/json", body).await?;
-            Ok(rejected(&answer.body, records.len()))
+            Ok(rejected(answer.body.expose(), records.len()))
         })
     }
 }

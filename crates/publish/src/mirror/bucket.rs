@@ -109,9 +109,9 @@ impl Medium for Objects {
         Box::pin(async move {
             let answer = self.ask(Verb::Get, &path).await?;
             match answer.status {
-                200 => Ok(Some(answer.body)),
+                200 => Ok(Some(answer.body.expose().to_vec())),
                 // Not where the bucket itself is missing: that is NoSuchBucket.
-                404 if code(&answer.body) == "NoSuchKey" => Ok(None),
+                404 if code(answer.body.expose()) == "NoSuchKey" => Ok(None),
                 _ => Err(refused(&answer)),
             }
         })
@@ -138,7 +138,7 @@ impl Medium for Objects {
 }
 
 fn refused(answer: &Fetched) -> Trouble {
-    Trouble::answered(answer.status, answer.retry_after, code(&answer.body).as_bytes())
+    Trouble::answered(answer.status, answer.retry_after, code(answer.body.expose()).as_bytes())
 }
 
 /// The code in S3's error document, `<Error><Code>…</Code>…</Error>`; empty where there is none. Nothing depends on

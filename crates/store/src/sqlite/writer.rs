@@ -9,6 +9,7 @@ use crate::StoreError;
 use ironbridge_core::Clock;
 use rusqlite::Connection;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,7 +20,7 @@ pub(super) struct Writer {
     jobs: Jobs,
     /// Jobs that must be tried again, before anything newer.
     again: Vec<Box<dyn Job>>,
-    generation: watch::Sender<u64>,
+    publish: Publish,
     /// Differs from the database's when another connection has committed since.
     data_version: Option<i64>,
     /// Of the schema that was compared with this program's, on this connection.
@@ -34,13 +35,27 @@ pub(super) struct Writer {
     erased: Option<Duration>,
 }
 
+/// How the rest of the process learns the generation.
+pub(super) struct Publish {
+    pub changed: watch::Sender<u64>,
+    pub newest: Arc<AtomicU64>,
+}
+
+impl Publish {
+    fn generation(&self, generation: u64) {
+        // Who is woken reads what is newest.
+        self.newest.store(generation, Ordering::Relaxed);
+        self.changed.send_if_modified(|current| std::mem::replace(current, generation) != generation);
+    }
+}
+
 impl Writer {
     pub(super) fn new(
         file: File,
         db: Connection,
         keeper: Arc<Keeper>,
         jobs: Jobs,
-        generation: watch::Sender<u64>,
+        publish: Publish,
         clock: Arc<dyn Clock>,
     ) -> Writer {
         let next_sweep = clock.monotonic().saturating_add(SWEEP_EVERY);
@@ -49,7 +64,7 @@ impl Writer {
             db: Some(db),
             jobs,
             again: Vec::new(),
-            generation,
+            publish,
             data_version: None,
             schema: None,
             keeper,
@@ -191,7 +206,7 @@ impl Writer {
             .prepare_cached("SELECT generation FROM meta")
             .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)));
         if let Ok(generation) = generation.map(i64::cast_unsigned) {
-            self.generation.send_if_modified(|current| std::mem::replace(current, generation) != generation);
+            self.publish.generation(generation);
         }
     }
 
