@@ -45,10 +45,7 @@ impl Encoded {
             First::Exchange(exchange, ending) => {
                 let (exchange, ending, duration) = (&**exchange, *ending, Duration::ZERO);
                 let record = Record { exchange, ending, duration, amends: false };
-                match gathered.sources() {
-                    None => self.seal_exchange(&record, callers)?,
-                    Some(_) => self.clear(),
-                }
+                self.seal_exchange(&record, callers)?;
                 self.begin_exchange(&record);
             }
             First::Action(action) => self.begin_action(action, callers)?,
@@ -97,12 +94,13 @@ impl Encoded {
         let exchange = record.exchange;
         let belongs = (exchange.id, record.amends);
         let account = exchange.principal.as_ref().and_then(|principal| principal.account().owner.as_deref());
-        let mut address = std::mem::take(&mut self.leaf);
-        push_address(&mut address, exchange.peer.address);
-        let sealed = self.details.push(belongs, DetailKind::Address, account.unwrap_or(callers), &address);
-        address.clear();
-        self.leaf = address;
-        sealed?;
+        if let Some(address) = exchange.origin.address() {
+            let text = &mut self.leaf;
+            push_address(text, address);
+            let sealed = self.details.push(belongs, DetailKind::Address, account.unwrap_or(callers), text);
+            text.clear();
+            sealed?;
+        }
         exchange.subjects.iter().try_for_each(|subject| {
             self.details.push(belongs, DetailKind::Subject, &subject.owner, subject.id.as_bytes())
         })
@@ -312,7 +310,7 @@ mod tests {
             Timestamp(number),
             Duration::ZERO,
             Arc::new(flow),
-            Peer::default(),
+            Peer::at([0, 0, 0, 0].into()),
         );
         exchange.asked.verb = text.into();
         exchange.asked.resource = "/customers/ada@example.com".into();
@@ -371,8 +369,13 @@ mod tests {
     #[test]
     fn a_refused_stranger_leaves_only_what_is_known() {
         let flow = Arc::new(Flow::undeclared("http", 0));
-        let exchange =
-            Exchange::new(ExchangeId::default(), Timestamp(0), Duration::ZERO, flow, Peer::default());
+        let exchange = Exchange::new(
+            ExchangeId::default(),
+            Timestamp(0),
+            Duration::ZERO,
+            flow,
+            Peer::at([0, 0, 0, 0].into()),
+        );
         let ending = Ending::Denied(&code::OPERATION_UNKNOWN);
         let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
         let (out, _) = encode(&record);

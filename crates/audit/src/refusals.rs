@@ -1,7 +1,7 @@
 //! Refusals that cost their sender nothing, gathered so that they cost the log little: the first few of a source are
 //! recorded one by one, those that follow within a window as one record with their count.
 
-use ironbridge_core::{Action, Ending, Exchange, Flow, Outcome, Peer, Record, Timestamp, code};
+use ironbridge_core::{Action, Ending, Exchange, Flow, Outcome, Peer, Record, Timestamp, code, subscriber};
 use parking_lot::{Condvar, Mutex};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -69,8 +69,8 @@ enum Attempt {
 
 #[derive(PartialEq, Eq, Hash)]
 enum Source {
-    /// An IPv4 address, or a /64 of IPv6, the least that one subscriber gets (RFC 6177).
-    Address(IpAddr),
+    /// The least that one subscriber gets; one for all of whom nobody knows from where they call.
+    Address(Option<IpAddr>),
     Account(Arc<str>),
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct Gathered {
     pub count: u64,
     pub last: Timestamp,
     /// Where they come from more sources than one: from which.
-    sources: Option<HashSet<IpAddr>>,
+    sources: Option<HashSet<Option<IpAddr>>>,
 }
 
 /// What was gathered in a window that has ended, and where it came from.
@@ -138,11 +138,11 @@ impl Gathered {
         let (first, address) = match &self.first {
             First::Exchange(exchange, ending) => {
                 let record = Record { exchange, ending: *ending, duration: Duration::ZERO, amends: false };
-                (First::nameless(Refusal::Exchange(&record)), Some(exchange.peer.address))
+                (First::nameless(Refusal::Exchange(&record)), exchange.origin.address())
             }
             First::Action(action) => (First::nameless(Refusal::Action(action)), action.address),
         };
-        let sources = self.sources.or_else(|| Some(address.map(subscriber).into_iter().collect()));
+        let sources = self.sources.or_else(|| Some(HashSet::from([address.map(subscriber)])));
         Gathered { first, sources, ..self }
     }
 
@@ -173,7 +173,7 @@ impl Refusals {
                 None => {
                     let window = inner.others.entry((key.asked, key.code));
                     let window = window.or_insert_with(|| Window::opened(now));
-                    window.add(refusal, First::nameless, Some(subscriber(address)));
+                    window.add(refusal, First::nameless, Some(address.map(subscriber)));
                 }
             }
             if is_first {
@@ -292,7 +292,7 @@ impl Window {
         now.saturating_sub(self.opened) >= WINDOW
     }
 
-    fn add(&mut self, refusal: Refusal<'_>, keep: fn(Refusal<'_>) -> First, source: Option<IpAddr>) {
+    fn add(&mut self, refusal: Refusal<'_>, keep: fn(Refusal<'_>) -> First, source: Option<Option<IpAddr>>) {
         let at = match refusal {
             Refusal::Exchange(record) => record.exchange.received,
             Refusal::Action(action) => action.time,
@@ -314,13 +314,13 @@ impl Window {
 }
 
 /// Refusals of those who did not say who they are, and of those who send more than they may; with their address.
-fn key(refusal: Refusal<'_>) -> Option<(Key, IpAddr)> {
+fn key(refusal: Refusal<'_>) -> Option<(Key, Option<IpAddr>)> {
     match refusal {
         Refusal::Exchange(record) => {
             let Ending::Denied(refusal) = record.ending else { return None };
-            let (exchange, address) = (record.exchange, record.exchange.peer.address);
+            let (exchange, address) = (record.exchange, record.exchange.origin.address());
             let source = match exchange.account() {
-                None => Source::Address(subscriber(address)),
+                None => Source::Address(address.map(subscriber)),
                 Some(account) if [code::RATE_LIMITED.id, code::BRIDGE_FULL.id].contains(&refusal.id) => {
                     Source::Account(Arc::clone(&account.name))
                 }
@@ -330,22 +330,12 @@ fn key(refusal: Refusal<'_>) -> Option<(Key, IpAddr)> {
             Some((Key { source, code: refusal.id.into(), asked: Attempt::Exchange, of }, address))
         }
         Refusal::Action(action) if action.outcome == Outcome::Denied => {
-            let address = action.address?;
+            let address = Some(action.address?);
             let (source, asked) =
-                (Source::Address(subscriber(address)), Attempt::Action(action.name.clone()));
+                (Source::Address(address.map(subscriber)), Attempt::Action(action.name.clone()));
             Some((Key { source, code: action.code.clone(), asked, of: (*action.object).into() }, address))
         }
         Refusal::Action(_) => None,
-    }
-}
-
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            [a, b, c, d, 0, 0, 0, 0].into()
-        }
-        v4 => v4,
     }
 }
 
@@ -365,8 +355,8 @@ impl First {
             Refusal::Exchange(Record { exchange, ending, .. }) => {
                 let Flow { integration, generation, .. } = &*exchange.flow;
                 let flow = Arc::new(Flow::undeclared(integration.transport, *generation));
-                let (id, peer) = (exchange.id, Peer::default());
-                let nameless = Exchange::new(id, exchange.received, exchange.started, flow, peer);
+                let Exchange { id, received, started, .. } = **exchange;
+                let nameless = Exchange::new(id, received, started, flow, Peer::default());
                 First::Exchange(Box::new(nameless), *ending)
             }
             Refusal::Action(action) => {
@@ -430,7 +420,7 @@ mod tests {
 
         for source in 0..3 * u32::try_from(MAX_KEYS).unwrap() {
             let flow = Arc::new(Flow::undeclared("http", 1));
-            let peer = Peer { address: IpAddr::from(source.to_be_bytes()), ..Peer::default() };
+            let peer = Peer::at(source.to_be_bytes().into());
             let exchange = Exchange::new(ExchangeId::default(), Timestamp(7), now, flow, peer);
             let ending = Ending::Denied(&code::CREDENTIALS_MISSING);
             let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };

@@ -4,7 +4,7 @@ use crate::order;
 use ipnet::IpNet;
 use ironbridge_core::{Control, Denial, Exchange, Judgement, Row, code};
 
-/// Refuses callers outside the listed networks with `address-refused`.
+/// Refuses callers outside the listed networks with `address-refused`, and whoever's address nobody knows.
 ///
 /// An IPv4 address that arrives mapped into IPv6 (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) counts as the IPv4
 /// address it is, on both sides of the comparison. An empty list lets nobody in; a listener that hears everyone
@@ -28,11 +28,13 @@ impl Control for AddressList {
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        let unknown = |denial: &Denial| denial.code.id == code::FORWARDED_UNREADABLE.id;
-        if exchange.refused.as_deref().is_some_and(unknown) {
-            return Judgement::PASS; // Nobody knows the address; what the transport found is the better answer.
-        }
-        let address = exchange.peer.address.to_canonical();
+        let Some(address) = exchange.origin.address().map(|address| address.to_canonical()) else {
+            return match exchange.refused {
+                // It goes no further, and what the transport found is the better answer.
+                Some(_) => Judgement::PASS,
+                None => Judgement::deny(Denial::new(&code::ADDRESS_REFUSED).internal("it has no address")),
+            };
+        };
         if self.0.iter().any(|network| network.contains(&address)) {
             Judgement::PASS
         } else {

@@ -81,7 +81,7 @@ impl Authenticate {
     fn verify_connection(&self, exchange: &Exchange) -> Outcome {
         let certificates = &self.authenticator.certificates;
         let accepted = self.accepts(CredentialKind::Certificate);
-        Outcome::Now(match exchange.peer.certificate.as_ref().filter(|_| accepted) {
+        Outcome::Now(match exchange.origin.certificate().filter(|_| accepted) {
             Some(certificate) => certificates.verify(certificate, &self.directory, exchange.received),
             None => Err(self.refusal(&code::CREDENTIALS_MISSING, "No credential came")),
         })

@@ -27,7 +27,7 @@ impl Authorise {
         let account = principal.account();
         if account.system != self.source {
             Some(&code::SOURCE_MISMATCH)
-        } else if !account.may_call_from(exchange.peer.address) {
+        } else if !account.may_call_from(exchange.origin.address()) {
             Some(&code::ACCOUNT_ADDRESS_REFUSED)
         } else if !principal.account_holds(operation.permission) {
             Some(&code::PERMISSION_MISSING)
@@ -56,7 +56,10 @@ impl Authorise {
                 account.system, self.source
             )
         } else if *code == code::ACCOUNT_ADDRESS_REFUSED {
-            format!("account `{name}` may not call from {}", exchange.peer.address.to_canonical())
+            match exchange.origin.address() {
+                Some(address) => format!("account `{name}` may not call from {}", address.to_canonical()),
+                None => format!("account `{name}` may call from listed networks, and the address is unknown"),
+            }
         } else {
             format!("the token has a scope, and {permission} is not in it")
         })

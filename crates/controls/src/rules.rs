@@ -74,7 +74,7 @@ impl Rules {
     }
 
     fn apply(&self, exchange: &mut Exchange) -> Result<(), Denial> {
-        let Exchange { request, principal, asked, peer, received, .. } = exchange;
+        let Exchange { request, principal, asked, origin, received, .. } = exchange;
         let document = request.document().filter(|document| !document.bytes().is_empty());
         let (body, charge) = match document.filter(|_| self.needs.of("body").is_some()) {
             Some(document) => {
@@ -92,7 +92,7 @@ impl Rules {
             account,
             asked,
             lists: &self.lists,
-            address: peer.address,
+            address: origin.address(),
             now: *received,
         };
         let mut costs = Costs::new(charge);

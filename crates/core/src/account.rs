@@ -18,9 +18,13 @@ pub struct Account {
 }
 
 impl Account {
-    pub fn may_call_from(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.addresses.is_empty() || self.addresses.iter().any(|network| network.contains(&address))
+    /// Whether one of its networks holds the address. Where it has networks, an address that nobody knows is in none.
+    pub fn may_call_from(&self, address: Option<IpAddr>) -> bool {
+        let holds = |address: IpAddr| {
+            let address = address.to_canonical();
+            self.addresses.iter().any(|network| network.contains(&address))
+        };
+        self.addresses.is_empty() || address.is_some_and(holds)
     }
 }
 

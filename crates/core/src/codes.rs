@@ -66,7 +66,7 @@ codes! {
         "Send exactly one Host field that names the bridge.",
         "A proxy in front passes on the caller's Host, or writes the bridge's own name; it never sends two.";
     FORWARDED_UNREADABLE = "forwarded-unreadable", 400, Operator, false, Nothing, "Caller's address unreadable",
-        "The request comes from a trusted proxy, and its X-Forwarded-For or Forwarded field does not say for whom: an element is empty or no address, the two fields name different callers, or another field is used in their place. Who calls is unknown, and is recorded as 0.0.0.0.",
+        "The request comes from a trusted proxy, and its X-Forwarded-For or Forwarded field does not say for whom: an element is empty or no address, the two fields name different callers, or another field is used in their place. Who calls is unknown, and the record has no address.",
         "Have the proxy write the caller's address into one of the two fields, as its last element; with forwarded in the manifest only the one it writes is read. The bridge's log names the proxy.",
         "trusted_proxies at the listener lists the proxies that are believed, and forwarded the one field that they write: trusted_proxies: [10.0.0.7/32], forwarded: x-forwarded-for. With nginx, proxy_set_header X-Forwarded-For $remote_addr; writes it.";
     MISDIRECTED = "misdirected", 421, Caller, false, Nothing, "Not a host of this bridge",
@@ -94,6 +94,10 @@ codes! {
         "The listener takes connections only from listed networks, and the caller's address is in none of them.",
         "Call from an allowed network, or have the operator add yours.",
         "Add the network at the listener: addresses: [10.0.0.0/8]. Behind a proxy the caller's address is known only if trusted_proxies names the proxy; the record has the address that counted.";
+    ADDRESS_UNKNOWN = "address-unknown", 403, Operator, false, Nothing, "Address unknown",
+        "A limit counts by the address that an exchange came from, and this one came from none: the bridge itself fetched it, or nobody remembers.",
+        "The operator counts such exchanges by account or operation.",
+        "Declare per_account or per_operation for this integration: limits: { per_account: 600/min }.";
     OPERATION_UNKNOWN = "operation-unknown", 404, Caller, false, Either, "No such operation",
         "No integration declares this path. What is not declared does not cross.",
         "Check the path against the integration's documentation, the part before the operation's own path included.",

@@ -1,9 +1,10 @@
 use crate::uri::Query;
-use crate::{Account, Code, Counted, Denial, ExchangeId, Flow, Payload, Principal, Subject, Timestamp};
-use crate::{CredentialKind, Sensitive};
-use std::net::{IpAddr, Ipv4Addr};
+use crate::{
+    Account, Code, Counted, CredentialKind, Denial, ExchangeId, Flow, Origin, Payload, Principal, Sensitive,
+    Subject, Timestamp,
+};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One crossing: a request with its response, a webhook, a file, a message, a query.
@@ -14,7 +15,7 @@ pub struct Exchange {
     /// [`crate::Clock::monotonic`] at arrival.
     pub started: Duration,
     pub flow: Arc<Flow>,
-    pub peer: Peer,
+    pub origin: Origin,
     pub presented: Presented,
     pub asked: Asked,
     pub request: Payload,
@@ -57,13 +58,19 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub fn new(id: ExchangeId, received: Timestamp, started: Duration, flow: Arc<Flow>, peer: Peer) -> Self {
+    pub fn new(
+        id: ExchangeId,
+        received: Timestamp,
+        started: Duration,
+        flow: Arc<Flow>,
+        origin: impl Into<Origin>,
+    ) -> Self {
         Exchange {
             id,
             received,
             started,
             flow,
-            peer,
+            origin: origin.into(),
             presented: Presented::default(),
             asked: Asked::default(),
             request: Payload::default(),
@@ -101,7 +108,7 @@ impl Exchange {
             received: self.received,
             started: self.started,
             flow: Arc::clone(&self.flow),
-            peer: self.peer.clone(),
+            origin: self.origin.clone(),
             presented: Presented::default(),
             asked: self.asked.clone(),
             request: Payload::Streamed,
@@ -138,58 +145,8 @@ impl Exchange {
     }
 }
 
-/// The other end of the connection.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    /// The caller's address: the connection's, or what a trusted proxy said of it.
-    pub address: IpAddr,
-    pub certificate: Option<Arc<PeerCertificate>>,
-    pub parting: Arc<Parting>,
-}
-
-/// Why the bridge itself ended a connection, for what was still open on it; the first reason counts.
-#[derive(Debug, Default)]
-pub struct Parting(OnceLock<&'static Code>);
-
-impl Parting {
-    /// Call it before the connection is dropped.
-    pub fn because(&self, code: &'static Code) {
-        let _ = self.0.set(code);
-    }
-
-    pub fn code(&self) -> Option<&'static Code> {
-        self.0.get().copied()
-    }
-}
-
-impl Default for Peer {
-    fn default() -> Self {
-        Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None, parting: Arc::default() }
-    }
-}
-
-/// The certificate chain that the TLS handshake verified, leaf first, in DER.
-#[derive(Debug, Default)]
-pub struct PeerCertificate {
-    pub chain: Vec<Vec<u8>>,
-    /// Read once per connection, by `identity`; `None` inside means the leaf could not be read.
-    pub facts: OnceLock<Option<CertificateFacts>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFacts {
-    /// Lower-case hex SHA-256 of the leaf's DER.
-    pub thumbprint: Arc<str>,
-    /// Subject alternative names as `dns:…`, `uri:…`, `email:…`, `ip:…`.
-    pub names: Vec<Box<str>>,
-    pub not_before: Timestamp,
-    pub not_after: Timestamp,
-    /// Whether its extended key usage lets it authenticate a client (RFC 5280 §4.2.1.12); true without one.
-    pub client_auth: bool,
-}
-
 /// What came with a request to prove who sends it, before anything is believed. A certificate is no part of it: it
-/// is a fact of the connection ([`Peer::certificate`]), and counts where nothing else came.
+/// is a fact of the connection ([`crate::Peer::certificate`]), and counts where nothing else came.
 #[derive(Debug, Clone, Default)]
 pub enum Presented {
     #[default]

@@ -22,6 +22,7 @@ pub mod json;
 mod judges;
 pub mod memory;
 pub mod nearest;
+mod origin;
 mod owner;
 mod payload;
 mod permission;
@@ -43,13 +44,12 @@ pub use control::{Control, Judgement, Stop, StoredAnswer, Verdict};
 pub use counted::Counted;
 pub use crossing::{Delivery, Inflow, LocalFuture, Reply, ReplyFacts, Soon, Source};
 pub use denial::{Code, Denial, Fault, FieldError, Reach};
-pub use exchange::{
-    Asked, CertificateFacts, Claim, Exchange, LimitState, Parting, Peer, PeerCertificate, Presented,
-};
+pub use exchange::{Asked, Claim, Exchange, LimitState, Presented};
 pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
 pub use flow::{Flow, IntegrationFacts, OperationFacts, SystemFacts};
 pub use id::{ExchangeId, IdSource};
 pub use judges::Judges;
+pub use origin::{CertificateFacts, Origin, Parting, Peer, PeerCertificate, Spooled, subscriber};
 pub use owner::{OwnerKey, OwnerTag, Subject, SubjectKeys};
 pub use payload::{Document, Payload};
 pub use permission::{Permission, PermissionSet, PermissionTable};

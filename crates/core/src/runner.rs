@@ -325,7 +325,7 @@ fn after_delivery(stage: Stage, denial: Box<Denial>) -> Box<Denial> {
 impl Drop for Tail {
     fn drop(&mut self) {
         // The caller went away, unless the bridge ended the connection.
-        let parted = self.exchange.peer.parting.code();
+        let parted = self.exchange.origin.parting();
         let refused = |code, sent| Ending::refused(&Denial::new(code), sent);
         let cut = |answered| match parted {
             Some(code) => Ending::Cut(answered, code),

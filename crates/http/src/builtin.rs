@@ -76,7 +76,7 @@ impl Served<'_> {
     pub(crate) async fn builtin(
         &self,
         endpoint: Endpoint,
-        address: IpAddr,
+        address: Option<IpAddr>,
         parts: &Parts,
         inbound: &mut Inbound,
     ) -> Response<AnswerBody> {
@@ -152,7 +152,7 @@ impl Served<'_> {
         let trail = &self.worker.front.shared.trail;
         let asked_by = account.map(|account| &*account.name).unwrap_or_default();
         let mut action = Action::done(exchange.id, exchange.received, name::TOKEN_ISSUE, asked_by);
-        action.address = Some(exchange.peer.address);
+        action.address = exchange.origin.address();
         action.generation = exchange.flow.generation;
         match &reply.outcome {
             TokenOutcome::Issued { token_id } => {
@@ -234,7 +234,7 @@ impl Served<'_> {
             Ok(announced) => match self.body(inbound, MAX_FORM, exchange).await {
                 Ok(form) if announced.only_ascii && !is_ascii(&form) => TokenEndpoint::malformed(NOT_UTF8),
                 Ok(form) => {
-                    let (authorization, address) = (announced.authorization, exchange.peer.address);
+                    let (authorization, address) = (announced.authorization, exchange.origin.address());
                     let request = TokenRequest { form: &form, authorization, address };
                     let now = self.worker.front.shared.clock.now();
                     service.endpoint.handle(request, &service.directory, now)

@@ -25,10 +25,6 @@ pub enum ForwardingField {
     Forwarded,
 }
 
-/// Stands for an address that nobody could read. It is no address of a host (RFC 1122 §3.2.1.3), so no list holds it
-/// and no caller shares its counters.
-pub const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Trusted proxies passed through on the way to the caller. More is a loop, or somebody who makes us read.
@@ -72,9 +68,9 @@ impl Proxies {
         }
     }
 
-    /// The caller's address where the header section itself could not be read.
-    pub fn caller_unread(&self, connection: IpAddr) -> IpAddr {
-        if self.trust(connection) { UNKNOWN } else { connection.to_canonical() }
+    /// The caller's address where the header section itself could not be read: that of a trusted proxy is not it.
+    pub fn caller_unread(&self, connection: IpAddr) -> Option<IpAddr> {
+        (!self.trust(connection)).then(|| connection.to_canonical())
     }
 
     fn x_forwarded_for(&self, headers: &HeaderMap) -> Result<IpAddr, Unreadable> {
@@ -462,7 +458,7 @@ mod tests {
             let connection: IpAddr = connection.parse().unwrap();
             let expected = expected.map(|text: &str| text.parse::<IpAddr>().unwrap());
             assert_eq!(proxies.caller(&headers, connection), expected);
-            assert_eq!(proxies.caller_unread(connection), expected.unwrap_or(UNKNOWN));
+            assert_eq!(proxies.caller_unread(connection), expected.ok());
         }
     }
 

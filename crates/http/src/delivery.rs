@@ -264,7 +264,7 @@ impl Attempt<'_> {
     /// What goes to the target, as often as it is sent.
     fn request(&self, shown: Option<&Shown>, body: OutBody) -> Result<Request<OutBody>, Box<Denial>> {
         let (exchange, passes) = (self.cleared.exchange(), &*self.way.passes);
-        let caller = self.way.target.caller_address.then_some(exchange.peer.address);
+        let caller = exchange.origin.address().filter(|_| self.way.target.caller_address);
         let outbound = Outbound { via: self.by.via(), caller, upgrades: self.by.upgrades(), passes };
         let mut left_out = Noted::of_request(&passes.left_out);
         let mut headers = fields::toward_target(self.by.headers(), &outbound, &mut left_out)?;

@@ -114,7 +114,7 @@ fn look<F: Fn(&Route) -> bool>(
     };
     let again = route.map(|route| {
         let (now, flow) = (clock.now(), Arc::clone(&route.flow));
-        let mut again = Exchange::new(exchange.id, now, clock.monotonic(), flow, exchange.peer.clone());
+        let mut again = Exchange::new(exchange.id, now, clock.monotonic(), flow, exchange.origin.clone());
         again.presented = exchange.presented.clone();
         (route, again)
     });

@@ -6,7 +6,7 @@ use crate::member::{self, Member};
 use crate::request::{self, Inbound};
 use crate::routes::Found;
 use crate::source::HttpSource;
-use crate::{Offer, Route, answer, below, builtin, caller, fields, switched, websocket};
+use crate::{Offer, Route, answer, below, builtin, fields, switched, websocket};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::uri::Scheme;
@@ -160,11 +160,10 @@ impl Served<'_> {
     ) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
         let mut inbound = Inbound::new(body, &parts, self.caller.frames.as_ref());
-        let (address, open) = match self.admit(&parts) {
-            Ok(admitted) => admitted,
-            Err((address, denial)) => {
-                return self.refuse_early(address, &parts, *denial, inbound).await;
-            }
+        let (address, admitted) = self.admit(&parts);
+        let open = match admitted {
+            Ok(open) => open,
+            Err(denial) => return self.refuse_early(address, &parts, denial, inbound).await,
         };
         let target = match self.check(&parts).and_then(|()| Target::read(&parts)) {
             Ok(target) => target,
@@ -206,7 +205,7 @@ impl Served<'_> {
     /// Refuses what is not even looked up.
     fn refuse_early<'s>(
         &'s self,
-        address: IpAddr,
+        address: Option<IpAddr>,
         parts: &Parts,
         denial: Denial,
         mut inbound: Inbound,
@@ -219,17 +218,14 @@ impl Served<'_> {
         })
     }
 
-    /// From where it comes, and its place among the exchanges that are open.
-    fn admit(&self, parts: &Parts) -> Result<(IpAddr, Open), (IpAddr, Box<Denial>)> {
-        let address =
-            self.offer.proxies.caller(&parts.headers, self.caller.address).map_err(|unreadable| {
-                (caller::UNKNOWN, Box::new(unreadable.denial(self.caller.address.to_canonical())))
-            })?;
-        match self.worker.opens(self.offer.max_exchanges) {
-            Some(open) => Ok((address, open)),
-            None => {
-                let busy = Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1));
-                Err((address, Box::new(busy)))
+    /// From where it comes, as far as that can be told, and its place among the exchanges that are open.
+    fn admit(&self, parts: &Parts) -> (Option<IpAddr>, Result<Open, Denial>) {
+        let connection = self.caller.address;
+        match self.offer.proxies.caller(&parts.headers, connection) {
+            Err(unreadable) => (None, Err(unreadable.denial(connection.to_canonical()))),
+            Ok(address) => {
+                let busy = || Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1));
+                (Some(address), self.worker.opens(self.offer.max_exchanges).ok_or_else(busy))
             }
         }
     }
@@ -239,7 +235,7 @@ impl Served<'_> {
     fn source(
         &self,
         route: &Route,
-        address: IpAddr,
+        address: Option<IpAddr>,
         parts: Parts,
         addressed: Addressed,
         inbound: Inbound,
@@ -290,7 +286,7 @@ impl Served<'_> {
         })
     }
 
-    fn refuse_with(&self, address: IpAddr, parts: &Parts, denial: Denial) -> Unasked<'_> {
+    fn refuse_with(&self, address: Option<IpAddr>, parts: &Parts, denial: Denial) -> Unasked<'_> {
         let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
         // Decides in which form the refusal is told.
         exchange.asked.media_type = request::content_type(parts);
@@ -298,7 +294,12 @@ impl Served<'_> {
         self.refuse(exchange)
     }
 
-    fn refuse_method<'s>(&'s self, address: IpAddr, parts: &Parts, methods: &'s [Method]) -> Unasked<'s> {
+    fn refuse_method<'s>(
+        &'s self,
+        address: Option<IpAddr>,
+        parts: &Parts,
+        methods: &'s [Method],
+    ) -> Unasked<'s> {
         let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
         exchange.asked.verb = parts.method.as_str().into();
         exchange.asked.media_type = request::content_type(parts);
@@ -313,7 +314,7 @@ impl Served<'_> {
         })
     }
 
-    pub fn exchange(&self, flow: &Arc<Flow>, address: IpAddr) -> Exchange {
+    pub fn exchange(&self, flow: &Arc<Flow>, address: Option<IpAddr>) -> Exchange {
         let shared = &self.worker.front.shared;
         let now = shared.clock.now();
         let id = self.worker.ids.borrow_mut().next(now, shared.entropy.as_ref());

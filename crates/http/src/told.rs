@@ -62,10 +62,10 @@ impl Told {
         let Some(untold) = self.counted(("token", error, client), exchange.started, OF_CALLERS) else {
             return;
         };
-        let (id, address) = (&exchange.id, exchange.peer.address);
+        let (id, address) = (&exchange.id, exchange.origin.address());
         let untold_before = Some(untold).filter(|count| *count > 0);
         tracing::info!(
-            %id, client, %address, refused, untold_before,
+            %id, client, address = address.map(tracing::field::display), refused, untold_before,
             "token request refused; `ironbridge explain {error}` says more"
         );
     }

@@ -46,7 +46,8 @@ pub struct TokenRequest<'a> {
     pub form: &'a [u8],
     /// The Authorization field.
     pub authorization: Option<&'a [u8]>,
-    pub address: IpAddr,
+    /// From where it came, as far as that is known.
+    pub address: Option<IpAddr>,
 }
 
 /// What to answer; `application/json`, never to be cached.
@@ -171,7 +172,7 @@ impl TokenEndpoint {
     fn authenticate<'d>(
         &self,
         client: &Client,
-        address: IpAddr,
+        address: Option<IpAddr>,
         directory: &'d Directory,
         now: Timestamp,
     ) -> Result<(&'d Registration, Arc<Held>), Refusal> {
@@ -183,7 +184,12 @@ impl TokenEndpoint {
                     held.note_use(now);
                     return Ok((registration, held));
                 }
-                format!("the account may not call from {address}")
+                match address {
+                    Some(address) => format!("the account may not call from {address}"),
+                    None => {
+                        "the account may call from listed networks, and the address is unknown".to_owned()
+                    }
+                }
             }
             (Ok(held), _) => format!("the secret is that of `{}`, or may not be used", held.account),
             (Err(code), _) => code.id.replace("api-key", "secret"),

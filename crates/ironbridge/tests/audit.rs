@@ -102,7 +102,8 @@ fn flow(name: &str, disclosure: &'static str) -> Arc<Flow> {
 
 fn exchange(number: u64, flow: &Arc<Flow>, now: Timestamp, owner: &Arc<OwnerKey>) -> Exchange {
     let id = ExchangeId::from_u128(u128::from(number));
-    let mut exchange = Exchange::new(id, now, Duration::ZERO, Arc::clone(flow), Peer::default());
+    let mut exchange =
+        Exchange::new(id, now, Duration::ZERO, Arc::clone(flow), Peer::at([0, 0, 0, 0].into()));
     let account = Account {
         name: "shop".into(),
         system: "shop".into(),

@@ -87,7 +87,7 @@ pub fn exchange(number: u64, flow: &Arc<Flow>) -> Exchange {
         Timestamp::from_seconds(START + number),
         Duration::from_secs(number),
         Arc::clone(flow),
-        Peer::default(),
+        Peer::at([0, 0, 0, 0].into()),
     );
     let account = Account {
         name: format!("account-{}", number % 3).into(),

@@ -8,7 +8,7 @@ use ironbridge_audit::Options;
 use ironbridge_audit::disk::Disk;
 use ironbridge_audit::{Entry, Log, Query, Stored, Trail};
 use ironbridge_core::action::name;
-use ironbridge_core::{Action, Code, Ending, Exchange, Outcome, Record, Recorder, code};
+use ironbridge_core::{Action, Code, Ending, Exchange, Outcome, Peer, Record, Recorder, code};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn stranger(number: u64, from: &str) -> Exchange {
     let mut exchange = exchange(number, &flow("orders"));
     exchange.principal = None;
     exchange.started = Duration::from_millis(number);
-    exchange.peer.address = from.parse::<IpAddr>().unwrap();
+    exchange.origin = Peer::at(from.parse().unwrap()).into();
     exchange
 }
 
@@ -67,6 +67,25 @@ fn forty_thousand_from_one_address_are_a_few_records_that_count_them() {
     let callers = callers();
     let opened = records.last().unwrap().open_details(|_| Some(&*callers));
     assert_eq!(opened[0].as_ref().unwrap().value, "203.0.113.9");
+}
+
+/// Nobody knows from where they call: they are one source, and no record of theirs invents an address.
+#[test]
+fn those_without_an_address_are_one_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    let mut exchange = stranger(0, "203.0.113.9");
+    exchange.origin = Peer::default().into();
+    for number in 0..1000 {
+        exchange.id = ironbridge_core::ExchangeId::from_u128(number);
+        refuse(&trail, &exchange, &code::FORWARDED_UNREADABLE);
+    }
+    trail.close().unwrap();
+    let records = records(dir.path());
+    assert_eq!(records.iter().map(|record| record.entry.count).sum::<u64>(), 1000);
+    assert_eq!(records.len(), 21);
+    let callers = callers();
+    assert!(records.iter().all(|record| record.open_details(|_| Some(&*callers)).is_empty()));
 }
 
 #[test]

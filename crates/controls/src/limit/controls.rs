@@ -1,6 +1,8 @@
 use super::table::{Count, Key, LimitTable, Quota, QuotaError};
 use crate::order;
-use ironbridge_core::{Control, Denial, Ending, Exchange, Judgement, LimitState, Presented, Row, code};
+use ironbridge_core::{
+    Control, Denial, Ending, Exchange, Judgement, LimitState, Presented, Row, code, subscriber,
+};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,15 +51,16 @@ impl RateLimit {
         RateLimit { table, quota, counts, limit }
     }
 
-    fn key(&self, exchange: &Exchange) -> Key {
+    /// `None` where nobody knows whom to count.
+    fn key(&self, exchange: &Exchange) -> Option<Key> {
         let subject = match self.counts {
             Counts::Account => {
                 exchange.account().map_or([0; 2], |account| [1, self.table.number(&*account.name)])
             }
-            Counts::Address => subscriber(exchange.peer.address),
+            Counts::Address => caller(exchange)?,
             Counts::Operation => [0; 2],
         };
-        Key { limit: self.limit, subject }
+        Some(Key { limit: self.limit, subject })
     }
 }
 
@@ -71,7 +74,8 @@ impl Control for RateLimit {
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        let count = self.table.take(self.key(exchange), self.quota, exchange.started);
+        let Some(key) = self.key(exchange) else { return Judgement::deny(&code::ADDRESS_UNKNOWN) };
+        let count = self.table.take(key, self.quota, exchange.started);
         let (remaining, reset) = match count {
             Count::Passed { remaining, reset } => (remaining, reset),
             // Retry-After may not be earlier than what `t` says, and both are when one more passes.
@@ -135,15 +139,16 @@ impl FailedAuthentication {
         Ok(FailedAuthentication { table, per_credential: quota, per_address, limits })
     }
 
-    fn keys(&self, exchange: &Exchange) -> Keys {
-        let address = subscriber(exchange.peer.address);
+    /// `None` where nobody knows whom to count.
+    fn keys(&self, exchange: &Exchange) -> Option<Keys> {
+        let address = caller(exchange)?;
         let [credential, whole, proven] = self.limits;
         let number = self.number(exchange).map(|number| [number, self.table.number(address)]);
-        Keys {
+        Some(Keys {
             credential: number.map(|subject| Key { limit: credential, subject }),
             proven: number.map(|subject| Key { limit: proven, subject }),
             address: Key { limit: whole, subject: address },
-        }
+        })
     }
 
     /// The credential that came, as a number; `None` without one, or where there are several.
@@ -152,7 +157,7 @@ impl FailedAuthentication {
             Presented::Claim(claim) => Some(self.table.number(claim.sensitive().expose())),
             Presented::Ambiguous { .. } => None,
             Presented::Nothing | Presented::Unspoken => {
-                let leaf = exchange.peer.certificate.as_ref()?.chain.first()?;
+                let leaf = exchange.origin.certificate()?.chain.first()?;
                 Some(self.table.number(leaf))
             }
         }
@@ -176,7 +181,8 @@ impl Control for FailedAuthentication {
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        let (keys, now) = (self.keys(exchange), exchange.started);
+        let Some(keys) = self.keys(exchange) else { return Judgement::deny(&code::ADDRESS_UNKNOWN) };
+        let now = exchange.started;
         let of_credential = keys.credential.map(|key| self.table.peek(key, self.per_credential, now));
         if let Some(refused @ Count::Refused { .. }) = of_credential {
             return verdict(refused);
@@ -188,9 +194,10 @@ impl Control for FailedAuthentication {
     }
 
     fn settle(&self, exchange: &Exchange, ending: &Ending) {
+        let Some(keys) = self.keys(exchange) else { return };
         let now = exchange.started;
         if exchange.principal.is_some() {
-            if let Some(key) = self.keys(exchange).proven {
+            if let Some(key) = keys.proven {
                 self.table.remember(key, Self::PROVEN, now);
             }
             return;
@@ -198,7 +205,6 @@ impl Control for FailedAuthentication {
         let Ending::Denied(refusal) = *ending else { return };
         // Codes are told apart by their id: statics need not have one address across crates.
         if refusal.status == 401 || refusal.id == code::CREDENTIALS_AMBIGUOUS.id {
-            let keys = self.keys(exchange);
             self.table.take(keys.address, self.per_address, now);
             if let Some(key) = keys.credential {
                 self.table.take(key, self.per_credential, now);
@@ -219,13 +225,12 @@ fn tighter(this: &LimitState, known: &LimitState) -> bool {
     (this.remaining, std::cmp::Reverse(this.reset)) < (known.remaining, std::cmp::Reverse(known.reset))
 }
 
-/// The address as numbers; IPv6 without its lower 64 bits.
-fn subscriber(address: IpAddr) -> [u64; 2] {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => [4, u64::from(u32::from(v4))],
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            [6, [a, b, c, d].iter().fold(0, |prefix, segment| prefix << 16 | u64::from(*segment))]
-        }
+/// The address that is counted. Those that the transport could not tell, and refuses for it, count as one caller: they
+/// have no share of anybody's.
+fn caller(exchange: &Exchange) -> Option<[u64; 2]> {
+    match exchange.origin.address().map(subscriber) {
+        Some(IpAddr::V4(v4)) => Some([4, u64::from(v4.to_bits())]),
+        Some(IpAddr::V6(v6)) => u64::try_from(v6.to_bits() >> 64).ok().map(|prefix| [6, prefix]),
+        None => exchange.refused.is_some().then_some([0; 2]),
     }
 }

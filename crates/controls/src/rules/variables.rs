@@ -25,7 +25,7 @@ pub(super) struct Seen<'x> {
     pub asked: &'x Asked,
     /// Members of the query that are lists.
     pub lists: &'x [Box<str>],
-    pub address: IpAddr,
+    pub address: Option<IpAddr>,
     pub now: Timestamp,
 }
 
@@ -74,7 +74,10 @@ impl<'x> Variables<'x> {
             "body" => seen.body.map(|body| json(body, needs, costs)).transpose(),
             "request" => request(seen, needs).map(Some),
             "account" => Ok(seen.account.map(|account| caller(account, needs))),
-            "address" => Ok(Some(text(seen.address.to_canonical().to_string()))),
+            "address" => match seen.address {
+                Some(address) => Ok(Some(text(address.to_canonical().to_string()))),
+                None => Err(Unseen::Undecided("nobody knows the address")),
+            },
             _ => Ok(moment(seen.now)),
         };
         let mut variables = [const { None }; VARIABLES.len()];

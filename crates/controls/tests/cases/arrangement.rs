@@ -66,7 +66,10 @@ pub struct Arrival {
     pub repeat: Option<(String, usize)>,
     /// The reply's body as text; the case is then about the reply.
     pub reply: Option<String>,
+    /// From where; `unknown` where nobody knows.
     pub address: Option<String>,
+    /// What the transport itself refuses it for.
+    pub refused: Option<String>,
     pub api_key: Option<String>,
     pub bearer: Option<String>,
     pub account: Option<Caller>,
@@ -100,11 +103,14 @@ impl Arrival {
         };
         let integration = IntegrationFacts { name: "order-sync".into(), ..IntegrationFacts::default() };
         let flow = Arc::new(Flow::new(Arc::new(integration), Some(operation), 1));
-        let address = self.address.as_deref().unwrap_or("192.0.2.1").parse().unwrap();
-        let peer = Peer { address, ..Peer::default() };
+        let peer = match self.address.as_deref().unwrap_or("192.0.2.1") {
+            "unknown" => Peer::default(),
+            address => Peer::at(address.parse().unwrap()),
+        };
         // 2026-01-02T03:04:05Z
         let now = Timestamp::from_seconds(1_767_323_045);
         let mut exchange = Exchange::new(ExchangeId::default(), now, Duration::from_secs(100), flow, peer);
+        exchange.refused = self.refused.as_deref().map(|id| code(id).into());
         exchange.principal = self.account.as_ref().map(|account| account.principal(&mut permissions));
         let sensitive = |text: &String| Sensitive::new(text.as_bytes());
         let key = self.api_key.as_ref().map(|key| Claim::ApiKey(sensitive(key)));

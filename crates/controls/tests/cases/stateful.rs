@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ironbridge_controls::authenticate::{Authenticate, Authenticator};
 use ironbridge_controls::idempotency::IdempotencyKey;
 use ironbridge_core::{
-    Account, Answered, CertificateFacts, Claim, Clock, Control, CredentialKind, Document, Ending, Payload,
-    PeerCertificate, PermissionSet, Presented, Said, Sensitive, Stop, SystemClock, Timestamp,
+    Account, Answered, CertificateFacts, Claim, Clock, Control, CredentialKind, Document, Ending, Origin,
+    Payload, Peer, PeerCertificate, PermissionSet, Presented, Said, Sensitive, Stop, SystemClock, Timestamp,
 };
 use ironbridge_identity::accounts::{CertificateMatch, CertificateRule, Directory, Registration};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
@@ -160,7 +160,8 @@ fn authenticate() {
             Some(claim) => Presented::Claim(claim),
             None => Presented::Nothing,
         };
-        exchange.peer.certificate = case.certificate.map(|which| certificate(&which, now));
+        let certificate = case.certificate.map(|which| certificate(&which, now));
+        exchange.origin = Origin::Connection(Peer { certificate, ..Peer::default() });
         let verdict = block_on(control.judge(&mut exchange));
         let denied = match &verdict {
             Ok(()) => None,

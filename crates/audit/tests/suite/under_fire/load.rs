@@ -155,7 +155,7 @@ impl Work {
             action.address = Some(concerns.address);
             return self.trail.act(&action).unwrap();
         }
-        let peer = Peer { address: concerns.address, ..Peer::default() };
+        let peer = Peer::at(concerns.address);
         let mut exchange = Exchange::new(id, now, Duration::ZERO, Arc::clone(&self.flow), peer);
         exchange.asked.verb = "GET".into();
         let subject = |person: &usize| Subject {
