@@ -13,7 +13,7 @@ use crate::transports;
 use ironbridge_audit::AuditError;
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{Outcome, SystemClock, Word, word};
-use ironbridge_manifest::{Diagnostics, Manifest};
+use ironbridge_manifest::{Diagnostics, Manifest, Sections};
 use ironbridge_net::cores::Cores;
 use ironbridge_store::Actor;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ use tokio::task::AbortHandle;
 /// A running bridge.
 pub struct Bridge {
     dir: PathBuf,
+    /// Those of its transports, by which a manifest is read.
+    sections: Sections,
     services: Arc<Services>,
     cores: Cores,
     /// Reloads are made one after the other.
@@ -147,7 +149,9 @@ impl Bridge {
     ) -> Result<(Bridge, Diagnostics), StartError> {
         let transports: Vec<_> = transports::all().into_iter().chain(more).collect();
         let wrong = |found| StartError::Manifest(Box::new(found));
-        let plan = Plan::load(dir, &SystemClock::default()).map_err(wrong)?;
+        let sections =
+            transports.iter().fold(Sections::product(), |known, transport| transport.sections(known));
+        let plan = Plan::load_with(dir, &SystemClock::default(), &sections).map_err(wrong)?;
         let fixed = Fixed::of(&plan.manifest);
         let data_dir = &plan.manifest.bridge.data_dir;
         if !Home::is_begun(data_dir) {
@@ -187,7 +191,7 @@ impl Bridge {
         note_in_force(&services, started.chain(renewed), &state).await;
         let state = Arc::new(Mutex::new(state));
         let tending = tend::start(&services);
-        Ok((Bridge { dir: dir.to_owned(), services, cores, state, tending }, plan.findings))
+        Ok((Bridge { dir: dir.to_owned(), sections, services, cores, state, tending }, plan.findings))
     }
 
     /// Loads the manifest again and replaces what is running. When anything is wrong, nothing changes.
@@ -215,7 +219,7 @@ impl Bridge {
         let wrong = |found| StartError::Manifest(Box::new(found));
         // As the store has them now: what is in memory may be older than a command that has just ended.
         let (secrets, clock) = (self.services.home.secrets(), &self.services.clock);
-        let plan = Plan::load(&self.dir, &**clock).map_err(wrong)?;
+        let plan = Plan::load_with(&self.dir, &**clock, &self.sections).map_err(wrong)?;
         state.fixed.check(&Fixed::of(&plan.manifest))?;
         let plan = plan.with_secrets(&secrets, clock.now()).await.map_err(wrong)?;
         if !state.terms.may_become(&plan.terms, clock.now()) {

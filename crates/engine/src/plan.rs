@@ -16,7 +16,7 @@ use ironbridge_core::{Clock, DEFAULT_MAX_BODY, PermissionTable, Timestamp};
 use ironbridge_manifest::finding::{NOT_COMPILED, POINTER_NOWHERE, RULE_ODD, RULE_UNDECIDABLE};
 use ironbridge_manifest::{
     self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
-    Positions, Size, SubjectPlace,
+    Positions, Sections, Size, SubjectPlace,
 };
 use ironbridge_seal::note::NoteVerifier;
 use ironbridge_secrets::Secrets;
@@ -67,7 +67,15 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong, at the line where it stands, but for what time takes away.
     pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Plan, Diagnostics> {
-        let loaded = ironbridge_manifest::load(dir, today(clock))?;
+        Plan::load_with(dir, clock, &Sections::product())
+    }
+
+    /// As [`Plan::load`], with the sections of other transports than the product's.
+    ///
+    /// # Errors
+    /// As [`Plan::load`].
+    pub fn load_with(dir: &Path, clock: &dyn Clock, sections: &Sections) -> Result<Plan, Diagnostics> {
+        let loaded = ironbridge_manifest::load_with(dir, today(clock), sections)?;
         let (judged, terms) = judge::files(&loaded.manifest, clock.now());
         Plan::compile(loaded, judged, terms)
     }

@@ -15,6 +15,7 @@ pub(crate) use egress::Egresses;
 pub use ingress::{Ingress, Prepared};
 pub use preparing::Preparing;
 
+use ironbridge_manifest::Sections;
 use std::sync::Arc;
 
 /// The code that speaks one protocol family. Both of its sides begin empty, and get what the manifest declares with the
@@ -22,6 +23,11 @@ use std::sync::Arc;
 pub trait Transport: Send + Sync {
     /// As sections of integrations and systems are called, and as records name it: `http`.
     fn name(&self) -> &'static str;
+
+    /// These sections of a manifest, and those that it reads itself. The product's are known in any case.
+    fn sections(&self, known: Sections) -> Sections {
+        known
+    }
 
     /// The caller's side of one bridge.
     fn ingress(&self) -> Box<dyn Ingress>;
