@@ -18,10 +18,13 @@ pub struct Signers {
 /// Why keys cannot sign a log's checkpoints. The operator's to mend.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignersError {
+    /// None of the keys is of the kind that all verifiers know.
     #[error("a log needs a plain Ed25519 key in force: every verifier knows that kind")]
     NoEd25519,
+    /// A key's name is the log's origin, and no other (c2sp.org/tlog-checkpoint). The key, and the log.
     #[error("the key {0} does not have the name of the log, {1}")]
     Name(String, String),
+    /// A key cannot be read, or the library refuses it.
     #[error("{0}")]
     Key(#[from] NoteError),
 }
@@ -66,6 +69,7 @@ impl Signers {
 /// A checkpoint that a key of its own log signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
+    /// What it says, read.
     pub checkpoint: Checkpoint,
     /// The whole note, with the signatures of others too, such as witnesses.
     pub note: String,

@@ -23,6 +23,7 @@ pub enum DetailKind {
 }
 
 impl DetailKind {
+    /// As receipts, queries and exports spell it.
     pub const fn name(self) -> &'static str {
         match self {
             DetailKind::Address => "address",
@@ -31,6 +32,7 @@ impl DetailKind {
         }
     }
 
+    /// Of the number that is stored; `None` for one of a later version.
     pub fn from_number(number: u8) -> Option<DetailKind> {
         [DetailKind::Address, DetailKind::Subject, DetailKind::Actor]
             .into_iter()
@@ -41,9 +43,11 @@ impl DetailKind {
 /// One piece of detail as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedDetail {
+    /// What it is.
     pub kind: DetailKind,
     /// Whose key opens it.
     pub owner: OwnerTag,
+    /// What the record's hash is over; see [`commitment`].
     pub commitment: Hash,
     sealed: Vec<u8>,
 }
@@ -51,8 +55,11 @@ pub struct SealedDetail {
 /// One piece of detail, opened: with its salt anyone can check the commitment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detail {
+    /// What it is.
     pub kind: DetailKind,
+    /// Without it nobody finds the value by trying out all there are.
     pub salt: [u8; SALT_LEN],
+    /// As it was recorded.
     pub value: String,
 }
 

@@ -3,7 +3,8 @@
 //! What a record says of an integration is what was declared when the exchange crossed. A disclosure is told once for
 //! each recipient of an exchange: the target for what went to it, the source for what it was given back.
 
-use crate::{Entry, Stored};
+use crate::entry::Entry;
+use crate::reader::Stored;
 use ironbridge_core::Timestamp;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,21 +17,27 @@ pub const PERIOD: Duration = Duration::from_secs((6 * 365 + 2) * 86_400);
 pub struct Disclosure {
     /// When the exchange began.
     pub time: Timestamp,
-    /// The system that got the data, as declared, and its country.
+    /// The system that got the data, as declared.
     pub recipient: String,
+    /// Its country, as declared.
     pub country: String,
-    /// What it was: kinds of data, and the operation that carried it.
+    /// The kinds of data, as declared.
     pub categories: Vec<String>,
+    /// The integration that carried it.
     pub integration: String,
+    /// Which of its operations did.
     pub operation: String,
+    /// What it was declared to be for.
     pub purpose: String,
+    /// On which basis, as declared (GDPR Art. 6(1)).
     pub legal_basis: String,
     /// As what the integration declares its disclosures; empty: one to be accounted for.
     pub kind: String,
     /// False where the exchange failed after delivery had begun: the data may not have arrived.
     pub certain: bool,
-    /// Where the evidence is: the exchange's id and the record's index in the log.
+    /// The exchange's id.
     pub id: String,
+    /// Of the record that proves it, in the log.
     pub index: u64,
 }
 
@@ -38,8 +45,11 @@ pub struct Disclosure {
 /// first in full, how many there were, and when the last was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
+    /// The first, in full.
     pub first: Disclosure,
+    /// How many there were.
     pub count: u64,
+    /// When the last exchange of them began.
     pub last: Timestamp,
 }
 

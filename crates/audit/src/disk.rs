@@ -18,13 +18,17 @@ pub trait DiskFile: Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// Where a trail lies. Another one than the operating system's breaks, hangs or lies on another machine.
 pub trait Disk: Send + Sync {
+    /// With what is missing above it; one that is there already is no error.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Opens an empty file, whatever was there before; not what a link leads to.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Takes the place of whatever is at `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file, or a link itself.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory with all that it holds.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in this directory survive a power cut.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;

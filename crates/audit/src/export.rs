@@ -28,8 +28,10 @@ pub enum Format {
 }
 
 impl Format {
+    /// All there are, in the order in which manuals list them.
     pub const ALL: [Format; 4] = [Format::Json, Format::Ocsf, Format::Cef, Format::Csv];
 
+    /// As it is asked for: `json`, `ocsf`, `cef` or `csv`.
     pub const fn name(self) -> &'static str {
         match self {
             Format::Json => "json",
@@ -39,6 +41,7 @@ impl Format {
         }
     }
 
+    /// Of its exact name.
     pub fn parse(name: &str) -> Option<Format> {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
@@ -48,6 +51,7 @@ impl Format {
         (self == Format::Csv).then(csv::header)
     }
 
+    /// What ends each line, the header's too (RFC 4180 asks for CRLF).
     pub const fn line_end(self) -> &'static str {
         match self {
             Format::Csv => "\r\n",

@@ -1,3 +1,5 @@
+//! What can be wrong with a stored trail, and why it cannot be opened or closed.
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,11 +13,13 @@ pub struct Fault {
     pub offset: Option<u64>,
     /// The entry that is wrong, or the first that is.
     pub entry: Option<u64>,
+    /// In what way.
     pub kind: FaultKind,
     /// What differs from what, for people.
     pub detail: String,
 }
 
+/// In what way something stored is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// The file is not there.
@@ -82,24 +86,47 @@ impl std::error::Error for Fault {}
 /// the disk was at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
+    /// The directory's lock is held: two writers would fork the log.
     #[error("another process writes this audit trail ({0})")]
     Locked(PathBuf),
+    /// What is there is not what was written, and nobody can have the trail go on.
     #[error("the audit trail is damaged: {0}")]
     Damaged(#[from] Fault),
+    /// A log keeps its name for ever, as its checkpoints bear it.
     #[error("the audit trail is that of a bridge called `{found}`, and this one is called `{name}`")]
-    OtherName { found: String, name: String },
+    OtherName {
+        /// As the checkpoint that is there says.
+        found: String,
+        /// As the manifest says.
+        name: String,
+    },
     /// It contradicts what is remembered of it, or itself. The operator may have it go on: [`crate::Options::accept_loss`].
     #[error("the audit trail is not as it was left: {0}")]
     NotAsLeft(Fault),
+    /// The disk refused it.
     #[error("{action} {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        /// What was being done, such as `writing`.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// As the operating system says.
+        source: io::Error,
+    },
     /// Somebody must confirm it: [`crate::Options::confirm_clock`].
     #[error(
         "the clock is at {clock}, but {believed} was expected: nothing is dropped until somebody confirms that it is right"
     )]
-    ClockInDoubt { clock: String, believed: String },
+    ClockInDoubt {
+        /// What the clock says.
+        clock: String,
+        /// What it should say by what is known.
+        believed: String,
+    },
+    /// The disk took none of them, to the end. Who waited for one was told.
     #[error("the audit trail closed with {0} records not yet on disk")]
     Unwritten(u64),
+    /// They are in the journal; the next start integrates them.
     #[error("the last records could not be integrated into the log: {0}")]
     NotIntegrated(String),
 }

@@ -43,6 +43,7 @@ const NO_NOTE: Hash = [0; 32];
 /// Where the head is, and the key that it and the trail are authenticated with.
 #[derive(Clone)]
 pub struct Anchor {
+    /// Authenticates head, journal and detail.
     pub key: TrailKey,
     /// Beside the audit directory, not in it.
     pub head: PathBuf,
@@ -56,8 +57,9 @@ pub struct Anchor {
 /// What is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remembered {
-    /// The log's size and root at its last checkpoint.
+    /// The log's size at its last checkpoint.
     pub size: u64,
+    /// Its root at that size.
     pub root: Hash,
     /// Every record below this index was acknowledged.
     pub acknowledged: u64,

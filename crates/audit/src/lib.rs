@@ -6,6 +6,21 @@
 //! it. [`Log`] reads and verifies a trail, also while a bridge writes it, from another process.
 //!
 //! `docs/audit-format.md` describes every file and the schema of a record.
+//!
+//! Its modules lie in layers. Each knows modules of its own layer or of those below it, and none knows itself again
+//! through another:
+//!
+//! | layer | modules |
+//! |---|---|
+//! | opening a trail, or only judging it | `opening`, `examine`, `recover`, `beside`, `options` |
+//! | using it | `trail`, `retention`, `receipt`, `export`, `disclosure` |
+//! | its threads | `commit`, `integrate`, `lookout`, `gather`, `hang` |
+//! | what they share | `shared`, `queue`, `progress`, `refusals`, `outage`, `believed`, `bell`, `under_way` |
+//! | reading it | `reader`, `witness` |
+//! | what lies on the disk | `journal`, `head`, `retained`, `outgrown`, `lock`, `places`, `disk` |
+//! | the form it has there | `segment`, `tiles`, `index`, `leaf`, `entry`, `note`, `mark`, `detail`, `checkpoint`, `merkle`, `text` |
+
+#![warn(missing_docs)]
 
 mod believed;
 mod bell;

@@ -1,3 +1,5 @@
+//! How far a trail was, as it is kept elsewhere.
+
 use crate::merkle::Hash;
 use crate::segment::Link;
 use ironbridge_core::Timestamp;
@@ -8,8 +10,9 @@ use ironbridge_core::Timestamp;
 pub struct Mark {
     /// Of the head's writes.
     pub sequence: u64,
-    /// The log's size and root at its last checkpoint.
+    /// The log's size at its last checkpoint.
     pub size: u64,
+    /// Its root at that size.
     pub root: Hash,
     /// Every record below this index was acknowledged.
     pub acknowledged: u64,
@@ -33,6 +36,7 @@ impl Mark {
         bytes
     }
 
+    /// Reads what [`Mark::bytes`] wrote.
     pub fn parse(bytes: &[u8]) -> Option<Mark> {
         let (sequence, rest) = bytes.split_first_chunk::<8>()?;
         let (size, rest) = rest.split_first_chunk::<8>()?;

@@ -10,10 +10,12 @@ pub fn empty_root() -> Hash {
     sha256_parts(&[])
 }
 
+/// The hash of an entry: SHA-256 over 0x00 and the entry.
 pub fn leaf_hash(entry: &[u8]) -> Hash {
     sha256_parts(&[&[0], entry])
 }
 
+/// The hash of an inner node: SHA-256 over 0x01 and both children.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     sha256_parts(&[&[1], left, right])
 }

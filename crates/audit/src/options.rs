@@ -1,3 +1,5 @@
+//! What a trail is opened with.
+
 use crate::checkpoint::Signers;
 use crate::head::Anchor;
 use crate::store::StoreSeen;
@@ -38,12 +40,15 @@ pub struct Options {
     pub segment_bytes: u64,
     /// From this age on they do so too: what retention drops must not linger in a segment that is never full.
     pub segment_age: Duration,
-    /// From this many records, or bytes, waiting for the disk on, no new exchange is let in.
+    /// From this many records waiting for the disk on, no new exchange is let in.
     pub queue_records: u32,
+    /// As much in bytes: whichever is reached first.
     pub queue_bytes: usize,
 }
 
 impl Options {
+    /// With what has no default; the rest is as a bridge uses it: a checkpoint within 600 ms, five seconds' patience,
+    /// segments of 16 MiB or a day, 65,536 records or 64 MiB in the queue.
     pub fn new(
         dir: impl Into<PathBuf>,
         origin: impl Into<String>,

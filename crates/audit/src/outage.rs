@@ -1,3 +1,5 @@
+//! Whether the trail's parts can be written at the moment.
+
 use ironbridge_core::{Clock, Denial, Timestamp, code};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -7,7 +9,9 @@ use std::time::Duration;
 /// Why the trail takes no records at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
+    /// For the operator.
     pub reason: String,
+    /// When it began.
     pub since: Timestamp,
 }
 

@@ -1,3 +1,5 @@
+//! Where the parts of a trail lie, and whether anything can be written there.
+
 use crate::segment::Part;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::io::ErrorKind;

@@ -45,14 +45,17 @@ pub struct Disclosed {
 pub struct Checked {
     /// The log's name.
     pub origin: String,
+    /// Of the record in the log.
     pub index: u64,
     /// Of the tree that the checkpoint covers.
     pub size: u64,
-    /// The record, byte for byte, and read.
+    /// The record, byte for byte.
     pub record: String,
+    /// The same, read.
     pub entry: Entry,
     /// Of the personal detail, what was disclosed.
     pub details: Vec<Detail>,
+    /// On the checkpoint, of the log's keys.
     pub signatures: Vec<Signature>,
     /// Of known witnesses.
     pub cosignatures: Vec<Signature>,
@@ -258,18 +261,36 @@ fn hash(line: &str) -> Option<Hash> {
 /// What does not fit in a receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptFault {
+    /// Not in the form of c2sp.org/tlog-proof, or with lines of ours that are not there.
+    /// Which part.
     #[error("this is not a receipt: {0}")]
     Malformed(&'static str),
+    /// None of the keys that are believed signed the checkpoint.
     #[error("the receipt's checkpoint is not believed: {0}")]
     Signature(NoteError),
+    /// Too few witnesses saw the log that the receipt is of.
     #[error("{found} of the known witnesses cosigned the receipt's checkpoint; {wanted} are asked for")]
-    Quorum { found: usize, wanted: usize },
+    Quorum {
+        /// Cosignatures of witnesses that are known.
+        found: usize,
+        /// As many as were asked for.
+        wanted: usize,
+    },
+    /// The path does not lead from the record to the signed root.
     #[error("the record is not entry {index} of the {size} entries that were signed")]
-    Inclusion { index: u64, size: u64 },
+    Inclusion {
+        /// That the receipt names.
+        index: u64,
+        /// Of the tree that was signed.
+        size: u64,
+    },
+    /// It was signed, but is not a record of a version that is known here.
     #[error("the record cannot be read: {0}")]
     Record(String),
+    /// What is disclosed was not committed to by this record.
     #[error("the receipt's commitments are not those of the record")]
     Commitments,
+    /// Its value or its salt is another one.
     #[error("the personal detail at place {0} is not what the record commits to")]
     Detail(usize),
 }

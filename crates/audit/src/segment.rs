@@ -43,8 +43,10 @@ pub(crate) enum Part {
 }
 
 impl TrailKey {
+    /// Of the key, in bytes.
     pub const LEN: usize = 32;
 
+    /// For as long as a trail lives: what another key wrote is another hand's.
     pub fn new(key: &[u8; TrailKey::LEN]) -> TrailKey {
         TrailKey(Arc::new(MacKey::new(key)))
     }

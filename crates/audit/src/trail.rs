@@ -1,3 +1,5 @@
+//! The trail as the bridge holds it: taking records, waiting for them to be durable, and closing.
+
 use crate::believed::Doubt;
 use crate::checkpoint::Signers;
 use crate::fault::{AuditError, failed};
@@ -93,6 +95,7 @@ impl Trail {
         self.shared.head.get().map(Head::mark)
     }
 
+    /// How it stands now; each number is at most the one before.
     pub fn status(&self) -> Status {
         let shared = &self.shared;
         // In this order, so that a later stage never seems ahead of an earlier one.
@@ -105,6 +108,9 @@ impl Trail {
 
     /// Takes no more records, writes and integrates those that are there, and signs a last checkpoint. Blocks
     /// meanwhile. A second call does nothing.
+    ///
+    /// # Errors
+    /// [`AuditError::Unwritten`] and [`AuditError::NotIntegrated`], after all was tried that can be.
     pub fn close(&self) -> Result<(), AuditError> {
         let Some(threads) = self.threads.lock().take() else { return Ok(()) };
         self.refusals.close();

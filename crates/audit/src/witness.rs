@@ -32,8 +32,11 @@ pub struct Witness {
 /// An answer to `add-checkpoint`, for HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// HTTP's, as c2sp.org/tlog-witness has them: 200, 400, 403, 404, 409 or 422.
     pub status: u16,
+    /// Its media type.
     pub content_type: &'static str,
+    /// A cosignature line, the size that the witness knows, or a reason.
     pub body: String,
     /// Proof that the log is not honest, if the request was one.
     pub finding: Option<Box<Finding>>,
@@ -42,6 +45,7 @@ pub struct Answer {
 /// A log that does not only grow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// In what way.
     pub kind: FindingKind,
     /// The log's name.
     pub origin: String,
@@ -51,6 +55,7 @@ pub struct Finding {
     pub evidence: Vec<String>,
 }
 
+/// In what way a log was not honest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FindingKind {
     /// The witness has seen a longer log.
@@ -196,6 +201,7 @@ pub struct AddCheckpoint {
 }
 
 impl AddCheckpoint {
+    /// Reads a request of at most [`MAX_BODY`]; `None` where it is none.
     pub fn parse(body: &[u8]) -> Option<AddCheckpoint> {
         let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_BODY)?;
         let (proof, note) = text.split_once("\n\n")?;

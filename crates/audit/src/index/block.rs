@@ -1,3 +1,5 @@
+//! How one file of the index is laid out.
+
 use super::positions::{BITMAP, Positions};
 use super::term::Term;
 use crate::merkle::Hash;

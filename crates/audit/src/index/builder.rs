@@ -1,3 +1,5 @@
+//! Gathering the terms of a block.
+
 use super::block::{BLOCKS, Blocks, MAX_POSTINGS, Posting, Times, encode};
 use super::term::{Field, Term};
 use crate::merkle::{Hash, leaf_hash, root_of};

@@ -1,3 +1,5 @@
+//! One file of the index, read as far as a query needs it.
+
 use super::block::{BlockHead, HEAD, find};
 use super::positions::Positions;
 use super::seal::{SEAL, Seal};

@@ -1,3 +1,5 @@
+//! Which records of a block may match.
+
 /// Which of the 65,536 records of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Positions {

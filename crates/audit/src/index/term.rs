@@ -1,3 +1,5 @@
+//! What a record is found by, shortened.
+
 /// What of a record the index knows. The number is part of the stored form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

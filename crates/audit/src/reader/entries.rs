@@ -18,6 +18,7 @@ pub struct Stored {
     pub index: u64,
     /// The leaf, byte for byte.
     pub json: String,
+    /// The same, read.
     pub entry: Entry,
     /// The personal detail that the record commits to. Empty where it was never there (version 1), was dropped
     /// by retention, or does not lie beside this copy of the log.

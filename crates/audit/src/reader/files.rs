@@ -18,9 +18,21 @@ pub enum LogFile {
     /// How much retention has left.
     Kept,
     /// `width` hashes of a level; 256 of them in a full tile.
-    Tile { level: u32, index: u64, width: u64 },
+    Tile {
+        /// 0 holds the entries' hashes, each further one the roots of 256 of those below.
+        level: u32,
+        /// From 0, in the level.
+        index: u64,
+        /// From 1 to 256.
+        width: u64,
+    },
     /// `width` records; 256 of them in a full bundle.
-    Entries { index: u64, width: u64 },
+    Entries {
+        /// From 0.
+        index: u64,
+        /// From 1 to 256.
+        width: u64,
+    },
 }
 
 /// No path of the log is longer: seven groups of digits, a level and a width.

@@ -1,3 +1,5 @@
+//! Building the index beside a growing log.
+
 use super::details::Forward;
 use super::log::Log;
 use crate::detail::{self, DetailKind};

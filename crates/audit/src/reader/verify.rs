@@ -1,3 +1,5 @@
+//! Verifying a whole log, step by step, or a range of it.
+
 use super::details::Forward;
 use super::log::{CHECKPOINT, Log, settled};
 use crate::checkpoint::Checkpoint;
@@ -24,6 +26,7 @@ pub struct Verified {
     pub key: String,
     /// Entries under the signed checkpoint; every one was hashed again.
     pub size: u64,
+    /// The tree's root, computed anew and signed.
     pub root: Hash,
     /// What retention dropped, as records in the log say. The hashes of dropped records were verified. Nothing where
     /// only a range was verified: the records that say so may lie outside.

@@ -1,3 +1,5 @@
+//! The newest head that witnesses cosigned, and asking them for another one.
+
 use super::log::{CHECKPOINT, Log, settled};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::disk;

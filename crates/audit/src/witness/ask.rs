@@ -1,3 +1,5 @@
+//! The other end: what to ask a witness, and what its answer means.
+
 use super::{AddCheckpoint, Finding, FindingKind, MAX_BODY};
 use crate::checkpoint::Checkpoint;
 use crate::text::decimal;
@@ -14,13 +16,23 @@ pub struct CosignRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CosignOutcome {
     /// It cosigned. The note is the checkpoint with its cosignatures, for [`crate::Log::keep_witnessed`].
-    Cosigned { note: String, cosignatures: Vec<Signature> },
+    Cosigned {
+        /// As a signed note.
+        note: String,
+        /// Those of this witness in it.
+        cosignatures: Vec<Signature>,
+    },
     /// It knows another number of entries than was assumed: ask again, from there.
     At(u64),
     /// It has seen what an honest log cannot have shown it. Somebody has to look at this.
     Finding(Finding),
     /// It does not cosign, or answers as no witness does.
-    Refused { status: u16, reason: String },
+    Refused {
+        /// HTTP's.
+        status: u16,
+        /// In its own words, or ours.
+        reason: String,
+    },
 }
 
 impl CosignRequest {

@@ -1,3 +1,5 @@
+//! What a witness remembers between two questions.
+
 use crate::disk::{self, Disk};
 use ironbridge_seal::hash::{hex, sha256};
 use ironbridge_seal::note::MAX_BYTES;

@@ -1,3 +1,4 @@
+//! The trail through its outer surface, on real files and on a disk in memory that can lose what was not synced.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,3 +1,5 @@
+//! Queries, against what a reader of every record would find.
+
 use crate::exchanges::{START, append, closed, flow, id, open, open_lagging, record, wait};
 use ironbridge_audit::{Log, Order, Query, Stored};
 use ironbridge_core::Timestamp;
