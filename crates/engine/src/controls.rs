@@ -2,6 +2,7 @@
 
 use crate::plan::OperationPlan;
 use crate::transport::{BuildError, Preparing};
+use ipnet::IpNet;
 use ironbridge_controls::address::AddressList;
 use ironbridge_controls::authenticate::Authenticate;
 use ironbridge_controls::authorise::Authorise;
@@ -15,7 +16,7 @@ use ironbridge_controls::schema::Schema;
 use ironbridge_controls::subject::DataSubjects;
 use ironbridge_controls::suspended::Suspended;
 use ironbridge_core::{Bounds, Control, CredentialKind, Pipeline, Reads, Side, SubjectKeys};
-use ironbridge_manifest::{self as manifest, Listener, Rate};
+use ironbridge_manifest::{self as manifest, Rate};
 use ironbridge_store::Idempotency;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +25,12 @@ use std::time::Duration;
 const FAILURES_PER_MINUTE: u64 = 60;
 
 impl Preparing<'_> {
-    /// The controls that everything meets before it is known what it wants.
-    pub fn admission(&self, listener: &Listener) -> Result<Vec<Arc<dyn Control>>, BuildError> {
+    /// The controls that everything meets before it is known what it wants, where only these addresses may call; any,
+    /// where none are named.
+    pub fn admission(&self, addresses: Option<&[IpNet]>) -> Result<Vec<Arc<dyn Control>>, BuildError> {
         let limits = &self.services.limits;
         let mut controls: Vec<Arc<dyn Control>> = Vec::new();
-        if let Some(networks) = &listener.addresses {
+        if let Some(networks) = addresses {
             controls.push(Arc::new(AddressList::new(networks.to_vec())));
         }
         let per_address = quota("bridge.limits.per_address", self.plan.manifest.bridge.limits.per_address)?;
@@ -39,12 +41,12 @@ impl Preparing<'_> {
     /// The controls that all operations of an integration share.
     pub fn shared_controls(
         &self,
-        listener: &Listener,
+        addresses: Option<&[IpNet]>,
         name: &str,
         declared: &manifest::Integration,
     ) -> Result<Vec<Arc<dyn Control>>, BuildError> {
         let limits = &self.services.limits;
-        let mut controls = self.admission(listener)?;
+        let mut controls = self.admission(addresses)?;
         let place = "failed authentication";
         let failures = quota(place, Rate { count: FAILURES_PER_MINUTE, per: Duration::from_secs(60) })?;
         let failures = FailedAuthentication::new(Arc::clone(limits), failures)

@@ -7,7 +7,6 @@ use crate::transport::{BuildError, Preparing};
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use ironbridge_controls::rules::Rule;
-use ironbridge_core::{Bounds, Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
 use ironbridge_http::hosts::Hosts;
 use ironbridge_http::passes::{self, Passes};
 use ironbridge_http::target::Target;
@@ -53,15 +52,11 @@ impl Builder<'_> {
             })
         };
         let max_exchanges = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
-        let undeclared =
-            Pipeline::new(self.from.admission(listener)?, Bounds { request: Some(0), reply: Some(0) });
+        let (flow, pipeline) = self.from.undeclared(targets::NAME, listener.addresses.as_deref())?;
         Ok(Offer {
             hosts: Hosts::default(),
             routes,
-            undeclared: Undeclared {
-                flow: Arc::new(Flow::undeclared(targets::NAME, self.from.generation)),
-                pipeline: Arc::new(undeclared.within(Arc::clone(&self.from.services.room))),
-            },
+            undeclared: Undeclared { flow, pipeline },
             problems: Problems { public_url: self.public_url.as_str().into(), realm: (*bridge.name).into() },
             name: bridge.name.pseudonym().into(),
             via_http1: via("1.1")?,
@@ -93,8 +88,8 @@ impl Builder<'_> {
         let targets = Targets::of(self.from.egresses);
         let target = targets.and_then(|targets| targets.get(&declared.target));
         let target = target.ok_or_else(|| undeclared("the target has no http"))?;
-        let facts = Arc::new(facts(&self.from.plan.manifest, name, declared));
-        let shared = self.from.shared_controls(listener, name, declared)?;
+        let addresses = listener.addresses.as_deref();
+        let mut passages = self.from.passages(name, declared, addresses)?.into_iter();
         let url = self
             .from
             .plan
@@ -113,16 +108,8 @@ impl Builder<'_> {
             let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
             let place = format!("integrations.{name}.http.operations.{operation_name}");
             let pattern = paths::pattern(&http.path, &operation.route.path);
-            let any = operation.as_any_other(operation_name);
-            let pipeline = self.from.pipeline(&place, &shared, declared, &any, plan)?;
-            let reply_is_read = pipeline.reads().reply.is_whole();
-            let permission = self.from.plan.permissions.find(any.permission);
-            let flow_operation = OperationFacts {
-                name: operation_name.shared(),
-                permission: permission.ok_or_else(|| undeclared("a permission was not compiled"))?,
-                permission_name: operation.conditions.permission.shared(),
-            };
-            let flow = Flow::new(Arc::clone(&facts), Some(flow_operation), self.from.generation);
+            let passage = passages.next().ok_or_else(|| undeclared("an operation was not compiled"))?;
+            let reply_is_read = passage.pipeline.reads().reply.is_whole();
             let rewrite = operation.target_path.as_ref().map(|to| {
                 let written = paths::rewrite(to, &operation.route.path);
                 written.ok_or_else(|| undeclared("a parameter of target_path is not in the matched path"))
@@ -140,8 +127,8 @@ impl Builder<'_> {
             };
             let route = Arc::new(Route {
                 pattern: pattern.as_str().into(),
-                flow: Arc::new(flow),
-                pipeline: Arc::new(pipeline),
+                flow: passage.flow,
+                pipeline: passage.pipeline,
                 mount: http.path.0.trim_end_matches('/').into(),
                 parameters: paths::parameters(&operation.route.path),
                 passes,
@@ -156,33 +143,6 @@ impl Builder<'_> {
             routes.insert(method, &pattern, route).map_err(|error| declared_wrongly(error.to_string()))?;
         }
         Ok(())
-    }
-}
-
-fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integration) -> IntegrationFacts {
-    let system = |name: &manifest::Name| SystemFacts {
-        name: name.shared(),
-        country: manifest
-            .systems
-            .get(name)
-            .map(|system| system.country.to_string().into())
-            .unwrap_or_default(),
-    };
-    let data = declared.data.as_ref();
-    let words = |list: Option<&Vec<String>>| -> Vec<Arc<str>> {
-        list.into_iter().flatten().map(|word| Arc::from(word.as_str())).collect()
-    };
-    IntegrationFacts {
-        name: name.shared(),
-        transport: targets::NAME,
-        source: system(&declared.source),
-        target: system(&declared.target),
-        purpose: declared.purpose.as_str().into(),
-        legal_basis: declared.legal_basis.name().into(),
-        subjects: words(data.map(|data| &data.subjects)),
-        categories: words(data.map(|data| &data.categories)),
-        disclosure: data.map_or("", |data| data.disclosure.name()),
-        durable: declared.is_durable(),
     }
 }
 
