@@ -363,12 +363,12 @@ async fn replace(
     for ingress in &mut state.ingresses {
         prepared.push(ingress.prepare(&from).await?);
     }
-    // From here on nothing fails.
+    // From here on nothing fails. What bounds exchanges comes before what takes them.
+    services.apply(&plan.manifest.bridge);
     let mut told: Vec<Action> = egresses.iter().flat_map(Egress::renewed).cloned().collect();
     told.extend(prepared.into_iter().flat_map(|prepared| prepared.apply()));
     drop(from);
     (state.egresses, state.issuers) = (egresses, issuers);
-    services.apply(&plan.manifest.bridge);
     state.generation = generation;
     state.terms.are(plan.terms.clone());
     told.extend(plan.terms.iter().filter_map(|term| term.told(services)));

@@ -7,8 +7,7 @@ use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::FileState;
 use ironbridge_controls::limit::LimitTable;
 use ironbridge_core::memory::Memory;
-use ironbridge_core::{Clock, Entropy, IdSource, Recorder, Room, StoreMark};
-use ironbridge_http::OpenExchanges;
+use ironbridge_core::{Clock, Entropy, IdSource, OpenExchanges, Recorder, Room, StoreMark};
 use ironbridge_identity::api_key::{KeyKind, KeyRing};
 use ironbridge_identity::authority::CertificateAuthority;
 use ironbridge_identity::certificate::CertificateVerifier;
@@ -136,6 +135,8 @@ impl Services {
     pub fn apply(&self, bridge: &Bridge) {
         self.audit.send_replace(Some(bridge.audit.clone()));
         self.room.memory.set_limit(bridge.limits.memory.0);
+        let most = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
+        self.exchanges.set_limit(most);
         self.home.store.keep_at_most(bridge.limits.replay.0);
     }
 

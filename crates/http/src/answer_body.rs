@@ -1,13 +1,13 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
-use crate::connection::{Open, Worker};
+use crate::connection::Worker;
 use crate::lasting::Lasting;
 use crate::refusal::ReplyError;
 use crate::unattended::{Answering, Entry, patience};
 use crate::watch::Watched;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use ironbridge_core::{Code, Tail};
+use ironbridge_core::{Code, Open, Tail};
 use ironbridge_net::gate::InService;
 use std::cell::RefCell;
 use std::future::Future;

@@ -11,7 +11,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use ironbridge_core::{Clock, Denial, Entropy, Exchange, IdSource, Parting, Recorder, code};
+use ironbridge_core::{Clock, Denial, Entropy, Exchange, IdSource, OpenExchanges, Parting, Recorder, code};
 use ironbridge_net::frames::{FrameState, Frames};
 use ironbridge_net::gate::{self, Gate, GateState};
 use ironbridge_net::listen::{Connection, Handler};
@@ -21,7 +21,6 @@ use std::cell::RefCell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -34,10 +33,6 @@ pub struct Shared {
     pub entropy: Arc<dyn Entropy>,
     pub exchanges: Arc<OpenExchanges>,
 }
-
-/// The exchanges that are open now, over all cores and listeners.
-#[derive(Default)]
-pub struct OpenExchanges(AtomicUsize);
 
 /// One listener's HTTP service, on every core.
 pub struct Front {
@@ -129,14 +124,6 @@ impl Worker {
     /// Has the operator's log tell of a refusal, as it has room for its kind.
     pub fn tell(&self, denial: &Denial, exchange: &Exchange) {
         self.front.offer.load().told.log(denial, exchange);
-    }
-
-    /// Counts an exchange as open while the guard lives; `None` when there are too many.
-    pub fn opens(self: &Rc<Self>, max: usize) -> Option<Open> {
-        let open = Open(Rc::clone(self));
-        // Counted before it is looked at, so that two cores never take the last place; dropped, it is given back.
-        let before = self.front.shared.exchanges.0.fetch_add(1, Ordering::Relaxed);
-        (before < max).then_some(open)
     }
 
     pub fn is_draining(&self) -> bool {
@@ -264,14 +251,6 @@ impl Caller {
         if ended.as_ref().is_err_and(took_nothing) {
             self.parting.because(&code::ANSWER_UNTAKEN);
         }
-    }
-}
-
-pub(crate) struct Open(Rc<Worker>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.front.shared.exchanges.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

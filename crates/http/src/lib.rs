@@ -47,7 +47,7 @@ mod websocket;
 mod whole;
 
 pub use caller::{ForwardingField, Proxies};
-pub use connection::{Front, OpenExchanges, Shared};
+pub use connection::{Front, Shared};
 pub use delivery::{HttpDelivery, Way};
 pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
@@ -116,8 +116,6 @@ pub struct Offer {
     pub token_service: Option<TokenService>,
     /// For the whole body of a request.
     pub body_timeout: Duration,
-    /// Exchanges open at once in the whole bridge.
-    pub max_exchanges: usize,
     /// Services of the bridge itself.
     pub mounts: Vec<Mount>,
     /// Of which refusals the operator's log has lines.

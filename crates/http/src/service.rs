@@ -1,7 +1,7 @@
 //! From one request to its answer.
 
 use crate::answer_body::AnswerBody;
-use crate::connection::{Open, Shared, Worker};
+use crate::connection::{Shared, Worker};
 use crate::member::{self, Member};
 use crate::request::{self, Inbound};
 use crate::routes::Found;
@@ -14,7 +14,9 @@ use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ironbridge_core::uri::{Ambiguous, AtMember, CanonicalPath, Query};
-use ironbridge_core::{Answer, Asked, Denial, Exchange, Flow, Parting, Peer, PeerCertificate, code, cross};
+use ironbridge_core::{
+    Answer, Asked, Denial, Exchange, Flow, Open, Parting, Peer, PeerCertificate, code, cross,
+};
 use ironbridge_net::frames::FrameState;
 use ironbridge_net::gate::{self, Arrival, GateState};
 use ironbridge_net::listen::Permit;
@@ -224,8 +226,8 @@ impl Served<'_> {
         match self.offer.proxies.caller(&parts.headers, connection) {
             Err(unreadable) => (None, Err(unreadable.denial(connection.to_canonical()))),
             Ok(address) => {
-                let busy = || Denial::new(&code::BRIDGE_BUSY).retry_after(Duration::from_secs(1));
-                (Some(address), self.worker.opens(self.offer.max_exchanges).ok_or_else(busy))
+                let open = self.worker.front.shared.exchanges.open();
+                (Some(address), open.map_err(|busy| *busy))
             }
         }
     }

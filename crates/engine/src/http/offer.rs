@@ -51,7 +51,6 @@ impl Builder<'_> {
                 BuildError::Declared { place: "bridge.name".to_owned(), reason: error.to_string() }
             })
         };
-        let max_exchanges = usize::try_from(bridge.limits.max_exchanges.value()).unwrap_or(usize::MAX);
         let (flow, pipeline) = self.from.undeclared(targets::NAME, listener.addresses.as_deref())?;
         Ok(Offer {
             hosts: Hosts::default(),
@@ -67,7 +66,6 @@ impl Builder<'_> {
                 directory: Arc::clone(&self.from.directory),
             }),
             body_timeout: bridge.timeouts.body,
-            max_exchanges,
             mounts: self.mounts(name).await?,
             told: Told::default(),
         })
