@@ -1,3 +1,5 @@
+//! Which addresses the bridge itself may connect to.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Which resolved addresses the bridge may connect to. Checked after resolution, and the connection is then
@@ -11,6 +13,7 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// Whether a connection to this address may be made. IPv4 in IPv6's clothes is judged as IPv4.
     pub fn allows(self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(v4) => self.allows_v4(v4),

@@ -32,19 +32,25 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// What one address gets at least when several share the time to connect.
 const SHARE: Duration = Duration::from_millis(250);
 
+/// Why there is no connection. Nothing was sent; the texts are for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
+    /// The name is unknown, or nobody who knows it answers.
     #[error("name resolution failed: {0}")]
     Resolve(String),
+    /// [`Policy`] allows none of the name's addresses.
     #[error("address refused: {0}")]
     AddressRefused(String),
+    /// None of the addresses takes a TCP connection.
     #[error("no connection: {0}")]
     Unreachable(String),
+    /// The handshake failed, mostly over the other side's certificate.
     #[error("TLS: {0}")]
     Tls(String),
     /// It answers, in another version of HTTP than it was offered.
     #[error("protocol: {0}")]
     Protocol(String),
+    /// Within what the caller of this waits.
     #[error("no connection in time")]
     Timeout,
     /// The last are the audit trail's and the store's.

@@ -43,6 +43,7 @@ impl Cores {
         Ok(Cores { handle: Handle { cores: cores.into() }, threads })
     }
 
+    /// For whoever puts work onto them; it may outlive them.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
@@ -71,6 +72,7 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// How many cores there are.
     pub fn count(&self) -> usize {
         self.cores.len()
     }

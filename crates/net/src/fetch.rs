@@ -27,6 +27,10 @@ pub struct GuardedClient {
 }
 
 impl GuardedClient {
+    /// A client that trusts these roots and connects to no other addresses than these.
+    ///
+    /// # Errors
+    /// When the roots cannot be loaded.
     pub fn new(roots: &Roots, addresses: Policy) -> Result<GuardedClient, TlsError> {
         let config = client_config(roots, None, &[Protocol::Http1])?;
         Ok(GuardedClient { config: Arc::new(config), addresses })

@@ -73,6 +73,7 @@ pub struct FrameState {
 pub struct Refused {
     /// Most likely for their size.
     pub large: u64,
+    /// For any other reason.
     pub other: u64,
 }
 
@@ -97,6 +98,7 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_SILENCE: Duration = Duration::from_secs(10);
 
 impl<Io: AsyncRead> Frames<Io> {
+    /// With what will be known of the connection. Both stay on the core on which they are made.
     pub fn new(io: Io) -> (Frames<Io>, Rc<FrameState>) {
         let state = Rc::new(FrameState::default());
         let now = Instant::now();

@@ -35,6 +35,7 @@ use tokio::time::{Instant, Sleep};
 pub struct Limits {
     /// Bytes of the whole head, request line included; also of all trailers.
     pub head: usize,
+    /// Header fields of a request; also those of all trailers.
     pub fields: usize,
     /// Bytes of the request target.
     pub target: usize,
@@ -64,6 +65,7 @@ const STAND_IN: &[u8] = b"GET /.refused HTTP/1.1\r\nHost: refused\r\nConnection:
 /// (RFC 9112 §9.6). Enough for uploads that people send at once; the times are near those of nginx's lingering close, and are
 /// what ends it as a rule.
 pub const LINGER_BYTES: usize = 256 * 1024 * 1024;
+/// As long in all; see [`LINGER_BYTES`].
 pub const LINGER: Duration = Duration::from_secs(15);
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
@@ -113,6 +115,7 @@ enum Wait {
 }
 
 impl<Io> Gate<Io> {
+    /// With what gate and transport will know together.
     pub fn new(io: Io, limits: Limits) -> (Gate<Io>, Arc<GateState>) {
         let state = Arc::new(GateState::new());
         let gate = Gate {

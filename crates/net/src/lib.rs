@@ -1,6 +1,12 @@
 //! Listeners, TLS, the HTTP/1 framing gate, upstream pools and the guarded outbound connector.
 //!
 //! **Invariant:** nothing here knows what a manifest means, and nothing here judges an exchange.
+//!
+//! Toward callers: [`listen`] hands connections to [`cores`], [`tls`] secures them, [`gate`] and [`frames`] look at what
+//! passes before hyper does. Toward targets: [`upstream`], and for the bridge's own questions [`fetch`], over one guarded
+//! connector that checks every address.
+
+#![warn(missing_docs)]
 
 pub mod address;
 mod connect;

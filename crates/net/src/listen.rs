@@ -30,6 +30,10 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Listens at once, before anything is served: a reload that cannot bind changes nothing.
+    ///
+    /// # Errors
+    /// As the operating system says, such as when the address is taken.
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // Lets a restarted bridge bind while connections of the old one are in TIME_WAIT.
@@ -69,6 +73,7 @@ impl Listener {
     }
 }
 
+/// How a listener serves.
 pub struct Options {
     /// Connections above these are closed unheard.
     pub limits: Limits,
@@ -76,12 +81,16 @@ pub struct Options {
     pub handler: Arc<dyn Fn(usize) -> Handler + Send + Sync>,
 }
 
+/// What is done with a connection, on the core that it was given to.
 pub type Handler = Rc<dyn Fn(Connection) -> LocalBoxFuture>;
+/// What stays on one core.
 pub type LocalBoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// An accepted connection.
 pub struct Connection {
+    /// Plain; a handshake is the handler's.
     pub stream: TcpStream,
+    /// Who connected.
     pub peer: SocketAddr,
     /// The listener's address.
     pub local: SocketAddr,
@@ -89,6 +98,7 @@ pub struct Connection {
     pub permit: Permit,
 }
 
+/// A connection's place among those that may be open.
 pub struct Permit {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
@@ -135,6 +145,7 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// Where it listens; see [`Listener::address`].
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
@@ -179,9 +190,12 @@ impl Drop for Serving {
     }
 }
 
+/// Connections that were closed unheard, since the listener began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refused {
+    /// Their address had as many open as one may.
     pub by_address: u64,
+    /// As many were open as may be, or no file descriptor was left.
     pub by_limit: u64,
 }
 

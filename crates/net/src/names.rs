@@ -12,6 +12,7 @@ pub struct Names {
 }
 
 impl Names {
+    /// Lets these pass.
     pub fn listed(names: impl IntoIterator<Item = HeaderName>) -> Names {
         Names { listed: names.into_iter().collect(), all_but: None }
     }
@@ -21,14 +22,17 @@ impl Names {
         Names { all_but: Some((side, but.into_iter().collect())), ..self }
     }
 
+    /// Those that are named one by one, in their order.
     pub fn listed_ones(&self) -> &[HeaderName] {
         &self.listed
     }
 
+    /// Whether it is named, and not only among all.
     pub fn lists(&self, name: &HeaderName) -> bool {
         self.listed.contains(name)
     }
 
+    /// Whether it crosses.
     pub fn pass(&self, name: &HeaderName) -> bool {
         self.listed.contains(name)
             || self.all_but.as_ref().is_some_and(|(side, but)| is_free(name, *side, but))

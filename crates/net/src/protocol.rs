@@ -1,3 +1,5 @@
+//! How HTTP is spoken with callers: hyper's settings, and what its errors mean.
+
 use crate::cores::LocalExecutor;
 use hyper_util::rt::TokioTimer;
 use std::error::Error;

@@ -1,3 +1,5 @@
+//! When to come again (RFC 9110 §10.2.3).
+
 use http::HeaderMap;
 use http::header::{DATE, HeaderValue, RETRY_AFTER};
 use std::time::{Duration, SystemTime};

@@ -48,7 +48,9 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// What ALPN speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
+    /// `http/1.1`, and what says nothing.
     Http1,
+    /// `h2`.
     Http2,
 }
 
@@ -129,6 +131,7 @@ impl Roots {
     }
 }
 
+/// Why certificates, keys or roots cannot be used. For the operator.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct TlsError(pub String);

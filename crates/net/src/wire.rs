@@ -1,3 +1,5 @@
+//! TCP as it is written here.
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -26,6 +28,7 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// Nothing is waited for yet.
     pub fn new(stream: TcpStream) -> Wire {
         Wire::with_patience(stream, STALL)
     }

@@ -1,3 +1,5 @@
+//! A request's body on its way in, and how far it has come.
+
 use super::FrameState;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
@@ -12,6 +14,7 @@ use std::task::{Context, Poll, ready};
 /// Why the rest of a request's body does not come.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
+    /// The connection ended, or what came breaks HTTP's rules.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
     /// Over HTTP/2.
@@ -32,6 +35,7 @@ pub struct Arriving {
 /// How far a body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Progress {
+    /// Nobody waits for it at the moment.
     #[default]
     Coming,
     /// Somebody waits for more of it.
@@ -46,6 +50,7 @@ impl Arriving {
         Rc::clone(self.progress.get_or_insert_default())
     }
 
+    /// `frames` is what is known of its connection, if that speaks HTTP/2.
     pub fn new(body: Incoming, frames: Option<&Rc<FrameState>>) -> Arriving {
         Arriving { body, frames: frames.map(Rc::clone), progress: None }
     }

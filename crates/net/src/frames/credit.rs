@@ -4,6 +4,7 @@ use super::weight::BYTES_FOR_ONE;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How fast credit comes, and how much there can be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
     /// What time alone saves up.

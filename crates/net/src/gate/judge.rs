@@ -1,3 +1,5 @@
+//! What comes of a connection's bytes, request by request.
+
 use super::Limits;
 use super::chunked::{Chunked, From, Progress};
 use super::head::{Framing, Head, Verdict};

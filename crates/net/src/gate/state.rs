@@ -1,3 +1,5 @@
+//! What the gate and the transport of one connection know together.
+
 use ironbridge_core::Code;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -1,3 +1,5 @@
+//! The gate against hyper, however a connection's bytes are cut.
+
 use super::head::Framing;
 use super::judge::{Judge, Judged, Then};
 use super::*;

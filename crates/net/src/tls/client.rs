@@ -1,3 +1,5 @@
+//! TLS toward targets.
+
 use super::{Identity, Protocol, Roots, TlsError, VERSIONS, provider};
 use rustls::ClientConfig;
 use rustls::client::ResolvesClientCert;

@@ -9,14 +9,20 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+/// Why a handshake came to nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
     /// It went away, and had asked for nothing yet or gave no reason.
     #[error("gone before the handshake was over")]
     Gone,
-    /// `kind` is one of a few: what callers do wrong, many do many times.
+    /// It did something that TLS, or this listener, does not take.
     #[error("{kind}: {why}")]
-    Refused { kind: &'static str, why: Cow<'static, str> },
+    Refused {
+        /// One of a few: what callers do wrong, many do many times.
+        kind: &'static str,
+        /// In words.
+        why: Cow<'static, str>,
+    },
 }
 
 impl HandshakeError {

@@ -1,3 +1,5 @@
+//! TLS toward callers.
+
 pub use super::Protocol;
 pub use super::refused::HandshakeError;
 use super::{Identity, Roots, TlsError, VERSIONS, provider, refused};
@@ -23,6 +25,7 @@ use tokio_rustls::server::TlsStream;
 pub struct ServerIdentity(ArcSwap<CertifiedKey>);
 
 impl ServerIdentity {
+    /// Shared by every configuration of the listener, so that one call replaces it everywhere.
     pub fn new(identity: Identity) -> Arc<ServerIdentity> {
         Arc::new(ServerIdentity(ArcSwap::new(identity.0)))
     }
@@ -39,11 +42,14 @@ impl ResolvesServerCert for ServerIdentity {
     }
 }
 
+/// Whether callers show certificates.
 #[derive(Debug, Clone)]
 pub enum ClientAuth {
+    /// None is asked for.
     Off,
     /// A certificate is asked for, and verified if given.
     Optional(Roots),
+    /// No handshake without one that these verify.
     Required(Roots),
 }
 
@@ -85,10 +91,12 @@ pub fn server_config(
 pub struct ListenerTls(ArcSwap<ServerConfig>);
 
 impl ListenerTls {
+    /// With the configuration to begin with.
     pub fn new(config: Arc<ServerConfig>) -> ListenerTls {
         ListenerTls(ArcSwap::new(config))
     }
 
+    /// New handshakes go by this from now on; connections that are open stay.
     pub fn replace(&self, config: Arc<ServerConfig>) {
         self.0.store(config);
     }
@@ -151,6 +159,7 @@ impl Turns {
 
 /// A connection after its handshake.
 pub struct Secured {
+    /// What is spoken within.
     pub stream: TlsStream<Wire>,
     /// What ALPN chose; HTTP/1 when the caller did not say.
     pub protocol: Protocol,

@@ -17,15 +17,20 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
+/// What any body's error can be turned into.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request body on its way to a target.
 #[derive(Default)]
 pub enum OutBody {
+    /// None at all.
     #[default]
     Empty,
+    /// Whole, as the pipeline read and cleared it.
     Full(Bytes),
+    /// As it comes from the caller, unread.
     Stream(StreamedBody),
+    /// From elsewhere.
     Boxed(Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>),
 }
 

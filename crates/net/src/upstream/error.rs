@@ -10,13 +10,16 @@ use std::io;
 /// Why a request got no response, or not all of it. The texts are for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
+    /// See [`ConnectError::Resolve`].
     #[error("name resolution failed: {0}")]
     Resolve(String),
     /// Every address the name resolved to is forbidden by the address policy.
     #[error("address refused: {0}")]
     AddressRefused(String),
+    /// See [`ConnectError::Unreachable`].
     #[error("no connection: {0}")]
     Unreachable(String),
+    /// The handshake failed before anything was sent.
     #[error("TLS: {0}")]
     Tls(String),
     /// It refused the bridge's certificate, which TLS 1.3 tells only after the handshake, when the request is on its way.
@@ -25,13 +28,20 @@ pub enum SendError {
     /// It speaks another version of HTTP than the one it was offered.
     #[error("protocol: {0}")]
     Protocol(String),
+    /// Within the target's time to connect.
     #[error("no connection in time")]
     Timeout,
+    /// None returned and none could be opened within the target's time to queue.
     #[error("all connections are taken")]
     Busy,
     /// The account that it is for holds all that it may of the target.
     #[error("the account `{account}` holds its share of the target, {most} connections")]
-    ShareTaken { account: Box<str>, most: usize },
+    ShareTaken {
+        /// Whose share it is.
+        account: Box<str>,
+        /// Connections that it may hold.
+        most: usize,
+    },
     /// The bridge has no file descriptor left for another connection.
     #[error("no file descriptor is left for a connection")]
     NoDescriptor,
@@ -41,10 +51,12 @@ pub enum SendError {
     /// The answer breaks HTTP's rules, so that it could be read in more than one way. Its connection is closed.
     #[error("the target's answer is malformed: {0}")]
     Malformed(String),
+    /// The connection, or the request's stream on it, ended before its answer did.
     #[error("the target broke off: {detail}")]
     BrokeOff {
         /// Whether the target may have received (part of) the request and acted on it.
         maybe_sent: bool,
+        /// How, in our words where it is one of the ways that are known.
         detail: String,
     },
 }
@@ -52,12 +64,16 @@ pub enum SendError {
 /// What was wrong with a request's body, which its caller sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
+    /// Above what the operation takes of a body that is not read.
     #[error("larger than allowed")]
     TooLarge,
+    /// Its caller sent nothing for as long as it may pause.
     #[error("paused for too long")]
     TooSlow,
+    /// Its caller went away, or broke HTTP's rules.
     #[error("broke off: {0}")]
     Broken(String),
+    /// A field follows it that HTTP lets stand in a header section only (RFC 9110 §6.5.1).
     #[error("followed by {0}, which may not be")]
     Trailer(HeaderName),
 }

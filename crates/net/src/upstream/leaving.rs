@@ -1,3 +1,5 @@
+//! How a connection to an HTTP/2 target ends.
+
 use crate::to_target::{Follows, Read, ToTarget, is_closed};
 use std::cell::Cell;
 use std::future::Future;

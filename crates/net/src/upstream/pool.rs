@@ -169,6 +169,7 @@ impl Lease {
 }
 
 impl Pool {
+    /// A pool by itself, which nobody looks through; a bridge asks [`Pools::of`].
     pub fn new(upstream: Arc<Upstream>) -> Rc<Pool> {
         Pool::within(upstream, Rc::default())
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// For whom a connection is taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Holder<'a> {
+    /// As declared.
     pub account: &'a str,
     /// The most connections it may hold; over HTTP/2, as many streams as there would be on so many connections.
     pub most: usize,

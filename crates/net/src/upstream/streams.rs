@@ -1,3 +1,5 @@
+//! The streams of one shared connection.
+
 use super::leaving::Heard;
 use std::cell::Cell;
 use std::rc::Rc;

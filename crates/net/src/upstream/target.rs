@@ -14,14 +14,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// How a target is reached, and as whom.
 pub struct Settings {
     /// `https://host[:port][/base]`, without query or credentials.
     pub url: String,
+    /// Who may have issued the target's certificate.
     pub roots: Roots,
     /// The certificate the bridge shows to the target.
     pub identity: Option<Identity>,
     /// The name the target's certificate must carry, where it differs from the URL's host.
     pub server_name: Option<String>,
+    /// Which version of HTTP it is spoken to in.
     pub protocol: Protocol,
     /// Most connections of the whole bridge to this target.
     pub max_connections: usize,
@@ -31,6 +34,7 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long a request waits for a connection when all are taken.
     pub queue_timeout: Duration,
+    /// Which of its name's addresses may be used.
     pub addresses: Policy,
     /// Accepts an `http` URL: exchanges cross in the clear.
     pub danger_plaintext: bool,
@@ -55,12 +59,15 @@ impl Settings {
     }
 }
 
+/// Which version of HTTP a target is spoken to in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
     /// What ALPN chooses; HTTP/1 in the clear.
     #[default]
     Auto,
+    /// HTTP/1.1 only.
     Http1,
+    /// HTTP/2 only: a target that does not speak it is an error.
     Http2,
 }
 
@@ -95,6 +102,10 @@ pub(super) struct Tls {
 }
 
 impl Upstream {
+    /// Checks all that can be checked without a connection.
+    ///
+    /// # Errors
+    /// When the URL is none of a target, or TLS cannot be set up as asked.
     pub fn new(settings: Settings) -> Result<Arc<Upstream>, UpstreamError> {
         let wrong = |reason| UpstreamError::Url { url: settings.url.clone(), reason };
         let url: Uri = settings.url.parse().map_err(|_| wrong("it cannot be read as a URL"))?;
@@ -207,10 +218,18 @@ fn tls_toward(
     Ok(Tls { config: Arc::new(config), http1: Arc::new(http1), name })
 }
 
+/// Why a target cannot be reached as declared. The operator's to mend.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UpstreamError {
+    /// It is no `https` URL with a host, or holds what does not belong there.
     #[error("`{url}` is not a target URL: {reason}")]
-    Url { url: String, reason: &'static str },
+    Url {
+        /// As declared.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Its roots, or the bridge's certificate for it.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
