@@ -1,3 +1,5 @@
+//! How long to wait after a failure.
+
 use ironbridge_core::Entropy;
 use std::sync::Arc;
 use std::time::Duration;

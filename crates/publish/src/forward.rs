@@ -28,7 +28,9 @@ use std::sync::Arc;
 pub struct Forward {
     /// As declared; names the cursor's file, so letters, digits, `-` and `_` only.
     pub name: String,
+    /// Who gets them, and how.
     pub sink: Sink,
+    /// As what.
     pub format: Format,
     /// Seal how far it is.
     pub keys: Arc<Keys>,
@@ -37,14 +39,37 @@ pub struct Forward {
 /// Appends a record in some format, as UTF-8 without line breaks.
 pub type Format = Arc<dyn Fn(&Stored, &mut Vec<u8>) + Send + Sync>;
 
+/// Who gets records. Each trusts its own roots, and is reached over the guarded connector only.
 pub enum Sink {
-    /// RFC 5424 over TLS (RFC 5425). `hostname` names this bridge in every message.
-    Syslog { dialer: Dialer, hostname: String },
-    /// OpenTelemetry logs, `http/json`. `url` is the whole of it, mostly ending in `/v1/logs`; `instance` becomes
-    /// `service.instance.id`.
-    Otlp { url: String, instance: String, authorization: Option<Sensitive>, client: Arc<dyn Fetch> },
+    /// RFC 5424 over TLS (RFC 5425).
+    Syslog {
+        /// Connects to it.
+        dialer: Dialer,
+        /// Names this bridge in every message.
+        hostname: String,
+    },
+    /// OpenTelemetry logs, `http/json`.
+    Otlp {
+        /// The whole of it, mostly ending in `/v1/logs`.
+        url: String,
+        /// Becomes `service.instance.id`.
+        instance: String,
+        /// The field of that name, where it wants one.
+        authorization: Option<Sensitive>,
+        /// Trusts its certificate.
+        client: Arc<dyn Fetch>,
+    },
     /// POST requests of our own; 2xx acknowledges.
-    Https { url: String, framing: Framing, authorization: Option<Sensitive>, client: Arc<dyn Fetch> },
+    Https {
+        /// The whole of it.
+        url: String,
+        /// How several records share a body.
+        framing: Framing,
+        /// The field of that name, where it wants one.
+        authorization: Option<Sensitive>,
+        /// Trusts its certificate.
+        client: Arc<dyn Fetch>,
+    },
 }
 
 /// A batch ends here, or at [`BATCH_RECORDS`], whichever it reaches first.

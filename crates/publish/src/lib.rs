@@ -5,6 +5,8 @@
 //! Whatever fails is tried again for as long as it takes, and shows as [`Lag`]. `docs/audit-publish.md` says what
 //! each destination gets and can rely on. [`RemoteLog`] is the other end: another machine's log, read from here.
 
+#![warn(missing_docs)]
+
 mod backoff;
 mod cosign;
 mod files;

@@ -30,14 +30,17 @@ use tokio::task::JoinSet;
 pub struct Mirror {
     /// As declared.
     pub name: String,
+    /// Where it is kept.
     pub target: Target,
     /// How long to wait after one checkpoint before copying the next.
     pub interval: Duration,
 }
 
+/// Where a copy is kept.
 pub enum Target {
     /// A directory that is there already: so nothing is written below a mount point without its mount.
     Directory(PathBuf),
+    /// A bucket that is there already, and that the key may read, write and delete in.
     S3(Bucket),
 }
 

@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 
 /// What is published where.
 pub struct Settings {
+    /// Copies of the log.
     pub mirrors: Vec<Mirror>,
+    /// Where records are sent on to.
     pub forwards: Vec<Forward>,
     /// Witnesses that are asked to cosign.
     pub witnesses: Vec<Cosigner>,
@@ -24,6 +26,7 @@ pub struct Settings {
     pub cosign_interval: Duration,
     /// How long to wait after a first failure; twice as long after each more, up to `longest_retry`.
     pub retry: Duration,
+    /// How long to wait at most after a failure.
     pub longest_retry: Duration,
 }
 

@@ -21,11 +21,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// kept half as often: ages get coarser by a five-hundredth.
 const GROWTH: usize = 1024;
 
+/// What a destination is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// It keeps a copy.
     Mirror,
+    /// It gets records.
     Forward,
+    /// It cosigns heads.
     Witness,
 }
 
@@ -34,6 +38,7 @@ pub enum Kind {
 pub struct Lag {
     /// As declared.
     pub name: String,
+    /// What it is.
     pub kind: Kind,
     /// So many records are copied, acknowledged or cosigned.
     pub position: u64,
@@ -60,6 +65,7 @@ pub struct Snapshot {
     /// When it was written: at the last change.
     #[serde(with = "moment::text")]
     pub time: Timestamp,
+    /// Mirrors first, each kind in the order in which it is declared.
     pub destinations: Vec<Lag>,
 }
 

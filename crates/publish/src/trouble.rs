@@ -1,3 +1,5 @@
+//! Why something did not get out.
+
 use ironbridge_audit::export::visible;
 use std::fmt;
 use std::time::Duration;

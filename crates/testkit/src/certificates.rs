@@ -1,3 +1,5 @@
+//! Certificates for tests.
+
 use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -17,7 +19,9 @@ pub struct Authority {
 pub enum Validity {
     /// From an hour ago until tomorrow.
     Now,
+    /// Until yesterday.
     Expired,
+    /// From tomorrow on.
     NotYet,
 }
 
@@ -33,6 +37,7 @@ impl Validity {
 }
 
 impl Authority {
+    /// One that signs itself; `name` is its common name.
     pub fn new(name: &str) -> Result<Authority> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -43,10 +48,12 @@ impl Authority {
         Ok(Authority { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
     }
 
+    /// Its certificate, for a file of roots.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
+    /// The same in binary.
     pub fn der(&self) -> CertificateDer<'static> {
         self.issuer.der().clone()
     }
@@ -94,13 +101,17 @@ impl Authority {
 
 /// A certificate and its private key.
 pub struct Identity {
+    /// The certificate alone, without its authority's.
     pub certificate_pem: String,
+    /// PKCS#8.
     pub key_pem: String,
+    /// The same as [`Identity::certificate_pem`], in binary.
     pub certificate: CertificateDer<'static>,
     key: Vec<u8>,
 }
 
 impl Identity {
+    /// The private key in binary.
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()))
     }

@@ -1,3 +1,5 @@
+//! An OAuth issuer that makes tokens as they are asked for, good ones and bad ones.
+
 use crate::{Authority, FakeTarget, Reply};
 use anyhow::{Context, Result};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
@@ -16,6 +18,7 @@ pub struct TokenIssuer {
 const KEY_ID: &str = "test-key";
 
 impl TokenIssuer {
+    /// An issuer with a key of its own; `authority` makes its certificate.
     pub fn start(authority: &Authority) -> Result<TokenIssuer> {
         let issuer = TokenIssuer { key: KeyPair::generate()?, server: FakeTarget::start(authority)? };
         let (url, keys) = (issuer.url(), issuer.key_set()?);
@@ -38,6 +41,7 @@ impl TokenIssuer {
         &self.server
     }
 
+    /// The key that verifies its tokens, for whoever reads no key set.
     pub fn public_key_pem(&self) -> String {
         self.key.public_key_pem()
     }

@@ -4,6 +4,8 @@
 //! Everything listens on a free loopback port and stops when its guard is dropped. A missing program is an error
 //! that names the command which installs it, never a silent skip.
 
+#![warn(missing_docs)]
+
 mod certificates;
 mod issuer;
 mod peers;

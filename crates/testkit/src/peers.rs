@@ -1,3 +1,5 @@
+//! Programs that nobody here wrote, and that the tests talk to.
+
 use crate::{Identity, Process};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -28,21 +30,26 @@ pub fn peer(name: &str) -> Result<PathBuf> {
 /// What curl got back.
 #[derive(Debug, Clone)]
 pub struct CurlReply {
+    /// Of the last answer.
     pub status: u16,
     /// Names in lower case; of several answers (100, 101, redirects) the last one's.
     pub headers: Vec<(String, String)>,
+    /// As it came, decoded where curl was told to.
     pub body: Vec<u8>,
 }
 
 impl CurlReply {
+    /// The first value of a field; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The body as JSON.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {}", self.text()))
     }
@@ -120,6 +127,7 @@ impl NodeServer {
         &self.url
     }
 
+    /// What it has printed so far.
     pub fn output(&self) -> String {
         self.process.output()
     }
@@ -189,6 +197,7 @@ impl OidcProvider {
         Ok(OidcProvider { server, ca: ca.to_path_buf() })
     }
 
+    /// The issuer's identifier.
     pub fn issuer(&self) -> &str {
         self.server.url()
     }

@@ -1,3 +1,5 @@
+//! Running programs, which end with their guards.
+
 use anyhow::{Context, Result, bail};
 use parking_lot::{Condvar, Mutex};
 use std::io::Read;
@@ -30,6 +32,7 @@ struct Captured {
 }
 
 impl Process {
+    /// Starts it with nothing on its standard input.
     pub fn start(command: &mut Command) -> Result<Process> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
@@ -85,6 +88,7 @@ impl Process {
         String::from_utf8_lossy(&self.output.captured.lock().text).into_owned()
     }
 
+    /// The operating system's number for it.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

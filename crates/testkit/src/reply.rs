@@ -22,6 +22,7 @@ pub enum Reply {
     /// 200 with what arrived: `{"method", "path", "version", "headers": {name: [value]}, "body_length", "body"}`,
     /// the body as JSON where it is JSON, as text otherwise.
     Echo,
+    /// A status and a JSON body.
     Json(u16, Value),
     /// A status, header fields and a body, sent as they are.
     Raw(u16, Vec<(&'static str, String)>, Bytes),
@@ -55,6 +56,7 @@ impl fmt::Debug for Choice {
 }
 
 impl Reply {
+    /// What `choose` makes of each request.
     pub fn chosen(choose: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Reply {
         Reply::Chosen(Choice(Arc::new(choose)))
     }

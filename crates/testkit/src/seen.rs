@@ -6,6 +6,7 @@ use rustls_pki_types::CertificateDer;
 /// One request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// Such as `POST`.
     pub method: String,
     /// With the query.
     pub path: String,
@@ -13,7 +14,9 @@ pub struct Seen {
     pub version: String,
     /// In the order of arrival, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// All of it, without its framing.
     pub body: Bytes,
+    /// Fields that came after the body, in order, names in lower case.
     pub trailers: Vec<(String, String)>,
     /// The client's certificate, when the target asks for one.
     pub certificate: Option<CertificateDer<'static>>,

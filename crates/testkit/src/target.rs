@@ -29,10 +29,14 @@ pub struct FakeTarget {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// Which versions of HTTP a target speaks; ALPN says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocols {
+    /// HTTP/1.1 only.
     Http1,
+    /// HTTP/2 only.
     Http2,
+    /// Whichever the caller likes better.
     Both,
 }
 
@@ -51,6 +55,7 @@ struct TokenClient {
     lifetime: u64,
 }
 
+/// A target to be started.
 pub struct FakeTargetBuilder {
     identity: Identity,
     protocols: Protocols,
@@ -58,6 +63,7 @@ pub struct FakeTargetBuilder {
 }
 
 impl FakeTargetBuilder {
+    /// Both, unless told otherwise.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
         self.protocols = protocols;
         self
@@ -69,6 +75,7 @@ impl FakeTargetBuilder {
         self
     }
 
+    /// Starts it on a free port.
     pub fn start(self) -> Result<FakeTarget> {
         let tls = TlsAcceptor::from(Arc::new(self.tls()?));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -122,10 +129,12 @@ impl FakeTarget {
         Ok(FakeTargetBuilder { identity, protocols: Protocols::Both, client_authority: None })
     }
 
+    /// One that speaks both versions of HTTP and asks for no certificate.
     pub fn start(authority: &Authority) -> Result<FakeTarget> {
         FakeTarget::builder(authority)?.start()
     }
 
+    /// Where it listens, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -174,6 +183,7 @@ impl FakeTarget {
         self.seen().into_iter().filter(|seen| operation_of(seen) == operation).collect()
     }
 
+    /// Forgets what arrived; answers stay as they were set.
     pub fn forget(&self) {
         self.state.lock().seen.clear();
     }

@@ -1,3 +1,5 @@
+//! Connections on which bytes are said as they are written.
+
 use anyhow::{Context, Result};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,6 +24,7 @@ pub struct Wire {
     stream: TlsStream<TcpStream>,
     /// What came and was not yet taken.
     pub received: Vec<u8>,
+    /// The other end sends no more.
     pub is_closed: bool,
 }
 
@@ -44,6 +47,7 @@ impl Dialer {
         Ok(Dialer { port, tls: TlsConnector::from(Arc::new(config)) })
     }
 
+    /// From 127.0.0.1.
     pub async fn dial(&self) -> Result<Wire> {
         self.dial_from(Ipv4Addr::LOCALHOST).await
     }

@@ -13,11 +13,15 @@ use std::time::Duration;
 pub struct Bucket {
     /// `https://host[:port]`, without a path.
     pub url: String,
+    /// Its name.
     pub bucket: String,
     /// Before every object's name; empty, or it ends in `/`.
     pub prefix: String,
+    /// That requests are signed for, such as `eu-central-1`.
     pub region: String,
+    /// Whose key signs them.
     pub access_key_id: String,
+    /// The key.
     pub secret_access_key: Sensitive,
     /// Trusts the store's certificate.
     pub client: Arc<dyn Fetch>,

@@ -1,3 +1,5 @@
+//! A copy in a directory.
+
 use super::medium::Medium;
 use crate::files;
 use crate::trouble::Trouble;
