@@ -1,6 +1,7 @@
 //! What a transport gets of an integration: the flow and the pipeline of each operation, and what judges whatever
 //! matches none.
 
+use crate::plan::Planned;
 use crate::transport::{BuildError, Preparing};
 use ipnet::IpNet;
 use ironbridge_core::{Bounds, Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
@@ -34,29 +35,23 @@ impl Preparing<'_> {
         Ok((Arc::new(Flow::undeclared(transport, self.generation)), Arc::new(pipeline)))
     }
 
-    /// Every operation of an integration, by name. Only these addresses may call; any, where none are named.
+    /// Every operation of an integration, in the order of their names. Only these addresses may call; any, where none are named.
     ///
     /// # Errors
     /// What is declared cannot be built.
     pub fn passages(
         &self,
-        name: &manifest::Name,
-        declared: &manifest::Integration,
+        Planned { name, declared, operations }: Planned<'_>,
         addresses: Option<&[IpNet]>,
     ) -> Result<Vec<Passage>, BuildError> {
-        let undeclared = |reason: &str| BuildError::declared(format!("integrations.{name}"), reason);
         let facts = Arc::new(facts(&self.plan.manifest, name, declared));
         let shared = self.shared_controls(addresses, name, declared)?;
-        let operations = declared.flow.operations();
-        let passages = operations.iter().map(|operation| {
-            let plan = self.plan.operations.get(&(name.shared(), operation.name.shared()));
-            let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
+        let passages = declared.flow.operations().into_iter().zip(operations).map(|(operation, plan)| {
             let place = format!("integrations.{name}.{}.operations.{}", declared.flow.key(), operation.name);
-            let pipeline = self.pipeline(&place, &shared, declared, operation, plan)?;
-            let permission = self.plan.permissions.find(operation.permission);
+            let pipeline = self.pipeline(&place, &shared, declared, &operation, plan)?;
             let facts_of_it = OperationFacts {
                 name: operation.name.shared(),
-                permission: permission.ok_or_else(|| undeclared("a permission was not compiled"))?,
+                permission: plan.permission,
                 permission_name: operation.permission.shared(),
             };
             let flow = Flow::new(Arc::clone(&facts), Some(facts_of_it), self.generation);

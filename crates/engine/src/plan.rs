@@ -12,16 +12,16 @@ use ironbridge_controls::keep::KeepList;
 use ironbridge_controls::rules::{Declared, Known, Rule};
 use ironbridge_controls::schema::{DeadEnd, JsonSchema, dead_end};
 use ironbridge_controls::subject::Places;
-use ironbridge_core::{Clock, DEFAULT_MAX_BODY, PermissionTable, Timestamp};
+use ironbridge_core::{Clock, DEFAULT_MAX_BODY, Permission, PermissionTable, Timestamp};
 use ironbridge_manifest::finding::{NOT_COMPILED, POINTER_NOWHERE, RULE_ODD, RULE_UNDECIDABLE};
 use ironbridge_manifest::{
-    self as manifest, Audit, Date, Diagnostics, Loaded, Manifest, Observed, OneOrMore, Operation, Pointer,
+    Audit, Date, Diagnostics, Integration, Loaded, Manifest, Name, Observed, OneOrMore, Operation, Pointer,
     Positions, Sections, Size, SubjectPlace,
 };
 use ironbridge_seal::note::NoteVerifier;
 use ironbridge_secrets::Secrets;
 use schemas::ReadSchema;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,16 +31,26 @@ pub struct Plan {
     /// Warnings and notes.
     pub findings: Diagnostics,
     pub permissions: Arc<PermissionTable>,
-    /// By integration, then operation.
-    pub operations: BTreeMap<(Arc<str>, Arc<str>), OperationPlan>,
+    /// By integration, then operation, each in the order of their names.
+    compiled: Vec<Vec<OperationPlan>>,
     /// For how long what it declares is good.
     pub terms: Vec<Term>,
     positions: Positions,
 }
 
+/// An integration with what was compiled of it.
+#[derive(Clone, Copy)]
+pub struct Planned<'p> {
+    pub name: &'p Name,
+    pub declared: &'p Integration,
+    /// Of its operations, in the order of their names.
+    pub operations: &'p [OperationPlan],
+}
+
 /// One operation's compiled parts.
-#[derive(Default)]
 pub struct OperationPlan {
+    /// What a caller must hold.
+    pub permission: Permission,
     pub request_schema: Option<JsonSchema>,
     pub rules: Vec<Rule>,
     pub request_keep: Option<Arc<KeepList>>,
@@ -99,6 +109,12 @@ impl Plan {
         Plan::compile(loaded, judged, terms)
     }
 
+    /// Every integration with what was compiled of it.
+    pub fn integrations(&self) -> impl Iterator<Item = Planned<'_>> {
+        let each = self.manifest.integrations.iter().zip(&self.compiled);
+        each.map(|((name, declared), operations)| Planned { name, declared, operations })
+    }
+
     /// Why what these keys lead to is refused: time has taken away what it needs.
     pub fn lapsed(&self, keys: &[&str]) -> Option<&Arc<str>> {
         Term::lapsed_below(&self.terms, keys)
@@ -132,40 +148,23 @@ impl Plan {
     fn compile(loaded: Loaded, mut observed: Vec<Observed>, terms: Vec<Term>) -> Result<Plan, Diagnostics> {
         let manifest = &loaded.manifest;
         let mut compiler = Compiler::default();
-        let mut operations = BTreeMap::new();
         compiler.keys(&manifest.bridge.audit);
-        for (name, integration) in &manifest.integrations {
-            let subjects = compiler.subjects(name, integration);
-            for operation in &integration.flow.operations() {
-                let place = ["integrations", name, integration.flow.key(), "operations", operation.name];
-                let place: Vec<String> = place.iter().map(ToString::to_string).collect();
-                let accounts = manifest.accounts.iter();
-                let accounts = accounts.filter(|(_, account)| account.system == integration.source);
-                let source = (&*integration.source, accounts.map(|(name, _)| &**name).collect());
-                let mut plan = compiler.operation(&place, source, operation);
-                plan.subjects.clone_from(&subjects);
-                compiler.sizes(&place, operation, &plan, manifest.bridge.limits.memory);
-                operations.insert((name.shared(), operation.name.shared()), plan);
-            }
+        for permission in manifest.roles.values().flat_map(|role| &role.permissions) {
+            compiler.permissions.intern(permission);
         }
+        let integrations = manifest.integrations.iter();
+        let compiled = integrations
+            .map(|(name, integration)| compiler.integration(manifest, name, integration))
+            .collect();
         observed.extend(compiler.problems);
         let observed = loaded.positions.show(observed);
         if observed.are_in_the_way() {
             return Err(loaded.findings.and(observed));
         }
-        let mut permissions = PermissionTable::default();
-        for role in manifest.roles.values() {
-            role.permissions.iter().for_each(|permission| {
-                permissions.intern(permission);
-            });
-        }
-        for operation in manifest.integrations.values().flat_map(|integration| integration.flow.operations())
-        {
-            permissions.intern(operation.permission);
-        }
+        let permissions = Arc::new(compiler.permissions);
         let Loaded { manifest, findings, positions } = loaded;
         let findings = findings.and(observed);
-        Ok(Plan { manifest, findings, permissions: Arc::new(permissions), operations, terms, positions })
+        Ok(Plan { manifest, findings, permissions, compiled, terms, positions })
     }
 }
 
@@ -177,6 +176,7 @@ fn today(clock: &dyn Clock) -> Date {
 #[derive(Default)]
 struct Compiler {
     problems: Vec<Observed>,
+    permissions: PermissionTable,
     /// A schema file that several operations name is compiled once.
     schemas: HashMap<PathBuf, Option<Arc<ReadSchema>>>,
 }
@@ -197,7 +197,26 @@ impl Compiler {
         }
     }
 
-    fn subjects(&mut self, name: &str, integration: &manifest::Integration) -> Option<Arc<Places>> {
+    /// The parts of its operations, in their order.
+    fn integration(&mut self, manifest: &Manifest, name: &str, declared: &Integration) -> Vec<OperationPlan> {
+        let subjects = self.subjects(name, declared);
+        let accounts = manifest.accounts.iter().filter(|(_, account)| account.system == declared.source);
+        let accounts: Vec<&str> = accounts.map(|(name, _)| &**name).collect();
+        let mut compiled = Vec::new();
+        for operation in &declared.flow.operations() {
+            let place = ["integrations", name, declared.flow.key(), "operations", operation.name];
+            let place = place.map(str::to_owned);
+            let plan = OperationPlan {
+                subjects: subjects.clone(),
+                ..self.operation(&place, (&declared.source, accounts.clone()), operation)
+            };
+            self.sizes(&place, operation, &plan, manifest.bridge.limits.memory);
+            compiled.push(plan);
+        }
+        compiled
+    }
+
+    fn subjects(&mut self, name: &str, integration: &Integration) -> Option<Arc<Places>> {
         let places = integration.data.as_ref()?.subject_id.as_ref()?;
         let place = ["integrations", name, "data"].map(str::to_owned);
         let pointers = places.iter().enumerate().filter_map(|(number, place)| match place {
@@ -243,6 +262,7 @@ impl Compiler {
             self.dead_ends(place, &[side, "records"], schema, counted);
         }
         OperationPlan {
+            permission: self.permissions.intern(operation.permission),
             rules: self.rules(place, operation, &known),
             request_schema: request_schema.map(|schema| schema.compiled.clone()),
             request_keep: request

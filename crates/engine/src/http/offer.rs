@@ -2,7 +2,7 @@
 
 use super::paths;
 use super::targets::{self, Targets};
-use crate::plan::OperationPlan;
+use crate::plan::{OperationPlan, Planned};
 use crate::transport::{BuildError, Preparing};
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
@@ -39,11 +39,11 @@ impl Builder<'_> {
     async fn offer(&self, name: &str, listener: &Listener) -> Result<Offer, BuildError> {
         let bridge = &self.from.plan.manifest.bridge;
         let mut routes = Routes::default();
-        for (integration_name, declared) in &self.from.plan.manifest.integrations {
-            let Some(flow) = declared.http() else { continue };
+        for planned in self.from.plan.integrations() {
+            let Some(flow) = planned.declared.http() else { continue };
             let serves = bridge.listener_of(flow);
             if serves.is_some_and(|(serving, _)| &**serving == name) {
-                self.integration(&mut routes, listener, integration_name, declared, flow)?;
+                self.integration(&mut routes, listener, planned, flow)?;
             }
         }
         let via = |version: &str| {
@@ -75,10 +75,10 @@ impl Builder<'_> {
         &self,
         routes: &mut Routes,
         listener: &Listener,
-        name: &manifest::Name,
-        declared: &manifest::Integration,
+        planned: Planned<'_>,
         http: &manifest::HttpFlow,
     ) -> Result<(), BuildError> {
+        let Planned { name, declared, operations } = planned;
         let undeclared = |reason: &str| BuildError::Declared {
             place: format!("integrations.{name}"),
             reason: reason.to_owned(),
@@ -87,7 +87,7 @@ impl Builder<'_> {
         let target = targets.and_then(|targets| targets.get(&declared.target));
         let target = target.ok_or_else(|| undeclared("the target has no http"))?;
         let addresses = listener.addresses.as_deref();
-        let mut passages = self.from.passages(name, declared, addresses)?.into_iter();
+        let passages = self.from.passages(planned, addresses)?;
         let url = self
             .from
             .plan
@@ -96,17 +96,12 @@ impl Builder<'_> {
             .get(&declared.target)
             .and_then(|system| Some(&system.http()?.url));
         let url = url.ok_or_else(|| undeclared("the target has no http"))?;
-        let takes = |operation_name: &manifest::Name, operation: &manifest::HttpOperation| {
-            let plan = self.from.plan.operations.get(&(name.shared(), operation_name.shared()));
-            members(operation, plan)
-        };
+        let each = || http.operations.iter().zip(operations);
+        let takes = each().map(|((_, operation), plan)| (operation, members(operation, plan)));
         let way_back = Arc::new(paths::way_back(http, url, takes));
-        for (operation_name, operation) in &http.operations {
-            let plan = self.from.plan.operations.get(&(name.shared(), operation_name.shared()));
-            let plan = plan.ok_or_else(|| undeclared("an operation was not compiled"))?;
+        for (((operation_name, operation), plan), passage) in each().zip(passages) {
             let place = format!("integrations.{name}.http.operations.{operation_name}");
             let pattern = paths::pattern(&http.path, &operation.route.path);
-            let passage = passages.next().ok_or_else(|| undeclared("an operation was not compiled"))?;
             let reply_is_read = passage.pipeline.reads().reply.is_whole();
             let rewrite = operation.target_path.as_ref().map(|to| {
                 let written = paths::rewrite(to, &operation.route.path);
@@ -145,12 +140,9 @@ impl Builder<'_> {
 }
 
 /// The query members that cross for an operation.
-fn members(operation: &manifest::HttpOperation, plan: Option<&OperationPlan>) -> passes::Members {
+fn members(operation: &manifest::HttpOperation, plan: &OperationPlan) -> passes::Members {
     match &operation.request.query {
-        manifest::Crossing::All => {
-            let rules = plan.into_iter().flat_map(|plan| &plan.rules);
-            passes::Members::all(rules.flat_map(Rule::query_names))
-        }
+        manifest::Crossing::All => passes::Members::all(plan.rules.iter().flat_map(Rule::query_names)),
         manifest::Crossing::Listed(members) => passes::Members::Listed(
             members.iter().map(|member| ((*member.name).into(), member.repeats)).collect(),
         ),
@@ -168,7 +160,7 @@ fn passes(
 ) -> Result<Passes, BuildError> {
     let (request, response) = (&operation.request, &operation.response);
     Ok(Passes::new(passes::Declared {
-        query: members(operation, Some(plan)),
+        query: members(operation, plan),
         request: listed(place, &request.headers, |field| &field.0)?,
         request_trailers: listed(place, &request.trailers, |field| &field.0)?,
         reply: listed(place, &response.headers, |field| &field.0)?,

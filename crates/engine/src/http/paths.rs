@@ -43,15 +43,15 @@ pub fn rewrite(to: &Template, from: &Template) -> Option<Rewrite> {
     Some(Rewrite(pieces))
 }
 
-/// From the target's paths to the flow's operations; `takes` says which query members each does.
-pub fn way_back(
+/// From the target's paths to the flow's operations, which come with the query members that each takes.
+pub fn way_back<'m>(
     flow: &HttpFlow,
     target: &Url,
-    takes: impl Fn(&manifest::Name, &manifest::HttpOperation) -> Members,
+    operations: impl Iterator<Item = (&'m manifest::HttpOperation, Members)>,
 ) -> WayBack {
     let mount = flow.path.0.trim_end_matches('/');
     let mut way = WayBack::new(target.secure, &target.host, target.port, &target.path, mount);
-    for (name, operation) in &flow.operations {
+    for (operation, takes) in operations {
         let matched = &operation.route.path;
         let at_target = operation.target_path.as_ref().unwrap_or(matched);
         // Where the target's path has fewer parameters, nothing leads back.
@@ -65,7 +65,7 @@ pub fn way_back(
                 Segment::Parameter(_) => None,
             })
             .collect();
-        way.insert(&method, &segments, back, takes(name, operation));
+        way.insert(&method, &segments, back, takes);
     }
     way
 }
