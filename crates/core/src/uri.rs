@@ -12,6 +12,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
+pub use escape::form_text;
 pub use lookalike::{Lookalike, Read};
 pub use path::{CanonicalPath, is_plain_segment, spelled};
 pub use query::Query;

@@ -7,6 +7,7 @@ use crate::api_key::{Held, KeyRing};
 use crate::signing_keys::SigningKeys;
 use crate::token::{Issuer, SECRET_ID};
 use form::Form;
+use ironbridge_core::uri::form_text;
 use ironbridge_core::{CredentialKind, Timestamp, Word, word};
 use ironbridge_seal::{hash, random};
 use serde_json::{Value, json};
@@ -270,7 +271,7 @@ fn basic(field: &[u8]) -> Option<(String, Zeroizing<String>)> {
     }
     let decoded = Zeroizing::new(hash::unbase64(encoded.trim_start_matches(' '))?);
     let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((form::decode(id)?, Zeroizing::new(form::decode(secret)?)))
+    Some((form_text(id)?, Zeroizing::new(form_text(secret)?)))
 }
 
 /// What is asked for, if the account's roles hold all of it; everything they hold when nothing is asked for.

@@ -1,4 +1,5 @@
-//! Percent-encoding (RFC 3986 §2.1), undone once and written in one way.
+//! Percent-encoding (RFC 3986 §2.1), undone once and written in one way: the only decoder there is. What a text may
+//! hold once it is decoded is for its readers to say.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -36,6 +37,19 @@ impl Iterator for Octets<'_> {
         let (Some(high), Some(low)) = (digit(), digit()) else { return Some(Err(Broken)) };
         Some(Ok(Octet::Escaped(high << 4 | low)))
     }
+}
+
+/// A name or a value of a form (`application/x-www-form-urlencoded`, WHATWG URL §5.1), decoded: `+` is a blank. `None`
+/// where an escape is broken or what comes out is not UTF-8.
+pub fn form_text(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for octet in Octets::of(text) {
+        bytes.push(match octet.ok()? {
+            Octet::Plain(b'+') => b' ',
+            Octet::Plain(byte) | Octet::Escaped(byte) => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -494,3 +494,23 @@ fn naive(path: &str) -> Vec<u8> {
     }
     decoded
 }
+
+#[test]
+fn a_form_is_decoded_once() {
+    for (text, decoded) in [
+        ("", Some("")),
+        ("a+b%20c", Some("a b c")),
+        ("1%2B1", Some("1+1")),
+        ("%2541", Some("%41")),
+        ("100%25", Some("100%")),
+        ("sch%C3%BC", Some("sch\u{fc}")),
+        ("a;b&c", Some("a;b&c")),
+        ("50%", None),
+        ("%4", None),
+        ("%zz", None),
+        ("%+1", None),
+        ("%ff", None),
+    ] {
+        assert_eq!(form_text(text).as_deref(), decoded, "{text}");
+    }
+}

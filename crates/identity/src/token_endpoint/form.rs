@@ -1,5 +1,7 @@
 //! `application/x-www-form-urlencoded`, read strictly.
 
+use ironbridge_core::uri::form_text;
+
 /// Ours; a token request has a few hundred bytes.
 const MAX_FORM: usize = 16 * 1024;
 const MAX_FIELDS: usize = 32;
@@ -16,7 +18,7 @@ impl Form {
         let mut fields: Vec<(String, String)> = Vec::new();
         for field in text.split('&').filter(|field| !field.is_empty()) {
             let (name, value) = field.split_once('=').unwrap_or((field, ""));
-            let (Some(name), Some(value)) = (decode(name), decode(value)) else {
+            let (Some(name), Some(value)) = (form_text(name), form_text(value)) else {
                 return Err("the form's percent-encoding is broken");
             };
             if name != "resource" && fields.iter().any(|(known, _)| *known == name) {
@@ -41,23 +43,6 @@ impl Form {
             .filter(move |(known, value)| known == name && !value.is_empty())
             .map(|(_, value)| &**value)
     }
-}
-
-/// `+` is a space, `%XX` a byte; `None` when an escape is broken or the bytes are not UTF-8.
-pub(super) fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            plain => plain,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
