@@ -20,6 +20,8 @@ pub enum DetailKind {
     Subject = 2,
     /// Who did an action: an operating system user.
     Actor = 3,
+    /// What a transport wants to find an exchange by, as `name=value`.
+    Mark = 4,
 }
 
 impl DetailKind {
@@ -29,12 +31,13 @@ impl DetailKind {
             DetailKind::Address => "address",
             DetailKind::Subject => "subject",
             DetailKind::Actor => "actor",
+            DetailKind::Mark => "mark",
         }
     }
 
     /// Of the number that is stored; `None` for one of a later version.
     pub fn from_number(number: u8) -> Option<DetailKind> {
-        [DetailKind::Address, DetailKind::Subject, DetailKind::Actor]
+        [DetailKind::Address, DetailKind::Subject, DetailKind::Actor, DetailKind::Mark]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }

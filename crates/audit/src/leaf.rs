@@ -21,6 +21,9 @@ const MAX_RULE: usize = 256;
 /// Longest recorded form of what a command names or a person is called, in bytes.
 const MAX_TEXT: usize = 1024;
 const MAX_ACTOR: usize = 256;
+/// How many marks of a transport are kept, and the longest recorded form of one, in bytes.
+const MAX_MARKS: usize = 8;
+const MAX_MARK: usize = 256;
 
 /// A record as it is encoded: the leaf that enters the log, and the personal detail that lies beside it.
 #[derive(Default)]
@@ -100,6 +103,11 @@ impl Encoded {
             let sealed = self.details.push(belongs, DetailKind::Address, account.unwrap_or(callers), text);
             text.clear();
             sealed?;
+        }
+        for (name, value) in exchange.marks.iter().take(MAX_MARKS) {
+            let mark = format!("{name}={value}");
+            let (owner, mark) = (account.unwrap_or(callers), at_most(&mark, MAX_MARK));
+            self.details.push(belongs, DetailKind::Mark, owner, mark.as_bytes())?;
         }
         exchange.subjects.iter().try_for_each(|subject| {
             self.details.push(belongs, DetailKind::Subject, &subject.owner, subject.id.as_bytes())
@@ -354,6 +362,30 @@ mod tests {
         assert_eq!(std::str::from_utf8(text).unwrap(), expected);
         assert_eq!(commitment.len(), 46);
         assert_eq!(committed(&out), Some(details));
+    }
+
+    #[test]
+    fn what_a_transport_marks_is_sealed_beside_the_leaf() {
+        let mut exchange = exchange("a", 7);
+        exchange.marks = (0..20).map(|number| ("file", format!("orders-{number}.csv").into())).collect();
+        exchange.marks.insert(1, ("message", "\u{e4}".repeat(1000).into()));
+        let record = Record {
+            exchange: &exchange,
+            ending: Ending::Delivered(Answered { mark: None, said: Said::Done }),
+            duration: Duration::ZERO,
+            amends: false,
+        };
+        let mut encoded = Encoded::default();
+        encoded.exchange(&record, &callers()).unwrap();
+        assert!(!String::from_utf8(encoded.leaf).unwrap().contains("orders-"));
+        let pieces = crate::detail::parse(&encoded.details.bytes).unwrap();
+        let opened: Vec<_> = (pieces.iter().enumerate())
+            .map(|(place, piece)| piece.open((exchange.id, false), place, &callers()).unwrap())
+            .collect();
+        assert_eq!((opened.len(), opened[0].kind), (1 + MAX_MARKS, DetailKind::Address));
+        assert!(opened[1..].iter().all(|detail| detail.kind == DetailKind::Mark));
+        assert_eq!(opened[1].value, "file=orders-0.csv");
+        assert_eq!(opened[2].value, format!("message={}", "\u{e4}".repeat(124)));
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct Exchange {
     pub reply_media_type: Option<Box<str>>,
     /// The other fields of the reply that cross, in the target's terms, where the answer may be kept.
     pub reply_fields: Vec<(Box<str>, Box<[u8]>)>,
+    /// What its transport wants to find it by in the record, besides the id: a message's id, a file's name. Sealed there,
+    /// as its address is. The trail keeps the first eight, cut at 256 bytes.
+    pub marks: Vec<(&'static str, Box<str>)>,
     /// Which of the operator's own rules refused it.
     pub refused_by: Option<Box<str>>,
     /// Which kinds of credential would do, where the caller is not known.
@@ -81,6 +84,7 @@ impl Exchange {
             reservation: None,
             reply_media_type: None,
             reply_fields: Vec::new(),
+            marks: Vec::new(),
             refused_by: None,
             would_do: None,
             found: Vec::new(),
@@ -119,6 +123,7 @@ impl Exchange {
             reservation: self.reservation,
             reply_media_type: None,
             reply_fields: Vec::new(),
+            marks: self.marks.clone(),
             refused_by: None,
             would_do: self.would_do.clone(),
             found: Vec::new(),

@@ -101,6 +101,8 @@ fn push_exchange(extension: &mut Extension<'_>, entry: &Entry, opened: &[Detail]
     ] {
         extension.labelled(key, label, value);
     }
+    let marks = values(opened, DetailKind::Mark).collect::<Vec<_>>().join(";");
+    extension.labelled("flexString1", "marks", &marks);
     let status = entry.status.map(u64::from);
     for (key, label, value) in [
         ("cn1", "records", entry.records),
@@ -211,7 +213,11 @@ mod tests {
 
     #[test]
     fn an_exchange() {
-        let detail = [opened(DetailKind::Address, "192.0.2.7"), opened(DetailKind::Subject, "c-1")];
+        let detail = [
+            opened(DetailKind::Address, "192.0.2.7"),
+            opened(DetailKind::Subject, "c-1"),
+            opened(DetailKind::Mark, "file=orders.csv"),
+        ];
         let (header, pairs) = read(&written(Format::Cef, &exchange("x"), &detail));
         let version = env!("CARGO_PKG_VERSION");
         let expected =
@@ -227,6 +233,7 @@ mod tests {
             ("cs4", "contact;x"),
             ("cs4Label", "data categories"),
             ("cs6", "c-1"),
+            ("flexString1", "file=orders.csv"),
             ("cn2", "429"),
             ("flexNumber1", "41"),
         ] {

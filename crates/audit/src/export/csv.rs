@@ -6,7 +6,7 @@ use crate::entry::Entry;
 use crate::reader::Stored;
 use crate::text::{push_number, push_time};
 
-const COLUMNS: [&str; 39] = [
+const COLUMNS: [&str; 40] = [
     "index",
     "id",
     "time",
@@ -46,6 +46,7 @@ const COLUMNS: [&str; 39] = [
     "count",
     "last",
     "sources",
+    "marks",
 ];
 
 pub(super) fn header() -> String {
@@ -94,6 +95,7 @@ pub(super) fn write(record: &Stored, opened: &[Detail], out: &mut Vec<u8>) {
     row.number(Some(entry.count));
     row.field(|out| entry.last.iter().for_each(|last| push_time(out, *last)));
     row.number(entry.sources);
+    row.text(&values(opened, DetailKind::Mark).collect::<Vec<_>>().join(";"));
 }
 
 fn declared(entry: &Entry) -> [&str; 10] {
@@ -211,6 +213,8 @@ mod tests {
             opened(DetailKind::Address, "192.0.2.7"),
             opened(DetailKind::Subject, "c-1"),
             opened(DetailKind::Subject, "c-2"),
+            opened(DetailKind::Mark, "file=orders.csv"),
+            opened(DetailKind::Mark, "message=7"),
         ];
         let row = fields(&written(Format::Csv, &exchange("a, \"b\""), &detail));
         assert_eq!(row.len(), COLUMNS.len());
@@ -223,6 +227,7 @@ mod tests {
             ("bytes_in", "300"),
             ("address", "192.0.2.7"),
             ("subject_ids", "c-1;c-2"),
+            ("marks", "file=orders.csv;message=7"),
             ("action", ""),
         ] {
             assert_eq!(column(&row, name), value, "{name}");

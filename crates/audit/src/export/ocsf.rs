@@ -80,7 +80,12 @@ fn exchange(record: &Stored, opened: &[Detail]) -> Map<String, Value> {
     let subjects: Vec<Value> =
         values(opened, DetailKind::Subject).map(|id| json!({ "uid": id, "type": "data subject" })).collect();
     set(&mut event, "resources", (!subjects.is_empty()).then_some(Value::Array(subjects)));
-    set(&mut event, "unmapped", Some(unmapped(entry)));
+    let mut unmapped = unmapped(entry);
+    let marks: Vec<&str> = values(opened, DetailKind::Mark).collect();
+    if let Some(unmapped) = unmapped.as_object_mut().filter(|_| !marks.is_empty()) {
+        set(unmapped, "marks", Some(json!(marks)));
+    }
+    set(&mut event, "unmapped", Some(unmapped));
     event
 }
 
@@ -342,7 +347,11 @@ mod tests {
 
     #[test]
     fn an_exchange() {
-        let detail = [opened(DetailKind::Address, "192.0.2.7"), opened(DetailKind::Subject, "c-1")];
+        let detail = [
+            opened(DetailKind::Address, "192.0.2.7"),
+            opened(DetailKind::Subject, "c-1"),
+            opened(DetailKind::Mark, "file=orders.csv"),
+        ];
         let event = event(&exchange("x"), &detail);
         check(&event);
         for (at, value) in [
@@ -355,6 +364,7 @@ mod tests {
             ("/http_response/code", json!(429)),
             ("/resources/0/uid", json!("c-1")),
             ("/unmapped/bytes_in", json!(300)),
+            ("/unmapped/marks/0", json!("file=orders.csv")),
             ("/metadata/sequence", json!(41)),
             ("/duration", json!(1)),
         ] {

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Also disclose the personal detail of these kinds
-    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = ["address", "subject", "actor"])]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = ["address", "subject", "actor", "mark"])]
     disclose: Vec<String>,
     #[command(flatten)]
     keys: KeysArg,
