@@ -156,3 +156,13 @@ fn a_credential_that_keeps_failing_is_not_looked_at_for_a_while() {
     assert_eq!(get(&world, "ibk_guess", "/free", "192.0.2.67").status, 401);
     assert!(!is_limited(&get(&world, &writer, "/free", "192.0.2.66")));
 }
+
+/// Who keeps failing to authenticate is refused before it counts at its address: others call from there too.
+#[test]
+fn refused_attempts_to_authenticate_use_up_nobodys_quota() {
+    let (world, writer, _) = world("limits: { per_address: 100/h }");
+    let wrong = format!("{}x", writer.get(..writer.len() - 1).unwrap());
+    let statuses: Vec<u16> = (0..120).map(|_| get(&world, &wrong, "/free", "192.0.2.1").status).collect();
+    assert_eq!((statuses[0], statuses.contains(&429)), (401, true), "{statuses:?}");
+    assert!(!is_limited(&get(&world, &writer, "/free", "192.0.2.1")));
+}

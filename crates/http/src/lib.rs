@@ -51,7 +51,7 @@ pub use connection::{Front, Shared};
 pub use delivery::{HttpDelivery, Way};
 pub use mounted::{Mount, Mounted, MountedReply};
 pub use problem::Problems;
-pub use routes::{Collision, Routes};
+pub use routes::{Collision, Found, Routes};
 pub use told::Told;
 
 use hosts::Hosts;

@@ -229,3 +229,6 @@ fn proxies(listener: &Listener) -> Proxies {
     });
     Proxies::new(listener.trusted_proxies.iter().copied(), field)
 }
+
+#[cfg(test)]
+mod tests;
