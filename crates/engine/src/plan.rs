@@ -2,6 +2,7 @@
 //! check` stops here.
 
 mod schemas;
+mod trailers;
 
 use crate::descriptors;
 use crate::home::Home;
@@ -213,6 +214,7 @@ impl Compiler {
             self.sizes(&place, operation, &plan, manifest.bridge.limits.memory);
             compiled.push(plan);
         }
+        self.problems.extend(trailers::without_use(name, declared, &compiled));
         compiled
     }
 

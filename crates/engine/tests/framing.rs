@@ -225,7 +225,9 @@ fn a_method_without_content_brings_none_unless_that_is_declared() {
         operations: r#"read: { match: GET /read, permission: orders.read }
             search: { match: GET /search, permission: orders.read, request: { max_body: 1KiB } }
             drop: { match: DELETE /drop, permission: orders.write }
-            drop-some: { match: DELETE /some, permission: orders.write, request: { keep: [/a] } }"#,
+            drop-some: { match: DELETE /some, permission: orders.write, request: { keep: [/a] } }
+            drop-now: { match: DELETE /now, permission: orders.write, request: { rules: [{ check: request.method == 'DELETE', otherwise: no }] } }
+            drop-ruled: { match: DELETE /ruled, permission: orders.write, request: { rules: [{ check: body.a == 1, otherwise: no }] } }"#,
         ..Declared::default()
     };
     let (world, key) = World::with_key(&declared, |_, _| Ok(())).unwrap();
@@ -240,6 +242,9 @@ fn a_method_without_content_brings_none_unless_that_is_declared() {
             ("DELETE", "/drop", "x", false, 413),
             ("DELETE", "/drop", "", false, 200),
             ("DELETE", "/some", r#"{"a":1}"#, false, 200),
+            ("DELETE", "/now", r#"{"a":1}"#, false, 413),
+            ("DELETE", "/now", "", false, 200),
+            ("DELETE", "/ruled", r#"{"a":1}"#, false, 200),
         ] {
             let mut arguments =
                 vec![version, "-H", &key, "-H", "Content-Type: application/json", "-X", method];
