@@ -39,6 +39,13 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
+    pub const ALL: [CredentialKind; 4] = [
+        CredentialKind::ApiKey,
+        CredentialKind::Token,
+        CredentialKind::OauthClient,
+        CredentialKind::Certificate,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             CredentialKind::ApiKey => "api_key",

@@ -5,30 +5,10 @@
 //! other than these words say: every one of them can be asked for its own type ([`Any`]).
 
 use crate::memory::Charge;
-use crate::{Answered, Cleared, Denial};
+use crate::{Answered, Cleared, Denial, LocalFuture, Soon};
 use bytes::Bytes;
 use std::any::Any;
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
-
-/// A future that stays where it was made: an exchange lives on one core.
-pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
-/// What is mostly known at once; only what must wait pays for a future.
-pub enum Soon<'a, T> {
-    Now(T),
-    Later(LocalFuture<'a, T>),
-}
-
-impl<T> Soon<'_, T> {
-    pub async fn wait(self) -> T {
-        match self {
-            Soon::Now(value) => value,
-            Soon::Later(value) => value.await,
-        }
-    }
-}
 
 /// The caller's side of one exchange: where its request is read.
 pub trait Source: Any {
@@ -94,6 +74,9 @@ pub trait Reply: Any {
     fn last_look<'a>(&'a mut self, _body: Option<&'a Bytes>) -> Soon<'a, Result<(), Box<Denial>>> {
         Soon::Now(Ok(()))
     }
+
+    /// Nobody wants what is left of it.
+    fn discard(self: Box<Self>) {}
 
     /// The body as it arrives, for a source of another transport. `None` where there is none, or not any more.
     fn take_body(&mut self) -> Option<Box<dyn Inflow>>;

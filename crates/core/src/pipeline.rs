@@ -1,9 +1,8 @@
 use crate::memory::{Charge, Full, Memory};
 use crate::{
-    Code, Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Reading, Reads, Row, Side,
-    Stop, Verdict, code,
+    Cleared, Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Reading, Reads, Row,
+    Side, Verdict, code,
 };
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -136,23 +135,31 @@ impl Pipeline {
     pub async fn recognise(&self, exchange: &mut Exchange) -> Verdict {
         for control in &self.early {
             if control.is_asked_again() {
-                match control.judge(exchange) {
-                    Judgement::Now(verdict) => verdict?,
-                    Judgement::Later(verdict) => verdict.await?,
-                }
+                wait(control.judge(exchange)).await?;
             }
         }
         Ok(())
     }
 
-    /// The rest of the request's controls. The only place that makes a [`Cleared`].
-    pub(crate) async fn clear<'x>(&'x self, exchange: &'x mut Exchange) -> Result<Cleared<'x>, Stop> {
-        if exchange.principal.is_none() {
-            let denial = Denial::new(&crate::code::CREDENTIALS_MISSING);
-            return Err(denial.internal("no authenticate control ran").into());
+    /// The rest of the request's controls. What they let pass may be delivered.
+    pub(crate) async fn clear(&self, exchange: &mut Exchange) -> Verdict {
+        known(exchange)?;
+        self.run(&self.late, exchange).await
+    }
+
+    /// What was let in before, judged as it would be now: may its account do this, and may anything go to this target?
+    /// What was counted, read and reserved when it was let in stays so.
+    pub(crate) async fn clear_again(&self, exchange: &mut Exchange) -> Verdict {
+        known(exchange)?;
+        for control in self.early.iter().filter(|control| control.row().phase == Phase::Authorise) {
+            wait(control.judge(exchange)).await?;
         }
-        self.run(&self.late, exchange).await?;
-        Ok(Cleared { exchange, pipeline: self })
+        Ok(())
+    }
+
+    /// For delivery, of an exchange that was let in. The only place that makes a [`Cleared`].
+    pub(crate) fn cleared<'x>(&self, exchange: &'x mut Exchange) -> Cleared<'x> {
+        Cleared::of(exchange, self.max_request, self.max_reply)
     }
 
     pub(crate) async fn judge_reply(&self, exchange: &mut Exchange) -> Verdict {
@@ -201,10 +208,26 @@ impl Pipeline {
         })
     }
 
+    /// Of what was let in before, nothing is left to settle but what its reply's controls hold.
+    pub(crate) fn settle_again(&self, exchange: &Exchange, ending: &Ending) {
+        self.reply.iter().flat_map(|step| &**step).for_each(|control| control.settle(exchange, ending));
+    }
+
     pub(crate) fn settle(&self, exchange: &Exchange, ending: &Ending) {
         let with_bodies = self.late.iter().chain(&self.reply).flat_map(|step| &**step);
         for control in self.early.iter().chain(with_bodies) {
             control.settle(exchange, ending);
+        }
+    }
+}
+
+/// Nothing goes on whose caller nobody knows.
+fn known(exchange: &Exchange) -> Verdict {
+    match exchange.principal {
+        Some(_) => Ok(()),
+        None => {
+            let denial = Denial::new(&code::CREDENTIALS_MISSING);
+            Err(denial.internal("no authenticate control ran").into())
         }
     }
 }
@@ -232,53 +255,14 @@ fn inspect(controls: &[Arc<dyn Control>], exchange: &mut Exchange) -> Result<(),
 
 async fn judge(controls: &[Arc<dyn Control>], exchange: &mut Exchange) -> Verdict {
     for control in controls {
-        match control.judge(exchange) {
-            Judgement::Now(verdict) => verdict?,
-            Judgement::Later(verdict) => verdict.await?,
-        }
+        wait(control.judge(exchange)).await?;
     }
     Ok(())
 }
 
-/// An exchange that every request control let pass. Delivery takes nothing else, and only [`Pipeline`] makes one:
-/// its fields are private and it has no constructor.
-pub struct Cleared<'x> {
-    exchange: &'x mut Exchange,
-    pipeline: &'x Pipeline,
-}
-
-impl Cleared<'_> {
-    pub fn exchange(&self) -> &Exchange {
-        self.exchange
-    }
-
-    /// The most bytes of a request body that may go to the target.
-    pub fn max_request(&self) -> u64 {
-        self.pipeline.max_request
-    }
-
-    /// The most bytes of a reply that may come back.
-    pub fn max_reply(&self) -> u64 {
-        self.pipeline.max_reply
-    }
-
-    /// Why it ends, where it ends without an answer and not because its caller went away.
-    pub fn break_off(&mut self, code: &'static Code) {
-        self.exchange.broken_off = Some(code);
-    }
-
-    /// Counts request bytes that go to the target.
-    pub fn count_in(&mut self, bytes: u64) {
-        self.exchange.bytes_in = self.exchange.bytes_in.saturating_add(bytes);
-    }
-
-    /// Nothing of what was counted went to the target.
-    pub fn count_none(&mut self) {
-        (self.exchange.bytes_in, self.exchange.streamed_in) = (0, None);
-    }
-
-    /// A counter for a body that streams to the target with unknown length.
-    pub fn counter_in(&mut self) -> Arc<AtomicU64> {
-        Arc::clone(self.exchange.streamed_in.get_or_insert_default())
+async fn wait(judgement: Judgement<'_>) -> Verdict {
+    match judgement {
+        Judgement::Now(verdict) => verdict,
+        Judgement::Later(verdict) => verdict.await,
     }
 }

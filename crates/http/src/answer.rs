@@ -44,6 +44,7 @@ pub(crate) fn respond(
         Answer::Replayed { answer, tail } => {
             return replayed(&offer.problems, route, *answer, tail.exchange(), spelling);
         }
+        Answer::Accepted { tail } => return taken_over(tail.exchange()),
         Answer::Delivered { reply, body, tail } => (reply, body, tail),
     };
     let response = HttpReply::take(&mut *reply).unwrap_or_else(|| foreign::response(&mut *reply));
@@ -68,6 +69,14 @@ pub(crate) fn respond(
             passed(worker, route, route.way().map(|_| via), response, body, tail, spelling)
         }
     }
+}
+
+/// RFC 9110 §15.3.3: it will be delivered, and nobody knows yet what comes of it.
+fn taken_over(exchange: &Exchange) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::held(Bytes::new(), None));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    problem::stamp(response.headers_mut(), exchange);
+    response
 }
 
 fn passed(
@@ -308,7 +317,7 @@ fn refusal(offer: &Offer, denial: &Denial, tail: &Tail) -> Response<AnswerBody> 
 pub(crate) fn respond_nowhere(offer: &Offer, answer: Answer) -> Response<AnswerBody> {
     match answer {
         Answer::Denied { denial, tail } => refusal(offer, &denial, &tail),
-        Answer::Replayed { tail, .. } | Answer::Delivered { tail, .. } => {
+        Answer::Accepted { tail } | Answer::Replayed { tail, .. } | Answer::Delivered { tail, .. } => {
             refusal(offer, &Denial::new(&code::INTERNAL), &tail)
         }
     }

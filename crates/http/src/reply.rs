@@ -137,6 +137,10 @@ impl Reply for HttpReply {
         }))
     }
 
+    fn discard(self: Box<Self>) {
+        self.response.into_body().discard();
+    }
+
     fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
         let has_body = self.facts().has_body;
         has_body.then(|| Box::new(Replying(std::mem::take(self.response.body_mut()))) as Box<dyn Inflow>)
