@@ -12,7 +12,7 @@ mod party;
 
 use crate::findings::{Finding, finding};
 use crate::outline::{Names, Outline};
-use crate::place::{Site, Spot};
+use crate::place::{At, Spot};
 use crate::range::Range;
 use crate::reader::{Reader, quoted};
 use crate::{Account, Bridge, Danger, Date, Duration, Integration, Map, Role, System};
@@ -52,7 +52,7 @@ impl Parts {
 
 impl Check<'_, '_> {
     /// Reports a name that nothing has. `known` are those that could be meant.
-    fn unknown<'k>(&mut self, what: &str, name: &str, at: Site, known: impl Iterator<Item = &'k str>) {
+    fn unknown<'k>(&mut self, what: &str, name: &str, at: At, known: impl Iterator<Item = &'k str>) {
         let near = self.reader.suggest(name, known);
         let report =
             self.reader.report(&finding::UNKNOWN_NAME, at, format!("there is no {what} {}", quoted(name)));
@@ -63,14 +63,14 @@ impl Check<'_, '_> {
     }
 
     /// Reports a name of this kind unless it is declared.
-    fn resolve(&mut self, names: Names, what: &str, name: &str, at: Site) {
+    fn resolve(&mut self, names: Names, what: &str, name: &str, at: At) {
         if !self.outline.declares(names, name) {
             let outline = self.outline;
             self.unknown(what, name, at, outline.names(names));
         }
     }
 
-    fn report(&mut self, finding: &'static Finding, at: Site, message: impl Into<String>, label: &str) {
+    fn report(&mut self, finding: &'static Finding, at: At, message: impl Into<String>, label: &str) {
         self.reader.report(finding, at, message).label(label);
     }
 

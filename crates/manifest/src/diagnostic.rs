@@ -10,9 +10,11 @@ use std::sync::Arc;
 /// One finding in one place.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
+    /// What kind of finding it is.
     pub finding: &'static Finding,
     /// One sentence without its full stop. Never holds a secret.
     pub message: String,
+    /// Where it is.
     pub place: Place,
     /// What to write instead.
     pub help: Option<String>,
@@ -23,6 +25,7 @@ pub struct Diagnostic {
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
+    /// The file, or the directory where none is meant.
     pub file: PathBuf,
     /// From 1; 0 when the whole file or directory is meant.
     pub line: usize,
@@ -51,10 +54,12 @@ impl Diagnostic {
         self.finding.id
     }
 
+    /// Whether it stands in the way of loading, should be mended, or is worth knowing.
     pub fn severity(&self) -> Severity {
         self.finding.severity
     }
 
+    /// For programs: the place's members, and with them `id`, `severity`, `title`, `message`, `help` and `also`.
     pub fn to_json(&self) -> Value {
         let mut value = self.place.to_json();
         if let Value::Object(fields) = &mut value {
@@ -118,10 +123,12 @@ impl Diagnostics {
         self
     }
 
+    /// In the order of files and lines.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.kept.iter()
     }
 
+    /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
@@ -131,6 +138,7 @@ impl Diagnostics {
         self.kept.iter().filter(|d| d.severity() == severity).count()
     }
 
+    /// Whether the manifest cannot be used as it is.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }

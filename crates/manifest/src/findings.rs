@@ -12,6 +12,7 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// As reports write it.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -26,7 +27,9 @@ impl Severity {
 pub struct Finding {
     /// `IB1xx`: the manifest does not load. `IB2xx`: the checklist.
     pub id: &'static str,
+    /// How much it weighs.
     pub severity: Severity,
+    /// What it is, in a few words.
     pub title: &'static str,
     /// Why it matters.
     pub why: &'static str,

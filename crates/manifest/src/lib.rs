@@ -3,6 +3,8 @@
 //! [`load`] is the way in. Everything after it works with [`Manifest`], in which every value has been parsed and
 //! every name resolves. Nothing here knows the network, the store or the engine.
 
+#![warn(missing_docs)]
+
 mod belongs;
 mod check;
 mod diagnostic;

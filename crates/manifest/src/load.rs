@@ -4,7 +4,7 @@ use crate::check::Parts;
 use crate::diagnostic::Diagnostics;
 use crate::findings::{Finding, finding};
 use crate::outline::{Names, Outline};
-use crate::place::{FileId, Site};
+use crate::place::{At, FileId};
 use crate::reader::{Files, Reader, plain};
 use crate::sections::Sections;
 use crate::walk::{Fault, Walk};
@@ -18,9 +18,11 @@ use std::sync::Arc;
 /// A manifest that loads.
 #[derive(Debug)]
 pub struct Loaded {
+    /// What it declares.
     pub manifest: Manifest,
     /// Warnings and notes.
     pub findings: Diagnostics,
+    /// Where everything is written, to say more about it later.
     pub positions: Positions,
 }
 
@@ -34,6 +36,7 @@ pub struct Positions {
 /// What is found by those who compile a manifest further, or look at what it names.
 #[derive(Debug, Clone)]
 pub struct Observed {
+    /// What kind of finding it is.
     pub finding: &'static Finding,
     /// The keys that lead there (`integrations`, `order-sync`, ..., a list's index as a number), as far as they are
     /// written; none for the directory as a whole.
@@ -47,11 +50,13 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Something found where these keys lead.
     pub fn new(finding: &'static Finding, at: &[&str], message: impl Into<String>) -> Observed {
         let at = at.iter().map(ToString::to_string).collect();
         Observed { finding, at, message: message.into(), help: None, part: None }
     }
 
+    /// With what to do about it.
     pub fn help(self, help: impl Into<String>) -> Observed {
         Observed { help: Some(help.into()), ..self }
     }
@@ -200,7 +205,7 @@ fn refuse_bridge_below(
 }
 
 fn report_fault(fault: yaml::Fault, file: FileId, reader: &mut Reader<'_>) {
-    let site = Site { file, span: fault.span };
+    let site = At { file, span: fault.span };
     let report = reader.report(fault.finding, site, fault.message);
     if let Some(help) = fault.help {
         report.help(help);

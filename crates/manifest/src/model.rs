@@ -25,10 +25,15 @@ pub type Map<T> = BTreeMap<Name, T>;
 /// A whole manifest directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
+    /// The bridge itself.
     pub bridge: Bridge,
+    /// What data comes from and goes to.
     pub systems: Map<System>,
+    /// Named sets of permissions.
     pub roles: Map<Role>,
+    /// The identities under which systems call.
     pub accounts: Map<Account>,
+    /// The declared data flows.
     pub integrations: Map<Integration>,
     /// Everything that was read or named (manifest files, schemas, certificates), for watching.
     pub files: Vec<PathBuf>,

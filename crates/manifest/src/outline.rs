@@ -2,7 +2,7 @@
 
 use crate::findings::finding;
 use crate::keys::{Read, Section, read_key};
-use crate::place::{FileId, Site, Spot};
+use crate::place::{At, FileId, Spot};
 use crate::reader::{Reader, quoted};
 use crate::schema::TOP;
 use crate::sections::Sections;
@@ -235,9 +235,9 @@ fn declared_twice(first: &Declared, file: FileId, again: &Entry, reader: &mut Re
     reader
         .report(
             &finding::NAME_TWICE,
-            Site { file, span: again.key_span },
+            At { file, span: again.key_span },
             format!("{} is declared twice", quoted(&again.key)),
         )
         .label("declared again")
-        .also(Site { file: first.file, span: first.entry.key_span }, "first declared here");
+        .also(At { file: first.file, span: first.entry.key_span }, "first declared here");
 }

@@ -9,7 +9,7 @@ pub type FileId = usize;
 
 /// A range in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Site {
+pub struct At {
     pub file: FileId,
     pub span: Span,
 }
@@ -48,14 +48,14 @@ impl<'t> Spot<'t> {
 
     /// Where a part of a text is, in bytes of the text as it reads. A scalar can be written in quotes and over several
     /// lines, so the part is looked for: as often as it stands in the text before, it stands in the source before.
-    pub fn at_part(self, part: Range<usize>, sources: &[(PathBuf, String)]) -> Option<Site> {
+    pub fn at_part(self, part: Range<usize>, sources: &[(PathBuf, String)]) -> Option<At> {
         let Node { kind: Kind::Text(text), span } = self.value? else { return None };
         let written = sources.get(self.file)?.1.get(span.start..span.end)?;
         let sought = text.get(part.clone()).filter(|part| !part.is_empty())?;
         let before = text.match_indices(sought).take_while(|(at, _)| *at < part.start).count();
         let (at, _) = written.match_indices(sought).nth(before)?;
         let start = span.start + at;
-        Some(Site { file: self.file, span: Span { start, end: start + sought.len() } })
+        Some(At { file: self.file, span: Span { start, end: start + sought.len() } })
     }
 
     /// Whether there is such a key, or it was only asked for.
@@ -64,14 +64,14 @@ impl<'t> Spot<'t> {
     }
 
     /// Where the key is.
-    pub fn at_key(self) -> Site {
-        Site { file: self.file, span: self.key }
+    pub fn at_key(self) -> At {
+        At { file: self.file, span: self.key }
     }
 
     /// Where a scalar value is; for anything else, where its key is.
-    pub fn at_value(self) -> Site {
+    pub fn at_value(self) -> At {
         match self.value {
-            Some(Node { kind: Kind::Text(_), span }) => Site { file: self.file, span: *span },
+            Some(Node { kind: Kind::Text(_), span }) => At { file: self.file, span: *span },
             _ => self.at_key(),
         }
     }

@@ -4,7 +4,7 @@ use crate::belongs::{self, belongs};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::findings::{Finding, finding};
 use crate::keys::{Read, Section};
-use crate::place::{FileId, Site};
+use crate::place::{At, FileId};
 use crate::redact;
 use crate::schema;
 use crate::sections::Sections;
@@ -53,12 +53,12 @@ pub struct Reader<'f> {
 struct Found {
     finding: &'static Finding,
     message: String,
-    site: Option<Site>,
+    site: Option<At>,
     /// Where there is no site: the file that is meant, else the directory.
     file: Option<PathBuf>,
     label: String,
     help: Option<String>,
-    also: Vec<(Site, String)>,
+    also: Vec<(At, String)>,
 }
 
 /// The keys of one section.
@@ -77,7 +77,11 @@ pub struct Report<'r> {
 }
 
 impl<'f> Reader<'f> {
-    pub fn new(files: &'f dyn Files, sources: &'f [(PathBuf, String)], sections: &'f Sections) -> Self {
+    pub(crate) fn new(
+        files: &'f dyn Files,
+        sources: &'f [(PathBuf, String)],
+        sections: &'f Sections,
+    ) -> Self {
         Reader {
             files,
             sources,
@@ -97,7 +101,12 @@ impl<'f> Reader<'f> {
     }
 
     /// Reads the value of an entry; what is reported meanwhile without a value's place points at its key.
-    pub fn enter<T>(&mut self, file: FileId, entry: &Entry, read: impl FnOnce(&mut Self, &Node) -> T) -> T {
+    pub(crate) fn enter<T>(
+        &mut self,
+        file: FileId,
+        entry: &Entry,
+        read: impl FnOnce(&mut Self, &Node) -> T,
+    ) -> T {
         let outer = (self.file, self.here, self.item);
         (self.file, self.here, self.item) = (file, entry.key_span, None);
         let value = self.below(&entry.key, |reader| read(reader, &entry.value));
@@ -106,7 +115,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Does something below a key.
-    pub fn below<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn below<T>(&mut self, key: &str, work: impl FnOnce(&mut Self) -> T) -> T {
         // A file as a whole has no key.
         let named = !key.is_empty();
         if named {
@@ -127,7 +136,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Reads one item of a list; what is missing in a map is told where that map begins.
-    pub fn item<T>(&mut self, item: &Node, read: impl FnOnce(&Node, &mut Self) -> T) -> T {
+    pub(crate) fn item<T>(&mut self, item: &Node, read: impl FnOnce(&Node, &mut Self) -> T) -> T {
         let first = match &item.kind {
             Kind::Map(entries) => entries.first().map(|entry| entry.key_span),
             _ => None,
@@ -139,7 +148,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Does something about another file.
-    pub fn within<T>(&mut self, file: FileId, work: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn within<T>(&mut self, file: FileId, work: impl FnOnce(&mut Self) -> T) -> T {
         let outer = std::mem::replace(&mut self.file, file);
         let value = work(self);
         self.file = outer;
@@ -148,7 +157,7 @@ impl<'f> Reader<'f> {
 
     /// Reports a key that stands among names: it is one of the keys that each of them has and holds none of them, or
     /// it has a meaning elsewhere and holds what no name can.
-    pub fn is_misplaced(&mut self, entry: &Entry, keys: &[&str]) -> bool {
+    pub(crate) fn is_misplaced(&mut self, entry: &Entry, keys: &[&str]) -> bool {
         let (is_map, holds_some) = match &entry.value.kind {
             Kind::Map(entries) => (true, entries.iter().any(|entry| keys.contains(&entry.key.as_str()))),
             _ => (false, false),
@@ -185,48 +194,57 @@ impl<'f> Reader<'f> {
         quoted(text.unwrap_or_default().trim_matches(['"', '\'']))
     }
 
-    pub fn sections(&self) -> &'f Sections {
+    pub(crate) fn sections(&self) -> &'f Sections {
         self.sections
     }
 
-    pub fn file(&self) -> FileId {
+    pub(crate) fn file(&self) -> FileId {
         self.file
     }
 
-    pub fn site(&self, span: Span) -> Site {
-        Site { file: self.file, span }
+    pub(crate) fn site(&self, span: Span) -> At {
+        At { file: self.file, span }
     }
 
     /// The place of a scalar, else of the key before it: a whole map or list is too much to mark.
-    pub fn site_of(&self, node: &Node) -> Site {
+    pub(crate) fn site_of(&self, node: &Node) -> At {
         match node.kind {
             Kind::Text(_) => self.site(node.span),
             _ => self.site(self.here),
         }
     }
 
-    pub fn report(
+    pub(crate) fn report(
         &mut self,
         finding: &'static Finding,
-        site: Site,
+        site: At,
         message: impl Into<String>,
     ) -> Report<'_> {
         self.push(finding, Some(site), message.into())
     }
 
     /// Reports something about the directory as a whole.
-    pub fn report_whole(&mut self, finding: &'static Finding, message: impl Into<String>) -> Report<'_> {
+    pub(crate) fn report_whole(
+        &mut self,
+        finding: &'static Finding,
+        message: impl Into<String>,
+    ) -> Report<'_> {
         self.push(finding, None, message.into())
     }
 
     /// Reports something about a file that could not be read.
-    pub fn report_file(&mut self, finding: &'static Finding, file: PathBuf, message: impl Into<String>) {
+    pub(crate) fn report_file(
+        &mut self,
+        finding: &'static Finding,
+        file: PathBuf,
+        message: impl Into<String>,
+    ) {
         if let Some(found) = self.push(finding, None, message.into()).found {
             found.file = Some(file);
         }
     }
 
-    fn push(&mut self, finding: &'static Finding, site: Option<Site>, message: String) -> Report<'_> {
+    fn push(&mut self, finding: &'static Finding, site: Option<At>, message: String) -> Report<'_> {
         // Errors have a bound of their own, so that no number of notes can hide one.
         let kept =
             if finding.severity == crate::Severity::Error { &mut self.errors } else { &mut self.others };
@@ -241,7 +259,7 @@ impl<'f> Reader<'f> {
     }
 
     /// The value's entries, or a report that a map is expected.
-    pub fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
+    pub(crate) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
         match &node.kind {
             Kind::Map(entries) => Some(entries),
             _ => {
@@ -252,7 +270,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Reports that something else is expected. A misplaced scalar is not shown: it may be a secret.
-    pub fn wrong_shape(&mut self, node: &Node, expected: &str) {
+    pub(crate) fn wrong_shape(&mut self, node: &Node, expected: &str) {
         self.hide(node);
         let message = match &node.kind {
             Kind::Text(_) => "a single value cannot stand here",
@@ -281,7 +299,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Reports that none of these keys is there, unless another was probably meant to be one.
-    pub fn missing(&mut self, keys: &Keys<'_>, wanted: &[&str]) {
+    pub(crate) fn missing(&mut self, keys: &Keys<'_>, wanted: &[&str]) {
         if wanted.iter().any(|key| keys.meant.contains(key)) {
             return;
         }
@@ -363,13 +381,17 @@ impl<'f> Reader<'f> {
     }
 
     /// The known name that is meant, if one is near enough.
-    pub fn suggest<'k>(&mut self, name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    pub(crate) fn suggest<'k>(
+        &mut self,
+        name: &str,
+        known: impl Iterator<Item = &'k str>,
+    ) -> Option<&'k str> {
         self.suggestions_left = self.suggestions_left.checked_sub(1)?;
         closest(name, known)
     }
 
     /// Keeps every scalar in the node out of what is shown, except what can be no secret.
-    pub fn hide(&mut self, node: &Node) {
+    pub(crate) fn hide(&mut self, node: &Node) {
         let secrets = self.secrets.entry(self.file).or_default();
         node.each_text(&mut |text, span| {
             if !redact::is_harmless(text) {
@@ -379,7 +401,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Joins a path with the directory of the file that names it, and notes it for watching.
-    pub fn resolve(&mut self, path: &str) -> PathBuf {
+    pub(crate) fn resolve(&mut self, path: &str) -> PathBuf {
         let file = self.sources.get(self.file).map(|(file, _)| file.as_path());
         let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
         let joined = directory.join(path);
@@ -387,7 +409,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Whether a path lies in the folder of this file, or below it.
-    pub fn is_beside(&self, file: FileId, path: &Path) -> bool {
+    pub(crate) fn is_beside(&self, file: FileId, path: &Path) -> bool {
         let absolute = |path: &Path| std::path::absolute(path).ok();
         let folder = self.sources.get(file).and_then(|(file, _)| absolute(file)?.parent().map(plain));
         let (Some(folder), Some(path)) = (folder, absolute(path)) else { return false };
@@ -399,29 +421,29 @@ impl<'f> Reader<'f> {
         })
     }
 
-    pub fn exists(&mut self, path: &Path) -> bool {
+    pub(crate) fn exists(&mut self, path: &Path) -> bool {
         self.named.push(path.to_owned());
         self.files.exists(path)
     }
 
-    pub fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.found.iter().any(|found| found.finding.severity == crate::Severity::Error)
     }
 
     /// As [`Diagnostics::are_in_the_way`].
-    pub fn is_in_the_way(&self) -> bool {
+    pub(crate) fn is_in_the_way(&self) -> bool {
         self.found.iter().any(|found| found.finding.is_in_the_way())
     }
 
     /// Files that were named, and everything that was found. `root` is the directory.
-    pub fn finish(self, root: &Path) -> (Vec<PathBuf>, Diagnostics) {
+    pub(crate) fn finish(self, root: &Path) -> (Vec<PathBuf>, Diagnostics) {
         let Reader { sources, mut found, omitted, secrets, named, .. } = self;
         found.sort_by_key(|found| {
-            let site = found.site.unwrap_or(Site { file: 0, span: Span::default() });
+            let site = found.site.unwrap_or(At { file: 0, span: Span::default() });
             (site.file, site.span.start, found.finding.id)
         });
         let mut shown: Vec<Option<Arc<str>>> = vec![None; sources.len()];
-        let mut place = |site: Site, label: String| {
+        let mut place = |site: At, label: String| {
             let (file, text) = sources.get(site.file)?;
             let shown = shown.get_mut(site.file)?.get_or_insert_with(|| {
                 let spans = secrets.get(&site.file).into_iter().flatten().copied();
@@ -447,7 +469,7 @@ impl<'f> Reader<'f> {
 
 impl<'n> Keys<'n> {
     /// The key with its value, where it is written.
-    pub fn entry(&self, key: &str) -> Option<&'n Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
@@ -459,7 +481,7 @@ impl<'n> Keys<'n> {
 
 impl Report<'_> {
     /// What stands at the place.
-    pub fn label(mut self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         if let Some(found) = &mut self.found {
             found.label = label.into();
         }
@@ -467,7 +489,7 @@ impl Report<'_> {
     }
 
     /// What to write instead.
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         if let Some(found) = &mut self.found {
             found.help = Some(help.into());
         }
@@ -475,7 +497,7 @@ impl Report<'_> {
     }
 
     /// Another place that belongs to it.
-    pub fn also(mut self, site: Site, label: impl Into<String>) -> Self {
+    pub(crate) fn also(mut self, site: At, label: impl Into<String>) -> Self {
         if let Some(found) = &mut self.found {
             found.also.push((site, label.into()));
         }

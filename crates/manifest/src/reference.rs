@@ -32,6 +32,7 @@ pub fn reference_markdown() -> String {
 /// What there is to say of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPage {
+    /// The key itself.
     pub key: String,
     /// The keys that lead to it, and it, at each of its places: `integrations.NAME.http.path`.
     pub places: Vec<String>,
@@ -39,7 +40,9 @@ pub struct KeyPage {
     pub value: String,
     /// What holds where it is left out; empty where it may not be, or where the meaning says it.
     pub default: String,
+    /// Whether it must be there.
     pub required: bool,
+    /// What it is for, and what its words mean.
     pub meaning: String,
     /// The keys that it holds, if it is a section.
     pub keys: Vec<String>,

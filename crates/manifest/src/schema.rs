@@ -13,17 +13,22 @@ use std::collections::HashMap;
 pub struct Definitions {
     /// What transports declare in sections of their own.
     registered: Sections,
-    pub sections: Object<String, Value>,
+    pub(crate) sections: Object<String, Value>,
     /// Each section's keys as they are declared; JSON objects have no order.
-    pub keys: HashMap<String, Vec<&'static str>>,
+    pub(crate) keys: HashMap<String, Vec<&'static str>>,
 }
 
 /// One key of a section.
 pub struct Key {
+    /// As a manifest writes it.
     pub name: &'static str,
+    /// What it is for.
     pub description: String,
+    /// What holds where it is left out, as a manifest would write it.
     pub default: Option<&'static str>,
+    /// Whether it must be there.
     pub need: Need,
+    /// What may be written, as JSON Schema.
     pub schema: Value,
 }
 
@@ -138,16 +143,17 @@ pub fn each_key(sections: &Sections, mut found: impl FnMut(&[&str], &str, bool, 
 }
 
 impl Definitions {
-    pub fn new(registered: &Sections) -> Definitions {
+    pub(crate) fn new(registered: &Sections) -> Definitions {
         let sections = Object::new();
         Definitions { registered: registered.clone(), sections, keys: HashMap::new() }
     }
 
     /// What transports declare in sections of their own.
-    pub fn registered(&self) -> Sections {
+    pub(crate) fn registered(&self) -> Sections {
         self.registered.clone()
     }
 
+    /// A reference to the section of this name, which is described when it is met first.
     pub fn section(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
         self.define(name, |definitions| {
             let mut keys = keys(definitions);
@@ -176,6 +182,7 @@ impl Definitions {
         })
     }
 
+    /// As [`Definitions::section`], for one that holds exactly one of its keys.
     pub fn one_of(&mut self, name: &str, docs: &[&str], keys: impl FnOnce(&mut Self) -> Vec<Key>) -> Value {
         self.define(name, |definitions| {
             let keys = keys(definitions);

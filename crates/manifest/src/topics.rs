@@ -3,7 +3,9 @@
 /// One thing to look up that is neither a code nor a finding.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Topic {
+    /// By what it is looked up.
     pub id: &'static str,
+    /// What it is about, in a few words.
     pub title: &'static str,
     /// Its lines are paragraphs.
     pub text: &'static str,

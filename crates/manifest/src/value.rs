@@ -31,8 +31,13 @@ pub trait FromText: Sized {
     /// What is expected, in words that follow "expected": a noun, and mostly ", such as" an example.
     const EXPECTED: &'static str;
 
+    /// The checked value.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words for whoever wrote it.
     fn from_text(text: &str) -> Result<Self, Wrong>;
 
+    /// What may be written, as JSON Schema.
     fn schema() -> Value;
 }
 
@@ -50,10 +55,12 @@ pub struct Wrong {
 }
 
 impl Wrong {
+    /// It has another form.
     pub fn malformed(why: impl Into<String>) -> Wrong {
         Wrong { finding: &finding::MALFORMED, why: why.into(), help: None, instead: None, secret: false }
     }
 
+    /// It is more or less than may be.
     pub fn out_of_range(why: impl Into<String>) -> Wrong {
         Wrong { finding: &finding::OUT_OF_RANGE, ..Wrong::malformed(why) }
     }
@@ -68,6 +75,7 @@ impl Wrong {
         Wrong { secret: true, ..Wrong::malformed(why) }
     }
 
+    /// With what to write instead.
     pub fn help(self, help: impl Into<String>) -> Wrong {
         Wrong { help: Some(help.into()), ..self }
     }
@@ -122,7 +130,7 @@ fn accepted<T: FromText>(wrong: Wrong) -> Wrong {
     }
 }
 
-pub fn report(wrong: Wrong, node: &Node, text: &str, expected: &str, reader: &mut Reader<'_>) {
+pub(crate) fn report(wrong: Wrong, node: &Node, text: &str, expected: &str, reader: &mut Reader<'_>) {
     let site = reader.site_of(node);
     let message = if wrong.secret {
         reader.hide(node);

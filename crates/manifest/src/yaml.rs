@@ -17,10 +17,11 @@ pub struct Span {
     pub end: usize,
 }
 
+/// A value as it is written, with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    pub kind: Kind,
-    pub span: Span,
+    pub(crate) kind: Kind,
+    pub(crate) span: Span,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +52,7 @@ pub struct Fault {
 
 impl Node {
     /// A value that is not in any file: a scalar, or scalars in brackets.
-    pub fn written(text: &str) -> Node {
+    pub(crate) fn written(text: &str) -> Node {
         let scalar = |text: &str| Node { kind: Kind::Text(text.trim().to_owned()), span: Span::default() };
         match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(items) => {
@@ -61,11 +62,12 @@ impl Node {
         }
     }
 
+    /// A section in which nothing is written.
     pub fn empty_map() -> Node {
         Node { kind: Kind::Map(Vec::new()), span: Span::default() }
     }
 
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         match &self.kind {
             Kind::Map(entries) => entries.iter().find(|entry| entry.key == key),
             _ => None,

@@ -1,16 +1,18 @@
+//! That the audit trail can be kept, served, copied and witnessed as it is declared.
+
 use super::{Check, RESERVED_PATHS};
 use crate::findings::finding;
-use crate::place::{Site, Spot};
+use crate::place::{At, Spot};
 use crate::range;
 use crate::reader::listed;
 use crate::{Audit, Bridge, Forward, HttpReceiver, Mirror, Name, Path, Segment};
 use std::collections::HashMap;
 
 /// A path of the audit trail on a listener.
-struct Served<'c> {
+struct ServedLog<'c> {
     listener: Name,
     path: &'c Path,
-    at: Site,
+    at: At,
     what: &'static str,
 }
 
@@ -122,7 +124,7 @@ impl<'c> Check<'c, '_> {
         let audit = &bridge.audit;
         let serve = audit.serve.as_ref().map(|serve| (&serve.listener, &serve.path, "serve"));
         let witness = audit.witness.as_ref().map(|witness| (&witness.listener, &witness.path, "witness"));
-        let mut served: Vec<Served<'_>> = Vec::new();
+        let mut served: Vec<ServedLog<'_>> = Vec::new();
         for (listener, path, what) in [serve, witness].into_iter().flatten() {
             let spot = spot.key(what);
             let Some(listener) = self.listener_of(listener.as_ref(), spot.key("listener")) else { continue };
@@ -131,7 +133,7 @@ impl<'c> Check<'c, '_> {
                 let message = format!("the bridge itself answers below {}", listed(&RESERVED_PATHS));
                 self.report(&finding::PATH_RESERVED, at, message, "reserved");
             }
-            let same = |other: &&Served<'_>| {
+            let same = |other: &&ServedLog<'_>| {
                 other.listener == listener && overlap(&literals(&other.path.0), &literals(&path.0))
             };
             if let Some(other) = served.iter().find(same) {
@@ -139,14 +141,14 @@ impl<'c> Check<'c, '_> {
                 let report = self.reader.report(&finding::CONTRADICTION, at, message).label("taken");
                 report.also(other.at, "here");
             }
-            served.push(Served { listener, path, at, what });
+            served.push(ServedLog { listener, path, at, what });
         }
         for served in &served {
             self.operations_below(bridge, served);
         }
     }
 
-    fn operations_below(&mut self, bridge: &Bridge, served: &Served<'_>) {
+    fn operations_below(&mut self, bridge: &Bridge, served: &ServedLog<'_>) {
         for (name, integration) in &self.parts.integrations {
             let Some(flow) = integration.http() else { continue };
             let serves = bridge.listener_of(flow).is_some_and(|(listener, _)| *listener == served.listener);

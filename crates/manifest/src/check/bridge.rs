@@ -1,3 +1,5 @@
+//! That the bridge and its listeners can be what they are declared to be.
+
 use super::Check;
 use crate::Url;
 use crate::findings::finding;

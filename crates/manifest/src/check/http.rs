@@ -3,7 +3,7 @@
 use super::integration::Callers;
 use super::{Check, RESERVED_PATHS};
 use crate::findings::finding;
-use crate::place::{Site, Spot};
+use crate::place::{At, Spot};
 use crate::range;
 use crate::reader::listed;
 use crate::{ClientCertificates, CredentialKind, HttpFlow, HttpOperation, Integration, Name, Upgrade};
@@ -11,7 +11,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// Listener, method and shape of the path, with the operation that took it.
-pub type Routes = HashMap<(Option<Name>, String), (String, Site)>;
+pub type Routes = HashMap<(Option<Name>, String), (String, At)>;
 
 impl<'c> Check<'c, '_> {
     /// Certificates must be asked for where nothing else proves who calls, and exist where none may be missing.

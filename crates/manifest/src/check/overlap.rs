@@ -3,13 +3,13 @@
 use super::Check;
 use crate::findings::finding;
 use crate::outline::Names;
-use crate::place::Site;
+use crate::place::At;
 use crate::{HTTP, Name, Segment, Template};
 
 /// One operation with its path, as callers write it and as its target sees it.
 struct Reach<'c> {
     name: String,
-    at: Site,
+    at: At,
     listener: &'c Name,
     target: &'c Name,
     method: &'c str,

@@ -1,7 +1,9 @@
+//! That systems can be reached, and that accounts can prove who they are and are not mistaken for others.
+
 use super::Check;
 use crate::findings::finding;
 use crate::outline::Names;
-use crate::place::{Site, Spot};
+use crate::place::{At, Spot};
 use crate::range;
 use crate::{Account, CertificateMatch, HTTP, HttpTarget, TargetAuth};
 use std::collections::HashMap;
@@ -130,7 +132,7 @@ impl Check<'_, '_> {
         name: &str,
         account: &Account,
         spot: Spot<'_>,
-        owners: &mut HashMap<String, (String, Site)>,
+        owners: &mut HashMap<String, (String, At)>,
     ) {
         let mut claims = Vec::new();
         if let Some(certificate) = &account.credentials.certificate {

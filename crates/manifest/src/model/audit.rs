@@ -1,3 +1,5 @@
+//! What a manifest says of the audit trail beyond the data directory.
+
 use super::Map;
 use crate::findings::finding;
 use crate::keys::Read;
@@ -86,11 +88,21 @@ section! {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Forward {
     /// RFC 5424 over TLS (RFC 5425).
-    Syslog { receiver: SyslogReceiver, format: RecordFormat },
+    Syslog {
+        /// Who is told.
+        receiver: SyslogReceiver,
+        /// How a record is written.
+        format: RecordFormat,
+    },
     /// OpenTelemetry log records in JSON.
     Otlp(HttpReceiver),
     /// `POST` of records over HTTPS; never [`RecordFormat::Cef`].
-    Https { receiver: HttpReceiver, format: RecordFormat },
+    Https {
+        /// Who is told.
+        receiver: HttpReceiver,
+        /// How a record is written.
+        format: RecordFormat,
+    },
 }
 
 section! {

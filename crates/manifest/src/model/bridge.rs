@@ -1,3 +1,5 @@
+//! What a manifest says of the bridge itself.
+
 use super::{Audit, Danger, Map};
 use crate::value::FromText;
 use crate::{
@@ -100,7 +102,9 @@ section! {
 /// Where a private key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
+    /// In a file that only its owner can read.
     File(FilePath),
+    /// In a secret store.
     Secret(SecretName),
 }
 

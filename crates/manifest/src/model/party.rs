@@ -1,3 +1,5 @@
+//! What a manifest says of those who take part: systems, roles and accounts.
+
 use super::{CertificateFiles, CredentialKind, Danger, KeySource, Targets};
 use crate::keys::Read;
 use crate::reader::Reader;
@@ -86,7 +88,12 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientCertificate {
     /// A chain with its key.
-    Files { chain: FilePath, key: KeySource },
+    Files {
+        /// The certificate, and those that it comes from but for the root, as PEM.
+        chain: FilePath,
+        /// Its private key.
+        key: KeySource,
+    },
     /// Issued and renewed by the internal CA.
     Issued,
 }

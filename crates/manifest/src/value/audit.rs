@@ -54,6 +54,7 @@ checked! {
 pub struct ServiceAddress {
     /// Lower-case host name or address; an IPv6 address without its brackets.
     pub host: Arc<str>,
+    /// The port, which must be named.
     pub port: u16,
 }
 

@@ -1,3 +1,5 @@
+//! Names of what may be let across beside a body.
+
 use super::{FromText, Wrong};
 use crate::keys::Read;
 use crate::reader::Reader;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 /// What crosses of something that has names: those that are listed, or all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Crossing<T> {
+    /// Only these.
     Listed(Vec<T>),
     /// Written as the word `all`.
     All,
@@ -27,7 +30,9 @@ pub struct TrailerField(pub Arc<str>);
 /// templates (RFC 6570 §2.4.2), it may come more than once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueryMember {
+    /// Decoded.
     pub name: Arc<str>,
+    /// Whether it may come more than once.
     pub repeats: bool,
 }
 
@@ -40,6 +45,7 @@ impl<T> Crossing<T> {
         }
     }
 
+    /// Whether all that may cross does.
     pub fn is_all(&self) -> bool {
         matches!(self, Crossing::All)
     }

@@ -1,3 +1,5 @@
+//! Files and directories that a manifest names.
+
 use super::{Wrong, report, scalar};
 use crate::KeySource;
 use crate::findings::finding;

@@ -1,3 +1,5 @@
+//! Names, dates, pointers and what certificates are known by.
+
 use super::{FromText, Wrong, meant};
 use crate::schema;
 use serde_json::Value;
@@ -25,6 +27,7 @@ pub struct Date {
 /// A JSON Pointer (RFC 6901) in which the segment `*` stands for every member or element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pointer {
+    /// As written.
     pub text: Arc<str>,
     /// Unescaped segments; `None` is `*`. Empty for the whole document.
     pub segments: Vec<Option<Arc<str>>>,

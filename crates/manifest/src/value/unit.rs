@@ -1,3 +1,5 @@
+//! Amounts: durations, sizes, rates and numbers, and what may be one or several.
+
 pub use std::time::Duration;
 
 use super::{FromText, Wrong, meant};
@@ -219,6 +221,7 @@ impl<const MIN: u32, const MAX: u32> Number<MIN, MAX> {
         (MIN..=MAX).contains(&number).then_some(Number(number))
     }
 
+    /// The number itself.
     pub const fn value(self) -> u32 {
         self.0
     }

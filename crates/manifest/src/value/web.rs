@@ -1,3 +1,5 @@
+//! What the web names things by: URLs, paths, hosts, fields.
+
 use super::{FromText, Wrong, meant};
 use crate::schema;
 use ironbridge_core::uri::{CanonicalPath, is_plain_segment};
@@ -17,6 +19,7 @@ pub struct Url {
     pub secure: bool,
     /// Lower-case host name or address; an IPv6 address without its brackets.
     pub host: Arc<str>,
+    /// The one written, else that of the scheme.
     pub port: u16,
     /// Path with its leading slash and without a trailing one; empty for the root.
     pub path: Arc<str>,
@@ -29,13 +32,16 @@ pub struct Path(pub Arc<str>);
 /// A path with parameters: `/orders/{id}/shipments`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Template {
+    /// As written.
     pub text: Arc<str>,
     /// None for the root.
     pub segments: Vec<Segment>,
 }
 
+/// A part of a path, between two slashes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
+    /// This text alone.
     Literal(Arc<str>),
     /// Takes exactly one segment of any text that every system reads alike; the name without its braces.
     Parameter(Arc<str>),
@@ -46,6 +52,7 @@ pub enum Segment {
 pub struct Route {
     /// GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.
     pub method: Arc<str>,
+    /// Below the path of its flow.
     pub path: Template,
 }
 
