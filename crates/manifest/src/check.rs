@@ -15,7 +15,8 @@ use crate::outline::{Names, Outline};
 use crate::place::{At, Spot};
 use crate::range::Range;
 use crate::reader::{Reader, quoted};
-use crate::{Account, Bridge, Danger, Date, Duration, Integration, Map, Role, System};
+use crate::{Account, Bridge, CredentialKind, Danger, Date, Duration, Integration, Map, Role, System};
+use std::collections::HashMap;
 
 /// Everything that could be read. Where something was wrong it is missing here, but not in the outline.
 pub struct Parts {
@@ -33,6 +34,9 @@ struct Check<'c, 'f> {
     today: Date,
     reader: &'c mut Reader<'f>,
 }
+
+/// Credentials by the system whose accounts have them.
+type Callers<'p> = HashMap<&'p str, Vec<CredentialKind>>;
 
 impl Parts {
     /// Reports everything that does not fit. The checklist follows only when nothing is wrong: what is missing

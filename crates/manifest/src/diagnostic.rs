@@ -158,17 +158,6 @@ impl Diagnostics {
     pub fn to_json(&self) -> Value {
         self.kept.iter().map(Diagnostic::to_json).collect()
     }
-
-    /// For a terminal: the line, a caret, the reason, what to write instead.
-    pub fn render_text(&self, color: bool) -> String {
-        render::all(self, color)
-    }
-}
-
-impl std::fmt::Display for Diagnostics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.render_text(false))
-    }
 }
 
 impl std::error::Error for Diagnostics {}

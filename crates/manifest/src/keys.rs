@@ -5,10 +5,11 @@ use crate::findings::finding;
 use crate::reader::{Keys, Reader, listed, quoted};
 use crate::schema::{Definitions, Key};
 use crate::sections::Sections;
+use crate::span::Span;
 use crate::value::FromText;
 use crate::yaml::{Entry, Kind, Node};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Something that can be read from a manifest and describe itself.
 pub trait Read: Sized {
@@ -375,7 +376,7 @@ impl<K: FromText + Ord, T: Read> Read for BTreeMap<K, T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let entries = reader.map(node, "a map of names")?;
         let (file, fixed) = (reader.file(), T::fixed(reader.sections()));
-        let mut first: std::collections::HashMap<&str, crate::yaml::Span> = std::collections::HashMap::new();
+        let mut first: HashMap<&str, Span> = HashMap::new();
         let mut whole = Some(BTreeMap::new());
         for entry in entries {
             if let Some(first) = first.insert(&entry.key, entry.key_span) {

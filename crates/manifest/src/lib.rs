@@ -7,6 +7,7 @@
 
 mod belongs;
 mod check;
+pub mod declare;
 mod diagnostic;
 mod findings;
 mod init;
@@ -23,19 +24,11 @@ mod regular;
 mod schema;
 mod sections;
 mod slip;
+mod span;
 mod topics;
 mod value;
 mod walk;
 mod yaml;
-
-/// What [`section!`], [`words!`] and [`one_of!`] are written in, for sections that another crate declares.
-pub mod declare {
-    pub use crate::keys::{Part, Read, Section, only_key, word};
-    pub use crate::reader::{Keys, Reader};
-    pub use crate::schema::{Definitions, Key, Need, one_word, paragraph};
-    pub use crate::yaml::Node;
-    pub use serde_json::Value;
-}
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use findings::{Finding, Severity, finding, findings};

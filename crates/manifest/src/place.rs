@@ -1,6 +1,7 @@
 //! Where things are written.
 
-use crate::yaml::{Entry, Kind, Node, Span};
+use crate::span::Span;
+use crate::yaml::{Entry, Kind, Node};
 use std::ops::Range;
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Blotting out what must not be shown.
 
+use crate::span::Span;
 use crate::value::{Date, Duration, FromText, Rate, Route, Size};
-use crate::yaml::Span;
 use ironbridge_core::SecretName;
 
 const BLOT: char = '•';

@@ -1,6 +1,6 @@
 //! Slips in YAML: what a person did on a line that the parser gave up on.
 
-use crate::yaml::Span;
+use crate::span::Span;
 
 /// Where, what, and what to do.
 pub type Slip = (Span, String, &'static str);

@@ -4,18 +4,12 @@
 
 use crate::findings::{Finding, finding};
 use crate::slip;
+use crate::span::Span;
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle};
 use std::borrow::Cow;
 
 /// Nesting allowed in a manifest; the deepest declared key lies at 9.
 const MAX_DEPTH: usize = 32;
-
-/// A byte range in one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
-    pub start: usize,
-    pub end: usize,
-}
 
 /// A value as it is written, with its place.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,6 @@
 //! What a flow over HTTP must fit besides: its listener, its routes, and what its operations say of HTTP.
 
-use super::integration::Callers;
-use super::{Check, RESERVED_PATHS};
+use super::{Callers, Check, RESERVED_PATHS};
 use crate::findings::finding;
 use crate::place::{At, Spot};
 use crate::range;

@@ -1,17 +1,13 @@
 //! That an integration's names resolve, that somebody can call, and that what its operations say fits together,
 //! whatever transport carries it.
 
-use super::Check;
+use super::{Callers, Check};
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::Spot;
 use crate::range;
 use crate::reader::listed;
 use crate::{CredentialKind, HTTP, Integration, Operation, SubjectPlace};
-use std::collections::HashMap;
-
-/// Credentials by the system whose accounts have them.
-pub type Callers<'p> = HashMap<&'p str, Vec<CredentialKind>>;
 
 impl<'c> Check<'c, '_> {
     pub fn integrations(&mut self) {

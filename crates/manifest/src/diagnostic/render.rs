@@ -7,7 +7,20 @@ use std::fmt::Write;
 /// Characters of a source line that are shown; the rest of a longer one is left out around the caret.
 const WIDTH: usize = 120;
 
-pub fn all(diagnostics: &Diagnostics, color: bool) -> String {
+impl Diagnostics {
+    /// For a terminal: the line, a caret, the reason, what to write instead.
+    pub fn render_text(&self, color: bool) -> String {
+        all(self, color)
+    }
+}
+
+impl std::fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.render_text(false))
+    }
+}
+
+fn all(diagnostics: &Diagnostics, color: bool) -> String {
     let ink = Ink { color };
     let mut out = String::new();
     for diagnostic in diagnostics.iter() {
