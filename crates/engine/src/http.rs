@@ -7,6 +7,7 @@ mod mounts;
 mod offer;
 mod paths;
 mod targets;
+mod ways;
 
 use crate::transport::{Egress, Ingress, Transport};
 use listeners::Listeners;

@@ -16,7 +16,7 @@ mod lapsed;
 mod lasting;
 mod log_keys;
 mod material;
-mod passages;
+pub mod passages;
 pub mod plan;
 mod publishing;
 mod schema_doubts;

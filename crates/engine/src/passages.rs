@@ -2,9 +2,9 @@
 //! matches none.
 
 use crate::plan::Planned;
-use crate::transport::{BuildError, Preparing};
+use crate::transport::{BuildError, Egress, Preparing};
 use ipnet::IpNet;
-use ironbridge_core::{Bounds, Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
+use ironbridge_core::{Bounds, Delivery, Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
 use ironbridge_manifest::{self as manifest, Manifest};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub struct Passage {
     pub flow: Arc<Flow>,
     /// What each of its exchanges passes.
     pub pipeline: Arc<Pipeline>,
+    /// What takes each of its exchanges to the target.
+    pub delivery: Arc<dyn Delivery>,
 }
 
 impl Preparing<'_> {
@@ -35,30 +37,47 @@ impl Preparing<'_> {
         Ok((Arc::new(Flow::undeclared(transport, self.generation)), Arc::new(pipeline)))
     }
 
-    /// Every operation of an integration, in the order of their names. Only these addresses may call; any, where none are named.
+    /// Every operation of an integration, in the order of their names, with what leads to its target over whichever
+    /// transport. Only these addresses may call; any, where none are named.
     ///
     /// # Errors
     /// What is declared cannot be built.
     pub fn passages(
         &self,
-        Planned { name, declared, operations }: Planned<'_>,
+        planned: Planned<'_>,
         addresses: Option<&[IpNet]>,
     ) -> Result<Vec<Passage>, BuildError> {
+        let Planned { name, declared, operations } = planned;
         let facts = Arc::new(facts(&self.plan.manifest, name, declared));
         let shared = self.shared_controls(addresses, name, declared)?;
-        let passages = declared.flow.operations().into_iter().zip(operations).map(|(operation, plan)| {
+        let mut passed = Vec::with_capacity(operations.len());
+        for (operation, plan) in declared.flow.operations().into_iter().zip(operations) {
             let place = format!("integrations.{name}.{}.operations.{}", declared.flow.key(), operation.name);
-            let pipeline = self.pipeline(&place, &shared, declared, &operation, plan)?;
-            let facts_of_it = OperationFacts {
+            let pipeline = Arc::new(self.pipeline(&place, &shared, declared, &operation, plan)?);
+            let what = OperationFacts {
                 name: operation.name.shared(),
                 permission: plan.permission,
                 permission_name: operation.permission.shared(),
             };
-            let flow = Flow::new(Arc::clone(&facts), Some(facts_of_it), self.generation);
-            let name = operation.name.shared();
-            Ok(Passage { name, flow: Arc::new(flow), pipeline: Arc::new(pipeline) })
-        });
-        passages.collect()
+            let flow = Arc::new(Flow::new(Arc::clone(&facts), Some(what), self.generation));
+            passed.push((operation.name.shared(), flow, pipeline));
+        }
+        let read: Vec<bool> =
+            passed.iter().map(|(_, _, pipeline)| pipeline.reads().reply.is_whole()).collect();
+        let deliveries = self.leading(planned)?.deliveries(**self, planned, &read)?;
+        let passages = passed.into_iter().zip(deliveries);
+        let passage = |((name, flow, pipeline), delivery)| Passage { name, flow, pipeline, delivery };
+        Ok(passages.map(passage).collect())
+    }
+
+    /// The target's side of the transport over which an integration reaches its target.
+    fn leading(&self, Planned { name, declared, .. }: Planned<'_>) -> Result<&dyn Egress, BuildError> {
+        let system = self.plan.manifest.systems.get(&declared.target);
+        let target = system.and_then(|system| system.targets.reached_by(&declared.flow));
+        let egress = target.and_then(|target| self.egresses.of(target.key()));
+        egress.ok_or_else(|| {
+            BuildError::declared(format!("integrations.{name}"), "no transport leads to its target")
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Several transports in one bridge: what is prepared over all of them is put into force together, or not at all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use ironbridge_core::{Action, BoxFuture};
+use ironbridge_core::{Action, BoxFuture, Delivery};
+use ironbridge_engine::plan::Planned;
 use ironbridge_engine::transport::{Basis, BuildError, Egress, Ingress, Prepared, Preparing, Transport};
 use ironbridge_engine::{Bridge, ReloadError, StartError};
 use ironbridge_testkit::{curl, free_port};
@@ -50,6 +51,15 @@ impl Egress for Told {
     fn next<'a>(&'a self, _: Basis<'a>) -> BoxFuture<'a, Result<Arc<dyn Egress>, BuildError>> {
         self.say("reaches");
         Box::pin(async { Ok(Arc::new(self.clone()) as Arc<dyn Egress>) })
+    }
+
+    fn deliveries(
+        &self,
+        _: Basis<'_>,
+        _: Planned<'_>,
+        _: &[bool],
+    ) -> Result<Vec<Arc<dyn Delivery>>, BuildError> {
+        Err(BuildError::declared(self.name, "nothing leads here"))
     }
 }
 

@@ -67,6 +67,11 @@ impl HttpDelivery {
         HttpDelivery(Arc::new(way))
     }
 
+    /// Which fields and query members cross with a delivery, if that is one over HTTP.
+    pub fn passes(delivery: &dyn Delivery) -> Option<&Arc<Passes>> {
+        HttpDelivery::way(delivery).map(|way| &way.passes)
+    }
+
     /// The way of a delivery, if that is one over HTTP.
     pub(crate) fn way(delivery: &dyn Delivery) -> Option<&Arc<Way>> {
         let delivery: &dyn Any = delivery;

@@ -1,11 +1,13 @@
 //! The target's side of HTTP: connections to the declared systems, and what the bridge shows them of itself.
 
 use super::connect::settings;
+use super::ways;
 use crate::carried::Carried;
 use crate::material::{self, MaterialError, digest};
-use crate::transport::{Basis, BuildError, Egress, Egresses};
+use crate::plan::Planned;
+use crate::transport::{Basis, BuildError, Egress};
 use http::header::{AUTHORIZATION, HeaderName};
-use ironbridge_core::{Action, BoxFuture, SecretName, Timestamp};
+use ironbridge_core::{Action, BoxFuture, Delivery, SecretName, Timestamp};
 use ironbridge_http::credential::{FieldFormat, Injected, SecretField, TargetCredential};
 use ironbridge_http::target::Target;
 use ironbridge_identity::authority::{IssueError, IssuedCertificate, Validity};
@@ -40,24 +42,26 @@ impl Egress for Targets {
         })
     }
 
+    fn deliveries(
+        &self,
+        from: Basis<'_>,
+        planned: Planned<'_>,
+        read: &[bool],
+    ) -> Result<Vec<Arc<dyn Delivery>>, BuildError> {
+        let system = &planned.declared.target;
+        let declared = from.plan.manifest.systems.get(system).and_then(|system| system.http());
+        let Some(target) = declared.zip(self.by_system.get(&**system)) else {
+            return Err(BuildError::declared(format!("systems.{system}"), "nothing leads there over HTTP"));
+        };
+        ways::deliveries(from, planned, read, target)
+    }
+
     fn renewed(&self) -> &[Action] {
         &self.renewed
     }
 
     fn renewal_due(&self, now: Timestamp) -> bool {
         self.upstreams.values().any(|(_, issued)| issued.is_some_and(|validity| validity.due(now)))
-    }
-}
-
-impl Targets {
-    /// Those that are in a snapshot.
-    pub fn of(egresses: &Egresses) -> Option<&Targets> {
-        let egress = egresses.of(NAME)?;
-        (egress as &dyn std::any::Any).downcast_ref()
-    }
-
-    pub fn get(&self, system: &str) -> Option<&Arc<Target>> {
-        self.by_system.get(system)
     }
 }
 

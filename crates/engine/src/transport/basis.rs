@@ -1,9 +1,34 @@
 //! What everything of one snapshot of the bridge is built from.
 
 use crate::material::MaterialError;
-use crate::plan::Plan;
+use crate::plan::{Plan, Planned};
 use crate::services::{ServiceError, Services};
+use ironbridge_core::{Clock, Entropy};
+use ironbridge_manifest::Manifest;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+impl<'a> Basis<'a> {
+    /// What is declared.
+    pub fn manifest(&self) -> &'a Manifest {
+        &self.plan.manifest
+    }
+
+    /// Every integration with what was compiled of it.
+    pub fn integrations(&self) -> impl Iterator<Item = Planned<'a>> + use<'a> {
+        self.plan.integrations()
+    }
+
+    /// What exchanges are dated and timed by.
+    pub fn clock(&self) -> &'a Arc<dyn Clock> {
+        &self.services.clock
+    }
+
+    /// What ids are made with.
+    pub fn entropy(&self) -> &'a Arc<dyn Entropy> {
+        &self.services.entropy
+    }
+}
 
 /// Why what a manifest declares cannot be put into force.
 #[derive(Debug, thiserror::Error)]

@@ -5,10 +5,12 @@ use super::egress::Egresses;
 use crate::accounts;
 use crate::issuers::Issuers;
 use ironbridge_controls::authenticate::Authenticator;
+use ironbridge_core::{OpenExchanges, Recorder};
 use ironbridge_identity::accounts::Directory;
 use ironbridge_net::cores;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the caller's side of a transport is built from: besides the [`Basis`], who may call and what leads to the
 /// targets.
@@ -41,6 +43,28 @@ impl<'a> Preparing<'a> {
             certificates: Arc::clone(&services.certificates),
         });
         Ok((Preparing { basis, directory, authenticator, egresses, cores }, issuers))
+    }
+}
+
+impl<'a> Preparing<'a> {
+    /// Where exchanges live: connections are spread over the cores, and stay on theirs.
+    pub fn cores(&self) -> &'a cores::Handle {
+        self.cores
+    }
+
+    /// What takes the record of every exchange. It takes none while the audit trail or the store is not in order.
+    pub fn recorder(&self) -> Arc<dyn Recorder> {
+        self.services.recorder()
+    }
+
+    /// Where every exchange takes a place for as long as it is open.
+    pub fn exchanges(&self) -> &'a Arc<OpenExchanges> {
+        &self.services.exchanges
+    }
+
+    /// How long what is declared no more may take to end what is under way.
+    pub fn drain(&self) -> Duration {
+        self.manifest().bridge.timeouts.drain
     }
 }
 

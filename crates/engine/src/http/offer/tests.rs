@@ -1,8 +1,9 @@
 use crate::Bridge;
+use crate::plan::Planned;
 use crate::transport::{Basis, BuildError, Egress, Ingress, Prepared, Preparing, Transport};
 use http::Method;
 use ironbridge_controls::ORDER;
-use ironbridge_core::{Action, BoxFuture, Row};
+use ironbridge_core::{Action, BoxFuture, Delivery, Row};
 use ironbridge_http::Found;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -105,6 +106,15 @@ impl Transport for Looks {
 impl Egress for Looks {
     fn next<'a>(&'a self, _: Basis<'a>) -> BoxFuture<'a, Result<Arc<dyn Egress>, BuildError>> {
         Box::pin(async { Ok(Arc::new(self.clone()) as Arc<dyn Egress>) })
+    }
+
+    fn deliveries(
+        &self,
+        _: Basis<'_>,
+        _: Planned<'_>,
+        _: &[bool],
+    ) -> Result<Vec<Arc<dyn Delivery>>, BuildError> {
+        Ok(Vec::new())
     }
 }
 
