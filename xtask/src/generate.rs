@@ -1,7 +1,8 @@
 use crate::root;
 use anyhow::{Context, Result, bail};
 use ironbridge_controls::ORDER;
-use ironbridge_core::{Code, action, all_codes, all_words, fields};
+use ironbridge_core::{Code, Kind, TransportFacts, action, all_codes, all_words, fields};
+use ironbridge_engine::transports;
 use ironbridge_manifest::{Finding, findings, topics};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -67,6 +68,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     pages.insert("docs/reference/records.md".into(), record_words());
     pages.insert("docs/reference/topics.md".into(), topics_page());
     pages.insert("docs/reference/errors.md".into(), error_index());
+    pages.insert("docs/reference/kinds.md".into(), kinds_page());
     for code in all_codes() {
         pages.insert(Path::new(ERROR_PAGES).join(format!("{}.md", code.id)), error_page(code));
     }
@@ -92,14 +94,21 @@ fn error_index() -> String {
         "{NOTE}# Refusals\n\n\
          Every refusal carries one of these codes: as `code` in the problem details (RFC 9457), in the audit trail, \
          and as `ironbridge explain CODE`. A code never changes its meaning.\n\n\
-         | code | status | at fault | again? | |\n|---|---|---|---|---|\n"
+         | code | kind{heads} | at fault | again? | |\n|---|---{lines}|---|---|---|\n",
+        heads =
+            transports().into_iter().map(|transport| format!(" | {}", transport.marks)).collect::<String>(),
+        lines = "|---".repeat(transports().len()),
     );
     for code in all_codes() {
         let _ = writeln!(
             page,
-            "| [`{id}`](errors/{id}.md) | {status} | {fault} | {again} | {title} |",
+            "| [`{id}`](errors/{id}.md) | {kind}{marks} | {fault} | {again} | {title} |",
             id = code.id,
-            status = code.status,
+            kind = code.kind.name(),
+            marks = transports()
+                .into_iter()
+                .map(|transport| format!(" | {}", mark(transport, code)))
+                .collect::<String>(),
             fault = code.fault.name(),
             again = if code.retry { "later" } else { "no" },
             title = code.title,
@@ -108,7 +117,7 @@ fn error_index() -> String {
     page
 }
 
-fn error_page(code: &Code) -> String {
+fn error_page(code: &'static Code) -> String {
     let again = if code.retry {
         "Sending the same again later may succeed."
     } else {
@@ -120,16 +129,58 @@ fn error_page(code: &Code) -> String {
         format!("## What the operator can do\n\n{}\n\n", code.operator)
     };
     format!(
-        "{NOTE}# {title}\n\n`{id}`, HTTP status {status}, at fault: {fault}. {again} {reach}\n\n\
+        "{NOTE}# {title}\n\n`{id}`, kind: [{kind}](../kinds.md){marks}, at fault: {fault}. {again} {reach}\n\n\
          ## Why\n\n{meaning}\n\n## What to do\n\n{mend}\n\n{operator}[All refusals](../errors.md)\n",
         title = code.title,
         id = code.id,
-        status = code.status,
+        kind = code.kind.name(),
+        marks = transports()
+            .into_iter()
+            .map(|transport| format!(", {} {}", transport.marks, mark(transport, code)))
+            .collect::<String>(),
         fault = code.fault.name(),
         reach = code.reach.said(),
         meaning = code.meaning,
         mend = code.mend,
     )
+}
+
+/// How every transport tells every kind: the number that most codes of the kind have, and the codes that have another.
+fn kinds_page() -> String {
+    let mut page = format!(
+        "{NOTE}# Kinds of refusal\n\n\
+         Every [refusal](errors.md) is of one kind, and every transport tells a kind in its own words. A caller that knows \
+         no code can go by the kind alone.\n\n\
+         | kind | what it means, and what a caller does |{heads}\n|---|---|{lines}\n",
+        heads =
+            transports().into_iter().map(|transport| format!(" {} |", transport.marks)).collect::<String>(),
+        lines = "---|".repeat(transports().len()),
+    );
+    for kind in Kind::ALL {
+        let marks: String =
+            transports().into_iter().map(|transport| format!(" {} |", marks_of(transport, kind))).collect();
+        let _ = writeln!(page, "| {} | {} |{marks}", kind.name(), kind.said());
+    }
+    page
+}
+
+/// `400`, and what is told by another number: `408 ([`request-timeout`](…))`.
+fn marks_of(transport: &TransportFacts, kind: Kind) -> String {
+    let usual = (transport.mark_of_kind)(kind);
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for code in all_codes().iter().filter(|code| code.kind == kind && (transport.mark)(code) != usual) {
+        others.entry(mark(transport, code)).or_default().push(format!("[`{0}`](errors/{0}.md)", code.id));
+    }
+    let others = others.into_iter().map(|(mark, codes)| format!("{mark} ({})", codes.join(", ")));
+    std::iter::once(said(usual)).chain(others).collect::<Vec<_>>().join("; ")
+}
+
+fn mark(transport: &TransportFacts, code: &'static Code) -> String {
+    said((transport.mark)(code))
+}
+
+fn said(mark: Option<u16>) -> String {
+    mark.map_or_else(|| "none".to_owned(), |mark| mark.to_string())
 }
 
 fn record_words() -> String {

@@ -84,7 +84,7 @@ impl Encoded {
         number(out, b",\"duration_us\":", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
         encode_outcome(out, record.ending.outcome(), record.ending.code());
         text(out, b",\"refused_by\":", at_most(exchange.refused_by.as_deref().unwrap_or_default(), MAX_RULE));
-        if let Some(mark) = record.ending.mark() {
+        if let Some(mark) = record.mark() {
             number(out, b",\"status\":", u64::from(mark));
         }
         if record.amends {
@@ -207,7 +207,7 @@ fn encode_flow(flow: &Flow) -> Box<[u8]> {
         (&b",\"integration\":"[..], &*integration.name),
         (b",\"operation\":", flow.operation.as_ref().map_or("", |operation| &operation.name)),
         (b",\"permission\":", flow.operation.as_ref().map_or("", |operation| &operation.permission_name)),
-        (b",\"transport\":", integration.transport),
+        (b",\"transport\":", integration.transport.name),
         (b",\"source\":", &*integration.source.name),
         (b",\"source_country\":", &*integration.source.country),
         (b",\"target\":", &*integration.target.name),
@@ -280,11 +280,19 @@ mod tests {
     use crate::Entry;
     use ironbridge_core::{
         Account, Answered, Credential, CredentialKind, Ending, ExchangeId, IntegrationFacts, OperationFacts,
-        Peer, PermissionTable, Principal, Said, SystemFacts, Timestamp, code,
+        Peer, PermissionTable, Principal, Said, SystemFacts, Timestamp, TransportFacts, code,
     };
     use proptest::prelude::*;
     use std::sync::Arc;
     use std::time::Duration;
+
+    /// As the transport of that name says it.
+    static HTTP: TransportFacts = TransportFacts {
+        name: "http",
+        marks: "HTTP status",
+        mark: |code| Some(if *code == code::OPERATION_UNKNOWN { 404 } else { 500 }),
+        mark_of_kind: |_| None,
+    };
 
     fn callers() -> OwnerKey {
         OwnerKey::new([1; 16], [2; 32])
@@ -300,7 +308,7 @@ mod tests {
         let permission = PermissionTable::default().intern("orders.read");
         let integration = IntegrationFacts {
             name: text.into(),
-            transport: "http",
+            transport: &HTTP,
             source: SystemFacts { name: "shop".into(), country: "DE".into() },
             target: SystemFacts { name: "erp".into(), country: "FR".into() },
             purpose: text.into(),
@@ -400,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_refused_stranger_leaves_only_what_is_known() {
-        let flow = Arc::new(Flow::undeclared("http", 0));
+        let flow = Arc::new(Flow::undeclared(&HTTP, 0));
         let exchange = Exchange::new(
             ExchangeId::default(),
             Timestamp(0),

@@ -378,7 +378,7 @@ mod tests {
     use ironbridge_core::ExchangeId;
 
     fn refusal(refusals: &Refusals, at: Duration) -> bool {
-        let flow = Arc::new(Flow::undeclared("http", 1));
+        let flow = Arc::new(Flow::undeclared(Default::default(), 1));
         let exchange = Exchange::new(ExchangeId::default(), Timestamp(7), at, flow, Peer::default());
         let ending = Ending::Denied(&code::CREDENTIALS_MISSING);
         let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
@@ -419,7 +419,7 @@ mod tests {
         assert_eq!(counts, [10 + 3 * 5]);
 
         for source in 0..3 * u32::try_from(MAX_KEYS).unwrap() {
-            let flow = Arc::new(Flow::undeclared("http", 1));
+            let flow = Arc::new(Flow::undeclared(Default::default(), 1));
             let peer = Peer::at(source.to_be_bytes().into());
             let exchange = Exchange::new(ExchangeId::default(), Timestamp(7), now, flow, peer);
             let ending = Ending::Denied(&code::CREDENTIALS_MISSING);

@@ -166,7 +166,7 @@ fn applied(rules: &Rules, body: &str) -> &'static str {
 }
 
 fn exchange(body: &[u8]) -> Exchange {
-    let flow = Arc::new(Flow::undeclared("test", 1));
+    let flow = Arc::new(Flow::undeclared(Default::default(), 1));
     let now = Timestamp::from_seconds(1_767_323_045);
     let mut exchange = Exchange::new(ExchangeId::default(), now, Duration::ZERO, flow, Peer::default());
     exchange.request = Payload::Whole(Document::new(Bytes::copy_from_slice(body)));

@@ -1,5 +1,9 @@
+//! What a refusal is made of: its code, whose fault it is, what kind of refusal, and what the target has of the request. It
+//! knows no transport, so it holds no number by which one would tell it.
+
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 /// Who must change something before the same exchange can succeed.
@@ -18,6 +22,106 @@ impl Fault {
             Fault::Target => "target",
             Fault::Operator => "operator",
             Fault::Bridge => "bridge",
+        }
+    }
+}
+
+/// What kind of refusal it is: all that a transport needs to know to tell it in its own words, and all that a caller needs
+/// who knows no code. Each transport maps every kind (docs/reference/kinds.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// What arrived is not whole, breaks its transport's rules, or could be read in two ways.
+    Malformed,
+    /// Who calls is not proven.
+    Unproven,
+    /// Who calls is known, or from where, and may not do this.
+    Forbidden,
+    /// Nothing of that name is declared here.
+    Unknown,
+    /// It does not fit what happened before under the same key.
+    Conflict,
+    /// It is well-formed, and not what is allowed to cross.
+    Unfit,
+    /// It is longer than what is taken.
+    TooLarge,
+    /// It comes too often.
+    TooMany,
+    /// It was let through, and came to nothing at the target or on the way back.
+    Target,
+    /// The bridge, or what it needs, cannot serve it now.
+    Unavailable,
+    /// The bridge failed, or whoever runs it has to mend something.
+    Internal,
+}
+
+impl Kind {
+    /// Every kind, in the order of the declaration.
+    pub const ALL: [Kind; 11] = [
+        Kind::Malformed,
+        Kind::Unproven,
+        Kind::Forbidden,
+        Kind::Unknown,
+        Kind::Conflict,
+        Kind::Unfit,
+        Kind::TooLarge,
+        Kind::TooMany,
+        Kind::Target,
+        Kind::Unavailable,
+        Kind::Internal,
+    ];
+
+    /// As pages and `ironbridge explain` call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Malformed => "malformed",
+            Kind::Unproven => "unproven",
+            Kind::Forbidden => "forbidden",
+            Kind::Unknown => "unknown",
+            Kind::Conflict => "conflict",
+            Kind::Unfit => "unfit",
+            Kind::TooLarge => "too large",
+            Kind::TooMany => "too many",
+            Kind::Target => "target",
+            Kind::Unavailable => "unavailable",
+            Kind::Internal => "internal",
+        }
+    }
+
+    /// What it means, and what a caller of any transport does about it.
+    pub const fn said(self) -> &'static str {
+        match self {
+            Kind::Malformed => {
+                "What arrived is not whole, breaks the rules of its transport, or could be read in two ways. The \
+                 caller's program, or what stands between, is mended."
+            }
+            Kind::Unproven => {
+                "Who calls is not proven. The caller gets a credential that the integration accepts, or a fresh one, \
+                 and sends the same again with it."
+            }
+            Kind::Forbidden => "Who calls, or from where, may not do this. Only the operator can allow it.",
+            Kind::Unknown => {
+                "Nothing of that name is declared here. The caller compares it with the integration's documentation."
+            }
+            Kind::Conflict => {
+                "It does not fit what came before under the same key. The caller finds out what happened, or waits, \
+                 before it goes on."
+            }
+            Kind::Unfit => {
+                "It can be read, and is not what may cross. The caller corrects what it says and sends it anew."
+            }
+            Kind::TooLarge => "It is longer than what is taken here. The caller sends less at once.",
+            Kind::TooMany => "It comes too often. The caller waits, and sends less often from then on.",
+            Kind::Target => {
+                "It was let through, and came to nothing at the target or on the way back. Whether the target acted \
+                 says the page of the code; what may have acted is not sent again unasked."
+            }
+            Kind::Unavailable => {
+                "The bridge, or what it needs, cannot serve it now. The caller waits and sends the same again, unless the \
+                 page of the code says that this does not help."
+            }
+            Kind::Internal => {
+                "The bridge failed, or whoever runs it has to mend something. The caller reports the correlation id."
+            }
         }
     }
 }
@@ -74,16 +178,19 @@ impl Reach {
 
 /// A stable, documented reason for a refusal. The catalogue is in [`crate::code`]; `ironbridge explain` and the
 /// generated reference print the page.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub struct Code {
     /// Kebab-case, never changed once released.
     pub id: &'static str,
-    /// The HTTP status it is told with (RFC 9110 §15); other transports translate it.
-    pub status: u16,
+    /// What a transport tells its callers by.
+    pub kind: Kind,
+    /// Who must change something.
     pub fault: Fault,
     /// Whether sending the same again later may succeed.
     pub retry: bool,
+    /// What the target has of it then.
     pub reach: Reach,
+    /// A few words for whoever reads it first.
     pub title: &'static str,
     /// Why it happens.
     pub meaning: &'static str,
@@ -91,6 +198,22 @@ pub struct Code {
     pub mend: &'static str,
     /// What the operator may do about it besides, in the words of the manifest; may be empty. On the page alone.
     pub operator: &'static str,
+}
+
+/// A code is the one that the catalogue has under its id: this is how codes are compared, and nothing looks at how an id is
+/// spelt.
+impl PartialEq for Code {
+    fn eq(&self, other: &Code) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Code {}
+
+impl Hash for Code {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
 }
 
 /// What is wrong with one field: where (JSON Pointer, RFC 6901) and which rule, never the value.

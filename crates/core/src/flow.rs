@@ -1,4 +1,4 @@
-use crate::Permission;
+use crate::{Code, Kind, Permission};
 use std::sync::{Arc, OnceLock};
 
 /// What the record says of one side of an integration.
@@ -9,11 +9,39 @@ pub struct SystemFacts {
     pub country: Arc<str>,
 }
 
+/// What the kernel and the trail know of a transport, whose own words stay its own.
+#[derive(Debug)]
+pub struct TransportFacts {
+    /// As records call it: `http`.
+    pub name: &'static str,
+    /// What its numbers for refusals are called: `HTTP status`. Empty where it has none.
+    pub marks: &'static str,
+    /// The number by which it tells callers a refusal with this code, for the record; `None` where it has none.
+    pub mark: fn(&'static Code) -> Option<u16>,
+    /// The same for most codes of a kind.
+    pub mark_of_kind: fn(Kind) -> Option<u16>,
+}
+
+impl TransportFacts {
+    /// Of a transport that has no numbers for refusals.
+    pub const fn named(name: &'static str) -> TransportFacts {
+        TransportFacts { name, marks: "", mark: |_| None, mark_of_kind: |_| None }
+    }
+}
+
+/// Of what came over no transport that has a name.
+impl Default for &'static TransportFacts {
+    fn default() -> Self {
+        static NONE: TransportFacts = TransportFacts::named("");
+        &NONE
+    }
+}
+
 /// The declared facts of an integration that every record of it repeats.
 #[derive(Debug, Clone, Default)]
 pub struct IntegrationFacts {
     pub name: Arc<str>,
-    pub transport: &'static str,
+    pub transport: &'static TransportFacts,
     pub source: SystemFacts,
     pub target: SystemFacts,
     pub purpose: Arc<str>,
@@ -65,7 +93,7 @@ impl Flow {
     }
 
     /// The flow of everything that matches nothing declared.
-    pub fn undeclared(transport: &'static str, generation: u64) -> Flow {
+    pub fn undeclared(transport: &'static TransportFacts, generation: u64) -> Flow {
         let integration = IntegrationFacts { transport, ..IntegrationFacts::default() };
         Flow::new(Arc::new(integration), None, generation)
     }

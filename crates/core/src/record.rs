@@ -138,18 +138,6 @@ impl Ending {
             Ending::Cut(_, code) | Ending::Denied(code) | Ending::Failed(code) => code.id,
         }
     }
-
-    /// The transport's number of it: the target's own where it answered, else the one that the caller was refused with.
-    pub const fn mark(self) -> Option<u16> {
-        match self {
-            Ending::Delivered(answered)
-            | Ending::Replayed(answered)
-            | Ending::Partial(answered)
-            | Ending::Cut(answered, _) => answered.mark,
-            Ending::Denied(code) | Ending::Failed(code) => Some(code.status),
-            Ending::Accepted | Ending::Abandoned { .. } => None,
-        }
-    }
 }
 
 /// What the audit trail is told of one exchange. It borrows, so that a record costs one encoding and no copy.
@@ -164,6 +152,21 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// The transport's number of the ending: the target's own where it answered, else the one that the caller was refused
+    /// with.
+    pub fn mark(&self) -> Option<u16> {
+        match self.ending {
+            Ending::Delivered(answered)
+            | Ending::Replayed(answered)
+            | Ending::Partial(answered)
+            | Ending::Cut(answered, _) => answered.mark,
+            Ending::Denied(code) | Ending::Failed(code) => {
+                (self.exchange.flow.integration.transport.mark)(code)
+            }
+            Ending::Accepted | Ending::Abandoned { .. } => None,
+        }
+    }
+
     /// How many records of data crossed; `None` where that is not known.
     pub fn records(&self) -> Option<u64> {
         let exchange = self.exchange;

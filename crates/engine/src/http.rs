@@ -10,6 +10,8 @@ mod targets;
 mod ways;
 
 use crate::transport::{Egress, Ingress, Transport};
+use ironbridge_core::TransportFacts;
+use ironbridge_http::status::TRANSPORT;
 use listeners::Listeners;
 use std::sync::Arc;
 use targets::Targets;
@@ -18,8 +20,8 @@ use targets::Targets;
 pub struct Http;
 
 impl Transport for Http {
-    fn name(&self) -> &'static str {
-        targets::NAME
+    fn facts(&self) -> &'static TransportFacts {
+        &TRANSPORT
     }
 
     fn ingress(&self) -> Box<dyn Ingress> {

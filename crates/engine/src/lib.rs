@@ -37,4 +37,5 @@ pub use material::MaterialError;
 pub use plan::Plan;
 pub use services::ServiceError;
 pub use transport::BuildError;
+pub use transports::transports;
 pub use watch::{Watch, WatchError};

@@ -4,7 +4,9 @@
 use crate::plan::Planned;
 use crate::transport::{BuildError, Egress, Preparing};
 use ipnet::IpNet;
-use ironbridge_core::{Bounds, Delivery, Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts};
+use ironbridge_core::{
+    Bounds, Delivery, Flow, IntegrationFacts, OperationFacts, Pipeline, SystemFacts, TransportFacts,
+};
 use ironbridge_manifest::{self as manifest, Manifest};
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ impl Preparing<'_> {
     /// What the manifest declares for all callers cannot be built.
     pub fn undeclared(
         &self,
-        transport: &'static str,
+        transport: &'static TransportFacts,
         addresses: Option<&[IpNet]>,
     ) -> Result<(Arc<Flow>, Arc<Pipeline>), BuildError> {
         let no_body = Bounds { request: Some(0), reply: Some(0) };
@@ -38,17 +40,18 @@ impl Preparing<'_> {
     }
 
     /// Every operation of an integration, in the order of their names, with what leads to its target over whichever
-    /// transport. Only these addresses may call; any, where none are named.
+    /// transport; records of it name this one. Only these addresses may call; any, where none are named.
     ///
     /// # Errors
     /// What is declared cannot be built.
     pub fn passages(
         &self,
+        transport: &'static TransportFacts,
         planned: Planned<'_>,
         addresses: Option<&[IpNet]>,
     ) -> Result<Vec<Passage>, BuildError> {
         let Planned { name, declared, operations } = planned;
-        let facts = Arc::new(facts(&self.plan.manifest, name, declared));
+        let facts = Arc::new(facts(transport, &self.plan.manifest, name, declared));
         let shared = self.shared_controls(addresses, name, declared)?;
         let mut passed = Vec::with_capacity(operations.len());
         for (operation, plan) in declared.flow.operations().into_iter().zip(operations) {
@@ -81,7 +84,12 @@ impl Preparing<'_> {
     }
 }
 
-fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integration) -> IntegrationFacts {
+fn facts(
+    transport: &'static TransportFacts,
+    manifest: &Manifest,
+    name: &manifest::Name,
+    declared: &manifest::Integration,
+) -> IntegrationFacts {
     let system = |name: &manifest::Name| SystemFacts {
         name: name.shared(),
         country: manifest
@@ -96,7 +104,7 @@ fn facts(manifest: &Manifest, name: &manifest::Name, declared: &manifest::Integr
     };
     IntegrationFacts {
         name: name.shared(),
-        transport: declared.flow.key(),
+        transport,
         source: system(&declared.source),
         target: system(&declared.target),
         purpose: declared.purpose.as_str().into(),

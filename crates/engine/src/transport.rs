@@ -15,14 +15,20 @@ pub(crate) use egress::Egresses;
 pub use ingress::{Ingress, Prepared};
 pub use preparing::Preparing;
 
+use ironbridge_core::TransportFacts;
 use ironbridge_manifest::Sections;
 use std::sync::Arc;
 
 /// The code that speaks one protocol family. Both of its sides begin empty, and get what the manifest declares with the
 /// first load.
 pub trait Transport: Send + Sync {
+    /// What records and pages say of it.
+    fn facts(&self) -> &'static TransportFacts;
+
     /// As sections of integrations and systems are called, and as records name it: `http`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &'static str {
+        self.facts().name
+    }
 
     /// These sections of a manifest, and those that it reads itself. The product's are known in any case.
     fn sections(&self, known: Sections) -> Sections {

@@ -2,9 +2,15 @@
 
 use crate::http::Http;
 use crate::transport::Transport;
+use ironbridge_core::TransportFacts;
 use std::sync::Arc;
 
 /// One line each.
-pub fn all() -> Vec<Arc<dyn Transport>> {
+pub(crate) fn all() -> Vec<Arc<dyn Transport>> {
     vec![Arc::new(Http)]
+}
+
+/// What each says of itself, for whoever writes pages about it.
+pub fn transports() -> Vec<&'static TransportFacts> {
+    all().iter().map(|transport| transport.facts()).collect()
 }

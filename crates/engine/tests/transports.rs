@@ -1,7 +1,7 @@
 //! Several transports in one bridge: what is prepared over all of them is put into force together, or not at all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use ironbridge_core::{Action, BoxFuture, Delivery};
+use ironbridge_core::{Action, BoxFuture, Delivery, TransportFacts};
 use ironbridge_engine::plan::Planned;
 use ironbridge_engine::transport::{Basis, BuildError, Egress, Ingress, Prepared, Preparing, Transport};
 use ironbridge_engine::{Bridge, ReloadError, StartError};
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 #[derive(Clone)]
 struct Told {
     name: &'static str,
+    facts: &'static TransportFacts,
     said: Arc<Mutex<Vec<String>>>,
     fails: Arc<AtomicBool>,
     /// Under way, until it is cut.
@@ -25,7 +26,8 @@ struct Told {
 
 impl Told {
     fn new(name: &'static str, said: &Arc<Mutex<Vec<String>>>) -> Told {
-        Told { name, said: Arc::clone(said), fails: Arc::default(), open: Arc::default() }
+        let facts = Box::leak(Box::new(TransportFacts::named(name)));
+        Told { name, facts, said: Arc::clone(said), fails: Arc::default(), open: Arc::default() }
     }
 
     fn say(&self, what: &str) {
@@ -34,8 +36,8 @@ impl Told {
 }
 
 impl Transport for Told {
-    fn name(&self) -> &'static str {
-        self.name
+    fn facts(&self) -> &'static TransportFacts {
+        self.facts
     }
 
     fn ingress(&self) -> Box<dyn Ingress> {

@@ -5,7 +5,7 @@ use crate::answer_body::AnswerBody;
 use crate::problem::PAGES;
 use crate::request::Inbound;
 use crate::service::Served;
-use crate::{Mounted, Offer, TokenService};
+use crate::{Mounted, Offer, TokenService, status};
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use ironbridge_core::action::{Action, name};
 use ironbridge_core::{
-    Account, Code, Denial, Ending, Exchange, Fault, Outcome, Record, Stop, all_codes, code,
+    Account, Code, Denial, Ending, Exchange, Fault, Outcome, Record, Stop, code, code_named,
 };
 use ironbridge_identity::token_endpoint::{
     EndpointReply, JWKS_PATH, METADATA_PATH, TOKEN_PATH, TokenEndpoint, TokenOutcome, TokenRequest,
@@ -52,7 +52,7 @@ pub(crate) fn find(offer: &Offer, path: &str) -> Option<Endpoint> {
         HEALTH => Some(Endpoint::Health),
         _ => {
             let id = path.strip_prefix(PAGES)?;
-            all_codes().iter().find(|code| code.id == id).map(|code| Endpoint::Page(code))
+            code_named(id).map(Endpoint::Page)
         }
     }
 }
@@ -196,7 +196,7 @@ impl Served<'_> {
         exchange: &Exchange,
         service: &dyn Mounted,
     ) -> Result<Response<AnswerBody>, Box<Denial>> {
-        if denial.code.id != code::METHOD_REFUSED.id {
+        if *denial.code != code::METHOD_REFUSED {
             return Err(denial);
         }
         let methods: &[Method] = match service.method() {
@@ -285,7 +285,7 @@ fn unread(code: &Code) -> EndpointReply {
     } else {
         "the request's body is not whole"
     };
-    TokenEndpoint::unread(code.status, description)
+    TokenEndpoint::unread(status::of(code).as_u16(), description)
 }
 
 /// What a token request's header section says of it.
@@ -344,10 +344,11 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 fn page(code: &Code) -> String {
     format!(
-        "{}: {}\n\nHTTP status {}. At fault: {}. Trying again {}.\n\n{}\n\nWhat to do: {}\n",
+        "{}: {}\n\nHTTP status {}, kind {}. At fault: {}. Trying again {}.\n\n{}\n\nWhat to do: {}\n",
         code.id,
         code.title,
-        code.status,
+        status::of(code).as_u16(),
+        code.kind.name(),
         code.fault.name(),
         if code.retry { "may help" } else { "does not help" },
         code.meaning,

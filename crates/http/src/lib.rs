@@ -35,7 +35,7 @@ pub mod rewrite;
 mod routes;
 mod service;
 mod source;
-mod status;
+pub mod status;
 mod switched;
 pub mod target;
 mod told;

@@ -1,13 +1,13 @@
 //! Refusals as problem details (RFC 9457): a stable code, a correlation id, a page, and no internals.
 
-use crate::grpc;
+use crate::{grpc, status};
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
-use ironbridge_core::{Code, CredentialKind, Denial, Exchange, LimitState, code};
+use ironbridge_core::{Code, CredentialKind, Denial, Exchange, Kind, LimitState, code};
 use serde_json::json;
 use std::fmt::{self, Write};
 
@@ -58,7 +58,7 @@ impl Problems {
     /// The answer to an exchange that was refused.
     pub fn refusal(&self, denial: &Denial, exchange: &Exchange) -> Response<Bytes> {
         let mut response =
-            self.document(denial.code, denial.code.status, denial.detail.as_deref(), denial, exchange);
+            self.document(denial.code, status::of(denial.code), denial.detail.as_deref(), denial, exchange);
         let headers = response.headers_mut();
         for challenge in self.challenges(denial.code, exchange) {
             headers.append(WWW_AUTHENTICATE, challenge);
@@ -81,13 +81,13 @@ impl Problems {
     /// What a caller reads in place of a target's own error: the same status, none of its words.
     pub fn declined(&self, status: StatusCode, exchange: &Exchange) -> Response<Bytes> {
         let code = &code::TARGET_DECLINED;
-        self.document(code, status.as_u16(), declined_because(status), &Denial::new(code), exchange)
+        self.document(code, status, declined_because(status), &Denial::new(code), exchange)
     }
 
     fn document(
         &self,
         code: &Code,
-        status: u16,
+        status: StatusCode,
         detail: Option<&str>,
         denial: &Denial,
         exchange: &Exchange,
@@ -96,7 +96,7 @@ impl Problems {
         let mut document = json!({
             "type": format!("{}{PAGES}{}", self.public_url, code.id),
             "title": code.title,
-            "status": status,
+            "status": status.as_u16(),
             "code": code.id,
             "correlation_id": id,
             "detail": detail.unwrap_or(code.mend),
@@ -108,7 +108,7 @@ impl Problems {
         }
         let body = Bytes::from(document.to_string());
         let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = status;
         let length = response.body().len();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
@@ -130,7 +130,7 @@ impl Problems {
             let scope = exchange.flow.operation.as_ref().map_or("", |operation| &operation.permission_name);
             challenges
                 .push(format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#));
-        } else if code.status == 401 || *code == code::CREDENTIALS_AMBIGUOUS {
+        } else if code.kind == Kind::Unproven || *code == code::CREDENTIALS_AMBIGUOUS {
             let accepted = exchange.would_do.as_deref().unwrap_or_default();
             let accepts = |kinds: &[CredentialKind]| kinds.iter().any(|kind| accepted.contains(kind));
             if accepts(&[CredentialKind::Token, CredentialKind::OauthClient]) {
@@ -151,13 +151,14 @@ impl Problems {
     }
 }
 
-/// Members that say what is wrong with the token that came.
+/// Members that say what is wrong with the token that came. One that was not looked at, because its kind is not accepted
+/// here, is as good as none.
 fn token_error(code: &Code, exchange: &Exchange) -> String {
     if !exchange.presented.holds_bearer() {
         String::new()
     } else if *code == code::CREDENTIALS_AMBIGUOUS {
         r#", error="invalid_request""#.to_owned()
-    } else if code.id.starts_with("token-") || *code == code::ACCOUNT_UNKNOWN {
+    } else if code.kind == Kind::Unproven && *code != code::CREDENTIALS_MISSING {
         format!(r#", error="invalid_token", error_description="{}""#, code.title)
     } else {
         String::new()

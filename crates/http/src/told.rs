@@ -141,7 +141,8 @@ mod tests {
     fn exchange(second: u64) -> Exchange {
         // The wall clock is set back meanwhile.
         let received = Timestamp::from_seconds(1_000_000 - second);
-        let (started, flow) = (Duration::from_secs(second), Arc::new(Flow::undeclared("http", 1)));
+        let (started, flow) =
+            (Duration::from_secs(second), Arc::new(Flow::undeclared(&crate::status::TRANSPORT, 1)));
         Exchange::new(ExchangeId::default(), received, started, flow, Peer::default())
     }
 

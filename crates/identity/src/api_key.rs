@@ -171,6 +171,27 @@ pub struct KeyRing {
     reloading: tokio::sync::Mutex<()>,
 }
 
+/// Why bytes are no live key of a ring. An API key is refused with a code for each; a client secret has one word for all of
+/// them (RFC 6749 §5.2), and its own in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    Malformed,
+    Unknown,
+    Revoked,
+    Expired,
+}
+
+impl NoKey {
+    pub(crate) fn code(self) -> &'static Code {
+        match self {
+            NoKey::Malformed => &code::API_KEY_MALFORMED,
+            NoKey::Unknown => &code::API_KEY_UNKNOWN,
+            NoKey::Revoked => &code::API_KEY_REVOKED,
+            NoKey::Expired => &code::API_KEY_EXPIRED,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Held {
     hash: [u8; 32],
@@ -196,7 +217,7 @@ impl KeyRing {
         directory: &Directory,
         now: Timestamp,
     ) -> Result<Principal, Box<Denial>> {
-        let held = self.recognise(key, now)?;
+        let held = self.recognise(key, now).map_err(NoKey::code)?;
         let registration = directory.account(&held.account).filter(|registration| match self.kind {
             KeyKind::ApiKey => registration.api_key,
             KeyKind::ClientSecret => registration.oauth_client.is_some(),
@@ -214,18 +235,18 @@ impl KeyRing {
 
     /// The issued, live key of this ring's kind that the bytes are. Only who knows the whole key learns that it
     /// is expired or revoked.
-    pub(crate) fn recognise(&self, key: &[u8], now: Timestamp) -> Result<Arc<Held>, &'static Code> {
-        let key = ApiKey::parse(key).filter(|key| key.kind == self.kind).ok_or(&code::API_KEY_MALFORMED)?;
+    pub(crate) fn recognise(&self, key: &[u8], now: Timestamp) -> Result<Arc<Held>, NoKey> {
+        let key = ApiKey::parse(key).filter(|key| key.kind == self.kind).ok_or(NoKey::Malformed)?;
         let keys = self.keys.load();
-        let held = keys.get(&key.id).ok_or(&code::API_KEY_UNKNOWN)?;
+        let held = keys.get(&key.id).ok_or(NoKey::Unknown)?;
         if !hash::equal(&key.hash(), &held.hash) {
-            return Err(&code::API_KEY_UNKNOWN);
+            return Err(NoKey::Unknown);
         }
         if held.revoked {
-            return Err(&code::API_KEY_REVOKED);
+            return Err(NoKey::Revoked);
         }
         if held.expires <= now {
-            return Err(&code::API_KEY_EXPIRED);
+            return Err(NoKey::Expired);
         }
         Ok(Arc::clone(held))
     }

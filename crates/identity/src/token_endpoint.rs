@@ -3,7 +3,7 @@
 //! has checked, and sends back the reply.
 
 use crate::accounts::{Directory, Registration};
-use crate::api_key::{Held, KeyRing};
+use crate::api_key::{Held, KeyRing, NoKey};
 use crate::signing_keys::SigningKeys;
 use crate::token::{Issuer, SECRET_ID};
 use form::Form;
@@ -193,7 +193,10 @@ impl TokenEndpoint {
                 }
             }
             (Ok(held), _) => format!("the secret is that of `{}`, or may not be used", held.account),
-            (Err(code), _) => code.id.replace("api-key", "secret"),
+            (Err(NoKey::Malformed), _) => "secret-malformed".to_owned(),
+            (Err(NoKey::Unknown), _) => "secret-unknown".to_owned(),
+            (Err(NoKey::Revoked), _) => "secret-revoked".to_owned(),
+            (Err(NoKey::Expired), _) => "secret-expired".to_owned(),
         };
         let mut refusal = Refusal::invalid_client("client unknown, or its secret is wrong");
         refusal.internal = Some(why);

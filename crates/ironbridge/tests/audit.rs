@@ -86,7 +86,7 @@ fn flow(name: &str, disclosure: &'static str) -> Arc<Flow> {
     let permission = PermissionTable::default().intern("orders.read");
     let integration = IntegrationFacts {
         name: name.into(),
-        transport: "http",
+        transport: Default::default(),
         source: SystemFacts { name: "shop".into(), country: "DE".into() },
         target: SystemFacts { name: "erp".into(), country: "FR".into() },
         purpose: "Fulfil orders".into(),

@@ -68,7 +68,7 @@ async fn serve(connection: Connection, tls: Arc<ListenerTls>, pool: Rc<Pool>) {
         async move {
             match arrival {
                 Arrival::Request(_service) | Arrival::Upgrade(_service, _) => cross(request, pool).await,
-                Arrival::Refused(_service, code) => Ok(plain(code.status)),
+                Arrival::Refused(..) => Ok(plain(400)),
             }
         }
     });

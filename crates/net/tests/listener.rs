@@ -129,7 +129,7 @@ async fn talk(connection: Connection, tls: Arc<ListenerTls>, core: usize) {
                 async move {
                     match arrival {
                         Arrival::Refused(_service, code) => {
-                            Ok::<_, Infallible>(reply(code.status, code.id.to_owned()))
+                            Ok::<_, Infallible>(reply(400, code.id.to_owned()))
                         }
                         Arrival::Request(_service) | Arrival::Upgrade(_service, _) => {
                             Ok(echo(request, about).await)

@@ -600,7 +600,7 @@ async fn cross(request: Request<Incoming>, arrival: Arrival, pool: Rc<Pool>, max
     let count = Arc::new(AtomicU64::new(0));
     match arrival {
         Arrival::Refused(_service, code) => {
-            Response::builder().status(code.status).body(OutBody::Full(code.id.into())).unwrap()
+            Response::builder().status(400).body(OutBody::Full(code.id.into())).unwrap()
         }
         Arrival::Request(_service) => {
             let (mut parts, body) = request.into_parts();

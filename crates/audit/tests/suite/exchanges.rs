@@ -6,12 +6,15 @@ use ironbridge_audit::{Anchor, AuditError, Log, Options, Trail, TrailKey};
 use ironbridge_core::{
     Account, Answered, Clock, Code, Credential, CredentialKind, Denial, Ending, Exchange, ExchangeId, Flow,
     IntegrationFacts, OperationFacts, OwnerKey, Peer, PermissionTable, Position, Principal, Record, Recorder,
-    Said, SystemClock, SystemFacts, Timestamp, code,
+    Said, SystemClock, SystemFacts, Timestamp, TransportFacts, code,
 };
 use ironbridge_seal::note::NoteSigner;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+static TRANSPORT: TransportFacts =
+    TransportFacts { name: "http", marks: "HTTP status", mark: |_| Some(429), mark_of_kind: |_| None };
 
 pub const ORIGIN: &str = "example.com/bridge-1";
 /// 2026-01-01T00:00:00Z, when the first exchange begins; the next a second later.
@@ -65,7 +68,7 @@ pub fn flow(name: &str) -> Arc<Flow> {
     let permission = PermissionTable::default().intern("orders.read");
     let integration = IntegrationFacts {
         name: name.into(),
-        transport: "http",
+        transport: &TRANSPORT,
         source: SystemFacts { name: "shop".into(), country: "DE".into() },
         target: SystemFacts { name: "erp".into(), country: "FR".into() },
         purpose: "Fulfil orders".into(),

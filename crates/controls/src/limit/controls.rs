@@ -1,7 +1,7 @@
 use super::table::{Count, Key, LimitTable, Quota, QuotaError};
 use crate::order;
 use ironbridge_core::{
-    Control, Denial, Ending, Exchange, Judgement, LimitState, Presented, Row, code, subscriber,
+    Control, Denial, Ending, Exchange, Judgement, Kind, LimitState, Presented, Row, code, subscriber,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -203,8 +203,7 @@ impl Control for FailedAuthentication {
             return;
         }
         let Ending::Denied(refusal) = *ending else { return };
-        // Codes are told apart by their id: statics need not have one address across crates.
-        if refusal.status == 401 || refusal.id == code::CREDENTIALS_AMBIGUOUS.id {
+        if refusal.kind == Kind::Unproven || *refusal == code::CREDENTIALS_AMBIGUOUS {
             self.table.take(keys.address, self.per_address, now);
             if let Some(key) = keys.credential {
                 self.table.take(key, self.per_credential, now);

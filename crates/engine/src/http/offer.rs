@@ -1,11 +1,12 @@
 //! From a compiled manifest to what each listener serves.
 
-use super::{paths, targets, ways};
+use super::{paths, ways};
 use crate::plan::Planned;
 use crate::transport::{BuildError, Preparing};
 use http::Method;
 use http::header::HeaderValue;
 use ironbridge_http::hosts::Hosts;
+use ironbridge_http::status::TRANSPORT;
 use ironbridge_http::{
     ForwardingField, HttpDelivery, Offer, Problems, Proxies, Route, Routes, TokenService, Told, Undeclared,
 };
@@ -46,7 +47,7 @@ impl Builder<'_> {
                 BuildError::Declared { place: "bridge.name".to_owned(), reason: error.to_string() }
             })
         };
-        let (flow, pipeline) = self.from.undeclared(targets::NAME, listener.addresses.as_deref())?;
+        let (flow, pipeline) = self.from.undeclared(&TRANSPORT, listener.addresses.as_deref())?;
         Ok(Offer {
             hosts: Hosts::default(),
             routes,
@@ -74,7 +75,7 @@ impl Builder<'_> {
         http: &manifest::HttpFlow,
     ) -> Result<(), BuildError> {
         let Planned { name, declared, operations } = planned;
-        let passages = self.from.passages(planned, listener.addresses.as_deref())?;
+        let passages = self.from.passages(&TRANSPORT, planned, listener.addresses.as_deref())?;
         let each = http.operations.iter().zip(operations).zip(passages);
         for (((operation_name, operation), plan), passage) in each {
             let place = format!("integrations.{name}.http.operations.{operation_name}");

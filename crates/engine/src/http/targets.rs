@@ -18,9 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// As sections of manifests and records call the transport.
-pub const NAME: &str = "http";
-
 /// The systems that are reached over HTTP, as one load of the manifest declares them.
 #[derive(Default)]
 pub struct Targets {

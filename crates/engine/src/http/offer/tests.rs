@@ -3,7 +3,7 @@ use crate::plan::Planned;
 use crate::transport::{Basis, BuildError, Egress, Ingress, Prepared, Preparing, Transport};
 use http::Method;
 use ironbridge_controls::ORDER;
-use ironbridge_core::{Action, BoxFuture, Delivery, Row};
+use ironbridge_core::{Action, BoxFuture, Delivery, Row, TransportFacts};
 use ironbridge_http::Found;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -90,8 +90,9 @@ struct Looks {
 }
 
 impl Transport for Looks {
-    fn name(&self) -> &'static str {
-        "looks"
+    fn facts(&self) -> &'static TransportFacts {
+        static FACTS: TransportFacts = TransportFacts::named("looks");
+        &FACTS
     }
 
     fn ingress(&self) -> Box<dyn Ingress> {

@@ -3,7 +3,8 @@
 use ironbridge_controls::{ORDER, rules};
 use ironbridge_core::action::name;
 use ironbridge_core::fields;
-use ironbridge_core::{Code, Fault, Row, Word, all_codes, all_words};
+use ironbridge_core::{Code, Fault, Row, TransportFacts, Word, all_codes, all_words};
+use ironbridge_engine::transports;
 use ironbridge_manifest::{Finding, KeyPage, Topic, findings, topics};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -60,7 +61,7 @@ impl Page {
 
     pub fn kind(&self) -> String {
         match self {
-            Page::Refusal(code) => code.status.to_string(),
+            Page::Refusal(code) => code.kind.name().to_owned(),
             Page::Finding(finding) => finding.severity.name().to_owned(),
             Page::Word(word) => word.member.to_owned(),
             Page::Action(..) => "action".to_owned(),
@@ -102,7 +103,8 @@ impl Page {
     pub fn to_json(&self) -> Value {
         match self {
             Page::Refusal(code) => json!({
-                "kind": "refusal", "code": code.id, "title": code.title, "status": code.status,
+                "kind": "refusal", "code": code.id, "title": code.title, "refusal_kind": code.kind.name(),
+                "status": marks(code).map(|(_, mark)| mark).next(),
                 "fault": code.fault.name(), "retry": code.retry, "reach": code.reach.name(),
                 "meaning": code.meaning, "mend": code.mend, "operator": code.operator,
             }),
@@ -135,7 +137,7 @@ impl Page {
     }
 }
 
-fn refusal(code: &Code) -> String {
+fn refusal(code: &'static Code) -> String {
     let again = if code.retry { "may succeed" } else { "will not help" };
     let fault = match code.fault {
         Fault::Bridge => "the bridge itself".to_owned(),
@@ -144,15 +146,21 @@ fn refusal(code: &Code) -> String {
     let operator =
         if code.operator.is_empty() { String::new() } else { format!("\n\nThe operator: {}", code.operator) };
     format!(
-        "{}: {}\n\nStatus {}. At fault is {fault}; sending the same again {again}.\n{}\n\n{}\n\n{}{}",
+        "{}: {}\n\nKind: {}{}. At fault is {fault}; sending the same again {again}.\n{}\n\n{}\n\n{}{}",
         code.id,
         code.title,
-        code.status,
+        code.kind.name(),
+        marks(code).map(|(transport, mark)| format!(", {} {mark}", transport.marks)).collect::<String>(),
         wrapped(code.reach.said()),
         wrapped(code.meaning),
         wrapped(code.mend),
         wrapped(&operator)
     )
+}
+
+/// The number that each transport tells it by.
+fn marks(code: &'static Code) -> impl Iterator<Item = (&'static TransportFacts, u16)> {
+    transports().into_iter().filter_map(move |transport| Some((transport, (transport.mark)(code)?)))
 }
 
 fn finding_text(finding: &Finding) -> String {
