@@ -96,7 +96,7 @@ pub struct Entry {
     /// How long it took, in microseconds.
     #[serde(default)]
     pub duration_us: u64,
-    /// `success`, `partial`, `denied` or `failed`.
+    /// `success`, `accepted`, `partial`, `denied` or `failed`.
     pub outcome: String,
     /// The code of its ending, such as `rate-limited`; each has a page.
     pub code: String,
