@@ -442,11 +442,8 @@ impl Sealer for Sealing {
         self.0.seal(plain, context).map_err(|error| SealerError(error.to_string()))
     }
 
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
-        self.0
-            .open(sealed, context)
-            .map(|plain| plain.to_vec())
-            .map_err(|error| SealerError(error.to_string()))
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
+        self.0.open(sealed, context).map_err(|error| SealerError(error.to_string()))
     }
 
     fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {

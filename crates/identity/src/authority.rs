@@ -5,7 +5,7 @@
 //! live at most as long as the root. Serial numbers are 128 random bits (RFC 5280 §4.1.2.2 allows 20 octets).
 
 use crate::certificate::timestamp;
-use crate::sealed::{Kept, KeptKeyError};
+use crate::sealed::{KeptKeyError, SealedKey};
 use ironbridge_core::{Clock, Timestamp};
 use ironbridge_seal::envelope::Keys;
 use ironbridge_seal::{hash, random};
@@ -104,7 +104,7 @@ impl CertificateAuthority {
         bridge: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<CertificateAuthority, KeptKeyError> {
-        let kept = Kept::new(items, keys, "ca", "root");
+        let kept = SealedKey::new(items, keys, "ca", "root");
         if let Some(pem) = kept.read().await? {
             return CertificateAuthority::open(&pem, clock).map_err(|reason| kept.unreadable(reason));
         }
@@ -119,7 +119,7 @@ impl CertificateAuthority {
         let root_pem = text.split("-----BEGIN PRIVATE").next().unwrap_or_default().to_owned();
         let root = CertificateDer::from_pem_slice(pem).map_err(|error| error.to_string())?;
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|error| error.to_string())?;
-        let key = KeyPair::try_from(&key).map_err(|error| error.to_string())?;
+        let key = KeyPair::try_from(&*Zeroizing::new(key)).map_err(|error| error.to_string())?;
         let validity = Validity::of_der(&root).ok_or("its validity cannot be read")?;
         let issuer = Issuer::from_ca_cert_der(&root, key).map_err(|error| error.to_string())?;
         Ok(CertificateAuthority { issuer, root, root_pem, validity, clock })
@@ -178,8 +178,8 @@ impl CertificateAuthority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(making)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(making)?;
+        let key = Zeroizing::new(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(making)?);
+        let certificate = params.signed_by(&*key, &self.issuer).map_err(making)?;
         Ok(IssuedCertificate {
             chain_pem: certificate.pem(),
             key_pem: Zeroizing::new(key.serialize_pem()),
@@ -197,7 +197,8 @@ fn new_root(bridge: &str, now: Timestamp) -> Result<Zeroizing<String>, String> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())?;
-    let root = params.self_signed(&key).map_err(|error| error.to_string())?;
+    let key = Zeroizing::new(key);
+    let root = params.self_signed(&*key).map_err(|error| error.to_string())?;
     let key = Zeroizing::new(key.serialize_pem());
     Ok(Zeroizing::new(format!("{}{}", root.pem(), *key)))
 }

@@ -20,21 +20,21 @@ pub enum KeptKeyError {
 }
 
 /// One named item.
-pub(crate) struct Kept {
+pub(crate) struct SealedKey {
     items: Arc<dyn SealedItems>,
     keys: Arc<Keys>,
     namespace: &'static str,
     name: &'static str,
 }
 
-impl Kept {
+impl SealedKey {
     pub fn new(
         items: Arc<dyn SealedItems>,
         keys: Arc<Keys>,
         namespace: &'static str,
         name: &'static str,
-    ) -> Kept {
-        Kept { items, keys, namespace, name }
+    ) -> SealedKey {
+        SealedKey { items, keys, namespace, name }
     }
 
     pub async fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, KeptKeyError> {

@@ -2,7 +2,7 @@
 //! next change, so that no token dies of a rotation.
 
 use crate::issuer_keys::IssuerKeys;
-use crate::sealed::{Kept, KeptKeyError};
+use crate::sealed::{KeptKeyError, SealedKey};
 use arc_swap::ArcSwap;
 use ironbridge_core::Timestamp;
 use ironbridge_seal::envelope::Keys;
@@ -19,7 +19,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 const ROTATED_EVERY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub struct SigningKeys {
-    kept: Kept,
+    kept: SealedKey,
     current: ArcSwap<Pair>,
     published: Arc<IssuerKeys>,
 }
@@ -50,7 +50,7 @@ impl SigningKeys {
         issuer: &str,
         now: Timestamp,
     ) -> Result<SigningKeys, KeptKeyError> {
-        let kept = Kept::new(items, keys, "token-endpoint", "signing-key");
+        let kept = SealedKey::new(items, keys, "token-endpoint", "signing-key");
         let text = match kept.read().await? {
             Some(text) => text,
             None => kept.write_first(&fresh(None, now)?, now).await?,

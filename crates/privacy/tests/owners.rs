@@ -10,6 +10,7 @@ use ironbridge_store::{
 };
 use std::sync::Arc;
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 #[tokio::test]
 async fn everyone_has_a_key_of_their_own_and_keeps_it() {
@@ -209,11 +210,8 @@ impl Sealer for Envelopes {
         self.0.seal(plain, context).map_err(|error| SealerError(error.to_string()))
     }
 
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
-        self.0
-            .open(sealed, context)
-            .map(|plain| plain.to_vec())
-            .map_err(|error| SealerError(error.to_string()))
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
+        self.0.open(sealed, context).map_err(|error| SealerError(error.to_string()))
     }
 
     fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {

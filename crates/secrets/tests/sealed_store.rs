@@ -11,6 +11,7 @@ use ironbridge_store::{Actor, SealedItems, Sealer, SealerError, SqliteStore};
 use proptest::prelude::*;
 use std::sync::Arc;
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 #[tokio::test]
 async fn a_secret_is_set_read_listed_and_removed() {
@@ -204,9 +205,8 @@ impl Sealer for Envelopes {
         self.0.seal(plain, context).map_err(|error| SealerError(error.to_string()))
     }
 
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
-        let opened = self.0.open(sealed, context).map_err(|error| SealerError(error.to_string()))?;
-        Ok(opened.to_vec())
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
+        self.0.open(sealed, context).map_err(|error| SealerError(error.to_string()))
     }
 
     fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {

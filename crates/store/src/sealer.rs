@@ -1,3 +1,7 @@
+//! Encryption, as far as the store needs it.
+
+use zeroize::Zeroizing;
+
 /// Encrypts what the store itself must not keep in the clear; passed in, so that this crate needs no
 /// cryptography.
 pub trait Sealer: Send + Sync {
@@ -7,9 +11,11 @@ pub trait Sealer: Send + Sync {
     /// When the key cannot be used.
     fn seal(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError>;
 
+    /// What was sealed.
+    ///
     /// # Errors
     /// When it was sealed under another key or context, or changed since.
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError>;
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError>;
 
     /// HMAC-SHA256 (RFC 2104).
     fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32];

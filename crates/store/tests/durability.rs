@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 #[tokio::test]
 async fn confirmed_reservations_survive_a_kill() {
@@ -73,8 +74,8 @@ impl Sealer for Plain {
         Ok(plain.to_vec())
     }
 
-    fn open(&self, sealed: &[u8], _: &[u8]) -> Result<Vec<u8>, SealerError> {
-        Ok(sealed.to_vec())
+    fn open(&self, sealed: &[u8], _: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
+        Ok(sealed.to_vec().into())
     }
 
     fn mac(&self, _: &[u8; 32], _: &[u8]) -> [u8; 32] {

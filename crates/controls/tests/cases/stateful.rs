@@ -19,6 +19,7 @@ use serde::Deserialize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 #[test]
 fn idempotency() {
@@ -232,8 +233,8 @@ fn store() -> (TempDir, Arc<SqliteStore>) {
         fn seal(&self, plain: &[u8], _context: &[u8]) -> Result<Vec<u8>, SealerError> {
             Ok(plain.to_vec())
         }
-        fn open(&self, sealed: &[u8], _context: &[u8]) -> Result<Vec<u8>, SealerError> {
-            Ok(sealed.to_vec())
+        fn open(&self, sealed: &[u8], _context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
+            Ok(sealed.to_vec().into())
         }
         fn mac(&self, _key: &[u8; 32], _text: &[u8]) -> [u8; 32] {
             [0; 32]

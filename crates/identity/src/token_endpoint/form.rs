@@ -1,13 +1,14 @@
-//! `application/x-www-form-urlencoded`, read strictly.
+//! `application/x-www-form-urlencoded`, read strictly, and wiped: one of its values is a secret.
 
 use ironbridge_core::uri::form_text;
+use zeroize::Zeroizing;
 
 /// Ours; a token request has a few hundred bytes.
 const MAX_FORM: usize = 16 * 1024;
 const MAX_FIELDS: usize = 32;
 
 /// The fields of a form, each name once; only `resource` may repeat (RFC 6749 §3.2, RFC 8707 §2).
-pub(super) struct Form(Vec<(String, String)>);
+pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
 
 impl Form {
     pub fn parse(bytes: &[u8]) -> Result<Form, &'static str> {
@@ -15,7 +16,7 @@ impl Form {
             return Err("the form is too large");
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "the form is not UTF-8")?;
-        let mut fields: Vec<(String, String)> = Vec::new();
+        let mut fields = Vec::<(String, Zeroizing<String>)>::new();
         for field in text.split('&').filter(|field| !field.is_empty()) {
             let (name, value) = field.split_once('=').unwrap_or((field, ""));
             let (Some(name), Some(value)) = (form_text(name), form_text(value)) else {
@@ -27,7 +28,7 @@ impl Form {
             if fields.len() == MAX_FIELDS {
                 return Err("the form has too many fields");
             }
-            fields.push((name, value));
+            fields.push((name, Zeroizing::new(value)));
         }
         Ok(Form(fields))
     }
@@ -41,7 +42,7 @@ impl Form {
         self.0
             .iter()
             .filter(move |(known, value)| known == name && !value.is_empty())
-            .map(|(_, value)| &**value)
+            .map(|(_, value)| value.as_str())
     }
 }
 

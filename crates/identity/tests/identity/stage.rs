@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// When every test begins: 2027-01-15T08:00:00Z.
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -155,11 +156,8 @@ impl Sealer for Envelopes {
         self.0.seal(plain, context).map_err(|error| SealerError(error.to_string()))
     }
 
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
-        self.0
-            .open(sealed, context)
-            .map(|plain| plain.to_vec())
-            .map_err(|error| SealerError(error.to_string()))
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
+        self.0.open(sealed, context).map_err(|error| SealerError(error.to_string()))
     }
 
     fn mac(&self, key: &[u8; 32], text: &[u8]) -> [u8; 32] {

@@ -1,3 +1,5 @@
+//! Issued credentials, each row as the ledger has it.
+
 use super::ledger::{Entry, Ledger};
 use super::outbox::Author;
 use super::queue::{Effect, Failure};

@@ -1,3 +1,5 @@
+//! Idempotency keys: taken in a commit of their own or of many, settled without waiting.
+
 use super::allowance::{self, Allowance};
 use super::queue::{Effect, Failure, Job, Queue};
 use super::turn::Turn;

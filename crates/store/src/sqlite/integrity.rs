@@ -1,3 +1,5 @@
+//! Whether the file is the one that was opened, as it was left.
+
 use super::queue::Effect;
 use super::{SqliteStore, credentials, items, schema, steps};
 use crate::{Integrity, StoreFuture};

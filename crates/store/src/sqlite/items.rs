@@ -1,3 +1,5 @@
+//! Sealed items, each row as the ledger has it.
+
 use super::adopt::Known;
 use super::ledger::{Entry, Ledger};
 use super::outbox::Author;

@@ -16,6 +16,7 @@ use crate::{Sealer, StoreError};
 use ironbridge_core::StoreMark;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
+use zeroize::Zeroizing;
 
 /// Which rows it lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -397,7 +398,12 @@ pub(super) fn put_part(db: &Connection, part: &str, sealed: &[u8]) -> rusqlite::
         .map(drop)
 }
 
-fn opened(db: &Connection, sealer: &dyn Sealer, name: &str, context: &[u8]) -> Result<Vec<u8>, Failure> {
+fn opened(
+    db: &Connection,
+    sealer: &dyn Sealer,
+    name: &str,
+    context: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let sealed = part(db, name)?.ok_or_else(|| altered("what it remembers of its rows is missing"))?;
     let opened = sealer.open(&sealed, context);
     let what = "what it remembers of its rows was not written with this key file".to_owned();

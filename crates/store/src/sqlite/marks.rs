@@ -1,3 +1,5 @@
+//! Marks, beside the ledger.
+
 use super::queue::Effect;
 use super::{SqliteStore, ledger};
 use crate::{Marks, StoreFuture};

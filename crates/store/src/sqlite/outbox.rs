@@ -1,3 +1,5 @@
+//! Waiting actions, left in the transaction of the change that they tell of.
+
 use super::ledger::{Entry, Ledger};
 use super::queue::{Effect, Failure};
 use super::turn::Turn;

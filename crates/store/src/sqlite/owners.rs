@@ -1,3 +1,5 @@
+//! Owners' keys, sealed, and their destruction.
+
 use super::ledger::{Entry, Ledger, altered};
 use super::queue::{Effect, Failure};
 use super::{SqliteStore, file, idempotency, to_sql};
@@ -6,7 +8,6 @@ use ironbridge_core::{OwnerKey, OwnerTag, action};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::fmt::Write;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 impl OwnerKeys for SqliteStore {
     fn obtain(&self, offered: Vec<NewOwner>) -> StoreFuture<'_, Vec<OwnerKey>> {
@@ -139,7 +140,6 @@ fn open(sealer: &dyn Sealer, stored: &Stored) -> Result<OwnerKey, StoreError> {
     let plain = sealer
         .open(&stored.sealed, &seal_context(&stored.tag))
         .map_err(|error| StoreError::Sealing(error.to_string()))?;
-    let plain = Zeroizing::new(plain);
     let key = plain.as_slice().try_into();
     let key = key.map_err(|_| StoreError::Corrupt("an owner's key does not have 32 bytes".into()))?;
     Ok(OwnerKey::new(stored.tag, key))

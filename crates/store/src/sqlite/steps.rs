@@ -10,6 +10,7 @@ use ironbridge_core::StoreMark;
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Seals, and remembers the newest ledger that this process saw committed.
 pub(super) struct Keeper {
@@ -51,7 +52,7 @@ impl Sealer for Keeper {
         self.sealer.seal(plain, context)
     }
 
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
         self.sealer.open(sealed, context)
     }
 

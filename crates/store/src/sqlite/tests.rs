@@ -20,6 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 #[tokio::test]
 async fn keeps_every_promise_of_the_traits() {
@@ -430,9 +431,10 @@ impl Sealer for Xor {
         Ok(context.iter().chain(plain).map(|byte| byte ^ 0xa5).collect())
     }
 
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
         let plain: Vec<u8> = sealed.iter().map(|byte| byte ^ 0xa5).collect();
-        plain.strip_prefix(context).map(<[u8]>::to_vec).ok_or_else(|| SealerError("other context".into()))
+        let plain = plain.strip_prefix(context).ok_or_else(|| SealerError("other context".into()))?;
+        Ok(plain.to_vec().into())
     }
 
     /// FNV-1a four times, which stays what it is in stored files.
@@ -459,7 +461,7 @@ impl Sealer for Failing {
         }
     }
 
-    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, SealerError> {
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealerError> {
         Xor.open(sealed, context)
     }
 
