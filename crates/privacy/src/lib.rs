@@ -4,6 +4,8 @@
 //! erases all detail that was sealed under it, in every copy of the trail (F5, GDPR Art. 17), while records and
 //! proofs stay as they are.
 
+#![warn(missing_docs)]
+
 mod cache;
 mod owners;
 

@@ -1,3 +1,5 @@
+//! What a secret can be, by what it goes into.
+
 use serde::de::IgnoredAny;
 use std::str;
 

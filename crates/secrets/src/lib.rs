@@ -6,6 +6,8 @@
 //! A value is cleared from memory when the last copy of it is dropped, and shows in no `Debug`, `Display` or
 //! error. Only [`SecretValue::expose`] gives it away.
 
+#![warn(missing_docs)]
+
 mod error;
 mod field;
 mod form;

@@ -1,3 +1,5 @@
+//! How who keeps copies in memory learns that they are old.
+
 use tokio::sync::watch;
 
 /// Tells who keeps copies in memory that something has changed, and who records actions that one waits.

@@ -1,3 +1,5 @@
+//! Credentials that this bridge issued, by their hashes.
+
 use crate::{Changes, StoreFuture};
 use ironbridge_core::Timestamp;
 
@@ -30,24 +32,35 @@ pub trait Credentials: Changes {
 pub struct IssuedCredential {
     /// Public; what commands and logs name it by.
     pub id: String,
+    /// What it is.
     pub kind: IssuedKind,
+    /// Whose it is, by name.
     pub account: String,
     /// SHA-256 of what is presented (or a certificate's thumbprint).
     pub hash: [u8; 32],
+    /// When it was issued.
     pub created: Timestamp,
+    /// From then on it opens nothing.
     pub expires: Timestamp,
+    /// When it was taken back, if it was.
     pub revoked: Option<Timestamp>,
+    /// When it last opened something, to half a minute or so.
     pub last_used: Option<Timestamp>,
 }
 
+/// What a bridge issues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IssuedKind {
+    /// A key that a caller shows with each request.
     ApiKey,
+    /// What an OAuth client buys tokens with.
     ClientSecret,
+    /// Of the internal CA.
     Certificate,
 }
 
 impl IssuedKind {
+    /// Each of them.
     pub const ALL: [IssuedKind; 3] = [IssuedKind::ApiKey, IssuedKind::ClientSecret, IssuedKind::Certificate];
 
     /// The stored and printed name.
@@ -59,6 +72,7 @@ impl IssuedKind {
         }
     }
 
+    /// The kind that is stored and printed so.
     pub fn from_name(name: &str) -> Option<IssuedKind> {
         IssuedKind::ALL.into_iter().find(|kind| kind.name() == name)
     }

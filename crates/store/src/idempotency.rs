@@ -1,3 +1,5 @@
+//! Keys under which an operation acts at most once, with the answers that are given again.
+
 use crate::StoreFuture;
 use ironbridge_core::{OwnerTag, StoredAnswer, Timestamp};
 
@@ -49,6 +51,7 @@ pub type Rekey = Box<dyn Fn(&[u8; 32]) -> [u8; 32] + Send>;
 /// that he guesses was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprints {
+    /// Over everything that tells requests apart.
     pub whole: [u8; 32],
     /// Without header fields, which requests that older versions stored were told apart without.
     pub without_fields: [u8; 32],
@@ -71,6 +74,7 @@ pub enum Reservation {
     InProgress,
     /// The key was used for something else.
     Mismatch,
+    /// The exchange that held it ended with this answer.
     Finished(StoredAnswer),
     /// It may have reached the target, but nobody knows how it ended: the connection broke, or the process that
     /// held the key stopped.
@@ -93,7 +97,9 @@ pub enum Settlement {
 /// The right to settle one reservation, once. Only implementations make one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket {
+    /// Account and operation.
     pub scope: String,
+    /// As the caller chose it.
     pub key: String,
     /// Tells this holder from every other that ever held the key: the run of the process and a number in it.
     pub holder: (i64, i64),

@@ -1,3 +1,5 @@
+//! Named blobs that are sealed before they come here. What is in them, the store must not know.
+
 use crate::{Changes, StoreFuture};
 use ironbridge_core::Timestamp;
 
@@ -47,17 +49,23 @@ pub trait SealedItems: Changes {
     fn remove(&self, namespace: &str, name: &str) -> StoreFuture<'_, bool>;
 }
 
+/// One version of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedItem {
+    /// From 1.
     pub version: u64,
+    /// As it was put.
     pub sealed: Vec<u8>,
     /// When this version was put.
     pub created: Timestamp,
 }
 
+/// What there is to tell of a blob without opening it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemSummary {
+    /// In its namespace.
     pub name: String,
+    /// From 1.
     pub version: u64,
     /// When this version was put.
     pub created: Timestamp,

@@ -25,6 +25,8 @@
 //! idempotency keys, waiting actions) is plain: an idempotency key should mean
 //! nothing to a reader. What tells requests of one such key apart comes as a keyed hash.
 
+#![warn(missing_docs)]
+
 mod changes;
 mod credentials;
 mod error;

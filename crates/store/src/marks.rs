@@ -1,3 +1,5 @@
+//! How far something is that lies elsewhere.
+
 use crate::StoreFuture;
 
 /// How far something is that lies elsewhere, so that whoever sets that back must set this back, too. A mark is put over
@@ -5,6 +7,7 @@ use crate::StoreFuture;
 ///
 /// Whoever seals binds the name into the seal.
 pub trait Marks: Send + Sync {
+    /// Puts a mark in the place of the one of this name.
     fn keep_mark(&self, name: &str, sealed: Vec<u8>) -> StoreFuture<'_, ()>;
 
     /// The mark of this name.

@@ -1,3 +1,5 @@
+//! Actions that wait for their record.
+
 use crate::{Changes, StoreFuture};
 use ironbridge_core::{Action, ExchangeId};
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub trait Outbox: Changes {
 pub struct Actor(pub Arc<str>);
 
 impl Actor {
+    /// Who calls themselves so.
     pub fn new(name: impl Into<Arc<str>>) -> Actor {
         Actor(name.into())
     }

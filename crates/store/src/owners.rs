@@ -1,3 +1,5 @@
+//! The keys of owners, which the store knows by keyed hashes only.
+
 use crate::{Changes, StoreFuture};
 use ironbridge_core::{OwnerKey, OwnerTag};
 
@@ -14,6 +16,7 @@ pub trait OwnerKeys: Changes {
     /// counts, and is durable before this returns. Does not raise the generation.
     fn obtain(&self, offered: Vec<NewOwner>) -> StoreFuture<'_, Vec<OwnerKey>>;
 
+    /// The key of this owner, if it has one.
     fn owner_by_lookup(&self, lookup: Lookup) -> StoreFuture<'_, Option<OwnerKey>>;
 
     /// Those that there are, in no particular order.
@@ -37,7 +40,9 @@ pub type Lookup = [u8; 32];
 
 /// An owner that may not have a key yet, with the key it gets in that case.
 pub struct NewOwner {
+    /// Finds it.
     pub lookup: Lookup,
+    /// Who it is.
     pub kind: OwnerKind,
     /// Key and tag; both random.
     pub key: OwnerKey,
