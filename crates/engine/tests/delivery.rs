@@ -531,6 +531,10 @@ fn fixed_credentials_come_from_secrets_and_follow_them() {
     }
     set_secret(scene.world.dir.path(), "bearer", "token-2").unwrap();
     eventually(|| (header("bearer", "authorization") == ["Bearer token-2"]).then_some(()));
+    set_secret(scene.world.dir.path(), "basic", r#"{"password":"other"}"#).unwrap();
+    eventually(|| (header("basic", "authorization") == ["Basic YnJpZGdlOm90aGVy"]).then_some(()));
+    set_secret(scene.world.dir.path(), "header", "header-2").unwrap();
+    eventually(|| (header("header", "x-erp-key") == ["header-2"]).then_some(()));
     // What was presented before a reload changed the system does not come back either.
     let http = format!(
         "url: \"{url}\", ca: ./erp-ca.pem, connect_timeout: 3s, auth: {{ header: {{ name: X-Other, value: secret://sealed/header }} }}"
