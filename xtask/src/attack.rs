@@ -10,6 +10,7 @@ mod framing;
 mod http2;
 mod json;
 mod lengthened;
+mod outcome;
 mod paths;
 mod patterns;
 mod refusals;
@@ -18,9 +19,10 @@ mod stored;
 mod tokens;
 mod untaken;
 
-use crate::root;
+use crate::root::root;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use outcome::Outcome;
 use stage::{Limits, Stage};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -71,16 +73,6 @@ enum Attack {
     Disk,
     /// A reader of the served log, far away
     Follow,
-}
-
-/// What came of an attack.
-struct Outcome {
-    /// What was sent.
-    sent: String,
-    /// What the bridge did.
-    seen: String,
-    /// What it should not have done.
-    broken: Vec<String>,
 }
 
 pub fn run(options: &Options) -> Result<()> {

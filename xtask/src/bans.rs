@@ -1,4 +1,4 @@
-use crate::root;
+use crate::root::root;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,7 +15,7 @@ mod subject;
 
 pub use audit::{AuditOptions, audit};
 
-use crate::root;
+use crate::root::root;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use scenario::Scenario;

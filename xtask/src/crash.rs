@@ -1,6 +1,6 @@
 //! `cargo xtask crash`: kills a process that records under load, as often as one likes, and looks for what is missing.
 
-use crate::root;
+use crate::root::root;
 use anyhow::{Result, ensure};
 use clap::Args;
 use std::path::PathBuf;

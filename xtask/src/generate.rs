@@ -1,4 +1,4 @@
-use crate::root;
+use crate::root::root;
 use anyhow::{Context, Result, bail};
 use ironbridge_controls::ORDER;
 use ironbridge_core::{Code, Kind, TransportFacts, action, all_codes, all_words, fields};

@@ -7,10 +7,10 @@ mod bench;
 mod crash;
 mod generate;
 mod readme;
+mod root;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::path::{Path, PathBuf};
 
 /// Chores of this repository.
 #[derive(Parser)]
@@ -59,9 +59,4 @@ fn main() -> Result<()> {
         Chore::Bench(Bench::Http(options)) => bench::http(&options),
         Chore::Bench(Bench::Audit(options)) => bench::audit(&options),
     }
-}
-
-/// The repository's root.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }

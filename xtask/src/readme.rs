@@ -1,4 +1,4 @@
-use crate::root;
+use crate::root::root;
 use anyhow::{Context, Result, bail};
 use ironbridge_testkit::Process;
 use std::fs;

@@ -214,7 +214,8 @@ impl Compiler {
             self.sizes(&place, operation, &plan, manifest.bridge.limits.memory);
             compiled.push(plan);
         }
-        self.problems.extend(trailers::without_use(name, declared, &compiled));
+        let rules_read = compiled.iter().map(|plan| plan.rules.iter().any(Rule::reads_body));
+        self.problems.extend(trailers::without_use(name, declared, rules_read));
         compiled
     }
 

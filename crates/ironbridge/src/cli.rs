@@ -2,15 +2,11 @@ use crate::command::{
     audit, certificate, check, completions, explain, init, key, run, schema, secret, subject,
 };
 use crate::demo;
-use crate::failure::Failure;
+use crate::failure::Outcome;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
-
-/// What a command ends with: an exit code of its own, or a failure to report.
-pub type Outcome = Result<ExitCode, Failure>;
 
 /// A self-hosted security gateway between systems: one manifest per integration says what may cross, and the
 /// bridge enforces it, records it and proves it.
@@ -99,7 +95,7 @@ impl Cli {
             Command::Certificate(command) => certificate::run(dir, command),
             Command::Audit(command) => audit::run(dir, *command),
             Command::Subject(command) => subject::run(dir, command),
-            Command::Completions(args) => completions::run(&args),
+            Command::Completions(args) => completions::run(&args, Cli::command()),
         }
     }
 }

@@ -15,8 +15,7 @@ mod stay;
 mod story;
 mod world;
 
-use crate::cli::Outcome;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, FormatArg};
 use serde_json::json;
 use std::fs;

@@ -3,6 +3,9 @@ use serde_json::{Value, json};
 use std::io;
 use std::process::ExitCode;
 
+/// What a command ends with: an exit code of its own, or a failure to report.
+pub type Outcome = Result<ExitCode, Failure>;
+
 /// Why a command did not do what it was asked, and what to do next.
 #[derive(Debug)]
 pub struct Failure {

@@ -1,6 +1,6 @@
 //! Bodies of which every byte becomes many when it is parsed, all at once, toward a target that takes its time.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{Honest, Stage};
 use crate::bench::meter;
 use anyhow::Result;

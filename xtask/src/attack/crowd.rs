@@ -1,6 +1,6 @@
 //! One address opens as many connections as it can, each with one request and no credential, and keeps them.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{Honest, PATIENCE, Stage};
 use anyhow::Result;
 use ironbridge_testkit::{Dialer, Wire};

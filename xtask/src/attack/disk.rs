@@ -1,9 +1,9 @@
 //! The disk takes no more writes for a while, under load. Nothing is answered meanwhile that could not be recorded, and
 //! when the disk is well again so is the bridge, load or not.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{PATIENCE, Stage};
-use crate::root;
+use crate::root::root;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! A reader far away follows the served log while records keep coming: what a checkpoint promised must still be there
 //! when the reader asks for it.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{PATIENCE, Stage};
 use anyhow::{Context, Result, anyhow, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};

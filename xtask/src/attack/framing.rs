@@ -1,7 +1,7 @@
 //! Every way that we know of to say Transfer-Encoding, Content-Length or a chunk so that one side reads it and the
 //! other does not. Behind each hides a request that nobody may ever see as one.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::Stage;
 use anyhow::Result;
 use ironbridge_testkit::Dialer;

@@ -1,7 +1,7 @@
 //! HTTP/2 as nobody should speak it: requests that RFC 9113 calls malformed, frames where they may not be, and frames
 //! without end, while somebody honest asks beside.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{Honest, Stage};
 use anyhow::Result;
 use ironbridge_testkit::{Dialer, Wire};

@@ -1,7 +1,7 @@
 //! The JSON Parsing Test Suite, toward an operation that reads its body: what every parser must accept crosses as it
 //! is, what every parser must refuse does not, and the rest never breaks anything.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{PATIENCE, Stage};
 use anyhow::{Context, Result, ensure};
 use ironbridge_testkit::{peer, repository};

@@ -1,7 +1,7 @@
 //! The trail's files become gigabytes of nothing, beside a running bridge and while it is stopped. Nobody reads them into
 //! memory or searches them to the end, nothing of it is signed, and what is put in order again goes on.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{Honest, Stage};
 use crate::bench::meter;
 use anyhow::{Context, Result, ensure};

@@ -1,7 +1,7 @@
 //! Every way that we know of to spell the path of an operation that the account may not use, beside one that it may.
 //! However a target reads what arrives, it must not read that path.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{PATIENCE, Stage};
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! Texts that make a pattern build its states anew, though none of them is long: each body would cost seconds.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{Honest, PATIENCE, Stage};
 use anyhow::Result;
 use ironbridge_testkit::Dialer;

@@ -1,7 +1,7 @@
 //! Somebody without a credential asks as fast as it goes. Each refusal is accounted for, and the trail does not grow
 //! with their number.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{Honest, PATIENCE, Stage};
 use anyhow::Result;
 use ironbridge_audit::refusals::{ALONE, WINDOW};

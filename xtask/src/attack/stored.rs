@@ -1,7 +1,7 @@
 //! One account has the bridge keep answers to be repeated, without end. What is kept stays below what is declared, and
 //! whoever asks for nothing of the kind is served.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{Honest, PATIENCE, SMALL_REPLAY, Stage};
 use anyhow::Result;
 use ironbridge_testkit::{Dialer, Reply};

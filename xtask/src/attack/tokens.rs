@@ -1,7 +1,7 @@
 //! Signatures that were made to be accepted where they should not be, on tokens that would be good otherwise. The
 //! vectors are Project Wycheproof's for ECDSA over P-256; none of them signs our token.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::stage::{PATIENCE, Stage};
 use anyhow::{Context, Result, anyhow};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};

@@ -1,8 +1,8 @@
 //! Callers of one account ask for large answers and take nothing of them, over both versions of HTTP. What stands behind
 //! an answer is given back after the declared time, others are served meanwhile, and the log stays readable.
 
-use super::Outcome;
 use super::http2;
+use super::outcome::Outcome;
 use super::stage::{Honest, Stage};
 use crate::bench::meter;
 use anyhow::Result;

@@ -2,7 +2,7 @@
 
 use super::meter;
 use super::report::{Claim, Report};
-use crate::root;
+use crate::root::root;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use ironbridge_testkit::{Process, free_port, peer};

@@ -36,7 +36,7 @@ fn status(process: u32, field: &str) -> Result<u64> {
 /// The commit that is measured, and of which day; changes that are not committed are named.
 pub fn sources() -> Result<String> {
     let git = |arguments: &[&str]| -> Result<String> {
-        let output = Command::new("git").args(arguments).current_dir(crate::root()).output()?;
+        let output = Command::new("git").args(arguments).current_dir(crate::root::root()).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let commit = git(&["log", "-1", "--format=commit %h of %cs"])?;

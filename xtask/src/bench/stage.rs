@@ -1,4 +1,4 @@
-use crate::root;
+use crate::root::root;
 use anyhow::{Context, Result};
 use ironbridge_testkit::{Authority, Process, TokenIssuer, free_port, peer};
 use serde_json::Value;

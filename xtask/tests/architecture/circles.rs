@@ -245,6 +245,10 @@ impl Module {
             rest = behind;
         }
         module.code.push_str(rest);
+        // That a module is there is no need of it.
+        let is_declaration =
+            |line: &&str| line.ends_with(';') && line.split_whitespace().rev().nth(1) == Some("mod");
+        module.code = module.code.lines().filter(|line| !is_declaration(line)).collect::<Vec<_>>().join("\n");
         module
     }
 }

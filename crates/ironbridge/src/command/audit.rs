@@ -21,7 +21,7 @@ pub mod trail;
 mod verify;
 mod witness;
 
-use crate::cli::Outcome;
+use crate::failure::Outcome;
 use std::path::Path;
 
 #[derive(Debug, clap::Subcommand)]

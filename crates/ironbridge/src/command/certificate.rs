@@ -1,6 +1,5 @@
 use super::{block_on, home, key};
-use crate::cli::Outcome;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::inspect;
 use crate::output::{self, FormatArg};
 use crate::times;

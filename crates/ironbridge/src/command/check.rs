@@ -1,4 +1,4 @@
-use crate::cli::Outcome;
+use crate::failure::Outcome;
 use crate::inspect::{observe, plural, summary};
 use crate::output::{self, FormatArg};
 use ironbridge_manifest::{Diagnostics, Manifest, Severity};

@@ -1,5 +1,4 @@
-use crate::cli::{Cli, Outcome};
-use clap::CommandFactory;
+use crate::failure::Outcome;
 use clap_complete::Shell;
 use std::io;
 use std::process::ExitCode;
@@ -12,9 +11,10 @@ pub struct Args {
     shell: Shell,
 }
 
-pub fn run(args: &Args) -> Outcome {
+/// `command` is the whole command line.
+pub fn run(args: &Args, mut command: clap::Command) -> Outcome {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "ironbridge", &mut script);
+    clap_complete::generate(args.shell, &mut command, "ironbridge", &mut script);
     io::Write::write_all(&mut io::stdout(), &script)?;
     Ok(ExitCode::SUCCESS)
 }

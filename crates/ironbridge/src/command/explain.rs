@@ -1,8 +1,7 @@
 mod page;
 
-use crate::cli::Outcome;
 use crate::command::key::refuse_whole_key;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, FormatArg};
 use ironbridge_core::nearest::closest;
 use ironbridge_manifest::key_pages;

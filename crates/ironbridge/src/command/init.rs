@@ -1,5 +1,4 @@
-use crate::cli::Outcome;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, FormatArg};
 use serde_json::json;
 use std::fs::{self, OpenOptions};

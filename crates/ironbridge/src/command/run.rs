@@ -1,6 +1,5 @@
-use crate::cli::Outcome;
 use crate::command::audit::accept_loss;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::inspect;
 use crate::log::Log;
 use crate::output;

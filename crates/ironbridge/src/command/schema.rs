@@ -1,4 +1,4 @@
-use crate::cli::Outcome;
+use crate::failure::Outcome;
 use crate::output::{self, FormatArg};
 use std::process::ExitCode;
 

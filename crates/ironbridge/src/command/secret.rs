@@ -1,6 +1,5 @@
 use super::{DataDir, block_on, open, tell_altered};
-use crate::cli::Outcome;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::inspect;
 use crate::nearest::suggestion;
 use crate::output::{self, FormatArg};

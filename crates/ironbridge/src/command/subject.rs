@@ -3,9 +3,8 @@
 use super::audit::detail::Keyring;
 use super::audit::query;
 use super::audit::trail::{KeysArg, Trail};
-use crate::cli::Outcome;
 use crate::command::confirm;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::inspect::plural;
 use crate::output::{self, FormatArg};
 use ironbridge_audit::Query;

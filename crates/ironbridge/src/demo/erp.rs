@@ -1,7 +1,7 @@
 //! The demo's ERP: it speaks TLS under a private CA, gives out OAuth 2.0 tokens of its own, answers with more than
 //! anybody needs to know, and keeps an exact diary of what reached it.
 
-use crate::demo::server::{Reply, Server, Site, json};
+use crate::demo::server::{Program, Reply, Server, json};
 use crate::failure::Failure;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -40,7 +40,7 @@ impl Erp {
     }
 
     pub fn power_on(&mut self) -> Result<(), Failure> {
-        let site = Arc::clone(&self.desk) as Arc<dyn Site>;
+        let site = Arc::clone(&self.desk) as Arc<dyn Program>;
         self.server = Some(Server::start(self.port, self.identity.clone(), site)?);
         Ok(())
     }
@@ -99,7 +99,7 @@ struct State {
     shipments: u64,
 }
 
-impl Site for Desk {
+impl Program for Desk {
     fn answer(&self, request: &Request<Bytes>) -> Reply {
         let reply = self.decide(request);
         self.state().seen.push(Seen {

@@ -1,7 +1,7 @@
 //! A token issuer outside the bridge. It publishes its key as issuers do (RFC 8414, RFC 7517), and, unlike them,
 //! also makes the tokens that an attacker would.
 
-use crate::demo::server::{Reply, Server, Site, json};
+use crate::demo::server::{Program, Reply, Server, json};
 use crate::failure::Failure;
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -92,7 +92,7 @@ struct Documents {
     keys: Value,
 }
 
-impl Site for Documents {
+impl Program for Documents {
     fn answer(&self, request: &Request<Bytes>) -> Reply {
         match request.uri().path() {
             "/.well-known/oauth-authorization-server" => json(StatusCode::OK, &self.metadata),

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 pub type Reply = Response<Bytes>;
 
 /// What answers requests.
-pub trait Site: Send + Sync + 'static {
+pub trait Program: Send + Sync + 'static {
     fn answer(&self, request: &Request<Bytes>) -> Reply;
 }
 
@@ -37,7 +37,7 @@ pub fn free_port() -> Result<u16, Failure> {
 }
 
 impl Server {
-    pub fn start(port: u16, identity: Identity, site: Arc<dyn Site>) -> Result<Server, Failure> {
+    pub fn start(port: u16, identity: Identity, site: Arc<dyn Program>) -> Result<Server, Failure> {
         let tls = server_config(ServerIdentity::new(identity), &ClientAuth::Off, &[Protocol::Http1])?;
         let tls = Arc::new(ListenerTls::new(tls));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
@@ -64,14 +64,14 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Arc<ListenerTls>, site: Arc<dyn Site>) {
+async fn accept(listener: TcpListener, tls: Arc<ListenerTls>, site: Arc<dyn Program>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(serve(stream, Arc::clone(&tls), Arc::clone(&site)));
     }
 }
 
-async fn serve(stream: TcpStream, tls: Arc<ListenerTls>, site: Arc<dyn Site>) {
+async fn serve(stream: TcpStream, tls: Arc<ListenerTls>, site: Arc<dyn Program>) {
     // A caller that does not trust us, or goes away, is no concern of ours.
     let Ok(secured) = tls.accept(stream, Duration::from_secs(10), &Turns::default()).await else { return };
     let service = service_fn(move |request| answer(request, Arc::clone(&site)));
@@ -81,7 +81,7 @@ async fn serve(stream: TcpStream, tls: Arc<ListenerTls>, site: Arc<dyn Site>) {
 
 async fn answer(
     request: Request<Incoming>,
-    site: Arc<dyn Site>,
+    site: Arc<dyn Program>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();

@@ -1,8 +1,7 @@
 use super::file;
 use super::text;
 use super::verify::parse_keys;
-use crate::cli::Outcome;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_audit::receipt::{Checked, MAX_BYTES};

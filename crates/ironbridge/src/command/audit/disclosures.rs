@@ -1,7 +1,7 @@
 use super::filter::moment;
 use super::text;
 use super::trail::{KeysArg, Trail};
-use crate::cli::Outcome;
+use crate::failure::Outcome;
 use crate::output;
 use crate::times;
 use ironbridge_audit::Query;

@@ -1,5 +1,5 @@
-use crate::cli::Outcome;
 use crate::command::{block_on, home};
+use crate::failure::Outcome;
 use crate::inspect;
 use crate::output::{self, FormatArg};
 use crate::times;

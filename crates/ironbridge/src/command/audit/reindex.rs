@@ -1,7 +1,6 @@
 use super::trail::{Source, Trail};
 use super::verify::{progress_bar, show};
-use crate::cli::Outcome;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, FormatArg};
 use serde_json::json;
 use std::path::Path;

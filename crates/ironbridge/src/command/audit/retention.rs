@@ -1,7 +1,6 @@
 use crate::actor;
-use crate::cli::Outcome;
 use crate::command::{block_on, home};
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::inspect;
 use crate::output::{self, FormatArg};
 use ironbridge_audit::{AuditError, Limits, Log, Options, Retained, Trail};

@@ -1,9 +1,8 @@
 use super::accept_loss::not_as_left;
 use super::fault;
 use super::trail::{Source, Trail};
-use crate::cli::Outcome;
 use crate::command::block_on;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, FormatArg};
 use crate::times;
 use ironbridge_audit::{AuditError, Fault, Retained, unwritable};

@@ -1,6 +1,6 @@
 use super::query::print;
 use super::trail::{KeysArg, Trail};
-use crate::cli::Outcome;
+use crate::failure::Outcome;
 use crate::output::FormatArg;
 use std::path::Path;
 use std::time::Duration;

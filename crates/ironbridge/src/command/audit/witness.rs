@@ -3,7 +3,7 @@
 mod check;
 mod serve;
 
-use crate::cli::Outcome;
+use crate::failure::Outcome;
 use std::path::Path;
 
 #[derive(Debug, clap::Subcommand)]

@@ -1,11 +1,10 @@
 use crate::actor;
-use crate::cli::Outcome;
 use crate::command::audit::fault::tampered;
 use crate::command::audit::file;
 use crate::command::audit::trail::Trail;
 use crate::command::audit::verify::parse_keys;
 use crate::command::block_on;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, FormatArg};
 use ironbridge_audit::disk::RealDisk;
 use ironbridge_audit::witness::{CosignOutcome, CosignRequest, FileState, Finding, Witness};

@@ -1,7 +1,6 @@
-use crate::cli::Outcome;
 use crate::command::audit::verify::parse_keys;
 use crate::command::{block_on, home, init, run};
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::inspect;
 use crate::output;
 use ironbridge_manifest::{Bridge, Manifest, WitnessService};
