@@ -109,6 +109,9 @@ pub struct Entry {
     /// A second record of the same exchange: it ended otherwise than the first one says.
     #[serde(default)]
     pub amends: bool,
+    /// The id of the record that says that it was accepted, where this one is of its delivery; else empty.
+    #[serde(default)]
+    pub accepted_as: String,
     /// How many refusals it stands for.
     #[serde(default = "one")]
     pub count: u64,

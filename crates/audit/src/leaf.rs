@@ -5,7 +5,9 @@ use crate::detail::{DetailKind, Details};
 use crate::merkle::Hash;
 use crate::refusals::{First, Gathered};
 use crate::text::{push_address, push_number, push_string, push_time};
-use ironbridge_core::{Action, Exchange, ExchangeId, Flow, Outcome, OwnerKey, Record, Timestamp, word};
+use ironbridge_core::{
+    Action, Exchange, ExchangeId, Flow, Origin, Outcome, OwnerKey, Record, Timestamp, word,
+};
 use ironbridge_seal::envelope::SealError;
 use ironbridge_seal::hash::{base64, unbase64};
 use std::borrow::Cow;
@@ -89,6 +91,9 @@ impl Encoded {
         }
         if record.amends {
             out.extend_from_slice(b",\"amends\":true");
+        }
+        if let Origin::Spool(spooled) = &exchange.origin {
+            text(out, b",\"accepted_as\":", spooled.accepted.encode(&mut [0; 36]));
         }
     }
 
@@ -280,7 +285,7 @@ mod tests {
     use crate::Entry;
     use ironbridge_core::{
         Account, Answered, Credential, CredentialKind, Ending, ExchangeId, IntegrationFacts, OperationFacts,
-        Peer, PermissionTable, Principal, Said, SystemFacts, Timestamp, TransportFacts, code,
+        Peer, PermissionTable, Principal, Said, Spooled, SystemFacts, Timestamp, TransportFacts, code,
     };
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -373,10 +378,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_laid_down_names_the_record_of_its_acceptance() {
+        let mut exchange = exchange("a", 0);
+        let accepted = ExchangeId::from_u128(7);
+        exchange.origin = Origin::Spool(Spooled { accepted, address: None });
+        let ending = Ending::Delivered(Answered { mark: None, said: Said::Done });
+        let record = Record { exchange: &exchange, ending, duration: Duration::ZERO, amends: false };
+        let mut encoded = Encoded::default();
+        encoded.exchange(&record, &callers()).unwrap();
+        let entry: crate::Entry = serde_json::from_slice(&encoded.leaf).unwrap();
+        assert_eq!((entry.accepted_as, entry.details), (accepted.to_string(), 0));
+    }
+
+    #[test]
     fn what_a_transport_marks_is_sealed_beside_the_leaf() {
         let mut exchange = exchange("a", 7);
-        exchange.marks = (0..20).map(|number| ("file", format!("orders-{number}.csv").into())).collect();
-        exchange.marks.insert(1, ("message", "\u{e4}".repeat(1000).into()));
+        exchange.marks =
+            (0..20).map(|number| ("file".into(), format!("orders-{number}.csv").into())).collect();
+        exchange.marks.insert(1, ("message".into(), "\u{e4}".repeat(1000).into()));
         let record = Record {
             exchange: &exchange,
             ending: Ending::Delivered(Answered { mark: None, said: Said::Done }),

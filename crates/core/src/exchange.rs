@@ -35,7 +35,7 @@ pub struct Exchange {
     pub reply_fields: Vec<(Box<str>, Box<[u8]>)>,
     /// What its transport wants to find it by in the record, besides the id: a message's id, a file's name. Sealed there,
     /// as its address is. The trail keeps the first eight, cut at 256 bytes.
-    pub marks: Vec<(&'static str, Box<str>)>,
+    pub marks: Vec<(Box<str>, Box<str>)>,
     /// Which of the operator's own rules refused it.
     pub refused_by: Option<Box<str>>,
     /// Which kinds of credential would do, where the caller is not known.

@@ -31,6 +31,7 @@ pub async fn resume(laid: LaidDown, now: Resumption<'_>) -> Result<Accepted, Ans
     let origin = Origin::Spool(Spooled { accepted: laid.id, address: laid.address });
     let mut exchange = Exchange::new(id, clock.now(), clock.monotonic(), flow, origin);
     exchange.asked = laid.asked;
+    exchange.marks = laid.marks;
     exchange.request_records = laid.records;
     let mut tail = Tail::new(pipeline, trail, clock, exchange);
     tail.resumed = true;

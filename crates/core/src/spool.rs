@@ -54,6 +54,8 @@ pub struct LaidDown {
     pub address: Option<IpAddr>,
     /// Without what a repetition would have to bring alike: that was compared when it was accepted.
     pub asked: Asked,
+    /// What its transport wants to find it by; see [`Exchange::marks`].
+    pub marks: Vec<(Box<str>, Box<str>)>,
     /// Ids of the persons whose data it carries.
     pub subjects: Vec<Box<str>>,
     pub records: Counted,
@@ -90,6 +92,7 @@ impl LaidDown {
             credential: (principal.credential().kind, (*principal.credential().id).into()),
             address: exchange.origin.address(),
             asked: Asked { repeats: Vec::new(), ..exchange.asked.clone() },
+            marks: exchange.marks.clone(),
             subjects: exchange.subjects.iter().map(|subject| subject.id.clone()).collect(),
             records: exchange.request_records,
             payload: payload.bytes().clone(),
@@ -155,6 +158,7 @@ impl LaidDown {
             encoding: asked.encoding.clone(),
             deduplication_key: asked.deduplication_key.clone(),
             has_body: asked.has_body,
+            marks: self.marks.clone(),
             subjects: self.subjects.clone(),
             records,
             named,
@@ -187,6 +191,7 @@ struct Head {
     encoding: Option<Box<str>>,
     deduplication_key: Option<Box<str>>,
     has_body: bool,
+    marks: Vec<(Box<str>, Box<str>)>,
     subjects: Vec<Box<str>>,
     records: Option<u64>,
     /// The operation says where they are.
@@ -220,6 +225,7 @@ impl Head {
                 repeats: Vec::new(),
                 has_body: self.has_body,
             },
+            marks: self.marks,
             subjects: self.subjects,
             records: match (self.records, self.named) {
                 (None, _) => Counted::No,

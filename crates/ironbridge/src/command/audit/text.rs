@@ -46,6 +46,7 @@ pub fn page(entry: &Entry) -> String {
             "amends",
             if entry.amends { "an earlier record of the same exchange".into() } else { String::new() },
         ),
+        ("accepted as", entry.accepted_as.clone()),
         ("times", if entry.count > 1 { entry.count.to_string() } else { String::new() }),
         ("last", entry.last.map(times::show).unwrap_or_default()),
         ("sources", entry.sources.map(|sources| sources.to_string()).unwrap_or_default()),
