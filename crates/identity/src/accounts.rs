@@ -12,13 +12,17 @@ use std::time::Duration;
 /// credential was once issued.
 #[derive(Debug, Clone)]
 pub struct Registration {
+    /// Its name, and what it may.
     pub account: Arc<Account>,
     /// Names of the permissions its roles add up to: the scopes it may ask the built-in token endpoint for.
     pub scopes: Vec<Arc<str>>,
+    /// Whether it may show API keys of this bridge.
     pub api_key: bool,
     /// Lifetime of access tokens from the built-in token endpoint, where the account may use it.
     pub oauth_client: Option<Duration>,
+    /// Whose tokens it may show, each as issuer and client.
     pub tokens: Vec<TokenSubject>,
+    /// Which client certificates are its own.
     pub certificates: Vec<CertificateRule>,
 }
 
@@ -41,17 +45,20 @@ impl Registration {
 pub struct TokenSubject {
     /// The issuer's name in the manifest.
     pub issuer: Box<str>,
+    /// The client, as the issuer calls it.
     pub client_id: Box<str>,
 }
 
 /// Which client certificates belong to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRule {
+    /// Which certificates of that CA.
     pub matches: CertificateMatch,
     /// The CAs of which one must have issued it (through intermediates or directly), where the account names some.
     pub cas: Option<Arc<[CertificateDer<'static>]>>,
 }
 
+/// What a certificate must have to be the account's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateMatch {
     /// A subject alternative name, written as [`certificate_name`] reads it.
@@ -105,9 +112,13 @@ pub(crate) struct CertificateHolder {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("client `{client_id}` of issuer `{issuer}` is claimed by the accounts `{first}` and `{second}`")]
 pub struct ClientClaimedTwice {
+    /// The issuer of the tokens.
     pub issuer: Box<str>,
+    /// The client that two accounts claim.
     pub client_id: Box<str>,
+    /// One of them.
     pub first: Arc<str>,
+    /// The other.
     pub second: Arc<str>,
 }
 
@@ -134,14 +145,17 @@ impl Directory {
         Ok(directory)
     }
 
+    /// The account of this name.
     pub fn account(&self, name: &str) -> Option<&Arc<Registration>> {
         self.accounts.get(name)
     }
 
+    /// Whose tokens those are that this issuer gave this client.
     pub fn client(&self, issuer: &str, client_id: &str) -> Option<&Arc<Registration>> {
         self.clients.get(issuer)?.get(client_id)
     }
 
+    /// Every permission that there is.
     pub fn permissions(&self) -> &PermissionTable {
         &self.permissions
     }

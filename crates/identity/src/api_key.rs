@@ -29,14 +29,17 @@ const LENGTH: usize = PREFIX + ID + SECRET + CHECKSUM;
 /// Live keys of one kind that an account may hold, so that one can be replaced by the next without a gap.
 pub const MAX_LIVE: usize = 2;
 
+/// What a key of this bridge is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
+    /// A caller shows it with each request.
     ApiKey,
     /// Secret of an OAuth client whose client id is the account's name.
     ClientSecret,
 }
 
 impl KeyKind {
+    /// Each of them.
     pub const ALL: [KeyKind; 2] = [KeyKind::ApiKey, KeyKind::ClientSecret];
 
     /// What its keys begin with: four characters.
@@ -65,6 +68,7 @@ impl KeyKind {
 /// A key whose form and checksum are right; whether it was ever issued is another question.
 #[derive(Clone, Copy)]
 pub struct ApiKey<'a> {
+    /// What its prefix says.
     pub kind: KeyKind,
     id: [u8; ID],
     whole: &'a [u8],
@@ -130,8 +134,11 @@ fn generate(kind: KeyKind) -> (String, Zeroizing<String>) {
 /// A key at the one moment it exists in the clear.
 #[derive(Debug)]
 pub struct Issued {
+    /// The public part.
     pub id: String,
+    /// The whole of it.
     pub key: IssuedKey,
+    /// From then on it opens nothing.
     pub expires: Timestamp,
 }
 
@@ -151,13 +158,21 @@ impl std::fmt::Debug for IssuedKey {
     }
 }
 
+/// Why a key is not issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// Names the older of the live keys.
+    /// The account has as many live keys of the kind as it may have.
     #[error(
         "account `{account}` has {MAX_LIVE} live keys already; revoke one first, the older is `{oldest}`"
     )]
-    TwoLive { account: String, oldest: String },
+    TwoLive {
+        /// Whose.
+        account: String,
+        /// The id of the one that was issued first.
+        oldest: String,
+    },
+    /// The store could not keep it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -45,14 +45,18 @@ pub struct IssuedCertificate {
     pub chain_pem: String,
     /// PKCS #8.
     pub key_pem: Zeroizing<String>,
+    /// When it counts.
     pub validity: Validity,
     /// Lower-case hex SHA-256 of the leaf's DER.
     pub thumbprint: String,
 }
 
+/// From when until when a certificate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
+    /// Not before this moment.
     pub not_before: Timestamp,
+    /// Not after this moment.
     pub not_after: Timestamp,
 }
 
@@ -62,6 +66,7 @@ impl Validity {
         Validity::of_der(&CertificateDer::from_pem_slice(pem.as_bytes()).ok()?)
     }
 
+    /// What the certificate says; `None` where it cannot be read.
     pub fn of_der(der: &[u8]) -> Option<Validity> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let validity = certificate.validity();
@@ -86,12 +91,21 @@ impl Validity {
 /// A certificate that cannot be issued as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
+    /// This cannot be a name in a certificate.
     #[error("`{name}` cannot stand in a certificate: {reason}")]
-    Name { name: String, reason: String },
+    Name {
+        /// What was to be its name.
+        name: String,
+        /// What the library says.
+        reason: String,
+    },
+    /// A server needs a name at least.
     #[error("a certificate needs at least one name")]
     NoName,
+    /// The CA itself ends before the certificate would.
     #[error("the internal CA ends at the same time or before; replace it first")]
     RootEnds,
+    /// The library says no.
     #[error("the certificate could not be made: {0}")]
     Making(String),
 }
@@ -130,10 +144,12 @@ impl CertificateAuthority {
         &self.root_pem
     }
 
+    /// The same, in DER.
     pub fn root_der(&self) -> &[u8] {
         &self.root
     }
 
+    /// When the CA itself counts.
     pub fn validity(&self) -> Validity {
         self.validity
     }

@@ -30,6 +30,10 @@ impl CertificateVerifier {
         CertificateVerifier { remembered: Remembered::new(capacity) }
     }
 
+    /// Who presents this certificate.
+    ///
+    /// # Errors
+    /// Why it makes nobody known: it is nobody's, not valid now, or vouched for by another CA.
     pub fn verify(
         &self,
         certificate: &PeerCertificate,

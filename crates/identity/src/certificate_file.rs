@@ -10,7 +10,9 @@ use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 /// The certificates of a PEM file, in their order, and how many private keys stand beside them.
 #[derive(Debug)]
 pub struct CertificateFile {
+    /// In the order of the file.
     pub certificates: Vec<FiledCertificate>,
+    /// How many private keys stand beside them.
     pub private_keys: usize,
 }
 
@@ -20,7 +22,9 @@ pub struct FiledCertificate {
     der: CertificateDer<'static>,
     /// Its subject, as people write it: `CN=erp.internal`; its serial number where it has none.
     pub subject: String,
+    /// Not valid before.
     pub not_before: Timestamp,
+    /// Not valid after.
     pub not_after: Timestamp,
     /// Whether it may issue others, or vouches for itself only.
     pub vouches: bool,
@@ -33,32 +37,45 @@ pub struct FiledCertificate {
 /// Why nothing can be done with a file. What is in it is never repeated: it may be a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateFileError {
+    /// It holds nothing.
     #[error("is empty")]
     Empty,
+    /// It is DER, where PEM is meant.
     #[error("is in DER form; convert it: openssl x509 -inform der -in FILE -out FILE.pem")]
     Der,
+    /// It is no text at all.
     #[error("is a PKCS #12 or other binary file, and a PEM file is expected")]
     Binary,
+    /// Its key has a passphrase.
     #[error("holds a private key that is encrypted with a passphrase, and nobody could be asked for it")]
     Encrypted,
+    /// It begins as a text of Windows.
     #[error("begins with a byte order mark, which PEM has none of; save it as UTF-8 without one")]
     ByteOrderMark,
+    /// It is in OpenSSL's form of its own for trust.
     #[error(
         "holds a certificate in a form of OpenSSL's own (TRUSTED CERTIFICATE); convert it: openssl x509 -in FILE -out FILE.pem"
     )]
     Trusted,
+    /// It holds a private key alone.
     #[error("holds a private key and no certificate")]
     KeyOnly,
+    /// It holds a request for a certificate.
     #[error("holds a request for a certificate, not the certificate that came of it")]
     Request,
+    /// It holds a public key alone.
     #[error("holds a public key and no certificate")]
     PublicKey,
+    /// It holds a list of revoked certificates.
     #[error("holds a list of revoked certificates and no certificate")]
     Revocations,
+    /// It holds no certificate.
     #[error("holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)")]
     NoCertificate,
+    /// What it holds in PEM is broken.
     #[error("is damaged: a part of it between BEGIN and END cannot be read")]
     Damaged,
+    /// The certificate of this number, from 1, is broken.
     #[error("holds a certificate that cannot be read: number {0}")]
     Certificate(usize),
 }
@@ -92,14 +109,19 @@ pub fn private_key(bytes: &[u8]) -> Result<(), PrivateKeyError> {
     }
 }
 
+/// What is wrong with the file of a private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PrivateKeyError {
+    /// It holds a certificate.
     #[error("holds a certificate and no private key")]
     Certificate,
+    /// It holds none.
     #[error("holds no private key in PEM form (`-----BEGIN PRIVATE KEY-----`)")]
     NoKey,
+    /// It is DER, where PEM is meant.
     #[error("is in DER form; convert it: openssl pkey -inform der -in FILE -out FILE.pem")]
     Der,
+    /// The same that may be wrong with a file of certificates.
     #[error(transparent)]
     Other(CertificateFileError),
 }

@@ -14,6 +14,8 @@
 //! | [`token_endpoint`] | OAuth clients (RFC 6749 §4.4) | access tokens |
 //! | [`target_token`] | | fetches the bridge's own tokens toward targets |
 
+#![warn(missing_docs)]
+
 pub mod accounts;
 pub mod api_key;
 pub mod authority;

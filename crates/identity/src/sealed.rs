@@ -9,12 +9,26 @@ use zeroize::Zeroizing;
 /// Why key material could not be kept or read; the operator mends it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptKeyError {
+    /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another key file sealed it, or it was changed.
     #[error("`{item}` in the store cannot be sealed or opened: {reason}")]
-    Sealed { item: String, reason: SealError },
+    Sealed {
+        /// Its namespace and name in the store.
+        item: String,
+        /// What the library says.
+        reason: SealError,
+    },
+    /// What was sealed is not what it should be.
     #[error("`{item}` in the store cannot be read: {reason}")]
-    Unreadable { item: String, reason: String },
+    Unreadable {
+        /// Its namespace and name in the store.
+        item: String,
+        /// What the library says.
+        reason: String,
+    },
+    /// The library says no.
     #[error("a key or certificate could not be made: {0}")]
     Making(String),
 }

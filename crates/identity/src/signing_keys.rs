@@ -18,6 +18,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// Ours; SP 800-57 allows a private signing key one to three years.
 const ROTATED_EVERY: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// The keys in force, and in the store.
 pub struct SigningKeys {
     kept: SealedKey,
     current: ArcSwap<Pair>,

@@ -34,9 +34,13 @@ const LONGEST_WISH: Duration = Duration::from_secs(3600);
 pub struct TargetClient {
     /// Of the target's authorization server; `https`.
     pub token_url: String,
+    /// As the authorization server knows the bridge.
     pub client_id: String,
+    /// What it proves itself with.
     pub secret: InUse,
+    /// How it does that.
     pub authentication: ClientAuthentication,
+    /// What the token is to allow; none: what the server gives.
     pub scopes: Vec<String>,
     /// RFC 8707.
     pub resource: Option<String>,
@@ -45,7 +49,9 @@ pub struct TargetClient {
 /// How the client shows its secret (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuthentication {
+    /// In the Authorization field.
     SecretBasic,
+    /// In the form.
     SecretPost,
 }
 
@@ -123,11 +129,14 @@ impl fmt::Debug for TargetToken {
 
 /// A token is at hand, or has to be fetched first.
 pub enum Bearer {
+    /// It is at hand, or there is none to be had now.
     Now(Result<Arc<TargetToken>, Box<Denial>>),
+    /// It is fetched; the wait is bounded.
     Later(BoxFuture<'static, Result<Arc<TargetToken>, Box<Denial>>>),
 }
 
 impl TargetTokens {
+    /// Nothing is fetched before the first token is asked for.
     pub fn new(client: TargetClient, fetch: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Arc<TargetTokens> {
         Arc::new(TargetTokens {
             client,

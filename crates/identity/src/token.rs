@@ -39,9 +39,11 @@ pub struct Issuer {
     pub audiences: Vec<Box<str>>,
     /// All others are refused, whatever its keys allow.
     pub algorithms: Vec<Algorithm>,
+    /// Which `typ` its tokens may have.
     pub types: TypePolicy,
     /// The claim that names the client: `client_id`, or what older issuers call it (`azp`, `appid`, `sub`).
     pub client_id_claim: Box<str>,
+    /// What they are signed with.
     pub keys: Arc<IssuerKeys>,
     /// [`CredentialKind::Token`], or [`CredentialKind::OauthClient`] for the built-in token endpoint.
     pub kind: CredentialKind,
@@ -92,14 +94,19 @@ pub struct TokenVerifier {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{first}` and `{second}` are the same issuer, {url}")]
 pub struct SameIssuer {
+    /// The issuer.
     pub url: Box<str>,
+    /// One of the names under which it is declared.
     pub first: Box<str>,
+    /// The other.
     pub second: Box<str>,
 }
 
 /// Most tokens are judged at once; only one whose issuer's keys are being fetched pays for a future.
 pub enum Outcome {
+    /// It could be said at once.
     Now(Result<Principal, Box<Denial>>),
+    /// Keys have to be fetched first.
     Later(BoxFuture<'static, Result<Principal, Box<Denial>>>),
 }
 
@@ -128,10 +135,12 @@ impl TokenVerifier {
         Ok(TokenVerifier { issuers, by_url, remembered })
     }
 
+    /// Whose tokens are taken.
     pub fn issuers(&self) -> &[Issuer] {
         &self.issuers
     }
 
+    /// Who presents this token.
     pub fn verify(self: &Arc<Self>, token: &[u8], directory: &Arc<Directory>, now: Timestamp) -> Outcome {
         if let Some(principal) = self.recall(token, directory, now) {
             return Outcome::Now(Ok(principal));

@@ -23,6 +23,7 @@ use failures::Failures;
 
 /// Below the bridge's public URL.
 pub const TOKEN_PATH: &str = "/oauth/token";
+/// Where the keys that its tokens are signed with are published (RFC 7517).
 pub const JWKS_PATH: &str = "/oauth/jwks";
 /// Between host and path of the public URL (RFC 8414 §3).
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
@@ -33,6 +34,7 @@ pub const BUILT_IN: &str = "ironbridge";
 /// Characters of a client id that a log line takes; anyone can send one.
 const MAX_LOGGED_ID: usize = 128;
 
+/// The bridge's own authorization server: client credentials (RFC 6749 §4.4), and nothing else.
 pub struct TokenEndpoint {
     public_url: Box<str>,
     secrets: Arc<KeyRing>,
@@ -54,22 +56,33 @@ pub struct TokenRequest<'a> {
 /// What to answer; `application/json`, never to be cached.
 #[derive(Debug)]
 pub struct EndpointReply {
+    /// As the standard has it.
     pub status: u16,
+    /// Beside those of every answer.
     pub headers: Vec<(&'static str, String)>,
+    /// JSON.
     pub body: Vec<u8>,
     /// For the operator's log: the client as it called itself, and why it was refused.
     pub client_id: Option<String>,
+    /// Why, for the operator's log.
     pub refused: Option<String>,
     /// For the record.
     pub outcome: TokenOutcome,
 }
 
+/// What became of a token request, for the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenOutcome {
     /// `token_id` is the token's `jti` (RFC 7519 §4.1.7).
-    Issued { token_id: String },
+    Issued {
+        /// The `jti` of the token.
+        token_id: String,
+    },
     /// `error` is one of RFC 6749 §5.2.
-    Refused { error: &'static Word },
+    Refused {
+        /// As the record has it.
+        error: &'static Word,
+    },
 }
 
 /// A refusal in the words of RFC 6749 §5.2.
@@ -97,6 +110,7 @@ impl TokenEndpoint {
         Refusal { status, ..Refusal::invalid_request(description) }.reply(None)
     }
 
+    /// Answers one request. What was refused, the answer says.
     pub fn handle(&self, request: TokenRequest<'_>, directory: &Directory, now: Timestamp) -> EndpointReply {
         let mut client_id = None;
         match self.grant(request, directory, now, &mut client_id) {

@@ -1,3 +1,5 @@
+//! Owners' keys in memory, until one is destroyed.
+
 use ahash::AHashMap;
 use ironbridge_core::OwnerKey;
 use ironbridge_store::Lookup;

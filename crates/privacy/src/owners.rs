@@ -1,3 +1,5 @@
+//! The keys of owners: obtained at first use, found again by a keyed hash, and destroyed.
+
 use crate::cache::Cache;
 use ironbridge_core::{BoxFuture, Clock, Denial, OwnerKey, OwnerTag, SubjectKeys, code};
 use ironbridge_seal::envelope::Keys;
