@@ -61,6 +61,7 @@ impl Accepted {
         Accepted(tail)
     }
 
+    /// What was accepted.
     pub fn exchange(&self) -> &Exchange {
         self.0.exchange()
     }

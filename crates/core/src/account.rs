@@ -1,3 +1,6 @@
+//! Who calls: service accounts, the credentials that prove them, and the proof that one did. How a credential is
+//! verified is for `identity` to know; which accounts there are, for the manifest.
+
 use crate::{OwnerKey, Permission, PermissionSet, Timestamp};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -7,9 +10,11 @@ use std::sync::Arc;
 /// `permissions` is what its roles add up to.
 #[derive(Debug, Clone)]
 pub struct Account {
+    /// As the manifest names it.
     pub name: Arc<str>,
     /// The system that calls under this identity.
     pub system: Arc<str>,
+    /// What its roles add up to.
     pub permissions: PermissionSet,
     /// Networks it may call from; empty means any.
     pub addresses: Vec<IpNet>,
@@ -28,17 +33,21 @@ impl Account {
     }
 }
 
+/// How an identity can be proven. An integration says which kinds it accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CredentialKind {
+    /// A key that this bridge issued.
     ApiKey,
     /// A JWT access token of an external issuer.
     Token,
     /// A JWT access token of the built-in token endpoint.
     OauthClient,
+    /// A client certificate of the connection.
     Certificate,
 }
 
 impl CredentialKind {
+    /// Every kind there is.
     pub const ALL: [CredentialKind; 4] = [
         CredentialKind::ApiKey,
         CredentialKind::Token,
@@ -46,6 +55,7 @@ impl CredentialKind {
         CredentialKind::Certificate,
     ];
 
+    /// As manifests and records write it.
     pub const fn name(self) -> &'static str {
         match self {
             CredentialKind::ApiKey => "api_key",
@@ -59,8 +69,11 @@ impl CredentialKind {
 /// Which credential proved the identity; its id is safe to record (a key id, a token id, a thumbprint).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
+    /// How it proved the identity.
     pub kind: CredentialKind,
+    /// A key's or token's id, a certificate's thumbprint: never the credential itself.
     pub id: Arc<str>,
+    /// Until when it is good; `None` where it says nothing.
     pub expires: Option<Timestamp>,
 }
 
@@ -75,6 +88,7 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// A caller whose credential was verified just now. `limited_to` is what the credential itself allows at most.
     pub fn verified(
         account: Arc<Account>,
         credential: Arc<Credential>,
@@ -83,10 +97,12 @@ impl Principal {
         Principal { account, credential, limited_to }
     }
 
+    /// Under which identity it calls.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
+    /// What proved it.
     pub fn credential(&self) -> &Arc<Credential> {
         &self.credential
     }

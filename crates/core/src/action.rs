@@ -1,3 +1,6 @@
+//! What is done beside exchanges: by a command, an administrator or the bridge itself. It knows nothing of how the
+//! trail writes it down.
+
 use crate::{ExchangeId, Outcome, OwnerKey, Timestamp, Word, word};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,11 +11,13 @@ use std::sync::Arc;
 pub struct Action {
     /// A UUID of version 7, like an exchange's.
     pub id: ExchangeId,
+    /// When it was done.
     pub time: Timestamp,
     /// What was done; one of [`name`].
     pub name: Cow<'static, str>,
     /// To what: a key's id, a secret's name, a system.
     pub object: String,
+    /// Whether it was done.
     pub outcome: Outcome,
     /// `done`, or the code of the refusal.
     pub code: Cow<'static, str>,
@@ -31,6 +36,7 @@ pub struct Action {
 }
 
 impl Action {
+    /// An action that was done, to `object`, by nobody in particular and with no facts yet.
     pub fn done(
         id: ExchangeId,
         time: Timestamp,
@@ -59,11 +65,13 @@ impl Action {
         self
     }
 
+    /// Adds a fact in the clear.
     pub fn fact(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Action {
         self.facts.push((name.into(), value.into()));
         self
     }
 
+    /// Says for or by which account it was done.
     pub fn account(mut self, account: impl Into<String>) -> Action {
         self.account = account.into();
         self
@@ -72,22 +80,35 @@ impl Action {
 
 /// What actions are called. Stable once released.
 pub mod name {
+    /// A bridge started.
     pub const BRIDGE_START: &str = "bridge.start";
+    /// A bridge stopped.
     pub const BRIDGE_STOP: &str = "bridge.stop";
+    /// A manifest was read again.
     pub const BRIDGE_RELOAD: &str = "bridge.reload";
     /// Time has taken away what the manifest declares; the object says what, as the keys that lead there.
     pub const MANIFEST_LAPSE: &str = "manifest.lapse";
+    /// An API key or a client secret was issued.
     pub const KEY_ISSUE: &str = "key.issue";
+    /// One of them was revoked.
     pub const KEY_REVOKE: &str = "key.revoke";
     /// Expired and revoked ones were forgotten where there was no room for another; the facts say how many.
     pub const KEY_FORGET: &str = "key.forget";
+    /// A secret was put into the sealed store.
     pub const SECRET_SET: &str = "secret.set";
+    /// A secret was taken out of it.
     pub const SECRET_REMOVE: &str = "secret.remove";
+    /// The internal CA issued a certificate.
     pub const CERTIFICATE_ISSUE: &str = "certificate.issue";
+    /// A certificate was renewed before its end.
     pub const CERTIFICATE_RENEW: &str = "certificate.renew";
+    /// The token endpoint issued an access token, or refused to.
     pub const TOKEN_ISSUE: &str = "token.issue";
+    /// The key that signs access tokens was replaced.
     pub const SIGNING_KEY_ROTATE: &str = "signing_key.rotate";
+    /// The keys that sign checkpoints were replaced.
     pub const LOG_KEY_ROTATE: &str = "log_key.rotate";
+    /// The key of a data subject was destroyed.
     pub const SUBJECT_ERASE: &str = "subject.erase";
     /// Old detail or records were dropped; the facts say up to which index.
     pub const RETENTION: &str = "audit.retention";

@@ -9,26 +9,36 @@ use bytes::Bytes;
 pub enum Answer {
     /// Pass the reply on. `body` is there when a control held it; otherwise the reply streams.
     Delivered {
+        /// What the target answered.
         reply: Box<dyn Reply>,
+        /// All of its body, where a control held it.
         body: Option<Bytes>,
+        /// To be told how the answer ended.
         tail: Box<Tail>,
     },
     /// Give this stored answer.
     Replayed {
+        /// As it was kept, cut to what crosses now.
         answer: Box<StoredAnswer>,
+        /// Already recorded.
         tail: Box<Tail>,
     },
     /// Say that it was taken over, and will be delivered.
     Accepted {
+        /// Already recorded.
         tail: Box<Tail>,
     },
+    /// Say that it was refused, and no more than the denial has for the caller.
     Denied {
+        /// Why.
         denial: Box<Denial>,
+        /// Already recorded.
         tail: Box<Tail>,
     },
 }
 
 impl Answer {
+    /// What was answered.
     pub fn exchange(&self) -> &Exchange {
         match self {
             Answer::Delivered { tail, .. }

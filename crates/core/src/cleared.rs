@@ -18,6 +18,7 @@ impl<'x> Cleared<'x> {
         Cleared { exchange, max_request, max_reply }
     }
 
+    /// What was cleared.
     pub fn exchange(&self) -> &Exchange {
         self.exchange
     }

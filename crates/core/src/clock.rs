@@ -1,3 +1,5 @@
+//! Time and chance, passed in so that tests own them.
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the Unix epoch, UTC.
@@ -5,22 +7,27 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Whole seconds since 1970, UTC.
     pub const fn from_seconds(seconds: u64) -> Timestamp {
         Timestamp(seconds.saturating_mul(1_000_000))
     }
 
+    /// Whole seconds since 1970, UTC, rounded down.
     pub const fn seconds(self) -> u64 {
         self.0 / 1_000_000
     }
 
+    /// Microseconds since 1970, UTC.
     pub const fn micros(self) -> u64 {
         self.0
     }
 
+    /// So much later; the last moment there is, where that would be beyond it.
     pub fn plus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
 
+    /// So much earlier, 1970 at the earliest.
     pub fn minus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }

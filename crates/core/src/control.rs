@@ -85,7 +85,9 @@ impl From<Denial> for Stop {
 /// The kept answer of an idempotent operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
+    /// What the target answered then.
     pub answered: Answered,
+    /// The media type of its body.
     pub content_type: Option<Box<str>>,
     /// What else the answer said of what crossed, in the target's terms: names and values.
     pub fields: Vec<(Box<str>, Box<[u8]>)>,

@@ -1,3 +1,5 @@
+//! How many records of data a body carries.
+
 /// How many records of data a body carries, as far as a control could tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Counted {

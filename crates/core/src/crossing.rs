@@ -44,6 +44,7 @@ pub trait Delivery: Any + Send + Sync {
 
 /// A target's reply, its body not yet read.
 pub trait Reply: Any {
+    /// What is known of it before its body is read.
     fn facts(&self) -> ReplyFacts;
 
     /// Its media type, to be kept with an answer that may be given again.
@@ -85,6 +86,7 @@ pub trait Reply: Any {
 /// What is known of a reply before its body is read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyFacts {
+    /// What the target says with it.
     pub answered: Answered,
     /// How many bytes of it will pass to the caller, where that is known beforehand.
     pub length: Option<u64>,

@@ -9,13 +9,18 @@ use std::time::Duration;
 /// Who must change something before the same exchange can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
+    /// Whoever sent the request.
     Caller,
+    /// The system that it goes to.
     Target,
+    /// Whoever wrote the manifest and runs the bridge.
     Operator,
+    /// The bridge itself, or the machine that it runs on.
     Bridge,
 }
 
 impl Fault {
+    /// As the reference prints it.
     pub const fn name(self) -> &'static str {
         match self {
             Fault::Caller => "caller",
@@ -142,6 +147,7 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// As the reference prints it.
     pub const fn name(self) -> &'static str {
         match self {
             Reach::Nothing => "nothing",
@@ -219,7 +225,9 @@ impl Hash for Code {
 /// What is wrong with one field: where (JSON Pointer, RFC 6901) and which rule, never the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
+    /// Where: a JSON Pointer into the body.
     pub pointer: String,
+    /// What it does not hold to. Never the value.
     pub rule: String,
 }
 
@@ -227,42 +235,51 @@ pub struct FieldError {
 /// internals cannot leak into an answer.
 #[derive(Debug, Clone)]
 pub struct Denial {
+    /// Why.
     pub code: &'static Code,
     /// For the caller: says more than the code's title without giving anything away.
     pub detail: Option<Cow<'static, str>>,
     /// For the operator's log only.
     pub internal: Option<String>,
+    /// For the caller: which fields of the body, where it is about them.
     pub fields: Vec<FieldError>,
     /// For the record: which of the operator's own rules refused it, in the operator's words and never in the caller's.
     pub by: Option<Box<str>>,
+    /// How long to wait before it makes sense to try again.
     pub retry_after: Option<Duration>,
 }
 
 impl Denial {
+    /// A refusal that says nothing but its code.
     pub fn new(code: &'static Code) -> Denial {
         Denial { code, detail: None, internal: None, fields: Vec::new(), by: None, retry_after: None }
     }
 
+    /// Adds what the caller reads.
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Denial {
         self.detail = Some(detail.into());
         self
     }
 
+    /// Adds what only the operator's log says.
     pub fn internal(mut self, internal: impl fmt::Display) -> Denial {
         self.internal = Some(internal.to_string());
         self
     }
 
+    /// Adds the fields that it is about.
     pub fn fields(mut self, fields: Vec<FieldError>) -> Denial {
         self.fields = fields;
         self
     }
 
+    /// Adds which of the operator's rules refused it, for the record.
     pub fn by(mut self, rule: impl fmt::Display) -> Denial {
         self.by = Some(rule.to_string().into());
         self
     }
 
+    /// Adds how long to wait.
     pub fn retry_after(mut self, wait: Duration) -> Denial {
         self.retry_after = Some(wait);
         self

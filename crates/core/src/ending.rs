@@ -8,6 +8,7 @@ use crate::{Code, Denial, Fault, code, word};
 pub struct Answered {
     /// The number that the transport has for the answer, for the record: an HTTP status. `None` where it has none.
     pub mark: Option<u16>,
+    /// What it says of the request.
     pub said: Said,
 }
 
@@ -46,8 +47,11 @@ pub enum Ending {
     Denied(&'static Code),
     /// It was allowed but failed at the target or in the bridge after delivery began.
     Failed(&'static Code),
-    /// The caller went away by itself before the target had answered. `sent` says whether the request may have reached it.
-    Abandoned { sent: bool },
+    /// The caller went away by itself before the target had answered.
+    Abandoned {
+        /// Whether the request may have reached it.
+        sent: bool,
+    },
 }
 
 /// The outcomes that records, queries and reports speak of; each has its page ([`crate::word`]).
@@ -66,6 +70,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As records hold it.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Success => word::SUCCESS.id,

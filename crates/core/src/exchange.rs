@@ -1,3 +1,6 @@
+//! One crossing, in words that every transport has. It knows no protocol: what a transport has besides stays with the
+//! transport.
+
 use crate::uri::Query;
 use crate::{
     Account, Code, Counted, CredentialKind, Denial, ExchangeId, Flow, Origin, Payload, Principal, Sensitive,
@@ -10,15 +13,23 @@ use std::time::Duration;
 /// One crossing: a request with its response, a webhook, a file, a message, a query.
 #[derive(Debug)]
 pub struct Exchange {
+    /// Under which it is recorded, and told to the caller as correlation id.
     pub id: ExchangeId,
+    /// When it arrived, by the clock on the wall.
     pub received: Timestamp,
     /// [`crate::Clock::monotonic`] at arrival.
     pub started: Duration,
+    /// The integration and operation that it uses.
     pub flow: Arc<Flow>,
+    /// Where it came from.
     pub origin: Origin,
+    /// What came to prove who sends it.
     pub presented: Presented,
+    /// What it asks for.
     pub asked: Asked,
+    /// The request's body, while controls look at it.
     pub request: Payload,
+    /// The reply's body, while controls look at it.
     pub reply: Payload,
     /// What the transport itself found wrong with what arrived; the exchange is refused with it once the admit
     /// to throttle controls have had their say.
@@ -46,21 +57,25 @@ pub struct Exchange {
     pub subjects: Vec<Subject>,
     /// How many records of data the bodies carry; see [`crate::Record::records`].
     pub request_records: Counted,
+    /// As before, of the reply.
     pub reply_records: Counted,
     /// Request body bytes of known length; see [`Exchange::bytes_in`].
     pub bytes_in: u64,
     /// Counts a request body that streams past with unknown length.
     pub streamed_in: Option<Arc<AtomicU64>>,
+    /// Bytes of the answer toward the caller.
     pub bytes_out: u64,
     /// What was found wrong with its request while it was on its way to the target.
     pub broken_off: Option<&'static Code>,
     /// Bytes go toward the target, or back to the caller, that nobody had counted when the record was taken: of an
     /// answer that streams without saying its length, or of a switched protocol.
     pub uncounted_in: bool,
+    /// As before, back to the caller.
     pub uncounted_out: bool,
 }
 
 impl Exchange {
+    /// An exchange that has just arrived, of which nothing is judged yet.
     pub fn new(
         id: ExchangeId,
         received: Timestamp,
@@ -145,6 +160,7 @@ impl Exchange {
         self.bytes_in.saturating_add(streamed)
     }
 
+    /// Whose it is, once the caller is known.
     pub fn account(&self) -> Option<&Arc<Account>> {
         self.principal.as_ref().map(Principal::account)
     }
@@ -154,8 +170,10 @@ impl Exchange {
 /// is a fact of the connection ([`crate::Peer::certificate`]), and counts where nothing else came.
 #[derive(Debug, Clone, Default)]
 pub enum Presented {
+    /// Only what the connection proved can count.
     #[default]
     Nothing,
+    /// One credential, to be verified.
     Claim(Claim),
     /// Several, of which nobody knows which one the caller means.
     Ambiguous {
@@ -171,10 +189,12 @@ pub enum Presented {
 pub enum Claim {
     /// An access token of whoever bears it (RFC 6750).
     Bearer(Sensitive),
+    /// A key that a bridge issued, in the place for such keys.
     ApiKey(Sensitive),
 }
 
 impl Claim {
+    /// The credential itself.
     pub fn sensitive(&self) -> &Sensitive {
         match self {
             Claim::Bearer(token) => token,
@@ -217,9 +237,13 @@ pub struct Asked {
 /// A counted limit, in the terms of the RateLimit fields draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitState {
+    /// What is counted by: `account`, `address` or `operation`.
     pub policy: &'static str,
+    /// How many may pass in a window.
     pub quota: u64,
+    /// In which time the quota comes back whole.
     pub window: Duration,
+    /// How many may pass now.
     pub remaining: u64,
     /// Until the quota is whole again; after a refusal, until one more passes.
     pub reset: Duration,

@@ -1,3 +1,6 @@
+//! What the bridge itself asks of servers, such as an issuer's keys. The connector that does it is passed in, and
+//! decides which addresses may be asked.
+
 use crate::{BoxFuture, Sensitive};
 use std::fmt;
 use std::time::Duration;
@@ -5,6 +8,7 @@ use std::time::Duration;
 /// A request the bridge makes on its own behalf: keys of an issuer, a token for a target, a piece of the audit trail.
 #[derive(Debug)]
 pub struct FetchRequest {
+    /// What to do there.
     pub method: FetchMethod,
     /// Absolute `https` URL without credentials or fragment.
     pub url: String,
@@ -16,8 +20,10 @@ pub struct FetchRequest {
     pub timeout: Duration,
 }
 
+/// What the bridge itself asks of a server.
 #[derive(Debug)]
 pub enum FetchMethod {
+    /// Reads what is there.
     Get,
     /// POST of `application/x-www-form-urlencoded` bytes.
     PostForm(Sensitive),
@@ -25,11 +31,14 @@ pub enum FetchMethod {
     Post(&'static str, Vec<u8>),
     /// PUT of these bytes under this media type.
     Put(&'static str, Vec<u8>),
+    /// Takes it away.
     Delete,
 }
 
+/// What the server answered, its body whole.
 #[derive(Debug, Clone)]
 pub struct Fetched {
+    /// The HTTP status.
     pub status: u16,
     /// Perhaps a token; so it is wiped.
     pub body: Sensitive,
@@ -54,5 +63,6 @@ impl std::error::Error for FetchError {}
 /// The guarded connector, as the rooms that need something fetched see it. Implemented by `net`: addresses are
 /// checked after resolution, TLS is verified, redirects are not followed.
 pub trait Fetch: Send + Sync {
+    /// Asks, and reads the whole answer within the request's bounds.
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Fetched, FetchError>>;
 }

@@ -10,6 +10,7 @@ pub use all::{AS_USUAL, LEFT_OUT, LeftOut, Side, left_out_of_all};
 pub enum When {
     /// Only where it is declared.
     Declared,
+    /// Wherever it is sent.
     Always,
     /// Where no control reads the reply: parts and encodings of one cannot be judged as a whole.
     Unread,
@@ -35,9 +36,13 @@ impl When {
 /// Fields that cross for one reason.
 #[derive(Debug)]
 pub struct Group {
+    /// What they have in common, as the manual says it.
     pub what: &'static str,
+    /// When they cross toward the target.
     pub request: When,
+    /// When they cross back.
     pub reply: When,
+    /// In small letters.
     pub names: &'static [&'static str],
 }
 
@@ -145,6 +150,7 @@ pub const OF_THE_WHOLE_BODY: &[&str] = &[
 pub struct Owned {
     /// Follows the field's name: "`host` …".
     pub why: &'static str,
+    /// In small letters.
     pub names: &'static [&'static str],
 }
 

@@ -1,9 +1,13 @@
+//! What the manifest declares of an exchange: its integration and operation, as records and controls need them. It
+//! knows neither where they are served nor how they are delivered.
+
 use crate::{Code, Kind, Permission};
 use std::sync::{Arc, OnceLock};
 
 /// What the record says of one side of an integration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SystemFacts {
+    /// The system, as the manifest names it.
     pub name: Arc<str>,
     /// ISO 3166-1 alpha-2, as declared.
     pub country: Arc<str>,
@@ -40,13 +44,21 @@ impl Default for &'static TransportFacts {
 /// The declared facts of an integration that every record of it repeats.
 #[derive(Debug, Clone, Default)]
 pub struct IntegrationFacts {
+    /// As the manifest names it.
     pub name: Arc<str>,
+    /// The transport that serves it.
     pub transport: &'static TransportFacts,
+    /// From where data comes: who may call.
     pub source: SystemFacts,
+    /// Where requests go.
     pub target: SystemFacts,
+    /// Why data crosses, in the manifest's words.
     pub purpose: Arc<str>,
+    /// Under which law it may (Art. 6 GDPR), as the manifest writes it.
     pub legal_basis: Arc<str>,
+    /// Whose data crosses, such as `customers`.
     pub subjects: Vec<Arc<str>>,
+    /// What kinds of data cross.
     pub categories: Vec<Arc<str>>,
     /// As what a disclosure counts for an accounting of disclosures (45 CFR 164.528); empty: one that counts.
     pub disclosure: &'static str,
@@ -57,14 +69,18 @@ pub struct IntegrationFacts {
 /// One thing an integration allows.
 #[derive(Debug, Clone)]
 pub struct OperationFacts {
+    /// As the manifest names it.
     pub name: Arc<str>,
+    /// What a caller needs to use it.
     pub permission: Permission,
+    /// The same by name, for records and refusals.
     pub permission_name: Arc<str>,
 }
 
 /// An integration with one of its operations, compiled once per load of the manifest.
 #[derive(Debug)]
 pub struct Flow {
+    /// What all operations of the integration have in common.
     pub integration: Arc<IntegrationFacts>,
     /// `None` when what arrived matched no operation; such an exchange can only be refused.
     pub operation: Option<OperationFacts>,
@@ -75,6 +91,7 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// What every exchange over this operation shares. `generation` counts loads of the manifest.
     pub fn new(
         integration: Arc<IntegrationFacts>,
         operation: Option<OperationFacts>,

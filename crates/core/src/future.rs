@@ -11,11 +11,14 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What is mostly known at once; only what must wait pays for a future.
 pub enum Soon<'a, T> {
+    /// It is known.
     Now(T),
+    /// It must be waited for.
     Later(LocalFuture<'a, T>),
 }
 
 impl<T> Soon<'_, T> {
+    /// The value, waited for where that is needed.
     pub async fn wait(self) -> T {
         match self {
             Soon::Now(value) => value,

@@ -1,3 +1,5 @@
+//! Ids of exchanges and actions: UUIDs of version 7 (RFC 9562 §5.7), in order of time.
+
 use crate::{Entropy, Timestamp};
 use std::fmt;
 
@@ -19,10 +21,12 @@ impl ExchangeId {
         ExchangeId((millis << 80) | kept | version | variant)
     }
 
+    /// As a number, for storage.
     pub const fn to_u128(self) -> u128 {
         self.0
     }
 
+    /// From the number that [`ExchangeId::to_u128`] gave.
     pub const fn from_u128(raw: u128) -> ExchangeId {
         ExchangeId(raw)
     }
@@ -85,6 +89,7 @@ impl Default for IdSource {
 }
 
 impl IdSource {
+    /// A new id, later than every one before it, from the time and from chance.
     pub fn next(&mut self, at: Timestamp, entropy: &dyn Entropy) -> ExchangeId {
         if self.used >= self.pool.len() {
             entropy.fill(self.pool.as_mut_slice());

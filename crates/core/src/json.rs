@@ -32,21 +32,32 @@ const HOSTILE_NAMES: [&str; 3] = ["__proto__", "constructor", "prototype"];
 /// Why a text is not taken as JSON. Lines and columns count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonFault {
+    /// It is no JSON from here on.
     Malformed {
+        /// Of the place.
         line: usize,
+        /// Of the place, in characters.
         column: usize,
     },
     /// The same, and what it is about the place.
     Slip {
+        /// Of the place.
         line: usize,
+        /// Of the place, in characters.
         column: usize,
+        /// What is wrong there, and never what stands there.
         why: &'static str,
     },
+    /// An object has two members of one name.
     DuplicateName {
+        /// Of the second one.
         line: usize,
+        /// Of the second one, in characters.
         column: usize,
     },
+    /// It is nested deeper than [`MAX_DEPTH`].
     TooDeep,
+    /// A member has a name by which some programs change their own objects.
     HostileName,
     /// 4 GiB or more.
     TooLong,

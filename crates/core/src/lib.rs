@@ -5,6 +5,8 @@
 //! [`Delivery`] of whichever transport leads to the target, reply controls, settlement, and one [`Record`] at every
 //! ending.
 
+#![warn(missing_docs)]
+
 mod accepted;
 mod account;
 pub mod action;

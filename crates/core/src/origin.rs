@@ -100,6 +100,7 @@ impl Parting {
         let _ = self.0.set(code);
     }
 
+    /// The reason, once there is one.
     pub fn code(&self) -> Option<&'static Code> {
         self.0.get().copied()
     }
@@ -108,18 +109,22 @@ impl Parting {
 /// The certificate chain that the TLS handshake verified, leaf first, in DER.
 #[derive(Debug, Default)]
 pub struct PeerCertificate {
+    /// Leaf first, each in DER.
     pub chain: Vec<Vec<u8>>,
     /// Read once per connection, by `identity`; `None` inside means the leaf could not be read.
     pub facts: OnceLock<Option<CertificateFacts>>,
 }
 
+/// What a leaf certificate says that identity is judged by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFacts {
     /// Lower-case hex SHA-256 of the leaf's DER.
     pub thumbprint: Arc<str>,
     /// Subject alternative names as `dns:…`, `uri:…`, `email:…`, `ip:…`.
     pub names: Vec<Box<str>>,
+    /// From when it is good.
     pub not_before: Timestamp,
+    /// Until when it is good.
     pub not_after: Timestamp,
     /// Whether its extended key usage lets it authenticate a client (RFC 5280 §4.2.1.12); true without one.
     pub client_auth: bool,

@@ -1,3 +1,6 @@
+//! Whose personal detail is: the keys that it is sealed under. Where they are kept, and how they are destroyed, is for
+//! `privacy` and the store to know.
+
 use crate::{BoxFuture, Denial};
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +15,16 @@ pub struct OwnerKey {
     key: [u8; 32],
 }
 
+/// By which stored detail names its owner without saying who that is.
 pub type OwnerTag = [u8; 16];
 
 impl OwnerKey {
+    /// A key as the store keeps it, opened.
     pub fn new(tag: OwnerTag, key: [u8; 32]) -> OwnerKey {
         OwnerKey { tag, key }
     }
 
+    /// The key itself, for sealing and opening.
     pub fn expose(&self) -> &[u8; 32] {
         &self.key
     }
@@ -39,7 +45,9 @@ impl fmt::Debug for OwnerKey {
 /// A person whose data crosses, as far as the bridge was told to recognise one (`data.subject_id`).
 #[derive(Debug, Clone)]
 pub struct Subject {
+    /// As it stands in the data.
     pub id: Box<str>,
+    /// Under whose key the trail seals the id.
     pub owner: Arc<OwnerKey>,
 }
 

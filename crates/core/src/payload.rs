@@ -1,3 +1,5 @@
+//! Bodies: streaming past, or held whole because a control reads them. It knows no encoding but JSON, and nobody's schema.
+
 use crate::json::{JsonFault, Tape};
 use crate::memory::{Charge, Full};
 use bytes::Bytes;
@@ -5,12 +7,15 @@ use bytes::Bytes;
 /// A body on its way: streaming past unread, or held whole because a control reads it.
 #[derive(Debug, Default)]
 pub enum Payload {
+    /// Nobody holds it.
     #[default]
     Streamed,
+    /// All of it is here.
     Whole(Document),
 }
 
 impl Payload {
+    /// The whole body, to be read as JSON or replaced, where it is held.
     pub fn document(&mut self) -> Option<&mut Document> {
         match self {
             Payload::Streamed => None,
@@ -50,6 +55,7 @@ impl Document {
         Document { bytes: charge.keep(bytes), account, ..Document::default() }
     }
 
+    /// The body as it is now.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }

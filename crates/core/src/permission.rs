@@ -1,3 +1,5 @@
+//! Permissions as numbers: names are looked up when the manifest is loaded, so that judging compares bits.
+
 use std::collections::HashMap;
 
 /// A permission's place in the [`PermissionTable`] of the loaded manifest.
@@ -9,6 +11,7 @@ pub struct Permission(u32);
 pub struct PermissionSet(Vec<u64>);
 
 impl PermissionSet {
+    /// Adds one.
     pub fn insert(&mut self, permission: Permission) {
         let (word, bit) = place(permission);
         if self.0.len() <= word {
@@ -19,11 +22,13 @@ impl PermissionSet {
         }
     }
 
+    /// Whether it holds this one.
     pub fn contains(&self, permission: Permission) -> bool {
         let (word, bit) = place(permission);
         self.0.get(word).is_some_and(|slot| slot & bit != 0)
     }
 
+    /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
@@ -65,6 +70,7 @@ impl PermissionTable {
         permission
     }
 
+    /// The permission of this name, where the manifest knows one.
     pub fn find(&self, name: &str) -> Option<Permission> {
         self.places.get(name).copied()
     }

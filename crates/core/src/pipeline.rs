@@ -1,3 +1,5 @@
+//! The controls of one operation, in their order. It knows no control by name, and no transport.
+
 use crate::memory::{Charge, Full, Memory};
 use crate::{
     Cleared, Control, Denial, Document, Ending, Exchange, Judgement, Judges, Phase, Reading, Reads, Row,
@@ -37,6 +39,7 @@ pub const DEFAULT_MAX_BODY: u64 = 1 << 20;
 
 /// What all exchanges of a bridge share to hold and judge bodies.
 pub struct Room {
+    /// What is held of bodies, over all exchanges.
     pub memory: Arc<Memory>,
     /// Started with the first large body.
     judges: OnceLock<Judges>,
@@ -50,6 +53,7 @@ const LARGE: usize = 256 << 10;
 const COME_BACK: Duration = Duration::from_secs(1);
 
 impl Room {
+    /// Room within this memory, with threads for large bodies once one comes.
     pub fn new(memory: Arc<Memory>) -> Room {
         Room { memory, judges: OnceLock::new() }
     }

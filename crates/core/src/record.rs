@@ -35,8 +35,11 @@ impl StoreMark {
 /// What the audit trail is told of one exchange. It borrows, so that a record costs one encoding and no copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
+    /// What crossed, or did not.
     pub exchange: &'a Exchange,
+    /// How it ended.
     pub ending: Ending,
+    /// From arrival to the ending.
     pub duration: Duration,
     /// True for a second record of the same exchange: its first was written before the answer was sent, and
     /// the answer then broke off.

@@ -12,13 +12,17 @@ use std::sync::Arc;
 
 /// How things stand when an exchange goes on: under the manifest of this moment, not of when it was accepted.
 pub struct Resumption<'a> {
+    /// Where its own record goes.
     pub trail: &'a Arc<dyn Recorder>,
+    /// The time by which it is judged now.
     pub clock: &'a Arc<dyn Clock>,
+    /// Whose keys its data is sealed under.
     pub subjects: &'a dyn SubjectKeys,
     /// A new one: its record is another than that of the acceptance.
     pub id: ExchangeId,
     /// The operation that has its names now; [`Flow::undeclared`] where none has.
     pub flow: Arc<Flow>,
+    /// The controls of that operation, as they are declared now.
     pub pipeline: &'a Arc<Pipeline>,
     /// Whom `identity` knows by its account's name and its credential's id now, or why nobody may go on with it.
     pub principal: Result<Principal, Box<Denial>>,

@@ -44,9 +44,13 @@ pub enum Settled {
 pub struct LaidDown {
     /// Of the exchange that was accepted. The record of its delivery names it.
     pub id: ExchangeId,
+    /// When it was received.
     pub received: Timestamp,
+    /// The integration, by name: it is looked up again when it is taken up.
     pub integration: Box<str>,
+    /// The operation, by name, likewise.
     pub operation: Box<str>,
+    /// The account, by name, likewise.
     pub account: Box<str>,
     /// The kind and the id of the credential that proved it.
     pub credential: (CredentialKind, Box<str>),
@@ -58,6 +62,7 @@ pub struct LaidDown {
     pub marks: Vec<(Box<str>, Box<str>)>,
     /// Ids of the persons whose data it carries.
     pub subjects: Vec<Box<str>>,
+    /// How many records of data it carries.
     pub records: Counted,
     /// The whole body, as the controls let it pass.
     pub payload: Bytes,

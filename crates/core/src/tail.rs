@@ -59,6 +59,7 @@ impl Tail {
         })
     }
 
+    /// What it will record.
     pub fn exchange(&self) -> &Exchange {
         &self.exchange
     }

@@ -20,6 +20,7 @@ pub use query::Query;
 /// Why a path or a query has no single reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ambiguous {
+    /// For the caller: what it is that systems read differently.
     pub why: &'static str,
     /// Of a query: the member, where it is one of them.
     pub member: Option<AtMember>,

@@ -8,7 +8,9 @@ pub struct Word {
     pub id: &'static str,
     /// The member of a record that holds it.
     pub member: &'static str,
+    /// A few words, the page's head.
     pub title: &'static str,
+    /// What a record says with it.
     pub meaning: &'static str,
     /// What to do about it, if anything.
     pub mend: &'static str,

@@ -6,7 +6,9 @@ use super::owned;
 /// Which way a field would cross.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
+    /// Toward the target.
     Request,
+    /// Back to the caller.
     Reply,
 }
 
@@ -16,12 +18,14 @@ pub enum Side {
 pub struct LeftOut {
     /// Follows the field's name: "`x-user` …".
     pub why: &'static str,
+    /// Whether replies leave it out too.
     pub reply: bool,
     /// Words between punctuation, also behind an `x` without any. A `*` stands for anything: behind a word, before it, or
     /// on both sides of one that is long enough to mean nothing else.
     pub words: &'static [&'static str],
 }
 
+/// The words, by what they give away.
 pub const LEFT_OUT: &[LeftOut] = &[
     LeftOut {
         why: "may say who calls, or what they may do",

@@ -15,6 +15,7 @@ impl<'t> Number<'t> {
         Number { text, node }
     }
 
+    /// The digits as they stand in the text.
     pub fn written(self) -> &'t str {
         self.text
     }

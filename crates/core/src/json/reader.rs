@@ -6,6 +6,7 @@ use super::{HOSTILE_NAMES, JsonFault, MAX_DEPTH};
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// What reading gives, or the first fault of the text.
 pub type Read<T = ()> = Result<T, JsonFault>;
 
 /// Reads a text from its start. Numbers are read as they stand, also beyond what a double holds.
@@ -15,6 +16,7 @@ pub struct Reader<'t, S> {
     depth: usize,
     /// Names of the objects that are open, innermost last, to find repeated ones.
     names: Vec<(Cow<'t, [u8]>, usize)>,
+    /// Where whoever reads keeps what it wants.
     pub out: S,
 }
 
@@ -42,6 +44,7 @@ impl<'t, S> Reader<'t, S> {
         self.at
     }
 
+    /// The whole text, from its start.
     pub fn text(&self) -> &'t [u8] {
         self.text
     }

@@ -27,13 +27,20 @@ struct Slot {
     next: u32,
 }
 
+/// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Truth,
+    /// A number.
     Number,
+    /// A string.
     Text,
+    /// A list of values.
     Array,
+    /// Members with names.
     Object,
 }
 
@@ -57,6 +64,7 @@ impl Tape {
         Ok(Tape { text, slots, inexact: AtomicU32::new(0), _charge: charge })
     }
 
+    /// The value that the whole text is.
     pub fn root(&self) -> Node<'_> {
         Node { tape: self, place: 0 }
     }
@@ -180,6 +188,7 @@ pub struct Node<'t> {
 }
 
 impl<'t> Node<'t> {
+    /// What it is.
     pub fn kind(self) -> Kind {
         match self.written().first() {
             Some(b'{') => Kind::Object,
@@ -196,6 +205,7 @@ impl<'t> Node<'t> {
         self.tape.written(self.place)
     }
 
+    /// The text that it stands in.
     pub fn tape(self) -> &'t Tape {
         self.tape
     }
@@ -216,6 +226,7 @@ impl<'t> Node<'t> {
         self.tape.pointer(self.place)
     }
 
+    /// Its value, where it is `true` or `false`.
     pub fn truth(self) -> Option<bool> {
         (self.kind() == Kind::Truth).then(|| self.written() == b"true")
     }
@@ -225,6 +236,7 @@ impl<'t> Node<'t> {
         (self.kind() == Kind::Text).then(|| said(self.written()))
     }
 
+    /// Its value, where it is a number.
     pub fn number(self) -> Option<Number<'t>> {
         (self.kind() == Kind::Number)
             .then(|| Number::new(std::str::from_utf8(self.written()).unwrap_or_default(), self))

@@ -24,6 +24,7 @@ pub struct Lookalike {
 }
 
 impl Lookalike {
+    /// A declared text, to be compared with what arrives.
     pub fn new(text: &str) -> Lookalike {
         let folded = fold(text);
         Lookalike {
@@ -36,6 +37,7 @@ impl Lookalike {
         }
     }
 
+    /// As it is declared.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -112,10 +114,12 @@ struct Folded {
 }
 
 impl<'t> Read<'t> {
+    /// A text that arrived, decoded.
     pub fn new(text: &'t str) -> Read<'t> {
         Read { text, first: first(text), folded: OnceCell::new() }
     }
 
+    /// Whether it is this text, sign by sign.
     pub fn is(&self, text: &str) -> bool {
         self.text == text
     }

@@ -1,3 +1,5 @@
+//! Paths: read once, decoded, with the spelling that is delivered.
+
 use super::Ambiguous;
 use super::escape::{Octet, Octets, holds_escape, kept, push};
 use std::borrow::Cow;

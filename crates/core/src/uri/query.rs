@@ -1,3 +1,5 @@
+//! Queries: read once, decoded, with the spelling that is delivered.
+
 use super::escape::{Octet, Octets, holds_escape, push};
 use super::{Ambiguous, AtMember};
 
@@ -109,6 +111,7 @@ impl Query {
         })
     }
 
+    /// Whether it has no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
