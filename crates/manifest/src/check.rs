@@ -4,10 +4,8 @@
 mod audit;
 mod bridge;
 mod checklist;
-mod crossing;
 mod http;
 mod integration;
-mod overlap;
 mod party;
 
 use crate::findings::{Finding, finding};

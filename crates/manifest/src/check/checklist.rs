@@ -5,7 +5,7 @@ use super::{Check, DAY, Parts};
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::Spot;
-use crate::{Content, HTTP, Integration, Operation, Pointer};
+use crate::{Content, Integration, Operation, Pointer};
 use std::collections::{HashMap, HashSet};
 
 /// Who holds what, gathered once.
@@ -47,7 +47,7 @@ impl Check<'_, '_> {
         self.trail();
         self.unused(&holdings);
         self.accounts();
-        self.beside_bodies();
+        self.http_checklist();
         for (name, integration) in &self.parts.integrations {
             if let Some(spot) = self.outline.spot(Names::Integrations, name) {
                 self.integration(integration, spot, &holdings);
@@ -61,30 +61,6 @@ impl Check<'_, '_> {
         if self.parts.integrations.is_empty() && bridge.audit.witness.is_none() {
             let message = "the manifest declares no integration, so every call is refused";
             self.report(&finding::NOTHING_DECLARED, spot.at_key(), message, "nothing crosses this bridge");
-        }
-    }
-
-    /// Told once, to whoever has not met the keys: an empty list is an answer.
-    fn beside_bodies(&mut self) {
-        let integrations = self.parts.integrations.iter().filter_map(|(name, integration)| {
-            let spot = self.outline.spot(Names::Integrations, name)?.key(HTTP).key("operations");
-            Some((spot, integration.http()?))
-        });
-        let mut first = None;
-        for (spot, flow) in integrations {
-            for name in flow.operations.keys() {
-                let (request, response) = (spot.key(name).key("request"), spot.key(name).key("response"));
-                let declared = [request.key("query"), request.key("headers"), response.key("headers")];
-                if declared.iter().any(|key| key.is_there()) {
-                    return;
-                }
-                first.get_or_insert(spot);
-            }
-        }
-        if let Some(spot) = first {
-            let message = "no operation declares members of a query or header fields, so none cross";
-            let label = "`request: { query: [...], headers: [...] }` at one of them";
-            self.report(&finding::NOTHING_BESIDE_BODIES, spot.at_key(), message, label);
         }
     }
 
@@ -183,9 +159,6 @@ impl Check<'_, '_> {
                 self.personal_data(operation, spot);
             }
             unlimited |= operation.limits.per_account.is_none();
-        }
-        for (name, operation) in integration.http().into_iter().flat_map(|flow| &flow.operations) {
-            self.all_crosses(operation, spot.key(HTTP).key("operations").key(name));
         }
         if unlimited && integration.limits.per_account.is_none() {
             let message = "one account may call as often as it likes";

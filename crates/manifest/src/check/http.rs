@@ -1,11 +1,15 @@
 //! What a flow over HTTP must fit besides: its listener, its routes, and what its operations say of HTTP.
 
+mod crossing;
+mod overlap;
+
 use super::{Callers, Check, RESERVED_PATHS};
 use crate::findings::finding;
+use crate::outline::Names;
 use crate::place::{At, Spot};
 use crate::range;
 use crate::reader::listed;
-use crate::{ClientCertificates, CredentialKind, HttpFlow, HttpOperation, Integration, Name, Upgrade};
+use crate::{ClientCertificates, CredentialKind, HTTP, HttpFlow, HttpOperation, Integration, Name, Upgrade};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
@@ -13,16 +17,48 @@ use std::collections::{HashMap, HashSet};
 pub type Routes = HashMap<(Option<Name>, String), (String, At)>;
 
 impl<'c> Check<'c, '_> {
+    /// What of flows over HTTP loads, and should still be mended or known.
+    pub fn http_checklist(&mut self) {
+        self.beside_bodies();
+        for (name, integration) in &self.parts.integrations {
+            let Some(spot) = self.outline.spot(Names::Integrations, name) else { continue };
+            for (name, operation) in integration.http().into_iter().flat_map(|flow| &flow.operations) {
+                self.all_crosses(operation, spot.key(HTTP).key("operations").key(name));
+            }
+        }
+    }
+
+    /// Told once, to whoever has not met the keys: an empty list is an answer.
+    fn beside_bodies(&mut self) {
+        let integrations = self.parts.integrations.iter().filter_map(|(name, integration)| {
+            let spot = self.outline.spot(Names::Integrations, name)?.key(HTTP).key("operations");
+            Some((spot, integration.http()?))
+        });
+        let mut first = None;
+        for (spot, flow) in integrations {
+            for name in flow.operations.keys() {
+                let (request, response) = (spot.key(name).key("request"), spot.key(name).key("response"));
+                let declared = [request.key("query"), request.key("headers"), response.key("headers")];
+                if declared.iter().any(|key| key.is_there()) {
+                    return;
+                }
+                first.get_or_insert(spot);
+            }
+        }
+        if let Some(spot) = first {
+            let message = "no operation declares members of a query or header fields, so none cross";
+            let label = "`request: { query: [...], headers: [...] }` at one of them";
+            self.report(&finding::NOTHING_BESIDE_BODIES, spot.at_key(), message, label);
+        }
+    }
+
     /// Certificates must be asked for where nothing else proves who calls, and exist where none may be missing.
     pub fn certificates(&mut self, integration: &Integration, spot: Spot<'_>, callers: &Callers<'_>) {
         let (Some(bridge), Some(kinds)) = (&self.parts.bridge, callers.get(&*integration.source)) else {
             return;
         };
         let Some(flow) = integration.http() else { return };
-        let only = bridge.listeners.first_key_value().filter(|_| bridge.listeners.len() == 1);
-        let named = flow.listener.as_deref().unwrap_or("api");
-        let declared = bridge.listeners.iter().find(|(name, _)| ***name == *named).or(only);
-        let Some((name, listener)) = declared else { return };
+        let Some((name, listener)) = bridge.listener_of(flow) else { return };
         let accepted =
             |kind: &CredentialKind| flow.accept.as_ref().is_none_or(|accept| accept.contains(kind));
         let mut accepted = kinds.iter().filter(|kind| accepted(kind)).peekable();

@@ -1,6 +1,7 @@
 //! That an integration's names resolve, that somebody can call, and that what its operations say fits together,
 //! whatever transport carries it.
 
+use super::http::Routes;
 use super::{Callers, Check};
 use crate::findings::finding;
 use crate::outline::Names;
@@ -11,7 +12,7 @@ use crate::{CredentialKind, HTTP, Integration, Operation, SubjectPlace};
 
 impl<'c> Check<'c, '_> {
     pub fn integrations(&mut self) {
-        let mut routes = super::http::Routes::new();
+        let mut routes = Routes::new();
         let parts = self.parts;
         let callers = self.callers();
         for (name, integration) in &parts.integrations {

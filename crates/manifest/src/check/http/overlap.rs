@@ -1,6 +1,6 @@
 //! Operations whose paths overlap though they require different permissions.
 
-use super::Check;
+use crate::check::Check;
 use crate::findings::finding;
 use crate::outline::Names;
 use crate::place::At;

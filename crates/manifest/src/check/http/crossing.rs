@@ -1,6 +1,6 @@
 //! What operations let across besides bodies: that it can, and that `all` is meant.
 
-use super::Check;
+use crate::check::Check;
 use crate::findings::finding;
 use crate::place::Spot;
 use crate::{Crossing, HeaderField, HttpOperation, Integration, TargetAuth, TrailerField};
