@@ -58,7 +58,7 @@ impl Keep {
         };
         let mut records = Counted::No;
         let replaced = document.replace(|bytes| {
-            let kept = self.list.project(bytes)?;
+            let kept = projection::project(self.list.root(), bytes)?;
             records = kept.records;
             Ok(kept.text)
         });

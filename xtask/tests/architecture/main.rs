@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("audit", &["core", "seal"]),
     ("privacy", &["core", "seal", "store"]),
     ("secrets", &["core", "seal", "store"]),
-    ("identity", &["core", "seal", "store"]),
+    ("identity", &["core", "seal", "store", "secrets"]),
     ("controls", &["core", "seal", "store", "identity"]),
     ("net", &["core"]),
     ("publish", &["core", "seal", "audit", "net"]),
@@ -61,7 +61,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("granit-parser", &["manifest"]),
     ("serde-saphyr", &[]),
     // Nothing that judges may wait for a socket.
-    ("tokio", &["store", "publish", "identity", "net", "http", "engine", "testkit", "xtask"]),
+    ("tokio", &["store", "publish", "identity", "secrets", "net", "http", "engine", "testkit", "xtask"]),
     // Only the binary speaks to people.
     ("clap", &["xtask"]),
     ("comfy-table", &[]),

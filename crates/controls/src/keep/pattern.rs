@@ -1,5 +1,3 @@
-use super::projection::{Kept, project};
-use ironbridge_core::json::JsonFault;
 use std::collections::BTreeMap;
 
 /// Compiled patterns: a tree whose edges are member names, so that a body is walked once however many patterns
@@ -38,11 +36,6 @@ impl KeepList {
         let mut budget = MAX_NODES;
         let root = Node::merged(&[&sketch], false, &mut budget).ok_or(PatternError::TooMany)?;
         Ok(KeepList { root })
-    }
-
-    /// What the patterns keep of a JSON text.
-    pub(super) fn project(&self, text: &[u8]) -> Result<Kept, JsonFault> {
-        project(&self.root, text)
     }
 
     pub(crate) fn root(&self) -> &Node {
