@@ -1,6 +1,7 @@
 //! The invariants of ARCHITECTURE.md that the compiler does not hold by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod changes;
 mod circles;
 mod codes;
 mod shape;
