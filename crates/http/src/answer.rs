@@ -1,20 +1,19 @@
 //! What the caller gets: the target's reply less what must not cross, a stored answer, or a refusal.
 
 use crate::answer_body::AnswerBody;
-use crate::connection::Worker;
 use crate::lasting::Lasting;
 use crate::left_out::{LeftOut, Noted};
 use crate::location::Astray;
-use crate::passes::{Passes, announce};
+use crate::offer::Offer;
+use crate::passes::announce;
 use crate::problem::{self, Problems};
-use crate::reply::HttpReply;
+use crate::reply::{HttpReply, OF_A_BODY, is_bodiless};
+use crate::route::Route;
 use crate::watch::Watched;
-use crate::{Offer, Route, fields, foreign, link, status, switched};
+use crate::worker::Worker;
+use crate::{fields, foreign, link, status, switched};
 use bytes::Bytes;
-use http::header::{
-    AGE, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE,
-    HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, TRAILER, VIA,
-};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, TRAILER};
 use http::{Response, StatusCode, Version};
 use http_body::Body;
 use ironbridge_core::memory::Charge;
@@ -137,10 +136,6 @@ fn passed(
     response
 }
 
-/// Fields of no use without the body they describe.
-const OF_A_BODY: [HeaderName; 5] =
-    [CONTENT_TYPE, CONTENT_LANGUAGE, CONTENT_ENCODING, CONTENT_DISPOSITION, TRAILER];
-
 /// What of a target's references leads nowhere that is declared.
 #[derive(Default)]
 struct Strayed {
@@ -216,33 +211,6 @@ fn toward_caller(
         strayed.links = without;
     }
     (headers, strayed)
-}
-
-/// The fields of an answer that may be given again, as the target said them. What frames it, and when and how it came, is
-/// another time's.
-pub(crate) fn kept_fields<B>(reply: &Response<B>, passes: &Passes) -> Vec<(Box<str>, Box<[u8]>)> {
-    if reply.status().is_client_error() {
-        return Vec::new();
-    }
-    // They are told of when the answer passes.
-    let untold = LeftOut::default();
-    let mut left_out = Noted::of_reply(&untold);
-    let mut headers = fields::toward_caller(reply.headers().clone(), passes, None, &mut left_out);
-    for name in OF_ANOTHER_TIME {
-        headers.remove(name);
-    }
-    if reply.status().is_redirection() {
-        OF_A_BODY.iter().for_each(|name| drop(headers.remove(name)));
-    }
-    headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect()
-}
-
-/// Content-Type is kept beside the body, because controls read it too.
-const OF_ANOTHER_TIME: [HeaderName; 6] = [VIA, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, DATE, AGE];
-
-/// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6); one to HEAD has none either.
-pub(crate) fn is_bodiless(status: StatusCode) -> bool {
-    [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }
 
 /// Client errors that may speak of what the bridge shows the target, or of how it is declared. The others are answers.

@@ -1,10 +1,10 @@
 //! The answer's body: held bytes, or a stream that tells the exchange's [`Tail`] how it ended.
 
-use crate::connection::Worker;
 use crate::lasting::Lasting;
 use crate::refusal::ReplyError;
 use crate::unattended::{Answering, Entry, patience};
 use crate::watch::Watched;
+use crate::worker::Worker;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use ironbridge_core::{Code, Open, Tail};

@@ -2,10 +2,12 @@
 //! whether the bridge is up.
 
 use crate::answer_body::AnswerBody;
+use crate::desk::Desk;
+use crate::mounted::Mounted;
+use crate::offer::{Offer, TokenService};
 use crate::problem::PAGES;
 use crate::request::Inbound;
-use crate::service::Served;
-use crate::{Mounted, Offer, TokenService, status};
+use crate::status;
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -72,7 +74,7 @@ impl Endpoint {
     }
 }
 
-impl Served<'_> {
+impl Desk<'_> {
     pub(crate) async fn builtin(
         &self,
         endpoint: Endpoint,

@@ -7,11 +7,10 @@ use crate::left_out::Noted;
 use crate::passes::{Passes, announce};
 use crate::refusal::refusal;
 use crate::reply::HttpReply;
-use crate::rewrite::Rewrite;
 use crate::source::HttpSource;
-use crate::target::Target;
 use crate::watch::Watched;
-use crate::{location::WayBack, websocket};
+use crate::way::Way;
+use crate::websocket;
 use http::header::{ACCEPT_ENCODING, Entry, HeaderMap, HeaderValue, TRAILER};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -27,37 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
-
-/// How one operation reaches its HTTP target, compiled once per load of the manifest.
-pub struct Way {
-    pub target: Arc<Target>,
-    /// The path at the target, where it is not the one that was asked for.
-    pub rewrite: Option<Rewrite>,
-    /// Where what the target refers to is reached at the bridge.
-    pub way_back: Arc<WayBack>,
-    /// Which fields cross.
-    pub passes: Arc<Passes>,
-    /// Until the target's reply begins; until it ended, where a control reads it.
-    pub timeout: Duration,
-    /// A control reads the reply, so the target is asked for a whole, uncompressed one.
-    pub reply_is_read: bool,
-}
-
-impl Way {
-    /// The path at the target, for what was asked for below the integration's own.
-    pub(crate) fn delivered(&self, asked: &str) -> String {
-        let mut path = String::with_capacity(self.target.base.len() + asked.len() + 64);
-        path.push_str(&self.target.base);
-        match &self.rewrite {
-            None => path.push_str(asked),
-            Some(rewrite) => rewrite.write(&mut path, asked),
-        }
-        if path.is_empty() {
-            path.push('/');
-        }
-        path
-    }
-}
 
 /// Takes exchanges of one operation to its HTTP target, over the connections of the core that it runs on.
 pub struct HttpDelivery(Arc<Way>);

@@ -2,10 +2,10 @@
 //! credential expired or was revoked, or because a reload took its account, its address, its permission or the operation
 //! away.
 
-use crate::Route;
-use crate::connection::Worker;
+use crate::route::Route;
 use crate::routes::Found;
-use crate::unattended::Streams;
+use crate::unattended::{LOOK, Streams};
+use crate::worker::Worker;
 use http::Method;
 use ironbridge_core::{Code, Denial, Exchange, Fault, Stop, code};
 use std::future::Future;
@@ -13,11 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// Between two looks. Keys that are revoked by a command are known a quarter of a second later.
-pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
 pub struct Lasting {
     worker: Rc<Worker>,

@@ -1,7 +1,7 @@
 //! Where what a target refers to (Location, RFC 9110 §10.2.2) is reached at the bridge: the declared routes, backwards.
 
 use crate::passes::Members;
-use crate::rewrite::Rewrite;
+use crate::rewrite::{Rewrite, below};
 use http::Method;
 use ironbridge_core::uri::{CanonicalPath, Query};
 
@@ -93,7 +93,7 @@ impl WayBack {
             .judge(&query)
             .map_err(|denial| Astray::Query(denial.detail.unwrap_or_default().into()))?;
         let mut located = String::from(&*self.mount);
-        leading.matched.write(&mut located, crate::below(path.spelling(), &self.base));
+        leading.matched.write(&mut located, below(path.spelling(), &self.base));
         if located.is_empty() {
             located.push('/');
         }

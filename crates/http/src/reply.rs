@@ -1,16 +1,20 @@
 //! An HTTP target's reply, its body not yet read.
 
-use crate::answer;
-use crate::delivery::Way;
 use crate::fields;
 use crate::foreign::Replying;
+use crate::left_out::{LeftOut, Noted};
+use crate::passes::Passes;
 use crate::refusal::ReplyError;
 use crate::request::text;
 use crate::status;
 use crate::watch::Watched;
+use crate::way::Way;
 use crate::whole::read_whole;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{
+    AGE, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE,
+    HeaderName, TRAILER, VIA,
+};
 use http::{Response, StatusCode};
 use http_body::Body;
 use ironbridge_core::memory::Charge;
@@ -42,7 +46,7 @@ impl HttpReply {
     }
 
     fn is_bodiless(&self) -> bool {
-        self.is_head || answer::is_bodiless(self.response.status())
+        self.is_head || is_bodiless(self.response.status())
     }
 
     /// What of it crosses must not hold the bridge's credential; what streams is looked through as it comes.
@@ -98,7 +102,7 @@ impl Reply for HttpReply {
     }
 
     fn fields(&self) -> Vec<(Box<str>, Box<[u8]>)> {
-        answer::kept_fields(&self.response, &self.way.passes)
+        kept_fields(&self.response, &self.way.passes)
     }
 
     fn read<'a>(
@@ -154,4 +158,35 @@ fn found(place: &dyn fmt::Display) -> Result<(), Box<Denial>> {
 /// A reply that goes on for as long as somebody listens (HTML Standard, server-sent events).
 fn is_event_stream(content_type: &str) -> bool {
     content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The fields of an answer that may be given again, as the target said them. What frames it, and when and how it came, is
+/// another time's.
+fn kept_fields<B>(reply: &Response<B>, passes: &Passes) -> Vec<(Box<str>, Box<[u8]>)> {
+    if reply.status().is_client_error() {
+        return Vec::new();
+    }
+    // They are told of when the answer passes.
+    let untold = LeftOut::default();
+    let mut left_out = Noted::of_reply(&untold);
+    let mut headers = fields::toward_caller(reply.headers().clone(), passes, None, &mut left_out);
+    for name in OF_ANOTHER_TIME {
+        headers.remove(name);
+    }
+    if reply.status().is_redirection() {
+        OF_A_BODY.iter().for_each(|name| drop(headers.remove(name)));
+    }
+    headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect()
+}
+
+/// Content-Type is kept beside the body, because controls read it too.
+const OF_ANOTHER_TIME: [HeaderName; 6] = [VIA, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, DATE, AGE];
+
+/// Fields of no use without the body they describe.
+pub(crate) const OF_A_BODY: [HeaderName; 5] =
+    [CONTENT_TYPE, CONTENT_LANGUAGE, CONTENT_ENCODING, CONTENT_DISPOSITION, TRAILER];
+
+/// Replies without a body, whatever a target says or sends (RFC 9110 §6.4.1, §15.3.6); one to HEAD has none either.
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
+    [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }

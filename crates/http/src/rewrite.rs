@@ -24,6 +24,13 @@ impl Rewrite {
     }
 }
 
+/// The part of a path, in either form, that is below another: as many segments are left out as that one has, because
+/// they may be spelled in different ways.
+pub(crate) fn below<'p>(path: &'p str, base: &str) -> &'p str {
+    let segments = base.matches('/').count();
+    path.match_indices('/').nth(segments).and_then(|(at, _)| path.get(at..)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Which declared operation a request is, if any.
 
-use crate::Route;
+use crate::route::Route;
 use http::Method;
 use ironbridge_core::uri::{Lookalike, Read};
 use std::sync::Arc;

@@ -1,12 +1,16 @@
 //! From one request to its answer.
 
 use crate::answer_body::AnswerBody;
-use crate::connection::{Shared, Worker};
+use crate::desk::{Caller, Desk, Unasked, refuse_unread};
 use crate::member::{self, Member};
+use crate::offer::Offer;
 use crate::request::{self, Inbound};
+use crate::rewrite::below;
+use crate::route::Route;
 use crate::routes::Found;
 use crate::source::HttpSource;
-use crate::{Offer, Route, answer, below, builtin, fields, switched, websocket};
+use crate::worker::{Shared, Worker};
+use crate::{answer, builtin, fields, switched, websocket};
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::uri::Scheme;
@@ -14,34 +18,13 @@ use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ironbridge_core::uri::{Ambiguous, AtMember, CanonicalPath, Query};
-use ironbridge_core::{
-    Answer, Asked, Denial, Exchange, Flow, Open, Parting, Peer, PeerCertificate, code, cross,
-};
-use ironbridge_net::frames::FrameState;
-use ironbridge_net::gate::{self, Arrival, GateState};
-use ironbridge_net::listen::Permit;
+use ironbridge_core::{Answer, Asked, Denial, Exchange, Open, code, cross};
+use ironbridge_net::gate::{self, Arrival};
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Who is at the other end of a connection.
-pub(crate) struct Caller {
-    pub address: IpAddr,
-    /// The address that the connection was made to.
-    pub local: Option<IpAddr>,
-    pub certificate: Option<Arc<PeerCertificate>>,
-    /// Counts requests; with HTTP/1 it also says what the framing gate found.
-    pub gate: Arc<GateState>,
-    /// What is known of the connection's frames, with HTTP/2.
-    pub frames: Option<Rc<FrameState>>,
-    /// While one is held, the connection counts as open; it outlives HTTP where the protocol was switched.
-    pub counted: Rc<Permit>,
-    /// Why the bridge ends the connection, once it does.
-    pub parting: Arc<Parting>,
-}
 
 /// Longest request target over HTTP/2, in bytes: RFC 9110 §4.1 recommends at least 8000. The gate bounds HTTP/1's.
 const MAX_TARGET: usize = 8000;
@@ -118,7 +101,7 @@ impl Arrived {
         };
         let (is_head, is_http2) = (request.method() == Method::HEAD, request.version() == Version::HTTP_2);
         let response =
-            Served { worker: &worker, offer: &offer, caller: &caller }.answer(request, upgrade).await;
+            Desk { worker: &worker, offer: &offer, caller: &caller }.answer(request, upgrade).await;
         response.map(|body| {
             let body = if is_head { body.without_content() } else { body };
             // Over HTTP/2 a caller may leave an answer lying, while its connection lives. Of one that showed no credential,
@@ -132,29 +115,7 @@ impl Arrived {
     }
 }
 
-/// What arrived was refused before it was a request: there is nothing to look at, but there is a record.
-pub(crate) async fn refuse_unread(
-    worker: &Rc<Worker>,
-    offer: &Offer,
-    caller: &Caller,
-    denial: Denial,
-) -> Response<AnswerBody> {
-    let served = Served { worker, offer, caller };
-    let mut exchange = served.exchange(&offer.undeclared.flow, offer.proxies.caller_unread(caller.address));
-    exchange.refused = Some(Box::new(denial));
-    served.refuse(exchange).await
-}
-
-pub(crate) struct Served<'a> {
-    pub worker: &'a Rc<Worker>,
-    pub offer: &'a Offer,
-    pub caller: &'a Caller,
-}
-
-/// An answer without a target. It is boxed, so that the exchanges which cross need no room for it.
-pub(crate) type Unasked<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> + 'a>>;
-
-impl Served<'_> {
+impl Desk<'_> {
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -277,17 +238,6 @@ impl Served<'_> {
         answer::respond(self.worker, self.offer, route, answer, upgrade, spelling)
     }
 
-    /// Refuses what matched nothing declared, after the admit controls have counted it.
-    pub fn refuse(&self, exchange: Exchange) -> Unasked<'_> {
-        Box::pin(async move {
-            let shared = &self.worker.front.shared;
-            let pipeline = &self.offer.undeclared.pipeline;
-            let (mut source, delivery) = (answer::Nowhere, &answer::Nowhere);
-            let answer = cross(pipeline, &shared.trail, &shared.clock, exchange, &mut source, delivery).await;
-            answer::respond_nowhere(self.offer, answer)
-        })
-    }
-
     fn refuse_with(&self, address: Option<IpAddr>, parts: &Parts, denial: Denial) -> Unasked<'_> {
         let mut exchange = self.exchange(&self.offer.undeclared.flow, address);
         // Decides in which form the refusal is told.
@@ -314,15 +264,6 @@ impl Served<'_> {
             crate::problem::allow(response.headers_mut(), methods);
             response
         })
-    }
-
-    pub fn exchange(&self, flow: &Arc<Flow>, address: Option<IpAddr>) -> Exchange {
-        let shared = &self.worker.front.shared;
-        let now = shared.clock.now();
-        let id = self.worker.ids.borrow_mut().next(now, shared.entropy.as_ref());
-        let Caller { certificate, parting, .. } = self.caller;
-        let peer = Peer { address, certificate: certificate.clone(), parting: Arc::clone(parting) };
-        Exchange::new(id, now, shared.clock.monotonic(), Arc::clone(flow), peer)
     }
 
     /// What is wrong with a request whatever it asks for.

@@ -1,12 +1,14 @@
 //! Answers that hyper does not ask for more, because their caller takes nothing: nobody else would look at them.
 
-use crate::lasting::LOOK;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// Between two looks. Keys that are revoked by a command are known a quarter of a second later.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
 /// Between two rounds over the streams of a core: a look is due after five seconds, and what it finds ends within six.
 const ROUND: Duration = Duration::from_millis(500);

@@ -1,8 +1,8 @@
 //! Requests that the HTTP/2 library refuses before the service sees them, and connections that it ends: they have no
 //! answer of ours, but they have a record.
 
-use crate::connection::Worker;
-use crate::service::{Caller, refuse_unread};
+use crate::desk::{Caller, refuse_unread};
+use crate::worker::Worker;
 use ironbridge_core::{Code, Denial, code};
 use ironbridge_net::frames::{FrameState, Refused};
 use ironbridge_net::protocol::broken_http2;
