@@ -121,7 +121,7 @@ fn commands_without_a_manifest_say_where_they_looked() {
 #[test]
 fn explain_knows_codes_findings_words_keys_and_topics() {
     let stage = Stage::empty();
-    assert!(stage.good(&["explain", "permission-missing"]).out.contains("Status 403"));
+    assert!(stage.good(&["explain", "permission-missing"]).out.contains("Kind: forbidden, HTTP status 403"));
     assert!(stage.good(&["explain", "ib101"]).out.contains("secret://sealed/"));
     let page = stage.good(&["explain", "rate-limited", "--format", "json"]).json();
     assert_eq!((page["status"].as_u64(), page["retry"].as_bool()), (Some(429), Some(true)));
