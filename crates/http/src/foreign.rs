@@ -135,3 +135,68 @@ pub(crate) fn response(reply: &mut dyn Reply) -> Response<Watched> {
     response.headers_mut().extend(kind.map(|kind| (CONTENT_TYPE, kind)));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ironbridge_core::memory::Charge;
+    use ironbridge_core::{Answered, ExchangeId, Flow, IntegrationFacts, LocalFuture, Peer, Timestamp};
+    use std::time::Duration;
+
+    fn exchange(verb: &str, resource: &str, media_type: Option<&str>) -> Exchange {
+        let flow = Arc::new(Flow::new(Arc::new(IntegrationFacts::default()), None, 1));
+        let mut exchange =
+            Exchange::new(ExchangeId::default(), Timestamp(0), Duration::ZERO, flow, Peer::default());
+        exchange.asked.verb = verb.into();
+        exchange.asked.resource = resource.into();
+        exchange.asked.media_type = media_type.map(Into::into);
+        exchange
+    }
+
+    #[test]
+    fn what_is_asked_for_elsewhere_is_said_in_http_or_refused() {
+        let made = Made::of(&exchange("PUT", "/a b/50%/ä", Some("text/csv"))).unwrap();
+        assert_eq!((made.method, &*made.path), (Method::PUT, "/a%20b/50%25/%C3%A4"));
+        assert_eq!(made.headers[CONTENT_TYPE], "text/csv");
+        for (verb, resource, media_type, code) in [
+            ("PUT", "/a/../b", None, &code::PATH_AMBIGUOUS),
+            ("PUT", "/a%41", None, &code::PATH_AMBIGUOUS),
+            ("PUT", "a", None, &code::PATH_AMBIGUOUS),
+            ("do it", "/a", None, &code::OPERATION_UNKNOWN),
+            ("PUT", "/a", Some("text\n/csv"), &code::OPERATION_UNKNOWN),
+        ] {
+            let refused = Made::of(&exchange(verb, resource, media_type)).err().unwrap();
+            assert_eq!(refused.code, code, "{verb} {resource}");
+        }
+    }
+
+    struct Said(ReplyFacts);
+    impl Reply for Said {
+        fn facts(&self) -> ReplyFacts {
+            self.0
+        }
+        fn media_type(&self) -> Option<Box<str>> {
+            Some("text/csv".into())
+        }
+        fn read<'a>(&'a mut self, _: u64, _: &'a mut Charge) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
+            Box::pin(async { Ok(Bytes::new()) })
+        }
+        fn take_body(&mut self) -> Option<Box<dyn Inflow>> {
+            None
+        }
+    }
+
+    /// The mark is another transport's number, and must not pass for a status.
+    #[test]
+    fn what_is_answered_elsewhere_has_a_status_by_what_it_says() {
+        use ironbridge_core::Said::{Declined, Done, Untaken};
+        for (said, has_body, status) in
+            [(Done, true, 200), (Done, false, 204), (Declined, true, 400), (Untaken, false, 429)]
+        {
+            let answered = Answered { mark: Some(500), said };
+            let response = response(&mut Said(ReplyFacts { answered, length: None, has_body }));
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[CONTENT_TYPE], "text/csv");
+        }
+    }
+}

@@ -403,7 +403,7 @@ mod tests {
             refuse_unread(worker, offer, caller, Denial::new(&code::INTERNAL))
         });
         println!("serve {whole}, answer {rest}, refuse_unread {unread}");
-        assert!(whole <= 6400, "{whole} bytes");
+        assert!(whole <= 4096, "{whole} bytes");
         assert!(whole < rest + 640, "what is waited for is there twice: {whole} and {rest} bytes");
     }
 }
