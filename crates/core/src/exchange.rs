@@ -154,6 +154,13 @@ impl Exchange {
         }
     }
 
+    /// Whether it is declared to act once at most, whatever its verb says: it holds a deduplication key, or held one when
+    /// it was accepted.
+    pub fn acts_once(&self) -> bool {
+        let resumed = matches!(self.origin, Origin::Spool(_));
+        self.reservation.is_some() || (resumed && self.asked.deduplication_key.is_some())
+    }
+
     /// Bytes of the request body that went toward the target so far.
     pub fn bytes_in(&self) -> u64 {
         let streamed = self.streamed_in.as_ref().map_or(0, |count| count.load(Ordering::Relaxed));

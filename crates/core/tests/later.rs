@@ -231,6 +231,7 @@ impl Scene {
         let mut exchange =
             Exchange::new(FIRST, self.clock.now(), self.clock.monotonic(), flow(), Peer::default());
         exchange.asked.verb = "PUT".into();
+        exchange.asked.deduplication_key = Some("k".into());
         let accepted = accept(&self.pipeline, &self.recorder, &self.clock, exchange, source).await;
         accepted.unwrap_or_else(|_| panic!("refused"))
     }
@@ -273,6 +274,7 @@ async fn what_is_laid_down_is_delivered_later_under_a_record_of_its_own() {
 
     let accepted = scene.resume(Ok(principal())).await.unwrap_or_else(|_| panic!("refused"));
     assert_eq!(&*accepted.exchange().asked.verb, "PUT");
+    assert!(accepted.exchange().acts_once(), "its key was held when it was accepted");
     let settled = accepted.deliver(&mut NoCaller, &scene.target).await.settle();
     assert_eq!(settled, Settled::Done);
     assert_eq!(*scene.target.bodies.lock().unwrap(), ["order 7"]);

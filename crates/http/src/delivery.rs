@@ -293,9 +293,7 @@ impl Attempt<'_> {
         let sent = if self.by.upgrades() {
             timeout_at(self.deadline, Box::pin(self.pool.send_upgrade(request, holder))).await
         } else {
-            // An exchange that holds an idempotency key is declared to act once at most, whatever its method says.
-            let reserved = exchange.reservation.is_some();
-            let idempotent = !reserved && is_idempotent(self.by.method());
+            let idempotent = !exchange.acts_once() && is_idempotent(self.by.method());
             let again = || self.request(shown, self.body()?).ok();
             let repeatable = Repeatable { idempotent, again: &again };
             timeout_at(self.deadline, self.pool.send_repeatable(request, repeatable, holder)).await
