@@ -36,6 +36,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "controls", "net", "http",
         ],
     ),
+    // Not the product's: a transport that shows what one needs.
+    ("line", &["core", "manifest", "engine", "net"]),
     ("testkit", &[]),
 ];
 
@@ -62,7 +64,10 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("granit-parser", &["manifest"]),
     ("serde-saphyr", &[]),
     // Nothing that judges may wait for a socket.
-    ("tokio", &["store", "publish", "identity", "secrets", "net", "http", "engine", "testkit", "xtask"]),
+    (
+        "tokio",
+        &["store", "publish", "identity", "secrets", "net", "http", "engine", "testkit", "xtask", "line"],
+    ),
     // Only the binary speaks to people.
     ("clap", &["xtask"]),
     ("comfy-table", &[]),
@@ -95,6 +100,13 @@ fn rooms_know_only_what_they_may() {
         unused.iter().map(|(room, known)| format!("{room} may know {known} and does not: strike it out")),
     );
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// It has no TLS, and is spoken by its own tests alone.
+#[test]
+fn the_transport_of_lines_is_in_no_binary() {
+    let members = dependencies("normal");
+    assert!(!members.values().flatten().any(|dependency| dependency == "ironbridge-line"));
 }
 
 /// Whether a room's code names another one.
