@@ -82,12 +82,19 @@ impl Accepted {
             return tail.stop(denial.into()).await;
         }
         tail.exchange.request = Payload::Streamed;
-        let taken = tail.record(Ending::Accepted);
-        tail.stage = Stage::Ended;
-        let Err(denial) = taken.await else { return Answer::Accepted { tail } };
+        let taken = tail.take(Ending::Accepted);
+        tail.stage = Stage::LaidDown;
+        let Err(denial) = taken.await else {
+            tail.settle(&Ending::Accepted);
+            tail.stage = Stage::Ended;
+            return Answer::Accepted { tail };
+        };
         // What no record tells of must not be delivered, unless it is on its way already.
         let stage = if spool.withdraw(tail.exchange.id).await { Stage::Judging } else { Stage::Delivering };
-        Answer::Denied { denial: after_delivery(stage, denial), tail }
+        let denial = after_delivery(stage, denial);
+        tail.settle(&Ending::refused(&denial, stage == Stage::Delivering));
+        tail.stage = Stage::Ended;
+        Answer::Denied { denial, tail }
     }
 }
 
@@ -168,7 +175,10 @@ impl Tail {
 
     async fn pass(mut self: Box<Self>, reply: Box<dyn Reply>, body: Option<Bytes>) -> Answer {
         if let (Stage::Replied(answered), true) = (self.stage, self.exchange.flow.integration.durable) {
-            self.foresee(body.as_ref());
+            // Of what goes on from a spool, the answer passes to nobody.
+            if !self.resumed {
+                self.foresee(body.as_ref());
+            }
             let taken = self.record(Ending::Delivered(answered));
             self.stage = Stage::Recorded(answered);
             if let Err(denial) = taken.await {

@@ -30,16 +30,16 @@ pub struct Resumption<'a> {
 
 /// Lets what was laid down go on, if its account may still do this, and anything may go to its target. What is refused is
 /// recorded, as everything that comes of it is, under an id of its own beside that of the acceptance.
-pub async fn resume(laid: LaidDown, now: Resumption<'_>) -> Result<Accepted, Answer> {
+pub async fn resume(mut laid: LaidDown, now: Resumption<'_>) -> Result<Accepted, Answer> {
     let Resumption { trail, clock, subjects, id, flow, pipeline, principal } = now;
     let origin = Origin::Spool(Spooled { accepted: laid.id, address: laid.address });
     let mut exchange = Exchange::new(id, clock.now(), clock.monotonic(), flow, origin);
-    exchange.asked = laid.asked;
-    exchange.marks = laid.marks;
+    exchange.asked = std::mem::take(&mut laid.asked);
+    exchange.marks = std::mem::take(&mut laid.marks);
     exchange.request_records = laid.records;
     let mut tail = Tail::new(pipeline, trail, clock, exchange);
     tail.resumed = true;
-    match tail.go_on(principal, laid.payload, &laid.subjects, subjects).await {
+    match tail.go_on(principal, laid, subjects).await {
         Ok(()) => Ok(Accepted::again(tail)),
         Err(stop) => Err(tail.stop(stop).await),
     }
@@ -49,23 +49,38 @@ impl Tail {
     async fn go_on(
         &mut self,
         principal: Result<Principal, Box<Denial>>,
-        payload: Bytes,
-        ids: &[Box<str>],
+        laid: LaidDown,
         subjects: &dyn SubjectKeys,
     ) -> Result<(), Stop> {
         self.trail.ready()?;
         let (pipeline, exchange) = (&self.pipeline, &mut self.exchange);
         exchange.principal = Some(principal?);
+        laid.is_of(exchange)?;
         pipeline.clear_again(exchange).await?;
+        let LaidDown { payload, subjects: ids, .. } = laid;
         let mut charge = pipeline.charge(exchange);
         charge.grow_to(payload.len()).map_err(|full| full.denial(&code::BODY_TOO_LARGE))?;
         exchange.request = Payload::Whole(Document::held(payload, charge));
         if !ids.is_empty() {
-            let owners = subjects.keys(ids).await?;
+            let owners = subjects.keys(&ids).await?;
             let known = ids.iter().zip(owners).map(|(id, owner)| Subject { id: id.clone(), owner });
             exchange.subjects = known.collect();
         }
         Ok(())
+    }
+}
+
+impl LaidDown {
+    /// It goes on as what it was accepted as, or not at all: an operation that is not declared any more has no controls
+    /// that would refuse it, and those of another one judge something else.
+    fn is_of(&self, exchange: &Exchange) -> Result<(), Box<Denial>> {
+        let Some(operation) = &exchange.flow.operation else { return Err((&code::OPERATION_UNKNOWN).into()) };
+        let account = exchange.account().map_or("", |account| &account.name);
+        let now = [&*exchange.flow.integration.name, &*operation.name, account];
+        if now == [&*self.integration, &*self.operation, &*self.account] {
+            return Ok(());
+        }
+        Err(Denial::new(&code::INTERNAL).internal("it was accepted as something else").into())
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Stage {
     Replied(Answered),
     /// As before, and the record is already taken: only what it could not know is still worth telling.
     Recorded(Answered),
+    /// It lies in a spool, and is not settled yet.
+    LaidDown,
     Ended,
 }
 
@@ -114,9 +116,8 @@ impl Tail {
         }
     }
 
-    /// Settles and records now; the future that comes back resolves when the answer may be given.
-    pub(crate) fn record(&self, ending: Ending) -> impl Future<Output = Result<(), Box<Denial>>> + use<> {
-        self.settle(&ending);
+    /// Records now; the future that comes back resolves when that would survive a power cut, if it has to.
+    pub(crate) fn take(&self, ending: Ending) -> impl Future<Output = Result<(), Box<Denial>>> + use<> {
         let taken = self.append(ending, false);
         let trail = self.exchange.flow.integration.durable.then(|| Arc::clone(&self.trail));
         async move {
@@ -128,7 +129,13 @@ impl Tail {
         }
     }
 
-    fn settle(&self, ending: &Ending) {
+    /// Settles and records now; the future that comes back resolves when the answer may be given.
+    pub(crate) fn record(&self, ending: Ending) -> impl Future<Output = Result<(), Box<Denial>>> + use<> {
+        self.settle(&ending);
+        self.take(ending)
+    }
+
+    pub(crate) fn settle(&self, ending: &Ending) {
         if self.resumed {
             self.pipeline.settle_again(&self.exchange, ending);
         } else {
@@ -198,6 +205,7 @@ impl Drop for Tail {
             }
             Stage::Replied(answered) => self.end(cut(answered)),
             Stage::Recorded(answered) => self.amend(cut(answered)),
+            Stage::LaidDown => self.settle(&Ending::Accepted),
             Stage::Ended => {}
         }
     }

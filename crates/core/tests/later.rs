@@ -18,7 +18,9 @@ type Recorded = (ExchangeId, Option<ExchangeId>, Ending);
 #[derive(Default)]
 struct Trail {
     recorded: Mutex<Vec<Recorded>>,
+    bytes_out: Mutex<Vec<u64>>,
     forgets: AtomicBool,
+    hangs: AtomicBool,
 }
 impl Recorder for Trail {
     fn ready(&self) -> Result<(), Box<Denial>> {
@@ -26,6 +28,7 @@ impl Recorder for Trail {
     }
     fn append(&self, record: Record<'_>) -> Result<Position, Box<Denial>> {
         let Record { exchange, ending, .. } = record;
+        self.bytes_out.lock().unwrap().push(exchange.bytes_out);
         let accepted = match &exchange.origin {
             Origin::Spool(spooled) => Some(spooled.accepted),
             _ => None,
@@ -37,8 +40,13 @@ impl Recorder for Trail {
         Ok(Position(0))
     }
     fn durable(&self, _: Position) -> BoxFuture<'_, Result<(), Box<Denial>>> {
-        let forgets = self.forgets.load(Ordering::SeqCst);
-        Box::pin(async move { if forgets { Err((&code::AUDIT_UNAVAILABLE).into()) } else { Ok(()) } })
+        let (forgets, hangs) = (self.forgets.load(Ordering::SeqCst), self.hangs.load(Ordering::SeqCst));
+        Box::pin(async move {
+            if hangs {
+                pending::<()>().await;
+            }
+            if forgets { Err((&code::AUDIT_UNAVAILABLE).into()) } else { Ok(()) }
+        })
     }
 }
 
@@ -65,7 +73,7 @@ fn principal() -> Principal {
 struct Counting {
     row: &'static Row,
     judged: AtomicU64,
-    settled: AtomicU64,
+    settled: Mutex<Vec<Ending>>,
     refuses: AtomicBool,
 }
 impl Counting {
@@ -74,7 +82,7 @@ impl Counting {
         Arc::new(Counting { row, judged, settled, refuses })
     }
     fn counts(&self) -> (u64, u64) {
-        (self.judged.load(Ordering::SeqCst), self.settled.load(Ordering::SeqCst))
+        (self.judged.load(Ordering::SeqCst), self.settled.lock().unwrap().len() as u64)
     }
 }
 impl Control for Counting {
@@ -91,8 +99,8 @@ impl Control for Counting {
             false => Judgement::PASS,
         }
     }
-    fn settle(&self, _: &Exchange, _: &Ending) {
-        self.settled.fetch_add(1, Ordering::SeqCst);
+    fn settle(&self, _: &Exchange, ending: &Ending) {
+        self.settled.lock().unwrap().push(*ending);
     }
 }
 
@@ -135,7 +143,7 @@ const DONE: Answered = Answered { mark: None, said: Said::Done };
 struct Taken;
 impl Reply for Taken {
     fn facts(&self) -> ReplyFacts {
-        ReplyFacts { answered: DONE, length: Some(0), has_body: false }
+        ReplyFacts { answered: DONE, length: Some(7), has_body: true }
     }
     fn read<'a>(&'a mut self, _: u64, _: &'a mut Charge) -> LocalFuture<'a, Result<Bytes, Box<Denial>>> {
         Box::pin(async { Ok(Bytes::new()) })
@@ -201,12 +209,12 @@ struct Scene {
 const FIRST: ExchangeId = ExchangeId::from_u128(1);
 const SECOND: ExchangeId = ExchangeId::from_u128(2);
 
-fn flow() -> Arc<Flow> {
+fn flow(name: &str) -> Arc<Flow> {
     let integration =
         IntegrationFacts { name: "orders".into(), durable: true, ..IntegrationFacts::default() };
     let mut table = PermissionTable::default();
     let permission = table.intern("orders:write");
-    let operation = OperationFacts { name: "put".into(), permission, permission_name: "orders:write".into() };
+    let operation = OperationFacts { name: name.into(), permission, permission_name: "orders:write".into() };
     Arc::new(Flow::new(Arc::new(integration), Some(operation), 1))
 }
 
@@ -229,7 +237,7 @@ impl Scene {
 
     async fn accept(&self, source: &mut Asking) -> Accepted {
         let mut exchange =
-            Exchange::new(FIRST, self.clock.now(), self.clock.monotonic(), flow(), Peer::default());
+            Exchange::new(FIRST, self.clock.now(), self.clock.monotonic(), flow("put"), Peer::default());
         exchange.asked.verb = "PUT".into();
         exchange.asked.deduplication_key = Some("k".into());
         let accepted = accept(&self.pipeline, &self.recorder, &self.clock, exchange, source).await;
@@ -242,6 +250,14 @@ impl Scene {
     }
 
     async fn resume(&self, principal: Result<Principal, Box<Denial>>) -> Result<Accepted, Answer> {
+        self.resume_as(flow("put"), principal).await
+    }
+
+    async fn resume_as(
+        &self,
+        flow: Arc<Flow>,
+        principal: Result<Principal, Box<Denial>>,
+    ) -> Result<Accepted, Answer> {
         let laid = self.spool.take().await;
         assert_eq!((&*laid.account, &*laid.integration, &*laid.operation), ("shop", "orders", "put"));
         let now = Resumption {
@@ -249,7 +265,7 @@ impl Scene {
             clock: &self.clock,
             subjects: &Keys,
             id: SECOND,
-            flow: flow(),
+            flow,
             pipeline: &self.pipeline,
             principal,
         };
@@ -279,6 +295,7 @@ async fn what_is_laid_down_is_delivered_later_under_a_record_of_its_own() {
     assert_eq!(settled, Settled::Done);
     assert_eq!(*scene.target.bodies.lock().unwrap(), ["order 7"]);
     assert_eq!(scene.recorded()[1..], [(SECOND, Some(FIRST), Ending::Delivered(DONE))]);
+    assert_eq!(*scene.trail.bytes_out.lock().unwrap(), [0, 0], "its answer passes to nobody");
     assert_eq!(scene.may.counts(), (2, 1), "judged again; settled when it was laid down");
     assert_eq!(scene.look.counts(), (1, 1), "its body is judged once");
 }
@@ -313,6 +330,28 @@ async fn what_is_not_permitted_any_more_is_refused_and_recorded() {
     }
 }
 
+/// The controls of another operation judge something else, and where nothing is declared there are none to refuse it.
+#[tokio::test]
+async fn what_was_laid_down_goes_on_as_what_it_was_or_not_at_all() {
+    let other = Account { name: "other".into(), ..Account::clone(principal().account()) };
+    let other = Principal::verified(Arc::new(other), Arc::clone(principal().credential()), None);
+    for (flow, principal, expected) in [
+        (
+            Arc::new(Flow::undeclared(IntegrationFacts::default().transport, 1)),
+            principal(),
+            &code::OPERATION_UNKNOWN,
+        ),
+        (flow("delete"), principal(), &code::INTERNAL),
+        (flow("put"), other, &code::INTERNAL),
+    ] {
+        let scene = Scene::new();
+        scene.lay_down("order 7").await;
+        let Err(Answer::Denied { denial, .. }) = scene.resume_as(flow, Ok(principal)).await else { panic!() };
+        assert_eq!(denial.code, expected);
+        assert_eq!(scene.recorded()[1..], [(SECOND, Some(FIRST), Ending::Denied(expected))]);
+    }
+}
+
 #[tokio::test]
 async fn the_spool_learns_whether_the_target_may_have_acted() {
     for (fails, settled) in [
@@ -343,6 +382,8 @@ async fn what_cannot_be_laid_down_or_recorded_is_not_taken_over() {
     scene.trail.forgets.store(true, Ordering::SeqCst);
     let Answer::Denied { denial, .. } = scene.lay_down("order 7").await else { panic!() };
     assert_eq!((denial.code, scene.lie()), (&code::AUDIT_UNAVAILABLE, 0), "it is taken back");
+    let settled = scene.look.settled.lock().unwrap().clone();
+    assert_eq!(settled, [Ending::Denied(&code::AUDIT_UNAVAILABLE)], "so that its key is free");
 
     let scene = Scene::new();
     let large = "x".repeat(101).leak();
@@ -361,6 +402,17 @@ async fn a_caller_that_leaves_is_recorded_as_far_as_it_came() {
     let waited = tokio::time::timeout(std::time::Duration::from_millis(5), scene.lay_down("x")).await;
     assert!(waited.is_err());
     assert_eq!(scene.recorded(), [(FIRST, None, Ending::Abandoned { sent: true })], "it may lie there");
+
+    let scene = Scene::new();
+    scene.trail.hangs.store(true, Ordering::SeqCst);
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(5), scene.lay_down("x")).await;
+    assert!(waited.is_err());
+    assert_eq!(scene.recorded(), [(FIRST, None, Ending::Accepted)]);
+    assert_eq!(
+        *scene.look.settled.lock().unwrap(),
+        [Ending::Accepted],
+        "it lies there, and will be delivered"
+    );
 }
 
 fn text() -> impl Strategy<Value = Box<str>> {
