@@ -4,10 +4,12 @@ mod adopt;
 mod allowance;
 mod answer;
 mod credentials;
+mod failure;
 mod file;
 mod idempotency;
 mod integrity;
 mod items;
+mod keeper;
 mod ledger;
 mod marks;
 mod outbox;
@@ -24,6 +26,7 @@ use crate::{Actor, Changes, HANGS, Sealer, StoreError, StoreFuture};
 use allowance::Allowance;
 use file::File;
 use ironbridge_core::{Clock, Timestamp};
+use keeper::Keeper;
 use outbox::Author;
 use queue::{Effect, Queue};
 use rusqlite::Connection;
@@ -32,7 +35,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use steps::Keeper;
 use tokio::sync::watch;
 use writer::{Publish, Writer};
 
@@ -129,7 +131,7 @@ impl SqliteStore {
         effect: Effect,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> StoreFuture<'a, T> {
-        self.queue.ask(effect, move |turn| work(turn.db).map_err(queue::Failure::from))
+        self.queue.ask(effect, move |turn| work(turn.db).map_err(failure::Failure::from))
     }
 
     fn next_holder(&self) -> (i64, i64) {

@@ -2,10 +2,10 @@
 //! other way to one, so a store whose ledger was taken away does not open. What a store that was set back to an older
 //! version would tell is the mark of another life, which whoever remembers the last one refuses.
 
-use super::ledger::Ledger;
+use super::failure::Failure;
+use super::keeper::Keeper;
+use super::ledger::{Known, Ledger};
 use super::outbox::Author;
-use super::queue::Failure;
-use super::steps::Keeper;
 use super::turn::Turn;
 use super::{credentials, items, outbox, owners};
 use crate::Sealer;
@@ -17,9 +17,6 @@ pub(super) struct Adopted {
     credentials: Vec<Known>,
     actions: Vec<Known>,
 }
-
-/// The key and the fields of a row.
-pub(super) type Known = (Vec<u8>, Vec<Vec<u8>>);
 
 impl Adopted {
     /// Before the seals of rows go. Those of version 4 count as far as their seals are right; of older ones all that

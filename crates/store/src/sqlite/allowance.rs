@@ -3,8 +3,8 @@
 //! counted anew from time to time.
 
 use super::SqliteStore;
-use super::ledger::altered;
-use super::queue::{Effect, Failure};
+use super::failure::{Failure, altered};
+use super::queue::Effect;
 use crate::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;

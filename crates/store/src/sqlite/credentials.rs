@@ -1,8 +1,9 @@
 //! Issued credentials, each row as the ledger has it.
 
+use super::failure::Failure;
 use super::ledger::{Entry, Ledger};
 use super::outbox::Author;
-use super::queue::{Effect, Failure};
+use super::queue::Effect;
 use super::turn::Turn;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::{Credentials, IssuedCredential, IssuedKind, Sealer, StoreError, StoreFuture};

@@ -1,11 +1,12 @@
 //! The file: its permissions, its settings, its schema, and what its errors mean.
 
 use super::adopt::Adopted;
+use super::failure::Failure;
+use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::outbox::Author;
-use super::queue::Failure;
+use super::owners;
 use super::schema::{self, KNOWN, MIGRATIONS};
-use super::steps::Keeper;
 use super::turn::Turn;
 use crate::{StoreError, StoreFuture};
 use parking_lot::Mutex;
@@ -262,7 +263,7 @@ impl File {
     /// Empties the write-ahead log if it may hold what was erased, by whichever process; false when others are using
     /// it for longer than `patience`; a backup may for minutes. They, or whoever opens the store next, will do it then.
     pub(super) fn empty_log(&self, db: &Connection, patience: Duration) -> rusqlite::Result<bool> {
-        let (erased, emptied) = erasures(db)?;
+        let (erased, emptied) = owners::erasures(db)?;
         if erased <= emptied || self.access == Access::Reads {
             return Ok(true);
         }
@@ -417,11 +418,6 @@ fn another() -> StoreError {
         what: "store.sqlite, or a file beside it, was removed or replaced while it was open: what commands do to it now does not arrive here".into(),
         mend: "find out who can write the data directory, and restart the bridge, which then compares what is there",
     }
-}
-
-/// How many transactions erased something, and how many of these the write-ahead log was emptied after.
-pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
-    db.prepare_cached("SELECT erased, emptied FROM meta")?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// From this version on a store has a ledger, and gets no other one.

@@ -1,7 +1,8 @@
 //! Idempotency keys: taken in a commit of their own or of many, settled without waiting.
 
 use super::allowance::{self, Allowance};
-use super::queue::{Effect, Failure, Job, Queue};
+use super::failure::Failure;
+use super::queue::{Effect, Job, Queue};
 use super::turn::Turn;
 use super::{SqliteStore, answer, to_sql};
 use crate::{

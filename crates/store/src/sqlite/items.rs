@@ -1,9 +1,9 @@
 //! Sealed items, each row as the ledger has it.
 
-use super::adopt::Known;
-use super::ledger::{Entry, Ledger};
+use super::failure::Failure;
+use super::ledger::{Entry, Known, Ledger};
 use super::outbox::Author;
-use super::queue::{Effect, Failure};
+use super::queue::Effect;
 use super::turn::Turn;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::{ItemSummary, SealedItem, SealedItems, Sealer, StoreError, StoreFuture};

@@ -8,9 +8,9 @@
 //! has one sum over all of them, which says whether one is missing but not which.
 //!
 //! What the file alone cannot tell is that all of it was set back. [`StoreMark`] says how far it came, for somebody
-//! outside to remember, and each process remembers the newest that it saw ([`super::steps::Keeper`]): see there.
+//! outside to remember, and each process remembers the newest that it saw ([`super::keeper::Keeper`]): see there.
 
-use super::queue::Failure;
+use super::failure::{Failure, altered};
 use super::steps;
 use crate::{Sealer, StoreError};
 use ironbridge_core::StoreMark;
@@ -25,6 +25,9 @@ pub(super) enum Entry {
     Item = 2,
     Action = 3,
 }
+
+/// The key and the fields of a row.
+pub(super) type Known = (Vec<u8>, Vec<Vec<u8>>);
 
 type Sum = [u8; 32];
 /// Kind and key.
@@ -414,11 +417,6 @@ fn seal(sealer: &dyn Sealer, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, St
     sealer.seal(plain, context).map_err(|error| StoreError::Sealing(error.to_string()))
 }
 
-pub(super) fn altered(what: &str) -> StoreError {
-    StoreError::Altered { what: what.to_owned(), mend: RESTORE }
-}
-
-const RESTORE: &str = "find out who can write the data directory, and restore store.sqlite from a backup";
 const TOGETHER: &str = "are `keys` and `store.sqlite` of one bridge, and of one backup? Bring back those that belong together; else \
                         find out who can write the data directory";
 /// Of each kind. Each is some 80 bytes of what every change writes.

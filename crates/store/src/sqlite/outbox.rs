@@ -1,7 +1,8 @@
 //! Waiting actions, left in the transaction of the change that they tell of.
 
+use super::failure::Failure;
 use super::ledger::{Entry, Ledger};
-use super::queue::{Effect, Failure};
+use super::queue::Effect;
 use super::turn::Turn;
 use super::{SqliteStore, from_sql, to_sql};
 use crate::{Actor, Outbox, Sealer, StoreFuture};

@@ -1,8 +1,9 @@
 //! Owners' keys, sealed, and their destruction.
 
-use super::ledger::{Entry, Ledger, altered};
-use super::queue::{Effect, Failure};
-use super::{SqliteStore, file, idempotency, to_sql};
+use super::failure::{Failure, altered};
+use super::ledger::{Entry, Ledger};
+use super::queue::Effect;
+use super::{SqliteStore, idempotency, to_sql};
 use crate::{Lookup, NewOwner, OwnerKeys, Sealer, StoreError, StoreFuture};
 use ironbridge_core::{OwnerKey, OwnerTag, action};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -87,7 +88,7 @@ impl OwnerKeys for SqliteStore {
     }
 
     fn erasure_pending(&self) -> StoreFuture<'_, bool> {
-        self.ask(Effect::Reads, |db| file::erasures(db).map(|(erased, emptied)| erased > emptied))
+        self.ask(Effect::Reads, |db| erasures(db).map(|(erased, emptied)| erased > emptied))
     }
 }
 
@@ -156,4 +157,9 @@ fn hex(tag: &OwnerTag) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// How many transactions erased something, and how many of these the write-ahead log was emptied after.
+pub(super) fn erasures(db: &Connection) -> rusqlite::Result<(i64, i64)> {
+    db.prepare_cached("SELECT erased, emptied FROM meta")?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }

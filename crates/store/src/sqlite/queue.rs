@@ -1,5 +1,6 @@
 //! How work reaches the store's thread, and how the answer comes back.
 
+use super::failure::Failure;
 use super::turn::Turn;
 use crate::{StoreError, StoreFuture};
 use std::sync::Arc;
@@ -115,27 +116,6 @@ pub(super) enum Effect {
     Changes,
     /// As `Changes`, and what was deleted must not stay in the write-ahead log either.
     Erases,
-}
-
-/// Why an operation failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The database's own; the writer explains it.
-    Database(rusqlite::Error),
-    /// The operation's.
-    Refused(StoreError),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::Refused(error)
-    }
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Failure {
-        Failure::Database(error)
-    }
 }
 
 /// A job that somebody waits for.

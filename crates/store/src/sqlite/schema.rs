@@ -2,8 +2,7 @@
 //! indexes, or change a table's definition, and have the file itself undo what a command has just confirmed. So a file
 //! that holds anything else, or lacks something, is not gone on with, and what a schema may do by itself is off.
 
-use super::ledger::altered;
-use super::queue::Failure;
+use super::failure::{Failure, altered};
 use crate::StoreError;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;

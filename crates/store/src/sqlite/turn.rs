@@ -1,8 +1,8 @@
 //! One transaction: what is known of the rows is read at most once in it, and written at most once, before the end.
 
+use super::failure::Failure;
+use super::keeper::Keeper;
 use super::ledger::Ledger;
-use super::queue::Failure;
-use super::steps::Keeper;
 use ironbridge_core::StoreMark;
 use rusqlite::Connection;
 

@@ -1,8 +1,8 @@
 //! The thread that owns the connection.
 
 use super::file::File;
+use super::keeper::Keeper;
 use super::queue::{Effect, Job, Jobs};
-use super::steps::Keeper;
 use super::turn::Turn;
 use super::{idempotency, schema};
 use crate::StoreError;
