@@ -1,6 +1,6 @@
 //! Why a secret cannot be had.
 
-use crate::sealed::MAX_VALUE;
+use crate::MAX_VALUE;
 use ironbridge_core::{Denial, Fault, SecretName, SecretNameError, code};
 use ironbridge_seal::envelope::SealError;
 use ironbridge_store::StoreError;

@@ -1,6 +1,6 @@
 //! The bridge's own secret store.
 
-use crate::{SecretError, SecretKeeper, SecretStore, SecretValue, field};
+use crate::{MAX_VALUE, SecretError, SecretKeeper, SecretStore, SecretValue, field};
 use ironbridge_core::{BoxFuture, Clock, SecretName};
 use ironbridge_seal::envelope::Keys;
 use ironbridge_store::{ItemSummary, SealedItems};
@@ -14,9 +14,6 @@ pub struct SealedStore {
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
 }
-
-/// Longest value, in bytes. A certificate chain with its key is far below.
-pub const MAX_VALUE: usize = 64 * 1024;
 
 impl SealedStore {
     /// Over the items of the bridge's store; `keys` seal the values.

@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Longest value, in bytes. A certificate chain with its key is far below.
+pub const MAX_VALUE: usize = 64 * 1024;
+
 /// A secret's bytes. Copies share them; they are wiped when the last copy is dropped.
 #[derive(Clone)]
 pub struct SecretValue(Arc<Sensitive>);
