@@ -3,9 +3,11 @@
 
 mod refusals;
 mod reply;
+mod token;
+
+pub use token::TargetToken;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use ironbridge_core::{
     BoxFuture, Clock, Denial, Fetch, FetchError, FetchMethod, FetchRequest, Flow, Sensitive, code,
 };
@@ -13,7 +15,6 @@ use ironbridge_seal::hash;
 use ironbridge_secrets::{InUse, SecretError, SecretValue};
 use parking_lot::Mutex;
 use refusals::Refusals;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -101,29 +102,6 @@ impl From<SecretError> for Trouble {
 impl From<FetchError> for Trouble {
     fn from(error: FetchError) -> Trouble {
         Trouble { problem: error.to_string(), wait: None }
-    }
-}
-
-/// A token in the form in which it is sent.
-pub struct TargetToken {
-    authorization: Bytes,
-    /// The secret that it was bought with.
-    bought_with: SecretValue,
-    /// Monotonic.
-    renew_from: Duration,
-    unusable_from: Duration,
-}
-
-impl TargetToken {
-    /// The value of the Authorization field. It is shared by all who send it, and wiped with the last of them.
-    pub fn authorization(&self) -> &Bytes {
-        &self.authorization
-    }
-}
-
-impl fmt::Debug for TargetToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[token]")
     }
 }
 

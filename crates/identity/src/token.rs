@@ -1,8 +1,7 @@
 //! JWT access tokens (RFC 9068), verified as strictly as RFC 8725 asks, and remembered until they expire.
 
 use crate::accounts::{Directory, Registration};
-use crate::api_key::KeyRing;
-use crate::issuer_keys::{IssuerKeys, NextAttempt};
+use crate::issuer_keys::NextAttempt;
 use crate::remembered::{Entry, Remembered};
 use ahash::AHashMap;
 use claims::Claims;
@@ -10,78 +9,24 @@ use ironbridge_core::{
     BoxFuture, Credential, CredentialKind, Denial, PermissionSet, Principal, Timestamp, code,
 };
 use ironbridge_seal::hash;
-use ironbridge_seal::jose::{Algorithm, JoseError, JwkSet, Unverified, Verified};
+use ironbridge_seal::jose::{JoseError, JwkSet, Unverified, Verified};
 use std::sync::Arc;
 use std::time::Duration;
 
 mod claims;
+mod issuer;
 mod wanted;
 
-/// Difference allowed between the issuer's clock and ours. RFC 7519 §4.1.4 suggests "a few minutes" at most.
-pub const SKEW: Duration = Duration::from_secs(30);
+pub(crate) use claims::SECRET_ID;
+pub use claims::SKEW;
+pub use issuer::{Issuer, TypePolicy};
+
 /// Longer tokens are verified each time: memory stays bounded by the number of remembered ones.
 const MAX_REMEMBERED: usize = 4096;
 /// Keys tried for a token that names none. Ours: issuers with several keys name them.
 const MAX_KEYS_TRIED: usize = 4;
-/// The claim of the built-in token endpoint's tokens that names the client secret they were taken with, by its id.
-pub(crate) const SECRET_ID: &str = "secret_id";
 /// Within this the issuer may be back.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
-
-/// An issuer whose access tokens are accepted.
-#[derive(Clone)]
-pub struct Issuer {
-    /// Its name in the manifest.
-    pub name: Box<str>,
-    /// Its identifier, which `iss` must equal character by character.
-    pub url: Box<str>,
-    /// `aud` must hold one of these.
-    pub audiences: Vec<Box<str>>,
-    /// All others are refused, whatever its keys allow.
-    pub algorithms: Vec<Algorithm>,
-    /// Which `typ` its tokens may have.
-    pub types: TypePolicy,
-    /// The claim that names the client: `client_id`, or what older issuers call it (`azp`, `appid`, `sub`).
-    pub client_id_claim: Box<str>,
-    /// What they are signed with.
-    pub keys: Arc<IssuerKeys>,
-    /// [`CredentialKind::Token`], or [`CredentialKind::OauthClient`] for the built-in token endpoint.
-    pub kind: CredentialKind,
-    /// Of the built-in token endpoint: the client secrets. A token that names one ends when that is revoked; those of
-    /// before tokens named it do not.
-    pub secrets: Option<Arc<KeyRing>>,
-}
-
-/// Which `typ` an access token may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TypePolicy {
-    /// `at+jwt` only (RFC 9068 §4).
-    AccessToken,
-    /// Also `JWT` and none, for issuers that set no other: their ID tokens are then told apart by audience alone.
-    DangerUntyped,
-}
-
-impl Issuer {
-    /// An issuer with the strict defaults: every asymmetric algorithm, `at+jwt` only, `client_id`.
-    pub fn new<A: Into<Box<str>>>(
-        name: &str,
-        url: &str,
-        audiences: impl IntoIterator<Item = A>,
-        keys: Arc<IssuerKeys>,
-    ) -> Issuer {
-        Issuer {
-            name: name.into(),
-            url: url.into(),
-            audiences: audiences.into_iter().map(Into::into).collect(),
-            algorithms: Algorithm::ASYMMETRIC.to_vec(),
-            types: TypePolicy::AccessToken,
-            client_id_claim: "client_id".into(),
-            keys,
-            kind: CredentialKind::Token,
-            secrets: None,
-        }
-    }
-}
 
 /// Verifies access tokens of all issuers of one loaded manifest.
 pub struct TokenVerifier {

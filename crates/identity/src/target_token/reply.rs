@@ -1,7 +1,7 @@
 //! Reading a token endpoint's reply (RFC 6749 §5.1): strict where a mistake could reach a header field, liberal where
 //! large issuers are not of one mind, and then what was odd is told.
 
-use super::TargetToken;
+use super::token::TargetToken;
 use ironbridge_core::{Fetched, Sensitive, json};
 use ironbridge_secrets::SecretValue;
 use serde_json::Value;

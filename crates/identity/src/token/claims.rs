@@ -1,9 +1,13 @@
 //! The claims of an access token (RFC 9068 §2.2), each of its proper type.
 
-use super::{SECRET_ID, SKEW};
 use ironbridge_core::{Denial, PermissionSet, PermissionTable, Timestamp, code};
 use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// Difference allowed between the issuer's clock and ours. RFC 7519 §4.1.4 suggests "a few minutes" at most.
+pub const SKEW: Duration = Duration::from_secs(30);
+/// The claim of the built-in token endpoint's tokens that names the client secret they were taken with, by its id.
+pub(crate) const SECRET_ID: &str = "secret_id";
 
 pub(super) struct Claims<'c> {
     pub issuer: &'c str,

@@ -1,7 +1,7 @@
 //! What a refused token said and what the manifest wants, for the operator's log. Most of it is not proven yet, so all of
 //! it is escaped and short.
 
-use super::Issuer;
+use super::issuer::Issuer;
 use ironbridge_core::Timestamp;
 use serde_json::{Map, Value};
 use std::fmt::Write;
