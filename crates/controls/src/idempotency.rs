@@ -1,4 +1,4 @@
-//! Is it new? (E6; draft-ietf-httpapi-idempotency-key-header-06)
+//! Is it new? (E6)
 //!
 //! The key is reserved, durably, before delivery and settled once the ending is known. A repetition with the
 //! same key is answered alike, so a retry can never act twice; where the outcome was lost, a repetition is
@@ -9,16 +9,13 @@ use crate::schema::JsonSchema;
 use crate::subject::Places;
 use bytes::Bytes;
 use ironbridge_core::{
-    Answered, Control, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Reading, Reads, Row, Said,
-    Stop, StoredAnswer, Verdict, code,
+    Answered, Control, DeduplicationKey, Denial, Ending, Exchange, Judgement, OwnerTag, Payload, Reading,
+    Reads, Row, Said, Stop, StoredAnswer, Verdict, code,
 };
 use ironbridge_seal::hash::{self, MacKey};
 use ironbridge_store::{Fingerprints, Idempotency, Reservation, Settlement, Ticket};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Longest key, in characters between the quotes.
-const MAX_KEY: usize = 255;
 
 /// What to wait before asking again for an answer that is still on its way.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -26,10 +23,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// What to wait where too much is kept: so often the store forgets what has expired.
 const SOME_EXPIRED: Duration = Duration::from_secs(60);
 
-/// Lets a request with an `Idempotency-Key` act at most once.
+/// Lets a request with a deduplication key act at most once.
 ///
-/// Keys are apart for each account and operation. What must be the same in a repetition is the method, the path,
-/// the query, the declared header fields and the body; anything else under the same key is `idempotency-mismatch`. The
+/// Keys are apart for each account and operation. What must be the same in a repetition is the verb, the resource,
+/// the query, what the transport says [repeats](ironbridge_core::Asked::repeats) and the body; anything else under the same key is `idempotency-mismatch`. The
 /// answer that is kept is the one that the caller saw, after the keep list; given again, it is held against what is
 /// declared by then. A schema judged more than what is kept, and so did whoever looked for persons in it, so an answer that
 /// was judged otherwise is not given again.
@@ -88,11 +85,13 @@ impl IdempotencyKey {
         Ok(())
     }
 
-    async fn reserve(&self, exchange: &mut Exchange, key: String) -> Verdict {
+    async fn reserve(&self, exchange: &mut Exchange, key: DeduplicationKey) -> Verdict {
         let scope = scope(exchange);
         let (now, expires) = (exchange.received, exchange.received.plus(self.window));
-        let reserved =
-            self.store.reserve(&scope, &key, fingerprints(&self.secret, exchange), now, expires).await;
+        let reserved = self
+            .store
+            .reserve(&scope, key.as_str(), fingerprints(&self.secret, exchange), now, expires)
+            .await;
         let reserved = reserved.map_err(|error| {
             Denial::new(&code::STORE_UNAVAILABLE).internal(format_args!("idempotency: {error}"))
         })?;
@@ -157,17 +156,18 @@ impl Control for IdempotencyKey {
     }
 
     fn judge<'a>(&'a self, exchange: &'a mut Exchange) -> Judgement<'a> {
-        match exchange.asked.deduplication_key.as_deref().map(parse_key) {
+        match exchange.asked.deduplication_key.clone() {
             None if self.required => Judgement::deny(Denial::new(&code::IDEMPOTENCY_KEY_MISSING)),
             None => Judgement::PASS,
-            Some(None) => Judgement::deny(Denial::new(&code::IDEMPOTENCY_KEY_MALFORMED)),
-            Some(Some(key)) => Judgement::Later(Box::pin(self.reserve(exchange, key))),
+            Some(Err(_)) => Judgement::deny(Denial::new(&code::IDEMPOTENCY_KEY_MALFORMED)),
+            Some(Ok(key)) => Judgement::Later(Box::pin(self.reserve(exchange, key))),
         }
     }
 
     fn settle(&self, exchange: &Exchange, ending: &Ending) {
         let Some(holder) = exchange.reservation else { return };
-        let Some(key) = exchange.asked.deduplication_key.as_deref().and_then(parse_key) else { return };
+        let Some(Ok(key)) = &exchange.asked.deduplication_key else { return };
+        let key = key.as_str().to_owned();
         let (scope, settlement) = (scope(exchange), self.settlement(exchange, *ending));
         if matches!(settlement, Settlement::Finished(_)) && !exchange.subjects.is_empty() {
             let ticket = Ticket { scope: scope.clone(), key: key.clone(), holder };
@@ -223,79 +223,4 @@ fn digest(exchange: &Exchange) -> [u8; 32] {
     let [verb, resource, query, body] = parts;
     let [of_verb, of_resource, of_query, of_body] = &lengths;
     hash::sha256_parts(&[of_verb, verb, of_resource, resource, of_query, query, of_body, body])
-}
-
-/// Reads a structured-field String without parameters (RFC 9651 §4.2.5), as the draft has it, or the key itself, as
-/// most clients send it; `"k1"` and `k1` are one key.
-fn parse_key(field: &str) -> Option<String> {
-    let field = field.trim_matches(' ');
-    if !field.starts_with('"') {
-        // What would be a list, parameters, or half a string is refused rather than guessed at.
-        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;".contains(&byte);
-        let fits = (1..=MAX_KEY).contains(&field.len()) && field.bytes().all(plain);
-        return fits.then(|| field.to_owned());
-    }
-    let quoted = field.strip_prefix('"')?.strip_suffix('"')?;
-    let mut key = String::with_capacity(quoted.len());
-    let mut characters = quoted.chars();
-    while let Some(character) = characters.next() {
-        key.push(match character {
-            '\\' => characters.next().filter(|escaped| matches!(escaped, '"' | '\\'))?,
-            '"' => return None,
-            ' '..='~' => character,
-            _ => return None,
-        });
-    }
-    (1..=MAX_KEY).contains(&key.len()).then_some(key)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn keys_are_quoted_strings() {
-        let longest = "k".repeat(255);
-        for (field, key) in [
-            (r#""8e03978e-40d5-43e8-bc93-6894a57f9324""#, Some("8e03978e-40d5-43e8-bc93-6894a57f9324")),
-            (r#"  "a b"  "#, Some("a b")),
-            (r#""a\"b\\c""#, Some(r#"a"b\c"#)),
-            (&format!("\"{longest}\""), Some(longest.as_str())),
-            (&format!("\"{longest}k\""), None),
-            (r#""""#, None),
-            (r#"""#, None),
-            ("", None),
-            ("unquoted", Some("unquoted")),
-            (" k1 ", Some("k1")),
-            ("8e03978e-40d5-43e8-bc93-6894a57f9324", Some("8e03978e-40d5-43e8-bc93-6894a57f9324")),
-            ("a:b/c+d=_~.@{}", Some("a:b/c+d=_~.@{}")),
-            ("two words", None),
-            ("k1, k2", None),
-            ("k1,k2", None),
-            ("k1;p=1", None),
-            ("k1\"", None),
-            ("k\\1", None),
-            (&"k".repeat(256), None),
-            ("schlüssel", None),
-            (r#""a"b""#, None),
-            (r#""a\""#, None),
-            (r#""a\n""#, None),
-            (r#""a";p=1"#, None),
-            (r#""a", "b""#, None),
-            ("\"a\tb\"", None),
-            ("\"schlüssel\"", None),
-        ] {
-            assert_eq!(parse_key(field).as_deref(), key, "{field}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_printable_key_can_be_written(key in "[ -~]{1,255}") {
-            let escaped = key.replace('\\', "\\\\").replace('"', "\\\"");
-            let field = format!("\"{escaped}\"");
-            prop_assert_eq!(parse_key(&field), Some(key));
-        }
-    }
 }

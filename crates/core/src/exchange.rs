@@ -233,12 +233,38 @@ pub struct Asked {
     pub media_type: Option<Box<str>>,
     /// How the body is compressed, as it came.
     pub encoding: Option<Box<str>>,
-    /// By which a caller says that two requests are one: HTTP's `Idempotency-Key` field, raw.
-    pub deduplication_key: Option<Box<str>>,
+    /// What came as such a key. One that cannot be read is refused only where keys are.
+    pub deduplication_key: Option<Result<DeduplicationKey, KeyUnreadable>>,
     /// Where there is such a key: what a repetition must bring alike besides, by name.
     pub repeats: Vec<(Box<str>, Box<[u8]>)>,
     /// Whether a body is on its way (even an empty one with unknown length).
     pub has_body: bool,
+}
+
+/// By which a caller says that two requests are one. The transport read it from its own syntax, HTTP from the field
+/// `Idempotency-Key`; what stands here is the key itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeduplicationKey(Box<str>);
+
+/// A key came that is none: empty, too long, or not in the transport's syntax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUnreadable;
+
+impl DeduplicationKey {
+    /// Longest key, in bytes, so that what is kept of each stays small.
+    pub const MAX: usize = 255;
+
+    /// # Errors
+    /// Where it is empty or longer than [`DeduplicationKey::MAX`].
+    pub fn new(key: &str) -> Result<DeduplicationKey, KeyUnreadable> {
+        let fits = (1..=DeduplicationKey::MAX).contains(&key.len());
+        fits.then(|| DeduplicationKey(key.into())).ok_or(KeyUnreadable)
+    }
+
+    /// The key itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A counted limit, in the terms of the RateLimit fields draft.

@@ -58,7 +58,7 @@ pub use counted::Counted;
 pub use crossing::{Delivery, Inflow, Reply, ReplyFacts, Source};
 pub use denial::{Code, Denial, Fault, FieldError, Kind, Reach};
 pub use ending::{Answered, Ending, Outcome, Said};
-pub use exchange::{Asked, Claim, Exchange, LimitState, Presented};
+pub use exchange::{Asked, Claim, DeduplicationKey, Exchange, KeyUnreadable, LimitState, Presented};
 pub use fetch::{Fetch, FetchError, FetchMethod, FetchRequest, Fetched};
 pub use flow::{Flow, IntegrationFacts, OperationFacts, SystemFacts, TransportFacts};
 pub use future::{BoxFuture, LocalFuture, Soon};

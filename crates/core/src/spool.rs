@@ -2,7 +2,8 @@
 
 use crate::uri::Query;
 use crate::{
-    Asked, BoxFuture, Code, Counted, CredentialKind, Denial, Exchange, ExchangeId, Payload, Timestamp, code,
+    Asked, BoxFuture, Code, Counted, CredentialKind, DeduplicationKey, Denial, Exchange, ExchangeId, Payload,
+    Timestamp, code,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -161,7 +162,11 @@ impl LaidDown {
             query: asked.query.spelling().into(),
             media_type: asked.media_type.clone(),
             encoding: asked.encoding.clone(),
-            deduplication_key: asked.deduplication_key.clone(),
+            // An empty text is none that can be read, then as now.
+            deduplication_key: asked
+                .deduplication_key
+                .as_ref()
+                .map(|key| key.as_ref().map_or("", DeduplicationKey::as_str).into()),
             has_body: asked.has_body,
             marks: self.marks.clone(),
             subjects: self.subjects.clone(),
@@ -226,7 +231,7 @@ impl Head {
                 query: Query::parse(&self.query).map_err(|ambiguous| unknown(ambiguous.why))?,
                 media_type: self.media_type,
                 encoding: self.encoding,
-                deduplication_key: self.deduplication_key,
+                deduplication_key: self.deduplication_key.as_deref().map(DeduplicationKey::new),
                 repeats: Vec::new(),
                 has_body: self.has_body,
             },

@@ -239,7 +239,7 @@ impl Scene {
         let mut exchange =
             Exchange::new(FIRST, self.clock.now(), self.clock.monotonic(), flow("put"), Peer::default());
         exchange.asked.verb = "PUT".into();
-        exchange.asked.deduplication_key = Some("k".into());
+        exchange.asked.deduplication_key = Some(DeduplicationKey::new("k"));
         let accepted = accept(&self.pipeline, &self.recorder, &self.clock, exchange, source).await;
         accepted.unwrap_or_else(|_| panic!("refused"))
     }
@@ -449,7 +449,7 @@ fn laid() -> impl Strategy<Value = LaidDown> {
                     query: Query::parse(&query).unwrap(),
                     media_type: optional.clone(),
                     encoding: optional.clone(),
-                    deduplication_key: optional,
+                    deduplication_key: optional.as_deref().map(DeduplicationKey::new),
                     repeats: vec![],
                     has_body,
                 },

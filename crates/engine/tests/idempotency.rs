@@ -187,6 +187,35 @@ fn a_connection_that_never_came_about_costs_no_key() {
 }
 
 #[test]
+fn a_key_is_read_in_two_forms_and_no_third() {
+    let (world, key) = world();
+    let ask = |fields: &[&str]| {
+        let fields = fields.iter().flat_map(|field| ["-H", field]);
+        let arguments: Vec<&str> = ["-H", &key, "-d", "{}"].into_iter().chain(fields).collect();
+        let reply = world.curl("/erp/v1/pay", &arguments).unwrap();
+        (reply.status, reply.json().unwrap()["code"].clone())
+    };
+    for fields in [
+        &["Idempotency-Key: a, b"][..],
+        &["Idempotency-Key: \"a"],
+        &["Idempotency-Key: a", "Idempotency-Key: a"],
+        &["Idempotency-Key;"],
+        &["Idempotency-Key: \u{e9}"],
+    ] {
+        assert_eq!(ask(fields), (400, json!("idempotency-key-malformed")), "{fields:?}");
+    }
+    assert!(world.target.seen().is_empty());
+    world.target.on("POST /pay", Reply::Json(200, json!({ "code": "paid" })));
+    for field in ["Idempotency-Key: \"a\"", "Idempotency-Key: a"] {
+        eventually(|| {
+            let (status, code) = ask(&[field]);
+            (status != 409).then(|| assert_eq!((status, code), (200, json!("paid")), "{field}"))
+        });
+    }
+    assert_eq!(world.target.seen().len(), 1);
+}
+
+#[test]
 fn while_the_first_is_under_way_the_second_waits() {
     let (world, key) = world();
     world.target.on("POST /pay", Reply::Hang);

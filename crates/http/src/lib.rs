@@ -18,6 +18,7 @@ mod foreign;
 mod grpc;
 mod handshakes;
 pub mod hosts;
+mod idempotency_key;
 mod injected;
 mod lasting;
 pub mod left_out;

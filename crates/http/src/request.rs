@@ -1,6 +1,7 @@
 //! From an HTTP request to what controls judge of it.
 
 use crate::fields::{API_KEY, IDEMPOTENCY_KEY};
+use crate::idempotency_key;
 use crate::whole::read_whole;
 use bytes::Bytes;
 use http::header::{
@@ -13,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::Query;
-use ironbridge_core::{Asked, Claim, Denial, Presented, Sensitive, code};
+use ironbridge_core::{Asked, Claim, Denial, KeyUnreadable, Presented, Sensitive, code};
 use ironbridge_net::Names;
 use ironbridge_net::frames::{Arriving, FrameState, Progress, Unread};
 use ironbridge_net::gate::{LINGER, LINGER_BYTES};
@@ -187,9 +188,10 @@ pub fn asked(
         encoding: text(&parts.headers, CONTENT_ENCODING).map(Into::into),
         deduplication_key: match one(&parts.headers, IDEMPOTENCY_KEY) {
             One::None => None,
-            One::Value(value) => Some(value.to_str().unwrap_or_default().into()),
-            // Not a structured string, so it is refused as malformed where a key is read.
-            One::Several => Some("".into()),
+            One::Value(value) => {
+                Some(value.to_str().map_err(|_| KeyUnreadable).and_then(idempotency_key::read))
+            }
+            One::Several => Some(Err(KeyUnreadable)),
         },
         repeats: match parts.headers.contains_key(IDEMPOTENCY_KEY) {
             true => repeated(&parts.headers, same),

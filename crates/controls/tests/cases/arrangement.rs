@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use ironbridge_core::uri::Query;
 use ironbridge_core::{
-    Account, Asked, Claim, Code, Control, Credential, CredentialKind, Document, Exchange, ExchangeId, Flow,
-    IntegrationFacts, Judgement, OperationFacts, Payload, Peer, PermissionTable, Presented, Principal,
-    Sensitive, Stop, Timestamp, Verdict,
+    Account, Asked, Claim, Code, Control, Credential, CredentialKind, DeduplicationKey, Document, Exchange,
+    ExchangeId, Flow, IntegrationFacts, Judgement, OperationFacts, Payload, Peer, PermissionTable, Presented,
+    Principal, Sensitive, Stop, Timestamp, Verdict,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -127,7 +127,7 @@ impl Arrival {
             query: self.query.as_deref().map_or_else(Query::default, |query| Query::parse(query).unwrap()),
             media_type: self.content_type.as_deref().map(Into::into),
             encoding: self.encoding.as_deref().map(Into::into),
-            deduplication_key: self.idempotency_key.as_deref().map(Into::into),
+            deduplication_key: self.idempotency_key.as_deref().map(DeduplicationKey::new),
             repeats: self
                 .fields
                 .iter()
