@@ -6,8 +6,9 @@ use bytes::Bytes;
 use ironbridge_core::memory::Charge;
 use ironbridge_core::uri::CanonicalPath;
 use ironbridge_core::{
-    Answer, Asked, Claim, Clock, Delivery, Denial, Entropy, Exchange, Flow, IdSource, Inflow, LocalFuture,
-    OpenExchanges, Parting, Peer, Pipeline, Presented, Recorder, Reply, Sensitive, Source, code, cross,
+    Answer, Asked, Claim, Clock, DeduplicationKey, Delivery, Denial, Entropy, Exchange, Flow, IdSource,
+    Inflow, LocalFuture, OpenExchanges, Parting, Peer, Pipeline, Presented, Recorder, Reply, Sensitive,
+    Source, code, cross,
 };
 use ironbridge_engine::passages::Passage;
 use ironbridge_manifest::{Segment, Template};
@@ -127,10 +128,12 @@ impl Line {
     }
 
     fn take(&mut self, name: &str, value: &str) -> Option<()> {
-        let put = |place: &mut Option<Box<str>>| place.replace(value.into()).is_none().then_some(());
         match name {
-            "type" => put(&mut self.asked.media_type),
-            "key" => put(&mut self.asked.deduplication_key),
+            "type" => self.asked.media_type.replace(value.into()).is_none().then_some(()),
+            "key" => {
+                let key = DeduplicationKey::new(value);
+                self.asked.deduplication_key.replace(key).is_none().then_some(())
+            }
             "id" => {
                 self.marks.push(("id".into(), value.into()));
                 (self.marks.len() == 1).then_some(())
