@@ -70,7 +70,7 @@ async fn play(args: &Args, directory: &Directory) -> Outcome {
     if !args.no_scenes {
         let told = Told { json: args.format.is_json(), color: output::color_of_stdout() };
         told.prologue()?;
-        let scenes = scenes::play(&mut world, &told).await?;
+        let scenes = scenes::play(&mut world, |number, scene| told.scene(number, scene)).await?;
         held = scenes.iter().all(Scene::held);
         told.epilogue(&world, &scenes, directory, args.stay)?;
     }

@@ -1,7 +1,6 @@
 //! The log of a running bridge: to standard error, written by a thread of its own. Whoever reads it slowly, or not at all,
 //! holds up nobody; what does not fit is counted, and said once the log is written again.
 
-use crate::command::run::Manner;
 use crate::failure::Failure;
 use crate::output;
 use ironbridge_identity::api_key::KeyKind;
@@ -22,6 +21,25 @@ const MOST_BYTES: usize = 4 << 20;
 /// How long the end of the program waits for what is still to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How the log is written.
+#[derive(Debug, clap::Args)]
+pub struct Form {
+    /// What to log: error, warn, info, debug or trace; libraries and parts of the bridge have levels of their own where
+    /// they are named, as in info,h2=debug [default: RUST_LOG, or info]
+    #[arg(long = "log", value_name = "LEVEL")]
+    level: Option<String>,
+    /// How to log
+    #[arg(long = "log-format", value_name = "FORMAT", default_value = "text")]
+    format: output::Format,
+}
+
+impl Form {
+    /// Whether people read standard output, rather than programs the log.
+    pub fn is_for_people(&self) -> bool {
+        self.format == output::Format::Text
+    }
+}
+
 /// The log, once it is begun. Dropped, it waits for its last lines.
 pub struct Log {
     lines: Lines,
@@ -30,9 +48,9 @@ pub struct Log {
 
 impl Log {
     /// To standard error; standard output has the addresses only.
-    pub fn start(manner: &Manner) -> Result<Log, Failure> {
+    pub fn start(form: &Form) -> Result<Log, Failure> {
         let level =
-            manner.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
+            form.level.clone().or_else(|| std::env::var("RUST_LOG").ok()).filter(|level| !level.is_empty());
         let filter = EnvFilter::try_new(directives(level.as_deref().unwrap_or("info")));
         let filter = filter.map_err(|error| {
             Failure::new(format!("the log level cannot be read: {error}")).help(
@@ -44,7 +62,7 @@ impl Log {
         // A line that cannot be written is no reason to write another one.
         let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
         let builder = builder.with_writer(move || writer.clone());
-        match manner.log_format {
+        match form.format {
             output::Format::Text => builder.with_target(false).with_ansi(output::color_of_stderr()).init(),
             output::Format::Json => builder.json().flatten_event(true).init(),
         }
@@ -54,7 +72,7 @@ impl Log {
             last.wait();
             before(panic);
         }));
-        Ok(Log { lines, for_people: manner.log_format == output::Format::Text })
+        Ok(Log { lines, for_people: form.is_for_people() })
     }
 
     /// Findings with their lines for people, one event each for programs.

@@ -1,7 +1,7 @@
 use crate::command::audit::accept_loss;
 use crate::failure::{Failure, Outcome};
 use crate::inspect;
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::output;
 use ironbridge_audit::{AuditError, FaultKind};
 use ironbridge_engine::{Bridge, BuildError, ReloadError, ServiceError, StartError, Watch};
@@ -38,13 +38,8 @@ pub struct Manner {
     /// Do not read the manifest again when its files change; SIGHUP still does
     #[arg(long)]
     no_watch: bool,
-    /// What to log: error, warn, info, debug or trace; libraries and parts of the bridge have levels of their own where
-    /// they are named, as in info,h2=debug [default: RUST_LOG, or info]
-    #[arg(long, value_name = "LEVEL")]
-    pub log: Option<String>,
-    /// How to log
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub log_format: output::Format,
+    #[command(flatten)]
+    log: log::Form,
 }
 
 /// A bridge that takes connections.
@@ -66,7 +61,7 @@ pub fn run(manifest: &Path, args: &Args) -> Outcome {
 
 /// Runs the bridge of this directory until it is told to stop.
 pub fn start(dir: &Path, manner: &Manner, announce: Announce<'_>) -> Outcome {
-    let log = Log::start(manner)?;
+    let log = Log::start(&manner.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(dir, manner, &log, announce));
     // Nothing of it is waited for any more.
@@ -195,7 +190,7 @@ async fn announce(bridge: &Bridge, manner: &Manner, more: Announce<'_>) -> Resul
     fs::write(&ca, bridge.ca_pem())
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", ca.display())))?;
     let (addresses, chains) = (bridge.addresses().await, bridge.chains().await);
-    let for_people = manner.log_format == output::Format::Text;
+    let for_people = manner.log.is_for_people();
     let running = Running { addresses: &addresses, ca: &ca, for_people };
     if !for_people {
         for (listener, address) in &addresses {

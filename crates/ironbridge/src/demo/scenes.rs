@@ -9,7 +9,6 @@ mod tokens;
 mod trail;
 mod trouble;
 
-use crate::demo::Told;
 use crate::demo::story::Scene;
 use crate::demo::world::World;
 use crate::failure::Failure;
@@ -26,14 +25,17 @@ struct Script {
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
 
 /// Plays them all. A scene that cannot go on has failed; the next is played nevertheless.
-pub async fn play(world: &mut World, told: &Told) -> Result<Vec<Scene>, Failure> {
+pub async fn play(
+    world: &mut World,
+    tell: impl Fn(usize, &Scene) -> Result<(), Failure>,
+) -> Result<Vec<Scene>, Failure> {
     let mut played = Vec::with_capacity(SCRIPTS.len());
     for (Script { title, expectation, play }, number) in SCRIPTS.iter().zip(1..) {
         let mut scene = Scene::new(title, expectation);
         if let Err(failure) = play(world, &mut scene).await {
             scene.check(failure.text(false).trim_end(), false);
         }
-        told.scene(number, &scene)?;
+        tell(number, &scene)?;
         played.push(scene);
     }
     Ok(played)
