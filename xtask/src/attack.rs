@@ -5,6 +5,7 @@
 mod bodies;
 mod crowd;
 mod disk;
+mod failing_sync;
 mod follow;
 mod framing;
 mod http2;

@@ -12,6 +12,7 @@ mod report;
 mod scenario;
 mod stage;
 mod subject;
+mod windows;
 
 pub use audit::{AuditOptions, audit};
 
@@ -24,18 +25,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use subject::Subject;
+use windows::Windows;
 
 #[derive(Args)]
 pub struct Options {
     /// What to measure; everything unless told
     #[arg(long, value_enum, value_delimiter = ',')]
     scenario: Vec<Scenario>,
-    /// Length of one window
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Windows for each contestant, interleaved
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    #[command(flatten)]
+    windows: Windows,
     /// Also write docs/performance.md; of one bridge
     #[arg(long)]
     write: bool,
@@ -49,7 +47,7 @@ pub struct Options {
 }
 
 pub fn http(options: &Options) -> Result<()> {
-    ensure!(options.rounds > 0, "at least one round");
+    ensure!(options.windows.rounds > 0, "at least one round");
     ensure!(!options.write || options.binary.len() < 2, "docs/performance.md is of one bridge");
     let subjects = match options.binary.as_slice() {
         [] if options.peers_only => Vec::new(),
@@ -59,12 +57,13 @@ pub fn http(options: &Options) -> Result<()> {
     let stage = Stage::set()?;
     let scenarios =
         if options.scenario.is_empty() { Scenario::value_variants() } else { options.scenario.as_slice() };
-    let mut text = heading(&subjects, options)?;
+    let mut text = heading(&subjects, &options.windows)?;
     println!("{text}");
     for scenario in scenarios {
         let name = scenario.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         eprintln!("{name}");
-        let report = scenario.run(&stage, &subjects, options).with_context(|| format!("scenario {name}"))?;
+        let report =
+            scenario.run(&stage, &subjects, &options.windows).with_context(|| format!("scenario {name}"))?;
         let table = report.markdown();
         println!("{table}");
         text.push_str(&table);
@@ -85,8 +84,8 @@ fn build() -> Result<PathBuf> {
     Ok(root().join("target/release/ironbridge"))
 }
 
-fn heading(subjects: &[Subject], options: &Options) -> Result<String> {
-    let windows = format!("{} windows of {} s for each contestant", options.rounds, options.seconds);
+fn heading(subjects: &[Subject], windows: &Windows) -> Result<String> {
+    let windows = format!("{} windows of {} s for each contestant", windows.rounds, windows.seconds);
     Ok(format!(
         "# Performance\n\nWritten by `./dev bench http --write`; the configurations are in `bench/`. Later changes of the \
          bridge are not in the figures: measure anew to compare.\n\n- Sources: {}\n- Machine: {}\n- Programs: {}\n- {windows}, everyone in turn within a round; medians over the rounds, ratios \

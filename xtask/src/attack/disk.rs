@@ -1,38 +1,19 @@
 //! The disk takes no more writes for a while, under load. Nothing is answered meanwhile that could not be recorded, and
 //! when the disk is well again so is the bridge, load or not.
 
+use super::failing_sync::SWITCH;
 use super::outcome::Outcome;
 use super::stage::{PATIENCE, Stage};
-use crate::root::root;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The variable that the preloaded library reads.
-pub const SWITCH: &str = "FAILING_SYNC";
-
 const CALLERS: usize = 16;
 /// Between two requests of one caller: all together send 480 a second.
 const PAUSE: Duration = Duration::from_millis(33);
-
-/// Builds what is preloaded.
-pub fn library(directory: &Path) -> Result<PathBuf> {
-    let library = directory.join("failing_sync.so");
-    let source = root().join("xtask/attack/failing_sync.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .arg(source)
-        .arg("-ldl")
-        .status()?;
-    ensure!(built.success(), "cc cannot build {}", library.display());
-    Ok(library)
-}
 
 type Answers = Arc<Mutex<Vec<(Instant, Option<u16>)>>>;
 

@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 
 /// Of one body.
 const TEXTS: usize = 2_000;
-/// What `costly.json` holds each text to.
-pub const SCHEMA: &str =
-    r#"{ "properties": { "l": { "items": { "type": "string", "pattern": "(a{1,50}){1,50}b" } } } }"#;
 /// What one body may take, at the least, on a machine where all of them and the rest share two cores.
 const MOST: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-use super::{disk, patterns};
+use super::failing_sync;
 use anyhow::{Context, Result, ensure};
 use ironbridge_testkit::{Authority, Dialer, FakeTarget, Process, TokenIssuer, free_port};
 use serde_json::Value;
@@ -32,6 +32,10 @@ pub enum Limits {
 /// Bytes of answers that are kept to be repeated, with [`Limits::Small`].
 pub const SMALL_REPLAY: u64 = 1 << 20;
 
+/// What `costly.json` holds each text to: a pattern that builds its states anew for texts that are not long.
+const COSTLY: &str =
+    r#"{ "properties": { "l": { "items": { "type": "string", "pattern": "(a{1,50}){1,50}b" } } } }"#;
+
 /// How long an answer may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -59,7 +63,7 @@ impl Stage {
             directory.path().join("any.json"),
             r#"{ "title": "anything", "type": ["object", "array", "string", "number", "boolean", "null"] }"#,
         )?;
-        fs::write(directory.path().join("costly.json"), patterns::SCHEMA)?;
+        fs::write(directory.path().join("costly.json"), COSTLY)?;
         let issued = Command::new(program)
             .args(["key", "issue", "clerk", "--format", "json"])
             .current_dir(directory.path())
@@ -149,7 +153,9 @@ fn start(program: &Path, directory: &Path, port: u16) -> Result<Process> {
 fn command(program: &Path, directory: &Path) -> Result<Command> {
     let mut command = Command::new(program);
     command.arg("run").current_dir(directory);
-    command.env("LD_PRELOAD", disk::library(directory)?).env(disk::SWITCH, directory.join(disk::SWITCH));
+    command
+        .env("LD_PRELOAD", failing_sync::library(directory)?)
+        .env(failing_sync::SWITCH, directory.join(failing_sync::SWITCH));
     Ok(command)
 }
 

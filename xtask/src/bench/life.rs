@@ -1,11 +1,10 @@
-use super::Options;
 use super::contestant::Bridge;
 use super::load::{Measured, Pace, Requests};
 use super::meter;
 use super::report::{Claim, Report, mebibytes};
-use super::scenario::of;
 use super::stage::Stage;
-use super::subject::Subject;
+use super::subject::{Subject, of};
+use super::windows::Windows;
 use anyhow::{Context, Result, ensure};
 use ironbridge_testkit::curl;
 use std::path::Path;
@@ -14,10 +13,10 @@ use std::time::{Duration, Instant};
 const MANY: usize = 1000;
 
 /// Memory at rest, time to start and to reload with many integrations, and what a reload does to traffic.
-pub fn idle(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+pub fn idle(stage: &Stage, subjects: &[Subject], windows: &Windows) -> Result<Report> {
     let mut lives = Vec::new();
     for subject in subjects {
-        let life = life(stage, &subject.program, options);
+        let life = life(stage, &subject.program, windows);
         lives.push(life.with_context(|| format!("{} did not live through it", subject.label))?);
     }
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
@@ -45,7 +44,7 @@ pub fn idle(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Re
         about: format!(
             "Start: from the command until the port accepts, median of {}. Reload: three times under full load, from \
              SIGHUP until a new integration answers, the slowest; asking takes a curl, some 20 ms of it.",
-            options.rounds
+            windows.rounds
         ),
         head,
         rows: vec![
@@ -72,7 +71,7 @@ struct Life {
     reloading: Measured,
 }
 
-fn life(stage: &Stage, program: &Path, options: &Options) -> Result<Life> {
+fn life(stage: &Stage, program: &Path, windows: &Windows) -> Result<Life> {
     let small = Bridge::new(stage, program, 1)?.integration("plain", "/shop")?.start("Ironbridge")?;
     std::thread::sleep(Duration::from_secs(2));
     let resting = meter::resident_memory(small.process.id())?;
@@ -85,7 +84,7 @@ fn life(stage: &Stage, program: &Path, options: &Options) -> Result<Life> {
     }
     let key = bridge.key()?;
     let mut starts = Vec::new();
-    for _ in 0..options.rounds {
+    for _ in 0..windows.rounds {
         let began = Instant::now();
         let contestant = bridge.start("Ironbridge")?;
         starts.push(began.elapsed());
@@ -102,7 +101,7 @@ fn life(stage: &Stage, program: &Path, options: &Options) -> Result<Life> {
     let (port, process) = (running.port, running.process.id());
     let (reloads, reloading) = std::thread::scope(|scope| -> Result<_> {
         let load = scope
-            .spawn(|| requests.measure_failures(stage, port, process, Pace::Full, options.seconds.max(5)));
+            .spawn(|| requests.measure_failures(stage, port, process, Pace::Full, windows.seconds.max(5)));
         std::thread::sleep(Duration::from_secs(1));
         let mut reloads = Vec::new();
         for number in 0..3 {

@@ -1,10 +1,11 @@
 use super::contestant::{Bridge, CLIENTS, Contestant, client_name};
+use super::life;
 use super::load::{Pace, Requests};
 use super::meter;
 use super::report::{Claim, Report, Series};
 use super::stage::{AUDIENCE, Stage};
-use super::subject::Subject;
-use super::{Options, life};
+use super::subject::{Subject, of};
+use super::windows::Windows;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde_json::json;
@@ -45,31 +46,31 @@ struct Entry {
 
 impl Scenario {
     /// Without a bridge, only the peers run.
-    pub fn run(self, stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+    pub fn run(self, stage: &Stage, subjects: &[Subject], windows: &Windows) -> Result<Report> {
         let needs_a_bridge = matches!(self, Scenario::Flat | Scenario::Cores | Scenario::Idle);
         ensure!(!needs_a_bridge || !subjects.is_empty(), "it needs the bridge");
         match self {
-            Scenario::Plain => plain(stage, subjects, options, Pace::Full),
-            Scenario::H2 => plain(stage, subjects, options, Pace::FullHttp2),
-            Scenario::Token => token(stage, subjects, options, CLIENTS),
-            Scenario::Uncached => token(stage, subjects, options, UNCACHED),
-            Scenario::Full => full(stage, subjects, options),
-            Scenario::Flat => flat(stage, subjects, options),
-            Scenario::Cores => cores(stage, subjects, options),
-            Scenario::P99 => half_load(stage, subjects, options),
-            Scenario::Idle => life::idle(stage, subjects, options),
+            Scenario::Plain => plain(stage, subjects, windows, Pace::Full),
+            Scenario::H2 => plain(stage, subjects, windows, Pace::FullHttp2),
+            Scenario::Token => token(stage, subjects, windows, CLIENTS),
+            Scenario::Uncached => token(stage, subjects, windows, UNCACHED),
+            Scenario::Full => full(stage, subjects, windows),
+            Scenario::Flat => flat(stage, subjects, windows),
+            Scenario::Cores => cores(stage, subjects, windows),
+            Scenario::P99 => half_load(stage, subjects, windows),
+            Scenario::Idle => life::idle(stage, subjects, windows),
         }
     }
 }
 
-fn plain(stage: &Stage, subjects: &[Subject], options: &Options, pace: Pace) -> Result<Report> {
+fn plain(stage: &Stage, subjects: &[Subject], windows: &Windows, pace: Pace) -> Result<Report> {
     let mut entries = plain_entries(stage, subjects)?;
     entries
         .push(Entry { contestant: Contestant::nginx(stage)?, requests: orders(&["X-API-Key: none".into()]) });
     if let Some(envoy) = Contestant::envoy(stage) {
         entries.push(Entry { contestant: envoy?, requests: orders(&["X-API-Key: none".into()]) });
     }
-    let series = contest(stage, &mut entries, options, pace)?;
+    let series = contest(stage, &mut entries, windows, pace)?;
     let (title, about) = match pace {
         Pace::FullHttp2 => ("Plain proxying, HTTP/2", "16 connections with 4 streams each."),
         _ => ("Plain proxying, HTTP/1.1", "64 connections."),
@@ -85,7 +86,7 @@ fn plain(stage: &Stage, subjects: &[Subject], options: &Options, pace: Pace) -> 
     Ok(report)
 }
 
-fn token(stage: &Stage, subjects: &[Subject], options: &Options, count: usize) -> Result<Report> {
+fn token(stage: &Stage, subjects: &[Subject], windows: &Windows, count: usize) -> Result<Report> {
     let requests = orders(&tokens(stage, count)?);
     let haproxy = Contestant::haproxy(stage, "HAProxy", "haproxy-token.cfg")?;
     let mut entries = vec![Entry { contestant: haproxy, requests: requests.clone() }];
@@ -93,7 +94,7 @@ fn token(stage: &Stage, subjects: &[Subject], options: &Options, count: usize) -
         let contestant = Bridge::new(stage, program, 1)?.integration("token", ONE_PATH)?.start(label)?;
         entries.push(Entry { contestant, requests: requests.clone() });
     }
-    let series = contest(stage, &mut entries, options, Pace::Full)?;
+    let series = contest(stage, &mut entries, windows, Pace::Full)?;
     let cached = count == CLIENTS;
     let (title, about, most) = if cached {
         (
@@ -117,7 +118,7 @@ fn token(stage: &Stage, subjects: &[Subject], options: &Options, count: usize) -
     Ok(report)
 }
 
-fn full(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+fn full(stage: &Stage, subjects: &[Subject], windows: &Windows) -> Result<Report> {
     let requests = orders(&tokens(stage, CLIENTS)?);
     let haproxy = Contestant::haproxy(stage, "HAProxy, only proxying", "haproxy-plain.cfg")?;
     let mut entries = vec![Entry { contestant: haproxy, requests: requests.clone() }];
@@ -125,7 +126,7 @@ fn full(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report
         let contestant = Bridge::new(stage, program, 1)?.integration("full", ONE_PATH)?.start(label)?;
         entries.push(Entry { contestant, requests: requests.clone() });
     }
-    let series = contest(stage, &mut entries, options, Pace::Full)?;
+    let series = contest(stage, &mut entries, windows, Pace::Full)?;
     let about = "The bridge: token, role, limit, JSON Schema of the order, keep list on the reply, and the record on \
                  disk before the answer. HAProxy: nothing of that.";
     let mut report = beside_haproxy("The whole chain", about, subjects, &series);
@@ -133,7 +134,7 @@ fn full(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report
     Ok(report)
 }
 
-fn flat(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+fn flat(stage: &Stage, subjects: &[Subject], windows: &Windows) -> Result<Report> {
     let mut entries = Vec::new();
     for (subject, count) in subjects.iter().flat_map(|subject| [(subject, 1), (subject, 1000)]) {
         let bridge = Bridge::new(stage, &subject.program, 1)?;
@@ -146,7 +147,7 @@ fn flat(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report
         let contestant = bridge.start(&of(subjects, subject, &format!("{count} integrations")))?;
         entries.push(Entry { contestant, requests: Requests { paths, credentials } });
     }
-    let series = contest(stage, &mut entries, options, Pace::Full)?;
+    let series = contest(stage, &mut entries, windows, Pace::Full)?;
     let about = "Every integration gets its share of the requests.";
     let first: Vec<&Series> = series.first().into_iter().collect();
     let mut report = Report::of_series("Few and many integrations", about, &series, &first);
@@ -158,7 +159,7 @@ fn flat(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report
     Ok(report)
 }
 
-fn cores(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+fn cores(stage: &Stage, subjects: &[Subject], windows: &Windows) -> Result<Report> {
     let mut entries = Vec::new();
     for (subject, workers) in subjects.iter().flat_map(|subject| [(subject, 1), (subject, 2)]) {
         let bridge = Bridge::new(stage, &subject.program, workers)?.integration("plain", ONE_PATH)?;
@@ -166,7 +167,7 @@ fn cores(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Repor
         let contestant = bridge.start(&of(subjects, subject, &format!("{workers} workers")))?;
         entries.push(Entry { contestant, requests });
     }
-    let series = contest(stage, &mut entries, options, Pace::Full)?;
+    let series = contest(stage, &mut entries, windows, Pace::Full)?;
     let has_cores = stage.cores() >= 4;
     let about = if has_cores {
         "Each worker has a core to itself, and so has the load."
@@ -189,7 +190,7 @@ fn cores(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Repor
     Ok(report)
 }
 
-fn half_load(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<Report> {
+fn half_load(stage: &Stage, subjects: &[Subject], windows: &Windows) -> Result<Report> {
     let mut entries = plain_entries(stage, subjects)?;
     let haproxy = entries.first().context("no entries")?;
     let full = haproxy.requests.measure(
@@ -205,7 +206,7 @@ fn half_load(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<R
         reason = "a rate in the tens of thousands"
     )]
     let rate = (full.per_second / 2.0) as u32;
-    let series = contest(stage, &mut entries, options, Pace::Steady(rate))?;
+    let series = contest(stage, &mut entries, windows, Pace::Steady(rate))?;
     let about = format!("{rate} requests a second, half of what HAProxy did at full load on this machine.");
     let mut report = beside_haproxy("Latency at half load", &about, subjects, &series);
     let haproxys = series.first().map_or(f64::NAN, |haproxy| haproxy.median(|m| m.p99));
@@ -250,18 +251,18 @@ fn tokens(stage: &Stage, count: usize) -> Result<Vec<String>> {
 }
 
 /// Everyone in turn, round after round, beginning with another one each time.
-fn contest(stage: &Stage, entries: &mut [Entry], options: &Options, pace: Pace) -> Result<Vec<Series>> {
+fn contest(stage: &Stage, entries: &mut [Entry], windows: &Windows, pace: Pace) -> Result<Vec<Series>> {
     let mut series: Vec<Series> = Vec::new();
     for entry in entries.iter_mut() {
         let label = entry.contestant.label.clone();
         measure(stage, entry, pace, 1).with_context(|| format!("{label}, warming up"))?;
         series.push(Series { label, rounds: Vec::new(), peak: 0 });
     }
-    for round in 0..options.rounds {
+    for round in 0..windows.rounds {
         for offset in 0..entries.len() {
             let turn = (round + offset) % entries.len();
             if let (Some(entry), Some(series)) = (entries.get_mut(turn), series.get_mut(turn)) {
-                let measured = measure(stage, entry, pace, options.seconds)?;
+                let measured = measure(stage, entry, pace, windows.seconds)?;
                 eprintln!("  round {}: {} {:.1} µs", round + 1, series.label, measured.cpu);
                 series.rounds.push(measured);
                 series.peak = meter::peak_memory(entry.contestant.process.id())?;
@@ -283,11 +284,6 @@ fn measure(stage: &Stage, entry: &Entry, pace: Pace, seconds: u64) -> Result<sup
 fn beside_haproxy(title: &str, about: &str, subjects: &[Subject], series: &[Series]) -> Report {
     let beside: Vec<&Series> = series.iter().take(if subjects.len() > 1 { 2 } else { 1 }).collect();
     Report::of_series(title, about, series, &beside)
-}
-
-/// What is said of one bridge, which is named only where there are several.
-pub fn of(subjects: &[Subject], subject: &Subject, what: &str) -> String {
-    if subjects.len() > 1 { format!("{}, {what}", subject.label) } else { what.to_owned() }
 }
 
 impl Report {

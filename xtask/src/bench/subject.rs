@@ -42,6 +42,11 @@ pub fn resolve(subjects: &[Subject]) -> Result<Vec<Subject>> {
     Ok(resolved)
 }
 
+/// What is said of one bridge, which is named only where there are several.
+pub fn of(subjects: &[Subject], subject: &Subject, what: &str) -> String {
+    if subjects.len() > 1 { format!("{}, {what}", subject.label) } else { what.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
