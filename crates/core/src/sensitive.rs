@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use std::fmt;
+use std::io::{self, Write};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Bytes that are never printed, and are wiped when they are dropped. They grow without leaving copies behind;
@@ -45,6 +46,18 @@ impl Sensitive {
     /// drops them.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(Exposed(self))
+    }
+}
+
+/// For libraries that write bit by bit. Cannot fail.
+impl Write for Sensitive {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

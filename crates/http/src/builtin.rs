@@ -269,7 +269,7 @@ fn account<'s>(reply: &EndpointReply, service: &'s TokenService) -> Option<&'s A
 
 fn said(reply: EndpointReply) -> Response<AnswerBody> {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = whole(status, "application/json", reply.body);
+    let mut response = whole(status, "application/json", reply.body.into_bytes());
     for (name, value) in reply.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);

@@ -8,9 +8,10 @@ use crate::signing_keys::SigningKeys;
 use crate::token::{Issuer, SECRET_ID};
 use form::Form;
 use ironbridge_core::uri::form_text;
-use ironbridge_core::{CredentialKind, Timestamp, Word, word};
+use ironbridge_core::{CredentialKind, Sensitive, Timestamp, Word, word};
 use ironbridge_seal::{hash, random};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,8 +61,8 @@ pub struct EndpointReply {
     pub status: u16,
     /// Beside those of every answer.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON.
-    pub body: Vec<u8>,
+    /// JSON; it holds the token.
+    pub body: Sensitive,
     /// For the operator's log: the client as it called itself, and why it was refused.
     pub client_id: Option<String>,
     /// Why, for the operator's log.
@@ -83,6 +84,16 @@ pub enum TokenOutcome {
         /// As the record has it.
         error: &'static Word,
     },
+}
+
+/// The answer of RFC 6749 §5.1. The token is borrowed, so that no copy of it stays behind.
+#[derive(Serialize)]
+struct Granted<'a> {
+    access_token: &'a str,
+    /// In seconds.
+    expires_in: u64,
+    scope: &'a str,
+    token_type: &'a str,
 }
 
 /// A refusal in the words of RFC 6749 §5.2.
@@ -117,7 +128,7 @@ impl TokenEndpoint {
             Ok((body, token_id)) => EndpointReply {
                 status: 200,
                 headers: never_kept(),
-                body: body.to_string().into_bytes(),
+                body,
                 client_id,
                 refused: None,
                 outcome: TokenOutcome::Issued { token_id },
@@ -166,7 +177,7 @@ impl TokenEndpoint {
         directory: &Directory,
         now: Timestamp,
         named: &mut Option<String>,
-    ) -> Result<(Value, String), Refusal> {
+    ) -> Result<(Sensitive, String), Refusal> {
         let form = Form::parse(request.form).map_err(Refusal::invalid_request)?;
         let grant_type = form.one("grant_type").ok_or_else(|| Refusal::invalid_request("no grant_type"))?;
         let client = client_of(&form, request.authorization)?;
@@ -228,7 +239,7 @@ impl TokenEndpoint {
         secret: &Held,
         scope: &str,
         now: Timestamp,
-    ) -> Result<(Value, String), Refusal> {
+    ) -> Result<(Sensitive, String), Refusal> {
         let lifetime = registration.oauth_client.unwrap_or_default().as_secs();
         let name = &*registration.account.name;
         let token_id = hash::base64url(&random::bytes::<16>());
@@ -243,10 +254,12 @@ impl TokenEndpoint {
             "jti": token_id,
             SECRET_ID: secret.id(),
         });
-        let token = self.signing.sign("at+jwt", &claims).map_err(Refusal::server_error)?;
-        let answer =
-            json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope });
-        Ok((answer, token_id))
+        let token = Zeroizing::new(self.signing.sign("at+jwt", &claims).map_err(Refusal::server_error)?);
+        let answer = Granted { access_token: &token, expires_in: lifetime, scope, token_type: "Bearer" };
+        let mut body = Sensitive::default();
+        serde_json::to_writer(&mut body, &answer)
+            .map_err(|error| Refusal::server_error(error.to_string()))?;
+        Ok((body, token_id))
     }
 }
 
@@ -343,7 +356,7 @@ impl Refusal {
         EndpointReply {
             status: self.status,
             headers,
-            body: body.to_string().into_bytes(),
+            body: Sensitive::new(body.to_string()),
             client_id,
             refused: Some(format!("{}: {why}", self.error.id)),
             outcome: TokenOutcome::Refused { error: self.error },

@@ -83,7 +83,7 @@ impl Scene {
 }
 
 fn body(reply: &EndpointReply) -> Value {
-    serde_json::from_slice(&reply.body).unwrap()
+    serde_json::from_slice(reply.body.expose()).unwrap()
 }
 
 fn header<'r>(reply: &'r EndpointReply, name: &str) -> Option<&'r str> {
@@ -115,7 +115,7 @@ async fn every_request_meets_its_answer() {
         assert_eq!(header(&reply, "www-authenticate").is_some(), reply.status == 401, "{}", case.name);
         assert_eq!(body["scope"].as_str(), case.scope.as_deref(), "{}", case.name);
         assert_eq!(reply.refused.is_some(), reply.status != 200);
-        let told = String::from_utf8_lossy(&reply.body).into_owned();
+        let told = String::from_utf8_lossy(reply.body.expose()).into_owned();
         assert!(!told.contains("ibs_"), "{}: {told}", case.name);
     }
 }
