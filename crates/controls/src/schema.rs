@@ -1,16 +1,19 @@
 //! Does a body fit its declared shape? (E1: JSON Schema 2020-12)
 
 mod effort;
+mod error;
 mod instance;
 mod names;
 mod pointers;
 mod recursion;
 mod words;
 
+pub use error::SchemaError;
 pub use pointers::{DeadEnd, dead_end};
 
 use crate::order;
 use crate::pattern::{Pattern, PatternError};
+use error::{DIALECT, MAX_DEPTH, MAX_VALUES};
 use instance::{Body, Instance};
 use ironbridge_core::json::JsonFault;
 use ironbridge_core::{Control, Denial, Document, Exchange, FieldError, Reading, Reads, Row, Side, code};
@@ -20,6 +23,7 @@ use jsonschema::{Draft, Keyword, PatternOptions, ValidationError, Validator};
 use names::Names;
 use serde_json::Value;
 use std::sync::Arc;
+use words::MAX_VIOLATIONS;
 
 /// A compiled schema. Compile one per file and share it: two operations that name the same file should hold the
 /// same one.
@@ -39,32 +43,8 @@ struct Compiled {
     branches_recursively: bool,
 }
 
-/// Why a schema does not compile. The operator's fault, told when the manifest is loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SchemaError {
-    #[error("the schema is larger than {MAX_VALUES} values or nested deeper than {MAX_DEPTH} levels")]
-    TooLarge,
-    #[error("$schema is {0}; only JSON Schema 2020-12 is read ({DIALECT})")]
-    Dialect(String),
-    #[error("{0}; references stay inside the document, nothing is fetched: put it under $defs")]
-    Reference(String),
-    #[error("at {pointer}: {reason}")]
-    Invalid { pointer: String, reason: String },
-}
-
-/// The dialect's identifier (JSON Schema 2020-12 Core §8.1.1).
-const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-
-/// Values (members and elements, at any depth) in one schema. Ours; published schemas of whole industries stay
-/// below 20,000.
-const MAX_VALUES: usize = 50_000;
-const MAX_DEPTH: usize = 64;
-
 /// Bytes of compiled program per pattern; the engine's own default is ten times this.
 const MAX_PATTERN_PROGRAM: usize = 1 << 20;
-
-/// How many violations one refusal lists.
-const MAX_VIOLATIONS: usize = 10;
 
 /// Largest body of which more than the first violation is told, in bytes: the library finds all before it tells
 /// ten, and a large body can have a hundred thousand.

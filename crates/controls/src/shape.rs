@@ -5,10 +5,14 @@
 
 pub(crate) mod judged;
 mod kinds;
+mod patterns;
+mod reference;
 
 pub(crate) use kinds::Kinds;
+pub(crate) use reference::has_id;
 
 use kinds::own_kinds;
+use reference::resolved;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -396,19 +400,6 @@ fn conditional<'s>(document: &'s Value, members: &'s Map<String, Value>) -> Vec<
 /// A schema with an `$id` is a document of its own (Core §9.1.1).
 fn fits<'s>(document: &'s Value, schema: &'s Value) -> Shape<'s> {
     Shape::Fits { document: if has_id(schema) { schema } else { document }, schema }
-}
-
-pub(crate) fn has_id(schema: &Value) -> bool {
-    schema.get("$id").is_some_and(Value::is_string)
-}
-
-/// By JSON Pointer. What leads elsewhere (anchors, other documents, into or through one that is embedded) says nothing
-/// here.
-fn resolved<'s>(document: &'s Value, reference: &str) -> Option<&'s Value> {
-    let pointer = reference.strip_prefix('#')?;
-    let before = pointer.match_indices('/').skip(1).filter_map(|(end, _)| pointer.get(..end));
-    let mut passed = before.filter_map(|before| document.pointer(before));
-    if pointer.contains('%') || passed.any(has_id) { None } else { document.pointer(pointer) }
 }
 
 fn member_of<'s>(

@@ -1,12 +1,15 @@
 //! Violations and compile errors in words. A rule is told with the schema's own numbers and names; the
 //! document's values never are.
 
-use super::{MAX_VIOLATIONS, SchemaError};
+use super::error::SchemaError;
 use ironbridge_core::FieldError;
 use ironbridge_core::nearest::closest;
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
+
+/// How many violations one refusal lists.
+pub(super) const MAX_VIOLATIONS: usize = 10;
 
 /// Characters of a pointer or a rule that are told; longer ones are cut.
 const MAX_TEXT: usize = 200;
