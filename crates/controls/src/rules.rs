@@ -18,21 +18,25 @@
 
 mod arithmetic;
 mod compile;
+mod environment;
+mod forms;
 mod known;
 mod manual;
 mod metered;
 mod named;
 mod needs;
 mod places;
+mod remark;
 mod typing;
 mod variables;
 
-pub use compile::{Remark, Rule, RuleError};
+pub use compile::Rule;
 pub use known::{Declared, Known};
 pub use manual::manual;
+pub use remark::{Remark, RuleError};
 
 use crate::order;
-use arithmetic::ENVIRONMENT;
+use environment::ENVIRONMENT;
 
 use cel::common::types::CelBool;
 use cel::{Context, ExecutionError, Value};

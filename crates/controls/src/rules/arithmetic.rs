@@ -4,27 +4,12 @@
 //! The evaluator's own operators refuse a whole number beside a broken one, so a caller could choose by how a number is
 //! written whether a rule can be decided.
 
-use super::compile::MACRO_RESULT;
-use super::{metered, named};
+use super::forms::{MACRO_RESULT, called, expression};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::common::functions::Function;
-use cel::common::types::{CelDouble, CelInt, CelString, CelUInt, DYN_TYPE};
+use cel::common::types::{CelDouble, CelInt, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
-use cel::{Env, ExecutionError, IdedExpr, Value};
-use std::sync::{Arc, LazyLock};
-
-/// The standard functions, these operators, and what counts their steps.
-pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
-    let mut environment = Env::stdlib();
-    let operators = OPERATORS.into_iter().map(|(_, name, arity, function)| (name, arity, function));
-    let ours = [("@span", 1, span as Function)];
-    for (name, arity, function) in operators.chain(metered::FUNCTIONS).chain(named::FUNCTIONS).chain(ours) {
-        // Names of our own, each declared once: there is nothing to collide with.
-        let operands = std::iter::repeat_with(|| DYN_TYPE).take(arity).collect();
-        let _ = environment.add_overload(name, name, operands, function);
-    }
-    Arc::new(environment)
-});
+use cel::{ExecutionError, IdedExpr, Value};
 
 /// What stands in an expression, and what is evaluated in its place.
 const OPERATORS: [(&str, &str, usize, Function); 6] = [
@@ -37,6 +22,12 @@ const OPERATORS: [(&str, &str, usize, Function); 6] = [
     (operators::MODULO, "@modulo", 2, |operands| binary(&operands, Number::modulo, |_, _| None)),
     (operators::NEGATE, "@negate", 1, negate),
 ];
+
+/// By name, with their numbers of operands.
+pub(super) fn functions() -> impl Iterator<Item = (&'static str, usize, Function)> {
+    let operators = OPERATORS.into_iter().map(|(_, name, arity, function)| (name, arity, function));
+    operators.chain([("@span", 1, span as Function)])
+}
 
 /// The one whose result grows.
 pub(super) const ADD: &str = "@add";
@@ -89,8 +80,8 @@ fn adapt_call(call: &mut CallExpr) {
 /// The evaluator's own reads the beginning of a text, and passes over what it does not know behind it.
 fn adapt_span(call: &mut CallExpr) {
     if let ("duration", [text]) = (call.func_name.as_str(), call.args.as_mut_slice()) {
-        let own = std::mem::replace(text, metered::expression(Expr::Unspecified));
-        *text = metered::called("@span", vec![own]);
+        let own = std::mem::replace(text, expression(Expr::Unspecified));
+        *text = called("@span", vec![own]);
     }
 }
 

@@ -1,15 +1,16 @@
 //! From a rule's text to a checked expression: what it may say, and what it looks at.
 
+use super::forms::{TYPES, VARIABLES, literal_text, named_path};
 use super::known::Known;
 use super::metered::Searched;
 use super::needs::Needs;
+use super::remark::{MAX_LENGTH, MAX_LOOPS, MAX_SUMS, Remark, RuleError};
 use super::typing::{self, FUNCTIONS, Mistake};
 use super::{arithmetic, metered, named, places};
 use crate::pattern::{Pattern, PatternError};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::parser::PrattParser;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A compiled rule.
@@ -28,68 +29,13 @@ pub struct Rule {
     pub(super) lists: Box<[Box<str>]>,
 }
 
-/// Why a rule does not compile. The operator's fault, told when the manifest is loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
-    #[error("a rule may have at most {MAX_LENGTH} bytes; split it")]
-    TooLong,
-    #[error("the rule is nested too deeply; split it")]
-    TooDeep,
-    #[error("not a CEL expression: {0}")]
-    Syntax(String, Option<(isize, isize)>),
-    #[error("there is no variable `{0}`; rules see body, request, account, address and now")]
-    UnknownVariable(String),
-    #[error("{0}")]
-    Mistaken(String),
-    #[error("the number {0} has more digits than a double holds")]
-    Inexact(String),
-    #[error("there is no function `{0}` in rules")]
-    UnknownFunction(String),
-    #[error("the rule gives {0}, and a rule must be true or false")]
-    NotTruth(&'static str),
-    #[error("a loop inside a loop could take time without bound; check the inner list by JSON Schema")]
-    NestedLoop,
-    #[error("a rule may have at most {MAX_LOOPS} loops; split it")]
-    TooManyLoops,
-    #[error("a rule may have at most {MAX_SUMS} times `+`; split it")]
-    TooManySums,
-    #[error("`map` is not available in rules; use all, exists, exists_one or filter")]
-    Map,
-    #[error("`matches` needs a literal pattern and cannot stand in a loop; JSON Schema has `pattern`")]
-    DynamicPattern,
-    #[error("`matches` has an invalid pattern")]
-    InvalidPattern,
-    #[error("`matches` has a pattern that takes more than 1 MiB: make its repetitions smaller")]
-    LargePattern,
-    #[error("a loop cannot name its element `{0}`: that name is taken")]
-    Shadowed(String),
-    #[error("the names of a map that a rule makes must be written out, as in {{\"a\": 1}}")]
-    ComputedName,
-    #[error("message types are not available in rules")]
-    Message,
-    #[error("no thread could be started to parse the rule")]
-    NoThread,
-}
-
-const MAX_LENGTH: usize = 4096;
 const MAX_BRACKETS: usize = 32;
 
 /// Operations inside one another. The evaluator recurses, with frames of up to 40 KiB when it is not optimised.
 const MAX_DEPTH: usize = 24;
 
-const MAX_LOOPS: usize = 4;
-
-/// How often a rule may join or add: each time copies a text anew, in every round of a loop.
-const MAX_SUMS: usize = 32;
-
 /// What 4 KiB of the deepest text need in the parser, many times over.
 const PARSER_STACK: usize = 32 << 20;
-
-/// What rules see.
-pub(super) const VARIABLES: [&str; 5] = ["body", "request", "account", "address", "now"];
-
-/// Names of types, as `type(body.id) == string` uses them.
-pub(super) const TYPES: [&str; 8] = ["bool", "int", "uint", "double", "string", "list", "map", "null_type"];
 
 /// Operators, besides the functions that have [signatures](FUNCTIONS).
 const OPERATORS: [&str; 19] = [
@@ -113,20 +59,6 @@ const OPERATORS: [&str; 19] = [
     operators::IN,
     operators::NOT_STRICTLY_FALSE,
 ];
-
-/// What a loop gathers into; no rule can name it.
-pub(super) const MACRO_RESULT: &str = "@result";
-
-/// What there is to say about a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
-    /// Whether the rule can be read at all.
-    pub is_read: bool,
-    /// The part of the rule's text that it is about, in bytes.
-    pub at: Option<Range<usize>>,
-    pub message: String,
-    pub help: Option<String>,
-}
 
 impl Rule {
     /// As [`Rule::compile_for`] where nothing is known of the requests.
@@ -379,37 +311,6 @@ impl Reading {
         [&within.accu_init, &within.loop_cond, &within.loop_step, &within.result]
             .into_iter()
             .try_for_each(|part| self.visit(part, inside))
-    }
-}
-
-/// A variable with the member names selected on it: `body.a['b']` is `body` with `a`, `b`.
-pub(super) fn named_path(expression: &IdedExpr) -> Option<(&str, Vec<&str>)> {
-    let mut path = Vec::new();
-    let mut at = &expression.expr;
-    loop {
-        match at {
-            Expr::Ident(name) => {
-                path.reverse();
-                return Some((name, path));
-            }
-            Expr::Select(select) => {
-                path.push(select.field.as_str());
-                at = &select.operand.expr;
-            }
-            Expr::Call(call) if call.func_name == operators::INDEX => {
-                let [operand, index] = call.args.as_slice() else { return None };
-                path.push(literal_text(index)?);
-                at = &operand.expr;
-            }
-            _ => return None,
-        }
-    }
-}
-
-pub(super) fn literal_text(expression: &IdedExpr) -> Option<&str> {
-    match &expression.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
-        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! where none are left the evaluation ends.
 
 use super::arithmetic;
-use super::compile::literal_text;
+use super::forms::{called, expression, is_written_out, literal_text, named};
 use crate::pattern::Pattern;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::common::functions::Function;
@@ -249,26 +249,6 @@ fn spend_on(operand: &mut IdedExpr, by: &str) {
         let own = std::mem::replace(operand, expression(Expr::Unspecified));
         *operand = called(by, vec![named(STEPS), own]);
     }
-}
-
-pub(super) fn is_written_out(expression: &IdedExpr) -> bool {
-    match &expression.expr {
-        Expr::Literal(_) => true,
-        Expr::List(list) => list.elements.iter().all(is_written_out),
-        _ => false,
-    }
-}
-
-pub(super) fn called(name: &str, args: Vec<IdedExpr>) -> IdedExpr {
-    expression(Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }))
-}
-
-pub(super) fn named(name: &str) -> IdedExpr {
-    expression(Expr::Ident(name.to_owned()))
-}
-
-pub(super) fn expression(expr: Expr) -> IdedExpr {
-    IdedExpr { id: 0, expr }
 }
 
 /// How many parts an expression has, those of loops in it once.

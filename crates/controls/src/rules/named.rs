@@ -2,8 +2,8 @@
 //! goes through them, as in `body.all(name, name.startsWith("x-"))`. What stands in a body beside such a name and some
 //! reader takes for it is found when the rule is evaluated, where `needs` finds what passes for a name that is written.
 
-use super::compile::MACRO_RESULT;
-use super::metered::{STEPS, Steps, called, expression, is_written_out, misplaced, named, steps_of};
+use super::forms::{MACRO_RESULT, called, expression, is_written_out, named};
+use super::metered::{STEPS, Steps, misplaced, steps_of};
 use super::{arithmetic, metered};
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::common::functions::Function;

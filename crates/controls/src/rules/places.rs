@@ -1,6 +1,7 @@
 //! Where in a rule's text something stands. Needed only where there is something to say about it.
 
-use super::compile::{Remark, RuleError, VARIABLES};
+use super::forms::VARIABLES;
+use super::remark::{Remark, RuleError};
 use super::typing::Mistake;
 use cel::parser::Parser;
 use cel::parser::pratt_parser::{Lexer, TokenKind};

@@ -7,7 +7,7 @@ mod constants;
 mod operators;
 mod single;
 
-use super::compile::{TYPES, literal_text};
+use super::forms::{TYPES, literal_text};
 use super::known::Known;
 use crate::shape::{Kinds, Shape};
 use cel::IdedExpr;

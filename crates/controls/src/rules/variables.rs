@@ -1,6 +1,6 @@
 //! What rules see, as the evaluator's values: only what they name, borrowed from the exchange.
 
-use super::compile::VARIABLES;
+use super::forms::VARIABLES;
 use super::metered::{Mistaken, PATTERN, STEPS, Searched, Steps};
 use super::needs::{Judged, Needs};
 use cel::common::types::{

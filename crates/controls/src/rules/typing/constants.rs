@@ -1,7 +1,8 @@
 //! What is the same for every request: it judges nothing, or lets nothing through.
 
-use super::super::arithmetic::{self, ENVIRONMENT};
-use super::super::compile::{TYPES, named_path};
+use super::super::arithmetic;
+use super::super::environment::ENVIRONMENT;
+use super::super::forms::{TYPES, named_path};
 use super::super::metered::{self, MOST_STEPS, Steps};
 use super::super::variables::{Scope, Variables};
 use super::{Typing, condition, kinds, written};

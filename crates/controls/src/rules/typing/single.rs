@@ -1,7 +1,7 @@
 //! What a loop reads besides its own element is a single value, so that each round looks at its own element only. What
 //! never is one refuses every request.
 
-use super::super::compile::{VARIABLES, named_path};
+use super::super::forms::{VARIABLES, named_path};
 use super::{Typing, condition, kinds, last_name, written};
 use crate::shape::{Kinds, Shape};
 use cel::IdedExpr;
