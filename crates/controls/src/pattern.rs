@@ -136,12 +136,12 @@ impl Pattern {
 }
 
 thread_local! {
-    static KEPT: RefCell<Kept> = RefCell::default();
+    static KEPT: RefCell<Remembered> = RefCell::default();
 }
 
 /// The states of the patterns that a thread looked for. Who chooses the texts chooses how many there are.
 #[derive(Default)]
-struct Kept {
+struct Remembered {
     of: HashMap<u64, States, RandomState>,
     bytes: usize,
     uses: u64,
@@ -155,7 +155,7 @@ struct States {
     used: u64,
 }
 
-impl Kept {
+impl Remembered {
     /// Uses the states of a pattern, and begins them if there are none. Afterwards, what was not looked for the longest
     /// time makes room.
     fn with<T>(&mut self, id: u64, dfa: &DFA, work: impl FnOnce(&mut Cache) -> T) -> T {

@@ -7,7 +7,7 @@ use ironbridge_core::json::{JsonFault, Read, Reader};
 use std::ops::Range;
 
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct Projected {
     pub text: Vec<u8>,
     pub records: Counted,
     count: u64,
@@ -19,8 +19,8 @@ pub(super) struct Kept {
 
 /// # Errors
 /// When the text is not strict JSON.
-pub(super) fn project(root: &Node, text: &[u8]) -> Result<Kept, JsonFault> {
-    let kept = Kept { text: Vec::with_capacity(text.len()), ..Kept::default() };
+pub(super) fn project(root: &Node, text: &[u8]) -> Result<Projected, JsonFault> {
+    let kept = Projected { text: Vec::with_capacity(text.len()), ..Projected::default() };
     let (stays, mut kept) = Reader::read_whole(text, kept, |scan| keep(scan, root))?;
     if !stays {
         kept.text.extend_from_slice(b"null");
@@ -35,7 +35,7 @@ pub(super) fn project(root: &Node, text: &[u8]) -> Result<Kept, JsonFault> {
     Ok(kept)
 }
 
-type Scan<'t> = Reader<'t, Kept>;
+type Scan<'t> = Reader<'t, Projected>;
 
 /// Reads one value and writes what the node keeps of it; false when that is nothing.
 fn keep(scan: &mut Scan<'_>, node: &Node) -> Read<bool> {

@@ -167,7 +167,7 @@ fn read(check: &str) -> Result<(IdedExpr, Needs), RuleError> {
         RuleError::Syntax(message, place)
     })?;
     let mut reading = Reading { needs: Needs::default(), loops: 0, sums: 0 };
-    reading.visit(&expression, Place { depth: 0, inside: None })?;
+    reading.visit(&expression, Position { depth: 0, inside: None })?;
     if let Some(other) = not_truth(&expression) {
         return Err(RuleError::NotTruth(other));
     }
@@ -198,24 +198,24 @@ struct Reading {
 
 /// Where in the expression the walk is.
 #[derive(Clone, Copy)]
-struct Place<'e> {
+struct Position<'e> {
     depth: usize,
     /// The loop that this stands in.
     inside: Option<&'e ComprehensionExpr>,
 }
 
-impl Place<'_> {
+impl Position<'_> {
     fn binds(&self, name: &str) -> bool {
         self.inside.is_some_and(|within| name == within.iter_var || name == within.accu_var)
     }
 }
 
 impl Reading {
-    fn visit(&mut self, expression: &IdedExpr, place: Place<'_>) -> Result<(), RuleError> {
+    fn visit(&mut self, expression: &IdedExpr, place: Position<'_>) -> Result<(), RuleError> {
         if place.depth > MAX_DEPTH {
             return Err(RuleError::TooDeep);
         }
-        let place = Place { depth: place.depth + 1, ..place };
+        let place = Position { depth: place.depth + 1, ..place };
         if let Some((name, path)) = named_path(expression) {
             if place.depth + path.len() > MAX_DEPTH {
                 return Err(RuleError::TooDeep);
@@ -252,7 +252,7 @@ impl Reading {
         }
     }
 
-    fn variable(&mut self, name: &str, path: &[&str], place: Place<'_>) -> Result<(), RuleError> {
+    fn variable(&mut self, name: &str, path: &[&str], place: Position<'_>) -> Result<(), RuleError> {
         if name == "body" || place.binds(name) {
             self.needs.selected.extend(path.iter().map(|step| (*step).into()));
         }
@@ -271,7 +271,7 @@ impl Reading {
         Ok(())
     }
 
-    fn call(&mut self, call: &CallExpr, place: Place<'_>) -> Result<(), RuleError> {
+    fn call(&mut self, call: &CallExpr, place: Position<'_>) -> Result<(), RuleError> {
         let name = call.func_name.as_str();
         if !OPERATORS.contains(&name) && !FUNCTIONS.iter().any(|signature| signature.name == name) {
             return Err(RuleError::UnknownFunction(name.to_owned()));
@@ -292,7 +292,7 @@ impl Reading {
         call.args.iter().try_for_each(|argument| self.visit(argument, place))
     }
 
-    fn comprehension(&mut self, within: &ComprehensionExpr, place: Place<'_>) -> Result<(), RuleError> {
+    fn comprehension(&mut self, within: &ComprehensionExpr, place: Position<'_>) -> Result<(), RuleError> {
         if place.inside.is_some() {
             return Err(RuleError::NestedLoop);
         }
@@ -307,7 +307,7 @@ impl Reading {
             return Err(RuleError::Map);
         }
         self.visit(&within.iter_range, place)?;
-        let inside = Place { inside: Some(within), ..place };
+        let inside = Position { inside: Some(within), ..place };
         [&within.accu_init, &within.loop_cond, &within.loop_step, &within.result]
             .into_iter()
             .try_for_each(|part| self.visit(part, inside))
