@@ -13,8 +13,11 @@ use std::sync::Arc;
 
 /// The verifiers. They outlive reloads of the manifest, with the keys they hold and the proofs they remember.
 pub struct Authenticator {
+    /// Of API keys.
     pub keys: Arc<KeyRing>,
+    /// Of access tokens, other issuers' and the bridge's own.
     pub tokens: Arc<TokenVerifier>,
+    /// Of client certificates.
     pub certificates: Arc<CertificateVerifier>,
 }
 

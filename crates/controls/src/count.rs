@@ -20,10 +20,12 @@ pub struct Count {
 }
 
 impl Count {
+    /// Counts the records of requests.
     pub fn request(at: Option<Arc<KeepList>>) -> Count {
         Count { side: Side::Request, at }
     }
 
+    /// Counts the records of replies.
     pub fn reply(at: Option<Arc<KeepList>>) -> Count {
         Count { side: Side::Reply, at }
     }

@@ -37,10 +37,12 @@ pub struct Keep {
 }
 
 impl Keep {
+    /// For the bodies of requests.
     pub fn request(list: Arc<KeepList>) -> Keep {
         Keep { side: Side::Request, list }
     }
 
+    /// For the bodies of replies.
     pub fn reply(list: Arc<KeepList>) -> Keep {
         Keep { side: Side::Reply, list }
     }

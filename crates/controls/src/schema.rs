@@ -196,10 +196,12 @@ pub struct Schema {
 }
 
 impl Schema {
+    /// For the bodies of requests.
     pub fn request(schema: JsonSchema) -> Schema {
         Schema { side: Side::Request, schema }
     }
 
+    /// For the bodies of replies.
     pub fn reply(schema: JsonSchema) -> Schema {
         Schema { side: Side::Reply, schema }
     }

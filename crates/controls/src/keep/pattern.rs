@@ -10,12 +10,16 @@ pub struct KeepList {
 /// Why a pattern does not compile. The operator's fault, told when the manifest is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
+    /// It is no JSON Pointer.
     #[error("`{0}` must start with `/`, as in `/items/*/id`")]
     NoSlash(String),
+    /// It is escaped in a way that RFC 6901 §3 does not have.
     #[error("`{0}` holds a `~` that is neither `~0` (for `~`) nor `~1` (for `/`)")]
     Escape(String),
+    /// It can match nothing.
     #[error("`{0}` goes deeper than {MAX_DEPTH} levels, which no body may")]
     TooDeep(String),
+    /// The whole list is too large.
     #[error("the patterns together need more than {MAX_NODES} steps; use fewer `*` beside names")]
     TooMany,
 }

@@ -12,12 +12,16 @@ pub struct Quota {
     interval: u64,
 }
 
+/// Why a declared limit cannot be counted. The operator's fault, told when the manifest is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaError {
+    /// It lets nothing pass.
     #[error("a limit of 0 would refuse everything; remove the operation instead")]
     Nothing,
+    /// Too short or too long a window.
     #[error("the window must be between 1 millisecond and 366 days")]
     Window,
+    /// More than the clock can tell apart.
     #[error("the limit is higher than one per nanosecond")]
     TooMany,
 }
@@ -39,10 +43,12 @@ impl Quota {
         Ok(Quota { count, window, interval: nanoseconds(window).div_ceil(count) })
     }
 
+    /// How many may pass in a window.
     pub fn count(&self) -> u64 {
         self.count
     }
 
+    /// In which time they may.
     pub fn window(&self) -> Duration {
         self.window
     }
@@ -131,6 +137,7 @@ impl LimitTable {
         self.counters.len()
     }
 
+    /// Whether nobody is counted now.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -7,7 +7,9 @@ use serde_json::Value;
 /// Where a pointer cannot go on, or likely does not, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadEnd {
+    /// For the operator.
     pub why: String,
+    /// What to write instead, where that is known.
     pub help: Option<String>,
 }
 
