@@ -198,6 +198,10 @@ async fn respond(writer: &mut (impl AsyncWriteExt + Unpin), answer: Answer) {
     match answer {
         Answer::Denied { denial, .. } => refused(writer, &denial).await,
         Answer::Accepted { .. } => drop(writer.write_all(b"ACCEPTED\n").await),
+        // In place of what a target declined with, the caller got a refusal, which is not stored.
+        Answer::Replayed { answer, .. } if answer.answered.is_declined() => {
+            refused(writer, &Denial::new(&code::TARGET_DECLINED)).await;
+        }
         Answer::Replayed { answer, .. } => {
             let told = ok(writer, answer.content_type.as_deref()).await.is_ok();
             if told && write_piece(writer, &answer.body).await.is_ok() {

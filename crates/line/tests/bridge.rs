@@ -235,6 +235,9 @@ async fn lines_go_to_lines_through_every_control() {
         (&*format!("/orders/7 type=application/json apikey={key}"), r#"{"quantity":"3"}"#, "schema-violated"),
         (&*format!("/orders/7 type=application/json apikey={key}"), &*large, "body-too-large"),
         (&*format!("/orders/bad type=application/json apikey={key}"), ok, "target-declined"),
+        (&*format!("/orders/bad type=application/json key=\"bad-1\" apikey={key}"), ok, "target-declined"),
+        // Once more, from what is remembered.
+        (&*format!("/orders/bad type=application/json key=\"bad-1\" apikey={key}"), ok, "target-declined"),
     ] {
         let (refused, rest) = world.put(world.lines, words, body).await;
         assert_eq!((refused, &*rest), (format!("REFUSED {code}"), ""), "{words}");
@@ -243,7 +246,7 @@ async fn lines_go_to_lines_through_every_control() {
     assert_eq!(world.lines("/rare", "1").await, "REFUSED rate-limited");
     assert_eq!(world.lines("/parts/1", "any bytes").await, "OK type=application/json");
     assert_eq!(world.seen.lock().unwrap().last().unwrap().1, "any bytes");
-    let last = world.record(15).await;
+    let last = world.record(17).await;
     assert_eq!((&last["operation"], &last["bytes_in"]), (&json!("pass"), &json!(9)));
     world.bridge.stop().await.trail.unwrap();
 }
