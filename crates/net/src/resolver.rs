@@ -57,10 +57,10 @@ impl Resolver {
         let (resolver, of) = (Arc::clone(self), name.clone());
         let look = move || {
             let found = (resolver.look_up)(&of.0, of.1);
-            resolver.asked().remove(&of);
             let found = found.map(Arc::from).map_err(|error| Arc::from(error.to_string()));
-            // Nobody may be waiting any more.
+            // Told before it is no more under way, so that nobody asks again for what is here. Nobody may be waiting.
             let _ = tell.send(Some((Instant::now(), found)));
+            resolver.asked().remove(&of);
         };
         let started = std::thread::Builder::new().name("resolver".to_owned()).spawn(look);
         if started.is_ok() {
