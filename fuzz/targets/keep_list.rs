@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use ironbridge_controls::keep::{Keep, KeepList};
-use ironbridge_core::{Control as _, Document, Exchange, Flow, Judgement, Payload, json};
+use ironbridge_core::{Control as _, Document, Exchange, Flow, Judgement, Payload, TransportFacts, json};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use std::sync::{Arc, LazyLock};
@@ -26,8 +26,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
+static NONE: TransportFacts = TransportFacts::named("none");
+
 fn keep(body: &[u8]) -> Option<Bytes> {
-    let flow = Arc::new(Flow::undeclared("none", 0));
+    let flow = Arc::new(Flow::undeclared(&NONE, 0));
     let mut exchange =
         Exchange::new(Default::default(), Default::default(), Default::default(), flow, Default::default());
     exchange.request = Payload::Whole(Document::new(Bytes::copy_from_slice(body)));

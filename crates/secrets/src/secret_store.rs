@@ -6,7 +6,7 @@ use ironbridge_store::ItemSummary;
 
 /// One place where secrets are kept. Reading may wait for a disk or for another machine.
 ///
-/// Every implementation passes the exported suite ([`crate::suite`]).
+/// Every implementation passes the exported suite (`secrets::suite`, behind the feature `suite`).
 pub trait SecretStore: Send + Sync {
     /// The newest value, or one member of it.
     ///
