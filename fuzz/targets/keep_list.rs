@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 use ironbridge_controls::keep::{Keep, KeepList};
-use ironbridge_core::{Control as _, Document, Exchange, Flow, Judgement, Payload, TransportFacts, json};
+use ironbridge_core::{
+    Control as _, Document, Exchange, Flow, Judgement, Payload, Peer, TransportFacts, json,
+};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use std::sync::{Arc, LazyLock};
@@ -31,7 +33,7 @@ static NONE: TransportFacts = TransportFacts::named("none");
 fn keep(body: &[u8]) -> Option<Bytes> {
     let flow = Arc::new(Flow::undeclared(&NONE, 0));
     let mut exchange =
-        Exchange::new(Default::default(), Default::default(), Default::default(), flow, Default::default());
+        Exchange::new(Default::default(), Default::default(), Default::default(), flow, Peer::default());
     exchange.request = Payload::Whole(Document::new(Bytes::copy_from_slice(body)));
     let passes = matches!(KEEP.judge(&mut exchange), Judgement::Now(Ok(())));
     passes.then(|| exchange.request.bytes().cloned().unwrap_or_default())
